@@ -1,0 +1,80 @@
+# Everything a person or CI does here is a recipe; `make` lists them.
+#   another Python:    make test PYTHON=python3.12
+#   some tests only:   make test ARGS="-k late"
+#   chosen stores:     make test STORES=lmdb,redis
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+PACKAGING := pyproject.toml setup.py $(wildcard src/skewless/aggregations/kernels/*.[ch])
+
+# uv when it is there (seconds), else pip (a minute or two).
+define install
+	@echo "Installing skewless[$(1)] into $(VENV) ..."
+	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[$(1)]'; \
+	else $(BIN)/python -m pip install --quiet --editable '.[$(1)]'; fi
+	@touch $@
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format docs-test bench bench-serving wheel clean
+
+help: ## list the recipes
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed-dev ## create .venv with skewless (editable, kernels compiled) and every tool
+
+demo: $(VENV)/.installed-demo ## flights of 2013: train, serve and prove that both agree
+	@$(BIN)/skewless demo $(ARGS)
+
+test: setup ## run the tests on two processes
+	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+lint: setup ## style, types, import order of the parts, budgets
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_budgets.py
+
+format: setup ## rewrite the code in the house style
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+docs-test: setup ## run every example of the docs and the docstrings
+	@$(BIN)/pytest tests/test_docs.py tests/test_glossary.py $(ARGS)
+	@$(BIN)/pytest --doctest-modules src/skewless $(ARGS)
+
+bench: setup ## benchmarks of joins, windows, push and reads, as JSON
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-serving: setup ## benchmarks of the HTTP server, as JSON
+	@$(BIN)/python -m benchmarks.serving $(ARGS)
+
+wheel: setup ## build dist/skewless-*.whl
+	@rm -rf build dist
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls -l dist
+
+clean: ## remove everything that was built; .venv too
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "skewless needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another one, for example: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot create virtual environments. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "No uv to be had; going on with pip, slower."
+
+$(VENV)/.installed-demo: $(PACKAGING) | $(BIN)/python
+	$(call install,demo)
+
+$(VENV)/.installed-dev: $(PACKAGING) | $(BIN)/python
+	$(call install,dev)

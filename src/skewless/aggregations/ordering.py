@@ -1,0 +1,220 @@
+"""Aggregations that follow the order of rows: latest, first, last_n, first_n, since_last, trend, ewma.
+
+>>> Latest().compute([1.0, None], [0, 1], 2, None) is None
+True
+>>> Trend(recent=2).compute([10.0, 10.0, 11.0, 13.0], [0, 1, 2, 3], 4, None)
+20.0
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from skewless.aggregations.base import Aggregation
+from skewless.aggregations.moments import Mean
+from skewless.aggregations.windows import LastN, Lifetime, Window
+from skewless.clock import SECOND
+from skewless.durations import parse_duration
+from skewless.errors import DefinitionError
+from skewless.types import NUMERIC, DType, Float64, List
+
+
+class _ColumnType(Aggregation):
+    """An aggregation whose value is one of the column's."""
+
+    def result_type(self, column: DType | None) -> DType:
+        """The column's type."""
+        if column is None:
+            raise DefinitionError(f"{self.name} needs a column", got="whole rows")
+        return column
+
+
+@dataclass(frozen=True)
+class Latest(_ColumnType):
+    """The value of the greatest row, null included; with ``skip_nulls`` the newest non-null."""
+
+    skip_nulls: bool = False
+    name: ClassVar[str] = "latest"
+
+    @property
+    def keeps_nulls(self) -> bool:  # type: ignore[override]
+        """Nulls take part unless skipped."""
+        return not self.skip_nulls
+
+    def compute(
+        self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
+    ) -> Any:
+        """Return the last."""
+        return values[-1]
+
+
+@dataclass(frozen=True)
+class First(Latest):
+    """The value of the smallest row, null included; with ``skip_nulls`` the oldest non-null."""
+
+    name: ClassVar[str] = "first"
+
+    def compute(
+        self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
+    ) -> Any:
+        """Return the first."""
+        return values[0]
+
+
+@dataclass(frozen=True)
+class LastValues(Aggregation):
+    """The newest ``n`` values that are not null, oldest first."""
+
+    n: int = 10
+    name: ClassVar[str] = "last_n"
+    empty: ClassVar[Any] = ()
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise DefinitionError(f"{self.name} needs n of at least 1", got=self.n)
+
+    def result_type(self, column: DType | None) -> DType:
+        """A list of the column's values."""
+        if column is None:
+            raise DefinitionError(f"{self.name} needs a column", got="whole rows")
+        return List(column)
+
+    def compute(
+        self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
+    ) -> list[Any]:
+        """Return the tail."""
+        return list(values[-self.n :])
+
+
+@dataclass(frozen=True)
+class FirstValues(LastValues):
+    """The oldest ``n`` values that are not null, oldest first."""
+
+    name: ClassVar[str] = "first_n"
+
+    def compute(
+        self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
+    ) -> list[Any]:
+        """Return the head."""
+        return list(values[: self.n])
+
+
+@dataclass(frozen=True)
+class SinceLast(Aggregation):
+    """Seconds between the newest row's event time and the moment asked about."""
+
+    name: ClassVar[str] = "since_last"
+    takes_rows: ClassVar[bool] = True
+
+    def result_type(self, column: DType | None) -> DType:  # noqa: ARG002
+        """Seconds."""
+        return Float64
+
+    def compute(
+        self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
+    ) -> float:
+        """Return the age of the last row."""
+        return (t - events[-1]) / SECOND
+
+
+@dataclass(frozen=True)
+class Trend(Aggregation):
+    """Percentage change of the mean of the newest ``recent`` rows against that of the rows before.
+
+    Null under ``recent`` rows; 0 when there are none before them or their mean is 0.
+    """
+
+    recent: int = 10
+    name: ClassVar[str] = "trend"
+    raw_only: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.recent < 1:
+            raise DefinitionError("trend needs recent of at least 1", got=self.recent)
+
+    def result_type(self, column: DType | None) -> DType:
+        """Per cent."""
+        self._need(column, NUMERIC, "a numeric column")
+        return Float64
+
+    def check_window(self, window: Window) -> None:
+        """The window must hold more rows than the recent ones."""
+        super().check_window(window)
+        if isinstance(window, LastN) and window.n <= self.recent:
+            raise DefinitionError(
+                "trend compares recent rows with those before them",
+                got=f"last={window.n}, recent={self.recent}",
+                expected="last greater than recent",
+            )
+        if isinstance(window, Lifetime):
+            raise DefinitionError("trend over a lifetime would keep every row", got="lifetime")
+
+    def compute(
+        self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
+    ) -> float | None:
+        """Return the change in per cent."""
+        if len(values) < self.recent:
+            return None
+        before = values[: len(values) - self.recent]
+        if not before:
+            return 0.0
+        old = Mean().compute(before, events, t, window)
+        new = Mean().compute(values[len(before) :], events, t, window)
+        return percentage_change(old, new)
+
+
+def percentage_change(old: float | None, new: float | None) -> float | None:
+    """Return ``(new - old) / old * 100``; 0 when ``old`` is 0; None where it is not finite."""
+    if old is None or new is None:
+        return None
+    if old == 0:
+        return 0.0
+    change = (new - old) / old * 100.0
+    return change if math.isfinite(change) else None
+
+
+@dataclass(frozen=True)
+class Ewma(Aggregation):
+    """Mean weighted by age: a row's weight halves with every ``half_life``.
+
+    The weights are rounded doubles; weighted sum and sum of weights are exact sums of them, so
+    order cannot matter.
+    """
+
+    half_life: str = "1h"
+    name: ClassVar[str] = "ewma"
+    raw_only: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if parse_duration(self.half_life, what="a half-life") == 0:
+            raise DefinitionError("ewma needs a half-life", got=self.half_life)
+
+    def result_type(self, column: DType | None) -> DType:
+        """Floating point."""
+        self._need(column, NUMERIC, "a numeric column")
+        return Float64
+
+    def check_window(self, window: Window) -> None:
+        """Rows must leave the window, as every one is needed."""
+        super().check_window(window)
+        if isinstance(window, Lifetime):
+            raise DefinitionError(
+                "ewma over a lifetime would keep every row",
+                got="lifetime",
+                hint="Use a window of ten half-lives: what is older weighs under 0.1 %.",
+            )
+
+    def compute(
+        self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
+    ) -> float | None:
+        """Return the weighted mean; ages count from ``t``."""
+        half_life = parse_duration(self.half_life)
+        weights = [math.exp2((event - t) / half_life) for event in events]
+        total = math.fsum(weights)
+        products = [weight * float(value) for weight, value in zip(weights, values, strict=True)]
+        if total == 0 or not all(map(math.isfinite, products)):
+            return None
+        return math.fsum(products) / total

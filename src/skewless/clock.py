@@ -1,0 +1,87 @@
+"""Time: UTC, int64 microseconds since 1970; and a clock that tests can set.
+
+>>> from datetime import datetime, timezone
+>>> to_micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc))
+1000000
+>>> to_micros("1970-01-01T01:00:01+01:00")
+1000000
+>>> from_micros(1_000_000).isoformat()
+'1970-01-01T00:00:01+00:00'
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from skewless.errors import InputError, NaiveTime
+
+MICROSECOND = 1
+SECOND = 1_000_000
+NEVER = 2**63 - 1
+"""A time after all others."""
+ALWAYS = -(2**63)
+"""A time before all others."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Clock(Protocol):
+    """Tells the present moment."""
+
+    def now(self) -> int:
+        """Return the present as UTC microseconds since 1970."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> int:
+        """Return the present as UTC microseconds since 1970."""
+        return time.time_ns() // 1000
+
+
+def to_micros(value: datetime | str | int, *, where: str = "a time") -> int:
+    """Return a moment as UTC microseconds since 1970.
+
+    Args:
+        value: a datetime with a time zone, an ISO 8601 text with an offset, or microseconds.
+        where: named in the error.
+
+    Raises:
+        NaiveTime: the value has no time zone.
+        InputError: the value is no time at all.
+    """
+    if isinstance(value, bool):
+        raise InputError("not a time", got=repr(value), where=where)
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise InputError(
+                "not a time",
+                got=repr(value),
+                expected="ISO 8601 with an offset, such as 2026-01-31T10:00:00Z",
+                where=where,
+            ) from None
+    if not isinstance(value, datetime):
+        raise InputError("not a time", got=f"{value!r} ({type(value).__name__})", where=where)
+    if value.tzinfo is None:
+        raise NaiveTime.of(value, where=where)
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Return UTC microseconds since 1970 as a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def iso(micros: int) -> str:
+    """Return UTC microseconds since 1970 as ISO 8601 text ending in Z."""
+    if micros in (NEVER, ALWAYS):
+        return "never" if micros == NEVER else "always"
+    return from_micros(micros).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,145 @@
+"""The methods by which columns are aggregated: one per aggregation, complete in an editor.
+
+Every method takes windows: durations (``"1h"``) or windows (``sl.tumbling("1h")``), or
+``last=n`` for the newest n rows. Several windows make several features. ``offset="1d"`` shifts
+them back, ``resolution="5m"`` makes long sliding windows cheap online, ``default=`` stands in
+where the value would be null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from skewless.aggregations import aggregation
+from skewless.aggregations.windows import Window
+
+if TYPE_CHECKING:
+    from skewless.definitions.expressions import Expression
+
+WindowLike = str | Window
+
+
+class ColumnMethods:
+    """Aggregations of a row expression: a column, or anything computed from columns."""
+
+    def _over(self, name: str, windows: tuple[WindowLike, ...], options: Any, **params: Any) -> Any:
+        from skewless.definitions.aggregate import build, rows_of
+
+        expression = cast("Expression", self)
+        kind = aggregation(name, **params)
+        return build(kind, expression, rows_of(expression), windows, options)
+
+    def count(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Number of values that are not null."""
+        return self._over("count", windows, options)
+
+    def sum(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Exact sum."""
+        return self._over("sum", windows, options)
+
+    def mean(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Exact mean."""
+        return self._over("mean", windows, options)
+
+    def min(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Smallest value."""
+        return self._over("min", windows, options)
+
+    def max(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Greatest value."""
+        return self._over("max", windows, options)
+
+    def std(self, *windows: WindowLike, ddof: int = 0, **options: Any) -> Expression:
+        """Standard deviation, population unless ``ddof=1``."""
+        return self._over("std", windows, options, ddof=ddof)
+
+    def var(self, *windows: WindowLike, ddof: int = 0, **options: Any) -> Expression:
+        """Variance, population unless ``ddof=1``."""
+        return self._over("var", windows, options, ddof=ddof)
+
+    def skew(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Skewness, population."""
+        return self._over("skew", windows, options)
+
+    def kurtosis(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Excess kurtosis, population."""
+        return self._over("kurtosis", windows, options)
+
+    def slope(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Least-squares slope over event time, per second."""
+        return self._over("slope", windows, options)
+
+    def n_unique(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Number of distinct values, exactly."""
+        return self._over("n_unique", windows, options)
+
+    def quantile(self, q: float, *windows: WindowLike, **options: Any) -> Expression:
+        """The ``q`` quantile, linear between neighbours."""
+        return self._over("quantile", windows, options, q=q)
+
+    def median(self, *windows: WindowLike, **options: Any) -> Expression:
+        """The middle value."""
+        return self._over("median", windows, options)
+
+    def mode(self, *windows: WindowLike, **options: Any) -> Expression:
+        """The most frequent value, the smallest among equals."""
+        return self._over("mode", windows, options)
+
+    def top_k(self, k: int, *windows: WindowLike, **options: Any) -> Expression:
+        """The ``k`` most frequent values."""
+        return self._over("top_k", windows, options, k=k)
+
+    def histogram(
+        self, edges: Sequence[float], *windows: WindowLike, **options: Any
+    ) -> Expression:
+        """Counts per bucket between ``edges``, with one below and one above."""
+        return self._over("histogram", windows, options, edges=tuple(map(float, edges)))
+
+    def trend(self, *windows: WindowLike, recent: int = 10, **options: Any) -> Expression:
+        """Change in per cent of the newest ``recent`` rows against those before."""
+        return self._over("trend", windows, options, recent=recent)
+
+    def ewma(self, half_life: str, *windows: WindowLike, **options: Any) -> Expression:
+        """Mean whose weights halve with every ``half_life`` of age."""
+        return self._over("ewma", windows, options, half_life=half_life)
+
+    def since_last(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Seconds since the newest row whose value is not null."""
+        return self._over("since_last", windows, options)
+
+    def rate(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Values that are not null, per second of the window."""
+        return self._over("rate", windows, options)
+
+    def last_n(self, n: int, *windows: WindowLike, **options: Any) -> Expression:
+        """The newest ``n`` values that are not null, oldest first."""
+        if not windows and options.get("last") is None:
+            options["last"] = n
+        return self._over("last_n", windows, options, n=n)
+
+    def first_n(self, n: int, *windows: WindowLike, **options: Any) -> Expression:
+        """The oldest ``n`` values that are not null, oldest first."""
+        return self._over("first_n", windows, options, n=n)
+
+    def first(
+        self, *windows: WindowLike, skip_nulls: bool = False, **options: Any
+    ) -> Expression:
+        """Value of the oldest row, null included unless ``skip_nulls``."""
+        return self._over("first", windows, options, skip_nulls=skip_nulls)
+
+    def latest(
+        self,
+        *windows: WindowLike,
+        ttl: str | None = None,
+        skip_nulls: bool = False,
+        **options: Any,
+    ) -> Expression:
+        """Value of the newest row, null included unless ``skip_nulls``; expired after ``ttl``."""
+        from skewless.definitions.aggregate import latest_of, rows_of
+
+        if windows or options.get("last") is not None:
+            return self._over("latest", windows, options, skip_nulls=skip_nulls)
+        expression = cast("Expression", self)
+        rows = rows_of(expression)
+        return latest_of(expression, rows, skip_nulls=skip_nulls, ttl=ttl, **options)

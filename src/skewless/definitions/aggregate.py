@@ -1,0 +1,221 @@
+"""Aggregations as users write them: ``tests.vdd.mean("1h", "24h")``.
+
+>>> from skewless.definitions.source import Source
+>>> tests = Source("tests", schema={"fab": str, "vdd": float}, event_time="at")
+>>> tests.vdd.mean(last=100)
+mean of tests.vdd over last 100
+>>> tests.where(tests.vdd < 1).count("24h")
+count of tests where (tests.vdd < 1): Bool over sliding 24h
+>>> tests.vdd.mean()
+Traceback (most recent call last):
+    ...
+skewless.errors.DefinitionError: mean of tests.vdd needs a window. \
+Expected: such as '1h', last=100, sl.tumbling('1h'), sl.session('30m') or sl.lifetime().
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skewless.aggregations import Aggregation, aggregation, aggregation_from_dict
+from skewless.aggregations.windows import LastN, Sliding, Window, window_from_dict
+from skewless.definitions.aggregatable import WindowLike
+from skewless.definitions.expressions import (
+    Column,
+    Expression,
+    Fan,
+    expression_from_dict,
+)
+from skewless.durations import format_duration, parse_duration
+from skewless.errors import DefinitionError
+from skewless.types import DType
+
+
+class Aggregate(Expression):
+    """An aggregation of a row expression (or of whole rows) over one window of one source.
+
+    Attributes:
+        aggregation: what is computed.
+        column: over what; None for whole rows.
+        where: which rows; None for all.
+        window: of which the rows count.
+        default: what stands where the value would be null or there is no row.
+        ttl: microseconds after which ``latest`` expires; None for never.
+    """
+
+    def __init__(
+        self,
+        kind: Aggregation,
+        column: Expression | None,
+        where: Expression | None,
+        window: Window,
+        *,
+        source: str,
+        default: Any = None,
+        ttl: int | None = None,
+    ) -> None:
+        kind.check_window(window)
+        self.aggregation = kind
+        self.column = column
+        self.where = where
+        self.window = window
+        self.source = source
+        self.ttl = ttl
+        self.dtype: DType = kind.result_type(column.dtype if column is not None else None)
+        self.default = check_default(self.dtype, default)
+
+    @property
+    def per_row(self) -> bool:
+        """Aggregated values belong to an entity, not to a row."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that changes the value."""
+        data = self.aggregation.to_dict() | self.window.to_dict()
+        if self.column is not None:
+            data["column_of"] = self.column.to_dict()
+        if self.where is not None:
+            data["where"] = self.where.to_dict()
+        if self.default is not None:
+            data["default"] = self.default
+        if self.ttl is not None:
+            data["ttl"] = self.ttl
+        return data
+
+    def __repr__(self) -> str:
+        of = self.source if self.column is None else repr(self.column)
+        where = "" if self.where is None else f" where {self.where!r}"
+        ttl = "" if self.ttl is None else f" for {format_duration(self.ttl)}"
+        return f"{self.aggregation.name} of {of}{where} over {self.window!r}{ttl}"
+
+
+def aggregate_from_dict(data: dict[str, Any], source: str) -> Aggregate:
+    """Return the aggregate that `Aggregate.to_dict` wrote."""
+    fields = dict(data)
+    column, where = fields.pop("column_of", None), fields.pop("where", None)
+    default, ttl = fields.pop("default", None), fields.pop("ttl", None)
+    window_keys = {"window", "offset", "width", "resolution", "gap"}
+    window_data = {key: fields.pop(key) for key in window_keys & set(fields)}
+    if window_data["window"] == "lastn":
+        window_data["n"] = fields.pop("n")
+    kind = aggregation_from_dict(fields)
+    return Aggregate(
+        kind,
+        None if column is None else expression_from_dict(column, source),
+        None if where is None else expression_from_dict(where, source),
+        window_from_dict(window_data),
+        source=source,
+        default=default,
+        ttl=ttl,
+    )
+
+
+def check_default(dtype: DType, default: Any) -> Any:
+    """Return a feature's default in canonical form, or raise when it does not fit the type."""
+    if default is None:
+        return None
+    try:
+        return dtype.coerce(default)
+    except ValueError as problem:
+        raise DefinitionError("a default of another type", got=str(problem)) from None
+
+
+def build(
+    kind: Aggregation,
+    of: Expression | None,
+    rows: tuple[str, Expression | None],
+    windows: tuple[WindowLike, ...],
+    options: dict[str, Any],
+) -> Expression:
+    """Return an aggregate, or a `Fan` of them when there are several windows.
+
+    Args:
+        kind: what is computed.
+        of: the row expression, or None for whole rows.
+        rows: name of the source and its filter.
+        windows: durations and windows, as the user wrote them.
+        options: ``last``, ``offset``, ``resolution``, ``default`` as the user wrote them.
+    """
+    source, where = rows
+    found = _windows(windows, options)
+    if not found:
+        subject = source if of is None else repr(of)
+        raise DefinitionError(
+            f"{kind.name} of {subject} needs a window",
+            expected="such as '1h', last=100, sl.tumbling('1h'), sl.session('30m') or "
+            "sl.lifetime()",
+        )
+    made = tuple(
+        Aggregate(kind, of, where, window, source=source, default=options.get("default"))
+        for window in found
+    )
+    if len(made) == 1:
+        return made[0]
+    return Fan(made, tuple(window.label for window in found))
+
+
+def _windows(windows: tuple[WindowLike, ...], options: dict[str, Any]) -> list[Window]:
+    resolution, last = options.get("resolution"), options.get("last")
+    found: list[Window] = []
+    for window in windows:
+        if isinstance(window, Window):
+            if resolution is not None and not isinstance(window, Sliding):
+                raise DefinitionError("only sliding windows take a resolution", got=repr(window))
+            found.append(window)
+        else:
+            found.append(Sliding.of(window, resolution))
+    if last is not None:
+        found.append(LastN(last))
+    return [window.shifted(options.get("offset")) for window in found]
+
+
+def rows_of(expression: Expression) -> tuple[str, Expression | None]:
+    """Return source and filter of a row expression.
+
+    Raises:
+        DefinitionError: it has no column, or columns of two sources or under two filters.
+    """
+    columns = [leaf for leaf in expression.leaves() if isinstance(leaf, Column)]
+    sources = sorted({column.source for column in columns})
+    if len(sources) != 1:
+        raise DefinitionError(
+            "an aggregation is over the columns of one source",
+            got=f"{expression!r} with columns of {', '.join(sources) or 'no source'}",
+        )
+    filters = {repr(column.where): column.where for column in columns}
+    if len(filters) > 1:
+        raise DefinitionError(
+            "an aggregation has one filter",
+            got=" and ".join(sorted(filters)),
+            hint="Take every column from the same source.where(...).",
+        )
+    return sources[0], next(iter(filters.values()))
+
+
+def latest_of(
+    column: Expression,
+    rows: tuple[str, Expression | None],
+    *,
+    skip_nulls: bool = False,
+    ttl: str | None = None,
+    default: Any = None,
+    offset: str | None = None,
+) -> Aggregate:
+    """Return the value of the newest row, which expires after ``ttl``."""
+    micros = None if ttl is None else parse_duration(ttl, what="a ttl")
+    kind = aggregation("latest", skip_nulls=skip_nulls)
+    source, where = rows
+    # A newest value that is not null may be any number of rows back.
+    window: Window = _windows((), {"last": 1})[0]
+    if skip_nulls and column is not None:
+        not_null = column.is_not_null()
+        where = not_null if where is None else where & not_null
+    return Aggregate(
+        kind,
+        column,
+        where,
+        window.shifted(offset),
+        source=source,
+        default=default,
+        ttl=micros,
+    )

@@ -1,0 +1,73 @@
+"""Entities: what features describe.
+
+>>> Entity("fab", fab_id=str)
+Entity(fab: fab_id String)
+>>> Entity("driver_trip", driver_id=int, trip_id=str).join_keys
+(('driver_id', Int64), ('trip_id', String))
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skewless.definitions.naming import checked_name
+from skewless.errors import DefinitionError
+from skewless.types import DType, dtype_from_dict, dtype_of
+
+_KEY_KINDS = frozenset({"str", "int32", "int64", "bytes", "bool", "date", "timestamp"})
+
+
+class Entity:
+    """What a feature describes, by one or more typed join keys.
+
+    Args:
+        name: of the entity.
+        description: for people; outside the fingerprint.
+        join_keys: ``keyword = type``; str, int, bytes, bool, date or datetime.
+
+    Raises:
+        DefinitionError: no join key, or one of a type that cannot be a key.
+    """
+
+    def __init__(self, name: str, *, description: str = "", **join_keys: object) -> None:
+        self.name = checked_name(name, "entity")
+        self.description = description
+        self.join_keys: tuple[tuple[str, DType], ...] = tuple(
+            (checked_name(key, "join key"), dtype_of(dtype)) for key, dtype in join_keys.items()
+        )
+        if not self.join_keys:
+            raise DefinitionError(
+                f"entity {name!r} has no join key", expected=f"Entity({name!r}, {name}_id=str)"
+            )
+        for key, dtype in self.join_keys:
+            if dtype.kind not in _KEY_KINDS:
+                raise DefinitionError(
+                    f"join key {key!r} of entity {name!r} cannot be a {dtype!r}",
+                    expected="str, int, bytes, bool, date or datetime",
+                )
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The names of the join keys, in order."""
+        return tuple(key for key, _ in self.join_keys)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entity as plain data."""
+        keys = {key: dtype.to_dict() for key, dtype in self.join_keys}
+        return {"name": self.name, "join_keys": keys, "description": self.description}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Entity:
+        """Return the entity that `to_dict` wrote."""
+        keys = {key: dtype_from_dict(dtype) for key, dtype in data["join_keys"].items()}
+        return cls(data["name"], description=data["description"], **keys)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entity) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(("entity", self.name))
+
+    def __repr__(self) -> str:
+        keys = ", ".join(f"{key} {dtype!r}" for key, dtype in self.join_keys)
+        return f"Entity({self.name}: {keys})"

@@ -1,0 +1,494 @@
+"""Typed expressions with Python operators, over the columns of a source or over features.
+
+>>> from skewless.definitions.source import Source
+>>> tests = Source("tests", schema={"fab": str, "vdd": float}, event_time="at")
+>>> tests.vdd * 2 > 1.5
+((tests.vdd * 2) > 1.5): Bool
+>>> tests.vdd + tests.fab
+Traceback (most recent call last):
+    ...
+skewless.errors.DefinitionError: 'add' is not defined here. Got: Float64, String. Expected: numbers.
+
+Expressions are frozen. ``==`` builds a comparison; whether two are the same is asked with
+`Expression.same_as`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NoReturn
+
+from skewless.clock import from_micros, to_micros
+from skewless.definitions import operations
+from skewless.definitions.aggregatable import ColumnMethods
+from skewless.errors import DefinitionError
+from skewless.types import DType, dtype_from_dict, dtype_of
+
+_SYMBOLS = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "modulo": "%", "power": "**",
+    "equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">",
+    "greater_equal": ">=", "and": "&", "or": "|",
+}  # fmt: skip
+
+
+class Expression(ColumnMethods):
+    """A typed value per row of a source, or per feature vector.
+
+    Attributes:
+        dtype: the type of its values.
+        children: the expressions it is made of.
+        per_row: whether it is over rows of a source (else over features).
+    """
+
+    dtype: DType
+    children: tuple[Expression, ...] = ()
+
+    @property
+    def per_row(self) -> bool:
+        """Whether the expression is over the columns of a source."""
+        return any(child.per_row for child in self.children)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the expression as plain data."""
+        raise NotImplementedError
+
+    def same_as(self, other: Expression) -> bool:
+        """Return whether both say the same."""
+        return self.to_dict() == other.to_dict()
+
+    def leaves(self) -> Iterator[Expression]:
+        """Yield the leaves, left to right."""
+        if not self.children:
+            yield self
+        for child in self.children:
+            yield from child.leaves()
+
+    def with_children(self, children: tuple[Expression, ...]) -> Expression:
+        """Return the same operation over other operands."""
+        raise NotImplementedError
+
+    def replace_leaves(self, change: Any) -> Expression:
+        """Return the expression with every leaf passed through ``change``."""
+        if not self.children:
+            return change(self)  # type: ignore[no-any-return]
+        return self.with_children(tuple(child.replace_leaves(change) for child in self.children))
+
+    def __bool__(self) -> NoReturn:
+        raise DefinitionError(
+            "an expression has no truth of its own",
+            got=repr(self),
+            hint="Combine conditions with &, | and ~, each in brackets, not with and, or, not.",
+        )
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __add__(self, other: object) -> Expression:
+        return _operate("add", self, other)
+
+    def __radd__(self, other: object) -> Expression:
+        return _operate("add", other, self)
+
+    def __sub__(self, other: object) -> Expression:
+        return _operate("subtract", self, other)
+
+    def __rsub__(self, other: object) -> Expression:
+        return _operate("subtract", other, self)
+
+    def __mul__(self, other: object) -> Expression:
+        return _operate("multiply", self, other)
+
+    def __rmul__(self, other: object) -> Expression:
+        return _operate("multiply", other, self)
+
+    def __truediv__(self, other: object) -> Expression:
+        return _operate("divide", self, other)
+
+    def __rtruediv__(self, other: object) -> Expression:
+        return _operate("divide", other, self)
+
+    def __mod__(self, other: object) -> Expression:
+        return _operate("modulo", self, other)
+
+    def __pow__(self, other: object) -> Expression:
+        return _operate("power", self, other)
+
+    def __neg__(self) -> Expression:
+        return _operate("negate", self)
+
+    def __abs__(self) -> Expression:
+        return _operate("abs", self)
+
+    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
+        return _operate("equal", self, other)
+
+    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
+        return _operate("not_equal", self, other)
+
+    def __lt__(self, other: object) -> Expression:
+        return _operate("less", self, other)
+
+    def __le__(self, other: object) -> Expression:
+        return _operate("less_equal", self, other)
+
+    def __gt__(self, other: object) -> Expression:
+        return _operate("greater", self, other)
+
+    def __ge__(self, other: object) -> Expression:
+        return _operate("greater_equal", self, other)
+
+    def __and__(self, other: object) -> Expression:
+        return _operate("and", self, other)
+
+    def __or__(self, other: object) -> Expression:
+        return _operate("or", self, other)
+
+    def __invert__(self) -> Expression:
+        return _operate("not", self)
+
+    def is_null(self) -> Expression:
+        """True where the value is null; never null itself."""
+        return _operate("is_null", self)
+
+    def is_not_null(self) -> Expression:
+        """True where the value is not null; never null itself."""
+        return ~self.is_null()
+
+    def fill_null(self, value: object) -> Expression:
+        """The value, or ``value`` where it is null."""
+        return _operate("coalesce", self, value)
+
+    def is_in(self, values: list[Any]) -> Expression:
+        """True where the value equals one of ``values``."""
+        if not values:
+            raise DefinitionError("is_in needs at least one value", got="[]")
+        result = self == values[0]
+        for value in values[1:]:
+            result = result | (self == value)
+        return result
+
+    def cast(self, dtype: object) -> Expression:
+        """The value as another type; null where it does not fit."""
+        return Cast(self, dtype_of(dtype))
+
+    def sqrt(self) -> Expression:
+        """Square root; null below zero."""
+        return _operate("sqrt", self)
+
+    def log(self) -> Expression:
+        """Natural logarithm; null at and below zero."""
+        return _operate("log", self)
+
+    def exp(self) -> Expression:
+        """The exponential."""
+        return _operate("exp", self)
+
+    def floor(self) -> Expression:
+        """The next whole number below."""
+        return _operate("floor", self)
+
+    def ceil(self) -> Expression:
+        """The next whole number above."""
+        return _operate("ceil", self)
+
+    def lower(self) -> Expression:
+        """Text in lower case."""
+        return _operate("lower", self)
+
+    def upper(self) -> Expression:
+        """Text in upper case."""
+        return _operate("upper", self)
+
+    def strip(self) -> Expression:
+        """Text without white space at its ends."""
+        return _operate("strip", self)
+
+    def length(self) -> Expression:
+        """Number of characters of a text."""
+        return _operate("length", self)
+
+    def contains(self, part: str) -> Expression:
+        """True where the text contains ``part``."""
+        return _operate("contains", self, part)
+
+    def starts_with(self, part: str) -> Expression:
+        """True where the text starts with ``part``."""
+        return _operate("starts_with", self, part)
+
+    def ends_with(self, part: str) -> Expression:
+        """True where the text ends with ``part``."""
+        return _operate("ends_with", self, part)
+
+    def year(self) -> Expression:
+        """Year of a time, in UTC."""
+        return _operate("year", self)
+
+    def month(self) -> Expression:
+        """Month of a time, in UTC, 1 to 12."""
+        return _operate("month", self)
+
+    def day(self) -> Expression:
+        """Day of the month of a time, in UTC, 1 to 31."""
+        return _operate("day", self)
+
+    def hour(self) -> Expression:
+        """Hour of a time, in UTC, 0 to 23."""
+        return _operate("hour", self)
+
+    def weekday(self) -> Expression:
+        """Day of the week of a time, in UTC: Monday is 0."""
+        return _operate("weekday", self)
+
+
+class Literal(Expression):
+    """A plain value inside an expression."""
+
+    def __init__(self, value: object) -> None:
+        self.dtype = operations.literal_type(value)
+        self.value = self.dtype.coerce(value)
+
+    @property
+    def per_row(self) -> bool:
+        """A plain value is at home anywhere."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Times are written as microseconds."""
+        value = self.value
+        if isinstance(value, datetime):
+            return {"time": to_micros(value)}
+        return {"value": value}
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+class Operation(Expression):
+    """An operation of `skewless.definitions.operations` on operands."""
+
+    def __init__(self, name: str, children: tuple[Expression, ...]) -> None:
+        self.name = name
+        self.children = children
+        self.dtype = operations.result_type(name, [child.dtype for child in children])
+
+    def with_children(self, children: tuple[Expression, ...]) -> Expression:
+        """Return the operation over other operands."""
+        return Operation(self.name, children)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and operands."""
+        return {"operation": self.name, "of": [child.to_dict() for child in self.children]}
+
+    def __repr__(self) -> str:
+        return f"{self._text()}: {self.dtype!r}"
+
+    def _text(self) -> str:
+        shown = [c._text() if isinstance(c, Operation) else repr(c) for c in self.children]
+        if self.name in _SYMBOLS:
+            return f"({shown[0]} {_SYMBOLS[self.name]} {shown[1]})"
+        return f"{self.name}({', '.join(shown)})"
+
+
+class Cast(Expression):
+    """An operand as another type."""
+
+    def __init__(self, child: Expression, dtype: DType) -> None:
+        self.children = (child,)
+        self.dtype = operations.cast_type(child.dtype, dtype)
+
+    def with_children(self, children: tuple[Expression, ...]) -> Expression:
+        """Return the cast of another operand."""
+        return Cast(children[0], self.dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Type and operand."""
+        return {"cast": self.dtype.to_dict(), "of": [self.children[0].to_dict()]}
+
+    def __repr__(self) -> str:
+        return f"{self.children[0]!r} as {self.dtype!r}"
+
+
+class Column(Expression):
+    """A column of a source, perhaps of the rows a filter leaves.
+
+    Attributes:
+        where: the filter of ``source.where(...)`` it was taken from; None for all rows.
+    """
+
+    def __init__(
+        self, source: str, name: str, dtype: DType, where: Expression | None = None
+    ) -> None:
+        self.source = source
+        self.name = name
+        self.dtype = dtype
+        self.where = where
+
+    @property
+    def per_row(self) -> bool:
+        """A column is what makes an expression one over rows."""
+        return True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and type; the source is that of the view."""
+        return {"column": self.name, "type": self.dtype.to_dict()}
+
+    def __repr__(self) -> str:
+        return f"{self.source}.{self.name}"
+
+
+class Request(Expression):
+    """A field that the caller gives with a request: ``sl.Request("amount", float)``."""
+
+    def __init__(self, name: str, dtype: object) -> None:
+        self.name = name
+        self.dtype = dtype_of(dtype)
+
+    @property
+    def per_row(self) -> bool:
+        """It belongs to the request, not to a row."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and type."""
+        return {"request": self.name, "type": self.dtype.to_dict()}
+
+    def __repr__(self) -> str:
+        return f"request.{self.name}"
+
+
+class FeatureRef(Expression):
+    """A feature of a view, as an operand of on-demand features or a member of a service."""
+
+    def __init__(self, view: str, feature: str, dtype: DType, version: int | None = None) -> None:
+        self.view = view
+        self.feature = feature
+        self.dtype = dtype
+        self.version = version
+
+    @property
+    def per_row(self) -> bool:
+        """A feature is a value of an entity, not of a row."""
+        return False
+
+    @property
+    def reference(self) -> str:
+        """The text form ``View:feature`` or ``View@v2:feature``."""
+        version = f"@v{self.version}" if self.version is not None else ""
+        return f"{self.view}{version}:{self.feature}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The reference and its type."""
+        return {"feature": self.reference, "type": self.dtype.to_dict()}
+
+    def __repr__(self) -> str:
+        return self.reference
+
+
+class Fan(Expression):
+    """Several features under one attribute: several windows, or several columns.
+
+    Attributes:
+        members: one expression each.
+        labels: what tells their names apart.
+        replaces_name: whether a label is the feature's whole name, or its suffix.
+    """
+
+    def __init__(
+        self,
+        members: tuple[Expression, ...],
+        labels: tuple[str, ...],
+        *,
+        replaces_name: bool = False,
+    ) -> None:
+        self.members = members
+        self.labels = labels
+        self.replaces_name = replaces_name
+        self.dtype = members[0].dtype
+
+    @property
+    def per_row(self) -> bool:
+        """Aggregated values belong to an entity."""
+        return False
+
+    def named(self, name: str) -> dict[str, Expression]:
+        """Return the features by name, for an attribute called ``name``."""
+        labels = self.labels if self.replaces_name else [f"{name}_{x}" for x in self.labels]
+        return dict(zip(labels, self.members, strict=True))
+
+    def __repr__(self) -> str:
+        return f"{len(self.members)} windows of {self.members[0]!r}"
+
+
+def if_else(condition: Expression, then: object, otherwise: object) -> Expression:
+    """Return ``then`` where the condition holds, ``otherwise`` where not; null where it is null."""
+    return _operate("if_else", condition, then, otherwise)
+
+
+def as_expression(value: object) -> Expression:
+    """Return the value as an expression: unchanged, or as a literal."""
+    if isinstance(value, Fan):
+        raise DefinitionError(
+            "several windows cannot be one operand",
+            got=f"{len(value.members)} windows: {', '.join(value.labels)}",
+            hint="Write one window here and give the others names of their own.",
+        )
+    return value if isinstance(value, Expression) else Literal(value)
+
+
+def _operate(name: str, *operands: object) -> Expression:
+    children = tuple(as_expression(operand) for operand in operands)
+    if any(c.per_row for c in children) and any(_is_feature(c) for c in children):
+        raise DefinitionError(
+            "columns and features cannot meet in one expression",
+            got=", ".join(map(repr, children)),
+            hint="Aggregate the column first: tests.vdd.latest() - tests.vdd.mean('1h').",
+        )
+    return Operation(name, children)
+
+
+def _is_feature(expression: Expression) -> bool:
+    return not expression.per_row and any(
+        not isinstance(leaf, Literal) for leaf in expression.leaves()
+    )
+
+
+def expression_from_dict(data: dict[str, Any], source: str = "") -> Expression:
+    """Return the expression that ``to_dict`` wrote; ``source`` names that of its columns."""
+    if "operation" in data:
+        children = tuple(expression_from_dict(child, source) for child in data["of"])
+        return Operation(data["operation"], children)
+    if "cast" in data:
+        return Cast(expression_from_dict(data["of"][0], source), dtype_from_dict(data["cast"]))
+    if "value" in data:
+        return Literal(data["value"])
+    if "time" in data:
+        return Literal(from_micros(data["time"]))
+    if "column" in data:
+        return Column(source, data["column"], dtype_from_dict(data["type"]))
+    if "request" in data:
+        return Request(data["request"], dtype_from_dict(data["type"]))
+    if "feature" in data:
+        view, version, feature = split_reference(data["feature"])
+        return FeatureRef(view, feature, dtype_from_dict(data["type"]), version)
+    from skewless.definitions.aggregate import aggregate_from_dict
+
+    return aggregate_from_dict(data, source)
+
+
+def split_reference(reference: str) -> tuple[str, int | None, str]:
+    """Return view, version (None: the current) and feature of ``View:feature``.
+
+    Raises:
+        DefinitionError: the text has another form.
+    """
+    view, colon, feature = reference.partition(":")
+    name, at, version = view.partition("@v")
+    if not colon or not name or not feature or (at and not version.isdigit()):
+        raise DefinitionError(
+            "not a reference to a feature",
+            got=repr(reference),
+            expected="'View:feature' or 'View@v2:feature'",
+        )
+    return name, int(version) if at else None, feature
+

@@ -1,0 +1,275 @@
+"""Feature views: a versioned, owned group of features over one source and one entity.
+
+>>> from skewless.definitions.entity import Entity
+>>> from skewless.definitions.source import Source
+>>> fab = Entity("fab", fab_id=str)
+>>> tests = Source("tests", schema={"fab_id": str, "vdd": float}, event_time="at")
+>>> @feature_view(entity=fab, source=tests, owner="test-engineering")
+... class FabRolling:
+...     "Rolling electrical statistics of a fab."
+...     vdd_mean = tests.vdd.mean("1h", "24h")
+...     spread = tests.vdd.max("1h") - tests.vdd.min("1h")
+>>> FabRolling.features
+('vdd_mean_1h', 'vdd_mean_24h', 'spread')
+>>> FabRolling.spread
+FabRolling:spread
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from skewless.definitions.aggregate import Aggregate
+from skewless.definitions.entity import Entity
+from skewless.definitions.expressions import (
+    Column,
+    Expression,
+    Fan,
+    FeatureRef,
+    Request,
+    expression_from_dict,
+)
+from skewless.definitions.fingerprint import fingerprint, value_part
+from skewless.definitions.naming import checked_name
+from skewless.definitions.source import Source, check_filter
+from skewless.durations import parse_duration
+from skewless.errors import DefinitionError, UnknownName
+from skewless.types import DType
+
+
+class FeatureView:
+    """A versioned, owned group of features over one source and one entity.
+
+    Usually written with `feature_view`. Its attributes are references to its features.
+
+    Attributes:
+        name: of the view.
+        entity: what the features describe.
+        source: where the rows come from.
+        expressions: feature name to what it computes, in order.
+        where: which rows of the source count at all.
+        freshness: the age of the newest event that the owner promised, microseconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        entity: Entity,
+        source: Source,
+        features: Mapping[str, Expression],
+        where: Expression | None = None,
+        **labels: Any,
+    ) -> None:
+        self.name = checked_name(name, "feature view")
+        self.entity = entity
+        self.source = source
+        self.where = where
+        self.labels = checked_labels(name, labels)
+        self.expressions = fan_out(name, features)
+        self._check()
+
+    def _check(self) -> None:
+        place = f"feature view {self.name!r}"
+        if not isinstance(self.entity, Entity) or not isinstance(self.source, Source):
+            raise DefinitionError(f"{place} needs an entity and a source")
+        for key, dtype in self.entity.join_keys:
+            if key not in self.source.columns:
+                raise UnknownName.of(
+                    "column", key, self.source.columns, where=f"source {self.source.name!r}"
+                )
+            if self.source.columns[key].kind != dtype.kind:
+                raise DefinitionError(
+                    f"join key {key!r} of {place}",
+                    got=f"{self.source.columns[key]!r} in source {self.source.name!r}",
+                    expected=repr(dtype),
+                )
+        if self.where is not None:
+            check_filter(self.where, self.source.name)
+        for feature, expression in self.expressions.items():
+            self._check_feature(f"feature {self.name}:{feature}", expression)
+
+    def _check_feature(self, place: str, expression: Expression) -> None:
+        for leaf in expression.leaves():
+            if isinstance(leaf, Column):
+                raise DefinitionError(
+                    f"{place} is a column, not an aggregation of one",
+                    got=repr(leaf),
+                    hint=f"Did you mean {leaf!r}.latest()?",
+                )
+            if isinstance(leaf, (FeatureRef, Request)):
+                raise DefinitionError(
+                    f"{place} takes from outside its source",
+                    got=repr(leaf),
+                    hint="Features over other features or request fields are written with "
+                    "@sl.on_demand.",
+                )
+            if isinstance(leaf, Aggregate) and leaf.source != self.source.name:
+                raise DefinitionError(
+                    f"{place} is over another source",
+                    got=f"source {leaf.source!r}",
+                    expected=f"source {self.source.name!r}",
+                )
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features, in order."""
+        return tuple(self.expressions)
+
+    @property
+    def dtypes(self) -> dict[str, DType]:
+        """Feature name to type, in order."""
+        return {name: expression.dtype for name, expression in self.expressions.items()}
+
+    @property
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """The distinct aggregates the features are made of, in order of first use."""
+        found: dict[str, Aggregate] = {}
+        for expression in self.expressions.values():
+            for leaf in expression.leaves():
+                if isinstance(leaf, Aggregate):
+                    found.setdefault(repr(leaf.to_dict()), leaf)
+        return tuple(found.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that changes values."""
+        data = value_part(self.to_dict())
+        source = value_part(self.source.to_dict())
+        for place in ("table", "stream", "future"):
+            source.pop(place)
+        columns = self.source.schema
+        source["schema"] = {name: columns[name].to_dict() for name in columns}
+        return fingerprint([data, source, self.entity.to_dict()["join_keys"]])
+
+    def __getattr__(self, name: str) -> FeatureRef:
+        if name.startswith("_") or "expressions" not in self.__dict__:
+            raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: str) -> FeatureRef:
+        """Return the reference to a feature; the form for names that clash."""
+        if name not in self.expressions:
+            raise UnknownName.of("feature", name, self.features, where=f"view {self.name!r}")
+        return FeatureRef(self.name, name, self.expressions[name].dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the view as plain data; source and entity by name."""
+        return {
+            "name": self.name,
+            "entity": self.entity.name,
+            "source": self.source.name,
+            "where": None if self.where is None else self.where.to_dict(),
+            "features": {name: e.to_dict() for name, e in self.expressions.items()},
+            **self.labels,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], entity: Entity, source: Source) -> FeatureView:
+        """Return the view that `to_dict` wrote."""
+        known = {"name", "entity", "source", "where", "features"}
+        where = data["where"]
+        return cls(
+            data["name"],
+            entity=entity,
+            source=source,
+            features={
+                name: expression_from_dict(expression, source.name)
+                for name, expression in data["features"].items()
+            },
+            where=None if where is None else expression_from_dict(where, source.name),
+            **{key: value for key, value in data.items() if key not in known},
+        )
+
+    def __repr__(self) -> str:
+        return f"FeatureView({self.name}: {len(self.features)} features of {self.entity.name})"
+
+
+def feature_view(
+    *, entity: Entity, source: Source, where: Expression | None = None, **labels: Any
+) -> Callable[[type], FeatureView]:
+    """Make a feature view of a class: its attributes are the features, its docstring describes.
+
+    Args:
+        entity: what the features describe.
+        source: where the rows come from.
+        where: which rows count at all.
+        labels: ``owner``, ``tags``, ``freshness`` ("5m": the promised age of the newest event),
+            ``deprecated`` (a reason), ``sunset`` (a date); outside the fingerprint.
+
+    Raises:
+        DefinitionError: anything in the class is no feature, or wrong.
+    """
+
+    def make(cls: type) -> FeatureView:
+        labels.setdefault("description", (cls.__doc__ or "").strip())
+        return FeatureView(
+            cls.__name__,
+            entity=entity,
+            source=source,
+            where=where,
+            features=attributes_of(cls, "feature view"),
+            **labels,
+        )
+
+    return make
+
+
+def attributes_of(cls: type, kind: str) -> dict[str, Expression]:
+    """Return the expressions among a class's attributes; anything else public is an error."""
+    found = {}
+    for name, value in vars(cls).items():
+        if name.startswith("_"):
+            continue
+        if not isinstance(value, Expression):
+            raise DefinitionError(
+                f"{name!r} in {kind} {cls.__name__!r} is no feature",
+                got=repr(value),
+                expected="an aggregation such as tests.vdd.mean('1h'), or an expression over such",
+            )
+        found[name] = value
+    return found
+
+
+def fan_out(view: str, features: Mapping[str, Expression]) -> dict[str, Expression]:
+    """Return one expression per feature name; several windows become several names."""
+    found: dict[str, Expression] = {}
+    for name, expression in features.items():
+        named = expression.named(name) if isinstance(expression, Fan) else {name: expression}
+        for feature, member in named.items():
+            checked_name(feature, f"feature of {view}")
+            if feature in found:
+                raise DefinitionError(f"{view} has two features named {feature!r}")
+            found[feature] = member
+    if not found:
+        raise DefinitionError(f"{view} has no features")
+    return found
+
+
+_LABELS = {"owner": "", "description": "", "tags": {}, "freshness": None}
+_OPTIONAL = ("deprecated", "sunset")
+
+
+def checked_labels(name: str, labels: dict[str, Any]) -> dict[str, Any]:
+    """Return what describes a definition, in canonical form."""
+    for label in labels:
+        if label not in (*_LABELS, *_OPTIONAL):
+            raise UnknownName.of("option", label, (*_LABELS, *_OPTIONAL), where=f"{name!r}")
+    found = {key: labels.get(key, default) for key, default in _LABELS.items()}
+    if isinstance(found["freshness"], str):
+        found["freshness"] = parse_duration(found["freshness"], what="a freshness")
+    found["tags"] = dict(found["tags"])
+    for key in _OPTIONAL:
+        if labels.get(key) is not None:
+            value = labels[key]
+            found[key] = value.isoformat() if isinstance(value, date) else value
+    if "sunset" in found:
+        try:
+            date.fromisoformat(found["sunset"])
+        except ValueError:
+            raise DefinitionError(
+                f"the sunset of {name!r} is no date", got=found["sunset"], expected="2027-06-30"
+            ) from None
+    return found

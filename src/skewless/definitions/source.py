@@ -1,0 +1,232 @@
+"""Sources: where rows come from, with typed columns and times.
+
+>>> tests = Source("tests", schema={"fab": str, "vdd": float}, event_time="tested_at")
+>>> tests.vdd
+tests.vdd
+>>> tests.vd
+Traceback (most recent call last):
+    ...
+skewless.errors.UnknownName: source 'tests' has no column 'vd'. \
+Columns: fab, tested_at, vdd. Did you mean 'vdd'?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skewless.aggregations import aggregation
+from skewless.definitions.aggregatable import WindowLike
+from skewless.definitions.aggregate import build
+from skewless.definitions.expressions import Column, Expression, Fan
+from skewless.definitions.naming import checked_name
+from skewless.definitions.tables import Recorded, Stream, Table
+from skewless.durations import parse_duration
+from skewless.errors import DefinitionError, UnknownName
+from skewless.types import DType, Timestamp, dtype_from_dict, dtype_of
+
+
+class Rows:
+    """Rows of a source, perhaps filtered: typed columns, and aggregations of whole rows."""
+
+    def __init__(self, source: Source, where: Expression | None) -> None:
+        self._source = source
+        self._where = where
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column of that name; the form for names that clash with methods."""
+        columns = self._source.columns
+        if name not in columns:
+            raise UnknownName.of("column", name, columns, where=f"source {self._source.name!r}")
+        return Column(self._source.name, name, columns[name], self._where)
+
+    def __getattr__(self, name: str) -> Column:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    def where(self, condition: Expression) -> Rows:
+        """Return the rows for which ``condition`` is true (not false, not null)."""
+        check_filter(condition, self._source.name)
+        return Rows(
+            self._source, condition if self._where is None else self._where & condition
+        )
+
+    def count(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Number of rows."""
+        return self._over("count", windows, options)
+
+    def rate(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Rows per second of the window."""
+        return self._over("rate", windows, options)
+
+    def since_last(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Seconds since the newest row; by default the newest of all."""
+        if not windows and options.get("last") is None:
+            options["last"] = 1
+        return self._over("since_last", windows, options)
+
+    def latest(self, *names: str, ttl: str | None = None) -> Fan:
+        """Several columns of the newest row at once: their names, or ``"*"`` for all but keys.
+
+        A view names each feature after its column, whatever the attribute is called.
+        """
+        columns = list(self._source.schema) if names in (("*",), ()) else list(names)
+        members = tuple(self[name].latest(ttl=ttl) for name in columns)
+        return Fan(members, tuple(columns), replaces_name=True)
+
+    def _over(self, name: str, windows: tuple[WindowLike, ...], options: Any) -> Expression:
+        rows = (self._source.name, self._where)
+        return build(aggregation(name), None, rows, windows, options)
+
+
+class Source(Rows):
+    """Where rows come from: a table, a stream or pushes, or all of them.
+
+    Args:
+        name: of the source.
+        schema: column name = type; without the two time columns. None: read from the table.
+        event_time: the column that says when a row happened.
+        known_time: the column that says when it came to be known.
+        delay: for sources without known time: known time = event time + delay.
+        row_id: the column (or columns) that identify a row: a second row of one id is a correction.
+        table: the batch side.
+        stream: the stream side. Pushing always works.
+        closed: ``"right"`` (the moment asked about counts) or ``"left"`` (it does not).
+        lateness: how far behind the newest event a row may be and still be counted; None: any.
+        future: how far ahead of now an event time may be before the row is quarantined.
+        description: for people; outside the fingerprint.
+        owner: for people; outside the fingerprint.
+
+    Raises:
+        DefinitionError: anything of this is wrong.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        event_time: str,
+        schema: Mapping[str, object] | None = None,
+        known_time: str | None = None,
+        delay: str = "0s",
+        row_id: str | tuple[str, ...] | list[str] | None = None,
+        table: Table | None = None,
+        stream: Stream | None = None,
+        closed: str = "right",
+        lateness: str | None = None,
+        future: str = "5m",
+        description: str = "",
+        owner: str = "",
+    ) -> None:
+        super().__init__(self, None)
+        self.name = checked_name(name, "source")
+        self.event_time = event_time
+        self.known_time = known_time
+        self.delay = parse_duration(delay, what="a delay")
+        self.row_id: tuple[str, ...] = (row_id,) if isinstance(row_id, str) else tuple(row_id or ())
+        self.table = table
+        self.stream = stream
+        self.closed = closed
+        self.lateness = None if lateness is None else parse_duration(lateness, what="lateness")
+        self.future = parse_duration(future, what="a tolerance for the future")
+        self.description = description
+        self.owner = owner
+        self._schema = None if schema is None else self._typed(schema)
+        self._check()
+
+    def _typed(self, schema: Mapping[str, object]) -> dict[str, DType]:
+        times = (self.event_time, self.known_time)
+        typed = {column: dtype_of(annotation) for column, annotation in schema.items()}
+        for time in times:
+            if time in typed and typed.pop(time) != Timestamp:
+                raise DefinitionError(f"time column {time!r} of source {self.name!r} is no datetime")
+        return typed
+
+    def _check(self) -> None:
+        where = f"source {self.name!r}"
+        if self.closed not in ("left", "right"):
+            raise DefinitionError("closed", got=self.closed, expected="'left' or 'right'")
+        if self.known_time is not None and self.delay:
+            raise DefinitionError(f"{where} has both a known time and a delay", hint="Drop one.")
+        if self._schema is None and self.table is None:
+            raise DefinitionError(f"{where} has no schema and no table to read one from")
+        if self._schema is not None:
+            for column in self.row_id:
+                if column not in self.columns:
+                    raise UnknownName.of("column", column, self.columns, where=where)
+            if reserved := [name for name in self._schema if name.startswith("_")]:
+                raise DefinitionError(
+                    f"column {reserved[0]!r} of {where}: a leading underscore is skewless's own"
+                )
+
+    @property
+    def schema(self) -> dict[str, DType]:
+        """Column names and types without the time columns."""
+        if self._schema is None:
+            from skewless.plugins import table_reader
+
+            inferred = table_reader(self.table).schema()
+            self._schema = self._typed(inferred)
+            self._check()
+        return self._schema
+
+    @property
+    def columns(self) -> dict[str, DType]:
+        """Column names and types with the time columns."""
+        times = [time for time in (self.event_time, self.known_time) if time is not None]
+        return self.schema | dict.fromkeys(times, Timestamp)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the source as plain data."""
+        return {
+            "name": self.name,
+            "schema": {column: dtype.to_dict() for column, dtype in self.schema.items()},
+            "event_time": self.event_time,
+            "known_time": self.known_time,
+            "delay": self.delay,
+            "row_id": list(self.row_id),
+            "table": self.table.to_dict() if self.table else None,
+            "stream": self.stream.to_dict() if self.stream else None,
+            "closed": self.closed,
+            "lateness": self.lateness,
+            "future": self.future,
+            "description": self.description,
+            "owner": self.owner,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Source:
+        """Return the source that `to_dict` wrote."""
+        lateness = data["lateness"]
+        return cls(
+            data["name"],
+            schema={column: dtype_from_dict(dtype) for column, dtype in data["schema"].items()},
+            event_time=data["event_time"],
+            known_time=data["known_time"],
+            delay=f"{data['delay']}us",
+            row_id=tuple(data["row_id"]),
+            table=Recorded(data["table"]) if data["table"] else None,
+            stream=Recorded(data["stream"]) if data["stream"] else None,
+            closed=data["closed"],
+            lateness=None if lateness is None else f"{lateness}us",
+            future=f"{data['future']}us",
+            description=data["description"],
+            owner=data["owner"],
+        )
+
+    def __repr__(self) -> str:
+        return f"Source({self.name})"
+
+
+def check_filter(condition: Expression, source: str) -> None:
+    """Raise `DefinitionError` unless ``condition`` is true or false per row of ``source``."""
+    if not isinstance(condition, Expression) or condition.dtype.kind != "bool":
+        raise DefinitionError(
+            f"a filter of source {source!r} is a condition", got=repr(condition)
+        )
+    others = {c.source for c in condition.leaves() if isinstance(c, Column)} - {source}
+    if others:
+        raise DefinitionError(
+            f"a filter of source {source!r} over columns of another", got=sorted(others)[0]
+        )

@@ -1,0 +1,160 @@
+"""Every error skewless raises, as one tree.
+
+An error says what happened, what it got, what it expected, where, and a hint:
+
+>>> raise_me = UnknownName.of("column", "vd", ["vdd", "idd"], where="source 'wafer_tests'")
+>>> print(raise_me)
+source 'wafer_tests' has no column 'vd'. Columns: idd, vdd. Did you mean 'vdd'?
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Self
+
+
+class SkewlessError(Exception):
+    """The root of the tree: catch it to catch everything skewless raises on purpose.
+
+    Args:
+        what: one sentence that says what went wrong.
+        got: what was met.
+        expected: what would have been right.
+        where: the definition, file, row or address it happened at.
+        hint: what to do about it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: object = None,
+        expected: object = None,
+        where: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.what = what
+        self.got = got
+        self.expected = expected
+        self.where = where
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        parts = [self.what.rstrip(".") + "."]
+        if self.got is not None:
+            parts.append(f"Got: {self.got}.")
+        if self.expected is not None:
+            parts.append(f"Expected: {self.expected}.")
+        if self.where is not None:
+            parts.append(f"Where: {self.where}.")
+        if self.hint is not None:
+            parts.append(self.hint)
+        return " ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain data, for ``--json`` and HTTP answers."""
+        fields = {"what": self.what, "got": self.got, "expected": self.expected}
+        fields |= {"where": self.where, "hint": self.hint}
+        return {"error": type(self).__name__} | {
+            name: value if isinstance(value, (int, float, bool, list, dict)) else str(value)
+            for name, value in fields.items()
+            if value is not None
+        }
+
+
+class DefinitionError(SkewlessError, ValueError):
+    """A definition (entity, source, view, service) is wrong; raised where it is written."""
+
+
+class UnknownName(SkewlessError, LookupError):
+    """A name that nothing answers to: column, feature, view, source, entity or service."""
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str], *, where: str) -> Self:
+        """Build the error for ``name`` of a ``kind``, naming what there is and the closest match."""
+        names = sorted(known)
+        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        listing = f"{kind.capitalize()}s: {shown or 'none'}."
+        close = difflib.get_close_matches(name, names, n=1)
+        suggestion = f"{listing} Did you mean {close[0]!r}?" if close else listing
+        return cls(f"{where} has no {kind} {name!r}", hint=suggestion)
+
+
+class InputError(SkewlessError, ValueError):
+    """Data or arguments handed to a verb are wrong: a spine, rows, a time, a key."""
+
+
+class NaiveTime(InputError):
+    """A datetime without a time zone; skewless never guesses one."""
+
+    @classmethod
+    def of(cls, value: object, *, where: str) -> Self:
+        """Build the error for the naive ``value`` met at ``where``."""
+        return cls(
+            "a time without a time zone",
+            got=repr(value),
+            expected="a time with an offset, such as datetime(..., tzinfo=timezone.utc)",
+            where=where,
+            hint="If it is UTC say so: value.replace(tzinfo=timezone.utc).",
+        )
+
+
+class MissingColumn(InputError):
+    """A table, frame or row lacks a column that is needed."""
+
+    @classmethod
+    def of(cls, column: str, present: Iterable[str], *, where: str) -> Self:
+        """Build the error for ``column``, listing the columns that are ``present``."""
+        names = list(present)
+        close = difflib.get_close_matches(column, names, n=1)
+        return cls(
+            f"{where} lacks the column {column!r}",
+            got=f"columns {', '.join(names) or 'none'}",
+            hint=f"Did you mean {close[0]!r}?" if close else None,
+        )
+
+
+class RegistryError(SkewlessError):
+    """The registry refuses: a conflict, a breaking change, a newer format."""
+
+
+class ConcurrentApply(RegistryError):
+    """Somebody applied between this plan and its apply; plan again."""
+
+
+class BreakingChange(RegistryError):
+    """The plan would break a feature service or drop data and was not allowed to."""
+
+
+class StoreError(SkewlessError):
+    """A store failed: a full disk, a refused write, a broken file."""
+
+
+class StoreUnavailable(StoreError):
+    """A store cannot be reached right now; the same call may succeed later."""
+
+
+class CorruptData(StoreError):
+    """Bytes on disk or in a store are not what they should be."""
+
+
+class Conflict(StoreError):
+    """Another writer holds what this call needs."""
+
+
+class ConfigError(SkewlessError, ValueError):
+    """``skewless.toml`` is wrong."""
+
+
+class MissingDependency(SkewlessError, ImportError):
+    """An optional library is not installed."""
+
+    @classmethod
+    def of(cls, library: str, extra: str, *, needed_for: str) -> Self:
+        """Build the error for ``library``, which ``pip install 'skewless[extra]'`` brings."""
+        return cls(
+            f"{needed_for} needs {library}, which is not installed",
+            hint=f"Install it with: pip install 'skewless[{extra}]'",
+        )

@@ -1,0 +1,1 @@
+"""Online stores: the newest state of every entity, as bytes by key."""

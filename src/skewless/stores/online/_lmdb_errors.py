@@ -1,0 +1,40 @@
+"""What the errors of LMDB mean, in words and with a remedy."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+
+import lmdb
+
+from skewless.errors import CorruptData, StoreError
+
+MAX_READERS = 2048
+# A write that a full disk cuts short is reported as EIO.
+_DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_RESTORE = "Restore a copy, or remove it and materialize again from history."
+
+
+def store_error(error: lmdb.Error, path: str) -> StoreError:
+    """Return the `StoreError` that says what ``error`` means for the store at ``path``."""
+    kind, what, hint = StoreError, "the online store failed", None
+    if isinstance(error, (lmdb.InvalidError, lmdb.VersionMismatchError)):
+        kind, what, hint = CorruptData, "the online store's file is not an LMDB file", _RESTORE
+    elif isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError)):
+        kind, what, hint = CorruptData, "the online store's file is damaged", _RESTORE
+    elif isinstance(error, lmdb.MapFullError):
+        what = "the transaction did not fit into the online store's map"
+        hint = "The map has been made larger: run the transaction again."
+    elif isinstance(error, lmdb.ReadersFullError):
+        what = f"more than {MAX_READERS} reads of the online store at once"
+        hint = "Close stores that are not in use."
+    elif isinstance(error, lmdb.BadValsizeError):
+        what = "the value is too long for the online store"
+        hint = "A value may have up to 4 GiB less one byte."
+    elif error.code in _DISK_REFUSES:
+        what = "the online store could not write to its disk"
+        hint = (
+            f"{shutil.disk_usage(path).free:,} bytes are free there: make room, or look at quotas"
+            " and the disk itself. Nothing of this write was kept; what was there can be read."
+        )
+    return kind(what, got=str(error), where=path, hint=hint)

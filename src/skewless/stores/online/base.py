@@ -1,0 +1,253 @@
+"""What every online store promises: bytes by key, in named tables.
+
+    with LMDBStore("features/online") as store:
+        store.write("wafer_tests", [(b"f1", b"state of f1")])
+        store.read("wafer_tests", [b"f1", b"f2"])            # [b"state of f1", None]
+
+A store knows nothing of features. What one can do beyond the minimum is data in its
+`Capabilities`; callers look there and never at its name.
+
+**Every store guarantees**
+
+- A value comes back as it went in, for keys of any bytes and length, the empty one included.
+- `read` answers in the order of its keys; `None` means that there is no such row, never that the
+  store could not be asked: that is `StoreUnavailable`.
+- When `write`, `delete` or a transaction returns, every later read of every process sees it (where
+  `shared_by_processes`), and it outlives a kill of this process.
+- A store may be shared by threads. It may be opened before a fork and used on both sides.
+
+**No store guarantees, unless its capabilities say so**
+
+- that a reader never sees half a `write` (`atomic_batch`),
+- that two `read` calls see the same moment (use `transaction`),
+- that a write outlives a loss of power (`durable`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Self
+
+from skewless.errors import InputError, StoreError
+
+MAX_TABLE_NAME_BYTES = 255
+SCAN_PAGE_ROWS = 1_000
+
+Item = tuple[bytes, bytes]
+"""A key and its value."""
+
+Change = tuple[bytes, bytes | None, bytes | None]
+"""A key, the value it is expected to have, its new one; None stands for no row."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a store can do, as data.
+
+    Attributes:
+        atomic_batch: one `write` or `delete` is seen and kept whole or not at all.
+        transactions: `transaction()` works, serialised among writers of all processes.
+        compare_and_set: `compare_and_set()` works, atomically for each key.
+        native_ttl: the store itself can forget rows after a time.
+        ordered_scan: a scan costs what it returns; without it every call walks the whole table.
+        atomic_drop: a dropped table is gone for readers in one moment.
+        shared_by_processes: several processes may use the same rows at once.
+        durable: an acknowledged write survives a loss of power.
+        verified: the conformance suite has passed against a real server (or needs none).
+        max_value_bytes: longest value; None where memory is the limit.
+    """
+
+    atomic_batch: bool = False
+    transactions: bool = False
+    compare_and_set: bool = False
+    native_ttl: bool = False
+    ordered_scan: bool = False
+    atomic_drop: bool = False
+    shared_by_processes: bool = False
+    durable: bool = False
+    verified: bool = False
+    max_value_bytes: int | None = None
+
+
+class Rows(ABC):
+    """The verbs over rows that a store and a transaction share."""
+
+    @abstractmethod
+    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of ``keys``, in their order, in one batched call.
+
+        A key may occur twice. None stands where there is no row; an unknown table has none.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+
+    def read_one(self, table: str, key: bytes) -> bytes | None:
+        """Return the value of ``key``, or None: the fast path of `read` for one row."""
+        return self.read(table, (key,))[0]
+
+    @abstractmethod
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        """Insert or replace rows; of two items with one key the later counts.
+
+        The table comes into being with its first row. The items of one call are held in memory:
+        give long loads in pieces.
+
+        Raises:
+            StoreError: the rows could not be kept, a full disk for instance; none of them then
+                counts where the store has `atomic_batch`.
+        """
+
+    @abstractmethod
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        """Remove rows; keys without one are passed over."""
+
+    @abstractmethod
+    def scan(
+        self,
+        table: str,
+        *,
+        prefix: bytes = b"",
+        after: bytes | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Item]:
+        """Yield rows in the order of their keys.
+
+        A row that is there from beginning to end comes exactly once. Rows written or deleted
+        meanwhile may or may not come: a scan holds no snapshot, so it never holds writers up.
+
+        Args:
+            table: name of the table.
+            prefix: only keys that start with it.
+            after: only keys greater than it; pass the last key of a page to get the next one.
+            limit: at most so many rows.
+        """
+
+
+class Transaction(Rows):
+    """Reads and writes that take effect together; reads see the transaction's own writes."""
+
+
+class OnlineStore(Rows):
+    """A place for the newest state of every entity. Subclasses: one file each, see the module."""
+
+    capabilities: Capabilities
+    where: str
+    """How errors name this store: a path, or an address without credentials."""
+
+    @abstractmethod
+    def tables(self) -> list[str]:
+        """Return the names of the tables, sorted."""
+
+    @abstractmethod
+    def drop(self, table: str) -> None:
+        """Remove a table and its rows, in pieces that hold neither readers nor writers up.
+
+        Rows that others write to the table meanwhile may or may not remain. An interrupted drop is
+        finished by doing it again. A table that does not exist is passed over.
+        """
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Return a context whose reads and writes happen as one.
+
+        All of it is kept when the block ends and none of it when the block raises. Transactions
+        and writes of all threads and processes happen one after another: what is read inside
+        cannot change before it is written back. Keep them short; inside, use their own verbs.
+
+        >>> with store.transaction() as rows:                        # doctest: +SKIP
+        ...     count = int(rows.read_one("counts", b"f1") or b"0")
+        ...     rows.write("counts", [(b"f1", b"%d" % (count + 1))])
+
+        Raises:
+            StoreError: the store has no `transactions`; use `compare_and_set`.
+        """
+        raise self.unsupported("transactions", "Use compare_and_set instead.")
+
+    def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
+        """Set each key to its new value if it still has the expected one; say for each whether.
+
+        Raises:
+            StoreUnavailable: the store was lost on the way: a change may or may not have happened.
+        """
+        if not self.capabilities.transactions:
+            raise self.unsupported("compare_and_set", "Let one process write at a time.")
+        wanted = list(changes)
+        keys = list(dict.fromkeys(key for key, _, _ in wanted))
+        results = []
+        with self.transaction() as rows:
+            now = dict(zip(keys, rows.read(table, keys), strict=True))
+            before = dict(now)
+            for key, expected, new in wanted:
+                results.append(now[key] == expected)
+                if results[-1]:
+                    now[key] = new
+            changed = [(key, value) for key, value in now.items() if value != before[key]]
+            rows.write(table, [(key, value) for key, value in changed if value is not None])
+            rows.delete(table, [key for key, value in changed if value is None])
+        return results
+
+    def flush(self) -> None:
+        """Make every acknowledged write durable now; nothing to do where each one already is."""
+
+    def warm(self) -> None:
+        """Bring what the store can into memory, so that the first reads are as fast as later."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and connections; a second call does nothing, other verbs then fail."""
+
+    def unsupported(self, ability: str, hint: str) -> StoreError:
+        """Return the error for an ability that this store's capabilities lack."""
+        return StoreError(
+            f"{type(self).__name__} cannot do {ability!r}", where=self.where, hint=hint
+        )
+
+    def closed(self) -> StoreError:
+        """Return the error for using the store after `close`."""
+        return StoreError(
+            f"this {type(self).__name__} is closed", where=self.where, hint="Open a new one."
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.where!r})"
+
+
+def scan_pages(
+    page: Callable[[bytes | None, int], list[Item]], after: bytes | None, limit: int | None
+) -> Iterator[Item]:
+    """Yield rows page by page: ``page(after, rows)`` returns at most ``rows``, [] at the end."""
+    while limit is None or limit > 0:
+        rows = page(after, SCAN_PAGE_ROWS if limit is None else min(limit, SCAN_PAGE_ROWS))
+        yield from rows
+        if not rows:
+            return
+        after = rows[-1][0]
+        limit = None if limit is None else limit - len(rows)
+
+
+def checked_table(table: str) -> str:
+    """Return ``table`` if it can name a table: 1 to 255 bytes of UTF-8, none of them zero.
+
+    Raises:
+        InputError: it cannot.
+    """
+    try:
+        fits = 0 < len(table.encode()) <= MAX_TABLE_NAME_BYTES and "\0" not in table
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        raise InputError(
+            "a table of an online store cannot have this name",
+            got=ascii(table[:80]),
+            expected=f"1 to {MAX_TABLE_NAME_BYTES} bytes of UTF-8, none of them zero",
+        )
+    return table

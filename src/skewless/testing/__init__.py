@@ -1,0 +1,1 @@
+"""Shipped test tools: conformance suites, an in-memory store, a settable clock, real servers."""

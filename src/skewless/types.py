@@ -1,0 +1,413 @@
+"""Column types: what a value of each may be, and its Arrow form.
+
+Schemas are written with Python types or the sized types of this module:
+
+>>> dtype_of(float), dtype_of(list[int]), dtype_of(Vector(3))
+(Float64, List(Int64), Vector(3))
+>>> Float64.coerce(1)
+1.0
+>>> Int32.coerce(2**40)
+Traceback (most recent call last):
+    ...
+ValueError: 1099511627776 is outside the range of Int32
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal as PyDecimal
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from skewless.clock import from_micros, to_micros
+from skewless.errors import DefinitionError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NUMERIC = frozenset({"int32", "int64", "float32", "float64", "decimal"})
+INTEGER = frozenset({"int32", "int64"})
+FLOAT = frozenset({"float32", "float64"})
+
+
+@dataclass(frozen=True)
+class DType:
+    """A column type.
+
+    Attributes:
+        kind: ``bool``, ``int32``, ``int64``, ``float32``, ``float64``, ``str``, ``bytes``,
+            ``timestamp`` (UTC, microseconds), ``date``, ``decimal``, ``list``, ``vector``
+            (fixed-size float32), ``json``, ``struct`` or ``map`` (text keys).
+        item: element type of a list or map.
+        size: length of a vector, or precision of a decimal.
+        scale: digits after the point of a decimal.
+        fields: name and type of each field of a struct.
+    """
+
+    kind: str
+    item: DType | None = None
+    size: int = 0
+    scale: int = 0
+    fields: tuple[tuple[str, DType], ...] = ()
+
+    def __repr__(self) -> str:
+        if self.kind in ("list", "map"):
+            return f"{self.kind.capitalize()}({self.item!r})"
+        if self.kind == "vector":
+            return f"Vector({self.size})"
+        if self.kind == "decimal":
+            return f"Decimal({self.size}, {self.scale})"
+        if self.kind == "struct":
+            return f"Struct({dict(self.fields)!r})"
+        return _NAMES[self.kind]
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether arithmetic is defined on the type."""
+        return self.kind in NUMERIC
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether values are whole numbers."""
+        return self.kind in INTEGER
+
+    def coerce(self, value: object) -> Any:
+        """Return ``value`` in its canonical Python form; ``None`` and NaN become ``None``.
+
+        Raises:
+            ValueError: the value does not fit the type; the text says why.
+        """
+        if value is None:
+            return None
+        return _COERCE[self.kind](self, value)
+
+    def arrow(self) -> pa.DataType:
+        """Return the Arrow type that columns of this type have."""
+        import pyarrow as pa
+
+        match self.kind:
+            case "list":
+                return pa.list_(_item(self).arrow())
+            case "map":
+                return pa.map_(pa.string(), _item(self).arrow())
+            case "vector":
+                return pa.list_(pa.float32(), self.size)
+            case "decimal":
+                return pa.decimal128(self.size, self.scale)
+            case "struct":
+                return pa.struct([pa.field(name, dtype.arrow()) for name, dtype in self.fields])
+            case "timestamp":
+                return pa.timestamp("us", "UTC")
+            case "date":
+                return pa.date32()
+            case "json":
+                return pa.string()
+            case _:
+                return pa.type_for_alias(_ALIASES.get(self.kind, self.kind))
+
+    def to_dict(self) -> Any:
+        """Return the type as plain data; `dtype_from_dict` reads it back."""
+        match self.kind:
+            case "list" | "map":
+                return {self.kind: _item(self).to_dict()}
+            case "vector":
+                return {"vector": self.size}
+            case "decimal":
+                return {"decimal": [self.size, self.scale]}
+            case "struct":
+                return {"struct": {name: dtype.to_dict() for name, dtype in self.fields}}
+            case _:
+                return self.kind
+
+
+def _item(dtype: DType) -> DType:
+    if dtype.item is None:
+        raise DefinitionError(f"a {dtype.kind} needs the type of its elements")
+    return dtype.item
+
+
+_NAMES = {
+    "bool": "Bool",
+    "int32": "Int32",
+    "int64": "Int64",
+    "float32": "Float32",
+    "float64": "Float64",
+    "str": "String",
+    "bytes": "Bytes",
+    "timestamp": "Timestamp",
+    "date": "Date",
+    "json": "Json",
+}
+_ALIASES = {"str": "string", "bytes": "binary"}
+
+Bool = DType("bool")
+Int32 = DType("int32")
+Int64 = DType("int64")
+Float32 = DType("float32")
+Float64 = DType("float64")
+String = DType("str")
+Bytes = DType("bytes")
+Timestamp = DType("timestamp")
+Date = DType("date")
+Json = DType("json")
+
+
+def Decimal(precision: int, scale: int) -> DType:
+    """Return the type of exact decimals with ``precision`` digits, ``scale`` after the point."""
+    if not 1 <= precision <= 38 or not 0 <= scale <= precision:
+        raise DefinitionError(
+            "a decimal type out of range",
+            got=f"Decimal({precision}, {scale})",
+            expected="1 <= precision <= 38 and 0 <= scale <= precision",
+        )
+    return DType("decimal", size=precision, scale=scale)
+
+
+def List(item: object) -> DType:
+    """Return the type of lists of ``item``."""
+    return DType("list", item=dtype_of(item))
+
+
+def Map(item: object) -> DType:
+    """Return the type of maps from text to ``item``."""
+    return DType("map", item=dtype_of(item))
+
+
+def Vector(size: int) -> DType:
+    """Return the type of embeddings: ``size`` float32 numbers."""
+    if size < 1:
+        raise DefinitionError("a vector needs a length", got=size, expected="1 or more")
+    return DType("vector", size=size)
+
+
+def Struct(fields: Mapping[str, object]) -> DType:
+    """Return the type of records with named, typed fields."""
+    return DType("struct", fields=tuple((name, dtype_of(t)) for name, t in fields.items()))
+
+
+_PYTHON: dict[object, DType] = {
+    bool: Bool,
+    int: Int64,
+    float: Float64,
+    str: String,
+    bytes: Bytes,
+    datetime: Timestamp,
+    date: Date,
+    PyDecimal: Decimal(38, 9),
+    dict: Json,
+}
+
+
+def dtype_of(annotation: object) -> DType:
+    """Return the column type that a Python type or a `DType` stands for.
+
+    Raises:
+        DefinitionError: nothing is known of the annotation.
+    """
+    if isinstance(annotation, DType):
+        return annotation
+    try:
+        if annotation in _PYTHON:
+            return _PYTHON[annotation]
+    except TypeError:
+        pass
+    if get_origin(annotation) is list and len(get_args(annotation)) == 1:
+        return List(get_args(annotation)[0])
+    raise DefinitionError(
+        "not a column type",
+        got=repr(annotation),
+        expected="str, int, float, bool, bytes, datetime, date, Decimal, list[...] or a sized "
+        "type such as sl.Int32 or sl.Vector(384)",
+    )
+
+
+def dtype_from_dict(data: Any) -> DType:
+    """Return the type that `DType.to_dict` wrote."""
+    if isinstance(data, str):
+        return DType(data)
+    ((kind, inner),) = data.items()
+    match kind:
+        case "list" | "map":
+            return DType(kind, item=dtype_from_dict(inner))
+        case "vector":
+            return Vector(inner)
+        case "decimal":
+            return Decimal(*inner)
+        case _:
+            return DType("struct", fields=tuple((k, dtype_from_dict(v)) for k, v in inner.items()))
+
+
+def dtype_from_arrow(arrow: pa.DataType) -> DType:
+    """Return the column type nearest to an Arrow type, for schemas that are inferred.
+
+    Raises:
+        DefinitionError: no column type holds such values.
+    """
+    import pyarrow.types as pat
+
+    simple: list[tuple[Callable[[Any], bool], DType]] = [
+        (pat.is_boolean, Bool),
+        (pat.is_int8, Int32), (pat.is_int16, Int32), (pat.is_uint8, Int32), (pat.is_uint16, Int32),
+        (pat.is_int32, Int32), (pat.is_int64, Int64), (pat.is_uint32, Int64),
+        (pat.is_float32, Float32), (pat.is_float16, Float32), (pat.is_float64, Float64),
+        (pat.is_string, String), (pat.is_large_string, String), (pat.is_string_view, String),
+        (pat.is_binary, Bytes), (pat.is_large_binary, Bytes), (pat.is_fixed_size_binary, Bytes),
+        (pat.is_timestamp, Timestamp), (pat.is_date, Date), (pat.is_null, String),
+    ]  # fmt: skip
+    for matches, dtype in simple:
+        if matches(arrow):
+            return dtype
+    if pat.is_dictionary(arrow):
+        return dtype_from_arrow(arrow.value_type)
+    if pat.is_decimal(arrow) and arrow.precision <= 38:
+        return Decimal(arrow.precision, max(arrow.scale, 0))
+    if pat.is_fixed_size_list(arrow) and pat.is_floating(arrow.value_type):
+        return Vector(arrow.list_size)
+    if pat.is_list(arrow) or pat.is_large_list(arrow) or pat.is_fixed_size_list(arrow):
+        return List(dtype_from_arrow(arrow.value_type))
+    if pat.is_struct(arrow):
+        return Struct({field.name: dtype_from_arrow(field.type) for field in arrow})
+    raise DefinitionError("a column of a type skewless has no name for", got=str(arrow))
+
+
+def _bool(dtype: DType, value: object) -> bool:
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+        return bool(value)
+    raise _misfit(dtype, value)
+
+
+def _int(dtype: DType, value: object) -> int:
+    if isinstance(value, bool):
+        raise _misfit(dtype, value)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise _misfit(dtype, value) from None
+    bound = 2**31 if dtype.kind == "int32" else 2**63
+    if not -bound <= number < bound:
+        raise ValueError(f"{number} is outside the range of {dtype!r}")
+    return number
+
+
+def _float(dtype: DType, value: object) -> float | None:
+    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+        raise _misfit(dtype, value)
+    number = float(value)
+    if math.isnan(number):
+        return None
+    if dtype.kind == "float32":
+        try:
+            (number,) = struct.unpack("<f", struct.pack("<f", number))
+        except OverflowError:
+            raise ValueError(f"{number} is outside the range of {dtype!r}") from None
+    return number
+
+
+def _str(dtype: DType, value: object) -> str:
+    if not isinstance(value, str):
+        raise _misfit(dtype, value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{value!r} is not valid Unicode text") from None
+    return str(value)
+
+
+def _bytes(dtype: DType, value: object) -> bytes:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise _misfit(dtype, value)
+
+
+def _timestamp(dtype: DType, value: object) -> datetime:
+    if not isinstance(value, (datetime, str)):
+        raise _misfit(dtype, value)
+    return from_micros(to_micros(value))
+
+
+def _date(dtype: DType, value: object) -> date:
+    if isinstance(value, str):
+        return date.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise _misfit(dtype, value)
+
+
+def _decimal(dtype: DType, value: object) -> PyDecimal:
+    if isinstance(value, (bool, float)) or not isinstance(value, (int, str, PyDecimal)):
+        raise _misfit(dtype, value)
+    try:
+        number = PyDecimal(value)
+    except ArithmeticError:
+        raise _misfit(dtype, value) from None
+    if not number.is_finite():
+        raise _misfit(dtype, value)
+    scaled = number.scaleb(dtype.scale, _WIDE)
+    if scaled != scaled.to_integral_value() or abs(scaled) >= 10**dtype.size:
+        raise ValueError(f"{value} does not fit {dtype!r}")
+    return number.quantize(PyDecimal(1).scaleb(-dtype.scale), context=_WIDE)
+
+
+def _list(dtype: DType, value: object) -> list[Any]:
+    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
+        raise _misfit(dtype, value)
+    return [_item(dtype).coerce(item) for item in value]
+
+
+def _vector(dtype: DType, value: object) -> list[float]:
+    numbers = [Float32.coerce(item) for item in _list(List(Float32), value)]
+    if len(numbers) != dtype.size:
+        raise ValueError(f"a vector of {len(numbers)} numbers where {dtype!r} has {dtype.size}")
+    if None in numbers:
+        raise ValueError(f"{dtype!r} has no room for null or NaN in a vector")
+    return numbers
+
+
+def _map(dtype: DType, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _misfit(dtype, value)
+    return {_str(String, key): _item(dtype).coerce(item) for key, item in value.items()}
+
+
+def _struct(dtype: DType, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _misfit(dtype, value)
+    if unknown := set(value) - {name for name, _ in dtype.fields}:
+        raise ValueError(f"{dtype!r} has no field {sorted(map(str, unknown))[0]!r}")
+    return {name: field.coerce(value.get(name)) for name, field in dtype.fields}
+
+
+def _json(dtype: DType, value: object) -> str:
+    """Return the canonical text: sorted keys, no spaces. Text must already be JSON."""
+    try:
+        data = json.loads(value) if isinstance(value, str) else value
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError):
+        raise _misfit(dtype, value) from None
+
+
+def _misfit(dtype: DType, value: object) -> ValueError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return ValueError(f"{shown} ({type(value).__name__}) is no {dtype!r}")
+
+
+_COERCE: dict[str, Callable[[DType, object], Any]] = {
+    "bool": _bool, "int32": _int, "int64": _int, "float32": _float, "float64": _float,
+    "str": _str, "bytes": _bytes, "timestamp": _timestamp, "date": _date, "decimal": _decimal,
+    "list": _list, "vector": _vector, "map": _map, "struct": _struct, "json": _json,
+}  # fmt: skip
+
+
+def _wide() -> Any:
+    from decimal import Context
+
+    return Context(prec=100)
+
+
+_WIDE = _wide()
