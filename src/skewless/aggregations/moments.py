@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Context
 from decimal import Decimal as PyDecimal
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -29,6 +30,8 @@ from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
 from skewless.errors import DefinitionError
 from skewless.types import NUMERIC, Decimal, DType, Float64, Int64
+
+_DIGITS = Context(prec=38)
 
 
 def to_float(value: Fraction) -> float:
@@ -86,9 +89,10 @@ class Sum(_Numeric):
         """Return the rounded exact sum."""
         if isinstance(values[0], PyDecimal):
             total = sum((Fraction(value) for value in values), Fraction(0))
-            scale = -min(int(value.as_tuple().exponent) for value in values)
+            scale = max(0, *(-int(value.as_tuple().exponent) for value in values))
             digits = int(total * 10**scale)
-            return PyDecimal(digits).scaleb(-scale) if abs(digits) < 10**38 else None
+            # Scaling rounds to the context's precision, by default 28 digits.
+            return PyDecimal(digits).scaleb(-scale, _DIGITS) if abs(digits) < 10**38 else None
         if isinstance(values[0], int):
             whole = sum(values)
             return whole if -(2**63) <= whole < 2**63 else None

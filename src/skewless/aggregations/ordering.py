@@ -1,4 +1,4 @@
-"""Aggregations that follow the order of rows: latest, first, last_n, first_n, since_last, trend, ewma.
+"""Aggregations that follow the order of rows, such as latest, first, last_n, trend and ewma.
 
 >>> Latest().compute([1.0, None], [0, 1], 2, None) is None
 True
@@ -109,7 +109,7 @@ class SinceLast(Aggregation):
     name: ClassVar[str] = "since_last"
     takes_rows: ClassVar[bool] = True
 
-    def result_type(self, column: DType | None) -> DType:  # noqa: ARG002
+    def result_type(self, column: DType | None) -> DType:
         """Seconds."""
         return Float64
 
@@ -181,7 +181,7 @@ class Ewma(Aggregation):
     """Mean weighted by age: a row's weight halves with every ``half_life``.
 
     The weights are rounded doubles; weighted sum and sum of weights are exact sums of them, so
-    order cannot matter.
+    order cannot matter. Null where the weighted sum is beyond the floats.
     """
 
     half_life: str = "1h"
@@ -217,4 +217,7 @@ class Ewma(Aggregation):
         products = [weight * float(value) for weight, value in zip(weights, values, strict=True)]
         if total == 0 or not all(map(math.isfinite, products)):
             return None
-        return math.fsum(products) / total
+        try:
+            return math.fsum(products) / total
+        except OverflowError:
+            return None

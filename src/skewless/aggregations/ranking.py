@@ -82,7 +82,10 @@ class Quantile(Aggregation):
         above = ranked[math.ceil(position)]
         if below == above:
             return below
-        result = below + (above - below) * (position - math.floor(position))
+        part = position - math.floor(position)
+        if math.isinf(above - below) and not math.isinf(above) and not math.isinf(below):
+            return below * (1 - part) + above * part
+        result = below + (above - below) * part
         return None if math.isnan(result) else result
 
 

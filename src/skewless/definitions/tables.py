@@ -37,7 +37,11 @@ class Located:
 
 
 class Table(Located):
-    """A batch side of a source."""
+    """A batch side of a source.
+
+    Every table takes ``timezone``: the zone of its times that carry none, such as ``"UTC"`` or
+    ``"Europe/Berlin"``. Without it such times are refused, never guessed.
+    """
 
 
 class Stream(Located):
@@ -45,29 +49,37 @@ class Stream(Located):
 
 
 class Parquet(Table):
-    """A Parquet file, a folder of them, or a pattern with ``*``; also on ``s3://`` and others."""
+    """A Parquet file, a folder of them, or a pattern with ``*``; also on ``s3://`` and others.
+
+    Folders named ``column=value`` on the way to a file are columns of its rows.
+    """
 
     kind = "parquet"
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path=str(path))
+    def __init__(self, path: str, timezone: str | None = None) -> None:
+        super().__init__(path=str(path), timezone=timezone)
 
 
 class CSV(Table):
-    """A CSV file, a folder of them, or a pattern, with a header line.
+    """A CSV file, a folder of them, or a pattern, with a header line; plain, gzip or zip.
 
     Args:
         path: of the file, relative to the repo's folder.
         nulls: texts that stand for null; by default the empty text and ``NA``.
         delimiter: between fields.
+        timezone: of times that carry none.
     """
 
     kind = "csv"
 
     def __init__(
-        self, path: str, nulls: list[str] | None = None, delimiter: str | None = None
+        self,
+        path: str,
+        nulls: list[str] | None = None,
+        delimiter: str | None = None,
+        timezone: str | None = None,
     ) -> None:
-        super().__init__(path=str(path), nulls=nulls, delimiter=delimiter)
+        super().__init__(path=str(path), nulls=nulls, delimiter=delimiter, timezone=timezone)
 
 
 class Delta(Table):
@@ -75,8 +87,10 @@ class Delta(Table):
 
     kind = "delta"
 
-    def __init__(self, path: str, version: int | None = None) -> None:
-        super().__init__(path=str(path), version=version)
+    def __init__(
+        self, path: str, version: int | None = None, timezone: str | None = None
+    ) -> None:
+        super().__init__(path=str(path), version=version, timezone=timezone)
 
 
 class Frame(Table):
@@ -84,8 +98,8 @@ class Frame(Table):
 
     kind = "frame"
 
-    def __init__(self, data: Any, name: str = "frame") -> None:
-        super().__init__(name=name)
+    def __init__(self, data: Any, name: str = "frame", timezone: str | None = None) -> None:
+        super().__init__(name=name, timezone=timezone)
         self.data = data
 
     def __repr__(self) -> str:

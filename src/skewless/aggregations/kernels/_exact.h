@@ -4,8 +4,8 @@
    superaccumulators" (2015): nothing is lost while adding and removing, so the result depends on
    the multiset of values alone. Two forms:
 
-   fixed   all values of a group lie within a span of binary digits that fits 128 bits, and their
-           squares 256: a few integer instructions a value.
+   fixed   all values of a group lie within a span of about a hundred binary digits: two integers a
+           value and a few instructions.
    chunks  32 useful digits in each 64-bit chunk, over the whole range of doubles; 2^30 values may
            be added before carries must be passed on. */
 #ifndef SKEWLESS_EXACT_H
@@ -19,6 +19,7 @@ typedef unsigned __int128 u128;
 typedef __int128 i128;
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NEVER_INLINE __attribute__((noinline))
 
 enum { WANT_COUNT = 1, WANT_SUM = 2, WANT_MEAN = 4, WANT_VAR = 8, WANT_VAR_SAMPLE = 16,
        WANT_MIN = 32, WANT_MAX = 64 };
@@ -32,6 +33,9 @@ enum { OK = 0, NO_MEMORY = -1, BAD_ROW = -2, BAD_QUERY = -3, BAD_NAN = -4, BAD_C
 #ifndef CARRY_AFTER
 #define CARRY_AFTER ((int64_t)1 << 30)
 #endif
+#ifndef DIVIDE_TWICE_FROM
+#define DIVIDE_TWICE_FROM ((uint64_t)1 << 32)   /* n * n no longer fits 64 bits */
+#endif
 #define EXPONENT_OF_INF 2047
 #define FRACTION (((uint64_t)1 << 52) - 1)
 #define MAGNITUDE (~(uint64_t)0 >> 1)
@@ -40,11 +44,16 @@ typedef enum { INTEGERS, FIXED, CHUNKS, COUNTS } Form;
 
 typedef struct {
     int64_t count;                 /* finite values */
+    int unit, cut;                 /* values are multiples of 2^unit, cut at 2^(unit + cut) */
+    double scale, step;            /* 2^-(unit + cut) and 2^cut */
+    u128 sum, sum_low;             /* of high and low parts, in two's complement */
+    u128 high, cross, low;         /* of the squares of high, high * low and the squares of low */
+} Fixed;
+
+typedef struct {
+    Fixed fixed;                   /* of chunks, the count alone is used */
     int64_t plus_inf, minus_inf;
     Form form;
-    int lowest, highest;           /* biased exponents of the group's values, at least 1 */
-    u128 sum;                      /* fixed: two's complement */
-    u128 low, high;                /* fixed: sum of squares */
     int64_t budget;                /* chunks: values until carries must be passed on */
     int first, last;               /* chunks of the sum in use; 2 * first.. of the squares */
     uint64_t sums[SUM_CHUNKS], squares[SQUARE_CHUNKS];
@@ -111,7 +120,7 @@ static double round_ratio(const uint64_t *limb, int count, uint64_t a, uint64_t 
     if (b == 1) {
         int64_t cut = length - 63 - bit_length(a);
         u128 part = (u128)digits_at(limb, count, cut + 64) << 64 | digits_at(limb, count, cut);
-        uint64_t q = (uint64_t)(part / a);
+        uint64_t q = a == 1 ? (uint64_t)part : (uint64_t)(part / a);
         int sticky = part != (u128)q * a || any_digit_below(limb, cut);
         return round_quotient(q, sticky, exponent + cut);
     }
@@ -176,23 +185,30 @@ static inline int clamp_exponent(uint64_t magnitude) {
     return exponent < 1 ? 1 : exponent > EXPONENT_OF_INF - 1 ? EXPONENT_OF_INF - 1 : exponent;
 }
 
+static inline double power_of_two(int exponent) {   /* a normal one */
+    return double_of((uint64_t)(exponent + 1023) << 52);
+}
+
 static inline void exact_begin(Exact *x, Form form, Range range, int64_t values) {
-    x->count = x->plus_inf = x->minus_inf = 0;
-    x->sum = x->low = x->high = 0;
+    int lowest = range.greatest ? clamp_exponent(range.smallest + 1) : 1;
+    int highest = range.greatest ? clamp_exponent(range.greatest) : 1;
+    int width = 53 + highest - lowest;
+    x->fixed = (Fixed){.count = 0};
+    x->plus_inf = x->minus_inf = 0;
     x->form = form;
-    x->lowest = x->highest = 1;
     if (form == INTEGERS || form == COUNTS) return;
-    if (range.greatest) {
-        x->lowest = clamp_exponent(range.smallest + 1);
-        x->highest = clamp_exponent(range.greatest);
+    int finite = range.greatest < (uint64_t)EXPONENT_OF_INF << 52;
+    if (finite && (lowest >= 64 || !range.greatest) && width + bit_length((uint64_t)values) <= 126) {
+        x->form = FIXED;
+        x->fixed.unit = range.greatest ? lowest - 1075 : 0;
+        x->fixed.cut = width / 2;
+        x->fixed.scale = power_of_two(-(x->fixed.unit + x->fixed.cut));
+        x->fixed.step = power_of_two(x->fixed.cut);
+        return;
     }
-    int digits = 53 + x->highest - x->lowest + bit_length((uint64_t)values);
-    int plain = range.greatest < (uint64_t)EXPONENT_OF_INF << 52
-                && (!range.greatest || range.smallest + 1 > FRACTION);
-    x->form = plain && digits <= 126 ? FIXED : CHUNKS;
-    if (x->form == FIXED) return;
-    x->first = (x->lowest - 1) >> 5;
-    x->last = (x->highest - 1) >> 5;
+    x->form = CHUNKS;
+    x->first = (lowest - 1) >> 5;
+    x->last = (highest - 1) >> 5;
     x->budget = CARRY_AFTER;
     memset(x->sums + x->first, 0, sizeof(uint64_t) * (size_t)(x->last + 5 - x->first));
     memset(x->squares + 2 * x->first, 0, sizeof(uint64_t) * (size_t)(2 * (x->last - x->first) + 9));
@@ -200,7 +216,7 @@ static inline void exact_begin(Exact *x, Form form, Range range, int64_t values)
 
 /* ---- adding (sign 1) and removing (sign -1) ----------------------------------------------------- */
 
-static ALWAYS_INLINE void add_square(Exact *x, u128 low, u128 high, int sign) {
+static ALWAYS_INLINE void add_square(Fixed *x, u128 low, u128 high, int sign) {
     if (sign > 0) {
         x->low += low;
         x->high += high + (x->low < low);
@@ -211,7 +227,7 @@ static ALWAYS_INLINE void add_square(Exact *x, u128 low, u128 high, int sign) {
     }
 }
 
-static ALWAYS_INLINE void add_integer(Exact *x, int64_t value, int sign, int squares) {
+static ALWAYS_INLINE void add_integer(Fixed *x, int64_t value, int sign, int squares) {
     x->count += sign;
     x->sum += (u128)(i128)value * (u128)(i128)sign;
     if (!squares) return;
@@ -219,20 +235,18 @@ static ALWAYS_INLINE void add_integer(Exact *x, int64_t value, int sign, int squ
     add_square(x, (u128)magnitude * magnitude, 0, sign);
 }
 
-/* A zero has no digits, so it does not matter where its meaningless exponent would shift them. */
-static ALWAYS_INLINE void add_fixed(Exact *x, uint64_t bits, int sign, int squares) {
-    uint64_t exponent = bits >> 52 & EXPONENT_OF_INF;
-    uint64_t digits = (bits & FRACTION) | (uint64_t)(exponent != 0) << 52;
-    uint64_t negative = bits >> 63;
-    unsigned shift = (unsigned)(exponent - (uint64_t)x->lowest) & 127;
-    u128 term = (u128)(i128)(int64_t)((digits ^ (0 - negative)) + negative) << shift;
+/* A value is cut into two integers, value = (high * 2^cut + low) * unit; each step is exact. */
+static ALWAYS_INLINE void add_fixed(Fixed *x, double value, int sign, int squares) {
+    double scaled = value * x->scale;
+    int64_t high = (int64_t)scaled;
+    int64_t low = (int64_t)((scaled - (double)high) * x->step);
     x->count += sign;
-    x->sum = sign > 0 ? x->sum + term : x->sum - term;
+    x->sum += (u128)(i128)high * (u128)(i128)sign;
+    x->sum_low += (u128)(i128)low * (u128)(i128)sign;
     if (!squares) return;
-    u128 square = (u128)digits * digits;
-    shift *= 2;
-    if (shift < 128) add_square(x, square << shift, (square >> 1) >> (127 - shift), sign);
-    else add_square(x, 0, square << (shift - 128), sign);
+    x->high += (u128)((i128)high * high) * (u128)(i128)sign;
+    x->cross += (u128)((i128)high * low) * (u128)(i128)sign;
+    x->low += (u128)((i128)low * low) * (u128)(i128)sign;
 }
 
 static void pass_carries(uint64_t *chunk, int count) {
@@ -249,7 +263,7 @@ static inline int add_chunks(Exact *x, uint64_t bits, int sign, int squares) {
         *(bits >> 63 ? &x->minus_inf : &x->plus_inf) += sign;
         return OK;
     }
-    x->count += sign;
+    x->fixed.count += sign;
     if (!(exponent | digits)) return OK;
     if (exponent) digits |= FRACTION + 1;
     int place = exponent ? (int)exponent - 1 : 0;
@@ -274,13 +288,11 @@ static inline int add_chunks(Exact *x, uint64_t bits, int sign, int squares) {
     return OK;
 }
 
-static ALWAYS_INLINE int exact_add(Exact *x, Form form, const void *values, int64_t row, int sign,
-                                   int squares) {
+static ALWAYS_INLINE void add_value(Fixed *x, Form form, const void *values, int64_t row, int sign,
+                                    int squares) {
     if (form == COUNTS) x->count += sign;
     else if (form == INTEGERS) add_integer(x, ((const int64_t *)values)[row], sign, squares);
-    else if (form == FIXED) add_fixed(x, ((const uint64_t *)values)[row], sign, squares);
-    else return add_chunks(x, ((const uint64_t *)values)[row], sign, squares);
-    return OK;
+    else add_fixed(x, ((const double *)values)[row], sign, squares);
 }
 
 /* ---- finishing ------------------------------------------------------------------------------------- */
@@ -316,7 +328,7 @@ static inline void finish_ratios(const uint64_t *sum, int sum_count, const uint6
     }
     if (!(want & (WANT_VAR | WANT_VAR_SAMPLE))) return;
     int length = spread(sum, sum_count, square, square_count, n, numerator);
-    int small = n < (uint64_t)1 << 32;
+    int small = n < DIVIDE_TWICE_FROM;
     if (want & WANT_VAR)
         out->var = round_ratio(numerator, length, small ? n * n : n, small ? 1 : n, 2 * exponent);
     if ((want & WANT_VAR_SAMPLE) && n > 1)
@@ -324,8 +336,15 @@ static inline void finish_ratios(const uint64_t *sum, int sum_count, const uint6
             round_ratio(numerator, length, small ? n * (n - 1) : n, small ? 1 : n - 1, 2 * exponent);
 }
 
+/* (low, high) += x << shift, for shift within [1, 127] */
+static inline void add_shifted(u128 *low, u128 *high, u128 x, int shift) {
+    *low += x << shift;
+    *high += (x >> (128 - shift)) + (*low < x << shift);
+}
+
 static void exact_finish(const Exact *x, int want, Summary *out) {
-    int64_t n = x->count;
+    const Fixed *fixed = &x->fixed;
+    int64_t n = fixed->count;
     out->count = n + x->plus_inf + x->minus_inf;
     out->sum = 0.0;
     out->integer = 0;
@@ -347,17 +366,22 @@ static void exact_finish(const Exact *x, int want, Summary *out) {
                       32 * (int64_t)x->first - 1074, negative, want, out);
         return;
     }
-    int negative = (int)(x->sum >> 127);
-    u128 magnitude = negative ? 0 - x->sum : x->sum;
+    u128 total = (fixed->sum << fixed->cut) + fixed->sum_low, low = fixed->low, high = 0;
+    int negative = (int)(total >> 127);
+    u128 magnitude = negative ? 0 - total : total;
     uint64_t sum[2] = {(uint64_t)magnitude, (uint64_t)(magnitude >> 64)};
-    uint64_t square[4] = {(uint64_t)x->low, (uint64_t)(x->low >> 64), (uint64_t)x->high,
-                          (uint64_t)(x->high >> 64)};
-    int64_t exponent = x->form == FIXED ? x->lowest - 1075 : 0;
+    if (x->form == FIXED) {
+        add_shifted(&low, &high, fixed->cross, fixed->cut + 1);
+        add_shifted(&low, &high, fixed->high, 2 * fixed->cut);
+    } else {
+        high = fixed->high;
+    }
+    uint64_t square[4] = {(uint64_t)low, (uint64_t)(low >> 64), (uint64_t)high, (uint64_t)(high >> 64)};
     finish_ratios(sum, sum[1] ? 2 : 1, square, square[3] ? 4 : square[2] ? 3 : 2, (uint64_t)n,
-                  exponent, negative, want, out);
+                  fixed->unit, negative, want, out);
     if (x->form == INTEGERS) {
-        out->overflow = (i128)x->sum != (int64_t)x->sum;
-        out->integer = out->overflow ? 0 : (int64_t)x->sum;
+        out->overflow = (i128)fixed->sum != (int64_t)fixed->sum;
+        out->integer = out->overflow ? 0 : (int64_t)fixed->sum;
     }
 }
 

@@ -51,16 +51,16 @@ static inline void members_remove(Members *m, int64_t i) {
         if (m->word[k][i >> 6] &= ~((uint64_t)1 << (i & 63))) return;
 }
 
+static inline int members_have(const Members *m, int64_t i) {
+    return (int)(m->word[0][i >> 6] >> (i & 63) & 1);
+}
+
 /* The smallest member greater than i, or -1. */
 static inline int64_t members_next(const Members *m, int64_t i, int64_t size) {
     for (int k = 0; k < m->levels; k++, i >>= 6, size = (size + 63) / 64) {
         if (++i >= size) return -1;
         uint64_t word = m->word[k][i >> 6] >> (i & 63);
-        if (!word) {
-            i |= 63;
-            i -= 63;
-            continue;
-        }
+        if (!word) continue;
         i += __builtin_ctzll(word);
         while (k--) i = i << 6 | __builtin_ctzll(m->word[k][i]);
         return i;
@@ -268,10 +268,11 @@ static int rule_group(Rule *r, int64_t g, Change add, Change remove) {
             if (gone < r->base || gone >= r->base + r->size) return BAD_ORDER;
             r->now = r->superseded[gone];
             if (r->now > until) break;
-            if (r->enter[gone] < r->now) remove(r, gone - r->base);
+            if (members_have(&r->active, gone - r->base)) remove(r, gone - r->base);
         }
         if (row < 0) break;
         r->now = until;
+        if (members_have(&r->active, row - r->base)) return BAD_ORDER;
         if (!r->superseded || until < r->superseded[row]) add(r, row - r->base);
     }
     return OK;

@@ -36,8 +36,9 @@ static ALWAYS_INLINE int step_row(const Sweep *w, int64_t s, void *state, Step s
 
 /* One group; remove may be NULL where the state itself forgets what has left. Always inlined with
    constant steps, so that each aggregation gets its own loop. */
-static ALWAYS_INLINE int sweep_group(const Sweep *w, int64_t g, void *state, Step add, Step remove,
-                                     Emit emit) {
+static ALWAYS_INLINE int sweep_group(const Sweep *given, int64_t g, void *state, Step add,
+                                     Step remove, Emit emit) {
+    const Sweep copy = *given, *w = &copy;      /* the compiler sees that no step changes it */
     int64_t entering = w->start[g], leaving = entering, end = w->start[g + 1];
     int64_t previous = INT64_MIN;
     int status, first = 1;
@@ -77,40 +78,64 @@ typedef struct {
 
 typedef struct {
     const void *values;
-    int want, changed;
+    int want;
     SumColumns out;
     Summary last;
     Exact exact;
 } SumState;
 
-#define SUM_STEPS(name, form, squares)                                                     \
+/* What changes with each row: a local of the sweep, so that it can stay in registers. */
+typedef struct {
+    Fixed fixed;
+    const void *values;
+    int changed;
+    SumState *state;
+} Running;
+
+static NEVER_INLINE void write_sums(SumState *st, int64_t q, int changed);
+
+/* Each form gets a function of its own: inlined into one, they would starve of registers. */
+#define SUM_SWEEP(name, form, squares)                                                     \
+    static ALWAYS_INLINE int name##_step(Running *r, int64_t row, int sign) {               \
+        r->changed = 1;                                                                    \
+        if (form == CHUNKS)                                                                \
+            return add_chunks(&r->state->exact, ((const uint64_t *)r->values)[row], sign,   \
+                              squares);                                                    \
+        add_value(&r->fixed, form, r->values, row, sign, squares);                          \
+        return OK;                                                                         \
+    }                                                                                      \
     static ALWAYS_INLINE int name##_add(void *state, int64_t row, int64_t exit) {           \
-        SumState *st = state;                                                              \
         (void)exit;                                                                        \
-        st->changed = 1;                                                                   \
-        return exact_add(&st->exact, form, st->values, row, 1, squares);                    \
+        return name##_step(state, row, 1);                                                  \
     }                                                                                      \
     static ALWAYS_INLINE int name##_remove(void *state, int64_t row, int64_t exit) {        \
-        SumState *st = state;                                                              \
         (void)exit;                                                                        \
-        st->changed = 1;                                                                   \
-        return exact_add(&st->exact, form, st->values, row, -1, squares);                   \
+        return name##_step(state, row, -1);                                                 \
+    }                                                                                      \
+    static ALWAYS_INLINE int name##_emit(void *state, int64_t q, int64_t t) {               \
+        Running *r = state;                                                                \
+        (void)t;                                                                           \
+        if (form != CHUNKS && r->changed) r->state->exact.fixed = r->fixed;                 \
+        write_sums(r->state, q, r->changed);                                               \
+        r->changed = 0;                                                                    \
+        return OK;                                                                         \
+    }                                                                                      \
+    static NEVER_INLINE int name##_sweep(const Sweep *w, int64_t g, SumState *st) {         \
+        Running running = {st->exact.fixed, st->values, 1, st};                             \
+        return sweep_group(w, g, &running, name##_add, name##_remove, name##_emit);         \
     }
 
-SUM_STEPS(count, COUNTS, 0)
-SUM_STEPS(integer, INTEGERS, 0)
-SUM_STEPS(integer_square, INTEGERS, 1)
-SUM_STEPS(fixed, FIXED, 0)
-SUM_STEPS(fixed_square, FIXED, 1)
-SUM_STEPS(chunk, CHUNKS, 0)
-SUM_STEPS(chunk_square, CHUNKS, 1)
+SUM_SWEEP(count, COUNTS, 0)
+SUM_SWEEP(integer, INTEGERS, 0)
+SUM_SWEEP(integer_square, INTEGERS, 1)
+SUM_SWEEP(fixed, FIXED, 0)
+SUM_SWEEP(fixed_square, FIXED, 1)
+SUM_SWEEP(chunk, CHUNKS, 0)
+SUM_SWEEP(chunk_square, CHUNKS, 1)
 
-static inline int emit_sums(void *state, int64_t q, int64_t t) {
-    SumState *st = state;
+static NEVER_INLINE void write_sums(SumState *st, int64_t q, int changed) {
     SumColumns *out = &st->out;
-    (void)t;
-    if (st->changed) exact_finish(&st->exact, st->want, &st->last);
-    st->changed = 0;
+    if (changed) exact_finish(&st->exact, st->want, &st->last);
     if (out->count) out->count[q] = st->last.count;
     if (out->integer) out->integer[q] = st->last.integer;
     if (out->overflow) out->overflow[q] = st->last.overflow;
@@ -118,10 +143,9 @@ static inline int emit_sums(void *state, int64_t q, int64_t t) {
     if (out->mean) out->mean[q] = st->last.mean;
     if (out->var) out->var[q] = st->last.var;
     if (out->var_sample) out->var_sample[q] = st->last.var_sample;
-    return OK;
 }
 
-static int group_range(const Sweep *w, int64_t g, const uint64_t *bits, Range *range) {
+static NEVER_INLINE int group_range(const Sweep *w, int64_t g, const uint64_t *bits, Range *range) {
     *range = NO_RANGE;
     for (int64_t s = w->start[g]; s < w->start[g + 1]; s++) {
         int64_t row = w->row ? w->row[s] : s;
@@ -136,16 +160,13 @@ static int sums_of_group(const Sweep *w, int64_t g, SumState *st, Form form) {
     int status = form == FIXED ? group_range(w, g, st->values, &range) : OK;
     if (status) return status;
     exact_begin(&st->exact, form, range, w->start[g + 1] - w->start[g]);
-    st->changed = 1;
     int squares = st->want & (WANT_VAR | WANT_VAR_SAMPLE);
-#define SWEEP(name) sweep_group(w, g, st, name##_add, name##_remove, emit_sums)
     switch (st->exact.form) {
-    case COUNTS: return SWEEP(count);
-    case INTEGERS: return squares ? SWEEP(integer_square) : SWEEP(integer);
-    case FIXED: return squares ? SWEEP(fixed_square) : SWEEP(fixed);
-    default: return squares ? SWEEP(chunk_square) : SWEEP(chunk);
+    case COUNTS: return count_sweep(w, g, st);
+    case INTEGERS: return squares ? integer_square_sweep(w, g, st) : integer_sweep(w, g, st);
+    case FIXED: return squares ? fixed_square_sweep(w, g, st) : fixed_sweep(w, g, st);
+    default: return squares ? chunk_square_sweep(w, g, st) : chunk_sweep(w, g, st);
     }
-#undef SWEEP
 }
 
 static int sweep_sums(const Sweep *w, SumState *st, Form form) {
@@ -233,11 +254,9 @@ typedef enum { KEY_ROW, KEY_RANK, KEY_DOUBLE } Key;
 typedef struct {
     const int64_t *values;              /* ranks, or the bits of doubles */
     Key key;
-    int queue;
     Line low, high;                     /* high holds the complements of key and row */
-    double *least, *greatest;           /* outputs, any may be NULL */
-    int64_t *lowest, *highest;
-    uint8_t *has;
+    Line low_batch, high_batch;         /* candidates of a batch, the newest at the bottom */
+    int64_t *lowest, *highest;          /* outputs: rows, -1 for none */
     int want;
 } OrderState;
 
@@ -246,31 +265,89 @@ static ALWAYS_INLINE int64_t total_order(int64_t bits) {
     return bits ^ (int64_t)((uint64_t)(bits >> 63) >> 1);
 }
 
-static ALWAYS_INLINE int order_add(void *state, int64_t row, int64_t exit) {
-    OrderState *st = state;
-    int64_t key = st->key == KEY_ROW ? row : st->values[row];
-    if (st->key == KEY_DOUBLE) {
-        if (((uint64_t)key & MAGNITUDE) > (uint64_t)EXPONENT_OF_INF << 52) return BAD_NAN;
-        key = total_order(key);
-    }
-    Candidate low = {key, row, exit}, high = {~key, ~row, exit};
-    if (st->want & WANT_MIN && (st->queue ? queue_add(&st->low, low) : heap_add(&st->low, low)))
-        return NO_MEMORY;
-    if (st->want & WANT_MAX && (st->queue ? queue_add(&st->high, high) : heap_add(&st->high, high)))
-        return NO_MEMORY;
+static ALWAYS_INLINE int order_key(const OrderState *st, int64_t row, int64_t *key) {
+    *key = st->key == KEY_ROW ? row : st->values[row];
+    if (st->key != KEY_DOUBLE) return OK;
+    if (((uint64_t)*key & MAGNITUDE) > (uint64_t)EXPONENT_OF_INF << 52) return BAD_NAN;
+    *key = total_order(*key);
     return OK;
 }
 
-static ALWAYS_INLINE int order_emit(void *state, int64_t q, int64_t t) {
+static ALWAYS_INLINE int order_heap_add(void *state, int64_t row, int64_t exit) {
     OrderState *st = state;
-    const Candidate *low = st->queue ? queue_first(&st->low, t) : heap_first(&st->low, t);
-    const Candidate *high = st->queue ? queue_first(&st->high, t) : heap_first(&st->high, t);
-    if (st->has) st->has[q] = low || high;
-    if (st->least) st->least[q] = low ? double_of((uint64_t)total_order(low->key)) : NAN;
-    if (st->greatest) st->greatest[q] = high ? double_of((uint64_t)total_order(~high->key)) : NAN;
-    if (st->lowest) st->lowest[q] = low ? low->row : -1;
-    if (st->highest) st->highest[q] = high ? ~high->row : -1;
+    int64_t key;
+    int status = order_key(st, row, &key);
+    if (!status && st->want & WANT_MIN) status = heap_add(&st->low, (Candidate){key, row, exit});
+    if (!status && st->want & WANT_MAX) status = heap_add(&st->high, (Candidate){~key, ~row, exit});
+    return status;
+}
+
+static ALWAYS_INLINE int order_heap_emit(void *state, int64_t q, int64_t t) {
+    OrderState *st = state;
+    const Candidate *low = heap_first(&st->low, t), *high = heap_first(&st->high, t);
+    st->lowest[q] = low ? low->row : -1;
+    st->highest[q] = high ? ~high->row : -1;
     return OK;
+}
+
+/* Pushes a candidate of a batch that is walked backwards, if it beats all that came after it. */
+static ALWAYS_INLINE int keep_if_first(Line *batch, Candidate new) {
+    if (batch->count && !is_before(&new, &batch->item[batch->count - 1])) return OK;
+    if (batch->count == batch->capacity && line_grow(batch)) return NO_MEMORY;
+    batch->item[batch->count++] = new;
+    return OK;
+}
+
+/* Queues the candidates of a batch. Walking it backwards, few beat their successors, which is far
+   easier on branch prediction than queueing each; and all before one that has left have left. */
+static ALWAYS_INLINE int order_batch(const Sweep *w, OrderState *st, int64_t g, int64_t from,
+                                     int64_t until, int64_t t) {
+    st->low_batch.count = st->high_batch.count = 0;
+    while (until-- > from) {
+        int64_t s = span_at(w, w->enter_order, until, g), key;
+        if (s < 0) return BAD_ORDER;
+        if (w->exit[s] <= t && w->enter[s] >= w->exit[s]) continue;
+        if (w->exit[s] <= t) break;
+        int64_t row = w->row ? w->row[s] : s;
+        if ((uint64_t)row >= (uint64_t)w->rows) return BAD_ROW;
+        if (w->valid && !w->valid[row]) continue;
+        int status = order_key(st, row, &key);
+        if (!status && st->want & WANT_MIN)
+            status = keep_if_first(&st->low_batch, (Candidate){key, row, w->exit[s]});
+        if (!status && st->want & WANT_MAX)
+            status = keep_if_first(&st->high_batch, (Candidate){~key, ~row, w->exit[s]});
+        if (status) return status;
+    }
+    while (st->low_batch.count)
+        if (queue_add(&st->low, st->low_batch.item[--st->low_batch.count])) return NO_MEMORY;
+    while (st->high_batch.count)
+        if (queue_add(&st->high, st->high_batch.item[--st->high_batch.count])) return NO_MEMORY;
+    return OK;
+}
+
+static NEVER_INLINE int order_by_queue(const Sweep *given, int64_t g, OrderState *st) {
+    const Sweep copy = *given, *w = &copy;
+    int64_t entering = w->start[g], end = w->start[g + 1], previous = INT64_MIN;
+    for (int64_t q = w->query_start[g]; q < w->query_start[g + 1]; q++) {
+        int64_t t = w->time[q], from = entering;
+        if (t < previous) return BAD_QUERY;
+        for (; entering < end; entering++) {
+            int64_t s = span_at(w, w->enter_order, entering, g);
+            if (s < 0) return BAD_ORDER;
+            if (w->enter[s] > t) break;
+        }
+        int status = order_batch(w, st, g, from, entering, t);
+        if (status) return status;
+        const Candidate *low = queue_first(&st->low, t), *high = queue_first(&st->high, t);
+        st->lowest[q] = low ? low->row : -1;
+        st->highest[q] = high ? ~high->row : -1;
+        previous = t;
+    }
+    return OK;
+}
+
+static NEVER_INLINE int order_by_heap(const Sweep *w, int64_t g, OrderState *st) {
+    return sweep_group(w, g, st, order_heap_add, NULL, order_heap_emit);
 }
 
 /* 1 if in the order of entering, exits never step back; 0 if they do; or an error. */
@@ -288,16 +365,16 @@ static int exits_in_order(const Sweep *w, int64_t g) {
 }
 
 static int sweep_order(const Sweep *w, OrderState *st) {
+    Line *const lines[] = {&st->low, &st->high, &st->low_batch, &st->high_batch};
     int status = OK;
-    if (line_grow(&st->low) || line_grow(&st->high)) status = NO_MEMORY;
+    for (int i = 0; i < 4 && !status; i++) status = line_grow(lines[i]);
     for (int64_t g = 0; g < w->groups && !status; g++) {
         if (!is_asked(w, g)) continue;
         st->low.head = st->low.count = st->high.head = st->high.count = 0;
-        st->queue = exits_in_order(w, g);
-        status = st->queue < 0 ? st->queue : sweep_group(w, g, st, order_add, NULL, order_emit);
+        status = exits_in_order(w, g);
+        if (status >= 0) status = status ? order_by_queue(w, g, st) : order_by_heap(w, g, st);
     }
-    free(st->low.item);
-    free(st->high.item);
+    for (int i = 0; i < 4; i++) free(lines[i]->item);
     return status;
 }
 

@@ -1,9 +1,8 @@
-"""LMDB environments of this process: opened once, shared, grown, and carried over a fork.
+"""One open LMDB environment of this process: kept from ending reads, grown, reopened when need be.
 
-LMDB wants a file opened once in a process: its locks belong to the (process, file) pair. Nor may
-an open environment cross a fork: closing the copy would wipe the reader slots of the parent, whose
-reads could then be overwritten. So environments live here, by real path, with a count of the stores
-that use them, and are closed just before a fork; each side opens its own at its next call.
+Closing an environment or moving its map needs a moment without transactions of this process. Reads
+enter and leave the set `active` (0.1 us, no lock) and stand back while `gate_closed`; writes hold
+`write_lock`; who needs the moment takes both: `exclusive`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from typing import NoReturn, cast
 
 import lmdb
 
@@ -21,15 +19,10 @@ from skewless.stores.online._lmdb_errors import MAX_READERS, store_error
 from skewless.stores.online._lmdb_tree import Catalog, Txn
 
 ATTEMPTS = 10
-FORK_PATIENCE_SECONDS = 5.0
+CURABLE = (lmdb.MapResizedError, lmdb.ReadersFullError, lmdb.BadRslotError, lmdb.PanicError)
 # LMDB may leave pages at the end of its file unwritten that it gave out and took back at once; a
 # file that lacks more than these was cut short.
 TOLERATED_MISSING_PAGES = 1024
-
-_lock = threading.RLock()
-_environments: dict[str, Environment] = {}
-_held: list[Environment] = []
-"""Environments closed for the fork under way."""
 
 
 class Environment:
@@ -41,10 +34,17 @@ class Environment:
         self.map_size = map_size
         self.stores = 0
         self.catalog = Catalog()
-        self.write_lock = threading.Lock()
-        self.writer: int | None = None
         self.lost_in_fork = False
+        self.reset_locks()
         self.env = self._open()
+
+    def reset_locks(self) -> None:
+        """Begin with nobody reading or writing, also after a fork."""
+        self.active: set[int] = set()
+        self.gate_closed = False
+        self.gate = threading.Condition()
+        self.write_lock = threading.RLock()
+        self.writer: int | None = None
 
     def _open(self) -> lmdb.Environment:
         try:
@@ -86,7 +86,7 @@ class Environment:
             self._restore_length(env, file, page)
         with env.begin() as txn:
             try:
-                self.catalog = Catalog.load(txn)
+                self.catalog = Catalog.load(txn, self.path)
                 foreign = self.catalog.header is None and txn.stat()["entries"] > 0
             except lmdb.Error as error:
                 raise self.error(error) from error
@@ -114,31 +114,61 @@ class Environment:
                 )
             os.truncate(file, needed)
 
+    def leave(self, reader: int) -> None:
+        """Take a reading thread out of `active`."""
+        self.active.discard(reader)
+        if self.gate_closed:
+            with self.gate:
+                self.gate.notify_all()
+
+    def stand_back(self, error: lmdb.Error | None, env: lmdb.Environment, attempt: int) -> None:
+        """Wait until reads may go on, or cure what made one fail; the caller is not in `active`."""
+        if error is not None:
+            self.recover(error, env, attempt)
+        with self.gate:
+            self.gate.wait_for(lambda: not self.gate_closed)
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold back every other read and write of this process."""
+        with self.write_lock:
+            self.close_gate()
+            try:
+                yield
+            finally:
+                self.open_gate()
+
+    def close_gate(self) -> None:
+        """Hold new reads back and wait for those under way; under `write_lock`."""
+        with self.gate:
+            self.gate_closed = True
+            self.gate.wait_for(lambda: not self.active)
+
+    def open_gate(self) -> None:
+        """Let reads go on."""
+        with self.gate:
+            self.gate_closed = False
+            self.gate.notify_all()
+
     def recover(self, error: lmdb.Error, env: lmdb.Environment, attempt: int) -> None:
-        """Return if the failed call may be tried again, else raise its `StoreError`."""
-        with _lock:
-            if attempt >= ATTEMPTS - 1 or self.lost_in_fork:
-                raise self.error(error) from error
-            if env is not self.env or isinstance(error, lmdb.BadRslotError):
+        """Return if the call that failed may be tried again, else raise its `StoreError`."""
+        curable = isinstance(error, CURABLE) or _is_closed(env)
+        if self.lost_in_fork or not curable or attempt == ATTEMPTS - 1:
+            raise self.error(error) from error
+        with self.exclusive():
+            if env is not self.env:
                 return
             if isinstance(error, lmdb.MapResizedError):
-                # Adopts the size another process has set; refused while a thread of ours writes,
-                # which has adopted it by then.
-                with contextlib.suppress(lmdb.Error):
-                    env.set_mapsize(0)
+                env.set_mapsize(0)  # adopts the size another process has set
             elif isinstance(error, lmdb.ReadersFullError):
-                if not env.reader_check():
-                    raise self.error(error) from error
+                env.reader_check()
             elif isinstance(error, lmdb.PanicError) or _is_closed(env):
                 env.close()
                 self.env = self._open()
-            elif type(error) is not lmdb.Error or error.code != 0:
-                raise self.error(error) from error
-            # What remains is a transaction that growing the map has ended.
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Txn]:
-        """Give one durable write transaction; writers of all threads and processes take turns."""
+    def writing(self, *, durable: bool) -> Iterator[Txn]:
+        """Give one write transaction; writers of all threads and processes take turns."""
         if self.writer == threading.get_ident():
             raise StoreError(
                 "a write inside a transaction of the same thread would wait for itself",
@@ -146,15 +176,18 @@ class Environment:
                 hint="Inside transaction() use the verbs of the transaction.",
             )
         with self.write_lock:
+            txn = self._begin_write()
             self.writer = threading.get_ident()
             try:
-                txn = self._begin_write()
-                try:
-                    yield txn
-                    txn.commit()
-                except BaseException:
+                yield txn
+                txn.commit()
+                if durable and not self.sync:
+                    self.env.sync(True)
+            except BaseException:
+                # An abort waits for a moment without reads, which busy readers might never leave.
+                with self.exclusive():
                     txn.abort()
-                    raise
+                raise
             finally:
                 self.writer = None
 
@@ -162,31 +195,35 @@ class Environment:
         for attempt in range(ATTEMPTS):
             env = self.env
             try:
-                used, size = self.used_bytes(env)
+                used, size = _used_bytes(env)
                 if used * 2 > size:
-                    self.grow(2 * size)
+                    self._grow(env, 2 * size)
                 return env.begin(write=True)
             except lmdb.Error as error:
                 self.recover(error, env, attempt)
         raise self.gave_up()
 
-    def used_bytes(self, env: lmdb.Environment | None = None) -> tuple[int, int]:
-        """Return the bytes of the map in use and its size."""
-        env = env or self.env
-        info = env.info()
-        return (info["last_pgno"] + 1) * env.stat()["psize"], info["map_size"]
-
-    def grow(self, size: int) -> None:
-        """Raise the size of the map; only between write transactions, under `write_lock`."""
-        with _lock:
-            self.map_size = max(self.map_size, size)
-            self.env.set_mapsize(self.map_size)
-
     def make_room(self, payload: int) -> None:
         """Grow the map after a transaction with ``payload`` bytes of rows did not fit."""
         with self.write_lock:
-            used, size = self.used_bytes()
-            self.grow(max(2 * size, used + payload))
+            used, size = _used_bytes(self.env)
+            self._grow(self.env, max(2 * size, used + payload))
+
+    def _grow(self, env: lmdb.Environment, size: int) -> None:
+        with self.exclusive():
+            self.map_size = max(self.map_size, size)
+            env.set_mapsize(self.map_size)
+
+    def flush(self) -> None:
+        """Flush what was committed without it."""
+        for attempt in range(ATTEMPTS):
+            env = self.env
+            try:
+                with self.write_lock:
+                    env.sync(True)
+                return
+            except lmdb.Error as error:
+                self.recover(error, env, attempt)
 
     def gave_up(self) -> StoreError:
         """Return the error of a call that kept being disturbed."""
@@ -203,24 +240,9 @@ class Environment:
         return store_error(error, self.path)
 
 
-def acquire(path: str, *, sync: bool, map_size: int) -> Environment:
-    """Return the environment at the real path of ``path``, opened if this process has not yet."""
-    with _lock:
-        path = os.path.realpath(path)
-        environment = _environments.get(path)
-        if environment is None:
-            environment = _environments[path] = Environment(path, sync=sync, map_size=map_size)
-        environment.stores += 1
-        return environment
-
-
-def release(environment: Environment) -> None:
-    """Count one store less, and close the environment with the last."""
-    with _lock:
-        environment.stores -= 1
-        if environment.stores == 0:
-            _environments.pop(environment.path, None)
-            environment.env.close()
+def _used_bytes(env: lmdb.Environment) -> tuple[int, int]:
+    info = env.info()
+    return (info["last_pgno"] + 1) * env.stat()["psize"], info["map_size"]
 
 
 def _is_closed(env: lmdb.Environment) -> bool:
@@ -237,50 +259,3 @@ def _sync_directory(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class _Lost:
-    """Stands for an environment that a child must not use: its parent had not closed it."""
-
-    def __init__(self, env: lmdb.Environment) -> None:
-        self.kept = env  # letting it go could close it
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise lmdb.Error(f"{name}: the parent was writing while it forked")
-
-
-def _before_fork() -> None:
-    for environment in list(_environments.values()):
-        if environment.writer != threading.get_ident() and environment.write_lock.acquire(
-            timeout=FORK_PATIENCE_SECONDS
-        ):
-            _held.append(environment)
-    _lock.acquire()
-    for environment in _held:
-        environment.env.close()
-
-
-def _after_fork_in_parent() -> None:
-    for environment in _held:
-        environment.write_lock.release()
-    _held.clear()
-    _lock.release()
-
-
-def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603 - a lock held by a thread that is not here can only be replaced
-    _lock = threading.RLock()
-    for environment in _environments.values():
-        environment.write_lock = threading.Lock()
-        environment.writer = None
-        if environment not in _held:
-            environment.lost_in_fork = True
-            environment.env = cast(lmdb.Environment, _Lost(environment.env))
-    _held.clear()
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)

@@ -52,7 +52,7 @@ class Catalog:
     prefixes: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def load(cls, txn: Txn) -> Catalog:
+    def load(cls, txn: Txn, where: str | None = None) -> Catalog:
         """Read the catalog as ``txn`` sees it.
 
         Raises:
@@ -65,12 +65,15 @@ class Catalog:
         try:
             magic, version, _ = _HEADER.unpack(header)
         except struct.error as error:
-            raise CorruptData("the header of the online store is damaged", got=header) from error
+            raise CorruptData(
+                "the header of the online store is damaged", got=header, where=where
+            ) from error
         if magic != _MAGIC or version > FORMAT:
             raise StoreError(
                 "a newer skewless wrote this online store",
                 got=f"format {version}",
                 expected=f"at most {FORMAT}",
+                where=where,
                 hint="Upgrade skewless.",
             )
         tables = {name.decode(): prefix for name, prefix in entries(txn, TABLE_KEY)}

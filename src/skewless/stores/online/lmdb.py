@@ -15,15 +15,16 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
+from threading import get_ident
 from typing import NoReturn, TypeVar, cast
 
 import lmdb
 
 from skewless.stores.online import _lmdb_tree as tree
+from skewless.stores.online._lmdb_environment import ATTEMPTS, Environment
+from skewless.stores.online._lmdb_sharing import acquire, release
 from skewless.stores.online._lmdb_tree import HEADER_KEY, Catalog, Txn
-from skewless.stores.online._lmdb_environment import ATTEMPTS, Environment, acquire, release
 from skewless.stores.online.base import (
     Capabilities,
     Item,
@@ -79,22 +80,10 @@ class LMDBStore(OnlineStore):
     # --------------------------------------------------------------------------------- reading
 
     def read_one(self, table: str, key: bytes) -> bytes | None:
-        environment = self._environment
-        for attempt in range(ATTEMPTS):
-            env = environment.env
-            try:
-                with env.begin() as txn:
-                    catalog = environment.catalog
-                    if txn.get(HEADER_KEY) != catalog.header:
-                        catalog = environment.catalog = Catalog.load(txn)
-                    prefix = catalog.prefixes.get(table)
-                    return None if prefix is None else tree.get(txn, prefix, key)
-            except lmdb.Error as error:
-                environment.recover(error, env, attempt)
-        raise environment.gave_up()
+        return self._read(_read_one, table, key)
 
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self._read(lambda txn, catalog: _read(txn, catalog, table, keys))
+        return self._read(_read, table, keys)
 
     def scan(
         self,
@@ -106,25 +95,31 @@ class LMDBStore(OnlineStore):
     ) -> Iterator[Item]:
         # In pages: a read transaction held open would keep old pages from being used again.
         def page(after: bytes | None, limit: int) -> list[Item]:
-            return self._read(
-                lambda txn, catalog: _page(txn, catalog.prefixes.get(table), prefix, after, limit)
-            )
+            return self._read(_page, table, prefix, after, limit)
 
         return scan_pages(page, after, limit)
 
     def tables(self) -> list[str]:
         return self._read(lambda _, catalog: sorted(catalog.prefixes))
 
-    def _read(self, work: Callable[[Txn, Catalog], T]) -> T:
-        environment = self._environment
+    def _read(self, work: Callable[..., T], *arguments: object) -> T:
+        environment, me = self._environment, get_ident()
         for attempt in range(ATTEMPTS):
-            env = environment.env
             try:
-                with env.begin() as txn:
-                    catalog = environment.catalog = environment.catalog.current(txn)
-                    return work(txn, catalog)
+                environment.active.add(me)
+                env = environment.env
+                if not environment.gate_closed:
+                    with env.begin() as txn:
+                        catalog = environment.catalog
+                        if txn.get(HEADER_KEY) != catalog.header:
+                            catalog = environment.catalog = Catalog.load(txn)
+                        return work(txn, catalog, *arguments)
+                failure = None
             except lmdb.Error as error:
-                environment.recover(error, env, attempt)
+                failure = error
+            finally:
+                environment.leave(me)
+            environment.stand_back(failure, env, attempt)
         raise environment.gave_up()
 
     # --------------------------------------------------------------------------------- writing
@@ -167,24 +162,18 @@ class LMDBStore(OnlineStore):
     def _begin(self) -> Iterator[LMDBTransaction]:
         environment = self._environment
         try:
-            with environment.writing() as txn:
+            with environment.writing(durable=self._sync) as txn:
                 transaction = LMDBTransaction(txn, environment.catalog.current(txn))
                 yield transaction
             # Not before the commit: a count that was never written may mean other tables later.
             environment.catalog = transaction.catalog
-            if self._sync and not environment.sync:
-                environment.env.sync(True)
         except lmdb.MapFullError:
             raise
         except lmdb.Error as error:
             raise environment.error(error) from error
 
     def flush(self) -> None:
-        environment = self._environment
-        try:
-            environment.env.sync(True)
-        except lmdb.Error as error:
-            raise environment.error(error) from error
+        self._environment.flush()
 
     def warm(self) -> None:
         descriptor = os.open(os.path.join(self._environment.path, "data.mdb"), os.O_RDONLY)
@@ -207,6 +196,9 @@ class LMDBTransaction(Transaction):
         self.catalog = catalog
         self._txn = txn
 
+    def read_one(self, table: str, key: bytes) -> bytes | None:
+        return _read_one(self._txn, self.catalog, table, key)
+
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return _read(self._txn, self.catalog, table, keys)
 
@@ -219,7 +211,7 @@ class LMDBTransaction(Transaction):
         limit: int | None = None,
     ) -> Iterator[Item]:
         def page(after: bytes | None, limit: int) -> list[Item]:
-            return _page(self._txn, self.catalog.prefixes.get(table), prefix, after, limit)
+            return _page(self._txn, self.catalog, table, prefix, after, limit)
 
         return scan_pages(page, after, limit)
 
@@ -254,17 +246,23 @@ class _Closed:
         raise self._store.closed()
 
 
+def _read_one(txn: Txn, catalog: Catalog, table: str, key: bytes) -> bytes | None:
+    number = catalog.prefixes.get(table)
+    return None if number is None else tree.get(txn, number, key)
+
+
 def _read(txn: Txn, catalog: Catalog, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-    prefix = catalog.prefixes.get(table)
-    return [None] * len(keys) if prefix is None else tree.get_many(txn, prefix, keys)
+    number = catalog.prefixes.get(table)
+    return [None] * len(keys) if number is None else tree.get_many(txn, number, keys)
 
 
-def _page(
-    txn: Txn, table: bytes | None, prefix: bytes, after: bytes | None, limit: int
+def _page(  # noqa: PLR0917 - what `_read` calls it with
+    txn: Txn, catalog: Catalog, table: str, prefix: bytes, after: bytes | None, limit: int
 ) -> list[Item]:
-    if table is None:
+    number = catalog.prefixes.get(table)
+    if number is None:
         return []
-    return tree.page(txn, table, prefix=prefix, after=after, limit=limit, size=PAGE_BYTES)
+    return tree.page(txn, number, prefix=prefix, after=after, limit=limit, size=PAGE_BYTES)
 
 
 def _size(row: Item) -> int:

@@ -1,0 +1,1 @@
+"""What skewless is measured against."""

@@ -1,0 +1,112 @@
+"""skewless: a feature store. Define a feature once; its value is the same number everywhere.
+
+    import skewless as sl
+
+    fab = sl.Entity("fab", fab_id=str)
+    tests = sl.Source("tests", schema={"fab_id": str, "vdd": float}, event_time="tested_at")
+
+    @sl.feature_view(entity=fab, source=tests)
+    class FabRolling:
+        vdd_mean = tests.vdd.mean("1h")
+
+Names are imported when they are first used, so that ``import skewless`` costs little.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skewless.aggregations.windows import lifetime, session, tumbling
+    from skewless.config import Config
+    from skewless.definitions import (
+        Entity,
+        FeatureService,
+        FeatureView,
+        OnDemandView,
+        Request,
+        Source,
+        feature_view,
+        if_else,
+        on_demand,
+    )
+    from skewless.definitions.tables import CSV, Delta, Files, Frame, Kafka, Parquet
+    from skewless.errors import (
+        BreakingChange,
+        ConcurrentApply,
+        ConfigError,
+        CorruptData,
+        DefinitionError,
+        InputError,
+        MissingColumn,
+        MissingDependency,
+        NaiveTime,
+        RegistryError,
+        SkewlessError,
+        StoreError,
+        StoreUnavailable,
+        UnknownName,
+    )
+    from skewless.plan.results import OnlineResult, TrainingSet
+    from skewless.plan.status import Status
+    from skewless.store import FeatureStore
+    from skewless.types import (
+        Bool,
+        Bytes,
+        Date,
+        Decimal,
+        Float32,
+        Float64,
+        Int32,
+        Int64,
+        Json,
+        List,
+        Map,
+        String,
+        Struct,
+        Timestamp,
+        Vector,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "skewless.aggregations.windows": "lifetime session tumbling",
+    "skewless.config": "Config",
+    "skewless.definitions": "Entity FeatureService FeatureView OnDemandView Request Source "
+    "feature_view if_else on_demand",
+    "skewless.definitions.tables": "CSV Delta Files Frame Kafka Parquet",
+    "skewless.errors": "BreakingChange ConcurrentApply ConfigError CorruptData DefinitionError "
+    "InputError MissingColumn MissingDependency NaiveTime RegistryError SkewlessError StoreError "
+    "StoreUnavailable UnknownName",
+    "skewless.plan.results": "OnlineResult TrainingSet",
+    "skewless.plan.status": "Status",
+    "skewless.store": "FeatureStore",
+    "skewless.types": "Bool Bytes Date Decimal Float32 Float64 Int32 Int64 Json List Map String "
+    "Struct Timestamp Vector",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "CSV", "Bool", "BreakingChange", "Bytes", "ConcurrentApply", "Config", "ConfigError",
+    "CorruptData", "Date", "Decimal", "DefinitionError", "Delta", "Entity", "FeatureService",
+    "FeatureStore", "FeatureView", "Files", "Float32", "Float64", "Frame", "InputError", "Int32",
+    "Int64", "Json", "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime",
+    "OnDemandView", "OnlineResult", "Parquet", "RegistryError", "Request", "SkewlessError",
+    "Source", "Status", "StoreError", "StoreUnavailable", "String", "Struct", "Timestamp",
+    "TrainingSet", "UnknownName", "Vector", "feature_view", "if_else", "lifetime", "on_demand",
+    "session", "tumbling",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'skewless' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,280 @@
+"""Kernels: aggregations over spans, exact to the bit, in C or in NumPy.
+
+A window is a set of spans (see `spans`); a kernel sweeps the spans of each key in the order of the
+query times. Groups are independent: slices of them (`Spans.groups`, `Queries.groups`) may run in
+threads, as the compiled kernels release the GIL.
+
+    >>> import numpy as np
+    >>> event = np.array([0, 60, 120])
+    >>> window = Spans.build(event, event + 100, np.array([0, 3]))
+    >>> asked = Queries(np.array([90, 130]), np.array([0, 2]))
+    >>> sweep_sums(window, asked, np.array([1.0, 2.0, 4.0]), want=Want.SUM)["sum"].tolist()
+    [3.0, 6.0]
+
+`implementation` tells which one runs: "compiled", or "numpy" if the extension is missing or the
+environment variable ``SKEWLESS_KERNELS`` is "numpy". Both give equal bits.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from skewless.aggregations.kernels import numpy_kernels
+from skewless.aggregations.kernels.latest import LatestJoin, LatestRows
+from skewless.aggregations.kernels.protocol import Kernels
+from skewless.aggregations.kernels.rules import RuleRows, plain_spans
+from skewless.aggregations.kernels.spans import (
+    NEVER,
+    Flags,
+    Floats,
+    Ints,
+    Queries,
+    Spans,
+    Sweep,
+    Want,
+    checked,
+)
+
+__all__ = [
+    "NEVER",
+    "LatestJoin",
+    "LatestRows",
+    "Queries",
+    "Spans",
+    "Want",
+    "gather_active",
+    "implementation",
+    "last_n_spans",
+    "session_spans",
+    "sweep_counts",
+    "sweep_extremes",
+    "sweep_positions",
+    "sweep_sums",
+    "sweep_sums_int",
+    "sweep_unique",
+    "window_summary",
+]
+
+
+def _choose() -> Kernels:
+    if os.environ.get("SKEWLESS_KERNELS") == "numpy":
+        return numpy_kernels
+    try:
+        from skewless.aggregations.kernels import compiled_kernels
+    except ImportError:
+        return numpy_kernels
+    return compiled_kernels
+
+
+chosen: Kernels = _choose()
+implementation = "numpy" if chosen is numpy_kernels else "compiled"
+
+window_summary = chosen.window_summary
+"""``window_summary(values, valid, low, high, want)``: one slice, with as little overhead as can be.
+
+``values``: any one-dimensional buffer of float64 or int64 (a stride is fine), ``valid``: uint8 or
+None, ``want``: flags of `Want`. Returns ``(count, sum, mean, var, var_sample, min, max)`` of
+``values[low:high]``, None where not wanted and for min and max of no rows. The sum of integers is
+an exact int of any size. Raises ValueError for a slice outside the values and for NaN.
+"""
+
+
+def _columns(want: Want, queries: Queries, integers: bool) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for flag in Want.SUMS & want:
+        name = str(flag.name).lower()
+        whole = flag is Want.COUNT or (integers and flag is Want.SUM)
+        columns[name] = np.empty(len(queries.time), dtype=np.int64 if whole else np.float64)
+    if integers and Want.SUM in want:
+        columns["overflow"] = np.empty(len(queries.time), dtype=np.uint8)
+    return columns
+
+
+def sweep_sums(
+    spans: Spans,
+    queries: Queries,
+    values: Floats,
+    valid: Flags | None = None,
+    want: Want = Want.SUMS,
+) -> dict[str, Any]:
+    """Return count, sum, mean, var and var_sample of the rows active at each query.
+
+    Each is the correctly rounded result of exact arithmetic (ties to even, zero is +0.0), so it
+    depends on the set of rows alone. No rows: count 0, sum 0.0, mean and var NaN; one row:
+    var_sample NaN. Only +inf (or only -inf) among the values: sum and mean are that; both, or any
+    for the variance: NaN.
+
+    Args:
+        spans: which rows count when.
+        queries: when to ask.
+        values: float64, one a row.
+        valid: uint8 or bool, one a row; rows that are not valid (nulls) never count.
+        want: which numbers to compute.
+
+    Raises:
+        ValueError: if a valid value is NaN, or arrays do not fit each other.
+    """
+    values = checked(values, np.float64, None, "values")
+    sweep = Sweep.build(spans, queries, valid, len(values))
+    out = _columns(want, queries, integers=False)
+    chosen.sweep_sums(sweep, values, want, out)
+    return out
+
+
+def sweep_sums_int(
+    spans: Spans,
+    queries: Queries,
+    values: Ints,
+    valid: Flags | None = None,
+    want: Want = Want.SUMS,
+) -> dict[str, Any]:
+    """Return the numbers of `sweep_sums` for int64 values, from exact integers.
+
+    ``sum`` is int64; where the exact sum does not fit, ``overflow`` (uint8) is 1 and ``sum`` is 0.
+    The others are correctly rounded even then.
+
+    Raises:
+        ValueError: if arrays do not fit each other.
+    """
+    values = checked(values, np.int64, None, "values")
+    sweep = Sweep.build(spans, queries, valid, len(values))
+    out = _columns(want, queries, integers=True)
+    chosen.sweep_sums(sweep, values, want, out)
+    return out
+
+
+def sweep_counts(spans: Spans, queries: Queries, valid: Flags | None = None) -> Ints:
+    """Return the number of rows active at each query (int64)."""
+    out = _columns(Want.COUNT, queries, integers=False)
+    chosen.sweep_sums(Sweep.build(spans, queries, valid, None), None, Want.COUNT, out)
+    counts: Ints = out["count"]
+    return counts
+
+
+def sweep_extremes(
+    spans: Spans,
+    queries: Queries,
+    values: Floats,
+    valid: Flags | None = None,
+    want: Want = Want.EXTREMES,
+) -> tuple[Floats | None, Floats | None, Flags]:
+    """Return (min, max, has) of the rows active at each query.
+
+    -0.0 counts as less than 0.0, so the result never depends on the order of rows. ``has`` is
+    uint8; where it is 0, min and max are NaN. What ``want`` leaves out is None.
+
+    Raises:
+        ValueError: if a valid value is NaN, or arrays do not fit each other.
+    """
+    values = checked(values, np.float64, None, "values")
+    sweep = Sweep.build(spans, queries, valid, len(values))
+    lowest, highest = chosen.sweep_order(sweep, values, want)
+    least = _taken(values, lowest) if Want.MIN in want else None
+    greatest = _taken(values, highest) if Want.MAX in want else None
+    return least, greatest, (np.maximum(lowest, highest) >= 0).view(np.uint8)
+
+
+def _taken(values: Floats, rows: Ints) -> Floats:
+    taken = np.full(len(rows), np.nan)
+    some = rows >= 0
+    taken[some] = values[rows[some]]
+    return taken
+
+
+def sweep_positions(
+    spans: Spans,
+    queries: Queries,
+    rank: Ints | None = None,
+    valid: Flags | None = None,
+    want: Want = Want.EXTREMES,
+) -> tuple[Ints, Ints]:
+    """Return the rows (lowest, highest) of the least and the greatest rank active at each query.
+
+    A rank of None is the row's own position; equal ranks are told apart by position. -1 stands
+    for no row, and for what ``want`` (MIN, MAX) leaves out. This serves first, latest and the
+    extremes of any type that can be ranked.
+
+    Raises:
+        ValueError: if arrays do not fit each other.
+    """
+    if rank is not None:
+        rank = checked(rank, np.int64, None, "rank")
+    rows = None if rank is None else len(rank)
+    return chosen.sweep_order(Sweep.build(spans, queries, valid, rows), rank, want)
+
+
+def sweep_unique(
+    spans: Spans, queries: Queries, codes: Ints, valid: Flags | None = None, *, n_codes: int
+) -> Ints:
+    """Return the number of distinct codes among the rows active at each query.
+
+    Args:
+        spans: which rows count when.
+        queries: when to ask.
+        codes: int64, one a row, within [0, n_codes). Codes that are dense within a key are fastest.
+        valid: rows that are not valid never count.
+        n_codes: memory of 4 bytes a code is used.
+
+    Raises:
+        ValueError: if a code is out of range, or arrays do not fit each other.
+    """
+    codes = checked(codes, np.int64, None, "codes")
+    return chosen.sweep_unique(Sweep.build(spans, queries, valid, len(codes)), codes, n_codes)
+
+
+def gather_active(spans: Spans, queries: Queries, valid: Flags | None = None) -> tuple[Ints, Ints]:
+    """Return (offsets, rows): the rows active at query q are ``rows[offsets[q]:offsets[q + 1]]``.
+
+    Rows are in the order of their positions. Memory is that of all the rows together, so ask for
+    few queries at a time.
+
+    Raises:
+        ValueError: if arrays do not fit each other, or spans of one row overlap.
+    """
+    counts = sweep_counts(spans, queries, valid)
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    return offsets, chosen.gather_active(Sweep.build(spans, queries, valid, None), offsets)
+
+
+def last_n_spans(enter: Ints, superseded: Ints | None, group_start: Ints, n: int) -> Spans:
+    """Return spans in which each row is one of the N newest active rows of its group.
+
+    Args:
+        enter: when each row starts to be active, int64 microseconds of UTC; rows of a group are in
+            the total order of events, so position is age.
+        superseded: when it ceases to be, `NEVER` or None for never.
+        group_start: rows of group g are ``group_start[g]`` up to ``group_start[g + 1]``.
+        n: how many rows.
+
+    Raises:
+        ValueError: if n is less than 1 or arrays do not fit each other.
+    """
+    if n < 1:
+        raise ValueError(f"n: expected 1 or more, got {n}")
+    return _rule_spans(RuleRows.build(None, enter, superseded, group_start), n)
+
+
+def session_spans(
+    event: Ints, enter: Ints, superseded: Ints | None, gap: int, group_start: Ints
+) -> Spans:
+    """Return spans in which each row belongs to the newest session of its group.
+
+    That is the newest maximal run of active rows whose neighbours' event times (never stepping
+    back within a group) are at most ``gap`` microseconds apart. That a session is over once a
+    query is more than a gap past its last event is left to the caller. Other arguments are those
+    of `last_n_spans`.
+
+    Raises:
+        ValueError: if the gap is negative or arrays do not fit each other.
+    """
+    if gap < 0:
+        raise ValueError(f"gap: expected 0 or more, got {gap}")
+    return _rule_spans(RuleRows.build(event, enter, superseded, group_start), gap)
+
+
+def _rule_spans(rows: RuleRows, parameter: int) -> Spans:
+    parameter = min(parameter, NEVER)
+    return plain_spans(rows, parameter) if rows.in_order() else chosen.rule_spans(rows, parameter)

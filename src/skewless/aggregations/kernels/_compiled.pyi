@@ -1,0 +1,51 @@
+"""The C extension; absent where no compiler was at hand."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_Ints = npt.NDArray[np.int64]
+_Array = npt.NDArray[Any] | None
+_Sweep = tuple[_Ints | None, ...]
+
+def sweep_sums(
+    spans: _Sweep,
+    values: _Array,
+    valid: _Array,
+    want: int,
+    count: _Array,
+    sum: _Array,
+    overflow: _Array,
+    mean: _Array,
+    var: _Array,
+    var_sample: _Array,
+    /,
+) -> None: ...
+def sweep_order(
+    spans: _Sweep, keys: _Array, valid: _Array, want: int, lowest: _Ints, highest: _Ints, /
+) -> None: ...
+def sweep_unique(
+    spans: _Sweep, codes: _Ints, valid: _Array, n_codes: int, out: _Ints, /
+) -> None: ...
+def gather_active(spans: _Sweep, valid: _Array, offsets: _Ints, out: _Ints, /) -> None: ...
+def rule_spans(
+    rows: tuple[_Ints | None, ...],
+    parameter: int,
+    span_row: _Ints,
+    enter: _Ints,
+    exit: _Ints,
+    span_start: _Ints,
+    /,
+) -> int: ...
+def latest_add(
+    spine: tuple[_Ints, _Ints, _Ints],
+    batch: tuple[_Ints, _Ints, _Ints, _Ints, _Ints | None],
+    at: tuple[int, int, int],
+    tie: _Ints,
+    /,
+) -> tuple[int, int]: ...
+def latest_finish(spine: tuple[_Ints, _Ints, _Ints], origin: _Ints, row: _Ints, /) -> None: ...
+def window_summary(
+    values: Any, valid: Any, low: int, high: int, want: int, /
+) -> tuple[Any, ...]: ...

@@ -1,0 +1,78 @@
+"""The kernels in C: arrays are handed to the extension as buffers, and the GIL is released."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skewless.aggregations.kernels import _compiled
+from skewless.aggregations.kernels.rules import RuleRows
+from skewless.aggregations.kernels.spans import Floats, Ints, Spans, Sweep, Want
+
+latest_add = _compiled.latest_add
+latest_finish = _compiled.latest_finish
+window_summary = _compiled.window_summary
+
+
+def _arrays(sweep: Sweep) -> tuple[Ints | None, ...]:
+    spans, queries = sweep.spans, sweep.queries
+    return (
+        spans.row,
+        spans.enter,
+        spans.exit,
+        spans.start,
+        spans.enter_order,
+        spans.exit_order,
+        queries.time,
+        queries.start,
+    )
+
+
+def sweep_sums(sweep: Sweep, values: Floats | Ints | None, want: Want, out: dict[str, Any]) -> None:
+    """Fill the columns of ``out`` that are there; see ``kernels.sweep_sums``."""
+    names = ("count", "sum", "overflow", "mean", "var", "var_sample")
+    columns = [out.get(name) for name in names]
+    _compiled.sweep_sums(_arrays(sweep), values, sweep.valid, int(want), *columns)
+
+
+def sweep_order(sweep: Sweep, keys: Floats | Ints | None, want: Want) -> tuple[Ints, Ints]:
+    """Rows of the least and the greatest (key, row) active at each query; -1 for none."""
+    lowest, highest = np.empty_like(sweep.queries.time), np.empty_like(sweep.queries.time)
+    _compiled.sweep_order(_arrays(sweep), keys, sweep.valid, int(want), lowest, highest)
+    return lowest, highest
+
+
+def sweep_unique(sweep: Sweep, codes: Ints, n_codes: int) -> Ints:
+    """Number of distinct codes active at each query."""
+    out = np.empty_like(sweep.queries.time)
+    _compiled.sweep_unique(_arrays(sweep), codes, sweep.valid, n_codes, out)
+    return out
+
+
+def gather_active(sweep: Sweep, offsets: Ints) -> Ints:
+    """Rows active at each query in row order, query q's at ``offsets[q]`` of the result."""
+    out = np.empty(int(offsets[-1]), dtype=np.int64)
+    _compiled.gather_active(_arrays(sweep), sweep.valid, offsets, out)
+    return out
+
+
+def rule_spans(rows: RuleRows, parameter: int) -> Spans:
+    """The newest N rows, or the newest session where events are given."""
+    given = (
+        rows.event,
+        rows.enter,
+        rows.superseded,
+        rows.start,
+        rows.enter_order,
+        rows.dropped,
+        rows.dropped_start,
+    )
+    start = np.empty_like(rows.start)
+    room = len(rows.enter) + len(rows.dropped)
+    while True:
+        row, enter, leave = (np.empty(room, dtype=np.int64) for _ in range(3))
+        total = _compiled.rule_spans(given, parameter, row, enter, leave, start)
+        if total <= room:
+            return Spans.build(enter[:total], leave[:total], start, row[:total])
+        room = total

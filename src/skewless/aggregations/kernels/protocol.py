@@ -1,0 +1,53 @@
+"""What both implementations of the kernels offer to the dispatcher; arguments are checked."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from skewless.aggregations.kernels.rules import RuleRows
+from skewless.aggregations.kernels.spans import Floats, Ints, Spans, Sweep, Want
+
+
+class Kernels(Protocol):
+    """The functions of `numpy_kernels` and `compiled_kernels`, equal to the bit."""
+
+    def sweep_sums(
+        self, sweep: Sweep, values: Floats | Ints | None, want: Want, out: dict[str, Any]
+    ) -> None:
+        """Fill the columns of ``out`` that are there."""
+
+    def sweep_order(
+        self, sweep: Sweep, keys: Floats | Ints | None, want: Want
+    ) -> tuple[Ints, Ints]:
+        """Rows of the least and the greatest (key, row); -1 for none."""
+
+    def sweep_unique(self, sweep: Sweep, codes: Ints, n_codes: int) -> Ints:
+        """Number of distinct codes."""
+
+    def gather_active(self, sweep: Sweep, offsets: Ints) -> Ints:
+        """Active rows in row order, query q's at ``offsets[q]``."""
+
+    def rule_spans(self, rows: RuleRows, parameter: int) -> Spans:
+        """Spans of the newest N rows, or of the newest session where events are given."""
+
+    def latest_add(
+        self,
+        spine: tuple[Ints, Ints, Ints],
+        batch: tuple[Ints, Ints, Ints, Ints, Ints | None],
+        at: tuple[int, int, int],
+        tie: Ints,
+        /,
+    ) -> tuple[int, int]:
+        """Raise marks by a batch (codes, enter, event, known, sequence) until ``tie`` may be full.
+
+        ``at`` is (number of the batch's first row, row of the batch to begin with, ties so far);
+        returns the row to go on with and the ties.
+        """
+
+    def latest_finish(self, spine: tuple[Ints, Ints, Ints], origin: Ints, row: Ints, /) -> None:
+        """The running greatest mark of each key's queries: where it was set, its smallest row."""
+
+    def window_summary(
+        self, values: Any, valid: Any, low: int, high: int, want: int, /
+    ) -> tuple[Any, ...]:
+        """Summarise one contiguous slice."""

@@ -1,0 +1,1 @@
+"""The command ``skewless``: a thin shell around the verbs of `FeatureStore`."""

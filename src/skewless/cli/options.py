@@ -1,0 +1,144 @@
+"""What commands have in common: ``--repo``, ``--json``, an example in their help, typed words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skewless.errors import InputError, UnknownName
+
+if TYPE_CHECKING:
+    from skewless.types import DType
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+
+
+class Command(click.Command):
+    """A command with ``--json``, mostly ``--repo``, and examples at the end of its help.
+
+    Attributes:
+        example: lines as typed in a shell.
+        no: when the command exits with 1: what "the answer is no" means; empty: never.
+    """
+
+    def __init__(self, *args: Any, example: str, no: str, repo: bool, **kwargs: Any) -> None:
+        super().__init__(*args, context_settings=CONTEXT, **kwargs)
+        self.example = example
+        self.no = no
+        if repo:
+            self.params.append(
+                click.Option(
+                    ["--repo"],
+                    default=".",
+                    envvar="SKEWLESS_REPO",
+                    metavar="PATH",
+                    help="Folder of the repo (or its skewless.toml).  [default: this folder]",
+                )
+            )
+        help_text = "Print JSON on stdout and nothing else there."
+        self.params.append(click.Option(["--json", "as_json"], is_flag=True, help=help_text))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example, and what an exit code of 1 means."""
+        del ctx
+        with formatter.section("Example"):
+            for line in self.example.strip().splitlines():
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+        if self.no:
+            with formatter.section("Exit code 1"):
+                formatter.write_text(self.no)
+
+
+def command(
+    name: str, *, example: str, no: str = "", repo: bool = True
+) -> Callable[[Callable[..., None]], Command]:
+    """Make a `Command` of a function, whose docstring is its help."""
+    return click.command(name, cls=Command, example=example, no=no, repo=repo)
+
+
+def at_option(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option ``--at``."""
+    return click.option("--at", metavar="TIME", help=text)
+
+
+def asked_for(features: str) -> Any:
+    """Return what FEATURES stands for: a service or view, or references between commas."""
+    names = [name.strip() for name in features.split(",") if name.strip()]
+    return names[0] if len(names) == 1 and ":" not in names[0] else names
+
+
+def pairs(words: Iterable[str], what: str = "a key") -> dict[str, str]:
+    """Return ``key=value`` words as a dict.
+
+    Raises:
+        InputError: a word without ``=``, or one key twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise InputError(f"{what} without a value", got=repr(word), expected="key=value")
+        if key in found:
+            raise InputError(f"{what} given twice", got=key)
+        found[key] = value
+    return found
+
+
+def typed(row: Mapping[str, Any], dtypes: Mapping[str, DType], where: str) -> dict[str, Any]:
+    """Return a row with its texts turned into the types they stand for.
+
+    Raises:
+        UnknownName: a key that nobody asks for.
+        InputError: a text that is no value of its type.
+    """
+    found = {}
+    for name, value in row.items():
+        if name not in dtypes:
+            raise UnknownName.of("key", name, dtypes, where=where)
+        try:
+            found[name] = from_text(value, dtypes[name])
+        except ValueError as problem:
+            raise InputError(
+                f"{name!r} is no {dtypes[name]!r}", got=repr(value), where=where
+            ) from problem
+    return found
+
+
+def from_text(value: Any, dtype: DType) -> Any:
+    """Return the value that a text stands for; what is no text stays as it is.
+
+    >>> from skewless.types import Bool, Int64, List, String
+    >>> from_text("42", Int64), from_text("yes", Bool), from_text("[1, 2]", List(int))
+    (42, True, [1, 2])
+    >>> from_text("42", String)
+    '42'
+
+    Raises:
+        ValueError: the text is no value of the type.
+    """
+    if not isinstance(value, str):
+        return value
+    match dtype.kind:
+        case "int32" | "int64":
+            return dtype.coerce(int(value))
+        case "float32" | "float64":
+            return dtype.coerce(float(value))
+        case "bool":
+            if value.lower() not in (*_TRUE, *_FALSE):
+                raise ValueError(f"{value!r} is neither true nor false")
+            return value.lower() in _TRUE
+        case "bytes":
+            return value.encode()
+        case "list" | "vector" | "map" | "struct":
+            return dtype.coerce(json.loads(value))
+        case _:
+            return dtype.coerce(value)
+
+
+def listed(names: Sequence[str]) -> list[str] | None:
+    """Return names, or None (for all) when there are none."""
+    return list(names) or None

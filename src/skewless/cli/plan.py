@@ -1,0 +1,122 @@
+"""``skewless plan`` and ``skewless apply``: what would change, and changing it."""
+
+from __future__ import annotations
+
+import click
+
+from skewless.cli.options import command
+from skewless.cli.output import emit, note, paint, say
+from skewless.errors import InputError
+from skewless.plan.apply_plan import ApplyPlan
+
+COLOURS = {"+": "green", "~": "yellow", "-": "red", "!": "red"}
+
+repin_option = click.option(
+    "--repin",
+    multiple=True,
+    metavar="SERVICE",
+    help="Move this feature service to the newest versions of its views; repeatable.",
+)
+repin_all_option = click.option("--repin-all", is_flag=True, help="Move all feature services.")
+
+
+@command(
+    "plan",
+    example="skewless plan\nskewless plan --check --json",
+    no="With --check: applying would change something.",
+)
+@click.option("--check", is_flag=True, help="Exit with 1 if there is anything to apply.")
+@repin_option
+@repin_all_option
+@click.pass_context
+def plan_command(
+    ctx: click.Context,
+    repo: str,
+    as_json: bool,
+    check: bool,
+    repin: tuple[str, ...],
+    repin_all: bool,
+) -> None:
+    """Show what applying the definitions would change.
+
+    Nothing is written. The plan says what is added, changed and removed, which changes alter
+    values (a new version; the old one serves on), what would break and which services feel it.
+    """
+    from skewless.store import FeatureStore
+
+    with FeatureStore(repo) as fs:
+        plan = fs.plan(repin=repin_all or repin)
+    if as_json:
+        emit(plan)
+    else:
+        say(coloured(plan))
+    if check and not plan.is_empty:
+        ctx.exit(1)
+
+
+@command(
+    "apply",
+    example="skewless apply\nskewless apply --yes --json\n"
+    "skewless apply --allow-breaking --repin fraud_model",
+    no="You were asked and said no; nothing has changed.",
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--allow-breaking", is_flag=True, help="Apply even what breaks services or reads.")
+@click.option("--who", default="", help="Who makes the change.  [default: user@host]")
+@repin_option
+@repin_all_option
+@click.pass_context
+def apply_command(
+    ctx: click.Context,
+    repo: str,
+    as_json: bool,
+    yes: bool,
+    allow_breaking: bool,
+    who: str,
+    repin: tuple[str, ...],
+    repin_all: bool,
+) -> None:
+    """Apply the definitions to the registry.
+
+    Shows the plan and asks. Breaking changes are refused unless they are allowed. Two applies at
+    once cannot lose one: the second is told to plan again.
+    """
+    from skewless.store import FeatureStore
+
+    with FeatureStore(repo) as fs:
+        plan = fs.plan(repin=repin_all or repin)
+        (note if as_json else say)(coloured(plan))
+        refused = bool(plan.breaking) and not allow_breaking
+        if not plan.is_empty and not yes and not refused and not confirmed():
+            note("Nothing has changed.")
+            ctx.exit(1)
+        fs.apply(plan, who=who, allow_breaking=allow_breaking)
+        revision = fs.runtime.registry.state().revision
+    if as_json:
+        emit({"revision": revision, **plan.to_dict()})
+    elif not plan.is_empty:
+        say(f"\nApplied: the registry is at revision {revision}.")
+
+
+def confirmed() -> bool:
+    """Ask, on stderr, whether to apply.
+
+    Raises:
+        InputError: there is nobody to ask.
+    """
+    try:
+        return click.confirm("\nApply this?", err=True)
+    except click.Abort as problem:
+        if isinstance(problem.__context__, KeyboardInterrupt):
+            raise
+        raise InputError("nobody is there to ask", hint="Apply without asking: --yes") from None
+
+
+def coloured(plan: ApplyPlan) -> str:
+    """Return a plan as text, its steps in colour on a terminal."""
+    lines = []
+    for line in plan.explain().splitlines():
+        sign = line.strip()[:1]
+        colour = COLOURS.get(sign) if line.startswith("  ") else None
+        lines.append(paint(line, colour) if colour else line)
+    return "\n".join(lines)

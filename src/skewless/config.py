@@ -1,0 +1,289 @@
+"""``skewless.toml``: where things are kept. Without one, all is embedded in the repo's folder.
+
+    project = "fab"
+    rewind = "5m"                          # how far back an online read may ask
+    definitions = ["features.py"]          # default: every *.py of the folder that is no test
+
+    [online]
+    kind = "redis"
+    url = "redis://:${REDIS_PASSWORD}@cache:6379/0"
+
+    [offline]
+    folder = "history"                     # default: .skewless/offline
+
+    [registry]
+    kind = "sqlite"
+    path = "registry.db"                   # default: .skewless/registry.db
+
+Relative paths start at the repo's folder. ``${NAME}`` stands for an environment variable; what it
+holds is used and never shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skewless.durations import format_duration, parse_duration
+from skewless.errors import ConfigError, DefinitionError, UnknownName
+
+FILE_NAME = "skewless.toml"
+EMBEDDED = ".skewless"
+DEFAULT_REWIND = parse_duration("5m")
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)?|secret|token|credential|api_?key|access_?key", re.I
+)
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
+_PASSWORD_IN_DSN = re.compile(r"\bpassword\s*=\s*('[^']*'|\S+)", re.I)
+_KEYS: dict[str, tuple[str, ...] | None] = {
+    # None: what keys there may be is for the store to say.
+    "online": None,
+    "offline": ("folder",),
+    "registry": None,
+}
+_PATH_KEYS = ("path", "folder")
+_DEFAULT_KINDS = {"online": "lmdb", "registry": "sqlite"}
+_EMBEDDED_PATHS = {
+    ("online", "lmdb"): "online",
+    ("online", "sqlite"): "online.sqlite",
+    ("offline", ""): "offline",
+    ("registry", "sqlite"): "registry.db",
+}
+
+
+class Section(Mapping[str, Any]):
+    """The options of one section, as a read-only mapping that never shows a secret.
+
+    >>> Section({"kind": "redis", "password": "hush"})
+    Section(kind='redis', password='***')
+    """
+
+    def __init__(self, values: Mapping[str, Any], shown: Mapping[str, Any] | None = None) -> None:
+        self._values = dict(values)
+        self._shown = dict(values if shown is None else shown)
+
+    @property
+    def kind(self) -> str:
+        """Which implementation the section asks for."""
+        return str(self._values["kind"])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything but the kind: the arguments of the implementation."""
+        return {key: value for key, value in self._values.items() if key != "kind"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as they may be shown."""
+        return {key: without_secrets(key, value) for key, value in self._shown.items()}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Section({', '.join(f'{k}={v!r}' for k, v in self.to_dict().items())})"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one repo.
+
+    Attributes:
+        folder: of the repo, absolute.
+        project: its name; by default that of the folder.
+        online: ``kind`` and options of the online store; paths are absolute.
+        offline: ``folder`` of the offline store, absolute.
+        registry: ``kind`` and options of the registry; paths are absolute.
+        rewind: how far in the past an online read may ask, microseconds.
+        definitions: Python files (or patterns) of the folder; empty: all that are no tests.
+        file: the file that was read, or None.
+    """
+
+    folder: Path
+    project: str
+    online: Section
+    offline: Section
+    registry: Section
+    rewind: int = DEFAULT_REWIND
+    definitions: tuple[str, ...] = ()
+    file: Path | None = field(default=None, compare=False)
+
+    @classmethod
+    def read(cls, path: str | Path = ".") -> Config:
+        """Read the settings of a repo.
+
+        Args:
+            path: the repo's folder, or a TOML file in it. A folder without ``skewless.toml`` has
+                everything embedded below ``.skewless/``.
+
+        Raises:
+            ConfigError: there is no such folder, or the file is wrong; the error says where.
+        """
+        given = Path(path).expanduser().absolute()
+        file = given if given.suffix == ".toml" else given / FILE_NAME
+        if given.is_dir() and not file.exists():
+            return cls.of(given, {})
+        try:
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as problem:
+            raise ConfigError("not TOML", got=str(problem), where=str(file)) from None
+        except UnicodeDecodeError as problem:
+            raise ConfigError("not UTF-8", got=str(problem), where=str(file)) from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(
+                "there is no such repo",
+                got=str(path),
+                expected=f"a folder, perhaps with a {FILE_NAME}",
+                hint="Make one with: skewless init",
+            ) from None
+        except OSError as problem:
+            raise ConfigError("cannot be read", got=str(problem), where=str(file)) from None
+        return cls.of(file.parent, data, file=file)
+
+    @classmethod
+    def of(cls, folder: Path, data: Mapping[str, Any], *, file: Path | None = None) -> Config:
+        """Return the settings that plain data (the content of a file) asks for.
+
+        Raises:
+            ConfigError: an unknown key, a value of another type, or an unset variable.
+        """
+        where = str(file or folder)
+        known = ("project", "rewind", "definitions", *_KEYS)
+        _check_keys(data, known, where)
+        definitions = data.get("definitions", [])
+        if not isinstance(definitions, list) or not all(isinstance(d, str) for d in definitions):
+            raise _wrong("definitions", definitions, "a list of file names", where)
+        return cls(
+            folder=folder,
+            project=_text(data, "project", folder.name or "repo", where),
+            online=_section(data, "online", folder, where),
+            offline=_section(data, "offline", folder, where),
+            registry=_section(data, "registry", folder, where),
+            rewind=_duration(data, "rewind", DEFAULT_REWIND, where),
+            definitions=tuple(definitions),
+            file=file,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain data, without secrets."""
+        return {
+            "folder": str(self.folder),
+            "project": self.project,
+            "online": self.online.to_dict(),
+            "offline": self.offline.to_dict(),
+            "registry": self.registry.to_dict(),
+            "rewind": format_duration(self.rewind),
+            "definitions": list(self.definitions),
+        }
+
+
+def without_secrets(key: str, value: Any) -> Any:
+    """Return the value of an option as it may be shown."""
+    if isinstance(value, Mapping):
+        return {inner: without_secrets(inner, v) for inner, v in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(key, item) for item in value]
+    if _SECRET_KEY.search(key):
+        return value if isinstance(value, str) and _VARIABLE.fullmatch(value) else "***"
+    if isinstance(value, str):
+        value = _PASSWORD_IN_URL.sub(r"\1:***@", value)
+        return _PASSWORD_IN_DSN.sub("password=***", value)
+    return value
+
+
+def _section(data: Mapping[str, Any], name: str, folder: Path, where: str) -> Section:
+    """Return a section; one of an embedded kind has a default path."""
+    default = {"kind": _DEFAULT_KINDS[name]} if name in _DEFAULT_KINDS else {}
+    place = f"[{name}] of {where}"
+    given = data.get(name, {})
+    if not isinstance(given, Mapping):
+        raise _wrong(name, given, f"a section: [{name}]", where)
+    if (keys := _KEYS[name]) is not None:
+        _check_keys(given, keys, place)
+    values = default | {key: expand(value, f"{key!r} in {place}") for key, value in given.items()}
+    shown = default | dict(given)
+    kind = values.get("kind", "")
+    if not isinstance(kind, str):
+        raise _wrong("kind", kind, "a name in quotes", place)
+    path_key = "folder" if name == "offline" else "path"
+    if (name, kind) in _EMBEDDED_PATHS and path_key not in values:
+        path = str(folder / EMBEDDED / _EMBEDDED_PATHS[name, kind])
+        values[path_key] = shown[path_key] = path
+    for key in _PATH_KEYS:
+        if key in values:
+            if not isinstance(values[key], str):
+                raise _wrong(key, values[key], "a path in quotes", place)
+            values[key] = absolute(values[key], folder)
+    return Section(values, shown)
+
+
+def absolute(path: str, folder: Path) -> str:
+    """Return a path from the folder on; addresses such as ``s3://bucket`` stay what they are."""
+    return path if "://" in path else str(folder / Path(path).expanduser())
+
+
+def expand(value: Any, where: str) -> Any:
+    """Return ``value`` with every ``${NAME}`` in its texts replaced by the environment's.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    if isinstance(value, Mapping):
+        return {key: expand(inner, where) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [expand(inner, where) for inner in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in os.environ:
+            raise ConfigError(
+                f"the environment variable {name} is not set",
+                where=where,
+                hint=f"Set it before the start: export {name}=...",
+            )
+        return os.environ[name]
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _check_keys(data: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in data:
+        if key not in known:
+            raise ConfigError(str(UnknownName.of("key", key, known, where=where)))
+
+
+def _text(data: Mapping[str, Any], key: str, default: str, where: str) -> str:
+    value = expand(data.get(key, default), f"{key!r} of {where}")
+    if not isinstance(value, str) or not value:
+        raise _wrong(key, value, "a text in quotes", where)
+    return value
+
+
+def _duration(data: Mapping[str, Any], key: str, default: int, where: str) -> int:
+    if key not in data:
+        return default
+    try:
+        return parse_duration(data[key], what=key)
+    except DefinitionError as problem:
+        raise ConfigError(
+            f"{key!r} is no duration", got=problem.got, expected=problem.expected, where=where
+        ) from None
+
+
+def _wrong(key: str, value: object, expected: str, where: str) -> ConfigError:
+    got = f"{value!r} ({type(value).__name__})"
+    return ConfigError(f"{key!r} has a wrong value", got=got, expected=expected, where=where)

@@ -1,0 +1,206 @@
+"""Import a repo's Python files, and find the functions of on-demand views again.
+
+A file is imported under its own name (``features.py`` as ``features``, ``teams/fraud.py`` as
+``teams.fraud``) with the repo's folder importable, so files of a repo may import one another.
+Afterwards its modules are gone from ``sys.modules``: two repos that both have a ``features.py``
+do not meet.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from skewless.definitions.on_demand import Function, OnDemandView
+from skewless.errors import DefinitionError, SkewlessError, UnknownName
+from skewless.plugins import repo_folder
+
+_LOCK = threading.RLock()
+_SEEN: dict[tuple[str, str], Function] = {}
+_NEVER_OWN = sys.stdlib_module_names | {"skewless"}
+
+
+def remember(view: OnDemandView) -> None:
+    """Keep the function of an on-demand view for this process, under its path and hash."""
+    if view.function is not None and view.code:
+        _SEEN[view.code["path"], view.code["hash"]] = view.function
+
+
+def import_files(folder: Path, files: Iterable[str] | None = None) -> list[ModuleType]:
+    """Import Python files of a folder and return their modules, in the order of their paths.
+
+    Args:
+        folder: the repo's.
+        files: names or patterns relative to it; None or none: every ``*.py`` directly in it that
+            is neither hidden nor a test.
+
+    Raises:
+        DefinitionError: a file is missing or fails; the error names file and line. Errors of
+            skewless keep their type.
+    """
+    folder = folder.absolute()
+    with importable(folder):
+        return [_import_file(folder, path) for path in files_of(folder, tuple(files or ()))]
+
+
+def files_of(folder: Path, files: tuple[str, ...]) -> list[Path]:
+    """Return the files that hold a repo's definitions, each once.
+
+    Raises:
+        DefinitionError: a name or pattern matches no file.
+    """
+    if not files:
+        return sorted(path for path in folder.glob("*.py") if not _is_aside(path.name))
+    found: dict[Path, None] = {}
+    for pattern in files:
+        matches = sorted(path for path in folder.glob(pattern) if path.is_file())
+        if not matches:
+            known = [path.name for path in folder.glob("*.py")]
+            problem = UnknownName.of("file", pattern, known, where=str(folder))
+            raise DefinitionError(problem.what, hint=problem.hint)
+        found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def _is_aside(name: str) -> bool:
+    aside = (".", "_", "test_")
+    return (
+        name.startswith(aside) or name.endswith("_test.py") or name in ("conftest.py", "setup.py")
+    )
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Make a folder's modules importable, alone: other modules of their names step aside."""
+    with _LOCK:
+        own = _own_names(folder)
+        before = set(sys.modules)
+        aside = _modules(own, lambda module: not _lies_in(module, folder))
+        wrote, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        token = repo_folder.set(folder)
+        sys.path.insert(0, str(folder))
+        for name in aside:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        try:
+            yield
+        finally:
+            sys.path.remove(str(folder))
+            repo_folder.reset(token)
+            sys.dont_write_bytecode = wrote
+            for name in _modules(own, lambda module: _lies_in(module, folder)):
+                if name not in before or name in aside:
+                    del sys.modules[name]
+            sys.modules.update(aside)
+
+
+def restored_function(view: str, code: Mapping[str, str], folder: Path | None) -> Function:
+    """Return the function that ``code`` (path and hash of its text) was recorded of.
+
+    When it cannot be found, or its text has changed, the function returned raises
+    `DefinitionError` where it is called, and says why.
+    """
+    key = (code["path"], code["hash"])
+    if key in _SEEN:
+        return _SEEN[key]
+    place, why = code["path"], ""
+    try:
+        found = _find_view(code["path"], folder)
+    except (SkewlessError, ImportError, AttributeError) as problem:
+        why = str(problem)
+    else:
+        if isinstance(found, OnDemandView) and found.code.get("hash") == code["hash"]:
+            remember(found)
+            return found.function or _broken(view, place, "it is no function")
+        why = "its text has changed since it was applied" if found else "it is no function"
+    return _broken(view, place, why)
+
+
+def _broken(view: str, place: str, why: str) -> Function:
+    def raise_why(*_: Any, **__: Any) -> Mapping[str, Any]:
+        raise DefinitionError(
+            f"the function of on-demand view {view!r} cannot be used",
+            got=why,
+            where=place,
+            hint="Apply the definitions again, or give FeatureStore the folder they are in.",
+        )
+
+    return raise_why
+
+
+def _find_view(path: str, folder: Path | None) -> Any:
+    module_name, _, name = path.partition(":")
+    if folder is not None:
+        file = folder.joinpath(*module_name.split(".")).with_suffix(".py")
+        if file.is_file():
+            (module,) = import_files(folder, [str(file.relative_to(folder))])
+            return getattr(module, name)
+    return getattr(importlib.import_module(module_name), name)
+
+
+def _own_names(folder: Path) -> set[str]:
+    packages = (path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.py")))
+    return ({p.stem for p in folder.glob("*.py")} | {p.name for p in packages}) - _NEVER_OWN
+
+
+def _modules(names: set[str], wanted: Callable[[ModuleType], bool]) -> dict[str, ModuleType]:
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in names and wanted(module)
+    }
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    return any(place and Path(place).absolute().is_relative_to(folder) for place in places)
+
+
+def _import_file(folder: Path, path: Path) -> ModuleType:
+    name = ".".join(path.relative_to(folder).with_suffix("").parts)
+    if name in _NEVER_OWN:
+        raise DefinitionError(
+            f"{path.name} has the name of a module of Python's own",
+            where=str(path),
+            hint="Give the file another name.",
+        )
+    module = sys.modules.get(name)
+    if module is not None and _lies_in(module, folder):
+        return module  # an earlier file has imported it
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise DefinitionError("not a Python file", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SkewlessError as problem:
+        place = _place(problem, folder, path)
+        problem.where = place if problem.where is None else f"{problem.where} ({place})"
+        raise
+    except (Exception, SystemExit) as problem:
+        raise DefinitionError(
+            f"{path.name} cannot be imported",
+            got=f"{type(problem).__name__}: {problem}",
+            where=_place(problem, folder, path),
+        ) from problem
+    return module
+
+
+def _place(problem: BaseException, folder: Path, path: Path) -> str:
+    """Return file and line, of the folder's, where an exception comes from."""
+    if isinstance(problem, SyntaxError) and problem.filename:
+        return f"{problem.filename}, line {problem.lineno}"
+    frames = traceback.extract_tb(problem.__traceback__)
+    inside = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+    if not inside:
+        return str(path)
+    return f"{inside[-1].filename}, line {inside[-1].lineno}"

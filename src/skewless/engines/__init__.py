@@ -1,0 +1,1 @@
+"""Engines compute training sets; they move data, the kernels compute."""

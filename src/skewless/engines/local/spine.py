@@ -1,0 +1,102 @@
+"""The spine as an engine sees it: keys as dense codes, queries sorted by key and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skewless.aggregations.kernels import Queries
+from skewless.definitions import Entity
+
+Ints = npt.NDArray[np.int64]
+
+
+class KeyIndex:
+    """Gives the keys of a set of rows dense codes, and finds these codes for other rows.
+
+    Args:
+        columns: one Arrow array per join key, of canonical type.
+    """
+
+    def __init__(self, columns: Sequence[pa.Array]) -> None:
+        self._values: list[pa.Array] = []
+        self._pairs: list[Ints] = []
+        codes: Ints | None = None
+        for column in columns:
+            values = pc.unique(column).drop_null()
+            self._values.append(values)
+            found = self._place(column, values)
+            if codes is None:
+                codes, self.size = found, len(values)
+                continue
+            pairs = np.where((codes < 0) | (found < 0), -1, codes * len(values) + found)
+            distinct = np.unique(pairs)
+            self._pairs.append(distinct[distinct >= 0])
+            codes, self.size = self._of_pairs(pairs, self._pairs[-1]), len(self._pairs[-1])
+        self.codes: Ints = codes if codes is not None else np.zeros(0, np.int64)
+
+    def find(self, columns: Sequence[pa.Array]) -> Ints:
+        """Return the code of each row; -1 for a key that is not among those indexed, or null."""
+        codes: Ints | None = None
+        for number, (column, values) in enumerate(zip(columns, self._values, strict=True)):
+            found = self._place(column, values)
+            if codes is None:
+                codes = found
+                continue
+            pairs = np.where((codes < 0) | (found < 0), -1, codes * len(values) + found)
+            codes = self._of_pairs(pairs, self._pairs[number - 1])
+        return codes if codes is not None else np.zeros(0, np.int64)
+
+    @staticmethod
+    def _place(column: pa.Array, values: pa.Array) -> Ints:
+        if isinstance(column, pa.ChunkedArray):
+            column = column.combine_chunks()
+        found = pc.index_in(column, value_set=values, skip_nulls=True)
+        return np.asarray(pc.fill_null(found, -1)).astype(np.int64)
+
+    @staticmethod
+    def _of_pairs(pairs: Ints, known: Ints) -> Ints:
+        if not len(known):
+            return np.full(len(pairs), -1, np.int64)
+        place = np.minimum(np.searchsorted(known, pairs), len(known) - 1)
+        return np.where(known[place] == pairs, place, -1).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class SpineIndex:
+    """The spine for one entity.
+
+    Attributes:
+        keys: codes of its join keys.
+        order: positions of spine rows sorted by (code, time); rows with a null key are left out.
+        queries: their times, grouped by code.
+    """
+
+    keys: KeyIndex
+    order: Ints
+    queries: Queries
+
+    @classmethod
+    def build(cls, entity: Entity, spine: pa.Table, times: Ints) -> SpineIndex:
+        """Return the index of a spine whose join keys have canonical types."""
+        keys = KeyIndex([spine[name].combine_chunks() for name in entity.key_names])
+        asked = np.flatnonzero(keys.codes >= 0)
+        order = asked[order_by(keys.codes[asked], times[asked])]
+        start = np.searchsorted(keys.codes[order], np.arange(keys.size + 1))
+        return cls(keys, order, Queries(times[order], start.astype(np.int64)))
+
+
+def order_by(codes: Ints, times: Ints) -> Ints:
+    """Return the stable order by code, then time."""
+    if not len(codes):
+        return np.zeros(0, np.int64)
+    low, high = int(times.min()), int(times.max())
+    width = high - low + 1
+    if (int(codes.max()) + 1) * width < 2**63:
+        return np.argsort(codes * width + (times - low), kind="stable")
+    return np.lexsort((times, codes))

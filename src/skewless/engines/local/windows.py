@@ -1,0 +1,121 @@
+"""Aggregations over windows for a spine: chunks of keys, one task per chunk, filter and window.
+
+Tasks run in threads (the kernels release the interpreter); those of one hot key differ in window
+and column, so it keeps every core busy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from skewless.aggregations.kernels import Queries
+from skewless.aggregations.spans import Rows, window_spans
+from skewless.aggregations.windows import Window
+from skewless.definitions import Aggregate, Expression
+from skewless.engines.local.held import HeldRows
+from skewless.engines.local.scan import as_mask
+from skewless.engines.local.spine import Ints
+from skewless.engines.local.swept import SweptWindow
+from skewless.plan.layout import expression_key
+from skewless.plan.retrieval import WantedAggregate
+
+_CHUNK = 1_000_000
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The aggregates that share a window and a filter."""
+
+    window: Window
+    where: Expression | None
+    wanted: tuple[WantedAggregate, ...]
+
+
+def jobs_of(wanted: tuple[WantedAggregate, ...]) -> list[Job]:
+    """Return the aggregates by window and filter."""
+    found: dict[tuple[Window, str], list[WantedAggregate]] = {}
+    for item in wanted:
+        found.setdefault((item.aggregate.window, item.key[1]), []).append(item)
+    return [Job(window, group[0].where, tuple(group)) for (window, _), group in found.items()]
+
+
+def expressions_of(wanted: tuple[WantedAggregate, ...]) -> list[Expression]:
+    """Return the row expressions that aggregates and their filters evaluate."""
+    return [e for w in wanted for e in (w.aggregate.column, w.where) if e is not None]
+
+
+def run_windows(
+    rows: HeldRows,
+    queries: Queries,
+    wanted: tuple[WantedAggregate, ...],
+    left: int,
+    progress: Callable[[float], None] | None = None,
+) -> dict[Key, pa.Array]:
+    """Return one array per aggregate, an element per query.
+
+    Args:
+        rows: held rows of the queries' keys.
+        queries: the moments, by key.
+        wanted: the aggregates.
+        left: 1 where the moment itself does not count.
+        progress: called with the finished fraction.
+    """
+    jobs = jobs_of(wanted)
+    chunks = list(key_chunks(rows.start, queries.start))
+    tasks = [(chunk, job) for chunk in chunks for job in jobs]
+    found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
+
+    def run(task: tuple[tuple[int, int], Job]) -> list[pa.Array]:
+        (first, last), job = task
+        return _run_one(rows, queries, job, left, first, last)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for done, ((_, job), arrays) in enumerate(
+            zip(tasks, pool.map(run, tasks), strict=True), start=1
+        ):
+            for item, array in zip(job.wanted, arrays, strict=True):
+                found[item.key].append(array)
+            if progress is not None:
+                progress(done / len(tasks))
+    by_key = {item.key: item.aggregate for item in wanted}
+    return {key: _concat(parts, by_key[key]) for key, parts in found.items()}
+
+
+def key_chunks(rows: Ints, queries: Ints) -> Iterator[tuple[int, int]]:
+    """Yield runs of keys that have about `_CHUNK` rows and queries together."""
+    weight = rows + queries
+    first, keys = 0, len(weight) - 1
+    while first < keys:
+        last = int(np.searchsorted(weight, weight[first] + _CHUNK, "right")) - 1
+        last = min(max(last, first + 1), keys)
+        yield first, last
+        first = last
+
+
+def _run_one(
+    rows: HeldRows, queries: Queries, job: Job, left: int, first: int, last: int
+) -> list[pa.Array]:
+    low, high = int(rows.start[first]), int(rows.start[last])
+    columns = {key: column.slice(low, high - low) for key, column in rows.columns.items()}
+    passes = None if job.where is None else as_mask(columns[expression_key(job.where)])
+    part = Rows(
+        rows.event[low:high],
+        rows.known[low:high],
+        rows.start[first : last + 1] - low,
+        None if rows.superseded is None else rows.superseded[low:high],
+        bool(left),
+    )
+    spans = window_spans(job.window, part, passes)
+    swept = SweptWindow(spans, queries.groups(first, last), part.event, columns, left)
+    return swept.run([item.aggregate for item in job.wanted])
+
+
+def _concat(parts: list[pa.Array], aggregate: Aggregate) -> pa.Array:
+    return pa.concat_arrays(parts) if parts else pa.array([], type=aggregate.dtype.arrow())

@@ -1,0 +1,392 @@
+"""The oracle: what a feature's value is, in plain Python, slow and obvious.
+
+Every other way to a value (kernels, online state, training sets, streams) is tested against this
+one. It is also what `explain` shows: which rows counted, and why the others did not.
+
+>>> from skewless.definitions import Entity, FeatureView, Source
+>>> tests = Source("tests", schema={"fab": str, "vdd": float}, event_time="at")
+>>> fab = Entity("fab", fab=str)
+>>> view = FeatureView("Fab", entity=fab, source=tests, features={"n": tests.vdd.count("10us")})
+>>> rows = [HistoryRow({"fab": "f1", "vdd": 1.0}, event, known, 0) for event, known in
+...         [(0, 0), (5, 5), (6, 9), (99, 99)]]
+>>> view_values(view, rows, {"fab": "f1"}, 7, 7)
+{'n': (2, <Status.PRESENT: 'present'>)}
+>>> [verdict for _, verdict in explain_rows(view.expressions["n"], view, rows, 7, 7)]
+['counted', 'counted', 'not yet known', 'future']
+
+Times are int64 microseconds of UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from skewless.aggregations.windows import LastN, Session, Sliding, Tumbling, Window
+from skewless.clock import NEVER, to_micros
+from skewless.definitions import Aggregate, FeatureView
+from skewless.definitions.expressions import Expression
+from skewless.errors import InputError
+from skewless.plan.scalar import evaluate_scalar, leaf_key
+from skewless.plan.status import Status
+
+Answer = tuple[Any, Status]
+
+
+@dataclass(frozen=True, eq=False)
+class HistoryRow:
+    """One version of one row of a source.
+
+    Attributes:
+        values: column name to value in canonical form, the time columns included.
+        event: event time; None never counts.
+        known: known time.
+        tiebreak: sequence or content hash: the last word in the order of rows.
+        late: whether it was beyond the source's lateness when it came.
+        row_id: what makes it a correction of another row of the same id; None for no such.
+        deleted: whether it takes the row of its id away.
+    """
+
+    values: Mapping[str, Any]
+    event: int | None
+    known: int
+    tiebreak: int
+    late: bool = False
+    row_id: tuple[Any, ...] | None = None
+    deleted: bool = False
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """The place among the rows of an entity."""
+        return (0 if self.event is None else self.event, self.known, self.tiebreak)
+
+    @property
+    def content(self) -> str:
+        """Equal for identical deliveries, and for them alone: -0.0 is not 0.0, nor 1 1.0."""
+        return repr((sorted(self.values.items()), self.event, self.deleted))
+
+
+@dataclass(frozen=True, eq=False)
+class Version:
+    """A row with the known time of the correction that replaces it (``NEVER``: none).
+
+    Attributes:
+        row: the row.
+        until: when it is replaced.
+        duplicate: whether it is an identical re-delivery, which changes nothing.
+    """
+
+    row: HistoryRow
+    until: int = NEVER
+    duplicate: bool = False
+
+    def is_visible(self, k: int | None) -> bool:
+        """Return whether the row is what is known at ``k`` (None: at the end of time)."""
+        if self.duplicate or self.row.late or self.row.deleted or self.row.event is None:
+            return False
+        return self.until == NEVER if k is None else self.row.known <= k < self.until
+
+
+def versions(rows: Iterable[HistoryRow]) -> list[Version]:
+    """Return every row with the moment a correction replaces it, in the order they are given.
+
+    The versions of an id go by known time, then by row order; one that is identical to that before
+    it is a re-delivery. Rows beyond the lateness, and rows without an event time that are no
+    deletions, correct nothing.
+    """
+    given = list(rows)
+    found = {id(row): Version(row) for row in given}
+    by_id: dict[tuple[Any, ...], list[HistoryRow]] = {}
+    for row in given:
+        counts = row.deleted or row.event is not None
+        if row.row_id is not None and not row.late and counts:
+            by_id.setdefault(row.row_id, []).append(row)
+    for same in by_id.values():
+        same.sort(key=lambda row: (row.known, row.order))
+        current = same[0]
+        for row in same[1:]:
+            if row.content == current.content:
+                found[id(row)] = Version(row, duplicate=True)
+            else:
+                found[id(current)] = Version(current, until=row.known)
+                current = row
+    return [found[id(row)] for row in given]
+
+
+def visible(rows: Iterable[HistoryRow], k: int | None) -> list[HistoryRow]:
+    """Return the rows known at ``k`` after all corrections known by then, in row order.
+
+    Args:
+        rows: of a source, every version.
+        k: the knowledge; None knows everything, whenever it came.
+    """
+    seen = [version.row for version in versions(rows) if version.is_visible(k)]
+    return sorted(seen, key=lambda row: row.order)
+
+
+def rows_of_entity(
+    view: FeatureView, rows: Iterable[HistoryRow], key: Mapping[str, Any]
+) -> list[HistoryRow]:
+    """Return the rows whose join keys are these; null keys have none."""
+    wanted = {name: dtype.coerce(key[name]) for name, dtype in view.entity.join_keys}
+    if None in wanted.values():
+        return []
+    return [row for row in rows if all(row.values[name] == wanted[name] for name in wanted)]
+
+
+# ----------------------------------------------------------------------------------- one value
+
+
+def feature_value(
+    view: FeatureView, feature: str, rows: Sequence[HistoryRow], t: int, k: int | None
+) -> Answer:
+    """Return value and status of a feature of one entity.
+
+    Args:
+        view: that defines it.
+        feature: its name.
+        rows: of the entity, every version.
+        t: the moment asked about.
+        k: the knowledge; None knows everything.
+    """
+    return _feature(view, view.expressions[feature], visible(rows, k), t)
+
+
+def view_values(
+    view: FeatureView,
+    rows: Iterable[HistoryRow],
+    key: Mapping[str, Any],
+    t: int,
+    k: int | None,
+    *,
+    features: Iterable[str] | None = None,
+) -> dict[str, Answer]:
+    """Return value and status of the features of an entity.
+
+    Args:
+        view: that defines them.
+        rows: of its source, of any entity, every version.
+        key: the entity's join keys.
+        t: the moment asked about.
+        k: the knowledge; None knows everything.
+        features: names; None for all.
+    """
+    known = rows_of_entity(view, visible(rows, k), key)
+    names = view.features if features is None else features
+    return {name: _feature(view, view.expressions[name], known, t) for name in names}
+
+
+def _feature(
+    view: FeatureView, expression: Expression, rows: Sequence[HistoryRow], t: int
+) -> Answer:
+    if isinstance(expression, Aggregate):
+        return aggregate_value(expression, view, rows, t)
+    leaves = [leaf for leaf in expression.leaves() if isinstance(leaf, Aggregate)]
+    answers = {leaf_key(leaf): aggregate_value(leaf, view, rows, t) for leaf in leaves}
+    value = evaluate_scalar(expression, {key: answer[0] for key, answer in answers.items()})
+    if any(status is Status.UNKNOWN for _, status in answers.values()):
+        return value, Status.UNKNOWN
+    return value, Status.NULL if value is None else Status.PRESENT
+
+
+def aggregate_value(
+    aggregate: Aggregate, view: FeatureView, rows: Sequence[HistoryRow], t: int
+) -> Answer:
+    """Return value and status of an aggregate over one entity's visible rows, in row order."""
+    value, status = _without_default(aggregate, view, rows, t)
+    return aggregate.default if value is None else value, status
+
+
+def _without_default(
+    aggregate: Aggregate, view: FeatureView, rows: Sequence[HistoryRow], t: int
+) -> Answer:
+    now = moment_on_event_axis(view, t)
+    if not any(_event(row) <= now for row in rows):
+        return identity(aggregate), Status.UNKNOWN
+    at = now - aggregate.window.offset
+    passing = [row for row in rows if passes(aggregate, view, row)]
+    counted = rows_in_window(aggregate.window, passing, at)
+    if not counted:
+        return identity(aggregate), Status.EMPTY
+    if is_expired(aggregate, _event(counted[-1]), at):
+        return None, Status.EXPIRED
+    taking_part = [(row, value) for row in counted for value in _value(aggregate, row)]
+    if not taking_part:
+        return identity(aggregate), Status.EMPTY
+    values = [value for _, value in taking_part]
+    events = [_event(row) for row, _ in taking_part]
+    value = aggregate.aggregation.compute(values, events, t, aggregate.window)
+    return value, Status.NULL if value is None else Status.PRESENT
+
+
+def moment_on_event_axis(view: FeatureView, t: int) -> int:
+    """Return the greatest event time that counts when asked about ``t``."""
+    return t - 1 if view.source.closed == "left" else t
+
+
+def identity(aggregate: Aggregate) -> Any:
+    """Return the value of an aggregate over no rows; None where it has none."""
+    empty = aggregate.aggregation.empty
+    if empty is None:
+        return None
+    return aggregate.dtype.coerce(list(empty) if isinstance(empty, tuple) else empty)
+
+
+def passes(aggregate: Aggregate, view: FeatureView, row: HistoryRow) -> bool:
+    """Return whether the filters of view and aggregate are true of the row: not false, not null."""
+    filters = [condition for condition in (view.where, aggregate.where) if condition is not None]
+    return all(evaluate_scalar(condition, row.values) is True for condition in filters)
+
+
+def rows_in_window(window: Window, rows: Sequence[HistoryRow], at: int) -> list[HistoryRow]:
+    """Return the rows (given in row order) that the window holds at ``at`` on the event axis."""
+    past = [row for row in rows if _event(row) <= at]
+    match window:
+        case Sliding(width=width, resolution=resolution):
+            start = at - width
+            if resolution:
+                start = start // resolution * resolution
+            return [row for row in past if start < _event(row)]
+        case Tumbling(width=width):
+            end = at // width * width
+            return [row for row in past if end - width <= _event(row) < end]
+        case LastN(n=n):
+            return past[-n:]
+        case Session(gap=gap):
+            run: list[HistoryRow] = []
+            for row in past:
+                if run and _event(row) - _event(run[-1]) > gap:
+                    run = []
+                run.append(row)
+            return run
+        case _:
+            return past
+
+
+def is_expired(aggregate: Aggregate, newest: int, at: int) -> bool:
+    """Return whether a session is over, or a value older than its ttl, at ``at``."""
+    if isinstance(aggregate.window, Session):
+        return at - newest > aggregate.window.gap
+    return aggregate.ttl is not None and at - newest >= aggregate.ttl
+
+
+def _event(row: HistoryRow) -> int:
+    if row.event is None:
+        raise InputError("a row without an event time counts nowhere", got=dict(row.values))
+    return row.event
+
+
+def _value(aggregate: Aggregate, row: HistoryRow) -> list[Any]:
+    """Return the row's value in a list; none where it is null and nulls take no part."""
+    if aggregate.column is None:
+        return [None]
+    value = evaluate_scalar(aggregate.column, row.values)
+    return [] if value is None and not aggregate.aggregation.keeps_nulls else [value]
+
+
+# ------------------------------------------------------------------------------ training sets
+
+
+class ReferenceEngine:
+    """Builds training sets one value at a time."""
+
+    def historical(
+        self,
+        views: Iterable[FeatureView],
+        rows_by_source: Mapping[str, Sequence[HistoryRow]],
+        spine: Iterable[Mapping[str, Any]],
+        timestamp: str,
+        as_of: str = "known",
+    ) -> list[dict[str, Any]]:
+        """Return the spine's rows, in their order, each with every feature of the views.
+
+        Args:
+            views: whose features are wanted.
+            rows_by_source: every version of every row, by the name of the source.
+            spine: rows of join keys and a time.
+            timestamp: name of the spine's time column (datetimes with a zone, or microseconds).
+            as_of: ``known``, or ``event_time`` to ignore when things came to be known.
+
+        Raises:
+            InputError: another ``as_of``, or a time that is none.
+        """
+        if as_of not in ("known", "event_time"):
+            raise InputError("as_of", got=repr(as_of), expected="'known' or 'event_time'")
+        wanted = list(views)
+        found = []
+        for row in spine:
+            t = to_micros(row[timestamp], where=f"spine column {timestamp!r}")
+            k = t if as_of == "known" else None
+            features: dict[str, Any] = {}
+            for view in wanted:
+                answers = view_values(view, rows_by_source[view.source.name], row, t, k)
+                features |= {name: value for name, (value, _) in answers.items()}
+            found.append({**row, **features})
+        return found
+
+
+# ------------------------------------------------------------------------------------- explain
+
+
+def explain_rows(
+    aggregate: Aggregate, view: FeatureView, rows: Iterable[HistoryRow], t: int, k: int | None
+) -> list[tuple[HistoryRow, str]]:
+    """Return each row with what became of it: "counted", or why it did not count.
+
+    Args:
+        aggregate: in question.
+        view: it belongs to.
+        rows: of the entity, every version; with rows of other entities that correct them.
+        t: the moment asked about.
+        k: the knowledge; None knows everything.
+    """
+    given = versions(rows)
+    now = moment_on_event_axis(view, t)
+    at = now - aggregate.window.offset
+    seen = [version.row for version in given if version.is_visible(k)]
+    passing = sorted(
+        (row for row in seen if passes(aggregate, view, row)), key=lambda row: row.order
+    )
+    counted = rows_in_window(aggregate.window, passing, at)
+    over = bool(counted) and is_expired(aggregate, _event(counted[-1]), at)
+    inside = {id(row) for row in counted}
+
+    def verdict(version: Version) -> str:
+        row = version.row
+        if reason := _not_visible(version, now, k):
+            return reason
+        if not passes(aggregate, view, row):
+            return "filtered"
+        if id(row) not in inside:
+            return _outside(aggregate.window, _event(row), at)
+        if over:
+            return "expired"
+        return "counted" if _value(aggregate, row) else "null value"
+
+    return [(version.row, verdict(version)) for version in given]
+
+
+def _not_visible(version: Version, now: int, k: int | None) -> str | None:
+    row = version.row
+    if row.event is None:
+        return "a deletion" if row.deleted else "no event time"
+    if row.late:
+        return "late"
+    if row.event > now:
+        return "future"
+    if k is not None and row.known > k:
+        return "not yet known"
+    if version.duplicate:
+        return "duplicate"
+    if not version.is_visible(k):
+        return "a deletion" if row.deleted else "superseded by a correction"
+    return None
+
+
+def _outside(window: Window, event: int, at: int) -> str:
+    if isinstance(window, LastN) and event <= at:
+        return "beyond the last N"
+    if isinstance(window, Session) and event <= at:
+        return "older session"
+    return "outside the window"

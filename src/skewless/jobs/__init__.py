@@ -1,0 +1,1 @@
+"""Loops that run plans: push, materialize, streams, compaction. Retries and progress live here."""

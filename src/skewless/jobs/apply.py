@@ -1,0 +1,28 @@
+"""Applying a plan: the registry changes in one transaction, then the tables of states follow."""
+
+from __future__ import annotations
+
+from skewless.jobs.runtime import Runtime
+from skewless.plan.diff import ApplyPlan
+
+
+def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: bool) -> int:
+    """Carry out a plan and return the registry's revision.
+
+    A table of states whose source has no history yet is ready at once; all others become ready
+    when they are materialized.
+    """
+    revision = runtime.registry.apply(plan, who=who, allow_breaking=allow_breaking)
+    state = runtime.state(fresh=True)
+    runtime.forget_plans()
+    tables = runtime.tables()
+    with runtime.journal.transaction() as transaction:
+        for name, table in tables.wanted().items():
+            source = state.sources[table.layout.source.name]
+            empty = source.table is None and runtime.log(source).last_sequence() == 0
+            if not table.ready and empty:
+                tables.mark_ready(transaction, name, None)
+            elif transaction.read_one("skewless.states", name.encode()) is None:
+                tables.save(transaction, table)
+    runtime.forget_plans()
+    return revision

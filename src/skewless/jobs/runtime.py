@@ -1,0 +1,169 @@
+"""What a repo has open: its registry, stores, event logs and the plans compiled from them.
+
+Everything is opened when it is first needed and shared by the verbs of `FeatureStore`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from skewless.clock import Clock, SystemClock
+from skewless.config import Config
+from skewless.definitions import Source
+from skewless.definitions.tables import Table
+from skewless.errors import UnknownName
+from skewless.jobs.states import StateTables
+from skewless.plan.lookup import Lookup
+from skewless.plan.registry_state import RegistryState
+from skewless.plan.selection import Features, select
+from skewless.plugins import create, table_reader
+from skewless.registry.base import Registry
+from skewless.stores.offline.history import History
+from skewless.stores.offline.log import EventLog
+from skewless.stores.online.base import OnlineStore
+
+_CHECK_EVERY = 1_000_000
+
+
+class Runtime:
+    """The open parts of one repo.
+
+    Args:
+        config: its settings.
+        clock: tells the present.
+        online: an online store already open; by default the one the settings name.
+    """
+
+    def __init__(
+        self, config: Config, clock: Clock | None = None, online: OnlineStore | None = None
+    ) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self._given = online
+        self._frames: dict[str, Table] = {}
+        self._lookups: dict[Any, Lookup] = {}
+        self._state: RegistryState | None = None
+        self._tables: StateTables | None = None
+        self._checked = 0
+        self._lock = RLock()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry."""
+        section = self.config.registry
+        where = f"[registry] of {self.config.file or self.config.folder}"
+        made: Registry = create("registry", section.kind, dict(section.options), where=where)
+        return made
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """The online store."""
+        if self._given is not None:
+            return self._given
+        section = self.config.online
+        where = f"[online] of {self.config.file or self.config.folder}"
+        made: OnlineStore = create("online_store", section.kind, dict(section.options), where=where)
+        return made
+
+    @cached_property
+    def journal(self) -> OnlineStore:
+        """Where event logs, row ids and records of progress are kept: a store with transactions.
+
+        The online store itself where it has transactions, so that a push is one of them; else an
+        embedded one beside it.
+        """
+        if self.online.capabilities.transactions:
+            return self.online
+        made: OnlineStore = create(
+            "online_store", "lmdb", {"path": str(self.folder / "journal")}, where="the journal"
+        )
+        return made
+
+    @property
+    def one_store(self) -> bool:
+        """Whether states and logs are in one store, so that one transaction changes both."""
+        return self.journal is self.online
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the offline store keeps its files."""
+        return Path(self.config.offline.options["folder"])
+
+    def state(self, *, fresh: bool = False) -> RegistryState:
+        """Return the registry's state, at most a second old unless it must be ``fresh``."""
+        now = self.clock.now()
+        with self._lock:
+            if self._state is not None and not fresh and abs(now - self._checked) < _CHECK_EVERY:
+                return self._state
+            self._checked = now
+            revision = None if self._state is None else self._state.revision
+            newer = self.registry.state(if_newer_than=revision)
+            if newer is not None:
+                self._state = newer
+                self.forget_plans()
+            if self._state is None:
+                raise UnknownName("the registry is empty")
+            return self._state
+
+    def forget_plans(self) -> None:
+        """Compile lookups anew: the registry or the tables of states have changed."""
+        with self._lock:
+            self._lookups = {}
+            self._tables = None
+
+    def tables(self) -> StateTables:
+        """Return the tables of states."""
+        with self._lock:
+            state = self.state()
+            if self._tables is None:
+                self._tables = StateTables.load(self.journal, state)
+            return self._tables
+
+    def lookup(self, features: Features, full_names: bool) -> Lookup:
+        """Return the compiled plan of an online read."""
+        key = (tuple(features) if isinstance(features, list) else features, full_names)
+        state = self.state()
+        try:
+            found = self._lookups.get(key)
+        except TypeError:
+            key, found = None, None  # type: ignore[assignment]
+        if found is None:
+            selection = select(state, features, full_names=full_names)
+            found = Lookup(selection, self.tables().serving())
+            if key is not None:
+                self._lookups[key] = found
+        return found
+
+    def remember_frames(self, sources: Mapping[str, Source]) -> None:
+        """Keep frames in memory that sources were defined with; the registry cannot."""
+        for source in sources.values():
+            if source.table is not None and source.table.kind == "frame":
+                self._frames[source.name] = source.table
+
+    def source(self, name: str) -> Source:
+        """Return a source by name."""
+        sources = self.state().sources
+        if name not in sources:
+            raise UnknownName.of("source", name, sources, where="the registry")
+        return sources[name]
+
+    def log(self, source: Source) -> EventLog:
+        """Return the event log of a source."""
+        return EventLog(source, self.journal, self.folder)
+
+    def history(self, source: Source) -> History:
+        """Return the history of a source: its table and its event log."""
+        table = self._frames.get(source.name, source.table)
+        reader = None if table is None else table_reader(table, self.config.folder)
+        return History(source, reader, self.log(source))
+
+    def close(self) -> None:
+        """Close what is open."""
+        for name in ("online", "journal", "registry"):
+            part = self.__dict__.pop(name, None)
+            if part is not None and part is not self._given:
+                part.close()

@@ -1,0 +1,183 @@
+"""Which states the online store keeps, and bringing them up to date with rows of a source.
+
+Each layout has a table of its own. A layout that is new, while its source already has history,
+is not ready before it was materialized; until then the views it serves are answered by an older
+ready layout that covers them, and pushes go to both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skewless.definitions import FeatureView
+from skewless.plan.evaluate import evaluate
+from skewless.plan.keys import KeyCodec
+from skewless.plan.layout import StateLayout
+from skewless.plan.registry_state import RegistryState
+from skewless.plan.rows import RowSet
+from skewless.stores.online.base import Rows as KeyValues
+
+Ints = npt.NDArray[np.int64]
+TABLES = "skewless.states"
+
+
+@dataclass(frozen=True)
+class StateTable:
+    """A table of states and whether it holds the whole history yet.
+
+    Attributes:
+        layout: how states are packed.
+        ready: whether reads may use it.
+        until: end of the newest materialized interval, microseconds; None before the first.
+    """
+
+    layout: StateLayout
+    ready: bool
+    until: int | None = None
+
+    def to_json(self) -> bytes:
+        """Return the record as it stands in the store."""
+        data = {"layout": self.layout.to_dict(), "ready": self.ready, "until": self.until}
+        return json.dumps(data).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> StateTable:
+        """Return the record that `to_json` wrote."""
+        data = json.loads(text)
+        return cls(StateLayout.from_dict(data["layout"]), data["ready"], data["until"])
+
+
+def layouts_of(state: RegistryState) -> dict[tuple[str, int], StateLayout]:
+    """Return the layout that each served view version wants, by name and version."""
+    groups: dict[tuple[str, str, str], list[tuple[tuple[str, int], FeatureView]]] = {}
+    for key, view in state.views.items():
+        place = (view.source.name, view.entity.name, view.source.closed)
+        groups.setdefault(place, []).append((key, view))
+    wanted = {}
+    for members in groups.values():
+        newest = max(members, key=lambda member: member[0][1])[1]
+        layout = StateLayout.of(newest.entity, newest.source, [view for _, view in members])
+        wanted.update({key: layout for key, _ in members})
+    return wanted
+
+
+class StateTables:
+    """The tables there are, and which of them answer for which views."""
+
+    def __init__(self, tables: Mapping[str, StateTable], state: RegistryState) -> None:
+        self.tables = dict(tables)
+        self._wanted = layouts_of(state)
+        for layout in self._wanted.values():
+            self.tables.setdefault(layout.table, StateTable(layout, ready=False))
+
+    @classmethod
+    def load(cls, store: KeyValues, state: RegistryState) -> StateTables:
+        """Read the records of all tables."""
+        found = {key.decode(): StateTable.from_json(value) for key, value in store.scan(TABLES)}
+        return cls(found, state)
+
+    def wanted(self) -> dict[str, StateTable]:
+        """Return the tables that the registry's views want, by name."""
+        return {x.table: self.tables[x.table] for x in self._wanted.values()}
+
+    def serving(self) -> dict[tuple[str, int], StateLayout]:
+        """Return the layout that answers for each view version."""
+        return {key: self._serving(layout) for key, layout in self._wanted.items()}
+
+    def _serving(self, layout: StateLayout) -> StateLayout:
+        if self.tables[layout.table].ready:
+            return layout
+        covering = [t.layout for t in self.tables.values() if t.ready and t.layout.covers(layout)]
+        return min(covering, key=lambda other: len(other.slots), default=layout)
+
+    def of_source(self, source: str) -> list[StateTable]:
+        """Return the tables that rows of a source go to: wanted ones and those still serving."""
+        used = {layout.table for layout in self.serving().values()} | set(self.wanted())
+        found = (self.tables[name] for name in sorted(used))
+        return [table for table in found if table.layout.source.name == source]
+
+    def unused(self) -> list[str]:
+        """Return the tables that nothing needs any more."""
+        used = {layout.table for layout in self.serving().values()} | set(self.wanted())
+        return sorted(set(self.tables) - used)
+
+    def save(self, store: KeyValues, table: StateTable) -> None:
+        """Write the record of a table."""
+        self.tables[table.layout.table] = table
+        store.write(TABLES, [(table.layout.table.encode(), table.to_json())])
+
+    def mark_ready(self, store: KeyValues, name: str, until: int | None) -> None:
+        """Note that a table holds the history up to a moment."""
+        self.save(store, replace(self.tables[name], ready=True, until=until))
+
+
+@dataclass(frozen=True, eq=False)
+class KeyedRows:
+    """Rows for the states of one layout.
+
+    Attributes:
+        keys: distinct keys, in order of first row; the number of a key is its rows' group.
+        rows: their rows, unsorted.
+        taken: positions of the given rows they are; rows without a key are left out.
+    """
+
+    keys: list[bytes]
+    rows: RowSet
+    taken: Ints
+
+
+def keyed_rows(
+    layout: StateLayout,
+    table: pa.Table | pa.RecordBatch,
+    order: tuple[Ints, Ints, Ints],
+    superseded: Ints | None = None,
+) -> KeyedRows:
+    """Return rows of a source as a layout keeps them.
+
+    Args:
+        layout: says which expressions are kept.
+        table: columns of the source, canonical types.
+        order: event time, known time and tiebreak of each row.
+        superseded: when each row was replaced; None for never.
+    """
+    names = layout.entity.key_names
+    taken = np.arange(table.num_rows)
+    if any(table[name].null_count for name in names):
+        for name in names:
+            taken = taken[np.asarray(table[name].is_valid())[taken]]
+        table = table.take(pa.array(taken))
+        order = (order[0][taken], order[1][taken], order[2][taken])
+        superseded = None if superseded is None else superseded[taken]
+    columns = {name: table[name] for name in table.schema.names}
+    codec = KeyCodec(layout.entity)
+    encoded = codec.encode_columns({name: _one(columns[name]) for name in names})
+    number: dict[bytes, int] = {}
+    group = np.fromiter(
+        (number.setdefault(key, len(number)) for key in encoded), np.int64, len(encoded)
+    )
+    slots = [_one(evaluate(e, columns, table.num_rows)) for e in layout.expressions]
+    rows = RowSet.build(layout.slots, slots, order, group, superseded)
+    return KeyedRows(list(number), rows, taken)
+
+
+def columns_needed(layouts: Iterable[StateLayout]) -> list[str]:
+    """Return the source columns that keys and expressions of layouts use."""
+    from skewless.definitions.expressions import Column
+
+    found: dict[str, None] = {}
+    for layout in layouts:
+        found |= dict.fromkeys(layout.entity.key_names)
+        for expression in layout.expressions:
+            found |= {leaf.name: None for leaf in expression.leaves() if isinstance(leaf, Column)}
+    return list(found)
+
+
+def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+

@@ -1,0 +1,1 @@
+"""Looking at a running store: explain, freshness, statistics, search, leakage."""

@@ -1,0 +1,150 @@
+"""The rows of one entity, out of the whole history of a source, for the reference engine.
+
+    rows = entity_rows(runtime.history(source), entity, {"card_id": "c1"})
+    explain_rows(aggregate, view, rows, t, k)
+
+Keys are scanned first, alone; the other columns are read of the entity's rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skewless.clock import ALWAYS, NEVER
+from skewless.definitions import Entity
+from skewless.engines.reference import HistoryRow
+from skewless.errors import InputError, MissingColumn
+from skewless.types import DType
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from skewless.engines.history import SourceHistory
+
+    Ints = npt.NDArray[np.int64]
+
+
+def key_of(entity: Entity, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the join keys of an entity in canonical form.
+
+    Raises:
+        MissingColumn: a join key is missing.
+        InputError: a join key is null or of another type.
+    """
+    where = f"the key of entity {entity.name!r}"
+    key = {}
+    for name, dtype in entity.join_keys:
+        if name not in given:
+            raise MissingColumn.of(name, given, where=where)
+        try:
+            key[name] = dtype.coerce(given[name])
+        except ValueError as problem:
+            raise InputError(f"join key {name!r}: {problem}", where=where) from None
+        if key[name] is None:
+            raise InputError(f"join key {name!r} is null", where=where)
+    return key
+
+
+def entity_rows(
+    history: SourceHistory, entity: Entity, key: Mapping[str, Any]
+) -> list[HistoryRow]:
+    """Return every version of every row of one entity, in row order.
+
+    Rows that a correction of another entity, or a deletion, takes away are followed by a row that
+    says so (``deleted``, without event time), so that the list tells the whole story alone.
+
+    Args:
+        history: of the source.
+        entity: whose key it is.
+        key: join keys in canonical form.
+    """
+    import numpy as np
+
+    parts = [_matching(chunk, entity, key) for chunk in history.chunks(list(entity.key_names))]
+    event, known, tiebreak, late, number = (
+        np.concatenate([part[at] for part in parts]) if parts else np.zeros(0, np.int64)
+        for at in range(5)
+    )
+    if not len(number):
+        return []
+    order = np.argsort(number)
+    event, known, tiebreak, late, number = (
+        array[order] for array in (event, known, tiebreak, late, number)
+    )
+    tiebreak = _with_hashes(history, tiebreak, number)
+    columns = history.source.columns
+    values = _values(history.take(number, list(columns)), columns)
+    ids = history.source.row_id
+    rows = [
+        HistoryRow(
+            row, e, k, b, late=bool(beyond), row_id=tuple(row[name] for name in ids) or None
+        )
+        for row, e, k, b, beyond in zip(
+            values, event.tolist(), known.tolist(), tiebreak.tolist(), late.tolist(), strict=True
+        )
+    ]
+    if ids:
+        rows += _taken_away(rows, history.superseded().of(number).tolist())
+    return sorted(rows, key=lambda row: row.order)
+
+
+def _matching(chunk: Any, entity: Entity, key: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return times, tiebreaks, lateness and numbers of a chunk's rows of one key."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    mask = np.ones(len(chunk.row), bool)
+    for name, dtype in entity.join_keys:
+        same = pc.equal(chunk.table[name], pa.scalar(key[name], type=dtype.arrow()))
+        mask &= np.asarray(pc.fill_null(same, False))
+    arrays = (chunk.event, chunk.known, chunk.tiebreak, chunk.late, chunk.row)
+    return tuple(array[mask] for array in arrays)
+
+
+def _with_hashes(history: SourceHistory, tiebreak: Ints, number: Ints) -> Ints:
+    """Return tiebreaks with those of table rows computed from their content."""
+    import numpy as np
+
+    of_table = tiebreak == 0
+    if of_table.any():
+        hashes = history.content_hash(number[of_table]) >> np.uint64(1)
+        tiebreak = tiebreak.copy()
+        tiebreak[of_table] = ALWAYS + hashes.astype(np.int64)
+    return tiebreak
+
+
+def _taken_away(rows: list[HistoryRow], until: list[int]) -> list[HistoryRow]:
+    """Return deletions for the rows whose replacement is not among ``rows``."""
+    known = {(row.row_id, row.known) for row in rows}
+    return [
+        HistoryRow(row.values, None, moment, 0, row_id=row.row_id, deleted=True)
+        for row, moment in zip(rows, until, strict=True)
+        if moment not in (NEVER, ALWAYS) and (row.row_id, moment) not in known
+    ]
+
+
+def _values(table: pa.Table, columns: Mapping[str, DType]) -> list[dict[str, Any]]:
+    typed = {
+        name: [columns[name].coerce(mapped(columns[name], v)) for v in table[name].to_pylist()]
+        for name in columns
+    }
+    names = list(typed)
+    return [dict(zip(names, row, strict=True)) for row in zip(*typed.values(), strict=True)]
+
+
+def mapped(dtype: DType, value: Any) -> Any:
+    """Return a value as Arrow gives it with maps as dicts, at any depth."""
+    if value is None:
+        return None
+    match dtype.kind:
+        case "map":
+            return dict(value)
+        case "list" if dtype.item is not None:
+            return [mapped(dtype.item, item) for item in value]
+        case "struct":
+            return {name: mapped(field, value[name]) for name, field in dtype.fields}
+    return value

@@ -1,0 +1,156 @@
+"""The packed state of one entity and source: header, newest row first, then older rows.
+
+Layout, version 1, little endian::
+
+    version u8 | flags u8 | tails u16 | layout u32 | rows u32 | corrections u32
+    sequence i64 | floor i64 | size of each tail u32 ...
+    rows, newest first (see `rows.record_dtype`)
+    corrections: row u32, superseded at i64 ...
+    tails: for each slot that is not fixed, the values' bytes, newest first
+
+``layout`` is the head of the layout's fingerprint, ``sequence`` the last entry of the event log
+the state holds, ``floor`` the earliest moment it can answer for.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skewless.clock import NEVER
+from skewless.errors import CorruptData
+from skewless.plan.rows import RowSet, record_dtype
+from skewless.plan.slots import Slot
+
+VERSION = 1
+HEADER = struct.Struct("<BBHIIIqq")
+_CORRECTION = np.dtype([("row", "<u4"), ("superseded", "<i8")])
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands in front of the rows of a blob."""
+
+    tails: int
+    layout: int
+    rows: int
+    corrections: int
+    sequence: int
+    floor: int
+
+
+def read_header(blob: bytes) -> Header:
+    """Return the header of a blob.
+
+    Raises:
+        CorruptData: it is no blob, or of a version this release does not know.
+    """
+    try:
+        version, _, tails, layout, rows, corrections, sequence, floor = HEADER.unpack_from(blob)
+    except struct.error:
+        raise CorruptData("a state shorter than its header", got=f"{len(blob)} bytes") from None
+    if version != VERSION:
+        raise CorruptData(
+            "a state of another version",
+            got=version,
+            expected=VERSION,
+            hint="Written by another release: upgrade, or rebuild with skewless materialize.",
+        )
+    return Header(tails, layout, rows, corrections, sequence, floor)
+
+
+def layout_mark(fingerprint: str) -> int:
+    """Return the head of a layout's fingerprint, as it stands in blobs."""
+    return int(fingerprint[:8], 16)
+
+
+def encode(rows: RowSet, mark: int, sequence: np.ndarray, floor: np.ndarray) -> list[bytes]:
+    """Return one blob per group, in order of the groups.
+
+    Args:
+        rows: sorted by group and row order, none empty.
+        mark: of the layout.
+        sequence: the last log sequence of each group.
+        floor: the earliest moment the state of each group can answer for.
+    """
+    ends = np.flatnonzero(rows.last_of_group()) + 1
+    starts = np.r_[0, ends[:-1]] if len(ends) else ends
+    body = np.ascontiguousarray(rows.records[::-1]).tobytes()
+    size, total = rows.records.dtype.itemsize, len(rows)
+    corrected = rows.superseded != NEVER
+    tails = list(rows.tails.values())
+    pack, blobs = HEADER.pack, []
+    any_corrected = bool(corrected.any())
+    bounds = (starts.tolist(), ends.tolist(), sequence.tolist(), floor.tolist())
+    for start, end, last, since in zip(*bounds, strict=True):
+        corrections, count = b"", 0
+        if any_corrected and corrected[start:end].any():
+            corrections, count = _encode_corrections(rows.superseded[start:end])
+        head = pack(VERSION, 0, len(tails), mark, end - start, count, last, since)
+        records = body[(total - end) * size : (total - start) * size]
+        if not tails:
+            blobs.append(head + records + corrections)
+            continue
+        pieces = [b"".join(reversed(tail[start:end])) for tail in tails]
+        sizes = struct.pack(f"<{len(pieces)}I", *map(len, pieces))
+        blobs.append(b"".join((head, sizes, records, corrections, *pieces)))
+    return blobs
+
+
+def _encode_corrections(superseded: np.ndarray) -> tuple[bytes, int]:
+    newest_first = superseded[::-1]
+    at = np.flatnonzero(newest_first != NEVER)
+    found = np.zeros(len(at), _CORRECTION)
+    found["row"], found["superseded"] = at, newest_first[at]
+    return found.tobytes(), len(at)
+
+
+def decode(slots: tuple[Slot, ...], blobs: Sequence[bytes]) -> RowSet:
+    """Return the rows of blobs; the group of a row is the number of its blob.
+
+    Raises:
+        CorruptData: a blob is not what it should be.
+    """
+    dtype = record_dtype(slots)
+    tail_slots = [at for at, slot in enumerate(slots) if not slot.fixed]
+    pieces, counts = [], []
+    superseded: list[np.ndarray] = []
+    tails: dict[int, list[bytes]] = {at: [] for at in tail_slots}
+    for blob in blobs:
+        header = read_header(blob)
+        start = HEADER.size + 4 * header.tails
+        end = start + header.rows * dtype.itemsize
+        if header.tails != len(tail_slots) or end > len(blob):
+            raise CorruptData("a state whose rows do not fit its layout", got=f"{len(blob)} bytes")
+        records = np.frombuffer(blob, dtype, header.rows, start)
+        until = np.full(header.rows, NEVER, np.int64)
+        if header.corrections:
+            found = np.frombuffer(blob, _CORRECTION, header.corrections, end)
+            until[found["row"]] = found["superseded"]
+        if tail_slots:
+            at = end + header.corrections * _CORRECTION.itemsize
+            _decode_tails(blob, at, records, tails)
+        pieces.append(records[::-1])
+        superseded.append(until[::-1])
+        counts.append(header.rows)
+    return RowSet(
+        slots,
+        np.concatenate(pieces) if pieces else np.zeros(0, dtype),
+        np.repeat(np.arange(len(counts)), counts),
+        np.concatenate(superseded) if superseded else np.zeros(0, np.int64),
+        tails,
+    )
+
+
+def _decode_tails(
+    blob: bytes, at: int, records: np.ndarray, tails: dict[int, list[bytes]]
+) -> None:
+    for slot, tail in tails.items():
+        values = []
+        for length in records[f"s{slot}"].tolist():
+            values.append(blob[at : at + length])
+            at += length
+        tail.extend(reversed(values))

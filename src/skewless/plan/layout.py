@@ -1,0 +1,244 @@
+"""What the online store keeps of a source for an entity: which columns, which rows, how long.
+
+A layout is made from the views over one source and one entity. Its slots are the distinct row
+expressions and filters that their aggregates use, evaluated when a row is written; so a read
+touches nothing but numbers. Its rules say which rows can still count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from skewless.aggregations.windows import (
+    LastN,
+    Lifetime,
+    Session,
+    Sliding,
+    Tumbling,
+    Window,
+    window_from_dict,
+)
+from skewless.clock import ALWAYS, NEVER
+from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
+from skewless.definitions.expressions import expression_from_dict
+from skewless.definitions.fingerprint import fingerprint
+from skewless.plan.slots import Slot
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from skewless.plan.rows import RowSet
+
+
+def expression_key(expression: Expression) -> str:
+    """Return the canonical text of an expression: equal texts, equal values."""
+    return json.dumps(expression.to_dict(), sort_keys=True, separators=(",", ":"), default=str)
+
+
+def filter_of(view: FeatureView, aggregate: Aggregate) -> Expression | None:
+    """Return the condition a row must meet to count: that of the view and of the aggregate."""
+    if view.where is None or aggregate.where is None:
+        return aggregate.where if view.where is None else view.where
+    return view.where & aggregate.where
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which rows one aggregate may still count.
+
+    Attributes:
+        filter: index of the slot that says whether a row passes; None where all do.
+        window: from which the rows are taken.
+    """
+
+    filter: int | None
+    window: Window
+
+
+@dataclass(frozen=True)
+class AggregateRead:
+    """How one aggregate finds its rows: the slot of its values and that of its filter."""
+
+    aggregate: Aggregate
+    slot: int | None
+    filter: int | None
+
+
+class StateLayout:
+    """What is kept online of one source for one entity, for a set of views.
+
+    Attributes:
+        entity: whose state it is.
+        source: whose rows are kept.
+        slots: the columns of a kept row.
+        expressions: what each slot holds, as a row expression.
+        rules: which rows are kept.
+    """
+
+    def __init__(
+        self,
+        entity: Entity,
+        source: Source,
+        expressions: Mapping[str, Expression],
+        rules: Iterable[tuple[str | None, Window]],
+    ) -> None:
+        self.entity = entity
+        self.source = source
+        ordered = sorted(expressions.items())
+        self.slots = tuple(Slot(key, expression.dtype) for key, expression in ordered)
+        self.expressions = tuple(expression for _, expression in ordered)
+        self._index = {slot.key: at for at, slot in enumerate(self.slots)}
+        found = {Rule(None if key is None else self._index[key], window) for key, window in rules}
+        self.rules = tuple(sorted(found, key=repr))
+
+    @classmethod
+    def of(cls, entity: Entity, source: Source, views: Iterable[FeatureView]) -> StateLayout:
+        """Return the layout that answers for all aggregates of some views."""
+        expressions: dict[str, Expression] = {}
+        rules: list[tuple[str | None, Window]] = []
+        for view in views:
+            for aggregate in view.aggregates:
+                where = filter_of(view, aggregate)
+                for expression in (aggregate.column, where):
+                    if expression is not None:
+                        expressions.setdefault(expression_key(expression), expression)
+                key = None if where is None else expression_key(where)
+                rules.append((key, aggregate.window))
+        return cls(entity, source, expressions, rules)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> StateLayout:
+        """Return the layout that `to_dict` wrote."""
+        source = Source.from_dict(data["source"])
+        keys = data["slots"]
+        expressions = {key: expression_from_dict(json.loads(key), source.name) for key in keys}
+        rules = [
+            (None if at is None else keys[at], window_from_dict(window))
+            for at, window in data["rules"]
+        ]
+        return cls(Entity.from_dict(data["entity"]), source, expressions, rules)
+
+    def _slot_of(self, expression: Expression | None) -> int | None:
+        return None if expression is None else self._index[expression_key(expression)]
+
+    def read_of(self, view: FeatureView, aggregate: Aggregate) -> AggregateRead:
+        """Return where the aggregate of a view finds its rows."""
+        where = filter_of(view, aggregate)
+        return AggregateRead(aggregate, self._slot_of(aggregate.column), self._slot_of(where))
+
+    @cached_property
+    def left(self) -> int:
+        """1 where the moment asked about does not count itself, else 0."""
+        return int(self.source.closed == "left")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that changes what is kept."""
+        rules = [[self._key_at(rule.filter), rule.window.to_dict()] for rule in self.rules]
+        slots = [[slot.key, slot.dtype.to_dict()] for slot in self.slots]
+        keys = self.entity.to_dict()["join_keys"]
+        return fingerprint([self.source.name, self.source.closed, keys, slots, rules])
+
+    @cached_property
+    def table(self) -> str:
+        """The table of the online store that holds the state."""
+        return f"{self.source.name}.{self.entity.name}.{self.fingerprint[:8]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the layout as plain data; `from_dict` reads it back."""
+        return {
+            "entity": self.entity.to_dict(),
+            "source": self.source.to_dict(),
+            "slots": [slot.key for slot in self.slots],
+            "rules": [[rule.filter, rule.window.to_dict()] for rule in self.rules],
+        }
+
+    def covers(self, other: StateLayout) -> bool:
+        """Return whether state of this layout can answer everything that of ``other`` can."""
+        mine = {(self._key_at(rule.filter), rule.window) for rule in self.rules}
+        if (self.source.name, self.source.closed) != (other.source.name, other.source.closed):
+            return False
+        theirs = {(other._key_at(rule.filter), rule.window) for rule in other.rules}
+        return theirs <= mine and {s.key for s in other.slots} <= {s.key for s in self.slots}
+
+    def _key_at(self, slot: int | None) -> str | None:
+        return None if slot is None else self.slots[slot].key
+
+    @property
+    def span(self) -> int | None:
+        """How far back kept rows may lie, microseconds; None where time sets no bound."""
+        spans = [rule.window.span for rule in self.rules]
+        return None if None in spans else max((s for s in spans if s is not None), default=0)
+
+    @property
+    def needs_older_rows(self) -> bool:
+        """Whether a correction or a very late row can bring back rows already let go."""
+        return any(isinstance(rule.window, (LastN, Session)) for rule in self.rules)
+
+    def __repr__(self) -> str:
+        return f"StateLayout({self.table}: {len(self.slots)} slots)"
+
+
+def retained(layout: StateLayout, rows: RowSet, floor: int) -> np.ndarray:
+    """Return which rows may still count at or after ``floor`` (a mask); the newest always stays.
+
+    Args:
+        layout: says what the views need.
+        rows: sorted by group and row order.
+        floor: the earliest moment that will be asked about, microseconds.
+    """
+    import numpy as np
+
+    keep = rows.last_of_group()
+    event = rows.records["event"]
+    for rule in layout.rules:
+        passes = np.ones(len(rows), bool) if rule.filter is None else rows.passes(rule.filter)
+        window = rule.window
+        alive = passes & (rows.superseded > floor)
+        match window:
+            case Sliding() | Tumbling():
+                alive &= exit_times(window, event) + layout.left > floor
+            case LastN():
+                enter = event + layout.left + window.offset
+                settled = np.maximum(enter, rows.records["known"]) <= floor
+                settled &= passes & (rows.superseded == NEVER)
+                alive &= rows.later_in_group(settled) < window.n
+            case Session():
+                alive &= _in_newest_session(layout, rows, window, floor, passes)
+            case Lifetime():
+                pass
+        keep |= alive
+    return keep
+
+
+def exit_times(window: Sliding | Tumbling, event: np.ndarray) -> np.ndarray:
+    """Return the moment from which each row no longer lies in a window closed on the right."""
+    if isinstance(window, Tumbling):
+        return (event // window.width + 2) * window.width + window.offset
+    if window.resolution:
+        event = -(-event // window.resolution) * window.resolution
+    return event + window.width + window.offset  # type: ignore[no-any-return]
+
+
+def _in_newest_session(
+    layout: StateLayout, rows: RowSet, window: Session, floor: int, passes: np.ndarray
+) -> np.ndarray:
+    """Rows behind which no later row, known by ``floor``, follows after more than the gap."""
+    import numpy as np
+
+    event = rows.records["event"] + layout.left
+    counts = passes & (rows.superseded == NEVER)
+    counts &= np.maximum(event + window.offset, rows.records["known"]) <= floor
+    at = np.flatnonzero(counts)
+    breaks = np.zeros(len(rows), bool)
+    if len(at):
+        same = np.r_[False, rows.group[at][1:] == rows.group[at][:-1]]
+        step = np.diff(event[at], prepend=ALWAYS // 2)
+        breaks[at[same & (step > window.gap)]] = True
+    # A row before a break is in an older session than the newest one at the floor.
+    return rows.later_in_group(breaks) == 0
+

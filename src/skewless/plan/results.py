@@ -1,0 +1,212 @@
+"""What reads give back: vectors from the online store, training sets from history.
+
+Both are Arrow inside and turn into what people work with: dicts, Arrow, Polars, pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skewless.clock import from_micros, iso
+from skewless.errors import MissingDependency
+from skewless.plan.retrieval import RetrievalPlan
+from skewless.plan.selection import Output
+from skewless.plan.status import Status
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+
+class _Tabular:
+    """Conversions that every result has."""
+
+    def to_arrow(self) -> pa.Table:
+        """Return an Arrow table."""
+        raise NotImplementedError
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return a Polars frame (``skewless[polars]``)."""
+        try:
+            import polars
+        except ImportError:
+            raise MissingDependency.of("polars", "polars", needed_for="to_polars") from None
+        frame = polars.from_arrow(self.to_arrow())
+        if not isinstance(frame, polars.DataFrame):
+            raise TypeError("a table became a series")
+        return frame
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a pandas frame (``skewless[pandas]``); whole numbers with nulls become floats."""
+        try:
+            import pandas  # noqa: F401
+        except ImportError:
+            raise MissingDependency.of("pandas", "pandas", needed_for="to_pandas") from None
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return a list of values per column."""
+        columns: dict[str, list[Any]] = self.to_arrow().to_pydict()
+        return columns
+
+
+class OnlineResult(_Tabular):
+    """Feature vectors of some entities at one moment.
+
+    Attributes:
+        outputs: the features, in order.
+        entities: join keys and request fields, as they were given.
+        values: one list per entity, in order of the outputs.
+        statuses: how each value came about, likewise.
+        at: the moment, UTC microseconds.
+    """
+
+    __slots__ = ("at", "entities", "events", "outputs", "statuses", "values")
+
+    def __init__(
+        self,
+        outputs: tuple[Output, ...],
+        entities: Sequence[Mapping[str, Any]],
+        found: tuple[list[list[Any]], list[list[Status]], list[list[int | None]]],
+        at: int,
+    ) -> None:
+        self.outputs = outputs
+        self.entities = entities
+        self.values, self.statuses, self.events = found
+        self.at = at
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the features, in order."""
+        return tuple(output.name for output in self.outputs)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return a list of values per column: what was given, then the features."""
+        columns: dict[str, list[Any]] = {}
+        for name in dict.fromkeys(key for entity in self.entities for key in entity):
+            columns[name] = [entity.get(name) for entity in self.entities]
+        for at, output in enumerate(self.outputs):
+            columns[output.name] = [row[at] for row in self.values]
+        return columns
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a dict of features per entity."""
+        names = self.names
+        return [dict(zip(names, row, strict=True)) for row in self.values]
+
+    def to_statuses(self) -> dict[str, list[str]]:
+        """Return a list of statuses per feature."""
+        return {
+            output.name: [row[at].value for row in self.statuses]
+            for at, output in enumerate(self.outputs)
+        }
+
+    def to_event_times(self) -> dict[str, list[datetime | None]]:
+        """Return per feature the event time (UTC) of the newest row of each entity."""
+        return {
+            output.name: [None if row[at] is None else from_micros(row[at]) for row in self.events]
+            for at, output in enumerate(self.outputs)
+        }
+
+    def to_arrow(self) -> pa.Table:
+        """Return what was given and the features as an Arrow table."""
+        import pyarrow as pa
+
+        features = {output.name: output.dtype.arrow() for output in self.outputs}
+        columns = {
+            name: pa.array(values, type=features.get(name))
+            for name, values in self.to_dict().items()
+        }
+        return pa.table(columns)
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+    def __repr__(self) -> str:
+        return f"OnlineResult({len(self)} entities x {len(self.outputs)} features at {iso(self.at)})"
+
+
+class TrainingSet(_Tabular):
+    """A spine with point-in-time correct features.
+
+    Attributes:
+        plan: how it was made.
+        notes: what a reader should know: rows left out, knowledge that hides most of it.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        plan: RetrievalPlan,
+        notes: Sequence[str],
+        compare: Callable[[], TrainingSet],
+    ) -> None:
+        self._table = table
+        self.plan = plan
+        self.notes = tuple(notes)
+        self._compare = compare
+
+    def to_arrow(self) -> pa.Table:
+        """Return the spine and the features as an Arrow table."""
+        return self._table
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write the training set to a Parquet file and return its path."""
+        import pyarrow.parquet as pq
+
+        pq.write_table(self._table, path)
+        return Path(path)
+
+    def batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+        """Yield the training set in batches of at most ``rows``."""
+        yield from self._table.to_batches(max_chunksize=rows)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the feature columns."""
+        return tuple(output.name for output in self.plan.selection.outputs)
+
+    def differences(self) -> dict[str, int]:
+        """Return per feature how many values the other ``as_of`` would have given differently.
+
+        It builds the other training set, so it costs as much again.
+        """
+        other = self._compare().to_arrow()
+        return {
+            name: _differing(self._table[name], other[name]) for name in self.features
+        }
+
+    def explain(self) -> str:
+        """Return how it was made, and how many values the other ``as_of`` would change."""
+        counts = self.differences()
+        other = "event_time" if self.plan.as_of == "known" else "known"
+        changed = sum(counts.values())
+        lines = [self.plan.explain(), f"{changed} values would differ as of {other}"]
+        lines += [f"  {name}: {count}" for name, count in counts.items() if count]
+        return "\n".join([*lines, *self.notes])
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __repr__(self) -> str:
+        text = f"TrainingSet({len(self)} rows x {len(self.features)} features as {self.plan.as_of})"
+        return "\n".join([text, *self.notes])
+
+
+def _differing(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:
+    """Return how many values differ; null equals null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_nested(left.type):
+        pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
+        return sum(a != b for a, b in pairs)
+    same = pc.fill_null(pc.equal(left, right), False)
+    both_null = pc.and_(left.is_null(), right.is_null())
+    return len(left) - int(pc.sum(pc.or_(same, both_null)).as_py() or 0)

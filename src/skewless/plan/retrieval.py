@@ -1,0 +1,186 @@
+"""The plan of a training set: which columns of which source are scanned, and how. Pure.
+
+A retrieval is a list of steps, one or two per source and entity:
+
+- `LatestStep`: columns of the newest row that counts, found by one streaming pass over times and
+  keys and a second one that fetches the winners (memory follows the spine, not the history);
+- `WindowStep`: aggregations over windows, for which the rows of the asked-for entities are held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from skewless.aggregations.ordering import Latest
+from skewless.aggregations.windows import LastN
+from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
+from skewless.errors import InputError
+from skewless.plan.layout import filter_of
+from skewless.plan.scalar import leaf_key
+from skewless.plan.selection import NeededView, Selection
+
+AsOf = Literal["known", "event_time"]
+
+
+@dataclass(frozen=True)
+class WantedAggregate:
+    """An aggregate to compute, with the whole condition its rows must meet."""
+
+    aggregate: Aggregate
+    where: Expression | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it apart within its source and entity."""
+        return leaf_key(self.aggregate), "" if self.where is None else repr(self.where.to_dict())
+
+
+@dataclass(frozen=True)
+class LatestStep:
+    """Columns of the newest row that counts.
+
+    Attributes:
+        source: whose rows.
+        entity: whose keys.
+        where: which rows count at all; None for all.
+        offset: how far back from the spine's time, microseconds.
+        wanted: the aggregates answered by that row.
+    """
+
+    source: Source
+    entity: Entity
+    where: Expression | None
+    offset: int
+    wanted: tuple[WantedAggregate, ...]
+
+    def explain(self) -> str:
+        """Return the step in a line."""
+        columns = ", ".join(sorted({repr(w.aggregate.column) for w in self.wanted}))
+        where = "" if self.where is None else f" where {self.where!r}"
+        return f"newest row of {self.source.name} by {self.entity.name}{where}: {columns}"
+
+
+@dataclass(frozen=True)
+class WindowStep:
+    """Aggregations over windows of rows.
+
+    Attributes:
+        source: whose rows.
+        entity: whose keys.
+        wanted: the aggregates.
+    """
+
+    source: Source
+    entity: Entity
+    wanted: tuple[WantedAggregate, ...]
+
+    def explain(self) -> str:
+        """Return the step in a line."""
+        windows = sorted({repr(w.aggregate.window) for w in self.wanted})
+        return (
+            f"{len(self.wanted)} aggregations of {self.source.name} by {self.entity.name}"
+            f" over {', '.join(windows)}"
+        )
+
+
+Step = LatestStep | WindowStep
+
+
+@dataclass(frozen=True)
+class RetrievalPlan:
+    """Everything an engine needs to build a training set.
+
+    Attributes:
+        selection: what was asked for.
+        steps: what is computed, in order.
+        timestamp: the spine's time column.
+        as_of: ``known`` (what was known at the time) or ``event_time`` (known time ignored).
+    """
+
+    selection: Selection
+    steps: tuple[Step, ...]
+    timestamp: str
+    as_of: AsOf
+
+    def explain(self) -> str:
+        """Return the stages of the run, one a line."""
+        lines = [step.explain() for step in self.steps]
+        lines += [f"compute on demand: {need.view!r}" for need in self.selection.on_demand]
+        lines.append(f"as of {self.as_of} at spine column {self.timestamp!r}")
+        return "\n".join(lines)
+
+
+def plan_retrieval(selection: Selection, *, timestamp: str, as_of: str) -> RetrievalPlan:
+    """Return the plan of a training set.
+
+    Args:
+        selection: what was asked for.
+        timestamp: the spine's time column.
+        as_of: ``known`` or ``event_time``.
+
+    Raises:
+        InputError: another ``as_of``.
+    """
+    if as_of not in ("known", "event_time"):
+        raise InputError("as_of", got=repr(as_of), expected="'known' or 'event_time'")
+    grouped: dict[tuple[str, Any], tuple[Source, Entity, dict[Any, WantedAggregate]]] = {}
+    for need in selection.views:
+        view = need.view
+        place = (repr(view.source.to_dict()), view.entity.name)
+        wanted = grouped.setdefault(place, (view.source, view.entity, {}))[2]
+        for aggregate in needed_aggregates(need):
+            item = WantedAggregate(aggregate, filter_of(view, aggregate))
+            wanted.setdefault(item.key, item)
+    steps: list[Step] = []
+    for source, entity, wanted in grouped.values():
+        steps += _steps(source, entity, tuple(wanted.values()))
+    chosen: AsOf = "known" if as_of == "known" else "event_time"
+    return RetrievalPlan(selection, tuple(steps), timestamp, chosen)
+
+
+def needed_aggregates(need: NeededView) -> list[Aggregate]:
+    """Return the aggregates behind the needed features of a view."""
+    return [
+        leaf
+        for feature in need.features
+        for leaf in need.view.expressions[feature].leaves()
+        if isinstance(leaf, Aggregate)
+    ]
+
+
+def _steps(source: Source, entity: Entity, wanted: tuple[WantedAggregate, ...]) -> list[Step]:
+    latest: dict[tuple[str, int], list[WantedAggregate]] = {}
+    windows = []
+    for item in wanted:
+        if is_latest(item.aggregate):
+            group = (item.key[1], item.aggregate.window.offset)
+            latest.setdefault(group, []).append(item)
+        else:
+            windows.append(item)
+    steps: list[Step] = [
+        LatestStep(source, entity, group[0].where, offset, tuple(group))
+        for (_, offset), group in latest.items()
+    ]
+    if windows:
+        steps.append(WindowStep(source, entity, tuple(windows)))
+    return steps
+
+
+def is_latest(aggregate: Aggregate) -> bool:
+    """Return whether an aggregate is a column of the newest row that passes its filter."""
+    window = aggregate.window
+    return (
+        isinstance(window, LastN) and window.n == 1 and type(aggregate.aggregation) is Latest
+    )
+
+
+def is_newest_row(view: FeatureView, expression: Expression) -> bool:
+    """Return whether a feature is a column of the newest row of all, and nothing else."""
+    return (
+        isinstance(expression, Aggregate)
+        and is_latest(expression)
+        and filter_of(view, expression) is None
+        and expression.window.offset == 0
+    )
+

@@ -1,0 +1,181 @@
+"""Which features are asked for, and everything that is needed to answer: pure, from names to plans.
+
+A selection is made once per list of features and serves both a training set (`plan.retrieval`)
+and an online read (`plan.lookup`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from skewless.definitions import (
+    Entity,
+    FeatureRef,
+    FeatureService,
+    FeatureView,
+    OnDemandView,
+    Request,
+)
+from skewless.definitions.expressions import split_reference
+from skewless.definitions.feature_service import Member, references_of
+from skewless.errors import InputError, UnknownName
+from skewless.plan.registry_state import RegistryState
+from skewless.types import DType
+
+Features = str | Member | FeatureService | Iterable[Member]
+"""What users may ask for: a service or its name, a view, references, or a list of these."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One column of the answer.
+
+    Attributes:
+        name: of the column.
+        view: name of the view, on-demand or not.
+        version: of the view.
+        feature: its name.
+        dtype: its type.
+    """
+
+    name: str
+    view: str
+    version: int
+    feature: str
+    dtype: DType
+
+    @property
+    def reference(self) -> str:
+        """The full reference, version included."""
+        return f"{self.view}@v{self.version}:{self.feature}"
+
+
+@dataclass(frozen=True)
+class NeededView:
+    """A feature view with those of its features that are needed."""
+
+    view: FeatureView
+    version: int
+    features: tuple[str, ...]
+
+    def reference(self, feature: str) -> str:
+        """Return the full reference of a feature, version included."""
+        return f"{self.view.name}@v{self.version}:{feature}"
+
+
+@dataclass(frozen=True)
+class NeededOnDemand:
+    """An on-demand view that has to be computed."""
+
+    view: OnDemandView
+    version: int
+
+    def reference(self, feature: str) -> str:
+        """Return the full reference of a feature, version included."""
+        return f"{self.view.name}@v{self.version}:{feature}"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Everything that is needed to answer for a list of features.
+
+    Attributes:
+        outputs: the columns of the answer, in the order asked for.
+        views: the feature views to read.
+        on_demand: the on-demand views to compute, each after those it needs.
+        requests: the request fields the caller must give.
+        entities: the entities whose join keys the caller must give.
+    """
+
+    outputs: tuple[Output, ...]
+    views: tuple[NeededView, ...]
+    on_demand: tuple[NeededOnDemand, ...]
+    requests: tuple[Request, ...]
+    entities: tuple[Entity, ...]
+
+    @property
+    def join_keys(self) -> dict[str, DType]:
+        """Name and type of every join key the caller must give."""
+        return {key: dtype for entity in self.entities for key, dtype in entity.join_keys}
+
+
+def select(state: RegistryState, features: Features, *, full_names: bool = False) -> Selection:
+    """Return what is needed to answer for ``features``.
+
+    Args:
+        state: of the registry.
+        features: a feature service or its name, a view, references, or a list of these.
+        full_names: whether columns are called ``View__feature`` instead of ``feature``.
+
+    Raises:
+        UnknownName: a view, feature or service that does not exist.
+        InputError: nothing is asked for, one feature twice, or two columns of one name.
+    """
+    needed: dict[tuple[str, int], dict[str, None]] = {}
+    on_demand: dict[tuple[str, int], NeededOnDemand] = {}
+    outputs = [_resolve(state, ref, needed, on_demand) for ref in _references(state, features)]
+    if not outputs:
+        raise InputError("no features are asked for", expected="'View:feature' or a service")
+    views = tuple(
+        NeededView(state.views[key], key[1], tuple(names)) for key, names in needed.items()
+    )
+    requests = {r.name: r for need in on_demand.values() for r in need.view.requests}
+    entities = {need.view.entity.name: need.view.entity for need in views}
+    return Selection(
+        _named(outputs, full_names),
+        views,
+        tuple(on_demand.values()),
+        tuple(requests.values()),
+        tuple(entities.values()),
+    )
+
+
+def _references(state: RegistryState, features: Features) -> list[str]:
+    if isinstance(features, FeatureService):
+        applied = features.name in state.services
+        return list(state.pins[features.name] if applied else features.references)
+    if isinstance(features, str) and ":" not in features:
+        if features in state.current:
+            return references_of(state.view(features))
+        return list(state.service(features))
+    if isinstance(features, (str, FeatureView, OnDemandView, FeatureRef)):
+        return references_of(features)
+    return [ref for member in features for ref in _references(state, member)]
+
+
+def _resolve(
+    state: RegistryState,
+    reference: str,
+    needed: dict[tuple[str, int], dict[str, None]],
+    on_demand: dict[tuple[str, int], NeededOnDemand],
+) -> Output:
+    """Return the column for a reference, noting the views and on-demand views it needs."""
+    name, asked, feature = split_reference(reference)
+    view = state.view(name, asked)
+    version = state.current[name] if asked is None else asked
+    dtype = view[feature].dtype
+    if isinstance(view, FeatureView):
+        needed.setdefault((name, version), {})[feature] = None
+    elif (name, version) not in on_demand:
+        for ref in view.refs:
+            _resolve(state, ref.reference, needed, on_demand)
+        on_demand[name, version] = NeededOnDemand(view, version)
+    return Output(feature, name, version, feature, dtype)
+
+
+def _named(outputs: list[Output], full_names: bool) -> tuple[Output, ...]:
+    found: dict[str, Output] = {}
+    for output in outputs:
+        name = f"{output.view}__{output.feature}" if full_names else output.feature
+        if name in found:
+            clash = found[name]
+            if clash.reference == output.reference:
+                raise InputError("a feature asked for twice", got=output.reference)
+            raise InputError(
+                f"two columns would be named {name!r}",
+                got=f"{clash.reference} and {output.reference}",
+                hint="Pass full_names=True to name columns View__feature.",
+            )
+        found[name] = Output(name, output.view, output.version, output.feature, output.dtype)
+    return tuple(found.values())

@@ -1,0 +1,77 @@
+"""Bringing packed states up to date: old states and new rows in, new states out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from skewless.clock import ALWAYS
+from skewless.plan.blob import decode, encode, layout_mark, read_header
+from skewless.plan.layout import StateLayout, retained
+from skewless.plan.rows import RowSet
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A row of a state that a correction replaces.
+
+    Attributes:
+        group: the number of the state.
+        tiebreak: of the row.
+        at: since when it no longer counts, microseconds.
+    """
+
+    group: int
+    tiebreak: int
+    at: int
+
+
+def update_states(
+    layout: StateLayout,
+    states: Sequence[bytes | None],
+    rows: RowSet,
+    *,
+    sequence: int,
+    floor: int,
+    replacements: Sequence[Replacement] = (),
+) -> list[bytes]:
+    """Return the new states.
+
+    Args:
+        layout: of the states.
+        states: the old ones; None for an entity not seen before, which then needs a row.
+        rows: the new rows; their group is the number of their state.
+        sequence: of the newest log entry among the rows; states keep the greater one.
+        floor: the earliest moment that will be asked about, microseconds.
+        replacements: rows, old or new, that corrections replace.
+    """
+    known = [number for number, state in enumerate(states) if state is not None]
+    old = decode(layout.slots, [state for state in states if state is not None])
+    old.group = np.array(known, np.int64)[old.group] if known else old.group
+    headers = {n: read_header(state) for n, state in enumerate(states) if state is not None}
+    merged = old.joined(rows).sorted()
+    for replacement in replacements:
+        hit = (merged.group == replacement.group) & (
+            merged.records["tiebreak"] == replacement.tiebreak
+        )
+        merged.superseded[hit] = np.minimum(merged.superseded[hit], replacement.at)
+    floors = np.full(len(states), floor, np.int64)
+    sequences = np.full(len(states), sequence, np.int64)
+    for number, header in headers.items():
+        floors[number] = max(floor, header.floor)
+        sequences[number] = max(sequence, header.sequence)
+    kept = merged.take(retained(layout, merged, int(floors.min()) if len(floors) else ALWAYS))
+    return encode(kept, layout_mark(layout.fingerprint), sequences, floors)
+
+
+def rows_after(layout: StateLayout, states: Sequence[bytes | None], sequence: int) -> RowSet:
+    """Return the rows of states that came by the log after ``sequence``; groups as numbered."""
+    known = [number for number, state in enumerate(states) if state is not None]
+    rows = decode(layout.slots, [state for state in states if state is not None])
+    rows.group = np.array(known, np.int64)[rows.group] if known else rows.group
+    return rows.take(rows.records["tiebreak"] > sequence)

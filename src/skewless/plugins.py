@@ -1,0 +1,147 @@
+"""Find an implementation by its kind: the built-in ones by name, others by entry point.
+
+>>> find("online_store", "sqlite").__name__
+'SQLiteStore'
+>>> find("online_store", "sqlit")  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+    ...
+skewless.errors.UnknownName: skewless has no online store 'sqlit'. \
+Online stores: ... Did you mean 'sqlite'?
+
+A package of its own plugs in by an entry point of the group ``skewless.<group>``, named after the
+kind:
+
+    [project.entry-points."skewless.online_store"]
+    aerospike = "skewless_aerospike:AerospikeStore"
+"""
+
+from __future__ import annotations
+
+import inspect
+from contextvars import ContextVar
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from skewless.errors import ConfigError, MissingDependency, UnknownName
+
+repo_folder: ContextVar[Path] = ContextVar("repo_folder")
+"""The folder that relative paths of tables start from; where unset, the current directory."""
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "online_store": {
+        "lmdb": "skewless.stores.online.lmdb:LMDBStore",
+        "memory": "skewless.testing.memory:MemoryStore",
+        "sqlite": "skewless.stores.online.sqlite:SQLiteStore",
+    },
+    "table": {
+        "parquet": "skewless.stores.offline.parquet:ParquetReader",
+        "csv": "skewless.stores.offline.csv:CSVReader",
+        "delta": "skewless.stores.offline.delta:DeltaReader",
+        "frame": "skewless.stores.offline.frame:FrameReader",
+    },
+    "stream": {},
+    "registry": {
+        "sqlite": "skewless.registry.sqlite:SQLiteRegistry",
+        "postgres": "skewless.registry.postgres:PostgresRegistry",
+    },
+    "engine": {},
+}
+"""Group to kind to ``module:Class``; imported when it is first asked for."""
+
+EXTRAS = {
+    "boto3": "dynamodb",
+    "botocore": "dynamodb",
+    "cassandra": "cassandra",
+    "confluent_kafka": "kafka",
+    "deltalake": "delta",
+    "google": "bigtable",
+    "psycopg": "postgres",
+    "psycopg_pool": "postgres",
+    "pyiceberg": "iceberg",
+    "pymongo": "mongodb",
+    "redis": "redis",
+}
+"""Module of a third party to the extra of skewless that installs it."""
+
+
+def find(group: str, kind: str) -> type[Any]:
+    """Return the class that implements ``kind``.
+
+    Args:
+        group: ``online_store``, ``table``, ``stream``, ``registry`` or ``engine``.
+        kind: the name under which the class is known.
+
+    Raises:
+        UnknownName: nothing of that kind is built in or installed.
+        MissingDependency: a library it needs is not installed.
+    """
+    what = group.replace("_", " ")
+    built_in = BUILT_IN[group]
+    if kind in built_in:
+        entry = EntryPoint(kind, built_in[kind], f"skewless.{group}")
+    else:
+        installed = {point.name: point for point in entry_points(group=f"skewless.{group}")}
+        if kind not in installed:
+            raise UnknownName.of(what, kind, {*built_in, *installed}, where="skewless")
+        entry = installed[kind]
+    try:
+        return entry.load()  # type: ignore[no-any-return]
+    except ModuleNotFoundError as problem:
+        library = (problem.name or "").partition(".")[0]
+        if library in ("", "skewless"):
+            raise
+        needed_for = f"the {what} {kind!r}"
+        if library in EXTRAS:
+            raise MissingDependency.of(library, EXTRAS[library], needed_for=needed_for) from problem
+        raise MissingDependency(
+            f"{needed_for} needs {library}, which is not installed",
+            hint=f"Install it with: pip install {library}",
+        ) from problem
+
+
+def create(group: str, kind: str, options: dict[str, Any], *, where: str) -> Any:
+    """Return a new instance of ``kind`` with the options of a section of ``skewless.toml``.
+
+    Args:
+        group: as for `find`.
+        kind: as for `find`.
+        options: arguments of the class, by name.
+        where: named in errors, such as ``[online] of /repo/skewless.toml``.
+
+    Raises:
+        ConfigError: an option that the class does not take, or a required one is missing.
+    """
+    made = find(group, kind)
+    parameters = inspect.signature(made).parameters.values()
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        names = [p.name for p in parameters]
+        for option in options:
+            if option not in names:
+                problem = UnknownName.of("option", option, names, where=f"{what_of(group, kind)}")
+                raise ConfigError(str(problem), where=where)
+    for p in parameters:
+        optional = p.default is not p.empty or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        if not optional and p.name not in options:
+            raise ConfigError(f"{what_of(group, kind)} needs the option {p.name!r}", where=where)
+    return made(**options)
+
+
+def what_of(group: str, kind: str) -> str:
+    """Return how people call an implementation: ``online store 'redis'``."""
+    return f"{group.replace('_', ' ')} {kind!r}"
+
+
+def table_reader(table: Any, base: Path | None = None) -> Any:
+    """Return the reader of a source's table.
+
+    Args:
+        table: such as ``sl.Parquet("data/")``; its ``kind`` decides.
+        base: where relative paths start; by default the repo's folder, else the current directory.
+
+    Raises:
+        UnknownName: no reader is known for the kind.
+        MissingDependency: a library it needs is not installed.
+    """
+    folder = base if base is not None else repo_folder.get(Path.cwd())
+    return find("table", table.kind)(table, folder)

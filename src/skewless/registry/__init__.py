@@ -1,0 +1,1 @@
+"""Definitions, versions, finished intervals and progress: SQLite by default."""

@@ -1,0 +1,58 @@
+"""Plain data as JSON text and back, with the few values that JSON has no form for.
+
+>>> from decimal import Decimal
+>>> encode({"default": Decimal("1.50"), "edges": [0.0, 1.0]})
+'{"default": {"$decimal": "1.50"}, "edges": [0.0, 1.0]}'
+>>> decode('{"default": {"$decimal": "1.50"}}')
+{'default': Decimal('1.50')}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "$decimal": Decimal,
+    "$time": datetime.fromisoformat,
+    "$date": date.fromisoformat,
+    "$bytes": bytes.fromhex,
+}
+
+
+def encode(data: Any) -> str:
+    """Return plain data as JSON; the order of keys is kept.
+
+    Raises:
+        TypeError: it holds something that is not plain.
+    """
+    return json.dumps(data, default=_tagged)
+
+
+def decode(text: str) -> Any:
+    """Return the plain data that `encode` wrote."""
+    return json.loads(text, object_hook=_untagged)
+
+
+def _tagged(value: object) -> dict[str, str]:
+    match value:
+        case Decimal():
+            return {"$decimal": str(value)}
+        case datetime():
+            return {"$time": value.isoformat()}
+        case date():
+            return {"$date": value.isoformat()}
+        case bytes():
+            return {"$bytes": value.hex()}
+    raise TypeError(f"{value!r} ({type(value).__name__}) is not plain data")
+
+
+def _untagged(data: dict[str, Any]) -> Any:
+    if len(data) == 1:
+        ((key, value),) = data.items()
+        if key in _READ:
+            return _READ[key](value)
+    return data

@@ -1,0 +1,183 @@
+"""The registry of a team: a schema of a PostgreSQL database (12 or newer).
+
+    with PostgresRegistry("postgresql://user@host/db") as registry:
+        registry.state().current                       # {"Spend": 2}
+
+Readers are not held up by the writer; writers of all machines take turns, by an advisory lock that
+is theirs alone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from skewless.clock import Clock
+from skewless.definitions.naming import checked_name
+from skewless.errors import Conflict, MissingDependency, RegistryError, StoreError, StoreUnavailable
+from skewless.registry.sql import Row, Session, SQLRegistry
+
+try:
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+except ImportError as problem:
+    raise MissingDependency.of("psycopg", "postgres", needed_for="PostgresRegistry") from problem
+
+DEFAULT_TIMEOUT_SECONDS = 10.0
+BUSY_SECONDS = 30
+_inherited: list[psycopg.Connection[Row]] = []
+"""Connections from before a fork: the parent's, never used or closed here."""
+
+
+class PostgresRegistry(SQLRegistry):
+    """A registry in the tables of one PostgreSQL schema.
+
+    Args:
+        dsn: a connection URL or string, as libpq takes it. Its password never appears in an error.
+        schema: where the tables lie; made by the first change. It belongs to the registry alone.
+        timeout: seconds to wait for a connection.
+        clock: tells when things happen.
+        folder: the repo's, where the functions of on-demand views are looked for.
+
+    Raises:
+        MissingDependency: the driver is not installed: `pip install 'skewless[postgres]'`.
+        StoreUnavailable: the server cannot be reached.
+        RegistryError: the schema is of a newer release, or another program's.
+        Conflict: somebody else has been writing for half a minute.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str = "skewless",
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        clock: Clock | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        super().__init__(clock, folder)
+        self._dsn = dsn
+        self._schema = checked_name(schema, "schema")
+        self._timeout = timeout
+        try:
+            place = conninfo_to_dict(dsn)
+        except psycopg.ProgrammingError:
+            raise RegistryError("not an address of a PostgreSQL database") from None
+        port = place.get("port") or 5432
+        self.where = f"{place.get('host') or 'localhost'}:{port}/{place.get('dbname') or ''}"
+        self._closed = False
+        self._reader = _Connection()
+        self._writer = _Connection()
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[Session | None]:
+        held = self._writer if write else self._reader
+        with self._told(), held.lock():
+            connection = self._begun(held, write)
+            try:
+                run = _session(connection)
+                if write:
+                    run("SELECT pg_advisory_xact_lock(hashtext(?))", (f"registry.{self._schema}",))
+                    run(f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"')
+                yield run
+                connection.execute("COMMIT")
+            except BaseException:
+                if not connection.closed:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _begun(self, held: _Connection, write: bool) -> psycopg.Connection[Row]:
+        """Return a connection in a new transaction; one that went stale is replaced, once."""
+        kind = "" if write else "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        begin = (
+            f'BEGIN {kind}; SET LOCAL search_path TO "{self._schema}";'
+            f" SET LOCAL lock_timeout TO '{BUSY_SECONDS}s'"
+        ).encode()
+        if held.connection is not None:
+            try:
+                held.connection.execute(begin)
+                return held.connection
+            except psycopg.OperationalError:
+                held.drop()
+        if self._closed:
+            raise RegistryError("this registry is closed", where=self.where)
+        held.connection = psycopg.connect(
+            self._dsn,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=max(1, round(self._timeout)),
+        )
+        held.connection.execute(begin)
+        return held.connection
+
+    def _table_names(self, run: Session) -> set[str]:
+        rows = run("SELECT tablename FROM pg_tables WHERE schemaname = ?", (self._schema,))
+        return {name for (name,) in rows}
+
+    def close(self) -> None:
+        """Let go of the connections; a second call does nothing."""
+        self._closed = True
+        for held in (self._reader, self._writer):
+            with held.lock():
+                held.drop()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn the driver's errors into this package's."""
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable as problem:
+            raise Conflict(
+                "somebody else is writing to the registry",
+                where=self.where,
+                hint=f"It was waited for {BUSY_SECONDS} s; try again.",
+            ) from problem
+        except (psycopg.OperationalError, psycopg.InterfaceError) as problem:
+            raise StoreUnavailable(
+                "the registry cannot be reached",
+                got=str(problem).strip().partition("\n")[0],
+                where=self.where,
+                hint="A change that was under way may or may not have happened: look at history().",
+            ) from problem
+        except psycopg.Error as problem:
+            raise StoreError(
+                "the registry cannot be used", got=str(problem).strip(), where=self.where
+            ) from problem
+
+
+class _Connection:
+    """One connection that threads take in turn; a forked child begins without it."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self.connection: psycopg.Connection[Row] | None = None
+
+    def lock(self) -> threading.RLock:
+        """Return the lock to hold while the connection is in use."""
+        if self._process != os.getpid():
+            if self.connection is not None:
+                _inherited.append(self.connection)
+            self._forget()
+        return self._lock
+
+    def drop(self) -> None:
+        """Close the connection, if there is one."""
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = None
+
+
+def _session(connection: psycopg.Connection[Row]) -> Session:
+    def run(statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        cursor = connection.execute(statement.replace("?", "%s").encode(), parameters)
+        return cursor.fetchall() if cursor.description is not None else []
+
+    return run

@@ -1,0 +1,361 @@
+"""The feature store: verbs that hand plans to engines, stores and jobs.
+
+    fs = FeatureStore("repo/")
+    fs.apply(fs.plan())
+    fs.push("wafer_tests", rows)
+    fs.get_online_features("yield_model", [{"fab_id": "f1"}]).to_dict()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from skewless.clock import Clock, to_micros
+from skewless.config import Config
+from skewless.definitions.repo import Definitions, load_folder
+from skewless.errors import InputError
+from skewless.jobs.runtime import Runtime
+from skewless.plan.diff import ApplyPlan, diff
+from skewless.plan.results import OnlineResult, TrainingSet
+from skewless.plan.selection import Features
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.jobs.backtest import BacktestReport
+    from skewless.jobs.materialize import MaterializeResult
+    from skewless.jobs.push import PushResult, Quarantined
+    from skewless.monitoring.explain import Explanation
+    from skewless.monitoring.freshness import FreshnessReport
+    from skewless.monitoring.leakage import LeakageReceipt
+    from skewless.monitoring.statistics import ViewStatistics
+    from skewless.stores.online.base import OnlineStore
+
+Moment = datetime | str | int
+"""A datetime with a time zone, ISO 8601 text with an offset, or UTC microseconds."""
+Progress = Callable[[str, float], None]
+
+
+class FeatureStore:
+    """A feature store over one repo.
+
+    Args:
+        repo: the repo's folder (or its ``skewless.toml``), or settings already read. Without a
+            ``skewless.toml`` everything is embedded below ``.skewless/``.
+        clock: tells the present; tests set their own.
+        online: an online store that is already open, instead of the one the settings name.
+
+    Example:
+        >>> import tempfile, skewless as sl
+        >>> card = sl.Entity("card", card_id=str)
+        >>> pays = sl.Source("pays", schema={"card_id": str, "amount": float}, event_time="at")
+        >>> @sl.feature_view(entity=card, source=pays)
+        ... class Spend:
+        ...     total = pays.amount.sum("1h")
+        >>> fs = sl.FeatureStore(tempfile.mkdtemp())
+        >>> _ = fs.apply(fs.plan(Spend))
+        >>> row = {"card_id": "c1", "amount": 2.5, "at": "2026-01-01T10:00:00Z"}
+        >>> fs.push("pays", [row, row], backdate=True).accepted
+        2
+        >>> fs.get_online_features(["Spend:total"], [{"card_id": "c1"}]).to_dict()
+        {'card_id': ['c1'], 'total': [0.0]}
+    """
+
+    def __init__(
+        self,
+        repo: str | Path | Config = ".",
+        *,
+        clock: Clock | None = None,
+        online: OnlineStore | None = None,
+    ) -> None:
+        config = repo if isinstance(repo, Config) else Config.read(repo)
+        self.runtime = Runtime(config, clock, online)
+
+    @property
+    def config(self) -> Config:
+        """The settings."""
+        return self.runtime.config
+
+    def plan(
+        self, *definitions: Any, repin: Iterable[str] | bool = (), removing: bool | None = None
+    ) -> ApplyPlan:
+        """Return what applying definitions would change.
+
+        Args:
+            definitions: views, services, sources, entities or modules; none: the repo's files.
+            repin: feature services to move to the newest versions of their views; True for all.
+            removing: whether definitions that are no longer there are removed; by default only
+                when the whole repo is planned.
+
+        Raises:
+            DefinitionError: a definition is wrong.
+        """
+        if definitions:
+            wanted = Definitions.of(*definitions)
+        else:
+            wanted = load_folder(self.config.folder, self.config.definitions or None)
+        self.runtime.remember_frames(wanted.sources)
+        whole = not definitions if removing is None else removing
+        pins = repin if isinstance(repin, bool) else list(repin)
+        return diff(
+            self.runtime.registry.state(),
+            wanted,
+            removing=whole,
+            repin=pins,
+            now=self.runtime.clock.now(),
+        )
+
+    def apply(
+        self, plan: ApplyPlan | Any, *, who: str = "", allow_breaking: bool = False
+    ) -> ApplyPlan:
+        """Carry out a plan (or plan and apply definitions) and return it.
+
+        Raises:
+            ConcurrentApply: somebody applied since the plan was made.
+            BreakingChange: something would break and ``allow_breaking`` is not given.
+        """
+        from skewless.jobs.apply import apply_plan
+
+        if not isinstance(plan, ApplyPlan):
+            plan = self.plan(*plan) if isinstance(plan, (list, tuple)) else self.plan(plan)
+        apply_plan(self.runtime, plan, who=who, allow_breaking=allow_breaking)
+        return plan
+
+    def push(self, source: str, rows: Any, *, backdate: bool = False) -> PushResult:
+        """Hand rows of a source to the store: durable and readable online when it returns.
+
+        Args:
+            source: its name.
+            rows: dicts, or an Arrow, Polars or pandas table.
+            backdate: whether these are old rows: known time = event time + delay, not now.
+
+        Returns:
+            How many rows came in, were corrections or duplicates, and which are quarantined.
+
+        Raises:
+            UnknownName: no such source.
+            MissingColumn, InputError: the rows as a whole do not fit the source.
+        """
+        from skewless.jobs.push import push
+
+        return push(self.runtime, source, rows, backdate=backdate)
+
+    def delete(self, source: str, row_ids: Sequence[Any]) -> PushResult:
+        """Delete rows of a source by row id: from now on they do not count."""
+        from skewless.jobs.push import delete
+
+        return delete(self.runtime, source, row_ids)
+
+    def quarantine(self, source: str, limit: int = 100) -> list[Quarantined]:
+        """Return the newest quarantined rows of a source, with their reasons."""
+        from skewless.jobs.push import quarantined
+
+        return quarantined(self.runtime, source, limit)
+
+    def materialize(
+        self,
+        views: str | Sequence[str] | None = None,
+        *,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        progress: Progress | None = None,
+    ) -> list[MaterializeResult]:
+        """Bring the online store up to date from history. Reads go on; running twice is harmless.
+
+        Args:
+            views: names; None for all.
+            start: look for changes only among rows from here on.
+            end: leave rows from here on out; by default none.
+            progress: called with a text and the finished fraction.
+
+        Raises:
+            UnknownName: no such view.
+        """
+        from skewless.jobs.upkeep import materialize
+
+        return materialize(self.runtime, views, _moment(start), _moment(end), progress=progress)
+
+    def backfill(
+        self,
+        views: str | Sequence[str] | None = None,
+        *,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        progress: Progress | None = None,
+    ) -> list[MaterializeResult]:
+        """Build states anew from history, rows that came too late (``lateness``) included."""
+        from skewless.jobs.upkeep import backfill
+
+        return backfill(self.runtime, views, _moment(start), _moment(end), progress=progress)
+
+    def compact(self, source: str | None = None) -> dict[str, int]:
+        """Settle the event logs into Parquet; return the number of rows settled by source."""
+        from skewless.jobs.upkeep import compact
+
+        return compact(self.runtime, source)
+
+    def get_online_features(
+        self,
+        features: Features,
+        entities: Sequence[Mapping[str, Any]],
+        *,
+        at: Moment | None = None,
+        full_names: bool = False,
+    ) -> OnlineResult:
+        """Return feature vectors from the online store.
+
+        Args:
+            features: a feature service or its name, a view, references, or a list of these.
+            entities: join keys (and request fields), a dict per entity.
+            at: the moment, at most ``rewind`` in the past; by default now.
+            full_names: whether features are called ``View__feature``.
+
+        Raises:
+            UnknownName: a feature that does not exist.
+            MissingColumn, InputError: join keys are missing or wrong.
+            StoreUnavailable: the store cannot be reached; values are never made up.
+        """
+        runtime = self.runtime
+        lookup = runtime.lookup(features, full_names)
+        t = runtime.clock.now() if at is None else to_micros(at, where="at")
+        read = runtime.online.read
+        states = [read(part.table, part.keys(entities)) for part in lookup.parts]
+        found = lookup.assemble(states, entities, t, t)
+        return OnlineResult(lookup.selection.outputs, entities, found, t)
+
+    def get_historical_features(
+        self,
+        spine: Any,
+        features: Features,
+        *,
+        timestamp: str,
+        as_of: str = "known",
+        full_names: bool = False,
+        progress: Progress | None = None,
+    ) -> TrainingSet:
+        """Return a training set: the spine's rows, in order, with point-in-time correct features.
+
+        Args:
+            spine: join keys, a timestamp and whatever else; dicts, Arrow, Polars, pandas, a path
+                to a Parquet file.
+            features: a feature service or its name, a view, references, or a list of these.
+            timestamp: the spine's time column.
+            as_of: ``known`` counts what was known at the time, ``event_time`` ignores known time.
+            full_names: whether features are called ``View__feature``.
+            progress: called with a text and the finished fraction.
+
+        Raises:
+            MissingColumn, NaiveTime, InputError: the spine is wrong.
+            UnknownName: a feature that does not exist.
+        """
+        from skewless.jobs.training import training_set
+
+        return training_set(
+            self.runtime,
+            spine,
+            features,
+            timestamp=timestamp,
+            as_of=as_of,
+            full_names=full_names,
+            progress=progress,
+        )
+
+    def read_features(
+        self,
+        view: str,
+        *,
+        entities: Sequence[Mapping[str, Any]] | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+    ) -> pa.Table:
+        """Return every change of a view's values over a range of time, without a spine.
+
+        Args:
+            view: its name, or ``View@v2``.
+            entities: join keys; None for all entities.
+            start: changes from here on; None for the first.
+            end: changes before here; None for now.
+        """
+        from skewless.jobs.changes import value_changes
+
+        return value_changes(self.runtime, view, entities, _moment(start), _moment(end))
+
+    def explain(
+        self, feature: str, entity: Mapping[str, Any], *, at: Moment | None = None
+    ) -> Explanation:
+        """Return the rows behind a value: which counted, which did not and why, and the value."""
+        from skewless.monitoring.explain import explain
+
+        return explain(self.runtime, feature, entity, _moment(at))
+
+    def leakage(
+        self,
+        training: Any,
+        *,
+        timestamp: str,
+        label: str | None = None,
+        times: Mapping[str, str] | None = None,
+        known: Mapping[str, str] | None = None,
+    ) -> LeakageReceipt:
+        """Return what in a training set comes from after its label's time.
+
+        Args:
+            training: a `TrainingSet`, or any frame with timestamps.
+            timestamp: the column that says when the prediction is made.
+            label: the column that is predicted.
+            times: for columns of a plain frame: the column with the event time of each.
+            known: likewise, the column with the time it was known.
+        """
+        from skewless.monitoring.leakage import receipt
+
+        return receipt(
+            self.runtime, training, timestamp=timestamp, label=label, times=times, known=known
+        )
+
+    def backtest(self, spine: Any, features: Features, **options: Any) -> BacktestReport:
+        """Train one model on naive, event-time and as-known features and compare on a holdout."""
+        from skewless.jobs.backtest import backtest
+
+        return backtest(self.runtime, spine, features, **options)
+
+    def freshness(self) -> FreshnessReport:
+        """Return for each view the age of its newest event against what its owner promised."""
+        from skewless.monitoring.freshness import freshness
+
+        return freshness(self.runtime)
+
+    def statistics(self, view: str) -> ViewStatistics:
+        """Return counts, nulls, range and quantiles of each feature of a view, from history."""
+        from skewless.monitoring.statistics import statistics
+
+        return statistics(self.runtime, view)
+
+    def search(self, text: str, limit: int = 10) -> list[dict[str, Any]]:
+        """Return the features whose names, descriptions, owners and tags fit a text best."""
+        from skewless.monitoring.search import search
+
+        return search(self.runtime.state(), text, limit)
+
+    def close(self) -> None:
+        """Close the stores."""
+        self.runtime.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"FeatureStore({str(self.config.folder)!r})"
+
+
+def _moment(value: Moment | None) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, (datetime, str, int)):
+        raise InputError("not a time", got=repr(value))
+    return to_micros(value)

@@ -1,0 +1,1 @@
+"""Offline stores: all history, as columns by time."""

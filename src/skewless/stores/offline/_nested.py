@@ -1,0 +1,163 @@
+"""Casts of columns whose values hold values: lists, vectors, maps, structs and JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from skewless.errors import InputError
+from skewless.types import DType, Float32, Json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Place(Protocol):
+    """Where a column is, and how to cast the columns inside of it."""
+
+    where: str
+
+    def cast(self, column: pa.ChunkedArray, dtype: DType) -> pa.ChunkedArray:
+        """Return ``column`` as one of ``dtype``."""
+
+
+def lists(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+    """Lists, whatever their width, with items of the declared type."""
+    import pyarrow as pa
+
+    if dtype.item is None or not _is_list(column.type):
+        raise _misfit(column.type, dtype, place.where)
+    chunks = []
+    for chunk in column.cast(pa.list_(column.type.value_type)).chunks:
+        items = place.cast(pa.chunked_array([chunk.values]), dtype.item).combine_chunks()
+        # Copied, since Arrow takes no mask together with offsets that are a slice.
+        offsets = pa.array(chunk.offsets.to_numpy())
+        mask = chunk.is_null() if chunk.null_count else None
+        chunks.append(pa.ListArray.from_arrays(offsets, _one(items), mask=mask))
+    return pa.chunked_array(chunks, type=dtype.arrow())
+
+
+def vectors(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+    """Lists of one length; one that holds a null or NaN is null as a whole."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not _is_list(column.type):
+        raise _misfit(column.type, dtype, place.where)
+    lengths = pc.list_value_length(column).drop_null()
+    wrong = lengths.filter(pc.not_equal(lengths, dtype.size))
+    if len(wrong):
+        raise InputError(
+            f"a vector of another length than {dtype!r} has",
+            got=wrong[0].as_py(),
+            expected=dtype.size,
+            where=place.where,
+        )
+    chunks = []
+    for chunk in column.chunks:
+        present = chunk.is_valid().to_numpy(zero_copy_only=False)
+        items = place.cast(pa.chunked_array([chunk.flatten()]), Float32)
+        numbers = np.full((len(chunk), dtype.size), np.nan, np.float32)
+        flat = items.to_numpy().astype(np.float32, copy=False)
+        numbers[present] = flat.reshape(-1, dtype.size)
+        broken = np.isnan(numbers).any(axis=1)
+        numbers[broken] = 0
+        mask = pa.array(broken) if broken.any() else None
+        flat_numbers = pa.array(numbers.reshape(-1))
+        chunks.append(
+            pa.FixedSizeListArray.from_arrays(flat_numbers, type=dtype.arrow(), mask=mask)
+        )
+    return pa.chunked_array(chunks, type=dtype.arrow())
+
+
+def structs(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+    """Records: fields by name; one that the data lacks is null, others are left out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_struct(column.type):
+        raise _misfit(column.type, dtype, place.where)
+    names = [field.name for field in column.type]
+    fields = list(dtype.arrow())
+    chunks = []
+    for chunk in column.chunks:
+        children = []
+        for name, inner in dtype.fields:
+            if name in names:
+                child = pa.chunked_array([pc.struct_field(chunk, name)])
+                children.append(_one(place.cast(child, inner).combine_chunks()))
+            else:
+                children.append(pa.nulls(len(chunk), inner.arrow()))
+        mask = chunk.is_null() if chunk.null_count else None
+        chunks.append(pa.StructArray.from_arrays(children, fields=fields, mask=mask))
+    return pa.chunked_array(chunks, type=dtype.arrow())
+
+
+def maps(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+    """Maps from text, with items of the declared type."""
+    import pyarrow as pa
+
+    if dtype.item is None or not pa.types.is_map(column.type):
+        raise _misfit(column.type, dtype, place.where)
+    chunks = []
+    for chunk in column.chunks:
+        keys = _one(chunk.keys.cast(pa.string()))
+        items = _one(place.cast(pa.chunked_array([chunk.items]), dtype.item).combine_chunks())
+        offsets = chunk.offsets.to_pylist()
+        # A null map is one whose start is null: Arrow's way in MapArray.from_arrays.
+        starts = [
+            start if valid.as_py() else None
+            for start, valid in zip(offsets, chunk.is_valid(), strict=False)
+        ]
+        bounds = pa.array([*starts, offsets[-1]], pa.int32())
+        chunks.append(pa.MapArray.from_arrays(bounds, keys, items).cast(dtype.arrow()))
+    return pa.chunked_array(chunks, type=dtype.arrow())
+
+
+def json_text(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+    """JSON in its canonical text: each distinct value is parsed once."""
+    import pyarrow as pa
+
+    encoded = column.dictionary_encode() if _is_text(column.type) else None
+    try:
+        if encoded is None:
+            texts = [Json.coerce(value) for value in column.to_pylist()]
+            return pa.chunked_array([pa.array(texts, pa.string())])
+        chunks = []
+        for chunk in encoded.chunks:
+            texts = [Json.coerce(value) for value in chunk.dictionary.to_pylist()]
+            chunks.append(pa.array(texts, pa.string()).take(chunk.indices))
+        return pa.chunked_array(chunks, type=pa.string())
+    except ValueError as error:
+        raise InputError("values that are no JSON", got=str(error), where=place.where) from error
+
+
+def _misfit(found: pa.DataType, dtype: DType, where: str) -> InputError:
+    return InputError(
+        f"a column that is no {dtype!r}",
+        got=str(found),
+        expected=str(dtype.arrow()),
+        where=where,
+        hint="Change the type in the schema, or the data.",
+    )
+
+
+def _is_list(arrow: pa.DataType) -> bool:
+    from pyarrow import types as is_
+
+    return bool(is_.is_list(arrow) or is_.is_large_list(arrow) or is_.is_fixed_size_list(arrow))
+
+
+def _is_text(arrow: pa.DataType) -> bool:
+    from pyarrow import types as is_
+
+    return bool(is_.is_string(arrow) or is_.is_large_string(arrow))
+
+
+def _one(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return one array, whether ``combine_chunks`` gave one or a chunked one."""
+    import pyarrow as pa
+
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)

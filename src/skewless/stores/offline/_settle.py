@@ -1,0 +1,274 @@
+"""Moving the journal of an event log into Parquet files by event date, and joining small ones.
+
+Every step is one that may be the last before a kill:
+
+1. Files are written under temporary names, flushed, renamed, their folders flushed. Nothing names
+   them yet: readers do not see them, the next run removes them.
+2. One transaction replaces the manifest: the files count from now on, and the rows up to
+   `Manifest.settled` no longer count in the journal.
+3. What no longer counts is deleted: journal entries in small transactions, files by unlinking.
+
+Joining files is the same with other input. Files of one date are joined when eight neighbours have
+about the same size (each join makes a file of the next size), so a row is written again at most
+once per factor of eight.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import itertools
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skewless.clock import ALWAYS, NEVER
+from skewless.errors import Conflict, StoreError
+from skewless.stores.offline._footers import DAY
+from skewless.stores.offline._journal import (
+    JOURNAL,
+    KNOWN,
+    MANIFEST_KEY,
+    SEQUENCE,
+    event_range,
+    log_table,
+    sequence_of,
+)
+from skewless.stores.offline._log_reader import LogReader, log_schema
+from skewless.stores.offline._manifest import LogFile, Manifest
+from skewless.stores.offline.cast import to_micros_array
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.definitions.source import Source
+    from skewless.stores.online.base import OnlineStore
+
+RUN_ROWS = 1 << 20
+RUN_BYTES = 256 << 20
+DELETED_AT_ONCE = 5_000
+JOINED_FILES = 8
+FULL_ROWS = 1 << 20
+GROUP_ROWS = 1 << 18
+LOCK_FILE = "settle.lock"
+_OURS = re.compile(r"\d{20}-\d{20}\.parquet(\.tmp)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """What a settling run did.
+
+    Attributes:
+        rows: moved from the journal to files.
+        written: files written.
+        joined: files that were joined into others.
+        busy: whether another process was at it, so that nothing was done.
+    """
+
+    rows: int = 0
+    written: int = 0
+    joined: int = 0
+    busy: bool = False
+
+
+def settle(source: Source, store: OnlineStore, folder: Path) -> Settled:
+    """Settle what the journal of a source has now; see `EventLog.settle`."""
+    settler = _Settler(source, store, folder)
+    try:
+        with _lock(folder) as alone:
+            return settler.run() if alone else Settled(busy=True)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            settler.remove_strays()
+        raise StoreError(
+            "an event log cannot be settled into files",
+            got=error.strerror or str(error),
+            where=str(folder),
+            hint="Nothing is lost; free some space or correct the permissions.",
+        ) from error
+
+
+class _Settler:
+    def __init__(self, source: Source, store: OnlineStore, folder: Path) -> None:
+        self._source = source
+        self._store = store
+        self._folder = folder
+        self._table = log_table(source.name)
+
+    def run(self) -> Settled:
+        manifest = self._manifest()
+        self._forget_settled(manifest)
+        self.remove_strays(manifest)
+        last = self._reader().last_sequence()
+        rows = written = joined = 0
+        while manifest.settled < last:
+            upto, files = self._write_run(manifest.settled, last)
+            rows, written = rows + upto - manifest.settled, written + len(files)
+            manifest = self._replace(manifest, manifest.changed(settled=upto, added=files))
+            self._forget_settled(manifest)
+        while neighbours := next(_to_join(manifest), None):
+            gone = frozenset(each.name for each in neighbours)
+            added = [self._join(neighbours)]
+            changed = manifest.changed(settled=manifest.settled, added=added, removed=gone)
+            manifest = self._replace(manifest, changed)
+            for name in gone:
+                (self._folder / name).unlink(missing_ok=True)
+            joined, written = joined + len(gone), written + 1
+        return Settled(rows, written, joined)
+
+    # ------------------------------------------------------------------------------- the manifest
+
+    def _manifest(self) -> Manifest:
+        return Manifest.decode(self._store.read_one(self._table, MANIFEST_KEY), str(self._folder))
+
+    def _replace(self, before: Manifest, after: Manifest) -> Manifest:
+        with self._store.transaction() as rows:
+            found = Manifest.decode(rows.read_one(self._table, MANIFEST_KEY), str(self._folder))
+            if found.generation != before.generation:
+                raise Conflict(
+                    "an event log was settled by two processes at once",
+                    got=f"generation {found.generation}",
+                    expected=before.generation,
+                    where=str(self._folder),
+                    hint="Its folder must be on a file system that can lock files.",
+                )
+            rows.write(self._table, [(MANIFEST_KEY, after.encode())])
+        return after
+
+    def _forget_settled(self, manifest: Manifest) -> None:
+        """Delete journal entries that no longer count."""
+        while True:
+            page = self._store.scan(self._table, prefix=JOURNAL, limit=DELETED_AT_ONCE)
+            dead = [key for key, _ in page if sequence_of(key) <= manifest.settled]
+            if dead:
+                self._store.delete(self._table, dead)
+            if len(dead) < DELETED_AT_ONCE:
+                return
+
+    # ---------------------------------------------------------------------------------- the files
+
+    def remove_strays(self, manifest: Manifest | None = None) -> None:
+        """Delete files of runs that ended before a manifest named them."""
+        named = {file.name for file in (manifest or self._manifest()).files}
+        for folder in self._folder.glob("event_date=*"):
+            for path in folder.iterdir():
+                if f"{folder.name}/{path.name}" not in named and _OURS.fullmatch(path.name):
+                    path.unlink()
+
+    def _reader(self) -> LogReader:
+        return LogReader(self._source, self._store, self._folder)
+
+    def _write_run(self, settled: int, last: int) -> tuple[int, list[LogFile]]:
+        """Write the oldest rows of the journal; return the last one's sequence and the files."""
+        table = self._reader().oldest(settled, last + 1, rows=RUN_ROWS, size=RUN_BYTES)
+        event = to_micros_array(table.column(self._source.event_time))
+        known = to_micros_array(table.column(KNOWN))
+        # Only rows that delete may lack an event time; they lie by when that was known.
+        days = np.where(event == ALWAYS, known, event) // DAY
+        order = np.argsort(days, kind="stable")
+        starts = np.flatnonzero(np.diff(days[order], prepend=days[order[0]] - 1))
+        sequences = table.column(SEQUENCE).to_numpy()
+        files = []
+        for begin, stop in itertools.pairwise([*starts.tolist(), len(order)]):
+            chosen = order[begin:stop]
+            span = int(sequences[chosen[0]]), int(sequences[chosen[-1]])
+            files.append(self._write(int(days[chosen[0]]), span, [table.take(chosen)]))
+        self._flush_folders(files)
+        return int(sequences[-1]), files
+
+    def _join(self, neighbours: list[LogFile]) -> LogFile:
+        span = neighbours[0].first, neighbours[-1].last
+        tables = _grouped(self._reader().settled_tables(neighbours))
+        file = self._write(neighbours[0].date, span, tables)
+        self._flush_folders([file])
+        return file
+
+    def _write(self, day: int, span: tuple[int, int], tables: Iterable[pa.Table]) -> LogFile:
+        """Write the rows of one date whose sequences are in ``span``, flushed to disk."""
+        import pyarrow.parquet as pq
+
+        folder = f"event_date={np.datetime64(day, 'D')}"
+        name = f"{folder}/{span[0]:020d}-{span[1]:020d}.parquet"
+        path, temporary = self._folder / name, self._folder / f"{name}.tmp"
+        path.parent.mkdir(exist_ok=True)
+        schema, rows, low, high = log_schema(self._source), 0, NEVER, ALWAYS
+        with pq.ParquetWriter(temporary, schema, use_dictionary=_repeating(schema)) as writer:
+            for table in tables:
+                writer.write_table(table, GROUP_ROWS)
+                least, most = event_range(to_micros_array(table[self._source.event_time]))
+                rows, low, high = rows + table.num_rows, min(low, least), max(high, most)
+        _flush(temporary)
+        os.replace(temporary, path)
+        return LogFile(day, *span, rows, low, high, path.stat().st_size, name)
+
+    def _flush_folders(self, files: list[LogFile]) -> None:
+        for folder in sorted({(self._folder / file.name).parent for file in files}):
+            _flush(folder)
+        _flush(self._folder)
+
+
+def _to_join(manifest: Manifest) -> Iterator[list[LogFile]]:
+    """Yield neighbours of one date that are enough, and alike enough in size, to be joined."""
+    for _, group in itertools.groupby(manifest.files, key=lambda file: file.date):
+        files = list(group)
+        for tier in range(JOINED_FILES):
+            most = min(JOINED_FILES ** (tier + 1), FULL_ROWS)
+            for small, run in itertools.groupby(files, key=lambda file: file.rows < most):  # noqa: B023
+                neighbours = list(run)
+                if small and len(neighbours) >= JOINED_FILES:
+                    yield neighbours
+
+
+def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Join tables until each makes a row group."""
+    import pyarrow as pa
+
+    pending: list[pa.Table] = []
+    for table in tables:
+        pending.append(table)
+        if sum(each.num_rows for each in pending) >= GROUP_ROWS:
+            yield pa.concat_tables(pending)
+            pending = []
+    if pending:
+        yield pa.concat_tables(pending)
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """Return the columns worth a dictionary: not those whose values hardly repeat."""
+    import pyarrow as pa
+
+    plain = (pa.types.is_floating, pa.types.is_timestamp)
+    return [
+        field.name
+        for field in schema
+        if field.name != SEQUENCE and not any(matches(field.type) for matches in plain)
+    ]
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock, which dies with the process; False if another one has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)

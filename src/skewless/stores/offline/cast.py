@@ -1,0 +1,345 @@
+"""From how a table stores columns to the types its source declares: exact, or an error.
+
+    to_source_columns(table, source, ["fab_id", "vdd"])
+
+NaN becomes null. Numbers change their type only where every value stays what it is; a float64 goes
+to a declared float32 as pushing it does: rounded. Times become UTC microseconds (nanoseconds are
+cut, downward); those without a zone are refused unless the table's definition names one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from skewless.clock import ALWAYS
+from skewless.errors import InputError, MissingColumn, NaiveTime
+from skewless.stores.offline import _nested
+from skewless.types import FLOAT, INTEGER, DType, Timestamp
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from skewless.definitions.source import Source
+
+
+def to_source_columns(
+    table: pa.Table,
+    source: Source,
+    columns: Sequence[str],
+    *,
+    timezone: str | None = None,
+    where: str | None = None,
+) -> pa.Table:
+    """Return ``columns`` of ``table``, of the Arrow types that ``source`` declares.
+
+    Args:
+        table: rows as a reader gave them.
+        source: that declares the types.
+        columns: names of columns of the source.
+        timezone: of times that carry none; None: they are refused.
+        where: how errors name the table.
+
+    Raises:
+        MissingColumn: the table lacks a column.
+        NaiveTime: times without a zone, and none is declared.
+        InputError: values do not fit the declared type.
+    """
+    import pyarrow as pa
+
+    where = where or f"the table of source {source.name!r}"
+    types = source.columns
+    cast = []
+    for column in columns:
+        if column not in table.column_names:
+            raise MissingColumn.of(column, table.column_names, where=where)
+        place = f"column {column!r} of {where}"
+        cast.append(
+            cast_column(table.column(column), types[column], where=place, timezone=timezone)
+        )
+    if not cast:
+        return table.select([])
+    return pa.Table.from_arrays(cast, names=list(columns))
+
+
+def cast_column(
+    column: pa.ChunkedArray | pa.Array, dtype: DType, *, where: str, timezone: str | None = None
+) -> pa.ChunkedArray:
+    """Return a column as one of the Arrow type of ``dtype``; see `to_source_columns`."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.Array):
+        column = pa.chunked_array([column])
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_null(column.type):
+        return pa.chunked_array([pa.nulls(len(column), dtype.arrow())])
+    convert = _CONVERT[dtype.kind]
+    try:
+        cast = convert(column, dtype, _Place(where, timezone))
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"values that are no {dtype!r}",
+            got=f"{column.type}: {str(error).splitlines()[0][:200]}",
+            where=where,
+            hint="Change the type in the schema, or the data.",
+        ) from error
+    except pa.ArrowNotImplementedError:
+        raise misfit(column.type, dtype, where) from None
+    return cast if isinstance(cast, pa.ChunkedArray) else pa.chunked_array([cast])
+
+
+def to_micros_array(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.int64]:
+    """Return times as UTC microseconds, `clock.ALWAYS` where null; without a copy if it can.
+
+    Raises:
+        NaiveTime: they have no zone.
+        InputError: they are no times.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    column = cast_column(column, Timestamp, where="a column of times")
+    if column.null_count:
+        column = column.cast(pa.int64()).fill_null(ALWAYS)
+    if column.num_chunks == 1:
+        return _int64s(column.chunk(0))
+    parts = [_int64s(chunk) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Return the type that columns of either type are read as, None if they do not go together.
+
+    Files of one table may differ in the width of numbers, the unit of times, the encoding of text.
+    """
+    import pyarrow as pa
+    from pyarrow import types as is_
+
+    if one == other or is_.is_null(other):
+        return one
+    if is_.is_null(one):
+        return other
+    if is_.is_dictionary(one) or is_.is_dictionary(other):
+        plain = [each.value_type if is_.is_dictionary(each) else each for each in (one, other)]
+        return common_type(*plain)
+    both: Callable[[Callable[[Any], bool]], bool] = lambda kind: kind(one) and kind(other)  # noqa: E731
+    if both(is_.is_integer):
+        return pa.int64()
+    if both(lambda each: is_.is_integer(each) or is_.is_floating(each)):
+        return pa.float64()
+    if both(lambda each: is_.is_string(each) or is_.is_large_string(each) or _view(each)):
+        return pa.large_string()
+    if both(lambda each: is_.is_binary(each) or is_.is_large_binary(each)):
+        return pa.large_binary()
+    if both(is_.is_timestamp) and (one.tz is None) == (other.tz is None):
+        finer = max((one, other), key=lambda each: ("s", "ms", "us", "ns").index(each.unit))
+        return pa.timestamp(finer.unit, one.tz and "UTC")
+    if both(is_.is_date):
+        return pa.date32()
+    if both(is_.is_decimal):
+        scale = max(one.scale, other.scale)
+        whole = max(one.precision - one.scale, other.precision - other.scale)
+        return pa.decimal128(whole + scale, scale) if whole + scale <= 38 else None
+    if both(lambda each: is_.is_list(each) or is_.is_large_list(each)):
+        item = common_type(one.value_type, other.value_type)
+        return None if item is None else pa.list_(item)
+    return None
+
+
+def misfit(found: pa.DataType, dtype: DType, where: str, hint: str | None = None) -> InputError:
+    """Return the error for a column of a type that does not become the declared one."""
+    return InputError(
+        f"a column that is no {dtype!r}",
+        got=str(found),
+        expected=str(dtype.arrow()),
+        where=where,
+        hint=hint or "Change the type in the schema, or the data.",
+    )
+
+
+class _Place:
+    """Where a column is, for errors, and the zone of its times."""
+
+    def __init__(self, where: str, timezone: str | None) -> None:
+        self.where = where
+        self.timezone = timezone
+
+    def cast(self, column: pa.ChunkedArray, dtype: DType) -> pa.ChunkedArray:
+        return cast_column(column, dtype, where=self.where, timezone=self.timezone)
+
+
+def _view(arrow: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(getattr(pa.types, "is_string_view", lambda _: False)(arrow))
+
+
+def _int64s(array: pa.Array) -> npt.NDArray[np.int64]:
+    import pyarrow as pa
+
+    values: npt.NDArray[np.int64] = array.view(pa.int64()).to_numpy()
+    return values
+
+
+def _exact(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+    """Bool, text, bytes, date: types that only another form of the same becomes."""
+    import pyarrow as pa
+
+    target = dtype.arrow()
+    if column.type == target:
+        return column
+    if dtype.kind not in _FORMS or not any(
+        getattr(pa.types, f"is_{form}", lambda _: False)(column.type) for form in _FORMS[dtype.kind]
+    ):
+        raise misfit(column.type, dtype, place.where)
+    return column.cast(target)
+
+
+_FORMS = {
+    "str": ("large_string", "string_view"),
+    "bytes": ("large_binary", "fixed_size_binary", "binary_view"),
+    "date": ("date64", "string", "large_string", "string_view"),
+}
+
+
+def _integer(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    if column.type == dtype.arrow():
+        return column
+    if pa.types.is_floating(column.type):
+        column = nan_to_null(column)
+    elif not (pa.types.is_integer(column.type) or pa.types.is_decimal(column.type)):
+        raise misfit(column.type, dtype, place.where)
+    return column.cast(dtype.arrow())
+
+
+def _float(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    target = dtype.arrow()
+    if column.type == target:
+        return nan_to_null(column)
+    if pa.types.is_floating(column.type):
+        cast = column.cast(target)
+        if target == pa.float32() and pc.any(
+            pc.and_(pc.is_inf(cast), pc.invert(pc.is_inf(column)))
+        ).as_py():
+            largest = np.finfo(np.float32).max
+            raise InputError(
+                f"a value is outside the range of {dtype!r}",
+                got=pc.max(pc.abs(column)).as_py(),
+                expected=f"at most {largest}",
+                where=place.where,
+            )
+        return nan_to_null(cast)
+    if pa.types.is_decimal(column.type):
+        # By way of text: Arrow's own conversion is not always the nearest float.
+        return column.cast(pa.string()).cast(target)
+    if not pa.types.is_integer(column.type):
+        raise misfit(column.type, dtype, place.where)
+    return column.cast(target)
+
+
+def _decimal(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    if column.type == dtype.arrow():
+        return column
+    if pa.types.is_integer(column.type):
+        column = column.cast(pa.decimal128(19 if column.type != pa.uint64() else 20, 0))
+    elif not pa.types.is_decimal(column.type):
+        raise misfit(column.type, dtype, place.where, "A float is no exact decimal; declare float.")
+    return column.cast(dtype.arrow())
+
+
+def nan_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of floats with null for NaN; the same one if it has none."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for chunk in column.chunks:
+        # A sum is NaN if anything in it is; infinities may make it so as well. The values under
+        # nulls may be anything, which at worst costs the second look.
+        if not len(chunk):
+            continue
+        dtype, stop = chunk.type.to_pandas_dtype(), chunk.offset + len(chunk)
+        values = np.frombuffer(chunk.buffers()[1], dtype, count=stop)[chunk.offset :]
+        with np.errstate(all="ignore"):
+            suspicious = np.isnan(np.add.reduce(values))
+        if suspicious and pc.any(pc.is_nan(chunk)).as_py():
+            break
+    else:
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+
+
+def _timestamp(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    target = dtype.arrow()
+    if column.type == target:
+        return column
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
+        return (_to_micros(column) if zoned else _in_zone(column, place)).cast(target)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return _from_text(column, place)
+    hint = "Write it as a timestamp: epoch numbers have no unit that all agree on."
+    raise misfit(column.type, dtype, place.where, hint)
+
+
+def _in_zone(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if place.timezone is None:
+        raise NaiveTime(
+            "times without a time zone",
+            got=str(column.type),
+            expected="times in UTC or another zone",
+            where=place.where,
+            hint="If they are UTC say so where the table is defined: timezone='UTC'.",
+        )
+    if not pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us"))
+    return pc.assume_timezone(_to_micros(column), place.timezone)
+
+
+def _to_micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import numpy as np
+    import pyarrow as pa
+
+    target = pa.timestamp("us", column.type.tz)
+    if column.type.unit != "ns":
+        return column.cast(target)
+    chunks = []
+    for chunk in column.chunks:
+        nulls = chunk.is_null().to_numpy(zero_copy_only=False) if chunk.null_count else None
+        nanos = _int64s(chunk.cast(pa.int64()).fill_null(0))
+        chunks.append(pa.array(np.floor_divide(nanos, 1000), pa.int64(), mask=nulls).view(target))
+    return pa.chunked_array(chunks, type=target)
+
+
+def _from_text(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    try:
+        return column.cast(Timestamp.arrow())
+    except pa.ArrowInvalid:
+        # Either no times, which this says, or no offsets.
+        naive = column.cast(pa.timestamp("us"))
+    return _in_zone(naive, place).cast(Timestamp.arrow())
+
+
+_CONVERT: dict[str, Callable[[pa.ChunkedArray, DType, _Place], Any]] = {
+    "bool": _exact, "str": _exact, "bytes": _exact, "date": _exact, "decimal": _decimal,
+    "timestamp": _timestamp, "json": _nested.json_text, "list": _nested.lists,
+    "vector": _nested.vectors, "map": _nested.maps, "struct": _nested.structs,
+} | dict.fromkeys(INTEGER, _integer) | dict.fromkeys(FLOAT, _float)  # fmt: skip

@@ -1,0 +1,78 @@
+"""Parquet: a file, a folder with all below it, or a pattern; local, or on an object store.
+
+    ParquetReader(Parquet("data/wafer_tests/"), base=Path("repo"))
+    ParquetReader(Parquet("s3://bucket/tests/fab_id=*/*.parquet"))
+
+Folders named ``column=value`` give columns. Row groups whose statistics exclude a time are skipped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skewless.stores.offline._files import list_files
+from skewless.stores.offline._footers import Footer
+from skewless.stores.offline._parquet_files import ParquetFiles
+from skewless.stores.offline.base import Chunk, Part, TableReader
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from skewless.definitions.tables import Located
+
+SUFFIXES = (".parquet", ".parq", ".pq")
+
+
+class ParquetReader(TableReader):
+    """Reads `skewless.Parquet`, with Arrow's threads, one chunk ahead."""
+
+    def __init__(self, table: Located, base: Path | None = None) -> None:
+        super().__init__(table, base)
+        self._footers: dict[tuple[str, str], Footer] = {}
+        self._snapshot: ParquetFiles | None = None
+        self._lock = threading.Lock()
+
+    def arrow_schema(self) -> pa.Schema:
+        return self._files().schema
+
+    def chunks(
+        self,
+        columns: Sequence[str],
+        *,
+        time_column: str | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        parts: Sequence[str] | None = None,
+    ) -> Iterator[Chunk]:
+        files = self._files()
+        self.unknown_parts(parts, [file.name for file in files.files])
+        return files.chunks(columns, time_column=time_column, start=start, end=end, parts=parts)
+
+    def pieces(self, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> Iterator[pa.Table]:
+        return self._files().pieces(rows, columns)
+
+    def parts(self) -> list[Part]:
+        files = self._files()
+        pairs = zip(files.files, files.footers, strict=True)
+        return [Part(file.name, footer.rows, file.version) for file, footer in pairs]
+
+    def row_count(self) -> int:
+        return self._files().row_bases[-1]
+
+    def refresh(self) -> None:
+        self._snapshot = None
+
+    def _files(self) -> ParquetFiles:
+        with self._lock:
+            if self._snapshot is None:
+                self._snapshot = self._look()
+            return self._snapshot
+
+    def _look(self) -> ParquetFiles:
+        listing = list_files(self.table.options["path"], self.base, SUFFIXES, "Parquet")
+        return ParquetFiles(listing, self.where, cached=self._footers)

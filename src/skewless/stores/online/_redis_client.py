@@ -1,0 +1,77 @@
+"""Connections to Redis: to a single server, to the master that a Sentinel names, to a cluster."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from skewless.errors import StoreError
+
+Client: TypeAlias = Any
+"""A `redis.Redis` or `redis.RedisCluster`; their types promise less than they do."""
+
+SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix", "redis+sentinel")
+SENTINEL_PORT = 26379
+
+
+def where_of(url: str) -> str:
+    """Return ``url`` without user, password and options.
+
+    Raises:
+        StoreError: no such kind of address; the message does not repeat it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise StoreError(
+            "the address of the Redis server is not one",
+            got=f"something that starts with {parts.scheme!r}",
+            expected=" or ".join(f"{scheme}://..." for scheme in SCHEMES),
+        )
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def connect(url: str, timeout: float) -> Client:
+    """Return a client that answers.
+
+    The driver's own retries are off: it would repeat writes too, which may undo later ones.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    url = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
+    if url.startswith("redis+sentinel://"):
+        return _master(url, options)
+    client = redis.Redis.from_url(url, **options)
+    try:
+        mode = client.info("server").get("redis_mode")
+    except BaseException:
+        client.close()
+        raise
+    if mode != "cluster":
+        return client
+    client.close()
+    return redis.RedisCluster.from_url(url, **options)
+
+
+def _master(url: str, options: dict[str, Any]) -> Client:
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    addresses = [host.partition(":") for host in hosts.split(",")]
+    name, _, database = parts.path.strip("/").partition("/")
+    login = {"username": unquote(user) or None, "password": unquote(password) or None}
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        [(host, int(port or SENTINEL_PORT)) for host, _, port in addresses],
+        sentinel_kwargs=options,
+    )
+    place: dict[str, Any] = {"service_name": name, "db": int(database or 0)}
+    client: Client = sentinel.master_for(**place, **login, **options)  # type: ignore[no-untyped-call]
+    client.ping()
+    return client

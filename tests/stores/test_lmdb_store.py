@@ -1,0 +1,243 @@
+"""What is special about the LMDB store: its files, its map, its disk."""
+
+import functools
+import multiprocessing
+import os
+import resource
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from skewless.errors import CorruptData, StoreError
+from skewless.stores.online._lmdb_sharing import _environments
+from skewless.stores.online.lmdb import LMDBStore
+
+SPAWN = multiprocessing.get_context("spawn")
+MIB = 1 << 20
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "online"
+
+
+def write_megabytes(path: Path, megabytes: int, report: Connection) -> None:
+    with LMDBStore(path, map_size=MIB) as store:
+        store.write("rows", [(b"%d" % n, b"x" * MIB) for n in range(megabytes)])
+    report.send("written")
+
+
+def run_in_a_process(work: functools.partial) -> object:
+    ours, theirs = SPAWN.Pipe(duplex=False)
+    child = SPAWN.Process(target=work, args=(theirs,))
+    child.start()
+    theirs.close()
+    try:
+        return ours.recv()
+    finally:
+        child.join()
+
+
+def test_a_write_larger_than_the_map_makes_the_map_grow(path: Path) -> None:
+    with LMDBStore(path, map_size=MIB) as store:
+        rows = [(b"%d" % n, b"x" * MIB) for n in range(9)]
+        store.write("rows", rows)
+        assert list(store.scan("rows")) == rows
+
+
+def test_a_transaction_larger_than_the_map_fits_when_run_again(path: Path) -> None:
+    with LMDBStore(path, map_size=MIB) as store:
+        store.write("rows", [(b"a", b"1")])
+
+        def fill() -> None:
+            with store.transaction() as rows:
+                rows.write("rows", [(b"large", b"x" * MIB)])
+
+        with pytest.raises(StoreError, match="run the transaction again"):
+            fill()
+        assert store.read("rows", [b"a", b"large"]) == [b"1", None]
+        fill()
+        assert store.read("rows", [b"a", b"large"]) == [b"1", b"x" * MIB]
+
+
+def test_growth_by_another_process_is_followed(path: Path) -> None:
+    with LMDBStore(path, map_size=MIB) as store:
+        store.write("rows", [(b"0", b"old")])
+        written = run_in_a_process(functools.partial(write_megabytes, path, 20))
+        assert written == "written"
+        assert store.read("rows", [b"0", b"19"]) == [b"x" * MIB] * 2
+        store.write("rows", [(b"0", b"new")])
+        assert store.read_one("rows", b"0") == b"new"
+
+
+def test_reads_go_on_while_the_map_grows_and_the_process_forks(path: Path) -> None:
+    finished = threading.Event()
+    with LMDBStore(path, map_size=MIB, sync=False) as store:
+        store.write("rows", [(b"a", b"1"), (b"b", b"1")])
+
+        def read_on() -> int:
+            count = 0
+            while not finished.is_set():
+                assert store.read_one("rows", b"a") == b"1"
+                assert store.read("rows", [b"a", b"b", b"c"]) == [b"1", b"1", None]
+                count += 1
+            return count
+
+        with ThreadPoolExecutor(3) as threads:
+            readers = [threads.submit(read_on) for _ in range(2)]
+            try:
+                for number in range(30):
+                    store.write("large", [(b"%d" % number, b"x" * MIB)])
+                    if number % 3 == 0:
+                        child = os.fork()
+                        if child == 0:
+                            os._exit(0 if store.read_one("rows", b"a") == b"1" else 1)
+                        assert os.waitpid(child, 0)[1] == 0
+            finally:
+                finished.set()
+            assert min(reader.result() for reader in readers) > 0
+
+
+def test_readers_are_not_held_up_by_a_waiting_writer(path: Path) -> None:
+    with LMDBStore(path) as store, ThreadPoolExecutor(2) as threads:
+        store.write("rows", [(b"a", b"1")])
+        with store.transaction() as rows:
+            waiting = threads.submit(store.write, "rows", [(b"a", b"3")])
+            rows.write("rows", [(b"a", b"2")])
+            assert threads.submit(store.read_one, "rows", b"a").result() == b"1"
+        waiting.result()
+        assert store.read_one("rows", b"a") == b"3"
+
+
+def fill_the_disk(path: Path, report: Connection) -> None:
+    with LMDBStore(path) as store:
+        store.write("rows", [(b"a", b"1")])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
+        try:
+            store.write("rows", [(b"%d" % n, b"x" * MIB) for n in range(3)] + [(b"a", b"2")])
+        except StoreError as error:
+            report.send(str(error))
+        report.send(store.read("rows", [b"a", b"0", b"2"]))
+        store.write("rows", [(b"small", b"fits")])
+        report.send(store.read("rows", [b"a", b"small"]))
+
+
+def test_a_full_disk_is_an_error_and_the_old_rows_stay(path: Path) -> None:
+    ours, theirs = SPAWN.Pipe(duplex=False)
+    child = SPAWN.Process(target=fill_the_disk, args=(path, theirs))
+    child.start()
+    message = ours.recv()
+    assert "could not write to its disk" in message
+    assert "bytes are free there" in message
+    assert ours.recv() == [b"1", None, None]
+    assert ours.recv() == [b"1", b"fits"]
+    child.join()
+    with LMDBStore(path) as store:
+        assert store.read("rows", [b"a", b"small", b"0"]) == [b"1", b"fits", None]
+
+
+@pytest.mark.parametrize("content", [b"not a store" * 1000, b"short"])
+def test_a_file_that_is_not_lmdb_is_refused(path: Path, content: bytes) -> None:
+    path.mkdir()
+    (path / "data.mdb").write_bytes(content)
+    with pytest.raises(CorruptData, match="not an LMDB file"):
+        LMDBStore(path)
+    assert (path / "data.mdb").read_bytes() == content
+
+
+def test_another_programs_lmdb_file_is_refused(path: Path) -> None:
+    with lmdb.open(str(path)) as foreign, foreign.begin(write=True) as txn:
+        txn.put(b"somebody", b"else")
+    with pytest.raises(StoreError, match="not written by skewless"):
+        LMDBStore(path)
+
+
+def test_a_store_of_a_newer_skewless_is_refused(path: Path) -> None:
+    with lmdb.open(str(path)) as newer, newer.begin(write=True) as txn:
+        txn.put(b"\0\0h", struct.pack(">8sHQ", b"skewless", 2, 1))
+    with pytest.raises(StoreError, match="newer skewless"):
+        LMDBStore(path)
+
+
+def test_a_file_that_was_cut_short_is_refused(path: Path) -> None:
+    with LMDBStore(path) as store:
+        store.write("rows", [(b"%d" % n, b"x" * MIB) for n in range(8)])
+    os.truncate(path / "data.mdb", 2 * MIB)
+    with pytest.raises(CorruptData, match="cut short"):
+        LMDBStore(path)
+
+
+def test_a_file_that_lacks_a_page_at_its_end_does_not_kill_the_process(path: Path) -> None:
+    with LMDBStore(path) as store:
+        store.write("rows", [(b"a", b"1")])
+        store.write("rows", [(b"b", b"x" * 20_000)])
+    os.truncate(path / "data.mdb", os.path.getsize(path / "data.mdb") - 4096)
+    with LMDBStore(path) as store:
+        assert len(store.read("rows", [b"a", b"b"])) == 2
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be made"):
+        LMDBStore(tmp_path / "file" / "online")
+
+
+def test_an_interrupted_drop_is_finished_by_the_next_and_its_rows_never_come_back(
+    path: Path,
+) -> None:
+    with LMDBStore(path) as store:
+        store.write("rows", [(b"%d" % n, b"old") for n in range(100)])
+        with store.transaction() as interrupted:
+            interrupted.forget("rows")
+        assert store.tables() == []
+        store.write("other", [(b"new", b"1")])
+        store.write("rows", [(b"new", b"2")])
+        assert list(store.scan("other")) == [(b"new", b"1")]
+        assert list(store.scan("rows")) == [(b"new", b"2")]
+        store.drop("something else")
+    with lmdb.open(str(path)) as environment:
+        # The header, two tables, two rows.
+        assert environment.stat()["entries"] == 5
+
+
+def test_an_environment_is_closed_with_its_last_store(path: Path) -> None:
+    one, other = LMDBStore(path), LMDBStore(path.parent / "." / path.name)
+    one.close()
+    other.write("rows", [(b"a", b"1")])
+    assert str(path) in _environments
+    other.close()
+    assert str(path) not in _environments
+
+
+def test_a_store_that_does_not_sync_declares_it_and_keeps_rows(path: Path) -> None:
+    with LMDBStore(path, sync=False) as fast, LMDBStore(path) as safe:
+        assert (fast.capabilities.durable, safe.capabilities.durable) == (False, True)
+        fast.write("rows", [(b"a", b"1")])
+        fast.flush()
+        safe.write("rows", [(b"b", b"1")])
+        assert fast.read("rows", [b"a", b"b"]) == [b"1", b"1"]
+
+
+def test_a_child_forked_inside_a_transaction_is_told_so(path: Path) -> None:
+    with LMDBStore(path) as store, store.transaction() as rows:
+        rows.write("rows", [(b"a", b"1")])
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                store.read_one("rows", b"a")
+            except StoreError as error:
+                os.write(writing, str(error).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert b"while the process forked" in os.read(reading, 1000)
+        os.close(reading)
+        os.close(writing)
+        rows.write("rows", [(b"b", b"1")])
+    with LMDBStore(path) as store:
+        assert store.read("rows", [b"a", b"b"]) == [b"1", b"1"]

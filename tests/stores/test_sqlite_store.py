@@ -1,0 +1,111 @@
+"""What is special about the SQLite store: its file."""
+
+import multiprocessing
+import resource
+import sqlite3
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from skewless.errors import CorruptData, StoreError
+from skewless.stores.online.sqlite import SQLiteStore
+
+SPAWN = multiprocessing.get_context("spawn")
+MIB = 1 << 20
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "online.sqlite"
+
+
+def test_a_file_that_is_not_sqlite_is_refused(path: Path) -> None:
+    path.write_bytes(b"not a store" * 1000)
+    with pytest.raises(CorruptData, match="no SQLite file"):
+        SQLiteStore(path)
+    assert path.read_bytes() == b"not a store" * 1000
+
+
+def test_another_programs_sqlite_file_is_refused_and_left_alone(path: Path) -> None:
+    foreign = sqlite3.connect(path)
+    foreign.execute("CREATE TABLE somebody (of)")
+    foreign.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="not written by skewless"):
+        SQLiteStore(path)
+    assert path.read_bytes() == before
+
+
+def test_a_store_of_a_newer_skewless_is_refused(path: Path) -> None:
+    SQLiteStore(path).close()
+    newer = sqlite3.connect(path)
+    newer.execute("PRAGMA user_version = 2")
+    newer.close()
+    with pytest.raises(StoreError, match="newer skewless"):
+        SQLiteStore(path)
+
+
+def open_and_write(path: Path, name: bytes, start: Connection) -> None:
+    start.recv()
+    with SQLiteStore(path) as store:
+        store.write("rows", [(name, b"1")])
+
+
+def test_processes_may_make_the_same_store_at_once(path: Path) -> None:
+    names = [b"a", b"b", b"c", b"d"]
+    children = []
+    for name in names:
+        theirs, ours = SPAWN.Pipe(duplex=False)
+        child = SPAWN.Process(target=open_and_write, args=(path, name, theirs))
+        child.start()
+        children.append((child, ours))
+    for _, ours in children:
+        ours.send("go")
+    for child, _ in children:
+        child.join()
+        assert child.exitcode == 0
+    with SQLiteStore(path) as store:
+        assert [key for key, _ in store.scan("rows")] == names
+
+
+def fill_the_disk(path: Path, report: Connection) -> None:
+    with SQLiteStore(path) as store:
+        store.write("rows", [(b"a", b"1")])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
+        try:
+            store.write("rows", [(b"%d" % n, b"x" * MIB) for n in range(3)] + [(b"a", b"2")])
+        except StoreError as error:
+            report.send(str(error))
+        report.send(store.read("rows", [b"a", b"0", b"2"]))
+
+
+def test_a_full_disk_is_an_error_and_the_old_rows_stay(path: Path) -> None:
+    ours, theirs = SPAWN.Pipe(duplex=False)
+    child = SPAWN.Process(target=fill_the_disk, args=(path, theirs))
+    child.start()
+    assert "could not write to its disk" in ours.recv()
+    assert ours.recv() == [b"1", None, None]
+    child.join()
+
+
+def test_an_interrupted_drop_is_finished_by_the_next(path: Path) -> None:
+    with SQLiteStore(path) as store:
+        store.write("rows", [(b"%d" % n, b"old") for n in range(100)])
+        other = sqlite3.connect(path)
+        with other:
+            other.execute("UPDATE tables SET name = NULL")
+        assert store.tables() == []
+        store.write("rows", [(b"new", b"1")])
+        assert list(store.scan("rows")) == [(b"new", b"1")]
+        store.drop("something else")
+        assert other.execute("SELECT count(*) FROM rows").fetchone() == (1,)
+        other.close()
+
+
+def test_a_store_that_does_not_sync_declares_it(path: Path) -> None:
+    with SQLiteStore(path, sync=False) as store:
+        assert not store.capabilities.durable
+        store.write("rows", [(b"a", b"1")])
+        store.flush()
+        assert store.read_one("rows", b"a") == b"1"

@@ -1,0 +1,160 @@
+from pathlib import Path
+
+import pytest
+
+from skewless.config import Config, Section
+from skewless.durations import parse_duration
+from skewless.errors import ConfigError
+
+
+def written(folder: Path, text: str) -> Config:
+    (folder / "skewless.toml").write_text(text, encoding="utf-8")
+    return Config.read(folder)
+
+
+def test_without_a_file_everything_is_embedded(tmp_path: Path) -> None:
+    config = Config.read(tmp_path)
+    assert config.project == tmp_path.name
+    assert config.online == Section({"kind": "lmdb", "path": str(tmp_path / ".skewless/online")})
+    assert dict(config.offline) == {"folder": str(tmp_path / ".skewless/offline")}
+    assert dict(config.registry) == {
+        "kind": "sqlite",
+        "path": str(tmp_path / ".skewless/registry.db"),
+    }
+    assert (config.rewind, config.definitions, config.file) == (parse_duration("5m"), (), None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_says_where_things_are(tmp_path: Path) -> None:
+    config = written(
+        tmp_path,
+        """
+        project = "fab"
+        rewind = "1h"
+        definitions = ["features.py", "teams/*.py"]
+        [online]
+        kind = "redis"
+        url = "redis://cache:6379/0"
+        pool = {size = 4}
+        [offline]
+        folder = "history"
+        [registry]
+        kind = "sqlite"
+        path = "/var/lib/registry.db"
+        """,
+    )
+    assert (config.project, config.rewind) == ("fab", parse_duration("1h"))
+    assert config.definitions == ("features.py", "teams/*.py")
+    assert config.online.kind == "redis"
+    assert config.online.options == {"url": "redis://cache:6379/0", "pool": {"size": 4}}
+    assert config.offline["folder"] == str(tmp_path / "history")
+    assert config.registry["path"] == "/var/lib/registry.db"
+    assert config.file == tmp_path / "skewless.toml"
+
+
+def test_the_file_itself_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "production.toml").write_text('project = "fab"')
+    config = Config.read(tmp_path / "production.toml")
+    assert (config.project, config.folder) == ("fab", tmp_path)
+
+
+def test_a_relative_folder_becomes_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Config.read().folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('[online]\nkind = "sqlite"', ".skewless/online.sqlite"),
+        ('[online]\nkind = "lmdb"\npath = "fast"', "fast"),
+        ("[online]\nsync = false", ".skewless/online"),
+    ],
+)
+def test_an_embedded_store_has_a_path(tmp_path: Path, text: str, path: str) -> None:
+    assert written(tmp_path, text).online["path"] == str(tmp_path / path)
+
+
+def test_an_address_is_no_relative_path(tmp_path: Path) -> None:
+    config = written(tmp_path, '[offline]\nfolder = "s3://bucket/history"')
+    assert config.offline["folder"] == "s3://bucket/history"
+
+
+def test_variables_of_the_environment_are_filled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CACHE", "cache")
+    monkeypatch.setenv("PORT", "6379")
+    text = '[online]\nkind = "redis"\nurl = "redis://${CACHE}:${PORT}"\nnodes = ["${CACHE}"]'
+    config = written(tmp_path, text)
+    assert config.online.options == {"url": "redis://cache:6379", "nodes": ["cache"]}
+
+
+def test_an_unset_variable_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    with pytest.raises(ConfigError, match=r"NOT_SET is not set.*'url' in \[online\].*export NOT_"):
+        written(tmp_path, '[online]\nkind = "redis"\nurl = "redis://${NOT_SET}"')
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('password = "hush"', "password='***'"),
+        ('password = "${PASSWORD}"', "password='${PASSWORD}'"),
+        ('url = "redis://:hush@cache:6379"', "url='redis://:***@cache:6379'"),
+        ('url = "redis://ada:hush@cache"', "url='redis://ada:***@cache'"),
+        ('url = "redis://ada:${PASSWORD}@cache"', "url='redis://ada:***@cache'"),
+        ('dsn = "host=db password=hush user=ada"', "dsn='host=db password=*** user=ada'"),
+        ('aws_secret_access_key = "hush"', "aws_secret_access_key='***'"),
+        ('options = {api_key = "hush", size = 4}', "options={'api_key': '***', 'size': 4}"),
+        ('tokens = ["hush"]', "tokens=['***']"),
+    ],
+)
+def test_secrets_are_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, shown: str
+) -> None:
+    monkeypatch.setenv("PASSWORD", "hush")
+    config = written(tmp_path, f'[online]\nkind = "redis"\n{line}')
+    assert repr(config.online) == f"Section(kind='redis', {shown})"
+    assert "hush" not in repr(config)
+    assert "hush" not in str(config.to_dict())
+    assert "hush" in str(config.online.options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('projekt = "fab"', r"no key 'projekt'.*Did you mean 'project'"),
+        ("[onlin]", r"no key 'onlin'.*Did you mean 'online'"),
+        ('[offline]\nfolders = "x"', r"\[offline\] of .* no key 'folders'.*Did you mean 'folder'"),
+        ("project = 3", r"'project' has a wrong value.*3 \(int\)"),
+        ('project = ""', "'project' has a wrong value"),
+        ('definitions = "features.py"', "a list of file names"),
+        ('online = "redis"', r"a section: \[online\]"),
+        ("[online]\nkind = 3", "a name in quotes"),
+        ("[online]\npath = 3", "a path in quotes"),
+        ('rewind = "soon"', "'rewind' is no duration"),
+        ("rewind = 300", "'rewind' is no duration"),
+        ("project = ?", r"not TOML.*line 1"),
+    ],
+)
+def test_a_wrong_file_is_told_with_where(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        written(tmp_path, text)
+    assert str(tmp_path / "skewless.toml") in str(caught.value)
+
+
+def test_a_file_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "skewless.toml").write_bytes(b'project = "\xff"')
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        Config.read(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no such repo.*skewless init"):
+        Config.read(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="there is no such repo"):
+        Config.read(tmp_path / "file")
