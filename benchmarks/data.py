@@ -30,7 +30,7 @@ DAY = 86_400 * SECOND
 SPAN = 60 * DAY
 ROW_GROUP = 1_000_000
 FEATURES = tuple(f"f{number}" for number in range(10))
-TIMES = ("event_at", "created_at", "label_at", "at")
+TIMES = ("event_at", "created_at", "label_at")
 
 
 def cached(name: str, write: Callable[[Path], None]) -> Path:
@@ -114,7 +114,7 @@ def events(rows: int, entities: int) -> Path:
         at = START + np.sort(rng.integers(0, SPAN, rows)) + np.arange(rows)
         columns: Columns = {
             "entity": zipf_entities(rng, rows, entities),
-            "at": at,
+            "event_at": at,
             "amount": np.round(rng.lognormal(3, 1, rows), 2),
             "merchant": (rng.pareto(1.2, rows) * 20).astype(np.int64) % 1_000,
         }

@@ -141,7 +141,7 @@ def middle(runs: Sequence[Figures]) -> Figures:
     result = dict(ordered[(len(ordered) - 1) // 2])
     for key, value in result.items():
         if isinstance(value, float):
-            result[key] = round(statistics.median(run[key] for run in runs), 4)
+            result[key] = float(f"{statistics.median(run[key] for run in runs):.5g}")
     if "peak_mb" in result:
         result["peak_mb"] = max(run["peak_mb"] for run in runs)
     for key in ("wall_s", "cpu_s"):

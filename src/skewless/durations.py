@@ -26,7 +26,7 @@ _PART = re.compile(r"(\d+)(us|ms|w|d|h|m|s)")
 _LONGEST = 1000 * 366 * 86_400_000_000
 
 
-def parse_duration(text: str | timedelta, *, what: str = "a duration") -> int:
+def parse_duration(text: object, *, what: str = "a duration") -> int:
     """Return a duration in microseconds.
 
     Args:

@@ -73,7 +73,7 @@ class UnknownName(SkewlessError, LookupError):
 
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str], *, where: str) -> Self:
-        """Build the error for ``name`` of a ``kind``, naming what there is and the closest match."""
+        """Build the error for ``name`` of a ``kind``: what there is, and the closest match."""
         names = sorted(known)
         shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
         listing = f"{kind.capitalize()}s: {shown or 'none'}."

@@ -1,9 +1,9 @@
 """The feature store: verbs that hand plans to engines, stores and jobs.
 
-    fs = FeatureStore("repo/")
-    fs.apply(fs.plan())
-    fs.push("wafer_tests", rows)
-    fs.get_online_features("yield_model", [{"fab_id": "f1"}]).to_dict()
+fs = FeatureStore("repo/")
+fs.apply(fs.plan())
+fs.push("wafer_tests", rows)
+fs.get_online_features("yield_model", [{"fab_id": "f1"}]).to_dict()
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """What is PostgreSQL's own: the server that goes away, processes, the schema."""
 
+from urllib.parse import quote
+
+import psycopg
 import pytest
 
 from skewless.errors import DefinitionError, RegistryError, StoreUnavailable
@@ -8,7 +11,6 @@ from skewless.testing.servers import PASSWORD
 from tests.registry.shop import applied, spend
 from tests.registry.test_sqlite import start
 
-psycopg = pytest.importorskip("psycopg")
 pytestmark = pytest.mark.server("postgres")
 
 
@@ -54,7 +56,8 @@ def test_a_lost_connection_is_made_anew(postgres_url: str) -> None:
 
 
 def test_a_server_that_is_not_there_is_an_outage_without_its_password() -> None:
-    registry = PostgresRegistry(f"postgresql://ada:{PASSWORD}@127.0.0.1:1/features", timeout=1)
+    url = f"postgresql://ada:{quote(PASSWORD)}@127.0.0.1:1/features"
+    registry = PostgresRegistry(url, timeout=1)
     with pytest.raises(StoreUnavailable, match=r"127.0.0.1:1/features") as caught:
         registry.state()
     assert PASSWORD not in str(caught.value)

@@ -1,6 +1,5 @@
 """Aggregations, windows and the kernels that compute them. No I/O, no clock."""
 
-
 from skewless.aggregations import counting, moments, ordering, ranking
 from skewless.aggregations.base import (
     AGGREGATIONS,

@@ -33,7 +33,7 @@ class Count(Aggregation):
     takes_rows: ClassVar[bool] = True
     empty: ClassVar[Any] = 0
 
-    def result_type(self, column: DType | None) -> DType:  # noqa: ARG002
+    def result_type(self, column: DType | None) -> DType:
         """Whole numbers."""
         return Int64
 
@@ -52,7 +52,7 @@ class Rate(Aggregation):
     takes_rows: ClassVar[bool] = True
     empty: ClassVar[Any] = 0.0
 
-    def result_type(self, column: DType | None) -> DType:  # noqa: ARG002
+    def result_type(self, column: DType | None) -> DType:
         """Rows per second."""
         return Float64
 

@@ -35,7 +35,7 @@ class Window:
 
     @property
     def span(self) -> int | None:
-        """How far back from ``t`` rows can count, in microseconds; None where time sets no bound."""
+        """How far back from ``t`` rows can count, microseconds; None where time sets no bound."""
         return None
 
     def shifted(self, offset: str | None) -> Window:
@@ -99,7 +99,8 @@ class LastN(Window):
     n: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, int) or isinstance(self.n, bool) or not 1 <= self.n <= 1_000_000:
+        n: object = self.n
+        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= 1_000_000:
             raise DefinitionError(
                 "a window of the last n rows", got=f"n = {self.n!r}", expected="1 to 1,000,000"
             )

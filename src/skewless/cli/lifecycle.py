@@ -62,7 +62,7 @@ def retire_command(repo: str, as_json: bool, version: str, who: str) -> None:
 @click.option("--undo", is_flag=True, help="Take the notice back.")
 @click.option("--who", default="", help="Who says so.  [default: user@host]")
 def deprecate_command(
-    repo: str, as_json: bool, target: str, reason: str, sunset: str | None, undo: bool, who: str
+    *, repo: str, as_json: bool, target: str, reason: str, sunset: str | None, undo: bool, who: str
 ) -> None:
     """Say that something should no longer be used.
 

@@ -26,7 +26,8 @@ class Command(click.Command):
     """
 
     def __init__(self, *args: Any, example: str, no: str, repo: bool, **kwargs: Any) -> None:
-        super().__init__(*args, context_settings=CONTEXT, **kwargs)
+        kwargs.setdefault("context_settings", CONTEXT)
+        super().__init__(*args, **kwargs)
         self.example = example
         self.no = no
         if repo:

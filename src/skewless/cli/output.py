@@ -114,7 +114,8 @@ def age(micros: int | None) -> str | None:
     """
     if micros is None:
         return None
-    seconds, parts = abs(micros) // 1_000_000, []
+    seconds = abs(micros) // 1_000_000
+    parts: list[str] = []
     for unit, size in _AGES:
         count, seconds = divmod(seconds, size)
         if count or parts:

@@ -31,6 +31,8 @@ repin_all_option = click.option("--repin-all", is_flag=True, help="Move all feat
 @click.pass_context
 def plan_command(
     ctx: click.Context,
+    /,
+    *,
     repo: str,
     as_json: bool,
     check: bool,
@@ -68,6 +70,8 @@ def plan_command(
 @click.pass_context
 def apply_command(
     ctx: click.Context,
+    /,
+    *,
     repo: str,
     as_json: bool,
     yes: bool,

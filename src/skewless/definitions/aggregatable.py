@@ -23,7 +23,9 @@ WindowLike = str | Window
 class ColumnMethods:
     """Aggregations of a row expression: a column, or anything computed from columns."""
 
-    def _over(self, name: str, windows: tuple[WindowLike, ...], options: Any, **params: Any) -> Any:
+    def _over(
+        self, name: str, windows: tuple[WindowLike, ...], options: Any, **params: Any
+    ) -> Expression:
         from skewless.definitions.aggregate import build, rows_of
 
         expression = cast("Expression", self)
@@ -90,9 +92,7 @@ class ColumnMethods:
         """The ``k`` most frequent values."""
         return self._over("top_k", windows, options, k=k)
 
-    def histogram(
-        self, edges: Sequence[float], *windows: WindowLike, **options: Any
-    ) -> Expression:
+    def histogram(self, edges: Sequence[float], *windows: WindowLike, **options: Any) -> Expression:
         """Counts per bucket between ``edges``, with one below and one above."""
         return self._over("histogram", windows, options, edges=tuple(map(float, edges)))
 
@@ -122,9 +122,7 @@ class ColumnMethods:
         """The oldest ``n`` values that are not null, oldest first."""
         return self._over("first_n", windows, options, n=n)
 
-    def first(
-        self, *windows: WindowLike, skip_nulls: bool = False, **options: Any
-    ) -> Expression:
+    def first(self, *windows: WindowLike, skip_nulls: bool = False, **options: Any) -> Expression:
         """Value of the oldest row, null included unless ``skip_nulls``."""
         return self._over("first", windows, options, skip_nulls=skip_nulls)
 

@@ -15,7 +15,7 @@ Expressions are frozen. ``==`` builds a comparison; whether two are the same is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -68,10 +68,11 @@ class Expression(ColumnMethods):
         """Return the same operation over other operands."""
         raise NotImplementedError
 
-    def replace_leaves(self, change: Any) -> Expression:
+    def replace_leaves(self, change: Callable[[Expression], Expression]) -> Expression:
         """Return the expression with every leaf passed through ``change``."""
         if not self.children:
-            return change(self)  # type: ignore[no-any-return]
+            replaced: Expression = change(self)
+            return replaced
         return self.with_children(tuple(child.replace_leaves(change) for child in self.children))
 
     def __bool__(self) -> NoReturn:
@@ -491,4 +492,3 @@ def split_reference(reference: str) -> tuple[str, int | None, str]:
             expected="'View:feature' or 'View@v2:feature'",
         )
     return name, int(version) if at else None, feature
-

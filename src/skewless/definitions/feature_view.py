@@ -73,7 +73,8 @@ class FeatureView:
 
     def _check(self) -> None:
         place = f"feature view {self.name!r}"
-        if not isinstance(self.entity, Entity) or not isinstance(self.source, Source):
+        given: tuple[object, object] = (self.entity, self.source)
+        if not isinstance(given[0], Entity) or not isinstance(given[1], Source):
             raise DefinitionError(f"{place} needs an entity and a source")
         for key, dtype in self.entity.join_keys:
             if key not in self.source.columns:
@@ -248,7 +249,7 @@ def fan_out(view: str, features: Mapping[str, Expression]) -> dict[str, Expressi
     return found
 
 
-_LABELS = {"owner": "", "description": "", "tags": {}, "freshness": None}
+_LABELS: dict[str, Any] = {"owner": "", "description": "", "tags": {}, "freshness": None}
 _OPTIONAL = ("deprecated", "sunset")
 
 

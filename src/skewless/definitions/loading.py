@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import threading
 import traceback
@@ -20,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from skewless.definitions.on_demand import Function, OnDemandView
+from skewless.definitions.on_demand import _code_of as code_of
 from skewless.errors import DefinitionError, SkewlessError, UnknownName
 from skewless.plugins import repo_folder
 
@@ -111,17 +113,17 @@ def restored_function(view: str, code: Mapping[str, str], folder: Path | None) -
     key = (code["path"], code["hash"])
     if key in _SEEN:
         return _SEEN[key]
-    place, why = code["path"], ""
     try:
-        found = _find_view(code["path"], folder)
+        found = _find(code["path"], folder)
     except (SkewlessError, ImportError, AttributeError) as problem:
-        why = str(problem)
-    else:
-        if isinstance(found, OnDemandView) and found.code.get("hash") == code["hash"]:
-            remember(found)
-            return found.function or _broken(view, place, "it is no function")
-        why = "its text has changed since it was applied" if found else "it is no function"
-    return _broken(view, place, why)
+        return _broken(view, code["path"], str(problem))
+    function = found.function if isinstance(found, OnDemandView) else found
+    if not inspect.isfunction(function):
+        return _broken(view, code["path"], "it is no function")
+    if code_of(function)["hash"] != code["hash"]:
+        return _broken(view, code["path"], "its text has changed since it was applied")
+    _SEEN[key] = function
+    return function
 
 
 def _broken(view: str, place: str, why: str) -> Function:
@@ -136,7 +138,7 @@ def _broken(view: str, place: str, why: str) -> Function:
     return raise_why
 
 
-def _find_view(path: str, folder: Path | None) -> Any:
+def _find(path: str, folder: Path | None) -> Any:
     module_name, _, name = path.partition(":")
     if folder is not None:
         file = folder.joinpath(*module_name.split(".")).with_suffix(".py")

@@ -48,9 +48,7 @@ class Rows:
     def where(self, condition: Expression) -> Rows:
         """Return the rows for which ``condition`` is true (not false, not null)."""
         check_filter(condition, self._source.name)
-        return Rows(
-            self._source, condition if self._where is None else self._where & condition
-        )
+        return Rows(self._source, condition if self._where is None else self._where & condition)
 
     def count(self, *windows: WindowLike, **options: Any) -> Expression:
         """Number of rows."""
@@ -140,7 +138,9 @@ class Source(Rows):
         typed = {column: dtype_of(annotation) for column, annotation in schema.items()}
         for time in times:
             if time in typed and typed.pop(time) != Timestamp:
-                raise DefinitionError(f"time column {time!r} of source {self.name!r} is no datetime")
+                raise DefinitionError(
+                    f"time column {time!r} of source {self.name!r} is no datetime"
+                )
         return typed
 
     def _check(self) -> None:
@@ -219,12 +219,10 @@ class Source(Rows):
         return f"Source({self.name})"
 
 
-def check_filter(condition: Expression, source: str) -> None:
+def check_filter(condition: object, source: str) -> None:
     """Raise `DefinitionError` unless ``condition`` is true or false per row of ``source``."""
     if not isinstance(condition, Expression) or condition.dtype.kind != "bool":
-        raise DefinitionError(
-            f"a filter of source {source!r} is a condition", got=repr(condition)
-        )
+        raise DefinitionError(f"a filter of source {source!r} is a condition", got=repr(condition))
     others = {c.source for c in condition.leaves() if isinstance(c, Column)} - {source}
     if others:
         raise DefinitionError(

@@ -87,9 +87,7 @@ class Delta(Table):
 
     kind = "delta"
 
-    def __init__(
-        self, path: str, version: int | None = None, timezone: str | None = None
-    ) -> None:
+    def __init__(self, path: str, version: int | None = None, timezone: str | None = None) -> None:
         super().__init__(path=str(path), version=version, timezone=timezone)
 
 

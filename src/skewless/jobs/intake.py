@@ -1,4 +1,4 @@
-"""Rows on their way in: checked against their source, the good ones typed, the bad ones set aside."""
+"""Rows on their way in: checked against their source; the bad ones are set aside."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
             values = _typed_row(row, coercers)
             _check_future(row, times, latest)
         except (ValueError, SkewlessError) as problem:
-            rejected.append(Rejected(number, _reason(problem), repr(row)[:2000]))
+            rejected.append(Rejected(number, str(problem), repr(row)[:2000]))
             continue
         for store, value in zip(typed, values, strict=True):
             store.append(value)
@@ -166,7 +166,7 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
 def _typed_row(row: Any, coercers: list[tuple[str, Any, bool]]) -> list[Any]:
     if not isinstance(row, Mapping):
         raise ValueError(f"a row is a mapping of columns, not {type(row).__name__}")
-    values = []
+    values: list[Any] = []
     for name, coerce, needed in coercers:
         value = row.get(name)
         if value is None:
@@ -186,7 +186,3 @@ def _check_future(row: Mapping[str, Any], times: Iterable[str], latest: int) -> 
         micros = to_micros(row[name], where=name)
         if micros > latest:
             raise ValueError(f"{name} lies in the future: {iso(micros)}, after {iso(latest)}")
-
-
-def _reason(problem: Exception) -> str:
-    return str(problem)

@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from skewless.clock import ALWAYS
 from skewless.jobs.states import columns_needed, keyed_rows
 from skewless.plan.layout import StateLayout, retained
 from skewless.plan.rows import RowSet
-from skewless.plan.update import rows_after, update_states
+from skewless.plan.update import rows_after, sequences_of, update_states
 from skewless.stores.offline.history import History
 from skewless.stores.online.base import OnlineStore
 
@@ -99,7 +100,6 @@ class Materialization:
         self,
         parts: Iterable[tuple[str, str]],
         *,
-        start: int | None = None,
         end: int | None = None,
         only: set[bytes] | None = None,
         progress: Progress | None = None,
@@ -108,13 +108,12 @@ class Materialization:
 
         Args:
             parts: name and version of each part of the source's table, to know a run again.
-            start: rows before it cannot count for any state; None: all may.
             end: rows from it on are left for a later run; None: none are.
             only: keys of the entities to rebuild; None for all.
             progress: called with a text and the finished fraction.
         """
         gathered = _Gathered()
-        for done in self._gather(gathered, start, end, only):
+        for done in self._gather(gathered, end, only):
             if progress is not None:
                 progress(f"reading {self.layout.source.name}", done / 2)
         mark = self._mark(parts, end)
@@ -133,13 +132,13 @@ class Materialization:
         return MaterializeResult(self.layout.table, written, gathered.read, resumed=resumed)
 
     def _gather(
-        self, gathered: _Gathered, start: int | None, end: int | None, only: set[bytes] | None
+        self, gathered: _Gathered, end: int | None, only: set[bytes] | None
     ) -> Iterable[float]:
         """Read the history, keeping rows that can still count; yields the finished fraction."""
         superseded = self.history.superseded()
         columns = columns_needed([self.layout])
         waiting = 0
-        for chunk in self.history.chunks(columns, start=start, end=end):
+        for chunk in self.history.chunks(columns, end=end):
             inside = ~chunk.late
             if end is not None:
                 inside &= chunk.event < end
@@ -222,7 +221,7 @@ class Materialization:
         rows.group = place[rows.group]
         rows = rows.take(np.argsort(rows.group, kind="stable"))
         bounds = np.searchsorted(rows.group, np.arange(0, len(keys) + _BATCH, _BATCH))
-        for number, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for number, (low, high) in enumerate(pairwise(bounds.tolist())):
             first = number * _BATCH
             batch = [keys[at] for at in by_key[first : first + _BATCH]]
             if not batch:
@@ -234,17 +233,23 @@ class Materialization:
     def _write(self, keys: list[bytes], rows: RowSet, mark: str) -> None:
         """Replace the states of some entities, keeping rows pushed since the snapshot."""
         table = self.layout.table
+        note = json.dumps({"mark": mark, "key": keys[-1].hex()}).encode()
+        if not self.store.capabilities.transactions:
+            old = self.store.read(table, keys)
+            self.store.write(table, zip(keys, self._states(old, rows), strict=True))
+            self.store.write(PROGRESS, [(table.encode(), note)])
+            return
         with self.store.transaction() as transaction:
             old = transaction.read(table, keys)
-            if any(state is not None for state in old):
-                rows = rows.joined(rows_after(self.layout, old, self.sequence))
-            nothing: list[bytes | None] = [None] * len(keys)
-            states = update_states(
-                self.layout, nothing, rows, sequence=self.sequence, floor=self.floor
-            )
-            transaction.write(table, zip(keys, states, strict=True))
-            note = json.dumps({"mark": mark, "key": keys[-1].hex()}).encode()
+            transaction.write(table, zip(keys, self._states(old, rows), strict=True))
             transaction.write(PROGRESS, [(table.encode(), note)])
+
+    def _states(self, old: list[bytes | None], rows: RowSet) -> list[bytes]:
+        if any(state is not None for state in old):
+            rows = rows.joined(rows_after(self.layout, old, self.sequence))
+        nothing: list[bytes | None] = [None] * len(old)
+        sequence = sequences_of(old, self.sequence)
+        return update_states(self.layout, nothing, rows, sequence=sequence, floor=self.floor)
 
     def _mark(self, parts: Iterable[tuple[str, str]], end: int | None) -> str:
         """Return what a run is known by: the same parts of the table and the same log."""
@@ -258,4 +263,3 @@ class Materialization:
             return None
         data = json.loads(note)
         return bytes.fromhex(data["key"]) if data["mark"] == mark else None
-

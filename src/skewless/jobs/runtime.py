@@ -22,6 +22,7 @@ from skewless.plan.registry_state import RegistryState
 from skewless.plan.selection import Features, select
 from skewless.plugins import create, table_reader
 from skewless.registry.base import Registry
+from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log import EventLog
 from skewless.stores.online.base import OnlineStore
@@ -155,11 +156,28 @@ class Runtime:
         """Return the event log of a source."""
         return EventLog(source, self.journal, self.folder)
 
+    def table(self, source: Source) -> TableReader | None:
+        """Return the reader of a source's table, None where it has none."""
+        table = self._frames.get(source.name, source.table)
+        if table is None:
+            return None
+        reader: TableReader = table_reader(table, self.config.folder)
+        return reader
+
+    def parts(self, source: Source) -> list[tuple[str, str]]:
+        """Return name and version of each part of a source's table."""
+        table = self.table(source)
+        return [] if table is None else [(part.name, part.version) for part in table.parts()]
+
+    def row_count(self, source: Source) -> int:
+        """Return how many rows a source's table and event log have."""
+        table = self.table(source)
+        rows = 0 if table is None else table.row_count()
+        return rows + self.log(source).last_sequence()
+
     def history(self, source: Source) -> History:
         """Return the history of a source: its table and its event log."""
-        table = self._frames.get(source.name, source.table)
-        reader = None if table is None else table_reader(table, self.config.folder)
-        return History(source, reader, self.log(source))
+        return History(source, self.table(source), self.log(source))
 
     def close(self) -> None:
         """Close what is open."""

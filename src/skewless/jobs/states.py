@@ -180,4 +180,3 @@ def columns_needed(layouts: Iterable[StateLayout]) -> list[str]:
 
 def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-

@@ -1,4 +1,4 @@
-"""Training sets: the spine checked, the plan made, the engine run, the spine given back untouched."""
+"""Training sets: the spine is checked, the engine run, the spine given back untouched."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def as_table(data: Any) -> pa.Table:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
         raise InputError("a frame Arrow cannot hold", got=str(problem)) from None
     raise InputError(
-        "not a table", got=type(data).__name__, expected="dicts, or an Arrow, Polars or pandas table"
+        "not a table",
+        got=type(data).__name__,
+        expected="dicts, or an Arrow, Polars or pandas table",
     )
 
 

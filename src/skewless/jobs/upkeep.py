@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from skewless.definitions import FeatureView
 from skewless.errors import InputError
@@ -27,7 +28,7 @@ def materialize(
     everything: bool = False,
 ) -> list[MaterializeResult]:
     """Bring the states of some views up to date; see `FeatureStore.materialize`."""
-    state = runtime.state(fresh=True)
+    runtime.state(fresh=True)
     runtime.forget_plans()
     names = [views] if isinstance(views, str) else views
     chosen = chosen_views(runtime, names)
@@ -41,8 +42,7 @@ def materialize(
         )
     }
     results = [
-        _one_table(runtime, table, (start, end), progress, everything)
-        for table in wanted.values()
+        _one_table(runtime, table, (start, end), progress, everything) for table in wanted.values()
     ]
     now = runtime.clock.now()
     for (name, version), _ in chosen.items():
@@ -53,7 +53,6 @@ def materialize(
             transaction.delete("skewless.states", [unused.encode()])
         runtime.online.drop(unused)
     runtime.forget_plans()
-    del state
     return results
 
 
@@ -85,28 +84,25 @@ def _one_table(
     source = runtime.source(layout.source.name)
     history, log = runtime.history(source), runtime.log(source)
     start, end = interval
-    parts = [(part.name, part.version) for part in history.parts()]
+    parts = runtime.parts(source)
     sequence = log.last_sequence()
     before = _materialized(runtime, layout.table)
     seen = {} if before is None else dict(before["parts"])
     changed = [name for name, version in parts if seen.get(name) != version]
     only: set[bytes] | None = None
     gone = set(seen) - {name for name, _ in parts}
-    if table.ready and before is not None and not everything and not gone:
-        moved = before["end"] is not None and (end is None or end > before["end"])
-        if not changed and not moved:
+    moved = before is not None and before["end"] is not None and before["end"] != end
+    if table.ready and before is not None and not (everything or gone or moved):
+        if not changed:
             return MaterializeResult(layout.table, skipped=True)
-        if not moved:
-            only = changed_keys(layout, history, changed, start, end)
+        only = changed_keys(layout, history, changed, start, end)
     now = runtime.clock.now()
     job = Materialization(
         layout, history, runtime.online,
         now=now if end is None else min(now, end), rewind=runtime.config.rewind,
-        sequence=sequence, total=history.row_count(),
+        sequence=sequence, total=runtime.row_count(source),
     )  # fmt: skip
-    span = layout.span
-    since = None if span is None else job.floor - span
-    result = job.run(parts, start=since, end=end, only=only, progress=progress)
+    result = job.run(parts, end=end, only=only, progress=progress)
     with runtime.journal.transaction() as transaction:
         runtime.tables().mark_ready(transaction, layout.table, end)
         note = json.dumps({"parts": parts, "end": end, "sequence": sequence}).encode()
@@ -114,9 +110,10 @@ def _one_table(
     return result
 
 
-def _materialized(runtime: Runtime, table: str) -> dict[str, list[list[str]]] | None:
+def _materialized(runtime: Runtime, table: str) -> dict[str, Any] | None:
     note = runtime.journal.read_one(_DONE, table.encode())
-    return None if note is None else json.loads(note)
+    found: dict[str, Any] | None = None if note is None else json.loads(note)
+    return found
 
 
 def changed_keys(
@@ -158,4 +155,4 @@ def compact(runtime: Runtime, name: str | None) -> dict[str, int]:
     """Settle event logs into Parquet; see `FeatureStore.compact`."""
     runtime.state(fresh=True)
     names = sorted(runtime.state().sources) if name is None else [name]
-    return {each: runtime.log(runtime.source(each)).settle() for each in names}
+    return {each: runtime.log(runtime.source(each)).settle().rows for each in names}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Entity
+from skewless.engines.local.spine import KeyIndex
 from skewless.engines.reference import HistoryRow
 from skewless.errors import InputError, MissingColumn
 from skewless.types import DType
@@ -51,57 +52,68 @@ def key_of(entity: Entity, given: Mapping[str, Any]) -> dict[str, Any]:
 def entity_rows(
     history: SourceHistory, entity: Entity, key: Mapping[str, Any]
 ) -> list[HistoryRow]:
-    """Return every version of every row of one entity, in row order.
+    """Return every version of every row of one entity, in row order; see `rows_of_entities`."""
+    import pyarrow as pa
 
-    Rows that a correction of another entity, or a deletion, takes away are followed by a row that
-    says so (``deleted``, without event time), so that the list tells the whole story alone.
+    keys = {name: pa.array([key[name]], dtype.arrow()) for name, dtype in entity.join_keys}
+    return rows_of_entities(history, entity, keys)[0]
+
+
+def rows_of_entities(
+    history: SourceHistory, entity: Entity, keys: Mapping[str, pa.Array]
+) -> list[list[HistoryRow]]:
+    """Return every version of every row of some entities, in row order, a list for each entity.
+
+    Rows that a correction of another entity, or a deletion, takes away are accompanied by a row
+    that says so (``deleted``, without event time), so that a list tells the whole story alone.
 
     Args:
         history: of the source.
-        entity: whose key it is.
-        key: join keys in canonical form.
+        entity: whose keys they are.
+        keys: distinct join keys, columns of canonical type without nulls.
     """
     import numpy as np
 
-    parts = [_matching(chunk, entity, key) for chunk in history.chunks(list(entity.key_names))]
-    event, known, tiebreak, late, number = (
-        np.concatenate([part[at] for part in parts]) if parts else np.zeros(0, np.int64)
-        for at in range(5)
+    wanted = KeyIndex([keys[name] for name in entity.key_names])
+    parts = [_matching(chunk, entity, wanted) for chunk in history.chunks(list(entity.key_names))]
+    if not parts:
+        return [[] for _ in wanted.codes]
+    event, known, tiebreak, late, number, code = (
+        np.concatenate([part[at] for part in parts]) for at in range(6)
     )
-    if not len(number):
-        return []
     order = np.argsort(number)
-    event, known, tiebreak, late, number = (
-        array[order] for array in (event, known, tiebreak, late, number)
+    event, known, tiebreak, late, number, code = (
+        array[order] for array in (event, known, tiebreak, late, number, code)
     )
     tiebreak = _with_hashes(history, tiebreak, number)
     columns = history.source.columns
-    values = _values(history.take(number, list(columns)), columns)
     ids = history.source.row_id
     rows = [
-        HistoryRow(
-            row, e, k, b, late=bool(beyond), row_id=tuple(row[name] for name in ids) or None
-        )
+        HistoryRow(row, e, k, b, late=beyond, row_id=tuple(row[name] for name in ids) or None)
         for row, e, k, b, beyond in zip(
-            values, event.tolist(), known.tolist(), tiebreak.tolist(), late.tolist(), strict=True
+            _values(history.take(number, list(columns)), columns),
+            *(array.tolist() for array in (event, known, tiebreak, late)),
+            strict=True,
         )
     ]
-    if ids:
-        rows += _taken_away(rows, history.superseded().of(number).tolist())
-    return sorted(rows, key=lambda row: row.order)
+    until = history.superseded().of(number).tolist() if ids else [NEVER] * len(rows)
+    grouped: dict[int, tuple[list[HistoryRow], list[int]]] = {}
+    for row, moment, place in zip(rows, until, code.tolist(), strict=True):
+        group = grouped.setdefault(place, ([], []))
+        group[0].append(row)
+        group[1].append(moment)
+    found = (grouped.get(place, ([], [])) for place in wanted.codes.tolist())
+    return [
+        sorted([*group, *_taken_away(group, moments)], key=lambda row: row.order)
+        for group, moments in found
+    ]
 
 
-def _matching(chunk: Any, entity: Entity, key: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return times, tiebreaks, lateness and numbers of a chunk's rows of one key."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    mask = np.ones(len(chunk.row), bool)
-    for name, dtype in entity.join_keys:
-        same = pc.equal(chunk.table[name], pa.scalar(key[name], type=dtype.arrow()))
-        mask &= np.asarray(pc.fill_null(same, False))
-    arrays = (chunk.event, chunk.known, chunk.tiebreak, chunk.late, chunk.row)
+def _matching(chunk: Any, entity: Entity, wanted: KeyIndex) -> tuple[Ints, ...]:
+    """Return times, tiebreaks, lateness, numbers and key codes of a chunk's rows of some keys."""
+    codes = wanted.find([chunk.table[name] for name in entity.key_names])
+    mask = codes >= 0
+    arrays = (chunk.event, chunk.known, chunk.tiebreak, chunk.late, chunk.row, codes)
     return tuple(array[mask] for array in arrays)
 
 
@@ -119,7 +131,7 @@ def _with_hashes(history: SourceHistory, tiebreak: Ints, number: Ints) -> Ints:
 
 def _taken_away(rows: list[HistoryRow], until: list[int]) -> list[HistoryRow]:
     """Return deletions for the rows whose replacement is not among ``rows``."""
-    known = {(row.row_id, row.known) for row in rows}
+    known = {(row.row_id, row.known) for row in rows if not row.late}
     return [
         HistoryRow(row.values, None, moment, 0, row_id=row.row_id, deleted=True)
         for row, moment in zip(rows, until, strict=True)

@@ -145,9 +145,7 @@ def decode(slots: tuple[Slot, ...], blobs: Sequence[bytes]) -> RowSet:
     )
 
 
-def _decode_tails(
-    blob: bytes, at: int, records: np.ndarray, tails: dict[int, list[bytes]]
-) -> None:
+def _decode_tails(blob: bytes, at: int, records: np.ndarray, tails: dict[int, list[bytes]]) -> None:
     for slot, tail in tails.items():
         values = []
         for length in records[f"s{slot}"].tolist():

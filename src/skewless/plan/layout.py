@@ -221,7 +221,8 @@ def exit_times(window: Sliding | Tumbling, event: np.ndarray) -> np.ndarray:
         return (event // window.width + 2) * window.width + window.offset
     if window.resolution:
         event = -(-event // window.resolution) * window.resolution
-    return event + window.width + window.offset  # type: ignore[no-any-return]
+    exits: np.ndarray = event + window.width + window.offset
+    return exits
 
 
 def _in_newest_session(
@@ -240,5 +241,5 @@ def _in_newest_session(
         step = np.diff(event[at], prepend=ALWAYS // 2)
         breaks[at[same & (step > window.gap)]] = True
     # A row before a break is in an older session than the newest one at the floor.
-    return rows.later_in_group(breaks) == 0
-
+    newest: np.ndarray = rows.later_in_group(breaks) == 0
+    return newest

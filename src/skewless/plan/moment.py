@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from skewless.aggregations.kernels import window_summary
+from skewless.aggregations.kernels import Want, window_summary
 from skewless.aggregations.moments import Std, Var
 from skewless.aggregations.ordering import Trend, percentage_change
 from skewless.aggregations.windows import LastN, Lifetime, Session, Sliding, Tumbling, Window
@@ -21,6 +21,8 @@ from skewless.plan.layout import AggregateRead
 from skewless.plan.rows import RowSet
 from skewless.plan.status import Status
 
+_ALL, _MEAN = int(Want.ALL), int(Want.MEAN)
+_SUMMED = ("float64", "int64")
 _SUMMARY = {"count": 0, "sum": 1, "mean": 2, "var": 3, "std": 3, "min": 5, "max": 6}
 Answer = tuple[Any, Status]
 
@@ -127,7 +129,7 @@ class Moment:
         name = kind.name
         if read.slot is None and name == "count":
             return size, True
-        if read.slot is not None and self.rows.slots[read.slot].dtype.kind == "float64":
+        if read.slot is not None and self.rows.slots[read.slot].dtype.kind in _SUMMED:
             if name in _SUMMARY:
                 return self._from_summary(read, found)
             if isinstance(kind, Trend):
@@ -145,19 +147,19 @@ class Moment:
         value = summary[4 if ddof else _SUMMARY[kind.name]]
         if isinstance(value, float) and math.isnan(value):
             return None, True
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return None, True
         return (math.sqrt(value) if isinstance(kind, Std) else value), True
 
-    def _summary(
-        self, read: AggregateRead, found: tuple[int, int] | np.ndarray
-    ) -> tuple[Any, ...]:
+    def _summary(self, read: AggregateRead, found: tuple[int, int] | np.ndarray) -> tuple[Any, ...]:
         key = (read.slot, read.filter, read.aggregate.window)
         if key not in self._summaries:
             values, valid = self._column(read)
             if isinstance(found, tuple):
-                self._summaries[key] = window_summary(values, valid, found[0], found[1])
+                self._summaries[key] = window_summary(values, valid, found[0], found[1], _ALL)
             else:
                 some = None if valid is None else valid[found]
-                self._summaries[key] = window_summary(values[found], some, 0, len(found))
+                self._summaries[key] = window_summary(values[found], some, 0, len(found), _ALL)
         return self._summaries[key]
 
     def _column(self, read: AggregateRead) -> tuple[np.ndarray, np.ndarray | None]:
@@ -185,7 +187,7 @@ class Moment:
         if len(rows) == kind.recent:
             return 0.0, True
         taken, split = values[rows], len(rows) - kind.recent
-        old, new = (window_summary(taken, None, *part)[2] for part in
+        old, new = (window_summary(taken, None, *part, _MEAN)[2] for part in
                     ((0, split), (split, len(rows))))  # fmt: skip
         if math.isnan(old) or math.isnan(new):
             return None, True
@@ -230,4 +232,3 @@ def _narrow(window: Window, event: np.ndarray, low: int, high: int, at: int) -> 
             breaks = np.flatnonzero(np.diff(event[low:high]) > window.gap)
             low = low + int(breaks[-1]) + 1 if len(breaks) else low
     return low, max(low, high)
-

@@ -6,6 +6,7 @@ in both, as long as it works element by element.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,7 @@ def compute_rows(selection: Selection, columns: dict[str, list[Any]], length: in
             compute = compile_scalar(expression)
             keys = [leaf_key(leaf) for leaf in _inputs(expression)]
             columns[need.reference(feature)] = [
-                compute({key: columns[key][row] for key in keys})
-                for row in range(length)
+                compute({key: columns[key][row] for key in keys}) for row in range(length)
             ]
 
 
@@ -92,7 +92,7 @@ def _call(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> dict[st
             got=view.code.get("path"),
             hint="Start from the repo's folder, or apply the definitions again.",
         )
-    given = view.function(**inputs)
+    given: Any = view.function(**inputs)
     if not isinstance(given, Mapping):
         if len(view.dtypes) != 1:
             raise InputError(
@@ -108,7 +108,7 @@ def _call(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> dict[st
 
 
 def _column(where: str, feature: str, values: Any, dtype: DType, length: int) -> list[Any]:
-    listed = values.tolist() if hasattr(values, "tolist") else list(values)
+    listed: list[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
     if len(listed) != length:
         raise InputError(
             f"{where} gave a column {feature!r} of another length", got=len(listed), expected=length
@@ -122,7 +122,7 @@ def _column(where: str, feature: str, values: Any, dtype: DType, length: int) ->
 def _whole(value: Any, dtype: DType) -> Any:
     """Return whole floats as integers where an integer is declared: NumPy computes in floats."""
     if dtype.is_integer and isinstance(value, float):
-        if value != value:
+        if math.isnan(value):
             return None
         if value.is_integer():
             return int(value)

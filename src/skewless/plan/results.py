@@ -110,7 +110,7 @@ class OnlineResult(_Tabular):
     def to_event_times(self) -> dict[str, list[datetime | None]]:
         """Return per feature the event time (UTC) of the newest row of each entity."""
         return {
-            output.name: [None if row[at] is None else from_micros(row[at]) for row in self.events]
+            output.name: [None if (e := row[at]) is None else from_micros(e) for row in self.events]
             for at, output in enumerate(self.outputs)
         }
 
@@ -129,7 +129,9 @@ class OnlineResult(_Tabular):
         return len(self.entities)
 
     def __repr__(self) -> str:
-        return f"OnlineResult({len(self)} entities x {len(self.outputs)} features at {iso(self.at)})"
+        return (
+            f"OnlineResult({len(self)} entities x {len(self.outputs)} features at {iso(self.at)})"
+        )
 
 
 class TrainingSet(_Tabular):
@@ -178,9 +180,7 @@ class TrainingSet(_Tabular):
         It builds the other training set, so it costs as much again.
         """
         other = self._compare().to_arrow()
-        return {
-            name: _differing(self._table[name], other[name]) for name in self.features
-        }
+        return {name: _differing(self._table[name], other[name]) for name in self.features}
 
     def explain(self) -> str:
         """Return how it was made, and how many values the other ``as_of`` would change."""

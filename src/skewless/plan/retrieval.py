@@ -170,9 +170,7 @@ def _steps(source: Source, entity: Entity, wanted: tuple[WantedAggregate, ...]) 
 def is_latest(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is a column of the newest row that passes its filter."""
     window = aggregate.window
-    return (
-        isinstance(window, LastN) and window.n == 1 and type(aggregate.aggregation) is Latest
-    )
+    return isinstance(window, LastN) and window.n == 1 and type(aggregate.aggregation) is Latest
 
 
 def is_newest_row(view: FeatureView, expression: Expression) -> bool:
@@ -183,4 +181,3 @@ def is_newest_row(view: FeatureView, expression: Expression) -> bool:
         and filter_of(view, expression) is None
         and expression.window.offset == 0
     )
-

@@ -6,7 +6,7 @@ and an online read (`plan.lookup`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from skewless.definitions import (
@@ -19,7 +19,7 @@ from skewless.definitions import (
 )
 from skewless.definitions.expressions import split_reference
 from skewless.definitions.feature_service import Member, references_of
-from skewless.errors import InputError, UnknownName
+from skewless.errors import InputError
 from skewless.plan.registry_state import RegistryState
 from skewless.types import DType
 

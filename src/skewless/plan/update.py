@@ -36,7 +36,7 @@ def update_states(
     states: Sequence[bytes | None],
     rows: RowSet,
     *,
-    sequence: int,
+    sequence: int | Ints,
     floor: int,
     replacements: Sequence[Replacement] = (),
 ) -> list[bytes]:
@@ -46,7 +46,8 @@ def update_states(
         layout: of the states.
         states: the old ones; None for an entity not seen before, which then needs a row.
         rows: the new rows; their group is the number of their state.
-        sequence: of the newest log entry among the rows; states keep the greater one.
+        sequence: the newest log entry that each state then holds; old states keep a greater one.
+            Rows of the log that an old state already holds are passed over.
         floor: the earliest moment that will be asked about, microseconds.
         replacements: rows, old or new, that corrections replace.
     """
@@ -54,19 +55,29 @@ def update_states(
     old = decode(layout.slots, [state for state in states if state is not None])
     old.group = np.array(known, np.int64)[old.group] if known else old.group
     headers = {n: read_header(state) for n, state in enumerate(states) if state is not None}
-    merged = old.joined(rows).sorted()
+    held = np.full(len(states), ALWAYS, np.int64)
+    for number, header in headers.items():
+        held[number] = header.sequence
+    tiebreak = rows.records["tiebreak"]
+    seen = (tiebreak > 0) & (tiebreak <= held[rows.group])
+    merged = old.joined(rows.take(~seen) if seen.any() else rows).sorted()
     for replacement in replacements:
         hit = (merged.group == replacement.group) & (
             merged.records["tiebreak"] == replacement.tiebreak
         )
         merged.superseded[hit] = np.minimum(merged.superseded[hit], replacement.at)
     floors = np.full(len(states), floor, np.int64)
-    sequences = np.full(len(states), sequence, np.int64)
     for number, header in headers.items():
         floors[number] = max(floor, header.floor)
-        sequences[number] = max(sequence, header.sequence)
+    sequences = np.maximum(held, sequence)
     kept = merged.take(retained(layout, merged, int(floors.min()) if len(floors) else ALWAYS))
     return encode(kept, layout_mark(layout.fingerprint), sequences, floors)
+
+
+def sequences_of(states: Sequence[bytes | None], least: int) -> Ints:
+    """Return the newest log entry that each state holds, at least ``least``."""
+    found = [least if s is None else max(least, read_header(s).sequence) for s in states]
+    return np.array(found, np.int64)
 
 
 def rows_after(layout: StateLayout, states: Sequence[bytes | None], sequence: int) -> RowSet:

@@ -82,7 +82,7 @@ class PostgresRegistry(SQLRegistry):
                 run = _session(connection)
                 if write:
                     run("SELECT pg_advisory_xact_lock(hashtext(?))", (f"registry.{self._schema}",))
-                    run(f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"')
+                    self._make_schema(run)
                 yield run
                 connection.execute("COMMIT")
             except BaseException:
@@ -113,6 +113,11 @@ class PostgresRegistry(SQLRegistry):
         )
         held.connection.execute(begin)
         return held.connection
+
+    def _make_schema(self, run: Session) -> None:
+        # Asked first: CREATE SCHEMA IF NOT EXISTS takes the right to make one even where there is.
+        if not run("SELECT 1 FROM pg_namespace WHERE nspname = ?", (self._schema,)):
+            run(f'CREATE SCHEMA "{self._schema}"')
 
     def _table_names(self, run: Session) -> set[str]:
         rows = run("SELECT tablename FROM pg_tables WHERE schemaname = ?", (self._schema,))

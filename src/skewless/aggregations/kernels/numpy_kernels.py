@@ -21,9 +21,9 @@ from skewless.aggregations.kernels.spans import (
     Floats,
     Ints,
     Queries,
-    Spans,
     Sweep,
     Want,
+    search_groups,
     sorted_order,
 )
 
@@ -33,6 +33,7 @@ latest_finish = numpy_latest.latest_finish
 
 _BLOCK_SPANS = 1 << 18
 _SMALLEST_EXPONENT = -1074
+_MOST_LIMBS = 136
 _LOW_32 = np.uint64(0xFFFFFFFF)
 
 Objects = npt.NDArray[np.object_]
@@ -61,6 +62,9 @@ class _Block:
 def _blocks(sweep: Sweep) -> Iterator[_Block]:
     spans, queries = sweep.spans, sweep.queries
     first, groups = 0, len(spans.start) - 1
+    back = np.flatnonzero(queries.time[1:] < queries.time[:-1]) + 1
+    if not np.isin(back, queries.start).all():
+        raise ValueError("query times of a group step back")
     while first < groups:
         stop = int(np.searchsorted(spans.start, spans.start[first] + _BLOCK_SPANS, "right")) - 1
         last = min(max(stop, first + 1), groups)
@@ -98,15 +102,8 @@ def _block(sweep: Sweep, first_query: int) -> _Block:
 
 def _places(times: Ints, start: Ints, queries: Queries) -> Ints:
     """For each query, the place after its group's times that are at most the query's."""
-    places = np.empty(len(queries.time), dtype=np.int64)
-    asked = np.flatnonzero(queries.start[1:] > queries.start[:-1])
-    for group in asked.tolist():
-        own = slice(int(queries.start[group]), int(queries.start[group + 1]))
-        if (np.diff(queries.time[own]) < 0).any():
-            raise ValueError("query times of a group step back")
-        low, high = int(start[group]), int(start[group + 1])
-        places[own] = low + np.searchsorted(times[low:high], queries.time[own], "right")
-    return places
+    own = np.repeat(np.arange(len(start) - 1), np.diff(queries.start))
+    return search_groups(times, start[own], start[own + 1], queries.time, "right")
 
 
 def _totals(weights: Ints, block: _Block) -> Ints:
@@ -175,7 +172,8 @@ def _exact_totals(terms: list[_Terms], block: _Block) -> Objects:
     """The exact sum over the active spans, as Python integers in units of the terms."""
     pieces = [piece for term in terms for piece in term.limbs()]
     total = np.zeros(len(block.time), dtype=object)
-    for limb in np.unique([limb for limbs, _ in pieces for limb in np.unique(limbs)]).tolist():
+    used = np.sum([np.bincount(limbs, minlength=_MOST_LIMBS) for limbs, _ in pieces], axis=0)
+    for limb in np.flatnonzero(used).tolist():
         weights = np.zeros(len(block.row), dtype=np.int64)
         for limbs, piece in pieces:
             weights += np.where(limbs == limb, piece, 0)
@@ -338,26 +336,32 @@ def sweep_unique(sweep: Sweep, codes: Ints, n_codes: int) -> Ints:
         enter, leave, group = _merged_by_code(code, block)
         start = np.searchsorted(group, np.arange(len(block.start)))
         own = Queries(block.time, block.query_start)
-        merged = Spans.build(enter, leave, start)
-        inside = _block(Sweep(merged, own, None, len(enter)), 0)
-        distinct[block.slice] = _totals(np.ones(len(inside.row), dtype=np.int64), inside)
+        entered = _places(enter, start, own)
+        distinct[block.slice] = entered - _places(leave, start, own)
     return distinct
 
 
 def _merged_by_code(code: Ints, block: _Block) -> tuple[Ints, Ints, Ints]:
-    """Enter, exit and group of the maximal intervals in which a code is active, by group."""
+    """Enters, exits and groups of the maximal intervals in which a code is active.
+
+    Enters and exits are sorted within each group, each for itself.
+    """
     sizes = np.diff(block.start)
     group = np.repeat(np.arange(len(sizes)), sizes)
-    order = np.lexsort((block.enter, code, group))
+    order = np.lexsort((code, group))  # and by enter, as the block is
     code, group, enter, leave = code[order], group[order], block.enter[order], block.exit[order]
     new = np.ones(len(order), dtype=bool)
     new[1:] = (code[1:] != code[:-1]) | (group[1:] != group[:-1])
-    times, rank = np.unique(leave, return_inverse=True)
-    offset = np.cumsum(new) * len(times)
-    latest = times[np.maximum.accumulate(rank + offset) - offset]
+    if block.by_exit is None:
+        latest = leave
+    else:
+        times, rank = np.unique(leave, return_inverse=True)
+        offset = np.cumsum(new) * len(times)
+        latest = times[np.maximum.accumulate(rank + offset) - offset]
     new[1:] |= enter[1:] > latest[:-1]
     last = np.concatenate((new[1:], [True]))[: len(new)]
-    return enter[new], latest[last], group[new]
+    enter, leave, group = block.enter[np.sort(order[new])], latest[last], group[new]
+    return enter, leave[np.lexsort((leave, group))], group
 
 
 def gather_active(sweep: Sweep, offsets: Ints) -> Ints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skewless.aggregations.kernels.spans import Ints
+from skewless.aggregations.kernels.spans import Ints, search_groups
 
 Batch = tuple[Ints, Ints, Ints, Ints, Ints | None]
 Spine = tuple[Ints, Ints, Ints]
@@ -21,8 +21,9 @@ def latest_add(
     if (codes[begin:stop] >= len(start) - 1).any():
         raise ValueError("a code lies outside [0, n_codes)")
     rows = begin + np.flatnonzero(codes[begin:stop] >= 0)
-    slot = _first_queries(start, time, codes[rows], enter[rows])
-    hit = slot < start[codes[rows] + 1]
+    first, end = start[codes[rows]], start[codes[rows] + 1]
+    slot = search_groups(time, first, end, enter[rows], "left")
+    hit = slot < end
     rows, slot = rows[hit], slot[hit]
     order = np.zeros(len(rows), dtype=np.int64) if sequence is None else sequence[rows]
     new = np.column_stack((event[rows], known[rows], order, rows + row_base))
@@ -35,22 +36,10 @@ def latest_add(
     mark[slot[last]] = new[last]
     winner = last[np.searchsorted(last, np.arange(len(slot)))]
     equal = (new[:, :3] == new[winner, :3]).all(axis=1) & (winner != np.arange(len(slot)))
-    end = ties + int(equal.sum())
-    tie[ties:end, 0] = slot[equal]
-    tie[ties:end, 1:] = new[equal]
-    return stop, end
-
-
-def _first_queries(start: Ints, time: Ints, codes: Ints, enter: Ints) -> Ints:
-    """The first query of each code with a time of at least enter: all searches in step."""
-    low, high = start[codes], start[codes + 1]
-    while (low < high).any():
-        middle = (low + high) // 2
-        before = time[np.minimum(middle, max(len(time) - 1, 0))] < enter
-        searching = low < high
-        low = np.where(searching & before, middle + 1, low)
-        high = np.where(searching & ~before, middle, high)
-    return low
+    stop_tie = ties + int(equal.sum())
+    tie[ties:stop_tie, 0] = slot[equal]
+    tie[ties:stop_tie, 1:] = new[equal]
+    return stop, stop_tie
 
 
 def latest_finish(spine: Spine, origin: Ints, row: Ints, /) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -188,3 +188,19 @@ def sorted_order(values: Ints, start: Ints) -> Ints | None:
     for low, high in zip(start[unsorted].tolist(), start[unsorted + 1].tolist(), strict=True):
         order[low:high] = low + np.argsort(values[low:high], kind="stable")
     return order
+
+
+def search_groups(
+    times: Ints, low: Ints, high: Ints, moments: Ints, side: Literal["left", "right"]
+) -> Ints:
+    """Where each moment belongs within its own sorted part, times[low:high]; all in step."""
+    low, high = low.copy(), high.copy()
+    compare = np.less if side == "left" else np.less_equal
+    open_ = np.flatnonzero(low < high)
+    while len(open_):
+        middle = (low[open_] + high[open_]) // 2
+        before = compare(times[middle], moments[open_])
+        low[open_[before]] = middle[before] + 1
+        high[open_[~before]] = middle[~before]
+        open_ = open_[low[open_] < high[open_]]
+    return low

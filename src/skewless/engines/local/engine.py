@@ -17,7 +17,7 @@ from skewless.engines.local.scan import Scan
 from skewless.engines.local.spine import Ints, SpineIndex
 from skewless.engines.local.windows import Key, expressions_of, run_windows
 from skewless.plan.evaluate import evaluate, leaf_key
-from skewless.plan.layout import expression_key
+from skewless.plan.layout import expression_key, filter_of
 from skewless.plan.moment import identity
 from skewless.plan.on_demand import compute_columns
 from skewless.plan.retrieval import (
@@ -26,7 +26,6 @@ from skewless.plan.retrieval import (
     Step,
     WantedAggregate,
     WindowStep,
-    filter_of,
 )
 
 Progress = Callable[[str, float], None]
@@ -109,9 +108,7 @@ class LocalEngine:
             end=end,
         )
 
-    def _step(
-        self, scan: Scan, index: SpineIndex, step: Step
-    ) -> tuple[dict[Key, pa.Array], int]:
+    def _step(self, scan: Scan, index: SpineIndex, step: Step) -> tuple[dict[Key, pa.Array], int]:
         if isinstance(step, WindowStep):
             return self._windows(scan, index, step.wanted, None), 0
         corrected = scan.corrected(index.keys)
@@ -210,4 +207,3 @@ def _finished(column: pa.Array, aggregate: Aggregate) -> pa.Array:
         filled = [aggregate.default if v is None else v for v in column.to_pylist()]
         return pa.array(filled, type=dtype)
     return pc.fill_null(column, pa.scalar(aggregate.default, type=dtype))
-

@@ -76,8 +76,7 @@ def hold(
     order = _row_order(scan, codes, (event, known, tiebreak), numbers)
     start = np.searchsorted(codes[order], np.arange(keys.size + 1)).astype(np.int64)
     joined = {
-        key: _concat(parts, distinct[key]).take(pa.array(order))
-        for key, parts in columns.items()
+        key: _concat(parts, distinct[key]).take(pa.array(order)) for key, parts in columns.items()
     }
     return HeldRows(
         start,
@@ -94,9 +93,7 @@ def _concat(parts: list[pa.Array], expression: Expression) -> pa.Array:
     return pa.concat_arrays(parts)
 
 
-def _row_order(
-    scan: Scan, codes: Ints, times: tuple[Ints, Ints, Ints], numbers: Ints
-) -> Ints:
+def _row_order(scan: Scan, codes: Ints, times: tuple[Ints, Ints, Ints], numbers: Ints) -> Ints:
     """Return the order by key, event time, known time, sequence and, at last, content hash."""
     event, known, tiebreak = times
     order = order_by(codes, event)

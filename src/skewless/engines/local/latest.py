@@ -9,6 +9,7 @@ there a row can stop counting.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -28,9 +29,7 @@ class LatestAnswer:
     columns: dict[str, pa.Array]
 
 
-def run_latest(
-    scan: Scan, index: SpineIndex, step: LatestStep, corrected: Ints
-) -> LatestAnswer:
+def run_latest(scan: Scan, index: SpineIndex, step: LatestStep, corrected: Ints) -> LatestAnswer:
     """Return the columns a step wants, for the queries of an index in their order.
 
     Args:
@@ -72,7 +71,7 @@ def runs(numbers: Ints) -> list[tuple[int, int]]:
         return [(0, len(numbers))]
     edges = np.flatnonzero(np.diff(numbers) != 1) + 1
     bounds = np.r_[0, edges, len(numbers)].tolist()
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def _break_ties(scan: Scan, winner: Ints, query: Ints, row: Ints) -> Ints:
@@ -88,4 +87,3 @@ def _break_ties(scan: Scan, winner: Ints, query: Ints, row: Ints) -> Ints:
     winner = winner.copy()
     winner[query[order][last]] = row[order][last]
     return winner
-

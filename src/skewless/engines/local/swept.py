@@ -7,6 +7,7 @@ query and call `Aggregation.compute`, which defines them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -231,7 +232,7 @@ class SweptWindow:
             events = self.event[rows].tolist()
             asked = self.queries.time[first:last].tolist()
             bounds = offsets.tolist()
-            for at, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            for at, (low, high) in enumerate(pairwise(bounds)):
                 if low == high:
                     found.append(list(kind.empty) if isinstance(kind.empty, tuple) else kind.empty)
                     continue
@@ -287,4 +288,3 @@ def as_numbers(column: pa.Array) -> Any:
 def _taken(column: pa.Array, rows: Ints) -> pa.Array:
     """Return the values at these rows, null at -1."""
     return column.take(pa.array(np.maximum(rows, 0), mask=rows < 0))
-

@@ -73,8 +73,8 @@ def run_windows(
     found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
 
     def run(task: tuple[tuple[int, int], Job]) -> list[pa.Array]:
-        (first, last), job = task
-        return _run_one(rows, queries, job, left, first, last)
+        keys, job = task
+        return _run_one(rows, queries, job, left, keys)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for done, ((_, job), arrays) in enumerate(
@@ -100,8 +100,10 @@ def key_chunks(rows: Ints, queries: Ints) -> Iterator[tuple[int, int]]:
 
 
 def _run_one(
-    rows: HeldRows, queries: Queries, job: Job, left: int, first: int, last: int
+    rows: HeldRows, queries: Queries, job: Job, left: int, keys: tuple[int, int]
 ) -> list[pa.Array]:
+    """Return one array per aggregate of a job, for the queries of a run of keys."""
+    first, last = keys
     low, high = int(rows.start[first]), int(rows.start[last])
     columns = {key: column.slice(low, high - low) for key, column in rows.columns.items()}
     passes = None if job.where is None else as_mask(columns[expression_key(job.where)])

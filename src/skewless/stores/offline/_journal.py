@@ -8,7 +8,7 @@ One table a log, with these keys:
 | ``m`` | manifest: which files hold which sequences (see `_manifest`) |
 | ``l`` | which late rows count all the same, and from when: see `Included` |
 | ``t`` + 8 bytes | an Arrow schema, by its hash |
-| ``j`` + sequence, 8 bytes, big-endian | an entry: some rows as Arrow columns, from that sequence on |
+| ``j`` + sequence, 8 bytes, big-endian | an entry: rows as Arrow columns, from that sequence on |
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ KNOWN, SEQUENCE, LATE = "_known", "_sequence", "_late"
 DELETED, SUPERSEDES = "_deleted", "_supersedes"
 
 _STATE = struct.Struct("<Bqq")
+_STEP = struct.Struct("<qq")
 # Hash of the schema, rows, lowest and highest event time, which of the optional arrays follow;
 # padded so that what follows is aligned.
 _HEADER = struct.Struct("<8sIqqB3x")
-_STEP = struct.Struct("<qq")
 _HAS_LATE, _HAS_DELETED, _HAS_SUPERSEDES = 1, 2, 4
 
 
@@ -174,8 +174,7 @@ def encode_entry(entry: Entry) -> bytes:
     if entry.supersedes is not None:
         has |= _HAS_SUPERSEDES
         extra.append(entry.supersedes.tobytes())
-    for bit, flags in ((_STEP = struct.Struct("<qq")
-_HAS_LATE, entry.late), (_HAS_DELETED, entry.deleted)):
+    for bit, flags in ((_HAS_LATE, entry.late), (_HAS_DELETED, entry.deleted)):
         if flags is not None:
             has |= bit
             extra.append(flags.tobytes().ljust(-len(flags) % 8 + len(flags), b"\0"))

@@ -20,6 +20,7 @@ class LogFile(msgspec.Struct, frozen=True, array_like=True):
         high: greatest event time.
         size: bytes.
         name: path relative to the folder of the log.
+        schema: hash of the columns that its rows were written with.
     """
 
     date: int
@@ -30,6 +31,7 @@ class LogFile(msgspec.Struct, frozen=True, array_like=True):
     high: int
     size: int
     name: str
+    schema: bytes
 
 
 class Manifest(msgspec.Struct, frozen=True, array_like=True):

@@ -118,6 +118,7 @@ def json_text(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.Chunked
     """JSON in its canonical text: each distinct value is parsed once."""
     import pyarrow as pa
 
+    del dtype
     encoded = column.dictionary_encode() if _is_text(column.type) else None
     try:
         if encoded is None:

@@ -23,9 +23,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.errors import Conflict, StoreError
@@ -39,7 +40,8 @@ from skewless.stores.offline._journal import (
     log_table,
     sequence_of,
 )
-from skewless.stores.offline._log_reader import LogReader, log_schema
+from skewless.stores.offline._log_columns import log_schema
+from skewless.stores.offline._log_reader import LogReader
 from skewless.stores.offline._manifest import LogFile, Manifest
 from skewless.stores.offline.cast import to_micros_array
 
@@ -93,6 +95,15 @@ def settle(source: Source, store: OnlineStore, folder: Path) -> Settled:
         ) from error
 
 
+class _Place(NamedTuple):
+    """What a file is to hold: an event date, a range of sequences, the hash of the columns."""
+
+    day: int
+    first: int
+    last: int
+    schema: bytes
+
+
 class _Settler:
     def __init__(self, source: Source, store: OnlineStore, folder: Path) -> None:
         self._source = source
@@ -104,10 +115,10 @@ class _Settler:
         manifest = self._manifest()
         self._forget_settled(manifest)
         self.remove_strays(manifest)
-        last = self._reader().last_sequence()
+        last = self._reader().last_sequence()  # rows that come meanwhile wait for the next run
         rows = written = joined = 0
         while manifest.settled < last:
-            upto, files = self._write_run(manifest.settled, last)
+            upto, files = self._write_run()
             rows, written = rows + upto - manifest.settled, written + len(files)
             manifest = self._replace(manifest, manifest.changed(settled=upto, added=files))
             self._forget_settled(manifest)
@@ -163,12 +174,12 @@ class _Settler:
     def _reader(self) -> LogReader:
         return LogReader(self._source, self._store, self._folder)
 
-    def _write_run(self, settled: int, last: int) -> tuple[int, list[LogFile]]:
+    def _write_run(self) -> tuple[int, list[LogFile]]:
         """Write the oldest rows of the journal; return the last one's sequence and the files."""
-        table = self._reader().oldest(settled, last + 1, rows=RUN_ROWS, size=RUN_BYTES)
-        event = to_micros_array(table.column(self._source.event_time))
+        schema_hash, table = self._reader().oldest(rows=RUN_ROWS, size=RUN_BYTES)
+        event = self._events(table)
         known = to_micros_array(table.column(KNOWN))
-        # Only rows that delete may lack an event time; they lie by when that was known.
+        # Rows that delete may lack an event time; they lie by when that was known.
         days = np.where(event == ALWAYS, known, event) // DAY
         order = np.argsort(days, kind="stable")
         starts = np.flatnonzero(np.diff(days[order], prepend=days[order[0]] - 1))
@@ -177,34 +188,51 @@ class _Settler:
         for begin, stop in itertools.pairwise([*starts.tolist(), len(order)]):
             chosen = order[begin:stop]
             span = int(sequences[chosen[0]]), int(sequences[chosen[-1]])
-            files.append(self._write(int(days[chosen[0]]), span, [table.take(chosen)]))
+            place = _Place(int(days[chosen[0]]), *span, schema_hash)
+            files.append(self._write(place, table.schema, [table.take(chosen)]))
         self._flush_folders(files)
         return int(sequences[-1]), files
 
     def _join(self, neighbours: list[LogFile]) -> LogFile:
-        span = neighbours[0].first, neighbours[-1].last
-        tables = _grouped(self._reader().settled_tables(neighbours))
-        file = self._write(neighbours[0].date, span, tables)
+        oldest, reader = neighbours[0], self._reader()
+        place = _Place(oldest.date, oldest.first, neighbours[-1].last, oldest.schema)
+        schema = log_schema(reader.schema_of(oldest.schema))
+        file = self._write(place, schema, _grouped(reader.settled_tables(neighbours)))
         self._flush_folders([file])
         return file
 
-    def _write(self, day: int, span: tuple[int, int], tables: Iterable[pa.Table]) -> LogFile:
-        """Write the rows of one date whose sequences are in ``span``, flushed to disk."""
+    def _events(self, table: pa.Table) -> npt.NDArray[np.int64]:
+        if self._source.event_time not in table.column_names:  # it had another name then
+            return np.full(table.num_rows, ALWAYS, np.int64)
+        return to_micros_array(table.column(self._source.event_time))
+
+    def _write(self, place: _Place, schema: pa.Schema, tables: Iterable[pa.Table]) -> LogFile:
+        """Write the rows of one date in a range of sequences, flushed to disk."""
         import pyarrow.parquet as pq
 
-        folder = f"event_date={np.datetime64(day, 'D')}"
-        name = f"{folder}/{span[0]:020d}-{span[1]:020d}.parquet"
+        folder = f"event_date={np.datetime64(place.day, 'D')}"
+        name = f"{folder}/{place.first:020d}-{place.last:020d}.parquet"
         path, temporary = self._folder / name, self._folder / f"{name}.tmp"
         path.parent.mkdir(exist_ok=True)
-        schema, rows, low, high = log_schema(self._source), 0, NEVER, ALWAYS
+        rows, low, high = 0, NEVER, ALWAYS
         with pq.ParquetWriter(temporary, schema, use_dictionary=_repeating(schema)) as writer:
             for table in tables:
                 writer.write_table(table, GROUP_ROWS)
-                least, most = event_range(to_micros_array(table[self._source.event_time]))
+                least, most = event_range(self._events(table))
                 rows, low, high = rows + table.num_rows, min(low, least), max(high, most)
         _flush(temporary)
         os.replace(temporary, path)
-        return LogFile(day, *span, rows, low, high, path.stat().st_size, name)
+        return LogFile(
+            date=place.day,
+            first=place.first,
+            last=place.last,
+            rows=rows,
+            low=low,
+            high=high,
+            size=path.stat().st_size,
+            name=name,
+            schema=place.schema,
+        )
 
     def _flush_folders(self, files: list[LogFile]) -> None:
         for folder in sorted({(self._folder / file.name).parent for file in files}):
@@ -214,11 +242,12 @@ class _Settler:
 
 def _to_join(manifest: Manifest) -> Iterator[list[LogFile]]:
     """Yield neighbours of one date that are enough, and alike enough in size, to be joined."""
-    for _, group in itertools.groupby(manifest.files, key=lambda file: file.date):
+    alike = itertools.groupby(manifest.files, key=lambda file: (file.date, file.schema))
+    for _, group in alike:
         files = list(group)
         for tier in range(JOINED_FILES):
             most = min(JOINED_FILES ** (tier + 1), FULL_ROWS)
-            for small, run in itertools.groupby(files, key=lambda file: file.rows < most):  # noqa: B023
+            for small, run in itertools.groupby(files, key=lambda file: file.rows < most):
                 neighbours = list(run)
                 if small and len(neighbours) >= JOINED_FILES:
                     yield neighbours

@@ -227,9 +227,10 @@ def _float(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedAr
         return nan_to_null(column)
     if pa.types.is_floating(column.type):
         cast = column.cast(target)
-        if target == pa.float32() and pc.any(
-            pc.and_(pc.is_inf(cast), pc.invert(pc.is_inf(column)))
-        ).as_py():
+        if (
+            target == pa.float32()
+            and pc.any(pc.and_(pc.is_inf(cast), pc.invert(pc.is_inf(column)))).as_py()
+        ):
             largest = np.finfo(np.float32).max
             raise InputError(
                 f"a value is outside the range of {dtype!r}",

@@ -14,18 +14,27 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from skewless.clock import ALWAYS, NEVER
+from skewless.errors import UnknownName
+from skewless.stores.offline._journal import DELETED, KNOWN, LATE
+from skewless.stores.offline._superseded import Superseded, find_superseded
+from skewless.stores.offline.base import Chunk, Part, TableReader
+from skewless.stores.offline.cast import to_micros_array, to_source_columns
+from skewless.stores.offline.hashing import content_hash
+
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pyarrow as pa
 
     from skewless.definitions.source import Source
-    from skewless.stores.offline.base import TableReader
+    from skewless.stores.offline._log_reader import LogReader
     from skewless.stores.offline.log import EventLog
 
-    Int64s = npt.NDArray[np.int64]
-    UInt64s = npt.NDArray[np.uint64]
-    Bools = npt.NDArray[np.bool_]
+Int64s = npt.NDArray[np.int64]
+UInt64s = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
 
 LOG_ROWS = 1 << 62
 """Row numbers of an event log's rows are this plus their sequence; those of a table are below."""
@@ -43,7 +52,9 @@ class HistoryChunk:
             ``ALWAYS + (content_hash >> 1)`` (see `History.content_hash`).
         late: whether the row was beyond the source's lateness when it came.
         row: its number in the history: see `LOG_ROWS`.
-        dropped: how many rows without an event time were left out before these.
+        dropped: how many rows without an event time were left out; the chunk may then be empty.
+        deleted: whether the row takes the one of its id away; such rows only come to those who
+            ask for every version.
     """
 
     table: pa.Table
@@ -53,41 +64,31 @@ class HistoryChunk:
     late: Bools
     row: Int64s
     dropped: int = 0
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Superseded:
-    """The rows that a later version replaces, and when; all others never are.
-
-    Attributes:
-        rows: row numbers of the history, ascending.
-        times: known time of the next version (UTC microseconds); ``clock.ALWAYS`` for a
-            re-delivery, which never counts.
-    """
-
-    rows: Int64s
-    times: Int64s
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def of(self, rows: Int64s) -> Int64s:
-        """Return for each row number when it was superseded, ``clock.NEVER`` for most."""
-        raise NotImplementedError
+    deleted: Bools | None = None
 
 
 class History:
-    """The union of a source's table and its event log.
+    """The union of a source's table and its event log, as both are when first looked at.
 
     Args:
         source: whose rows.
         reader: its table; None: it has none.
         log: its event log; None: it has none.
+
+    Raises:
+        StoreError: the table or the log cannot be read (from the verbs).
+        InputError: the table's columns are not what the source declares (from the verbs).
     """
 
     def __init__(
         self, source: Source, reader: TableReader | None = None, log: EventLog | None = None
-    ) -> None: ...
+    ) -> None:
+        self.source = source
+        self._reader = reader
+        self._log: LogReader | None = None if log is None else log.reader()
+        self._superseded: dict[bool, Superseded] = {}
+        if reader is not None:
+            reader.typed(source.columns)
 
     def chunks(
         self,
@@ -96,7 +97,7 @@ class History:
         start: int | None = None,
         end: int | None = None,
         parts: Sequence[str] | None = None,
-        after: int = 0,
+        after: int | None = None,
     ) -> Iterator[HistoryChunk]:
         """Yield all rows, those of the table first.
 
@@ -107,23 +108,189 @@ class History:
             columns: names of the source's columns.
             start: UTC microseconds, inclusive.
             end: UTC microseconds, exclusive.
-            parts: only these parts of the table.
-            after: only rows of the log with a greater sequence.
+            parts: only these parts of the table, and nothing of the log.
+            after: only rows of the log with a greater sequence, and nothing of the table.
         """
-        raise NotImplementedError
+        wanted = self._checked(columns)
+        if after is None:
+            for chunk in self._of_the_table(wanted, start, end, parts):
+                yield _counting(chunk)
+        if parts is None:
+            for chunk in self._of_the_log(wanted, start, end, after or 0):
+                yield _counting(chunk)
 
     def take(self, rows: Int64s, columns: Sequence[str]) -> pa.Table:
         """Return the rows of these numbers (ascending, each once), typed as in `chunks`."""
-        raise NotImplementedError
+        import pyarrow as pa
+
+        wanted = self._checked(columns)
+        types = self.source.columns
+        empty = pa.schema([(name, types[name].arrow()) for name in wanted]).empty_table()
+        return pa.concat_tables([empty, *self.pieces(rows, wanted)])
 
     def content_hash(self, rows: Int64s) -> UInt64s:
         """Return 64 bits that say what all columns of these rows hold (ascending, each once)."""
-        raise NotImplementedError
+        columns = list(self.source.columns)
+        hashes = [content_hash(table, columns) for table in self.pieces(rows, columns)]
+        return np.concatenate([np.empty(0, np.uint64), *hashes])
 
     def superseded(self, *, late: bool = False) -> Superseded:
         """Return which rows a later version of their row id replaces, and when.
 
+        For a source without a row id that is none, at no cost.
+
         Args:
             late: whether rows beyond the source's lateness count as versions.
         """
-        raise NotImplementedError
+        if late not in self._superseded:
+            self._superseded[late] = find_superseded(self, late=late)
+        return self._superseded[late]
+
+    def parts(self) -> list[Part]:
+        """Return the parts of the table; none if the source has no table."""
+        return [] if self._reader is None else self._reader.parts()
+
+    def row_count(self) -> int:
+        """Return the number of rows of table and log, all versions and deletions among them."""
+        readers = [each for each in (self._reader, self._log) if each is not None]
+        return sum(reader.row_count() for reader in readers)
+
+    def last_sequence(self) -> int:
+        """Return the greatest sequence of the log that this history sees, 0 if none."""
+        return 0 if self._log is None else self._log.last_sequence()
+
+    # --------------------------------------------------------------------------------- every row
+
+    def versions(self, columns: Sequence[str]) -> Iterator[HistoryChunk]:
+        """Yield every row, also deletions and those without an event time (`clock.ALWAYS`)."""
+        wanted = self._checked(columns)
+        yield from self._of_the_table(wanted)
+        yield from self._of_the_log(wanted)
+
+    def row_ids(self) -> Iterator[pa.Table]:
+        """Yield the columns of the row id, of every row."""
+        ids = list(self.source.row_id)
+        if self._reader is not None:
+            for chunk in self._reader.chunks(ids):
+                yield self._typed(chunk.table, ids)
+        if self._log is not None:
+            for chunk in self._log.chunks(ids):
+                yield to_source_columns(chunk.table, self.source, ids)
+
+    def pieces(self, rows: Int64s, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield the rows of `take` piece by piece."""
+        in_table = int(np.searchsorted(rows, LOG_ROWS))
+        if in_table and self._reader is not None:
+            for table in self._reader.pieces(rows[:in_table], columns):
+                yield self._typed(table, columns)
+        if in_table < len(rows) and self._log is not None:
+            for table in self._log.pieces(rows[in_table:] - LOG_ROWS, columns):
+                yield to_source_columns(table, self.source, columns)
+
+    def _of_the_table(
+        self,
+        columns: list[str],
+        start: int | None = None,
+        end: int | None = None,
+        parts: Sequence[str] | None = None,
+    ) -> Iterator[HistoryChunk]:
+        if self._reader is None:
+            return
+        at = self.source.event_time
+        times = [at] if self.source.known_time is None else [at, self.source.known_time]
+        names = list(dict.fromkeys([*columns, *times]))
+        chunks = self._reader.chunks(names, time_column=at, start=start, end=end, parts=parts)
+        for chunk in chunks:
+            yield self._of_table(chunk, names, columns)
+
+    def _of_the_log(
+        self,
+        columns: list[str],
+        start: int | None = None,
+        end: int | None = None,
+        after: int = 0,
+    ) -> Iterator[HistoryChunk]:
+        if self._log is None:
+            return
+        at = self.source.event_time
+        names = list(dict.fromkeys([*columns, at, KNOWN, LATE, DELETED]))
+        chunks = self._log.chunks(names, time_column=at, start=start, end=end, after=after)
+        for chunk in chunks:
+            yield self._of_log(chunk, columns)
+
+    def _of_table(self, chunk: Chunk, names: list[str], columns: list[str]) -> HistoryChunk:
+        table = self._typed(chunk.table, names)
+        event = to_micros_array(table.column(self.source.event_time))
+        if self.source.known_time is not None:
+            known = to_micros_array(table.column(self.source.known_time))
+            missing = known == ALWAYS
+            known = np.where(missing, event, known) if missing.any() else known
+        else:
+            known = _after(event, self.source.delay)
+        rows = len(event)
+        return HistoryChunk(
+            table=table.select(columns),
+            event=event,
+            known=known,
+            tiebreak=np.zeros(rows, np.int64),
+            late=np.zeros(rows, np.bool_),
+            row=chunk.rows,
+        )
+
+    def _of_log(self, chunk: Chunk, columns: list[str]) -> HistoryChunk:
+        table = chunk.table
+        sequences = chunk.rows
+        return HistoryChunk(
+            table=to_source_columns(table, self.source, columns),
+            event=to_micros_array(table.column(self.source.event_time)),
+            known=to_micros_array(table.column(KNOWN)),
+            tiebreak=sequences,
+            late=table.column(LATE).to_numpy(),
+            row=sequences + LOG_ROWS,
+            deleted=table.column(DELETED).to_numpy(),
+        )
+
+    def _typed(self, table: pa.Table, columns: Sequence[str]) -> pa.Table:
+        if self._reader is None:
+            return table
+        where = f"{self._reader.where!r}, the table of source {self.source.name!r}"
+        zone = self._reader.timezone
+        return to_source_columns(table, self.source, columns, timezone=zone, where=where)
+
+    def _checked(self, columns: Sequence[str]) -> list[str]:
+        known = self.source.columns
+        for name in columns:
+            if name not in known:
+                raise UnknownName.of("column", name, known, where=f"source {self.source.name!r}")
+        return list(dict.fromkeys(columns))
+
+
+def _counting(chunk: HistoryChunk) -> HistoryChunk:
+    """Return the rows of a chunk that can count: without deletions, with an event time."""
+    import pyarrow as pa
+
+    keep = chunk.event != ALWAYS
+    if chunk.deleted is not None:
+        dropped = int(np.count_nonzero(~keep & ~chunk.deleted))
+        keep &= ~chunk.deleted
+    else:
+        dropped = int(np.count_nonzero(~keep))
+    if keep.all():
+        return dataclasses.replace(chunk, deleted=None)
+    return HistoryChunk(
+        table=chunk.table.filter(pa.array(keep)),
+        event=chunk.event[keep],
+        known=chunk.known[keep],
+        tiebreak=chunk.tiebreak[keep],
+        late=chunk.late[keep],
+        row=chunk.row[keep],
+        dropped=dropped,
+    )
+
+
+def _after(event: Int64s, delay: int) -> Int64s:
+    """Return times later by ``delay``; those that would overflow are the last of all."""
+    if not delay:
+        return event
+    later = event + delay
+    return np.where(later < event, NEVER, later)

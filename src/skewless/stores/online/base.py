@@ -190,7 +190,7 @@ class OnlineStore(Rows):
         return results
 
     def flush(self) -> None:
-        """Make every acknowledged write durable now; nothing to do where each one already is."""
+        """Make acknowledged writes durable now, where they are not yet and the store can do so."""
 
     def warm(self) -> None:
         """Bring what the store can into memory, so that the first reads are as fast as later."""

@@ -32,6 +32,8 @@ try:
 except ImportError as error:
     raise MissingDependency.of("psycopg", "postgres", needed_for="PostgresStore") from error
 
+from psycopg.pq import TransactionStatus
+
 from skewless.stores.online._postgres_errors import is_deadlock, is_lost, store_error
 from skewless.stores.online._postgres_rows import Connection, Statements, connect, where_of
 
@@ -77,7 +79,8 @@ class PostgresStore(OnlineStore):
         self._sql = Statements(name)
         self._pool = Pool(
             lambda: connect(dsn, timeout),
-            usable=lambda connection: not connection.closed,
+            # Not one that broke, nor one that an error left inside a transaction.
+            usable=lambda connection: connection.info.transaction_status == TransactionStatus.IDLE,
             closed=self.closed,
         )
         try:

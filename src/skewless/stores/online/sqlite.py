@@ -59,7 +59,11 @@ class SQLiteStore(OnlineStore):
         self.where = str(path)
         self._sync = sync
         self.capabilities = dataclasses.replace(type(self).capabilities, durable=sync)
-        self._pool = Pool(self._connect, closed=self.closed)
+        self._pool = Pool(
+            self._connect,
+            usable=lambda connection: not connection.in_transaction,
+            closed=self.closed,
+        )
         try:
             self._prepare()
         except BaseException:

@@ -1,0 +1,158 @@
+"""Feast's side of every benchmark; runs with the interpreter of `peers.feast_env`.
+
+Its offline store is DuckDB, its online store SQLite: what Feast has without a server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.child import Clock, latencies
+
+START = datetime(2024, 12, 1, tzinfo=UTC)
+END = datetime(2025, 6, 1, tzinfo=UTC)
+
+
+def open_store(folder: str) -> Any:
+    """Return a Feast store with everything in a folder."""
+    from feast import FeatureStore, RepoConfig
+    from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
+
+    config = RepoConfig(
+        project="bench",
+        provider="local",
+        registry=f"{folder}/registry.db",
+        online_store=SqliteOnlineStoreConfig(path=f"{folder}/online.db"),
+        offline_store={"type": "duckdb"},
+        entity_key_serialization_version=3,
+    )
+    config.repo_path = Path(folder)
+    return FeatureStore(config=config)
+
+
+def apply_view(store: Any, path: str, width: int, *, pushed: bool = False) -> list[str]:
+    """Define a view of ``width`` features over a Parquet file; return their references."""
+    from feast import Entity, FeatureView, Field, FileSource, PushSource, ValueType
+    from feast.types import Float64
+
+    entity = Entity(name="entity", join_keys=["entity"], value_type=ValueType.INT64)
+    source: Any = FileSource(
+        name="rows",
+        path=path,
+        timestamp_field="event_at",
+        created_timestamp_column="created_at",
+    )
+    if pushed:
+        source = PushSource(name="pushed", batch_source=source)
+    names = [f"f{number}" for number in range(width)]
+    view = FeatureView(
+        name="rows_view",
+        entities=[entity],
+        ttl=timedelta(0),
+        schema=[Field(name=name, dtype=Float64) for name in names],
+        source=source,
+        online=True,
+    )
+    store.apply([entity, view])
+    return [f"rows_view:{name}" for name in names]
+
+
+def join(
+    clock: Clock, features: str, labels: str, expected: str | None, as_known: bool
+) -> dict[str, Any]:
+    """Build the training set with the DuckDB offline store."""
+    import pandas as pd
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        names = apply_view(store, features, 10)
+        with clock:
+            spine = pd.read_parquet(labels).rename(columns={"label_at": "event_timestamp"})
+            table = store.get_historical_features(
+                entity_df=spine, features=names, filter_by_created_timestamp=as_known
+            ).to_arrow()
+    if expected is None:
+        return {}
+    from benchmarks.oracles import wrong_rows
+
+    table = table.sort_by("label_row")
+    values = {name: table[name].to_numpy() for name in (f"f{number}" for number in range(10))}
+    return {"wrong_rows": wrong_rows(expected, values)}
+
+
+def materialize(clock: Clock, newest: str, rows: int, width: int) -> dict[str, Any]:
+    """Bring the newest row of every entity into the online store."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        apply_view(store, newest, width)
+        with clock, quiet():
+            store.materialize(START, END)
+    return {"entities": rows, "rows_per_s": round(rows / clock.figures["wall_s"])}
+
+
+def online(clock: Clock, newest: str, entities: int, width: int, shapes: list[list[int]]) -> dict[str, Any]:
+    """Read random entities in process; ``shapes`` are pairs of entities and features."""
+    found: dict[str, Any] = {"entities": entities}
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        names = apply_view(store, newest, width)
+        with quiet():
+            store.materialize(START, END)
+        rng = random.Random(1)
+        with clock:
+            for count, features in shapes:
+                chosen = names[:features]
+                asked = [
+                    [{"entity": rng.randrange(entities)} for _ in range(count)]
+                    for _ in range(2_000 // count + 50)
+                ]
+                taken = []
+                for rows in asked:
+                    begin = time.perf_counter_ns()
+                    store.get_online_features(features=chosen, entity_rows=rows)
+                    taken.append(time.perf_counter_ns() - begin)
+                found[f"{count}x{features}"] = latencies(taken[20:])
+    return found
+
+
+def push(clock: Clock, newest: str, seconds: float, batch: int) -> dict[str, Any]:
+    """Push rows of three plain metrics, ``batch`` at a time; Feast aggregates nothing."""
+    import pandas as pd
+
+    rng = random.Random(1)
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        apply_view(store, newest, 3, pushed=True)
+        taken, pushed = [], 0
+        with clock:
+            until = time.perf_counter() + seconds
+            while time.perf_counter() < until:
+                now = datetime.now(UTC)
+                frame = pd.DataFrame(
+                    {
+                        "entity": [rng.randrange(100_000) for _ in range(batch)],
+                        "event_at": now,
+                        "created_at": now,
+                        **{f"f{n}": [rng.random() for _ in range(batch)] for n in range(3)},
+                    }
+                )
+                begin = time.perf_counter_ns()
+                store.push("pushed", frame)
+                taken.append(time.perf_counter_ns() - begin)
+                pushed += batch
+    spent = sum(taken) / 1e9
+    return {"events": pushed, "events_per_s": round(pushed / spent, 1), **latencies(taken)}
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    """Keep progress bars out of the way."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield

@@ -1,0 +1,158 @@
+"""What ``skewless doctor`` looks at: each check yields findings, and never raises for them."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skewless.cli.output import count_of
+from skewless.cli.version import LIBRARIES, installed
+from skewless.config import EMBEDDED, Config
+from skewless.errors import SkewlessError
+
+if TYPE_CHECKING:
+    from skewless.store import FeatureStore
+
+LITTLE_SPACE, NO_SPACE = 2 << 30, 100 << 20
+SLOW_ROUND_TRIP = 0.05
+_PROBE = "skewless.doctor"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        check: what was looked at.
+        status: ``ok``, ``warn`` (should be seen to) or ``fail`` (does not work).
+        text: what was found.
+        hint: what to do about it.
+    """
+
+    check: str
+    status: str
+    text: str
+    hint: str = ""
+
+
+Findings = Iterator[Finding]
+
+
+def guarded(check: str, run: Callable[[], Findings]) -> Findings:
+    """Yield what a check yields; an error becomes a finding that fails."""
+    try:
+        yield from run()
+    except (SkewlessError, OSError, ValueError) as problem:
+        yield failed(check, problem)
+
+
+def failed(check: str, problem: Exception) -> Finding:
+    """Return the finding for an error."""
+    if not isinstance(problem, SkewlessError):
+        return Finding(check, "fail", f"{type(problem).__name__}: {problem}")
+    parts = [problem.what]
+    parts += [f"got {problem.got}"] if problem.got is not None else []
+    parts += [f"in {problem.where}"] if problem.where else []
+    return Finding(check, "fail", "; ".join(parts), problem.hint or "")
+
+
+def python() -> Findings:
+    """Check Python and the libraries."""
+    yield Finding("python", "ok", platform.python_version())
+    found = {name: installed(name) for name in LIBRARIES}
+    missing = [name for name, known in found.items() if known is None]
+    if missing:
+        hint = f"Install them with: pip install {' '.join(missing)}"
+        yield Finding("libraries", "fail", f"{', '.join(missing)} missing", hint)
+    else:
+        yield Finding("libraries", "ok", ", ".join(f"{n} {v}" for n, v in found.items()))
+
+
+def kernels() -> Findings:
+    """Check whether the compiled kernels are in use."""
+    from skewless.aggregations.kernels import implementation
+
+    if implementation == "compiled":
+        yield Finding("kernels", "ok", "compiled")
+        return
+    hint = (
+        "Values are the same, but slower to compute. Unset SKEWLESS_KERNELS if it is set, or "
+        "install a wheel, or install from source with a C compiler."
+    )
+    yield Finding("kernels", "warn", f"{implementation}, not compiled", hint)
+
+
+def folders(config: Config) -> Findings:
+    """Check that the folders of the repo can be written to, and the space on their disks."""
+    places = [config.folder / EMBEDDED]
+    for section in (config.online, config.offline, config.registry):
+        path = section.get("path") or section.get("folder")
+        if path and "://" not in path:
+            places.append(Path(path))
+    for folder in dict.fromkeys(_existing(place) for place in places):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as problem:
+            hint = "Give this user the right to write there, or name another path."
+            yield Finding("folder", "fail", f"{folder}: {problem.strerror}", hint)
+            continue
+        free = shutil.disk_usage(folder).free
+        status = "fail" if free < NO_SPACE else "warn" if free < LITTLE_SPACE else "ok"
+        hint = "" if status == "ok" else "Writes fail when the disk is full; reads go on."
+        text = f"{folder}: writable, {free / (1 << 30):.1f} GB free"
+        yield Finding("folder", status, text, hint)
+
+
+def _existing(path: Path) -> Path:
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def registry(fs: FeatureStore) -> Findings:
+    """Check that the registry opens and is of a format that this version reads."""
+    where = fs.runtime.registry.where
+    state = fs.runtime.state(fresh=True)
+    if not state.revision:
+        hint = "Apply the definitions with: skewless apply"
+        yield Finding("registry", "warn", f"{where}: nothing was applied yet", hint)
+        return
+    parts = [
+        f"revision {state.revision}",
+        count_of(len(state.sources), "source"),
+        count_of(len(state.current), "view"),
+        count_of(len(state.services), "service"),
+    ]
+    yield Finding("registry", "ok", f"{where}: {', '.join(parts)}")
+    for name in state.services:
+        fs.runtime.lookup(name, True)
+
+
+def online(fs: FeatureStore) -> Findings:
+    """Check the online store by writing, reading and deleting a row of its own."""
+    store = fs.runtime.online
+    key, value = b"probe", str(time.time_ns()).encode()
+    start = time.perf_counter()
+    store.write(_PROBE, [(key, value)])
+    found = store.read_one(_PROBE, key)
+    store.delete(_PROBE, [key])
+    seconds = time.perf_counter() - start
+    text = f"{fs.config.online.kind} at {store.where}: round trip {seconds * 1000:.1f} ms"
+    if found != value:
+        hint = "Another doctor may be at it; run this one again."
+        yield Finding("online store", "fail", f"{text}, but another value came back", hint)
+    elif seconds > SLOW_ROUND_TRIP:
+        hint = "Put the store nearer, or on a faster disk."
+        yield Finding("online store", "warn", text, hint)
+    else:
+        yield Finding("online store", "ok", text)
+    if not store.capabilities.durable:
+        hint = "Rows pushed stay in the event log; after a loss: skewless backfill"
+        yield Finding("online store", "warn", "it may lose acknowledged states", hint)

@@ -1,0 +1,86 @@
+"""``skewless doctor``: what is wrong with a set-up, a line a check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from skewless.cli import checks, repo_checks
+from skewless.cli.checks import Finding, Findings, guarded
+from skewless.cli.options import command
+from skewless.cli.output import emit, paint, say
+from skewless.config import Config
+from skewless.errors import SkewlessError
+from skewless.store import FeatureStore
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_ON_A_STORE: dict[str, Callable[[FeatureStore], Findings]] = {
+    "registry": checks.registry,
+    "online store": checks.online,
+    "event log": repo_checks.logs,
+    "table": repo_checks.tables,
+    "known time": repo_checks.known_times,
+    "definitions": repo_checks.definitions,
+    "online states": repo_checks.states,
+    "sunset": repo_checks.sunsets,
+    "quarantine": repo_checks.quarantines,
+    "freshness": repo_checks.freshness,
+}
+
+
+@command(
+    "doctor",
+    example="skewless doctor\nskewless doctor --strict --json",
+    no="A check failed; with --strict also: a check warns.",
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
+@click.pass_context
+def doctor_command(ctx: click.Context, repo: str, as_json: bool, strict: bool) -> None:
+    """Tell what is wrong with a set-up, with a hint for each finding.
+
+    Looks at versions, kernels, settings, disks, the registry, the online store, event logs,
+    tables, definitions, states, sunsets, quarantine and freshness. It changes nothing.
+    """
+    found: list[Finding] = []
+    for finding in examine(repo):
+        found.append(finding)
+        if not as_json:
+            _say(finding)
+    bad = [finding.status for finding in found]
+    healthy = "fail" not in bad and not (strict and "warn" in bad)
+    if as_json:
+        emit({"healthy": healthy, "findings": [vars(finding) for finding in found]})
+    else:
+        counts = ", ".join(f"{bad.count(status)} {status}" for status in _COLOURS)
+        say(f"\n{len(found)} checks: {counts}.")
+    if not healthy:
+        ctx.exit(1)
+
+
+def examine(repo: str) -> Findings:
+    """Yield all findings about a repo; those that need what failed are left out."""
+    yield from guarded("python", checks.python)
+    yield from guarded("kernels", checks.kernels)
+    try:
+        config = Config.read(repo)
+    except SkewlessError as problem:
+        yield checks.failed("settings", problem)
+        return
+    yield Finding("settings", "ok", str(config.file or f"{config.folder}: all by default"))
+    yield from guarded("folder", lambda: checks.folders(config))
+    with FeatureStore(config) as fs:
+        for name, check in _ON_A_STORE.items():
+            broken = False
+            for finding in guarded(name, lambda check=check: check(fs)):  # type: ignore[misc]
+                broken |= finding.status == "fail"
+                yield finding
+            if broken and name in ("registry", "online store"):
+                return
+
+
+def _say(finding: Finding) -> None:
+    status = paint(f"{finding.status:<4}", _COLOURS[finding.status])
+    say(f"{status}  {finding.check:<14} {finding.text}")
+    if finding.hint:
+        say(f"{'':<21} {finding.hint}")

@@ -1,0 +1,218 @@
+"""Files that commands read: rows to push, spines, training sets, lists of entities.
+
+JSON may be an array or lines; CSV has a header line; both may be gzipped; ``-`` is stdin.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from skewless.cli.options import from_text
+from skewless.errors import CorruptData, InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.store import FeatureStore
+    from skewless.types import DType
+
+FORMATS = ("json", "csv", "parquet")
+BATCH_ROWS = 10_000
+_NULLS = ("", "NA")
+
+
+def format_of(file: str, given: str | None) -> str:
+    """Return the format of a file: the one given, else what its name says; stdin is JSON.
+
+    Raises:
+        InputError: the name says nothing.
+    """
+    if given is not None or file == "-":
+        return given or "json"
+    suffix = Path(file.removesuffix(".gz")).suffix.lower()
+    found = {".jsonl": "json", ".ndjson": "json", ".tsv": "csv", ".pq": "parquet"}.get(
+        suffix, suffix[1:]
+    )
+    if found not in FORMATS:
+        raise InputError(
+            "a file of an unknown format",
+            got=file,
+            expected=".json, .jsonl, .csv or .parquet",
+            hint="Say which one it is: --format json",
+        )
+    return found
+
+
+def types_asked(fs: FeatureStore, features: Any, full_names: bool = False) -> dict[str, DType]:
+    """Return name and type of the join keys and request fields that some features need."""
+    from skewless.plan.selection import select
+
+    selection = select(fs.runtime.state(), features, full_names=full_names)
+    requests = {request.name: request.dtype for request in selection.requests}
+    return selection.join_keys | requests
+
+
+def row_batches(file: str, format: str, dtypes: Mapping[str, DType]) -> Iterator[Any]:
+    """Yield the rows of a file in batches: lists of dicts, or Arrow tables of Parquet.
+
+    What is no row at all (a line that is not JSON, a CSV line with too many cells) is yielded as
+    it is, for the store to quarantine.
+
+    Args:
+        file: its path, or ``-``.
+        format: one of `FORMATS`.
+        dtypes: column name to type: what the texts of a CSV file stand for.
+    """
+    if format == "parquet":
+        yield from _parquet_batches(file)
+        return
+    with _opened(file) as stream:
+        rows = _json_rows(stream, file) if format == "json" else _csv_rows(stream, dtypes)
+        blobs = [name for name, dtype in dtypes.items() if dtype.kind == "bytes"]
+        if format == "json" and blobs:
+            rows = (_with_bytes(row, blobs, dtypes) for row in rows)
+        yield from _batched(rows)
+
+
+def entities_of(file: str) -> list[dict[str, Any]]:
+    """Return the entities that a JSON file (array, lines or one object) lists.
+
+    Raises:
+        InputError: something in it is no object.
+    """
+    with _opened(file) as stream:
+        found = list(_json_rows(stream, file))
+    for number, entity in enumerate(found):
+        if not isinstance(entity, dict):
+            got = f"entity {number}: {entity!r}"
+            raise InputError("an entity is an object of join keys", got=got, where=file)
+    return found
+
+
+def table_of(file: str, dtypes: Mapping[str, DType] | None = None) -> pa.Table:
+    """Return a file as an Arrow table: a spine or a training set.
+
+    Args:
+        file: Parquet, CSV or JSON.
+        dtypes: types of columns that are not left to guessing, such as join keys.
+
+    Raises:
+        CorruptData: the file is damaged.
+        InputError: it cannot be read as its name says.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as pc
+    import pyarrow.parquet as pq
+
+    from skewless.jobs.training import as_table
+
+    format = format_of(file, None)
+    try:
+        if format == "parquet":
+            return pq.read_table(file)
+        if format == "json":
+            return as_table(entities_of(file))
+        types = {name: dtype.arrow() for name, dtype in (dtypes or {}).items()}
+        convert = pc.ConvertOptions(
+            column_types=types, null_values=list(_NULLS), strings_can_be_null=True
+        )
+        return pc.read_csv(file, convert_options=convert)
+    except pa.ArrowException as problem:
+        raise CorruptData(f"not {format} that can be read", got=str(problem), where=file) from None
+
+
+def _parquet_batches(file: str) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source = sys.stdin.buffer.read() if file == "-" else None
+    try:
+        reader = pq.ParquetFile(file if source is None else pa.BufferReader(source))
+        for batch in reader.iter_batches(batch_size=BATCH_ROWS):
+            yield pa.Table.from_batches([batch])
+    except pa.ArrowException as problem:
+        raise CorruptData("not Parquet that can be read", got=str(problem), where=file) from None
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[IO[str]]:
+    if file == "-":
+        yield sys.stdin
+        return
+    opener: Any = gzip.open if file.endswith(".gz") else open
+    try:
+        with opener(file, "rt", encoding="utf-8-sig", newline="") as stream:
+            yield stream
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as problem:
+        raise CorruptData("not text in UTF-8", got=str(problem), where=file) from None
+
+
+def _json_rows(stream: IO[str], file: str) -> Iterator[Any]:
+    """Yield the elements of an array, or the lines; a line that is not JSON as its text."""
+    first = next((line for line in stream if line.strip()), "")
+    if first.lstrip().startswith("["):
+        text = first + stream.read()
+        try:
+            yield from json.loads(text)
+        except json.JSONDecodeError as problem:
+            raise InputError("not JSON", got=str(problem), where=file) from None
+        return
+    if first.strip() == "{":  # one object over several lines
+        try:
+            yield json.loads(first + stream.read())
+        except json.JSONDecodeError as problem:
+            raise InputError("not JSON", got=str(problem), where=file) from None
+        return
+    for line in chain([first], stream):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                yield line.rstrip("\n")
+
+
+def _csv_rows(stream: IO[str], dtypes: Mapping[str, DType]) -> Iterator[Any]:
+    """Yield lines as dicts of typed cells; a cell that is no value of its type stays text."""
+    first = stream.readline()
+    delimiter = "\t" if "\t" in first and "," not in first else ","
+    header = next(csv.reader([first], delimiter=delimiter), [])
+    for cells in csv.reader(stream, delimiter=delimiter):
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            yield cells
+            continue
+        yield {
+            name: _cell(text, dtypes.get(name)) for name, text in zip(header, cells, strict=True)
+        }
+
+
+def _cell(text: str, dtype: DType | None) -> Any:
+    if text in _NULLS:
+        return None
+    if dtype is None:
+        return text
+    try:
+        return from_text(text, dtype)
+    except (ValueError, InputError):
+        return text
+
+
+def _with_bytes(row: Any, blobs: list[str], dtypes: Mapping[str, DType]) -> Any:
+    if not isinstance(row, dict):
+        return row
+    return row | {name: _cell(row[name], dtypes[name]) for name in blobs if row.get(name)}
+
+
+def _batched(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    rows = iter(rows)
+    while batch := list(islice(rows, BATCH_ROWS)):
+        yield batch

@@ -1,0 +1,128 @@
+"""What ``skewless doctor`` looks at in a repo: logs, tables, definitions, states, freshness."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from skewless.cli.checks import Finding, Findings, failed
+from skewless.cli.output import count_of
+from skewless.errors import SkewlessError
+
+if TYPE_CHECKING:
+    from skewless.definitions import Source
+    from skewless.store import FeatureStore
+
+_DAY = 86_400_000_000
+_MUCH = 10_000
+_CHUNKS = 2
+
+
+def logs(fs: FeatureStore) -> Findings:
+    """Check that each event log has every row that it counts."""
+    for name in fs.runtime.state().sources:
+        log = fs.runtime.log(fs.runtime.source(name))
+        last, waiting = log.last_sequence(), log.unsettled()
+        found = sum(chunk.table.num_rows for chunk in log.reader().chunks([]))
+        text = f"{name}: {count_of(last, 'row')}, {waiting:,} of them not yet settled"
+        if found < last:
+            hint = "Files of the log were removed or damaged; restore them from a backup."
+            yield Finding("event log", "fail", f"{text}, {last - found:,} missing", hint)
+        else:
+            yield Finding("event log", "ok", text)
+
+
+def tables(fs: FeatureStore) -> Findings:
+    """Check that each source's table can be read with the schema that is declared."""
+    for name, source in fs.runtime.state().sources.items():
+        if source.table is None:
+            continue
+        try:
+            yield _table(fs, source)
+        except (SkewlessError, OSError, ValueError) as problem:
+            yield failed(f"table of {name}", problem)
+
+
+def _table(fs: FeatureStore, source: Source) -> Finding:
+    history = fs.runtime.history(source)
+    rows = history.row_count()
+    dropped = sum(c.dropped for c in islice(history.chunks(list(source.columns)), _CHUNKS))
+    text = f"{source.table!r}: {count_of(rows, 'row')}"
+    check = f"table of {source.name}"
+    if not rows:
+        return Finding(check, "warn", text, "Is the path right? It may also be empty yet.")
+    if dropped:
+        hint = f"They have no {source.event_time} and never count."
+        return Finding(check, "warn", f"{text}, {dropped:,} of the first without event time", hint)
+    return Finding(check, "ok", text)
+
+
+def known_times(fs: FeatureStore) -> Findings:
+    """Check that known time does not hide most of the pushed history."""
+    for name, source in fs.runtime.state().sources.items():
+        late = total = 0
+        for chunk in islice(fs.runtime.history(source).chunks([], parts=[]), _CHUNKS):
+            total += len(chunk.event)
+            late += int((chunk.known - chunk.event > source.delay + _DAY).sum())
+        if total and late > total / 2:
+            text = f"{name}: {late:,} of {total:,} pushed rows came to be known over a day late"
+            hint = "Training sets do not see them before. Push history with --backdate."
+            yield Finding("known time", "warn", text, hint)
+
+
+def definitions(fs: FeatureStore) -> Findings:
+    """Check that the repo's definitions are those of the registry."""
+    plan = fs.plan()
+    if not plan.steps:
+        hint = "Write some in features.py; skewless init shows how."
+        yield Finding("definitions", "warn", f"{fs.config.folder}: there are none", hint)
+    elif plan.is_empty:
+        yield Finding("definitions", "ok", "as in the registry")
+    else:
+        text = f"{count_of(len(plan.changed), 'definition')} differ from the registry"
+        yield Finding("definitions", "warn", text, "See what differs: skewless plan")
+    if plan.breaking:
+        text = "; ".join(found.explain() for found in plan.breaking)
+        yield Finding("definitions", "warn", text, "See skewless plan.")
+
+
+def states(fs: FeatureStore) -> Findings:
+    """Check that views with history are in the online store."""
+    waiting: dict[str, None] = {}
+    for name, version in fs.runtime.state().views:
+        wanted = fs.runtime.tables().serving()[name, version]
+        ready = {t.layout.table for t in fs.runtime.tables().tables.values() if t.ready}
+        if wanted.table not in ready:
+            waiting[f"{name}@v{version}"] = None
+    if waiting:
+        text = f"{', '.join(waiting)} never materialized"
+        hint = "Reads find nothing yet. Run: skewless materialize"
+        yield Finding("online states", "warn", text, hint)
+    elif fs.runtime.state().views:
+        yield Finding("online states", "ok", "every view that serves is materialized")
+
+
+def sunsets(fs: FeatureStore) -> Findings:
+    """Check for deprecations whose last day has passed."""
+    now = fs.runtime.clock.now()
+    for notice in fs.runtime.state().deprecations:
+        if notice.is_past(now):
+            text = f"{notice.target}: promised until {notice.sunset}, and still there"
+            hint = notice.reason or f"Remove it, or retire it: skewless retire {notice.target}"
+            yield Finding("sunset", "warn", text, hint)
+
+
+def quarantines(fs: FeatureStore) -> Findings:
+    """Check for rows that were set aside."""
+    for name in fs.runtime.state().sources:
+        found = len(fs.quarantine(name, _MUCH))
+        if found:
+            text = f"{name}: {count_of(found, 'row')}{' or more' if found == _MUCH else ''}"
+            yield Finding("quarantine", "warn", text, f"See why: skewless quarantine {name}")
+
+
+def freshness(fs: FeatureStore) -> Findings:
+    """Check the ages of the newest events against what owners promised."""
+    report: Any = fs.freshness()
+    for view in report.stale:
+        yield Finding("freshness", "warn", str(view), "Is its source still being fed?")

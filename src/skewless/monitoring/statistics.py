@@ -1,0 +1,256 @@
+"""Statistics of a view's features over all entities, now: counts, nulls, range, quantiles.
+
+    print(statistics(runtime, "FabRolling"))
+
+Every number is exact: values are those of a training set whose spine is every entity at this
+moment, mean and standard deviation come from exact sums, distinct values are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from skewless.clock import iso
+from skewless.definitions import Entity
+from skewless.errors import InputError
+from skewless.monitoring.opened import Opened
+from skewless.monitoring.text import aligned, plain, shown
+from skewless.plan.retrieval import plan_retrieval
+from skewless.plan.selection import Selection, select
+from skewless.types import DType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.engines.history import SourceHistory
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+TOP_VALUES = 10
+
+
+@dataclass(frozen=True)
+class FeatureStatistics:
+    """The distribution of one feature over all entities.
+
+    Attributes:
+        name: of the feature.
+        dtype: its type.
+        count: how many entities have a value.
+        nulls: how many have none.
+        distinct: number of different values; None for lists and other nested values.
+        minimum, maximum: of values that have an order; None without values.
+        mean, std: of finite numbers (population, correctly rounded sums); None for other types.
+        quantiles: of numbers: share to value, linearly interpolated.
+        top: of text, flags and dates: the most frequent values with their counts.
+    """
+
+    name: str
+    dtype: DType
+    count: int
+    nulls: int
+    distinct: int | None = None
+    minimum: Any = None
+    maximum: Any = None
+    mean: float | None = None
+    std: float | None = None
+    quantiles: Mapping[float, float] = field(default_factory=dict)
+    top: tuple[tuple[Any, int], ...] = ()
+
+    @property
+    def null_share(self) -> float:
+        """The share of entities without a value; 0 when there are no entities."""
+        entities = self.count + self.nulls
+        return self.nulls / entities if entities else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the statistics as plain data."""
+        return {
+            "name": self.name,
+            "type": repr(self.dtype),
+            "count": self.count,
+            "null_share": self.null_share,
+            "distinct": self.distinct,
+            "min": plain(self.minimum),
+            "max": plain(self.maximum),
+            "mean": plain(self.mean),
+            "std": plain(self.std),
+            "quantiles": {f"{share:g}": plain(value) for share, value in self.quantiles.items()},
+            "top": [[plain(value), count] for value, count in self.top],
+        }
+
+
+@dataclass(frozen=True)
+class ViewStatistics:
+    """The distributions of a view's features over all entities at one moment.
+
+    Attributes:
+        view: name and version.
+        at: the moment, UTC microseconds.
+        entities: how many there are.
+        features: one entry each.
+    """
+
+    view: str
+    at: int
+    entities: int
+    features: tuple[FeatureStatistics, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the statistics as plain data."""
+        return {
+            "view": self.view,
+            "at": iso(self.at),
+            "entities": self.entities,
+            "features": [feature.to_dict() for feature in self.features],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.view}: {self.entities:,} entities at {iso(self.at)}"]
+        numbers = [f for f in self.features if f.dtype.is_numeric]
+        others = [f for f in self.features if not f.dtype.is_numeric]
+        if numbers:
+            marks = (0.05, 0.5, 0.95)
+            head = ("", "nulls", "distinct", "mean", "std", "min", "5 %", "50 %", "95 %", "max")
+            body = [
+                (
+                    f.name, f"{f.null_share:.1%}", f.distinct, _short(f.mean), _short(f.std),
+                    _short(f.minimum), *(_short(f.quantiles.get(m)) for m in marks),
+                    _short(f.maximum),
+                )
+                for f in numbers
+            ]  # fmt: skip
+            lines += ["", aligned([head, *body], indent=2)]
+        if others:
+            body = [(f.name, f"{f.null_share:.1%}", f.distinct, _described(f)) for f in others]
+            lines += ["", aligned([("", "nulls", "distinct", "values"), *body], indent=2)]
+        return "\n".join(lines)
+
+
+def statistics(runtime: Opened, view: str) -> ViewStatistics:
+    """Return the distributions of a view's features over all entities, now.
+
+    Args:
+        runtime: the open repo.
+        view: its name, or ``View@v2``.
+
+    Raises:
+        UnknownName: there is no such view.
+        InputError: an on-demand view that needs request fields, or is of several entities.
+    """
+    import numpy as np
+
+    from skewless.engines.local import LocalEngine
+
+    state = runtime.state(fresh=True)
+    name, _, version = view.partition("@v")
+    found = state.view(name, int(version) if version.isdigit() else None)
+    label = f"{name}@v{version or state.current[name]}"
+    selection = select(state, [f"{label}:{feature}" for feature in found.features])
+    plan = plan_retrieval(selection, timestamp="at", as_of="known")
+    entity = _entity(view, selection)
+    histories = {step.source.name: runtime.history(step.source) for step in plan.steps}
+    spine = every_key(entity, list(histories.values()))
+    now = runtime.clock.now()
+    times = np.full(spine.num_rows, now, np.int64)
+    columns = LocalEngine(histories).run(plan, spine, times).columns
+    features = [
+        column_statistics(output.name, output.dtype, columns[output.name])
+        for output in selection.outputs
+    ]
+    return ViewStatistics(label, now, spine.num_rows, tuple(features))
+
+
+def _entity(view: str, selection: Selection) -> Entity:
+    if selection.requests:
+        raise InputError(
+            f"{view!r} is computed from request fields, which history does not have",
+            got=", ".join(request.name for request in selection.requests),
+        )
+    if len(selection.entities) != 1:
+        got = ", ".join(entity.name for entity in selection.entities)
+        raise InputError(f"{view!r} is of several entities", got=got, expected="one")
+    return selection.entities[0]
+
+
+def every_key(entity: Entity, histories: list[SourceHistory]) -> pa.Table:
+    """Return the distinct join keys, without nulls, that occur in some histories."""
+    import pyarrow as pa
+
+    names = list(entity.key_names)
+    schema = pa.schema([(name, dtype.arrow()) for name, dtype in entity.join_keys])
+    keys = schema.empty_table()
+    for chunk in _key_chunks(names, histories):
+        distinct = chunk.group_by(names).aggregate([])
+        keys = pa.concat_tables([keys, distinct.cast(schema)]).group_by(names).aggregate([])
+    return keys.select(names).drop_null()
+
+
+def _key_chunks(names: list[str], histories: list[SourceHistory]) -> Iterator[pa.Table]:
+    for history in histories:
+        for chunk in history.chunks(names):
+            yield chunk.table.select(names)
+
+
+def column_statistics(name: str, dtype: DType, column: pa.Array) -> FeatureStatistics:
+    """Return the distribution of the values of a feature.
+
+    Args:
+        name: of the feature.
+        dtype: its type.
+        column: its values, of the Arrow type of ``dtype``.
+    """
+    import pyarrow.compute as pc
+
+    nulls = int(column.null_count)
+    count = len(column) - nulls
+    values = column.drop_null()
+    if dtype.kind in ("list", "vector", "map", "struct"):
+        return FeatureStatistics(name, dtype, count, nulls)
+    distinct = int(pc.count_distinct(values).as_py())
+    known: dict[str, Any] = {}
+    if count and dtype.kind not in ("bool", "bytes", "json"):
+        extremes = pc.min_max(values).as_py()
+        known |= {"minimum": extremes["min"], "maximum": extremes["max"]}
+    if count and dtype.is_numeric:
+        known |= _moments(values)
+    elif count and dtype.kind != "timestamp":
+        counts = pc.value_counts(values).to_pylist()
+        counts.sort(key=lambda pair: (-pair["counts"], str(pair["values"])))
+        known["top"] = tuple((pair["values"], pair["counts"]) for pair in counts[:TOP_VALUES])
+    return FeatureStatistics(name, dtype, count, nulls, distinct, **known)
+
+
+def _moments(values: pa.Array) -> dict[str, Any]:
+    """Return mean, standard deviation and quantiles of numbers; infinities are left out."""
+    import numpy as np
+    import pyarrow as pa
+
+    from skewless.aggregations.kernels import Want, window_summary
+
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.string())
+    numbers = np.asarray(values.cast(pa.float64(), safe=False))
+    finite = np.ascontiguousarray(numbers[np.isfinite(numbers)])
+    if not len(finite):
+        return {}
+    summary = window_summary(finite, None, 0, len(finite), Want.MEAN | Want.VAR)
+    found = np.quantile(finite, QUANTILES).tolist()
+    return {
+        "mean": summary[2],
+        "std": float(np.sqrt(summary[3])),
+        "quantiles": dict(zip(QUANTILES, found, strict=True)),
+    }
+
+
+def _short(value: Any) -> str:
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _described(feature: FeatureStatistics) -> str:
+    if feature.top:
+        return ", ".join(f"{shown(value)} ({count:,})" for value, count in feature.top[:4])
+    if feature.minimum is not None:
+        return f"{shown(feature.minimum)} to {shown(feature.maximum)}"
+    return f"{feature.count:,} of type {feature.dtype!r}"

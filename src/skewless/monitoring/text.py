@@ -1,0 +1,99 @@
+"""Values and tables as people and JSON read them.
+
+>>> print(aligned([("name", "share"), ("amount", 0.25), ("city", 1.0)]))
+name    share
+amount   0.25
+city      1.0
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from skewless.clock import iso, to_micros
+from skewless.durations import format_duration
+
+_LONGEST = 60
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: times as ISO 8601, decimals and bytes as text.
+
+    Infinities become the texts ``inf`` and ``-inf``, which JSON has no numbers for.
+    """
+    match value:
+        case datetime():
+            return iso(to_micros(value))
+        case date():
+            return value.isoformat()
+        case bytes():
+            return value.hex()
+        case Decimal():
+            return str(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+        case dict():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+    return value
+
+
+def shown(value: Any) -> str:
+    """Return a value as a person reads it, on one line and not too long."""
+    match value:
+        case None:
+            return "null"
+        case str():
+            text = value if value.isprintable() and value else repr(value)
+        case datetime() | date():
+            text = str(plain(value))
+        case _:
+            text = repr(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def ago(micros: int) -> str:
+    """Return an age in its two largest units: ``3d4h``, ``12m5s``, ``0.25s``."""
+    if abs(micros) < 1_000_000:
+        return f"{micros / 1_000_000:g}s"
+    for unit, below in ((86_400_000_000, 3_600_000_000), (3_600_000_000, 60_000_000)):
+        if micros >= unit:
+            return format_duration(micros // below * below)
+    return format_duration(micros // 1_000_000 * 1_000_000)
+
+
+def aligned(rows: Sequence[Sequence[Any]], *, indent: int = 0) -> str:
+    """Return rows as a table; the first is the heading, columns of numbers go to the right."""
+    texts = [[cell if isinstance(cell, str) else shown(cell) for cell in row] for row in rows]
+    widths = [max(len(row[at]) for row in texts) for at in range(len(texts[0]))]
+    right = [
+        len(rows) > 1 and all(isinstance(row[at], (int, float, type(None))) for row in rows[1:])
+        for at in range(len(widths))
+    ]
+    lines = []
+    for row in texts:
+        cells = [
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, right, strict=True)
+        ]
+        lines.append(" " * indent + "  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def same_bits(one: Any, other: Any) -> bool:
+    """Return whether two values are one value, to the last bit: -0.0 is not 0.0, nor 1 1.0."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, float):
+        return struct.pack("<d", one) == struct.pack("<d", other)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same_bits, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_bits(one[k], other[k]) for k in one)
+    return bool(one == other)
