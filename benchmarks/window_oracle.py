@@ -7,11 +7,13 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from math import fsum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.data import DAY, SECOND, cached, read_columns
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WINDOWS = {
     "5m": 300 * SECOND,
@@ -82,8 +84,8 @@ def _missing(value: float | None) -> bool:
     return value is None or value != value
 
 
-def compare(expected: str, features: dict[str, Any]) -> dict[str, Any]:
-    """Return how far the features (by name, in order of the spine) are from the right ones.
+def compare(expected: str, features: pa.Table) -> dict[str, Any]:
+    """Return how far the features (columns, in order of the spine) are from the right ones.
 
     ``wrong``: values of count, n_unique, min, max, first and latest that differ, and sums and
     means that are off by more than one in a million. ``inexact``: sums and means that are not the
@@ -94,10 +96,11 @@ def compare(expected: str, features: dict[str, Any]) -> dict[str, Any]:
         sample = json.load(file)
     wrong = inexact = checked = 0
     worst_std = 0.0
-    covered = sorted(features.keys() & sample[0]["features"].keys())
-    for entry in sample:
+    covered = sorted(set(features.column_names) & sample[0]["features"].keys())
+    taken = features.select(covered).take([entry["row"] for entry in sample]).to_pylist()
+    for entry, values in zip(sample, taken, strict=True):
         for name in covered:
-            right, given = entry["features"][name], features[name][entry["row"]]
+            right, given = entry["features"][name], values[name]
             checked += 1
             if right is None or _missing(given):
                 # Some engines have null, not 0, for the sum of no rows; nothing else may be amiss.

@@ -1,4 +1,4 @@
-import importlib
+import importlib.metadata
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -6,7 +6,6 @@ from types import ModuleType
 
 import pytest
 
-from skewless import plugins
 from skewless.definitions.tables import CSV, Parquet
 from skewless.errors import ConfigError, MissingDependency, UnknownName
 from skewless.plugins import BUILT_IN, EXTRAS, create, find, repo_folder, table_reader
@@ -29,7 +28,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     def points(group: str) -> list[EntryPoint]:
         return [point] if group == point.group else []
 
-    monkeypatch.setattr(plugins, "entry_points", points)
+    monkeypatch.setattr(importlib.metadata, "entry_points", points)
 
 
 def test_a_built_in_is_found_by_its_kind() -> None:
@@ -77,7 +76,7 @@ def test_a_missing_library_is_told_with_how_to_install_it(
         find("online_store", "o")
 
 
-def test_finding_imports_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_kind_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     imported: list[str] = []
     monkeypatch.setattr(importlib, "import_module", imported.append)
     with pytest.raises(UnknownName):

@@ -78,7 +78,7 @@ def cumulative(clock: Clock, events: str, spine: str, expected: str) -> dict[str
         table = connection.sql(
             f"SELECT label_row, COLUMNS('last100.*'), {features} FROM at_label AS a {joins}"
         ).to_arrow_table()
-    return compare(expected, _in_order(table))
+    return compare(expected, table.sort_by("label_row"))
 
 
 def frames(clock: Clock, events: str, spine: str, expected: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def frames(clock: Clock, events: str, spine: str, expected: str) -> dict[str, An
             WHERE label_row IS NOT NULL
             """
         ).to_arrow_table()
-    return compare(expected, _in_order(table))
+    return compare(expected, table.sort_by("label_row"))
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -113,8 +113,3 @@ def connect() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     return connection
-
-
-def _in_order(table: Any) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = table.sort_by("label_row").to_pydict()
-    return found

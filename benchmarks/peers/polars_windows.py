@@ -22,14 +22,14 @@ def cumulative(clock: Clock, events: str, spine: str, expected: str) -> dict[str
     """Everything but min, max and n_unique over time windows."""
     with clock:
         frame = _cumulative(events, spine)
-    return compare(expected, _sampled(frame))
+    return compare(expected, frame.sort("label_row").to_arrow())
 
 
 def rolling(clock: Clock, events: str, spine: str, expected: str, aggregations: list[str]) -> dict[str, Any]:
     """The aggregations that are asked for over time windows."""
     with clock:
         frame = _rolling(events, spine, aggregations)
-    return compare(expected, _sampled(frame))
+    return compare(expected, frame.sort("label_row").to_arrow())
 
 
 def both(clock: Clock, events: str, spine: str, expected: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def both(clock: Clock, events: str, spine: str, expected: str) -> dict[str, Any]
     with clock:
         sums = _cumulative(events, spine)
         frame = sums.join(_rolling(events, spine, ["min", "max"]), on="label_row", how="left")
-    return compare(expected, _sampled(frame))
+    return compare(expected, frame.sort("label_row").to_arrow())
 
 
 def _cumulative(events: str, spine: str) -> pl.DataFrame:
@@ -127,11 +127,3 @@ def _rolling(events: str, spine: str, aggregations: list[str]) -> pl.DataFrame:
         kept = labelled.filter(pl.col("label_row").is_not_null())
         found.append(kept.sort("label_row").drop("label_row"))
     return pl.concat(found, how="horizontal")
-
-
-def _sampled(frame: pl.DataFrame) -> dict[str, list[Any]]:
-    """Return all features in the order of the spine."""
-    return {
-        name: column.to_list()
-        for name, column in frame.sort("label_row").drop("label_row").to_dict(as_series=True).items()
-    }

@@ -17,9 +17,8 @@ kind:
 
 from __future__ import annotations
 
-import inspect
+import importlib
 from contextvars import ContextVar
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "online_store": {
         "lmdb": "skewless.stores.online.lmdb:LMDBStore",
         "memory": "skewless.testing.memory:MemoryStore",
+        "postgres": "skewless.stores.online.postgres:PostgresStore",
+        "redis": "skewless.stores.online.redis:RedisStore",
         "sqlite": "skewless.stores.online.sqlite:SQLiteStore",
     },
     "table": {
@@ -78,15 +79,11 @@ def find(group: str, kind: str) -> type[Any]:
     """
     what = group.replace("_", " ")
     built_in = BUILT_IN[group]
-    if kind in built_in:
-        entry = EntryPoint(kind, built_in[kind], f"skewless.{group}")
-    else:
-        installed = {point.name: point for point in entry_points(group=f"skewless.{group}")}
-        if kind not in installed:
-            raise UnknownName.of(what, kind, {*built_in, *installed}, where="skewless")
-        entry = installed[kind]
     try:
-        return entry.load()  # type: ignore[no-any-return]
+        if kind in built_in:
+            module, _, name = built_in[kind].partition(":")
+            return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        return _installed(group, kind)
     except ModuleNotFoundError as problem:
         library = (problem.name or "").partition(".")[0]
         if library in ("", "skewless"):
@@ -98,6 +95,17 @@ def find(group: str, kind: str) -> type[Any]:
             f"{needed_for} needs {library}, which is not installed",
             hint=f"Install it with: pip install {library}",
         ) from problem
+
+
+def _installed(group: str, kind: str) -> type[Any]:
+    """Return the class that a package plugs in."""
+    from importlib.metadata import entry_points  # takes 20 ms, and most need no plug-in
+
+    points = {point.name: point for point in entry_points(group=f"skewless.{group}")}
+    if kind not in points:
+        known = {*BUILT_IN[group], *points}
+        raise UnknownName.of(group.replace("_", " "), kind, known, where="skewless")
+    return points[kind].load()  # type: ignore[no-any-return]
 
 
 def create(group: str, kind: str, options: dict[str, Any], *, where: str) -> Any:
@@ -112,6 +120,8 @@ def create(group: str, kind: str, options: dict[str, Any], *, where: str) -> Any
     Raises:
         ConfigError: an option that the class does not take, or a required one is missing.
     """
+    import inspect
+
     made = find(group, kind)
     parameters = inspect.signature(made).parameters.values()
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):

@@ -11,8 +11,6 @@ from skewless.aggregations import kernels
 from skewless.aggregations.kernels import LatestJoin, latest
 from tests.kernels.kernel_cases import ints, quick
 
-pytestmark = pytest.mark.usefixtures("implementation")
-
 Row = tuple[int, int, int, int, int]  # code, enter, event, known, sequence
 small = st.integers(0, 5)
 rows_of_keys = st.lists(st.tuples(st.integers(-1, 3), small, small, small, small), max_size=30)

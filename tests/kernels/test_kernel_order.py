@@ -12,8 +12,6 @@ from skewless.aggregations import kernels
 from skewless.aggregations.kernels import Queries, Spans, Want
 from tests.kernels.kernel_cases import Case, bits, cases, column_of, columns_of_floats, ints, quick
 
-pytestmark = pytest.mark.usefixtures("implementation")
-
 
 @st.composite
 def float_cases(draw: st.DrawFn) -> tuple[Case, list[float]]:

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.aggregations import kernels
-from skewless.aggregations.kernels import NEVER, Spans, compiled_kernels, numpy_kernels
+from skewless.aggregations.kernels import NEVER, Spans, numpy_kernels
+from skewless.aggregations.kernels.rules import RuleRows, plain_spans
 from tests.kernels.kernel_cases import ints, moments, quick
-
-pytestmark = pytest.mark.usefixtures("implementation")
 
 
 @dataclass
@@ -88,9 +87,9 @@ def test_a_row_is_in_its_spans_exactly_while_in_the_newest_session(implementatio
 
 @quick
 @given(rows_of_groups(), st.integers(1, 4))
-def test_both_implementations_return_the_same_spans(rows, parameter):
+def test_both_implementations_return_the_same_spans(compiled_kernels, rows, parameter):
     prepared = [
-        kernels.RuleRows.build(event, rows.enter, rows.superseded, rows.start)
+        RuleRows.build(event, rows.enter, rows.superseded, rows.start)
         for event in (None, rows.event)
     ]
     for given_rows in prepared:
@@ -101,11 +100,11 @@ def test_both_implementations_return_the_same_spans(rows, parameter):
 
 @quick
 @given(rows_of_groups(), st.integers(1, 4))
-def test_groups_in_order_give_the_same_spans_as_the_general_way(rows, parameter):
+def test_groups_in_order_give_the_same_spans_as_the_general_way(compiled_kernels, rows, parameter):
     for event in (None, rows.event):
-        given_rows = kernels.RuleRows.build(event, np.sort(rows.enter), None, rows.start)
+        given_rows = RuleRows.build(event, np.sort(rows.enter), None, rows.start)
         if given_rows.in_order():
-            plain = kernels.plain_spans(given_rows, parameter)
+            plain = plain_spans(given_rows, parameter)
             general = compiled_kernels.rule_spans(given_rows, parameter)
             assert [list(range(len(rows.enter))), *arrays(plain)[1:4]] == arrays(general)[:4]
 

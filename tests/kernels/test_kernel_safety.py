@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.aggregations import kernels
-from skewless.aggregations.kernels import Queries, Spans, Want, compiled_kernels, spans
+from skewless.aggregations.kernels import Queries, Spans, Want, spans
+from skewless.aggregations.kernels.rules import RuleRows
 from tests.kernels.kernel_cases import ints, quick
-
-pytestmark = pytest.mark.usefixtures("implementation")
-compiled = compiled_kernels._compiled
 
 TWO, ONE_GROUP = ints([0, 1]), ints([0, 2])
 QUERIES = Queries(ints([5]), ints([0, 1]))
@@ -83,7 +81,8 @@ def test_window_summary_refuses_nan_and_other_types(implementation):
         kernels.window_summary(np.array([np.nan]), None, 0, 1, int(Want.ALL))
 
 
-def test_compiled_kernels_check_types_lengths_and_writability_themselves():
+def test_compiled_kernels_check_types_lengths_and_writability_themselves(compiled_kernels):
+    compiled = compiled_kernels._compiled
     values, out = np.zeros(2), np.zeros(1)
     sweep = (None, TWO, TWO + 9, ONE_GROUP, None, None, QUERIES.time, QUERIES.start)
     nothing = (None,) * 4
@@ -123,12 +122,11 @@ def test_orders_that_are_no_permutations_give_an_error_or_an_answer(drawn, with_
 
 
 @quick
-@given(wild, wild, wild, wild, st.booleans())
-def test_lying_rule_rows_give_an_error_or_an_answer(enter, gone, order, dropped, session):
-    event = ints(enter) if session else None
-    rows = kernels.RuleRows(
-        event, ints(enter), ints(gone), ints([0, 4]), ints(order), ints(dropped), ints([0, 4])
-    )
+@given(st.lists(wild, min_size=4, max_size=4), st.booleans())
+def test_lying_rule_rows_give_an_error_or_an_answer(compiled_kernels, drawn, session):
+    enter, gone, order, dropped = map(ints, drawn)
+    event = enter if session else None
+    rows = RuleRows(event, enter, gone, ints([0, 4]), order, dropped, ints([0, 4]))
     with suppress(ValueError):
         assert len(compiled_kernels.rule_spans(rows, 2).start) == 2
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.aggregations import kernels
-from skewless.aggregations.kernels import Queries, Spans, Want, compiled_kernels, numpy_kernels
+from skewless.aggregations.kernels import Queries, Spans, Want, numpy_kernels
 from tests.kernels.kernel_cases import (
     Case,
     bits,
@@ -22,7 +22,6 @@ from tests.kernels.kernel_cases import (
     true_sums,
 )
 
-pytestmark = pytest.mark.usefixtures("implementation")
 NAMES = ("count", "sum", "mean", "var", "var_sample")
 
 
@@ -145,7 +144,7 @@ def large_case(rows: int = 4000, groups: int = 40) -> tuple[Spans, Queries, np.r
 
 
 @pytest.mark.parametrize("kind", ["normal", "billion", "spikes", "wide", "integers"])
-def test_both_implementations_give_equal_bits_on_larger_data(kind, monkeypatch):
+def test_both_implementations_give_equal_bits_on_larger_data(kind, monkeypatch, compiled_kernels):
     spans, queries, generator = large_case()
     rows = len(spans.enter)
     noise = generator.normal(size=rows)

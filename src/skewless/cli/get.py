@@ -9,8 +9,9 @@ import click
 
 from skewless.cli.inputs import entities_of, types_asked
 from skewless.cli.options import asked_for, at_option, command, pairs, typed
-from skewless.cli.output import age, cell, emit, paint, say, table
+from skewless.cli.output import emit, paint, say, table
 from skewless.errors import InputError
+from skewless.monitoring.text import ago, shown
 
 if TYPE_CHECKING:
     from skewless.plan.results import OnlineResult
@@ -87,7 +88,7 @@ def as_data(result: OnlineResult) -> dict[str, Any]:
 
 
 def _entity_text(result: OnlineResult, number: int) -> str:
-    title = ", ".join(f"{key}={cell(value)}" for key, value in result.entities[number].items())
+    title = ", ".join(f"{key}={shown(value)}" for key, value in result.entities[number].items())
     rows = []
     found = zip(
         result.names,
@@ -97,7 +98,7 @@ def _entity_text(result: OnlineResult, number: int) -> str:
         strict=True,
     )
     for name, value, status, event in found:
-        old = None if event is None else age(result.at - event)
+        old = "-" if event is None else ago(result.at - event)
         rows.append([name, value, status.value, old])
     text = table(["feature", "value", "status", "age"], rows)
     return paint(title, "cyan") + "\n" + _coloured(text)

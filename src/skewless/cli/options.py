@@ -133,7 +133,7 @@ def from_text(value: Any, dtype: DType) -> Any:
                 raise ValueError(f"{value!r} is neither true nor false")
             return value.lower() in _TRUE
         case "bytes":
-            return value.encode()
+            return bytes.fromhex(value)
         case "list" | "vector" | "map" | "struct":
             return dtype.coerce(json.loads(value))
         case _:

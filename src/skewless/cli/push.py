@@ -9,7 +9,7 @@ import click
 
 from skewless.cli.inputs import FORMATS, format_of, row_batches
 from skewless.cli.options import command, from_text
-from skewless.cli.output import count_of, emit, note, say, table
+from skewless.cli.output import count_of, emit, note, say, short, table
 from skewless.errors import InputError, SkewlessError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def delete_command(repo: str, as_json: bool, source: str, row_ids: tuple[str, ..
         found = fs.runtime.source(source)
         result = fs.delete(source, [_row_id(text, found) for text in row_ids])
     if as_json:
-        emit(result)
+        emit({"source": source, "deleted": result.accepted})
     else:
         say(f"{source}: {count_of(result.accepted, 'row')} deleted.")
 
@@ -152,8 +152,8 @@ def quarantine_command(repo: str, as_json: bool, source: str, limit: int) -> Non
     with FeatureStore(repo) as fs:
         found = fs.quarantine(source, limit)
     if as_json:
-        emit(found)
+        emit([{"at": iso(q.at), "reason": q.reason, "values": q.values} for q in found])
     elif found:
-        say(table(["at", "reason", "row"], [[iso(q.at), q.reason, q.values] for q in found]))
+        say(table(["at", "reason", "row"], [[iso(q.at), q.reason, short(q.values)] for q in found]))
     else:
         say(f"{source}: no rows are quarantined.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skewless.cli.checks import Finding, Findings, failed
 from skewless.cli.output import count_of
 from skewless.errors import SkewlessError
+from skewless.monitoring.text import ago
 
 if TYPE_CHECKING:
     from skewless.definitions import Source
@@ -23,7 +24,7 @@ def logs(fs: FeatureStore) -> Findings:
     for name in fs.runtime.state().sources:
         log = fs.runtime.log(fs.runtime.source(name))
         last, waiting = log.last_sequence(), log.unsettled()
-        found = sum(chunk.table.num_rows for chunk in log.reader().chunks([]))
+        found = sum(len(chunk.rows) for chunk in log.reader().chunks([]))
         text = f"{name}: {count_of(last, 'row')}, {waiting:,} of them not yet settled"
         if found < last:
             hint = "Files of the log were removed or damaged; restore them from a backup."
@@ -61,7 +62,7 @@ def known_times(fs: FeatureStore) -> Findings:
     """Check that known time does not hide most of the pushed history."""
     for name, source in fs.runtime.state().sources.items():
         late = total = 0
-        for chunk in islice(fs.runtime.history(source).chunks([], parts=[]), _CHUNKS):
+        for chunk in islice(fs.runtime.history(source).chunks([], after=0), _CHUNKS):
             total += len(chunk.event)
             late += int((chunk.known - chunk.event > source.delay + _DAY).sum())
         if total and late > total / 2:
@@ -123,6 +124,13 @@ def quarantines(fs: FeatureStore) -> Findings:
 
 def freshness(fs: FeatureStore) -> Findings:
     """Check the ages of the newest events against what owners promised."""
-    report: Any = fs.freshness()
-    for view in report.stale:
-        yield Finding("freshness", "warn", str(view), "Is its source still being fed?")
+    views = fs.freshness().views
+    promised = [view for view in views if view.promised is not None]
+    for view in promised:
+        if view.status == "ok" or view.promised is None:
+            continue
+        age = "no event" if view.age is None else f"the newest event is {ago(view.age)} old"
+        text = f"{view.view}@v{view.version}: {age}, promised is {ago(view.promised)}"
+        yield Finding("freshness", "warn", text, view.note or "Is its source still being fed?")
+    if promised and all(view.status == "ok" for view in promised):
+        yield Finding("freshness", "ok", "every promise is kept")

@@ -71,7 +71,7 @@ class Aggregate(Expression):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that changes the value."""
-        data = self.aggregation.to_dict() | self.window.to_dict()
+        data = self.aggregation.to_dict() | {"over": self.window.to_dict()}
         if self.column is not None:
             data["column_of"] = self.column.to_dict()
         if self.where is not None:
@@ -94,16 +94,13 @@ def aggregate_from_dict(data: dict[str, Any], source: str) -> Aggregate:
     fields = dict(data)
     column, where = fields.pop("column_of", None), fields.pop("where", None)
     default, ttl = fields.pop("default", None), fields.pop("ttl", None)
-    window_keys = {"window", "offset", "width", "resolution", "gap"}
-    window_data = {key: fields.pop(key) for key in window_keys & set(fields)}
-    if window_data["window"] == "lastn":
-        window_data["n"] = fields.pop("n")
+    window = window_from_dict(fields.pop("over"))
     kind = aggregation_from_dict(fields)
     return Aggregate(
         kind,
         None if column is None else expression_from_dict(column, source),
         None if where is None else expression_from_dict(where, source),
-        window_from_dict(window_data),
+        window,
         source=source,
         default=default,
         ttl=ttl,

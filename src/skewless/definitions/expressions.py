@@ -248,6 +248,8 @@ class Literal(Expression):
     def __init__(self, value: object) -> None:
         self.dtype = operations.literal_type(value)
         self.value = self.dtype.coerce(value)
+        if self.value is None:
+            raise DefinitionError("not a value an expression can hold", got=repr(value))
 
     @property
     def per_row(self) -> bool:
@@ -485,7 +487,7 @@ def split_reference(reference: str) -> tuple[str, int | None, str]:
     """
     view, colon, feature = reference.partition(":")
     name, at, version = view.partition("@v")
-    if not colon or not name or not feature or (at and not version.isdigit()):
+    if not colon or not name or not feature or "@" in name or (at and not version.isdigit()):
         raise DefinitionError(
             "not a reference to a feature",
             got=repr(reference),

@@ -141,9 +141,9 @@ class FeatureView:
         source = value_part(self.source.to_dict())
         for place in ("table", "stream", "future"):
             source.pop(place)
-        columns = self.source.schema
-        source["schema"] = {name: columns[name].to_dict() for name in columns}
-        return fingerprint([data, source, self.entity.to_dict()["join_keys"]])
+        source.pop("schema")  # the columns in use carry their types themselves
+        keys = [[key, dtype.to_dict()] for key, dtype in self.entity.join_keys]
+        return fingerprint([data, source, keys])
 
     def __getattr__(self, name: str) -> FeatureRef:
         if name.startswith("_") or "expressions" not in self.__dict__:
@@ -205,14 +205,14 @@ def feature_view(
     """
 
     def make(cls: type) -> FeatureView:
-        labels.setdefault("description", (cls.__doc__ or "").strip())
+        described = {"description": (cls.__doc__ or "").strip(), **labels}
         return FeatureView(
             cls.__name__,
             entity=entity,
             source=source,
             where=where,
             features=attributes_of(cls, "feature view"),
-            **labels,
+            **described,
         )
 
     return make

@@ -98,7 +98,7 @@ class OnDemandView:
         if not self.dtypes:
             raise DefinitionError(f"on-demand view {self.name!r} has no features")
         kinds: dict[str, DType] = {}
-        for field, dtype in ((r.name, r.dtype) for r in self.requests):
+        for field, dtype in ((x.name, x.dtype) for x in self.leaves if isinstance(x, Request)):
             if kinds.setdefault(field, dtype) != dtype:
                 raise DefinitionError(f"request field {field!r} has two types in {self.name!r}")
 
@@ -206,10 +206,10 @@ def on_demand(
     """
 
     def make(thing: Any) -> OnDemandView:
-        labels.setdefault("description", inspect.getdoc(thing) or "")
+        described = {"description": inspect.getdoc(thing) or "", **labels}
         if isinstance(thing, type):
             features = attributes_of(thing, "on-demand view")
-            return OnDemandView(thing.__name__, features=features, **labels)
+            return OnDemandView(thing.__name__, features=features, **described)
         if not inputs or not returns:
             raise DefinitionError(
                 f"on-demand function {thing.__name__!r} needs inputs and returns",
@@ -221,7 +221,7 @@ def on_demand(
             returns=returns,
             function=thing,
             code=_code_of(thing),
-            **labels,
+            **described,
         )
 
     return make if target is None else make(target)

@@ -91,7 +91,7 @@ class Version:
 def versions(rows: Iterable[HistoryRow]) -> list[Version]:
     """Return every row with the moment a correction replaces it, in the order they are given.
 
-    The versions of an id go by known time, then by row order; one that is identical to that before
+    The versions of an id go by known time, then by sequence (of rows of the log), then by row order; one that is identical to that before
     it is a re-delivery. Rows beyond the lateness, and rows without an event time that are no
     deletions, correct nothing.
     """
@@ -103,7 +103,7 @@ def versions(rows: Iterable[HistoryRow]) -> list[Version]:
         if row.row_id is not None and not row.late and counts:
             by_id.setdefault(row.row_id, []).append(row)
     for same in by_id.values():
-        same.sort(key=lambda row: (row.known, row.order))
+        same.sort(key=lambda row: (row.known, max(row.tiebreak, 0), row.order))
         current = same[0]
         for row in same[1:]:
             if row.content == current.content:

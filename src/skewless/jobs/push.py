@@ -40,7 +40,7 @@ class PushResult:
     Attributes:
         accepted: new rows, corrections and late ones among them.
         corrections: of these, rows that replace an earlier one of their row id.
-        duplicates: rows that were there already, and older versions of rows that were.
+        duplicates: rows that were there already.
         late: accepted rows beyond the source's lateness: kept, but not counted.
         quarantined: rows that do not fit the source, with reasons.
         sequence: of the newest row in the event log.
@@ -79,6 +79,7 @@ class _Arrivals:
         supersedes: the sequence each one corrects, 0 for none.
         deleted: whether they delete the rows of their ids.
         versions: what to note per row id.
+        outdated: rows older (by known time) than one of their row id that came before them.
         duplicates: how many rows were left out.
     """
 
@@ -89,6 +90,7 @@ class _Arrivals:
     supersedes: Ints
     deleted: bool
     versions: list[tuple[bytes, int, bytes]]
+    outdated: list[int]
     duplicates: int
 
 
@@ -218,7 +220,7 @@ def _arrivals(
     supersedes = np.zeros(size, np.int64)
     if not source.row_id or size == 0:
         return _Arrivals(
-            admitted.batch, admitted.event, admitted.known, late, supersedes, deleted, [], 0
+            admitted.batch, admitted.event, admitted.known, late, supersedes, deleted, [], [], 0
         )
     content_columns = [n for n in source.columns if n != source.known_time]
     names = list(source.columns)
@@ -231,10 +233,15 @@ def _arrivals(
     keep: list[int] = []
     notes: dict[bytes, tuple[int, bytes]] = {}
     corrected: list[tuple[int, int]] = []
+    outdated: list[int] = []
     for row, key in enumerate(keys):
         content, known = _content(contents[row], deleted), int(admitted.known[row])
         before = versions.get(key)
-        if before is not None and (before[2] == content or known < before[1]):
+        if before is not None and before[2] == content:
+            continue
+        if before is not None and not late[row] and known < before[1]:
+            outdated.append(len(keep))
+            keep.append(row)
             continue
         if before is not None and not late[row]:
             corrected.append((len(keep), before[0]))
@@ -251,6 +258,7 @@ def _arrivals(
         np.zeros(len(keep), np.int64),
         deleted,
         [(key, row, content) for key, (row, content) in notes.items()],
+        outdated,
         size - len(keep),
     )
     for row, before_sequence in corrected:
@@ -291,10 +299,14 @@ def _update(
     """Bring the states of one layout up to date with rows just appended."""
     order = (arrivals.event, arrivals.known, first + np.arange(len(arrivals.event)))
     batch: pa.RecordBatch = arrivals.batch
-    if arrivals.late.any() or arrivals.deleted:
-        on_time = np.flatnonzero(~arrivals.late & (not arrivals.deleted))
+    if arrivals.late.any() or arrivals.deleted or arrivals.outdated:
+        counts = ~arrivals.late & (not arrivals.deleted)
+        counts[arrivals.outdated] = False
+        on_time = np.flatnonzero(counts)
         batch = batch.take(pa.array(on_time))
         order = (order[0][on_time], order[1][on_time], order[2][on_time])
+    if arrivals.outdated:
+        _mark_dirty(store, layout, _outdated_keys(layout, arrivals))
     keyed = keyed_rows(layout, batch, order)
     replaced = _replaced(runtime, layout, arrivals, first)
     keys = list(dict.fromkeys([*keyed.keys, *(key for key, _, _ in replaced)]))
@@ -316,9 +328,14 @@ def _update(
         replacements=replacements,
     )
     store.write(layout.table, zip(keys, new, strict=True))
-    dirty = _dirty(layout, states, keyed, {key for key, _, _ in replaced})
-    if dirty:
-        store.write("skewless.dirty", [(layout.table.encode() + b"/" + key, b"") for key in dirty])
+    _mark_dirty(store, layout, _dirty(layout, states, keyed, {key for key, _, _ in replaced}))
+
+
+def _mark_dirty(store: KeyValues, layout: StateLayout, keys: Sequence[bytes]) -> None:
+    """Note the entities whose states have to be built anew from history."""
+    if keys:
+        prefix = layout.table.encode() + b"/"
+        store.write("skewless.dirty", [(prefix + key, b"") for key in keys])
 
 
 def _replaced(
@@ -347,6 +364,12 @@ def _replaced(
         ):
             found.append((keys.keys[group], number, at[number]))
     return found
+
+
+def _outdated_keys(layout: StateLayout, arrivals: _Arrivals) -> list[bytes]:
+    at = np.array(arrivals.outdated, np.int64)
+    rows = keyed_rows(_keys_only(layout), arrivals.batch.take(pa.array(at)), (at, at, at))
+    return rows.keys
 
 
 def _keys_only(layout: StateLayout) -> StateLayout:
@@ -412,7 +435,7 @@ def catch_up(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> 
             known = np.concatenate([c.known for c in history.chunks(columns, after=applied)])
             arrivals = _Arrivals(
                 batch, event, known, np.zeros(len(event), bool),
-                np.zeros(len(event), np.int64), False, [], 0,
+                np.zeros(len(event), np.int64), False, [], [], 0,
             )  # fmt: skip
             _update(runtime, runtime.online, table.layout, arrivals, applied + 1)
         _applied(runtime, table.layout, last)

@@ -57,7 +57,12 @@ class Runtime:
         """The registry."""
         section = self.config.registry
         where = f"[registry] of {self.config.file or self.config.folder}"
-        made: Registry = create("registry", section.kind, dict(section.options), where=where)
+        made: Registry = create(
+            "registry",
+            section.kind,
+            {"folder": self.config.folder, "clock": self.clock, **section.options},
+            where=where,
+        )
         return made
 
     @cached_property

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skewless.definitions import Aggregate, FeatureView, OnDemandView
-from skewless.definitions.expressions import FeatureRef, Request, split_reference
+from skewless.definitions.expressions import Column, FeatureRef, Request, split_reference
 from skewless.durations import format_duration
 from skewless.engines.reference import (
     HistoryRow,
@@ -42,6 +42,8 @@ from skewless.plan.on_demand import compute_rows
 from skewless.plan.scalar import evaluate_scalar, leaf_key
 from skewless.plan.selection import NeededView, select
 from skewless.types import DType
+
+__all__ = ["Explanation", "explain"]
 
 
 def explain(
@@ -151,6 +153,7 @@ class _Job:
             status.value,
             explained,
             columns_used(aggregate, view),
+            computed=not (column is None or isinstance(column, Column)),
         )
 
     def _on_demand(self, view: OnDemandView, reference: str, feature: str) -> Explanation:

@@ -57,6 +57,7 @@ class ExplainedAggregate:
         status: how it came about.
         rows: of the entity, in row order.
         columns: the source columns that value and filters are made of.
+        computed: whether the value is more than a column of the source.
     """
 
     text: str
@@ -68,6 +69,7 @@ class ExplainedAggregate:
     status: str
     rows: tuple[ExplainedRow, ...]
     columns: tuple[str, ...]
+    computed: bool = False
 
     @property
     def verdicts(self) -> dict[str, int]:
@@ -88,10 +90,18 @@ class ExplainedAggregate:
             "rows": [row.to_dict() for row in self.rows],
         }
 
-    def lines(self) -> Iterator[str]:
-        """Yield the aggregation as lines of text."""
+    @property
+    def fates(self) -> tuple[Any, ...]:
+        """Equal for aggregations of which the same table of rows can be shown."""
+        return self.window, self.columns, self.computed, tuple(row.verdict for row in self.rows)
+
+    def lines(self, same_as: str = "") -> Iterator[str]:
+        """Yield the aggregation as lines of text; without its rows if they are those of another."""
         name = f"{self.letter} = " if self.letter else ""
         yield f"{name}{self.text} = {shown(self.value)} ({self.status})"
+        if same_as:
+            yield f"    window and rows: those of {same_as}"
+            return
         yield f"    window: {self.window}"
         counted = self.verdicts.get("counted", 0)
         rest = _counts(row for row in self.rows if row.verdict != "counted")
@@ -103,16 +113,13 @@ class ExplainedAggregate:
     def _table(self) -> Iterator[str]:
         chosen = self._chosen()
         headings = ["event time", "known time", *self.columns]
-        extra = bool(self.columns) and any(
-            row.value != row.values[self.columns[0]] for row in self.rows
-        )
         body = [
             [iso(row.event), iso(row.known), *(row.values[name] for name in self.columns)]
-            + ([row.value] if extra else [])
+            + ([row.value] if self.computed else [])
             + [row.verdict]
             for row in reversed(chosen)
         ]
-        yield aligned([[*headings, *(["value"] if extra else []), ""], *body], indent=4)
+        yield aligned([[*headings, *(["value"] if self.computed else []), ""], *body], indent=4)
         hidden = set(map(id, self.rows)) - set(map(id, chosen))
         if hidden:
             rest = _counts(row for row in self.rows if id(row) in hidden)
@@ -224,9 +231,11 @@ class Explanation:
             yield f"           {self.filled}"
         for name, value in self.requests.items():
             yield f"  request  {name} = {shown(value)}"
+        told: dict[Any, str] = {}
         for aggregate in self.aggregates:
             yield ""
-            yield from aggregate.lines()
+            yield from aggregate.lines(told.get(aggregate.fates, ""))
+            told.setdefault(aggregate.fates, aggregate.letter)
         for given in self.inputs:
             yield ""
             yield from ("  | " + line if line else "  |" for line in str(given).splitlines())

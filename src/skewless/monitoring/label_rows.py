@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from skewless.aggregations.windows import Tumbling
 from skewless.clock import NEVER
 from skewless.definitions import Aggregate, Entity, FeatureView, Source
 from skewless.engines.local.scan import as_mask
@@ -41,19 +42,17 @@ _MOST_ROWS = 5_000
 
 @dataclass(frozen=True)
 class OwnRow:
-    """A column that features read of the very row that the label belongs to.
+    """A column that a feature reads of the very row that the label belongs to.
 
     Attributes:
-        view: whose features they are.
-        features: that count the row and read the column.
-        column: of the source.
+        reference: of the feature that counts the row and reads the column.
+        column: of the source; empty where the row is only counted.
         rows: in how many rows of the training set.
         is_label: whether the column is the label, by its name or by what it tells of it.
         measure: how that was found.
     """
 
-    view: str
-    features: tuple[str, ...]
+    reference: str
     column: str
     rows: int
     is_label: bool
@@ -95,55 +94,55 @@ def own_rows(
     """
     for need in views:
         view = need.view
-        readers: dict[str, list[tuple[str, Aggregate]]] = {}
+        readers: dict[tuple[str, str], list[Aggregate]] = {}
         if view.source.closed == "left":
             continue
         for feature in need.features:
             for leaf in view.expressions[feature].leaves():
-                if isinstance(leaf, Aggregate) and leaf.window.offset == 0:
+                if isinstance(leaf, Aggregate) and _reaches_now(leaf):
                     for column in columns_used(leaf, view) or ("",):
-                        readers.setdefault(column, []).append((feature, leaf))
+                        readers.setdefault((feature, column), []).append(leaf)
         if readers:
             yield from _own_rows_of(history_of(view.source), need, readers, asked)
+
+
+def _reaches_now(aggregate: Aggregate) -> bool:
+    """Return whether a row of the very moment asked about may count."""
+    return aggregate.window.offset == 0 and not isinstance(aggregate.window, Tumbling)
 
 
 def _own_rows_of(
     history: SourceHistory,
     need: NeededView,
-    readers: Mapping[str, list[tuple[str, Aggregate]]],
+    readers: Mapping[tuple[str, str], list[Aggregate]],
     asked: Asked,
 ) -> Iterator[OwnRow]:
     places, numbers = own_places(history, need.view, asked)
     if not len(places):
         return
-    names = [name for name in readers if name]
+    names = list(dict.fromkeys(column for _, column in readers if column))
     ascending, back = np.unique(numbers, return_inverse=True)
     found = history.take(ascending, names)
     table = {name: found[name].combine_chunks().take(back) for name in names}
-    for column, users in readers.items():
+    told = {name: _tells(name, table[name], places, asked) for name in names}
+    for (feature, column), aggregates in readers.items():
         counted = np.zeros(len(places), bool)
-        for _, aggregate in users:
+        for aggregate in aggregates:
             where = filter_of(need.view, aggregate)
             passing = None if where is None else as_mask(evaluate(where, table, len(places)))
             counted |= True if passing is None else passing
-        if not counted.any():
-            continue
-        features = tuple(dict.fromkeys(feature for feature, _ in users))
-        told, measure = (False, "") if not column else _tells(column, table, places, asked)
-        rows = len(np.unique(places[counted]))
-        yield OwnRow(f"{need.view.name}@v{need.version}", features, column, rows, told, measure)
+        if counted.any():
+            rows = len(np.unique(places[counted]))
+            yield OwnRow(need.reference(feature), column, rows, *told.get(column, (False, "")))
 
 
-def _tells(
-    column: str, table: Mapping[str, pa.Array], places: Ints, asked: Asked
-) -> tuple[bool, str]:
+def _tells(column: str, values: pa.Array, places: Ints, asked: Asked) -> tuple[bool, str]:
     """Return whether a column of the label's own row is the label, and how that is known."""
     if asked.label is None:
         return False, ""
     if column == asked.label:
         return True, "the label by name"
-    label = asked.table[asked.label].combine_chunks().take(places)
-    found = likeness(table[column], label)
+    found = likeness(values, asked.table[asked.label].combine_chunks().take(places))
     if found is None or not found.suspicious:
         return False, ""
     return True, f"{found.measure} with the label {found.score:.3f}"

@@ -11,49 +11,22 @@ time columns it brings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skewless.errors import MissingColumn
+from skewless.monitoring.findings import (
+    Finding,
+    against_history,
+    against_label,
+    against_times,
+    micros_of,
+    time_columns,
+)
 from skewless.monitoring.opened import Opened
-from skewless.monitoring.separation import likeness
 from skewless.monitoring.text import aligned
 from skewless.plan.results import TrainingSet
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from skewless.monitoring.label_rows import Ints
-
-AFTER = "later than the label time"
-UNKNOWN = "known only after the label time"
-ITSELF = "the label event itself"
-LIKE = "probably the label"
-NOT_PAST = "not the value of the rows before"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something in a column that comes from after the moment of prediction.
-
-    Attributes:
-        column: of the training set.
-        what: one of the kinds above.
-        values: how many values.
-        of: how many there are.
-        detail: what was measured.
-    """
-
-    column: str
-    what: str
-    values: int
-    of: int
-    detail: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the finding as plain data."""
-        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -142,21 +115,23 @@ def receipt(
 
     made = isinstance(training, TrainingSet)
     table = training.to_arrow() if made else to_arrow(training, where="the training set")
-    named = [timestamp, label, *(n for m in (times, known) if m for pair in m.items() for n in pair)]
+    named = [timestamp, label]
+    for given in (times or {}, known or {}):
+        named += [*given.keys(), *given.values()]
     for name in named:
         if name is not None and name not in table.column_names:
             raise MissingColumn.of(name, table.column_names, where="the training set")
-    moments = _micros(table, timestamp)
-    pairs = _time_columns(table, timestamp, times, known, made=made)
-    findings = list(_against_times(table, moments, pairs))
+    moments = micros_of(table, timestamp)
+    pairs = time_columns(table, timestamp, times, known, made=made)
+    findings = list(against_times(table, moments, pairs, label))
     notes: list[str] = []
     aside = {timestamp, label, *(time for _, time, _ in pairs)}
     columns = [name for name in table.column_names if name not in aside]
     if isinstance(training, TrainingSet):
         columns = list(training.features)
-        _against_history(runtime, training, (moments, label), findings, notes)
+        against_history(runtime, training, (moments, label), findings, notes)
     if label is not None:
-        findings += _against_label(table, columns, label)
+        findings += against_label(table, columns, label)
     checked = tuple(dict.fromkeys([*columns, *(column for column, _, _ in pairs)]))
     return LeakageReceipt(
         table.num_rows,
@@ -167,121 +142,3 @@ def receipt(
         tuple(findings),
         tuple(notes),
     )
-
-
-def _micros(table: pa.Table, name: str) -> Ints:
-    """Return a time column as UTC microseconds, `clock.ALWAYS` where it is null."""
-    from skewless.stores.offline.cast import cast_column, to_micros_array
-    from skewless.types import Timestamp
-
-    where = f"column {name!r} of the training set"
-    return to_micros_array(cast_column(table[name], Timestamp, where=where))
-
-
-def _time_columns(
-    table: pa.Table,
-    timestamp: str,
-    times: Mapping[str, str] | None,
-    known: Mapping[str, str] | None,
-    *,
-    made: bool,
-) -> list[tuple[str, str, str]]:
-    """Return columns to check: what is judged, its time column, what it is when that is later."""
-    import pyarrow as pa
-
-    if times is not None or known is not None:
-        pairs = [(column, time, AFTER) for column, time in (times or {}).items()]
-        return pairs + [(column, time, UNKNOWN) for column, time in (known or {}).items()]
-    if made:
-        return []
-    return [
-        (field.name, field.name, AFTER)
-        for field in table.schema
-        if pa.types.is_timestamp(field.type) and field.name != timestamp
-    ]
-
-
-def _against_times(
-    table: pa.Table, moments: Ints, pairs: list[tuple[str, str, str]]
-) -> Iterator[Finding]:
-    for column, time, what in pairs:
-        found = _micros(table, time)
-        later = int((found > moments).sum())
-        by = "" if column == time else f"by {time!r}"
-        if later:
-            yield Finding(column, what, later, table.num_rows, by)
-        same = int((found == moments).sum())
-        if what == AFTER and column != time and same:
-            yield Finding(column, ITSELF, same, table.num_rows, f"{time!r} is the label time")
-
-
-def _against_history(
-    runtime: Opened,
-    training: TrainingSet,
-    asked_for: tuple[Ints, str | None],
-    findings: list[Finding],
-    notes: list[str],
-) -> None:
-    """Add what the history says of a training set that skewless made."""
-    from skewless.monitoring.label_rows import Asked, from_the_past, own_rows
-
-    moments, label = asked_for
-    table, plan = training.to_arrow(), training.plan
-    counts = training.differences()
-    if plan.as_of == "event_time":
-        findings += [
-            Finding(name, UNKNOWN, count, len(training), "differs from what was known")
-            for name, count in counts.items()
-            if count
-        ]
-    else:
-        notes.append(
-            f"{sum(counts.values()):,} values would have been known only after the label time;"
-            " counting what was known kept them out."
-        )
-    views = plan.selection.views
-    names = {output.reference: output.name for output in plan.selection.outputs}
-    asked = Asked(table, _micros(table, plan.timestamp), label, plan.as_of == "known")
-    checked, different = from_the_past(runtime.history, views, asked, names)
-    findings += [
-        Finding(name, NOT_PAST, count, checked, "recomputed") for name, count in different.items()
-    ]
-    notes.append(
-        f"{checked:,} values of a sample recomputed from rows up to the label time alone:"
-        f" {checked - sum(different.values()):,} are the same to the bit."
-    )
-    for own in own_rows(runtime.history, views, Asked(table, moments, label, asked.as_known)):
-        columns = ", ".join(names.get(f"{own.view}:{name}", name) for name in own.features)
-        if own.is_label:
-            detail = f"reads {own.column!r}: {own.measure}"
-            findings.append(Finding(columns, ITSELF, own.rows, len(training), detail))
-        else:
-            reads = f"reads {own.column!r} of" if own.column else "counts"
-            notes.append(
-                f"{columns} {reads} the row at the very moment of the label in {own.rows:,} rows"
-                " (closed='left' leaves it out)."
-            )
-
-
-def _against_label(table: pa.Table, columns: list[str], label: str) -> Iterator[Finding]:
-    """Yield the columns that tell the label all but completely."""
-    import pyarrow as pa
-
-    from skewless.stores.offline.cast import nan_to_null
-
-    wanted = _plain(table[label])
-    for name in columns:
-        column = table[name]
-        if pa.types.is_floating(column.type):
-            column = nan_to_null(column)
-        found = likeness(_plain(column), wanted)
-        if found is not None and found.suspicious:
-            detail = f"{found.measure} {found.score:.4f}"
-            yield Finding(name, LIKE, found.rows, table.num_rows, detail)
-
-
-def _plain(column: pa.ChunkedArray) -> pa.Array:
-    import pyarrow as pa
-
-    one = column.combine_chunks()
-    return one.dictionary_decode() if pa.types.is_dictionary(one.type) else one

@@ -19,7 +19,10 @@ from skewless.aggregations.windows import Session, Sliding, Tumbling
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.plan.registry_state import RegistryState, View
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z]*")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+[a-z]*")
+_COMMON = frozenset(
+    ("a", "an", "and", "by", "for", "from", "in", "last", "of", "on", "over", "past", "per", "the")
+)
 _SAME = 0.45
 """Below this share of trigrams two words have nothing in common."""
 _HOUR = 3_600_000_000
@@ -61,6 +64,7 @@ def search(state: RegistryState, text: str, limit: int = 10) -> list[dict[str, A
         fits = [_fit(word, entry.words) for entry in entries]
         found = sum(fit > 0 for fit in fits)
         rarity = math.log(1 + len(entries) / found) if found else 0.0
+        rarity *= 0.1 if word in _COMMON else 1.0
         scores = [score + fit * rarity for score, fit in zip(scores, fits, strict=True)]
     ranked = sorted(
         zip(scores, entries, strict=True), key=lambda pair: (-pair[0], pair[1].answer["feature"])

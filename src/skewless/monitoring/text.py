@@ -9,6 +9,7 @@ city      1.0
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -19,6 +20,7 @@ from skewless.clock import iso, to_micros
 from skewless.durations import format_duration
 
 _LONGEST = 60
+_NUMBER = re.compile(r"-|null|[+-]?[\d,]*\.?\d+(e[+-]?\d+)?%?|[+-]?inf")
 
 
 def plain(value: Any) -> Any:
@@ -69,11 +71,11 @@ def ago(micros: int) -> str:
 
 
 def aligned(rows: Sequence[Sequence[Any]], *, indent: int = 0) -> str:
-    """Return rows as a table; the first is the heading, columns of numbers go to the right."""
+    """Return rows as a table; the first is the heading, those of numbers go to the right."""
     texts = [[cell if isinstance(cell, str) else shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[at]) for row in texts) for at in range(len(texts[0]))]
     right = [
-        len(rows) > 1 and all(isinstance(row[at], (int, float, type(None))) for row in rows[1:])
+        len(rows) > 1 and all(_NUMBER.fullmatch(row[at]) for row in texts[1:])
         for at in range(len(widths))
     ]
     lines = []

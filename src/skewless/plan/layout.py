@@ -22,7 +22,7 @@ from skewless.aggregations.windows import (
     Window,
     window_from_dict,
 )
-from skewless.clock import ALWAYS, NEVER
+from skewless.clock import NEVER
 from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
 from skewless.definitions.expressions import expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
@@ -193,22 +193,27 @@ def retained(layout: StateLayout, rows: RowSet, floor: int) -> np.ndarray:
     """
     import numpy as np
 
-    keep = rows.last_of_group()
-    event = rows.records["event"]
+    event, known = rows.records["event"] + layout.left, rows.records["known"]
+
+    def settled(offset: int) -> np.ndarray:
+        """Rows that count at the floor and are never replaced: they displace older ones."""
+        found: np.ndarray = np.maximum(event + offset, known) <= floor
+        return found & (rows.superseded == NEVER)
+
+    # Whether an entity was ever seen is told by its newest row, at any moment from the floor on.
+    keep = rows.later_in_group(settled(0)) < 1
     for rule in layout.rules:
         passes = np.ones(len(rows), bool) if rule.filter is None else rows.passes(rule.filter)
         window = rule.window
         alive = passes & (rows.superseded > floor)
         match window:
             case Sliding() | Tumbling():
-                alive &= exit_times(window, event) + layout.left > floor
+                alive &= exit_times(window, event - layout.left) + layout.left > floor
             case LastN():
-                enter = event + layout.left + window.offset
-                settled = np.maximum(enter, rows.records["known"]) <= floor
-                settled &= passes & (rows.superseded == NEVER)
-                alive &= rows.later_in_group(settled) < window.n
+                alive &= rows.later_in_group(settled(window.offset) & passes) < window.n
             case Session():
-                alive &= _in_newest_session(layout, rows, window, floor, passes)
+                counted = settled(window.offset) & passes
+                alive &= _in_newest_session(rows, window.gap, counted)
             case Lifetime():
                 pass
         keep |= alive
@@ -225,21 +230,16 @@ def exit_times(window: Sliding | Tumbling, event: np.ndarray) -> np.ndarray:
     return exits
 
 
-def _in_newest_session(
-    layout: StateLayout, rows: RowSet, window: Session, floor: int, passes: np.ndarray
-) -> np.ndarray:
-    """Rows behind which no later row, known by ``floor``, follows after more than the gap."""
+def _in_newest_session(rows: RowSet, gap: int, counted: np.ndarray) -> np.ndarray:
+    """Return rows behind which no counted row follows after more than the gap."""
     import numpy as np
 
-    event = rows.records["event"] + layout.left
-    counts = passes & (rows.superseded == NEVER)
-    counts &= np.maximum(event + window.offset, rows.records["known"]) <= floor
-    at = np.flatnonzero(counts)
+    at = np.flatnonzero(counted)
     breaks = np.zeros(len(rows), bool)
-    if len(at):
-        same = np.r_[False, rows.group[at][1:] == rows.group[at][:-1]]
-        step = np.diff(event[at], prepend=ALWAYS // 2)
-        breaks[at[same & (step > window.gap)]] = True
+    if len(at) > 1:
+        same = rows.group[at][1:] == rows.group[at][:-1]
+        step = np.diff(rows.records["event"][at])
+        breaks[at[1:][same & (step > gap)]] = True
     # A row before a break is in an older session than the newest one at the floor.
     newest: np.ndarray = rows.later_in_group(breaks) == 0
     return newest

@@ -15,8 +15,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import date
@@ -174,6 +172,9 @@ def copy(source: Registry, target: Registry) -> int:
 
 def caller() -> str:
     """Return ``user@host`` of this process, for the history."""
+    import getpass
+    import socket
+
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container's user without a name

@@ -15,14 +15,10 @@ real ties, never the rows; the order of batches and rows does not matter.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skewless.aggregations.kernels.spans import Ints, check_starts, checked
-
-if TYPE_CHECKING:
-    from skewless.aggregations.kernels.protocol import Kernels
 
 _FEWEST_TIES = 1024
 
@@ -52,14 +48,10 @@ class LatestJoin:
         query_time: int64 microseconds of UTC, never stepping back within a key.
     """
 
-    def __init__(
-        self, query_start: Ints, query_time: Ints, *, kernels: Kernels | None = None
-    ) -> None:
-        if kernels is None:
-            from skewless.aggregations.kernels import chosen
+    def __init__(self, query_start: Ints, query_time: Ints) -> None:
+        from skewless.aggregations.kernels import chosen
 
-            kernels = chosen
-        self._kernels = kernels
+        self._kernels = chosen
         self._time = checked(query_time, np.int64, None, "query_time")
         self._start = checked(query_start, np.int64, None, "query_start")
         check_starts(self._start, len(self._time), "query_start", whole=True)

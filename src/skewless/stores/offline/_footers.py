@@ -142,4 +142,5 @@ def opened(
                 metadata=None if footer is None else footer.metadata,
                 pre_buffer=remote and not streaming,
                 buffer_size=STREAM_BUFFER_BYTES if streaming else 0,
+                page_checksum_verification=True,
             )

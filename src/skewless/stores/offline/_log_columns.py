@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -57,28 +58,32 @@ def entries_table(
 
     spans = [np.arange(first, first + entry.rows, dtype=np.int64) for first, entry in entries]
     sequences = np.concatenate(spans)
-    own = [field for field in schema if not field.name.startswith("_")]
-    parts: list[list[pa.Array]] = [[] for _ in own]
-    for _, entry in entries:
-        if own:
-            batch = entry.batch(schema_of(entry.schema_hash))
-            present = batch.schema.names
-            for field, arrays in zip(own, parts, strict=True):
-                if field.name not in present:
-                    arrays.append(pa.nulls(entry.rows, field.type))
-                else:
-                    array = batch.column(field.name)
-                    arrays.append(array if array.type == field.type else array.cast(field.type))
-    columns = {
-        field.name: pa.concat_arrays(arrays) for field, arrays in zip(own, parts, strict=True)
-    }
-    of_rows = [entry for _, entry in entries]
+    given = [entry for _, entry in entries]
+    own = pa.schema([field for field in schema if not field.name.startswith("_")])
+    columns: dict[str, pa.ChunkedArray | pa.Array] = {}
+    if own.names:
+        runs = itertools.groupby(given, key=lambda entry: entry.schema_hash)
+        tables = [_own_columns(list(run), own, schema_of(key)) for key, run in runs]
+        table = pa.concat_tables(tables).combine_chunks()
+        columns = dict(zip(own.names, table.columns, strict=True))
     for field in schema:
         if field.name not in columns:
-            columns[field.name] = _added(field.name, sequences, of_rows)
-    if not columns:
-        return sequences, pa.table({SEQUENCE: sequences}).select([])
+            columns[field.name] = _added(field.name, sequences, given)
     return sequences, pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _own_columns(entries: Sequence[Entry], own: pa.Schema, stored: pa.Schema) -> pa.Table:
+    """Return the source's columns of entries that were written with one schema."""
+    import pyarrow as pa
+
+    table = pa.Table.from_batches([entry.batch(stored) for entry in entries], stored)
+    columns = []
+    for field in own:
+        if field.name not in stored.names:
+            columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
+        else:
+            columns.append(table.column(field.name).cast(field.type))
+    return pa.Table.from_arrays(columns, schema=own)
 
 
 def _added(name: str, sequences: Int64s, entries: Sequence[Entry]) -> pa.Array:

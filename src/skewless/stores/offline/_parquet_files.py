@@ -31,6 +31,9 @@ CHUNK_BYTES = 256 << 20
 """The most bytes a chunk is meant to have, as the file tells them before decoding."""
 FOOTERS_AT_ONCE = 16
 
+# How far zones are ahead of UTC and behind it, at most.
+_EAST, _WEST = 14 * 3_600_000_000, 12 * 3_600_000_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
@@ -289,8 +292,6 @@ class ParquetFiles:
                 columns.append(table.column(field.name).cast(field.type))
             else:
                 columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
-        if not columns:
-            return table.select([])
         return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -299,4 +300,4 @@ def _day_bounds(day: object) -> tuple[int, int]:
     if not isinstance(day, datetime.date):
         return ALWAYS, NEVER
     start = (day - datetime.date(1970, 1, 1)).days * DAY
-    return start - DAY, start + 2 * DAY
+    return start - _EAST, start + DAY + _WEST

@@ -215,7 +215,8 @@ class _Settler:
         path, temporary = self._folder / name, self._folder / f"{name}.tmp"
         path.parent.mkdir(exist_ok=True)
         rows, low, high = 0, NEVER, ALWAYS
-        with pq.ParquetWriter(temporary, schema, use_dictionary=_repeating(schema)) as writer:
+        options = {"use_dictionary": _repeating(schema), "write_page_checksum": True}
+        with pq.ParquetWriter(temporary, schema, **options) as writer:
             for table in tables:
                 writer.write_table(table, GROUP_ROWS)
                 least, most = event_range(self._events(table))

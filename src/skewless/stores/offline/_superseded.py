@@ -158,7 +158,8 @@ def _decide(history: History, rows: _Candidates) -> Superseded:
     tiebreak = np.where(rows.tiebreak == 0, of_table, rows.tiebreak)
     event = np.where(rows.event == ALWAYS, 0, rows.event)
     group = _exact_groups(rows.bits, pa.concat_tables(ids))
-    order = np.lexsort((rows.row, tiebreak, event, rows.known, group))
+    # Of two known at once the one that came later; rows of a table have no sequence.
+    order = np.lexsort((rows.row, tiebreak, event, rows.tiebreak, rows.known, group))
     group, known, number = group[order], rows.known[order], rows.row[order]
     content, deleted = content[order], rows.deleted[order]
     same = group[1:] == group[:-1]

@@ -21,33 +21,46 @@ def arrow_of(dtype: DType) -> pa.DataType:
 
 
 class Guess:
-    """The narrowest type that all texts seen so far fit: integer, float, bool, date, time, text."""
+    """The narrowest type that all texts seen so far fit: integer, float, bool, date, time, text.
+
+    What does not fit a type makes it the next that holds all texts of the one before: an integer a
+    float, a date a time, everything else text.
+    """
 
     def __init__(self) -> None:
-        import pyarrow as pa
-
-        self._seen = False
-        self._left: list[pa.DataType] = [
-            pa.int64(),
-            pa.float64(),
-            pa.bool_(),
-            pa.date32(),
-            pa.timestamp("us", "UTC"),
-            pa.timestamp("us"),
-        ]
+        self._type: pa.DataType | None = None
 
     def see(self, column: pa.Array) -> None:
         """Take a column of text into account."""
         if column.null_count == len(column):
             return
-        self._seen = True
-        self._left = [arrow for arrow in self._left if _fits(column, arrow)]
+        wider = _wider()
+        if self._type is None:
+            some = column.drop_null().slice(0, 100)
+            self._type = next(arrow for arrow in wider if _fits(some, arrow))
+        while not _fits(column, self._type):
+            self._type = wider[self._type]
 
     def type(self) -> pa.DataType:
         """Return the type; text where nothing was seen."""
         import pyarrow as pa
 
-        return self._left[0] if self._seen and self._left else pa.string()
+        return pa.string() if self._type is None else self._type
+
+
+def _wider() -> dict[pa.DataType, pa.DataType]:
+    import pyarrow as pa
+
+    local, text = pa.timestamp("us"), pa.string()
+    return {
+        pa.int64(): pa.float64(),
+        pa.float64(): text,
+        pa.bool_(): text,
+        pa.date32(): local,
+        pa.timestamp("us", "UTC"): text,
+        local: text,
+        text: text,
+    }
 
 
 def _fits(column: pa.Array, arrow: pa.DataType) -> bool:

@@ -135,7 +135,7 @@ class TableReader(ABC):
         """Yield the rows in chunks, in order, with only ``columns``.
 
         Args:
-            columns: names; may be empty, then chunks have rows and no columns.
+            columns: names, at least one.
             time_column: the column that ``start`` and ``end`` speak of; it need not be in
                 ``columns``.
             start: rows before it may be left out: UTC microseconds, inclusive.
@@ -161,9 +161,10 @@ class TableReader(ABC):
         """
         import pyarrow as pa
 
-        schema = self.arrow_schema()
-        empty = schema.empty_table().select(list(columns))
-        return pa.concat_tables([empty, *self.pieces(rows, columns)])
+        pieces = list(self.pieces(rows, columns))
+        if pieces:
+            return pa.concat_tables(pieces)
+        return self.arrow_schema().empty_table().select(list(columns))
 
     @abstractmethod
     def parts(self) -> list[Part]:

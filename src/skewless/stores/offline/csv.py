@@ -192,7 +192,7 @@ class CSVReader(TableReader):
 
         constants = self._listing().partition_types
         types = {field.name: field.type for field in schema if field.name not in constants}
-        # With no column at all Arrow would read no rows.
+        # Where all columns are those of folders, one of the file is read to count its rows.
         read = list(types) or self._header()[:1]
         with self._open(file, types, read) as reader:
             for batch in reader:
@@ -204,10 +204,7 @@ class CSVReader(TableReader):
                     )
                     for field in schema
                 ]
-                if columns:
-                    yield pa.Table.from_arrays(columns, schema=schema)
-                else:
-                    yield pa.Table.from_batches([batch]).select([])
+                yield pa.Table.from_arrays(columns, schema=schema)
 
     @contextlib.contextmanager
     def _open(

@@ -90,6 +90,16 @@ class FrameReader(TableReader):
         return data
 
 
+def _without_views(table: pa.Table) -> pa.Table:
+    """Return text that is stored as views as plain text: much of Arrow cannot compute with them."""
+    import pyarrow as pa
+
+    plain = {"string_view": pa.large_string(), "binary_view": pa.large_binary()}
+    fields = [field.with_type(plain.get(str(field.type), field.type)) for field in table.schema]
+    schema = pa.schema(fields)
+    return table if schema.types == table.schema.types else table.cast(schema)
+
+
 def to_arrow(data: Any, *, where: str) -> pa.Table:
     """Return rows in any usual form as an Arrow table, without a copy where that is possible.
 
@@ -114,7 +124,7 @@ def to_arrow(data: Any, *, where: str) -> pa.Table:
         if hasattr(data, "collect") and hasattr(data, "collect_schema"):
             data = data.collect()
         if hasattr(data, "__arrow_c_stream__"):
-            return pa.table(data)
+            return _without_views(pa.table(data))
         if isinstance(data, Mapping):
             return pa.table(dict(data))
         if isinstance(data, list) and all(isinstance(row, Mapping) for row in data):

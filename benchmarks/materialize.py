@@ -1,0 +1,88 @@
+"""Materialize: the newest row of every entity from Parquet into the embedded online store.
+
+skewless writes LMDB and fsyncs, Feast writes SQLite. Feast is measured on fewer entities (the
+results say how many); rows per second are compared.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+from benchmarks import data
+from benchmarks.child import Clock
+from benchmarks.harness import Contender, Figures, Options, found, ratio, run_all
+from benchmarks.peers.feast_env import feast_python
+
+HEADINGS = {
+    "entities": "entities",
+    "rows_per_s": "rows/s",
+    "cpu_s": "CPU s",
+    "wall_s": "wall s",
+    "peak_mb": "peak MB",
+}
+
+
+def run(options: Options) -> Figures:
+    """Measure both."""
+    entities = options.pick(2_000, 100_000, 1_000_000)
+    fewer = options.pick(500, 20_000, 100_000)
+    newest, newest_of_fewer = data.newest_rows(entities, 10), data.newest_rows(fewer, 10)
+    contenders = [
+        Contender(
+            "skewless", "benchmarks.materialize:skewless", {"newest": str(newest), "rows": entities}
+        ),
+        Contender(
+            "Feast, SQLite",
+            "benchmarks.peers.feast_tasks:materialize",
+            {"newest": str(newest_of_fewer), "rows": fewer, "width": 10},
+            feast_python(options.install),
+            once=options.size == "full",
+            about=f"{fewer:,} entities only",
+        ),
+    ]
+    return {
+        "title": f"Materialize {entities:,} entities x 10 features",
+        "data": [data.facts(newest), data.facts(newest_of_fewer)],
+        "contenders": run_all(contenders, options),
+    }
+
+
+def skewless(clock: Clock, newest: str, rows: int) -> dict[str, Any]:
+    """Fill an empty LMDB store from the file; afterwards read some entities back."""
+    import pyarrow.compute as _  # noqa: F401  peers' engines are imported before the clock too
+
+    import skewless as sl
+
+    entity = sl.Entity("entity", entity=int)
+    source = sl.Source(
+        "rows",
+        schema={"entity": int, **dict.fromkeys(data.FEATURES, float)},
+        event_time="event_at",
+        known_time="created_at",
+        table=sl.Parquet(newest),
+    )
+    view = sl.FeatureView(
+        "Rows", entity=entity, source=source, features={"newest": source.latest(*data.FEATURES)}
+    )
+    columns = data.read_columns(newest, ["entity", *data.FEATURES])
+    sample = [{"entity": int(key)} for key in columns[0][:100]]
+    right = [[float(column[at]) for column in columns[1:]] for at in range(len(sample))]
+    with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
+        store.apply(store.plan(view))
+        with clock:
+            store.materialize()
+        if store.get_online_features(view, sample).values != right:
+            raise RuntimeError("what was materialized is not what was in the file")
+    return {"entities": rows, "rows_per_s": round(rows / clock.figures["wall_s"])}
+
+
+def summary(result: Figures) -> list[list[Any]]:
+    """Return rows for the table of the README: what, skewless, peer, how many times."""
+    own, other = (found(result["contenders"], name) for name in ("skewless", "Feast, SQLite"))
+    if not own or not other:
+        return []
+    peer = f"Feast, SQLite ({other['entities']:,} entities): {other['rows_per_s']}"
+    return [
+        [f"{result['title']}, rows/s", own["rows_per_s"], peer, ratio(own, other, "rows_per_s")]
+    ]

@@ -1,0 +1,232 @@
+"""Online reads in process: how long one call takes, in microseconds.
+
+Latest features of 200 k entities from the embedded store, beside Feast with its SQLite store and
+beside the bare get of the same bytes from LMDB; windowed features over 1,000 rows an entity.
+Random entities, one thread, values are taken out of the result.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import data
+from benchmarks.child import Clock, latencies
+from benchmarks.harness import Contender, Figures, Options, found, ratio, run_all
+from benchmarks.peers.feast_env import feast_python
+
+if TYPE_CHECKING:
+    import skewless as sl
+
+SHAPES = [[1, 10], [1, 120], [100, 10], [100, 120]]
+WIDTH = 120
+ROWS_IN_WINDOW = 1_000
+HEADINGS = {f"{count}x{width}": f"{count} x {width}" for count, width in SHAPES}
+WINDOWED = {"1x20": "1 x 20 windowed", "100x20": "100 x 20 windowed"}
+
+
+def run(options: Options) -> Figures:
+    """Measure plain reads, then windowed ones."""
+    entities = options.pick(1_000, 20_000, 200_000)
+    fewer = options.pick(300, 2_000, 20_000)
+    newest, newest_of_fewer = data.newest_rows(entities, WIDTH), data.newest_rows(fewer, WIDTH)
+    seconds = options.pick(1, 3, 5)
+    plain = {"newest": str(newest), "entities": entities, "seconds": seconds}
+    contenders = [
+        Contender("skewless", "benchmarks.online:skewless", plain),
+        Contender(
+            "bare LMDB get",
+            "benchmarks.online:bare",
+            plain,
+            about="the same keys and bytes, nothing decoded",
+        ),
+        Contender(
+            "Feast, SQLite",
+            "benchmarks.peers.feast_tasks:online",
+            {"newest": str(newest_of_fewer), "entities": fewer, "width": WIDTH, "shapes": SHAPES},
+            feast_python(options.install),
+            once=True,
+            about=f"over {fewer:,} entities only: it takes a row per feature to fill its store",
+        ),
+    ]
+    windowed = Contender(
+        "skewless",
+        "benchmarks.online:windowed",
+        {"entities": options.pick(100, 200, 200), "seconds": seconds},
+    )
+    results = run_all(contenders, options)
+    return {
+        "title": f"Online read in process, {entities:,} entities, p50 / p99 microseconds",
+        "data": [data.facts(newest)],
+        "contenders": results,
+        "windowed": {
+            "title": f"Online read of windows over {ROWS_IN_WINDOW:,} rows, p50 / p99 microseconds",
+            "contenders": run_all([windowed], options),
+        },
+    }
+
+
+def skewless(clock: Clock, newest: str, entities: int, seconds: float) -> dict[str, Any]:
+    """Read latest features."""
+    with tempfile.TemporaryDirectory() as folder, filled(folder, newest) as store:
+        names = [f"Rows:f{number}" for number in range(WIDTH)]
+        right = expected(newest)
+
+        def reader(count: int, width: int) -> Callable[[list[int]], Any]:
+            chosen = names[:width]
+
+            def read(keys: list[int]) -> Any:
+                asked = [{"entity": key} for key in keys]
+                return store.get_online_features(chosen, asked).values
+
+            keys = random.Random(2).sample(range(entities), min(count, 50))
+            if read(keys) != [right[key][:width] for key in keys]:
+                raise RuntimeError(f"wrong values at {count} x {width}")
+            return read
+
+        with clock:
+            found = {
+                f"{count}x{width}": timed(reader(count, width), entities, count, seconds)
+                for count, width in SHAPES
+            }
+    return {"entities": entities, **found}
+
+
+def bare(clock: Clock, newest: str, entities: int, seconds: float) -> dict[str, Any]:
+    """Get the states that skewless would read from an LMDB of their own."""
+    import lmdb
+
+    with tempfile.TemporaryDirectory() as folder, filled(f"{folder}/repo", newest) as store:
+        (part,) = store.runtime.lookup(["Rows:f0"], False).parts
+        keys = part.keys([{"entity": number} for number in range(entities)])
+        states = store.runtime.online.read(part.table, keys)
+        environment = lmdb.open(f"{folder}/bare", map_size=1 << 33)
+        with environment.begin(write=True) as writing:
+            for key, state in zip(keys, states, strict=True):
+                writing.put(key, state)
+
+        def read(numbers: list[int]) -> list[Any]:
+            with environment.begin(buffers=True) as reading:
+                return [reading.get(keys[number]) for number in numbers]
+
+        with clock:
+            found: dict[str, Any] = {
+                f"{count}x{width}": timed(read, entities, count, seconds)
+                for count, width in SHAPES
+            }
+    found["bytes_per_entity"] = sum(map(len, filter(None, states))) // entities
+    return found
+
+
+def windowed(clock: Clock, entities: int, seconds: float) -> dict[str, Any]:
+    """Read 20 features (five aggregations over four windows) of entities with 1,000 rows each."""
+    import skewless as sl
+
+    entity = sl.Entity("entity", entity=int)
+    rows = sl.Source("rows", schema={"entity": int, "amount": float}, event_time="at")
+    windows = ("1h", "6h", "24h", "7d")
+    features = {
+        name: getattr(rows.amount, name)(*windows) for name in ("mean", "sum", "min", "max", "std")
+    }
+    view = sl.FeatureView("Windows", entity=entity, source=rows, features=features)
+    with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
+        store.apply(store.plan(view))
+        rng = random.Random(4)
+        newest = time.time_ns() // 1_000
+        for number in range(entities):
+            ages = [rng.randrange(6 * data.DAY + 20 * 3_600 * data.SECOND) for _ in range(1_000)]
+            pushed = [
+                {"entity": number, "amount": rng.lognormvariate(3, 1), "at": newest - age}
+                for age in ages
+            ]
+            store.push("rows", as_columns(pushed), backdate=True)
+
+        def read(keys: list[int]) -> Any:
+            return store.get_online_features(view, [{"entity": key} for key in keys]).values
+
+        with clock:
+            found = {f"{count}x20": timed(read, entities, count, seconds) for count in (1, 100)}
+    return {"entities": entities, "rows_in_window": ROWS_IN_WINDOW, **found}
+
+
+def as_columns(rows: list[dict[str, Any]]) -> Any:
+    """Return rows as an Arrow table with UTC times."""
+    import pyarrow as pa
+
+    table = pa.Table.from_pylist(rows)
+    at = table["at"].cast(pa.timestamp("us", tz="UTC"))
+    return table.set_column(table.column_names.index("at"), "at", at)
+
+
+def filled(folder: str, newest: str) -> sl.FeatureStore:
+    """Return a store with 120 latest features of every entity online."""
+    import skewless as sl
+
+    Path(folder).mkdir(exist_ok=True)
+    names = [f"f{number}" for number in range(WIDTH)]
+    entity = sl.Entity("entity", entity=int)
+    source = sl.Source(
+        "rows",
+        schema={"entity": int, **dict.fromkeys(names, float)},
+        event_time="event_at",
+        known_time="created_at",
+        table=sl.Parquet(newest),
+    )
+    view = sl.FeatureView(
+        "Rows", entity=entity, source=source, features={"newest": source.latest(*names)}
+    )
+    store = sl.FeatureStore(folder)
+    store.apply(store.plan(view))
+    store.materialize()
+    return store
+
+
+def expected(newest: str) -> dict[int, list[float]]:
+    """Return the feature values by entity."""
+    columns = data.read_columns(newest, ["entity", *(f"f{number}" for number in range(WIDTH))])
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return {int(entity): list(values) for entity, *values in rows}
+
+
+def timed(
+    read: Callable[[list[int]], Any], entities: int, count: int, seconds: float
+) -> dict[str, float]:
+    """Return percentiles of single calls, each for other random entities."""
+    rng = random.Random(1)
+    taken: list[int] = []
+    now = time.perf_counter_ns
+    until = now() + int(seconds * 1e9)
+    while now() < until and len(taken) < 200_000:
+        asked = [rng.randrange(entities) for _ in range(count)]
+        begin = now()
+        read(asked)
+        taken.append(now() - begin)
+    return {**latencies(taken[len(taken) // 20 :]), "calls": len(taken)}
+
+
+def summary(result: Figures) -> list[list[Any]]:
+    """Return rows for the table of the README: what, skewless, peer, how many times."""
+    rows = []
+    own = found(result["contenders"], "skewless")
+    for name in ("Feast, SQLite", "bare LMDB get"):
+        other = found(result["contenders"], name)
+        for shape in HEADINGS:
+            if own and other:
+                rows.append(
+                    [
+                        f"Online read in process, {HEADINGS[shape]} features, p50 us",
+                        own[shape]["p50_us"],
+                        f"{name}: {other[shape]['p50_us']}",
+                        ratio(other[shape], own[shape], "p50_us"),
+                    ]
+                )
+    windows = found(result["windowed"]["contenders"], "skewless")
+    for shape, heading in WINDOWED.items():
+        if windows:
+            what = f"Online read in process, {heading} features over {ROWS_IN_WINDOW:,} rows, p50 us"
+            rows.append([what, windows[shape]["p50_us"], "", None])
+    return rows

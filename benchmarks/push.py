@@ -1,0 +1,119 @@
+"""Push: events per second, one at a time and in batches, each push durable when it returns.
+
+skewless keeps three metrics over three windows and the last 100 rows (mean, std, min, max) ready to
+be read, and the events in its log. Feast overwrites three plain values in SQLite: it aggregates
+nothing and keeps no log.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from typing import Any
+
+from benchmarks import data
+from benchmarks.child import Clock, latencies
+from benchmarks.harness import Contender, Figures, Options, found, ratio, run_all
+from benchmarks.peers.feast_env import feast_python
+
+METRICS = ("vdd", "idd", "yield_pct")
+ENTITIES = 100_000
+HEADINGS = {
+    "events_per_s": "events/s",
+    "p50_us": "p50 us a push",
+    "p99_us": "p99 us a push",
+    "cpu_s": "CPU s",
+    "peak_mb": "peak MB",
+}
+
+
+def run(options: Options) -> Figures:
+    """Measure both, one row at a time and a thousand."""
+    seconds = options.pick(1, 5, 15)
+    newest = data.newest_rows(options.pick(500, 10_000, 10_000), 10)
+    feast = feast_python(options.install)
+    contenders = []
+    for batch in (1, 1_000):
+        how = "one row at a time" if batch == 1 else f"batches of {batch:,}"
+        arguments = {"seconds": seconds, "batch": batch}
+        contenders += [
+            Contender(f"skewless, {how}", "benchmarks.push:skewless", arguments),
+            Contender(
+                f"Feast, SQLite, {how}",
+                "benchmarks.peers.feast_tasks:push",
+                {**arguments, "newest": str(newest)},
+                feast,
+                about="three plain values, no aggregation, no log",
+            ),
+        ]
+    return {
+        "title": "Push, three metrics x (three windows + last 100), durable",
+        "contenders": run_all(contenders, options),
+    }
+
+
+def skewless(clock: Clock, seconds: float, batch: int) -> dict[str, Any]:
+    """Push for some seconds; single rows as dicts, batches as Arrow tables."""
+    import skewless as sl
+
+    entity = sl.Entity("entity", entity=int)
+    source = sl.Source(
+        "tests",
+        schema={"entity": int, **dict.fromkeys(METRICS, float)},
+        event_time="at",
+    )
+    features = {
+        f"{metric}_{name}": getattr(source[metric], name)("5m", "1h", "24h", last=100)
+        for metric in METRICS
+        for name in ("mean", "std", "min", "max")
+    }
+    view = sl.FeatureView("Rolling", entity=entity, source=source, features=features)
+    rng = random.Random(1)
+    taken: list[int] = []
+    with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
+        store.apply(store.plan(view))
+        store.push("tests", rows(rng, batch))
+        with clock:
+            until = time.perf_counter() + seconds
+            while time.perf_counter() < until:
+                pushed = rows(rng, batch)
+                begin = time.perf_counter_ns()
+                result = store.push("tests", pushed)
+                taken.append(time.perf_counter_ns() - begin)
+                if result.accepted != batch:
+                    raise RuntimeError(f"{result.accepted} of {batch} rows were accepted")
+    rate = round(len(taken) * batch / (sum(taken) / 1e9), 1)
+    return {"events": len(taken) * batch, "events_per_s": rate, **latencies(taken)}
+
+
+def rows(rng: random.Random, batch: int) -> Any:
+    """Return rows that happened just now: a dict in a list, or an Arrow table."""
+    from datetime import UTC, datetime
+
+    if batch == 1:
+        values = {metric: rng.gauss(1, 0.1) for metric in METRICS}
+        return [{"entity": rng.randrange(ENTITIES), "at": datetime.now(UTC), **values}]
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = np.random.default_rng(rng.randrange(2**32))
+    at = time.time_ns() // 1_000 - np.arange(batch)[::-1]
+    columns: dict[str, Any] = {
+        "entity": numbers.integers(0, ENTITIES, batch),
+        "at": pa.array(at, pa.timestamp("us", tz="UTC")),
+    }
+    return pa.table(columns | {metric: numbers.normal(1, 0.1, batch) for metric in METRICS})
+
+
+def summary(result: Figures) -> list[list[Any]]:
+    """Return rows for the table of the README: what, skewless, peer, how many times."""
+    found_rows = []
+    for how in ("one row at a time", "batches of 1,000"):
+        own = found(result["contenders"], f"skewless, {how}")
+        other = found(result["contenders"], f"Feast, SQLite, {how}")
+        if own:
+            peer = f"Feast, SQLite, no aggregation: {other['events_per_s']}" if other else ""
+            times = ratio(own, other, "events_per_s")
+            found_rows.append([f"Push, {how}, events/s", own["events_per_s"], peer, times])
+    return found_rows

@@ -1,0 +1,78 @@
+"""``skewless status``, ``search`` and ``statistics``: looking at what there is."""
+
+from __future__ import annotations
+
+import click
+
+from skewless.cli.options import command
+from skewless.cli.output import emit, note, paint, say, short, table
+
+_COLOURS = {"stale": "red", "never": "yellow"}
+
+
+@command(
+    "status",
+    example="skewless status\nskewless status --check --json",
+    no="With --check: a view is less fresh than its owner promised.",
+)
+@click.option("--check", is_flag=True, help="Exit with 1 if a promise of freshness is broken.")
+@click.pass_context
+def status_command(ctx: click.Context, /, *, repo: str, as_json: bool, check: bool) -> None:
+    """Show how fresh each view is: the age of the newest event against what was promised."""
+    from skewless.store import FeatureStore
+
+    with FeatureStore(repo) as fs:
+        report = fs.freshness()
+    if as_json:
+        emit(report)
+    else:
+        for line in str(report).splitlines():
+            status = line.split()[1:2]
+            colour = _COLOURS.get(status[0]) if status else None
+            say(paint(line, colour) if colour else line)
+    if check and not report.ok:
+        ctx.exit(1)
+
+
+@command(
+    "search",
+    example='skewless search "spend last month"\nskewless search vdd --limit 3 --json',
+    no="Nothing fits.",
+)
+@click.argument("words", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="How many.")
+@click.pass_context
+def search_command(
+    ctx: click.Context, /, *, repo: str, as_json: bool, words: tuple[str, ...], limit: int
+) -> None:
+    """Find features by words: of names, descriptions, owners, tags and windows."""
+    from skewless.store import FeatureStore
+
+    with FeatureStore(repo) as fs:
+        found = fs.search(" ".join(words), limit)
+    if as_json:
+        emit(found)
+    elif found:
+        rows = [
+            [hit["feature"], hit["type"], short(hit["computes"] or hit["description"])]
+            for hit in found
+        ]
+        say(table(["feature", "type", "what"], rows))
+    else:
+        note("Nothing fits.")
+    if not found:
+        ctx.exit(1)
+
+
+@command("statistics", example="skewless statistics FabRolling\nskewless statistics FabRolling@v1")
+@click.argument("view")
+def statistics_command(repo: str, as_json: bool, view: str) -> None:
+    """Show counts, nulls, range and quantiles of a view's features, over all entities."""
+    from skewless.store import FeatureStore
+
+    with FeatureStore(repo) as fs:
+        found = fs.statistics(view)
+    if as_json:
+        emit(found)
+    else:
+        say(str(found))

@@ -1,0 +1,1 @@
+"""The demo's repo: what a user's folder of definitions looks like."""

@@ -1,0 +1,143 @@
+"""What stores behind a network driver share: a client for each process, retries, many calls at once.
+
+Drivers keep sockets and threads that a fork must not carry over, so every process makes its own
+client at its first call; `PerProcess` says which is whose.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, wait
+from typing import Generic, Protocol, TypeVar
+
+from skewless.errors import StoreError
+from skewless.stores.online.base import Change, Item
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+READ_ATTEMPTS = 4
+FIRST_PAUSE_SECONDS = 0.05
+
+
+class Client(Protocol):
+    """What `PerProcess` asks of a client."""
+
+    def close(self) -> None:
+        """Let go of its connections and threads."""
+
+
+C = TypeVar("C", bound=Client)
+
+
+class PerProcess(Generic[C]):
+    """A client that each process makes for itself.
+
+    Args:
+        make: makes one.
+        closed: makes the error for using it after `close`.
+    """
+
+    def __init__(self, make: Callable[[], C], *, closed: Callable[[], StoreError]) -> None:
+        self._make = make
+        self._closed_error = closed
+        # By process: one inherited in a fork stays here unused, lest letting it go close it.
+        self._clients: dict[int, C] = {}
+        self._is_closed = False
+
+    def get(self) -> C:
+        """Return this process's client."""
+        if self._is_closed:
+            raise self._closed_error()
+        process = os.getpid()
+        found = self._clients.get(process)
+        if found is None:
+            made = self._make()
+            # Without a lock, which another thread might hold at the moment of a fork.
+            found = self._clients.setdefault(process, made)
+            if found is not made:
+                made.close()
+        return found
+
+    def close(self) -> None:
+        """Close this process's client; `get` then fails."""
+        self._is_closed = True
+        client = self._clients.pop(os.getpid(), None)
+        if client is not None:
+            client.close()
+
+
+def patiently(
+    call: Callable[[], T],
+    may_repeat: Callable[[Exception], bool],
+    *,
+    attempts: int = READ_ATTEMPTS,
+) -> T:
+    """Make a call, again after growing random pauses while it fails with what ``may_repeat``."""
+    for attempt in itertools.count(1):
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - raised again unless may_repeat knows it
+            if attempt >= attempts or not may_repeat(error):
+                raise
+        pause(attempt)
+    raise AssertionError
+
+
+def pause(attempt: int) -> None:
+    """Wait before the next attempt: twice as long each time, and not in step with others."""
+    time.sleep(random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt)
+
+
+def at_once(executor: Executor, call: Callable[[A], T], arguments: Sequence[A]) -> list[T]:
+    """Return what ``call`` makes of each argument; nothing runs on when one of them fails."""
+    if len(arguments) < 2:
+        return [call(argument) for argument in arguments]
+    futures = [executor.submit(call, argument) for argument in arguments]
+    done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
+    if waiting:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
+        next(future for future in done if future.exception()).result()
+    return [future.result() for future in futures]
+
+
+def set_each(
+    executor: Executor, set_one: Callable[[Change], bool], changes: Sequence[Change]
+) -> list[bool]:
+    """Do the changes of many keys at once and those of one key in their order."""
+    by_key: dict[bytes, list[int]] = {}
+    for place, (key, _, _) in enumerate(changes):
+        by_key.setdefault(key, []).append(place)
+
+    def set_key(places: list[int]) -> list[tuple[int, bool]]:
+        return [(place, set_one(changes[place])) for place in places]
+
+    answers = at_once(executor, set_key, list(by_key.values()))
+    done = dict(itertools.chain.from_iterable(answers))
+    return [done[place] for place in range(len(changes))]
+
+
+def batches(rows: Iterable[Item], *, most_rows: int, most_bytes: int) -> Iterator[list[Item]]:
+    """Split rows so that one request holds at most so many, of at most so many bytes together."""
+    batch: list[Item] = []
+    size = 0
+    for key, value in rows:
+        weight = len(key) + len(value)
+        if batch and (len(batch) == most_rows or size + weight > most_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append((key, value))
+        size += weight
+    if batch:
+        yield batch
+
+
+def pieces(keys: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Split a sequence into pieces of ``size``; the last may be shorter."""
+    return [keys[start : start + size] for start in range(0, len(keys), size)]
