@@ -10,8 +10,9 @@ SOURCE = "src/skewless/aggregations/kernels/_compiled.c"
 compiled = Extension(
     "skewless.aggregations.kernels._compiled",
     sources=[SOURCE],
+    depends=[str(path) for path in sorted(Path(SOURCE).parent.glob("*.h"))],
     optional=True,  # without a C compiler the NumPy kernels give the same values, slower
-    extra_compile_args=["-O3", "-ffp-contract=off"],
+    extra_compile_args=["-O3", "-g0", "-ffp-contract=off"],
 )
 
 setup(ext_modules=[compiled] if Path(SOURCE).exists() else [])

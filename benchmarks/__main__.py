@@ -51,14 +51,20 @@ def arguments() -> argparse.Namespace:
         "progress to standard error.",
         epilog="example: python -m benchmarks join materialize --size full --out results.json",
     )
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="name", help=", ".join(NAMES))
+    parser.add_argument(
+        "names", nargs="*", choices=[*NAMES, []], metavar="name", help=", ".join(NAMES)
+    )
     parser.add_argument("--size", choices=SIZES, default="small", help="default: small, a tenth")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median counts")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to a file")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only draw tables of a file")
     parser.add_argument("--rows", type=count, help="another number of rows of history: 50M")
     parser.add_argument(
-        "--only", action="append", default=[], metavar="TEXT", help="contenders with TEXT in the name"
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="contenders with TEXT in the name",
     )
     parser.add_argument(
         "--no-install", action="store_true", help="skip peers that have to be installed first"

@@ -103,7 +103,8 @@ def zipf_entities(rng: np.random.Generator, rows: int, entities: int) -> Ints:
     weights = np.cumsum(1.0 / np.arange(1, entities + 1))
     drawn = np.searchsorted(weights, rng.random(rows) * weights[-1], side="right")
     # Popular entities are spread over the numbers, as they would be.
-    return np.random.default_rng(SEED).permutation(entities)[drawn]
+    numbers: Ints = np.random.default_rng(SEED).permutation(entities)
+    return numbers[drawn]
 
 
 def events(rows: int, entities: int) -> Path:

@@ -87,7 +87,7 @@ def run_all(contenders: Sequence[Contender], options: Options) -> list[Figures]:
 
 
 def measure(contender: Contender, options: Options) -> Figures:
-    """Return the median of a contender's runs; ``skipped``, ``failed`` or ``gave_up_s`` say why not.
+    """Return the median of a contender's runs; or ``skipped``, ``failed`` or ``gave_up_s``.
 
     Keys of its own that a task returns are those of the run with the median wall time.
     """
@@ -100,16 +100,16 @@ def measure(contender: Contender, options: Options) -> Figures:
         python = contender.python()
         for _ in range(1 if contender.once else options.repeats):
             runs.append(run_once(contender, python))
-    except PeerMissing as reason:
-        note(f"  {contender.name}: skipped, {reason}")
-        return {**result, "skipped": str(reason)}
+    except PeerMissing as missing:
+        note(f"  {contender.name}: skipped, {missing}")
+        return {**result, "skipped": str(missing)}
     except subprocess.TimeoutExpired:
         note(f"  {contender.name}: gave up after {contender.limit_s:.0f} s")
         return {**result, "gave_up_s": contender.limit_s}
     except subprocess.CalledProcessError as problem:
-        reason = (problem.stderr.strip().splitlines() or [f"exit code {problem.returncode}"])[-1]
+        last = (problem.stderr.strip().splitlines() or [f"exit code {problem.returncode}"])[-1]
         note(f"  {contender.name}: FAILED\n{problem.stderr[-3000:]}")
-        return {**result, "failed": reason}
+        return {**result, "failed": last}
     result.update(middle(runs))
     note(f"  {contender.name}: {json.dumps({k: v for k, v in result.items() if shown(k, v)})}")
     return result
@@ -119,12 +119,17 @@ def run_once(contender: Contender, python: str) -> Figures:
     """Run a task in a new process and return its figures."""
     with tempfile.TemporaryDirectory(prefix="skewless-bench-") as folder:
         out = Path(folder) / "figures.json"
+        arguments = json.dumps(dict(contender.arguments))
         before = cpu_seconds()
         subprocess.run(
-            [python, "-m", "benchmarks.child", contender.task]
-            + [json.dumps(dict(contender.arguments)), str(out)],
+            [python, "-m", "benchmarks.child", contender.task, arguments, str(out)],
             cwd=ROOT,
-            env={**os.environ, "TMPDIR": folder, "FEAST_USAGE": "False", "PYTHONWARNINGS": "ignore"},
+            env={
+                **os.environ,
+                "TMPDIR": folder,
+                "FEAST_USAGE": "False",
+                "PYTHONWARNINGS": "ignore",
+            },
             capture_output=True,
             text=True,
             check=True,
@@ -179,6 +184,19 @@ def ratio(above: Figures | None, below: Figures | None, key: str) -> float | Non
     return float(f"{above[key] / below[key]:.3g}")
 
 
+def import_arrow() -> None:
+    """Import what skewless would import in its first call; peers' engines are imported before too.
+
+    Where pandas is installed, Arrow imports it with its first array: most of a second.
+    """
+    import pyarrow as pa
+    import pyarrow.compute
+    import pyarrow.dataset
+    import pyarrow.parquet
+
+    pa.array([0])
+
+
 def machine() -> Figures:
     """Return what this machine is and what runs on it."""
     cpu = platform.processor() or platform.machine()
@@ -195,7 +213,9 @@ def machine() -> Figures:
             versions[package] = "not installed"
     return {
         "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "memory_gb": round(memory / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

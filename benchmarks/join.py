@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import data, oracles
 from benchmarks.child import Clock
-from benchmarks.harness import Contender, Figures, Options, found, ratio, run_all
+from benchmarks.harness import Contender, Figures, Options, found, import_arrow, ratio, run_all
 from benchmarks.peers.feast_env import feast_python
 
 TITLE = "Point-in-time join"
@@ -35,10 +35,9 @@ def run(options: Options) -> Figures:
     by_event = oracles.expected_join(features, labels, as_known=False)
     by_known = oracles.expected_join(features, labels, as_known=True)
     files = {"features": str(features), "labels": str(labels)}
-    event, known = ({**files, "expected": str(path)} for path in (by_event, by_known))
-    results = run_all(
-        contenders(files, event, known, feast=feast_python(options.install)), options
-    )
+    event = {**files, "expected": str(by_event)}
+    known = {**files, "expected": str(by_known)}
+    results = run_all(contenders(files, event, known, feast=feast_python(options.install)), options)
     result = {
         "title": f"{TITLE}, {rows:,} rows x {data.facts(labels)['rows']:,} labels x 10 features",
         "data": [data.facts(features), data.facts(labels)],
@@ -94,6 +93,7 @@ def skewless(
     """Build the training set from a Parquet table."""
     import skewless as sl
 
+    import_arrow()
     entity = sl.Entity("entity", entity=int)
     source = sl.Source(
         "rows",
@@ -146,11 +146,21 @@ def summary(result: Figures) -> list[list[Any]]:
     """Return rows for the table of the README: what, skewless, peer, how many times."""
     rows = []
     own = found(result["contenders"], "skewless")
-    for name in ("Feast, DuckDB", "DuckDB ASOF JOIN", "DuckDB ASOF JOIN, ties right", "Polars join_asof"):
+    for name in (
+        "Feast, DuckDB",
+        "DuckDB ASOF JOIN",
+        "DuckDB ASOF JOIN, ties right",
+        "Polars join_asof",
+    ):
         other = found(result["contenders"], name)
         for key, unit in (("cpu_s", "CPU s"), ("peak_mb", "MB peak")):
             if own and other:
                 rows.append(
-                    [f"{result['title']}, {unit}", own[key], f"{name}: {other[key]}", ratio(other, own, key)]
+                    [
+                        f"{result['title']}, {unit}",
+                        own[key],
+                        f"{name}: {other[key]}",
+                        ratio(other, own, key),
+                    ]
                 )
     return rows

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import data
 from benchmarks.child import Clock
-from benchmarks.harness import Contender, Figures, Options, found, ratio, run_all
+from benchmarks.harness import Contender, Figures, Options, found, import_arrow, ratio, run_all
 from benchmarks.peers.feast_env import feast_python
 
 HEADINGS = {
@@ -50,10 +50,9 @@ def run(options: Options) -> Figures:
 
 def skewless(clock: Clock, newest: str, rows: int) -> dict[str, Any]:
     """Fill an empty LMDB store from the file; afterwards read some entities back."""
-    import pyarrow.compute as _  # noqa: F401  peers' engines are imported before the clock too
-
     import skewless as sl
 
+    import_arrow()
     entity = sl.Entity("entity", entity=int)
     source = sl.Source(
         "rows",

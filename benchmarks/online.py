@@ -47,7 +47,7 @@ def run(options: Options) -> Figures:
         Contender(
             "Feast, SQLite",
             "benchmarks.peers.feast_tasks:online",
-            {"newest": str(newest_of_fewer), "entities": fewer, "width": WIDTH, "shapes": SHAPES},
+            {**plain, "newest": str(newest_of_fewer), "entities": fewer, "shapes": SHAPES},
             feast_python(options.install),
             once=True,
             about=f"over {fewer:,} entities only: it takes a row per feature to fill its store",
@@ -107,6 +107,8 @@ def bare(clock: Clock, newest: str, entities: int, seconds: float) -> dict[str, 
         environment = lmdb.open(f"{folder}/bare", map_size=1 << 33)
         with environment.begin(write=True) as writing:
             for key, state in zip(keys, states, strict=True):
+                if state is None:
+                    raise RuntimeError(f"no state of {key!r} was materialized")
                 writing.put(key, state)
 
         def read(numbers: list[int]) -> list[Any]:
@@ -115,8 +117,7 @@ def bare(clock: Clock, newest: str, entities: int, seconds: float) -> dict[str, 
 
         with clock:
             found: dict[str, Any] = {
-                f"{count}x{width}": timed(read, entities, count, seconds)
-                for count, width in SHAPES
+                f"{count}x{width}": timed(read, entities, count, seconds) for count, width in SHAPES
             }
     found["bytes_per_entity"] = sum(map(len, filter(None, states))) // entities
     return found
@@ -205,7 +206,8 @@ def timed(
         begin = now()
         read(asked)
         taken.append(now() - begin)
-    return {**latencies(taken[len(taken) // 20 :]), "calls": len(taken)}
+    some = taken[len(taken) // 20 :]  # without the first calls, which warm up
+    return {**latencies(some), "calls": len(some)}
 
 
 def summary(result: Figures) -> list[list[Any]]:
@@ -214,11 +216,11 @@ def summary(result: Figures) -> list[list[Any]]:
     own = found(result["contenders"], "skewless")
     for name in ("Feast, SQLite", "bare LMDB get"):
         other = found(result["contenders"], name)
-        for shape in HEADINGS:
+        for shape, heading in HEADINGS.items():
             if own and other:
                 rows.append(
                     [
-                        f"Online read in process, {HEADINGS[shape]} features, p50 us",
+                        f"Online read in process, {heading} features, p50 us",
                         own[shape]["p50_us"],
                         f"{name}: {other[shape]['p50_us']}",
                         ratio(other[shape], own[shape], "p50_us"),
@@ -227,6 +229,8 @@ def summary(result: Figures) -> list[list[Any]]:
     windows = found(result["windowed"]["contenders"], "skewless")
     for shape, heading in WINDOWED.items():
         if windows:
-            what = f"Online read in process, {heading} features over {ROWS_IN_WINDOW:,} rows, p50 us"
+            what = (
+                f"Online read in process, {heading} features over {ROWS_IN_WINDOW:,} rows, p50 us"
+            )
             rows.append([what, windows[shape]["p50_us"], "", None])
     return rows

@@ -22,7 +22,9 @@ def expected_join(features: Path, labels: Path, *, as_known: bool) -> Path:
     """
 
     def write(path: Path) -> None:
-        entity, event, created = (_ints(features, name) for name in ("entity", "event_at", "created_at"))
+        entity, event, created = (
+            _ints(features, name) for name in ("entity", "event_at", "created_at")
+        )
         label_entity, label_at = (_ints(labels, name) for name in ("entity", "label_at"))
         rows = (entity, event, created)
         winner = winners(rows, (label_entity, label_at), as_known=as_known)
@@ -41,9 +43,7 @@ def expected_join(features: Path, labels: Path, *, as_known: bool) -> Path:
     return cached(f"expected-{mode}-{features.stem}-{labels.stem}.parquet", write)
 
 
-def winners(
-    rows: tuple[Ints, Ints, Ints], asked: tuple[Ints, Ints], *, as_known: bool
-) -> Ints:
+def winners(rows: tuple[Ints, Ints, Ints], asked: tuple[Ints, Ints], *, as_known: bool) -> Ints:
     """Return for each label the number of the row that counts: sort once, search, walk back."""
     entity, event, created = rows
     shift = int(SPAN + 1).bit_length()
@@ -81,7 +81,9 @@ def wrong_rows(expected: Path | str, values: dict[str, Any]) -> int:
         given = np.asarray(values[name], dtype=np.float64)
         if len(given) != len(right):
             return len(right)
-        differs = ~((given == right) | (np.isnan(given.astype(float)) & np.isnan(right.astype(float))))
+        differs = ~(
+            (given == right) | (np.isnan(given.astype(float)) & np.isnan(right.astype(float)))
+        )
         wrong = differs if wrong is None else wrong | differs
     return 0 if wrong is None else int(wrong.sum())
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from math import fsum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.data import DAY, SECOND, cached, read_columns
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -31,7 +32,9 @@ def expected_windows(events: Path, spine: Path) -> Path:
     """Return a JSON file with the features of a sample of the spine's rows."""
 
     def write(path: Path) -> None:
-        entity, at, amount, merchant = read_columns(events, ["entity", "event_at", "amount", "merchant"])
+        entity, at, amount, merchant = read_columns(
+            events, ["entity", "event_at", "amount", "merchant"]
+        )
         asked, when = read_columns(spine, ["entity", "label_at"])
         chosen = np.random.default_rng(9).choice(len(asked), min(SAMPLE, len(asked)), replace=False)
         found = []
@@ -70,7 +73,7 @@ def _aggregate(values: list[float]) -> dict[str, Any]:
         std = float(variance.sqrt())
     return {
         "count": n,
-        "sum": fsum(values),
+        "sum": math.fsum(values),
         "mean": float(Fraction(total, n * 2**60)),
         "std": std,
         "min": min(values),
@@ -81,7 +84,7 @@ def _aggregate(values: list[float]) -> dict[str, Any]:
 
 
 def _missing(value: float | None) -> bool:
-    return value is None or value != value
+    return value is None or math.isnan(value)
 
 
 def compare(expected: str, features: pa.Table) -> dict[str, Any]:

@@ -40,8 +40,9 @@ CREATE TEMP TABLE at_label AS
 SELECT asked.label_row, running.* EXCLUDE (entity, event_at, following), oldest
 FROM '{spine}' AS asked
 ASOF LEFT JOIN running ON asked.entity = running.entity AND asked.label_at >= running.event_at
-LEFT JOIN (SELECT entity, arg_min(amount, event_at) AS oldest FROM running GROUP BY entity) AS firsts
-  ON asked.entity = firsts.entity
+LEFT JOIN (
+  SELECT entity, arg_min(amount, event_at) AS oldest FROM running GROUP BY entity
+) AS firsts ON asked.entity = firsts.entity
 """
 
 DIFFERENCES = """
@@ -82,7 +83,7 @@ def cumulative(clock: Clock, events: str, spine: str, expected: str) -> dict[str
 
 
 def frames(clock: Clock, events: str, spine: str, expected: str) -> dict[str, Any]:
-    """All aggregations over time windows, with frames that end at each row of the union."""
+    """Everything, with frames that end at each row of the union; the last 100 as above."""
     connection = connect()
     features = ",".join(FRAME.format(w=window) for window in WINDOWS)
     # A frame is closed on both sides; with whole microseconds one less opens its start.
@@ -92,6 +93,8 @@ def frames(clock: Clock, events: str, spine: str, expected: str) -> dict[str, An
         for w, length in WINDOWS.items()
     )
     with clock:
+        connection.execute(RUNNING.format(events=events))
+        connection.execute(END.format(spine=spine))
         table = connection.sql(
             f"""
             WITH rows AS (
@@ -100,7 +103,7 @@ def frames(clock: Clock, events: str, spine: str, expected: str) -> dict[str, An
               SELECT entity, label_at AS event_at, label_row FROM '{spine}'
             )
             SELECT * FROM (SELECT label_row, {features} FROM rows WINDOW {windows})
-            WHERE label_row IS NOT NULL
+            JOIN (SELECT label_row, COLUMNS('last100.*') FROM at_label) USING (label_row)
             """
         ).to_arrow_table()
     return compare(expected, table.sort_by("label_row"))

@@ -97,28 +97,29 @@ def materialize(clock: Clock, newest: str, rows: int, width: int) -> dict[str, A
     return {"entities": rows, "rows_per_s": round(rows / clock.figures["wall_s"])}
 
 
-def online(clock: Clock, newest: str, entities: int, width: int, shapes: list[list[int]]) -> dict[str, Any]:
+def online(
+    clock: Clock, newest: str, entities: int, shapes: list[list[int]], seconds: float
+) -> dict[str, Any]:
     """Read random entities in process; ``shapes`` are pairs of entities and features."""
     found: dict[str, Any] = {"entities": entities}
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(folder)
-        names = apply_view(store, newest, width)
+        names = apply_view(store, newest, max(width for _, width in shapes))
         with quiet():
             store.materialize(START, END)
         rng = random.Random(1)
         with clock:
             for count, features in shapes:
                 chosen = names[:features]
-                asked = [
-                    [{"entity": rng.randrange(entities)} for _ in range(count)]
-                    for _ in range(2_000 // count + 50)
-                ]
-                taken = []
-                for rows in asked:
+                taken: list[int] = []
+                until = time.perf_counter() + seconds
+                while time.perf_counter() < until:
+                    rows = [{"entity": rng.randrange(entities)} for _ in range(count)]
                     begin = time.perf_counter_ns()
                     store.get_online_features(features=chosen, entity_rows=rows)
                     taken.append(time.perf_counter_ns() - begin)
-                found[f"{count}x{features}"] = latencies(taken[20:])
+                some = taken[len(taken) // 20 :]
+                found[f"{count}x{features}"] = {**latencies(some), "calls": len(some)}
     return found
 
 
@@ -154,5 +155,9 @@ def push(clock: Clock, newest: str, seconds: float, batch: int) -> dict[str, Any
 @contextlib.contextmanager
 def quiet() -> Any:
     """Keep progress bars out of the way."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
         yield

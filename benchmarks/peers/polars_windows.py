@@ -15,8 +15,6 @@ from benchmarks.window_oracle import WINDOWS, compare
 if TYPE_CHECKING:
     import polars as pl
 
-SIMPLE = ("count", "sum", "mean", "std", "min", "max", "first", "latest")
-
 
 def cumulative(clock: Clock, events: str, spine: str, expected: str) -> dict[str, Any]:
     """Everything but min, max and n_unique over time windows."""
@@ -25,18 +23,20 @@ def cumulative(clock: Clock, events: str, spine: str, expected: str) -> dict[str
     return compare(expected, frame.sort("label_row").to_arrow())
 
 
-def rolling(clock: Clock, events: str, spine: str, expected: str, aggregations: list[str]) -> dict[str, Any]:
+def rolling(
+    clock: Clock, events: str, spine: str, expected: str, aggregations: list[str]
+) -> dict[str, Any]:
     """The aggregations that are asked for over time windows."""
     with clock:
         frame = _rolling(events, spine, aggregations)
     return compare(expected, frame.sort("label_row").to_arrow())
 
 
-def both(clock: Clock, events: str, spine: str, expected: str) -> dict[str, Any]:
-    """Everything but n_unique."""
+def both(clock: Clock, events: str, spine: str, expected: str, rolled: list[str]) -> dict[str, Any]:
+    """Everything that running sums can do, and other aggregations rolling."""
     with clock:
         sums = _cumulative(events, spine)
-        frame = sums.join(_rolling(events, spine, ["min", "max"]), on="label_row", how="left")
+        frame = sums.join(_rolling(events, spine, rolled), on="label_row", how="left")
     return compare(expected, frame.sort("label_row").to_arrow())
 
 
@@ -45,7 +45,6 @@ def _cumulative(events: str, spine: str) -> pl.DataFrame:
     import polars as pl
 
     amount = pl.col("amount")
-    last = {"window_size": 100, "min_samples": 1}
     running = (
         pl.scan_parquet(events)
         .select("entity", "event_at", "amount")
@@ -56,27 +55,32 @@ def _cumulative(events: str, spine: str) -> pl.DataFrame:
             (amount * amount).cum_sum().over("entity").alias("q"),
             amount.shift(-1).over("entity").alias("following"),
             amount.first().over("entity").alias("oldest"),
-            amount.rolling_mean(**last).over("entity").alias("last100_mean"),
-            amount.rolling_std(**last, ddof=0).over("entity").alias("last100_std"),
-            amount.rolling_min(**last).over("entity").alias("last100_min"),
-            amount.rolling_max(**last).over("entity").alias("last100_max"),
+            amount.rolling_mean(100, min_samples=1).over("entity").alias("last100_mean"),
+            amount.rolling_std(100, min_samples=1, ddof=0).over("entity").alias("last100_std"),
+            amount.rolling_min(100, min_samples=1).over("entity").alias("last100_min"),
+            amount.rolling_max(100, min_samples=1).over("entity").alias("last100_max"),
         )
         .collect()
     )
     labels = pl.read_parquet(spine).sort("label_at")
-    by = {"by": "entity", "right_on": "event_at", "check_sortedness": False}
-    joined = labels.join_asof(running, left_on="label_at", **by).with_columns(
+    joined = _newest(labels, running, "label_at").with_columns(
         pl.col("n").fill_null(0), pl.col("s", "q").fill_null(0.0)
     )
-    edges = running.select(
-        "entity", "event_at", n0="n", s0="s", q0="q", next0="following"
-    )
+    edges = running.select("entity", "event_at", n0="n", s0="s", q0="q", next0="following")
     found = [joined.select("label_row", pl.selectors.starts_with("last100"))]
     for window in WINDOWS:
-        start = joined.with_columns(start=pl.col("label_at") - pl.duration(microseconds=WINDOWS[window]))
-        inside = start.join_asof(edges, left_on="start", **by)
+        start = joined.with_columns(
+            start=pl.col("label_at") - pl.duration(microseconds=WINDOWS[window])
+        )
+        inside = _newest(start, edges, "start")
         found.append(inside.select(**_differences(window)))
     return pl.concat(found, how="horizontal")
+
+
+def _newest(asked: pl.DataFrame, rows: pl.DataFrame, edge: str) -> pl.DataFrame:
+    return asked.join_asof(
+        rows, left_on=edge, right_on="event_at", by="entity", check_sortedness=False
+    )
 
 
 def _differences(window: str) -> dict[str, Any]:
@@ -123,7 +127,9 @@ def _rolling(events: str, spine: str, aggregations: list[str]) -> pl.DataFrame:
         grouped = union.rolling(
             "event_at", period=f"{WINDOWS[window]}us", closed="right", group_by="entity"
         ).agg(**{f"{name}_{window}": made[name] for name in aggregations})
-        labelled = pl.concat([place.select("label_row"), grouped.drop("entity", "event_at")], how="horizontal")
+        labelled = pl.concat(
+            [place.select("label_row"), grouped.drop("entity", "event_at")], how="horizontal"
+        )
         kept = labelled.filter(pl.col("label_row").is_not_null())
         found.append(kept.sort("label_row").drop("label_row"))
     return pl.concat(found, how="horizontal")

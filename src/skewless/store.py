@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from skewless.jobs.backtest import BacktestReport
     from skewless.jobs.materialize import MaterializeResult
-    from skewless.jobs.push import PushResult, Quarantined
+    from skewless.jobs.push import PushResult
+    from skewless.jobs.quarantine import Quarantined
     from skewless.monitoring.explain import Explanation
     from skewless.monitoring.freshness import FreshnessReport
     from skewless.monitoring.leakage import LeakageReceipt
@@ -151,7 +152,7 @@ class FeatureStore:
 
     def quarantine(self, source: str, limit: int = 100) -> list[Quarantined]:
         """Return the newest quarantined rows of a source, with their reasons."""
-        from skewless.jobs.push import quarantined
+        from skewless.jobs.quarantine import quarantined
 
         return quarantined(self.runtime, source, limit)
 

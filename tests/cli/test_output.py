@@ -6,7 +6,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from skewless.cli.output import count_of, emit, error_text, paint, progress, short
+from skewless.cli.output import count_of, counting, emit, error_text, paint, progress, short
 from skewless.errors import InputError, SkewlessError
 
 
@@ -18,11 +18,7 @@ class Terminal(io.StringIO):
 def test_error_is_one_block_with_all_that_is_known() -> None:
     problem = SkewlessError("no such thing", got=1, expected="2", where="here", hint="Try 2.")
     assert error_text(problem) == (
-        "Error: no such thing.\n"
-        "  got:      1\n"
-        "  expected: 2\n"
-        "  where:    here\n"
-        "  hint:     Try 2."
+        "Error: no such thing.\n  got:      1\n  expected: 2\n  where:    here\n  hint:     Try 2."
     )
 
 
@@ -61,6 +57,14 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         for fraction in (0.25, 0.1, 1.0, 1.5):
             report("reading payments", fraction)
     assert "reading payments" in screen.getvalue()
+
+
+def test_running_count_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for screen, shown in ((io.StringIO(), False), (Terminal(), True)):
+        monkeypatch.setattr("sys.stderr", screen)
+        with counting("rows") as done:
+            done(3)
+        assert ("rows" in screen.getvalue()) is shown
 
 
 def test_counts_speak_of_one_and_many() -> None:

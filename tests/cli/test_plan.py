@@ -97,8 +97,7 @@ def test_history_of_nothing_says_what_to_do(new_shop: Path) -> None:
 
 
 def test_old_version_is_retired_once_nothing_is_pinned_to_it(shop: Path) -> None:
-    change(shop, "mean(last=20)  #", "mean(last=20)  #") if False else None
-    change(shop, "usual_amount = payments.amount.mean(last=20)", "usual_amount = payments.amount.mean(last=10)")  # fmt: skip
+    change(shop, "usual_amount = payments.amount.mean(", "usual_amount = payments.amount.max(")
     ran(run_in(shop, "apply", "--yes"))
     refused = ran(run_in(shop, "retire", "Spend@v1"), 2)
     assert "fraud_model" in refused.stderr

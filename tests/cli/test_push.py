@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from skewless.errors import StoreError
+from skewless.store import FeatureStore
 from tests.cli.running import Run, data_of, ran
 
 ROWS = [
@@ -60,7 +62,8 @@ def test_gzipped_rows_go_in(run: Run, shop: Path) -> None:
 def test_rows_of_parquet_go_in(run: Run, shop: Path) -> None:
     table = pa.Table.from_pylist(ROWS)
     at = table["paid_at"].cast(pa.timestamp("us", "UTC"))
-    pq.write_table(table.set_column(table.column_names.index("paid_at"), "paid_at", at), shop / "r.parquet")  # fmt: skip
+    place = table.column_names.index("paid_at")
+    pq.write_table(table.set_column(place, "paid_at", at), shop / "r.parquet")
     assert pushed(run, "r.parquet")["accepted"] == 2
 
 
@@ -129,24 +132,24 @@ def test_skip_leaves_the_first_rows_out(run: Run, monkeypatch: pytest.MonkeyPatc
     assert pushed(run, "-", "--skip", "3", input=json.dumps(rows))["accepted"] == 2
 
 
-def test_push_that_fails_halfway_says_where_to_go_on(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("problem", "code"), [(StoreError("the disk is full"), 2), (KeyboardInterrupt(), 130)]
+)
+def test_push_that_stops_halfway_says_where_to_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, problem: BaseException, code: int
 ) -> None:
-    from skewless.errors import StoreError
-    from skewless.store import FeatureStore
-
     monkeypatch.setattr("skewless.cli.inputs.BATCH_ROWS", 2)
     real, calls = FeatureStore.push, []
 
     def push(*arguments: object, **options: object) -> object:
         calls.append(1)
         if len(calls) == 2:
-            raise StoreError("the disk is full")
+            raise problem
         return real(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(FeatureStore, "push", push)
     rows = [ROWS[0] | {"payment_id": f"m{n}"} for n in range(5)]
-    result = ran(run("push", "payments", "-", input=json.dumps(rows)), 2)
+    result = ran(run("push", "payments", "-", input=json.dumps(rows)), code)
     assert "The first 2 rows went in; go on with --skip 2." in result.stderr
 
 

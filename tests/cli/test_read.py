@@ -1,6 +1,7 @@
 """get, historical, read, explain, status, search, statistics and leakage."""
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,9 +40,10 @@ def test_get_of_several_entities_keeps_their_order(run: Run, shop: Path) -> None
     (shop / "cards.json").write_text(json.dumps([{"card_id": c} for c in ("c3", "c1", "c3")]))
     found = data_of(run("get", "Spend", "--entities", "cards.json", "--json"))
     assert [row["entity"]["card_id"] for row in found["rows"]] == ["c3", "c1", "c3"]
-    assert ran(run("get", "Spend", "card_id=c5", "--entities", "cards.json")).stdout.count(
-        "card_id="
-    ) == 4
+    assert (
+        ran(run("get", "Spend", "card_id=c5", "--entities", "cards.json")).stdout.count("card_id=")
+        == 4
+    )
 
 
 def test_get_with_full_names_says_the_view(run: Run) -> None:
@@ -85,8 +87,9 @@ def test_keys_are_read_as_the_type_they_have(tmp_path: Path) -> None:
     assert "'driver' is no Int64" in refused.stderr
     at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     (tmp_path / "spine.csv").write_text(f"driver,code,at\n7,042,{at}\n")
-    spine = data_of(run_in(tmp_path, "historical", "spine.csv", "Rides", "--timestamp", "at", "--json"))  # fmt: skip
-    assert (spine["values"][0]["code"], spine["values"][0]["km"]) == ("042", 1.5)
+    words = ["historical", "spine.csv", "Rides", "--timestamp", "at", "--json"]
+    (row,) = data_of(run_in(tmp_path, *words))["values"]
+    assert (row["code"], row["km"]) == ("042", 1.5)
 
 
 def test_historical_writes_the_spine_with_features(run: Run, shop: Path) -> None:
@@ -94,7 +97,7 @@ def test_historical_writes_the_spine_with_features(run: Run, shop: Path) -> None
     result = ran(run(*words, "--out", "t.parquet"))
     spine = pa.csv.read_csv(shop / "data" / "labels.csv")
     written = pq.read_table(shop / "t.parquet")
-    assert written.select(spine.column_names).equals(spine)
+    assert written.select(spine.column_names).cast(spine.schema).equals(spine)
     assert written.column_names[3:] == list(
         data_of(run("get", "Spend", "card_id=c1", "--json"))["rows"][0]["features"]
     )
@@ -214,3 +217,45 @@ def test_leakage_says_no_for_values_of_after_the_label(run: Run, shop: Path) -> 
 def test_leakage_of_features_that_skewless_builds_is_none(run: Run) -> None:
     words = ["leakage", "data/labels.csv", "--timestamp", "at", "--features", "Spend:usual_amount"]
     assert "No leak found" in ran(run(*words)).stdout
+
+
+@pytest.fixture
+def labelled(shop: Path) -> str:
+    """A spine of every payment, labelled by whether it was a large one."""
+    rows = [line.split(",") for line in (shop / "data" / "payments.csv").read_text().split()]
+    wanted = [rows[0].index(name) for name in ("card_id", "paid_at", "amount")]
+    lines = ["card_id,at,large"]
+    for row in rows[1:]:
+        card, at, amount = (row[place] for place in wanted)
+        lines.append(f"{card},{at},{int(float(amount) > 30)}")
+    (shop / "spine.csv").write_text("\n".join(lines) + "\n")
+    return "spine.csv"
+
+
+def test_backtest_compares_three_kinds_of_features(run: Run, labelled: str) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn comes with skewless[demo]")
+    words = ["backtest", labelled, "Spend:usual_amount", "--timestamp", "at", "--label", "large"]
+    found = data_of(run(*words, "--holdout", "0.4", "--json"))
+    assert [score["kind"] for score in found["scores"]] == ["naive-latest", "event_time", "known"]
+    assert found["trained"] > found["evaluated"] > 0
+    assert "naive-latest" in ran(run(*words)).stdout
+
+
+def test_backtest_without_its_library_says_what_to_install(
+    run: Run, labelled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    words = ["backtest", labelled, "Spend", "--timestamp", "at", "--label", "large"]
+    assert "pip install 'skewless[demo]'" in ran(run(*words), 2).stderr
+
+
+def test_wrong_holdout_is_an_error(run: Run, labelled: str) -> None:
+    words = ["backtest", labelled, "Spend", "--timestamp", "at", "--label", "large"]
+    assert "between 0 and 1" in ran(run(*words, "--holdout", "2"), 2).stderr
+
+
+def test_demo_without_its_libraries_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skewless.cli.demo.NEEDED", ("no_such_library",))
+    assert "pip install 'skewless[demo]'" in ran(run("demo"), 2).stderr

@@ -10,7 +10,6 @@ from skewless.cli.main import COMMANDS
 
 HEAVY = ("numpy", "pyarrow", "lmdb", "tqdm", "msgspec", "polars", "pandas", "sqlite3")
 NAMES = [name for commands in COMMANDS.values() for name in commands]
-LIGHT = [name for name in NAMES if name != "doctor"]
 
 
 def imported_by(*words: str) -> set[str]:

@@ -1,8 +1,7 @@
 """A small shop of card payments, with a clock that stands still until it is set."""
 
-from skewless.clock import to_micros
-
 import skewless as sl
+from skewless.clock import to_micros
 
 NOON = to_micros("2026-01-02T12:00:00Z")
 
@@ -60,6 +59,7 @@ def spend_of(pays, **labels):
 
 def store(tmp_path, *definitions, clock=None):
     """A feature store in an empty folder with some definitions applied."""
+    tmp_path.mkdir(exist_ok=True)
     fs = sl.FeatureStore(tmp_path, clock=clock or StandingClock())
     fs.apply(fs.plan(*definitions))
     return fs

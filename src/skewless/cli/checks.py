@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import tempfile
@@ -132,13 +133,13 @@ def registry(fs: FeatureStore) -> Findings:
     ]
     yield Finding("registry", "ok", f"{where}: {', '.join(parts)}")
     for name in state.services:
-        fs.runtime.lookup(name, True)
+        fs.runtime.lookup(name, True)  # raises unless all it is pinned to can be served
 
 
 def online(fs: FeatureStore) -> Findings:
     """Check the online store by writing, reading and deleting a row of its own."""
     store = fs.runtime.online
-    key, value = b"probe", str(time.time_ns()).encode()
+    key, value = os.urandom(8), os.urandom(64)
     start = time.perf_counter()
     store.write(_PROBE, [(key, value)])
     found = store.read_one(_PROBE, key)
@@ -146,8 +147,10 @@ def online(fs: FeatureStore) -> Findings:
     seconds = time.perf_counter() - start
     text = f"{fs.config.online.kind} at {store.where}: round trip {seconds * 1000:.1f} ms"
     if found != value:
-        hint = "Another doctor may be at it; run this one again."
-        yield Finding("online store", "fail", f"{text}, but another value came back", hint)
+        hint = "A store that loses writes cannot serve. Several servers behind one address?"
+        yield Finding(
+            "online store", "fail", f"{text}, and what was written did not come back", hint
+        )
     elif seconds > SLOW_ROUND_TRIP:
         hint = "Put the store nearer, or on a faster disk."
         yield Finding("online store", "warn", text, hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,9 @@ from skewless.cli.options import command
 from skewless.cli.output import emit, paint, say
 from skewless.config import Config
 from skewless.errors import SkewlessError
-from skewless.store import FeatureStore
+
+if TYPE_CHECKING:
+    from skewless.store import FeatureStore
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _ON_A_STORE: dict[str, Callable[[FeatureStore], Findings]] = {
@@ -60,6 +63,8 @@ def doctor_command(ctx: click.Context, repo: str, as_json: bool, strict: bool) -
 
 def examine(repo: str) -> Findings:
     """Yield all findings about a repo; those that need what failed are left out."""
+    from skewless.store import FeatureStore
+
     yield from guarded("python", checks.python)
     yield from guarded("kernels", checks.kernels)
     try:

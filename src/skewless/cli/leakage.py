@@ -75,3 +75,37 @@ def leakage_command(ctx: click.Context, /, *, repo: str, as_json: bool, **given:
         say(str(receipt))
     if receipt.leaks:
         ctx.exit(1)
+
+
+@command(
+    "backtest",
+    example="skewless backtest spine.parquet fraud_model --timestamp at --label is_fraud\n"
+    "skewless backtest spine.csv FabRolling --timestamp at --label failed --holdout 0.3 --json",
+)
+@click.argument("spine", type=click.Path(exists=True, dir_okay=False))
+@click.argument("features")
+@click.option("--timestamp", required=True, metavar="COLUMN", help="The spine's time column.")
+@click.option("--label", required=True, metavar="COLUMN", help="What is predicted.")
+@click.option(
+    "--holdout",
+    type=float,
+    default=0.25,
+    show_default=True,
+    help="Share of rows, the latest, to evaluate on.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the model.")
+def backtest_command(repo: str, as_json: bool, spine: str, features: str, **given: Any) -> None:
+    """Measure what leakage does to a model.
+
+    Trains one model on naive (newest), event-time and as-known features, and compares on a later
+    holdout what each promises with what it keeps on the features that serving would have had.
+    """
+    from skewless.store import FeatureStore
+
+    with FeatureStore(repo) as fs:
+        wanted = asked_for(features)
+        report = fs.backtest(table_of(spine, types_asked(fs, wanted)), wanted, **given)
+    if as_json:
+        emit(report)
+    else:
+        say(str(report))

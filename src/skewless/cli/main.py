@@ -38,14 +38,14 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Fill": {
         "push": ("push", "Hand rows of a file to a source."),
         "delete": ("push", "Delete rows of a source by row id."),
-        "quarantine": ("push", "List rows that were set aside, with reasons."),
+        "quarantine": ("push", "List rows that were set aside."),
         "materialize": ("materialize", "Bring the online store up to date from history."),
-        "backfill": ("materialize", "Build online states anew, late rows included."),
+        "backfill": ("materialize", "Build online states anew."),
         "compact": ("materialize", "Settle event logs into Parquet files."),
     },
     "Read": {
         "get": ("get", "Read feature vectors from the online store."),
-        "historical": ("historical", "Build a training set for a spine."),
+        "historical": ("historical", "Build a training set."),
         "read": ("historical", "List every change of a view's values over a range of time."),
         "explain": ("explain", "Show the rows behind a value."),
     },
@@ -164,7 +164,7 @@ def _as_ours(problem: SkewlessError | click.ClickException | OSError) -> Skewles
     return InputError(problem.format_message(), where=path, hint=f"See {path} --help.")
 
 
-@click.group(cls=Commands, context_settings=CONTEXT, invoke_without_command=True)
+@click.group("skewless", cls=Commands, context_settings=CONTEXT, invoke_without_command=True)
 @click.version_option(skewless.__version__, prog_name="skewless", message="%(prog)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:

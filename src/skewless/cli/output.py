@@ -83,6 +83,18 @@ def error_text(problem: SkewlessError) -> str:
 
 
 @contextmanager
+def counting(noun: str) -> Iterator[Callable[[int], object]]:
+    """Yield what is told how many more are done: a running count on a terminal, else nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit=f" {noun}", leave=False) as counter:
+        yield counter.update
+
+
+@contextmanager
 def progress() -> Iterator[Progress | None]:
     """Yield what verbs report their progress to: a bar on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
@@ -99,7 +111,7 @@ def progress() -> Iterator[Progress | None]:
         def report(text: str, fraction: float) -> None:
             if text != bar.desc:
                 bar.reset(total=1.0)
-            bar.set_description_str(text, refresh=False)
+                bar.set_description_str(text)
             bar.update(max(min(fraction, 1.0) - bar.n, 0.0))
 
         yield report

@@ -9,7 +9,7 @@ import click
 
 from skewless.cli.inputs import FORMATS, format_of, row_batches
 from skewless.cli.options import command, from_text
-from skewless.cli.output import count_of, emit, note, say, short, table
+from skewless.cli.output import count_of, counting, emit, note, say, short, table
 from skewless.errors import InputError, SkewlessError
 
 if TYPE_CHECKING:
@@ -71,16 +71,18 @@ def push_command(ctx: click.Context, /, *, repo: str, as_json: bool, **given: An
     with FeatureStore(repo) as fs:
         source = fs.runtime.source(given["source"])
         try:
-            for batch in row_batches(file, format, source.columns):
-                rows = batch[skip:]
-                skip -= len(batch) - len(rows)
-                if len(rows):
-                    result = fs.push(source.name, rows, backdate=given["backdate"])
-                    tally.add(result, len(rows))
-        except SkewlessError:
+            with counting("rows") as done:
+                for batch in row_batches(file, format, source.columns):
+                    rows = batch[skip:]
+                    skip -= len(batch) - len(rows)
+                    if len(rows):
+                        result = fs.push(source.name, rows, backdate=given["backdate"])
+                        tally.add(result, len(rows))
+                        done(len(rows))
+        except (SkewlessError, KeyboardInterrupt):
             if tally.handed_in:
-                done = tally.handed_in + given["skip"]
-                note(f"The first {count_of(done, 'row')} went in; go on with --skip {done}.")
+                rows_in = tally.handed_in + given["skip"]
+                note(f"The first {count_of(rows_in, 'row')} went in; go on with --skip {rows_in}.")
             raise
     if as_json:
         emit({"source": source.name, **vars(tally)})
@@ -145,7 +147,7 @@ def _row_id(text: str, source: Source) -> Any:
 @click.argument("source")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many.")
 def quarantine_command(repo: str, as_json: bool, source: str, limit: int) -> None:
-    """List rows of a source that were set aside, newest first, with reasons."""
+    """List rows that were set aside, of a source, newest first, with reasons."""
     from skewless.clock import iso
     from skewless.store import FeatureStore
 

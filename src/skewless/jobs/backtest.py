@@ -267,9 +267,7 @@ def _cut(times: Ints, holdout: float) -> int:
     return cut if cut > ordered[0] else int(ordered[ordered > ordered[0]][0])
 
 
-def _score(
-    kind: str, sets: Mapping[str, Columns], task: Task, learner: Learner
-) -> BacktestScore:
+def _score(kind: str, sets: Mapping[str, Columns], task: Task, learner: Learner) -> BacktestScore:
     promised, served = learner.scores(sets[kind], sets["known"], task)
     gap = {name: task.worse(name, promised[name], served[name]) for name in promised}
     return BacktestScore(kind, _unlike(sets[kind], sets["known"], task.test), promised, served, gap)

@@ -3,13 +3,14 @@
 Layout, version 1, little endian::
 
     version u8 | flags u8 | tails u16 | layout u32 | rows u32 | corrections u32
-    sequence i64 | floor i64 | size of each tail u32 ...
+    sequence i64 | floor i64 | limit u32 | size of each tail u32 ...
     rows, newest first (see `rows.record_dtype`)
     corrections: row u32, superseded at i64 ...
     tails: for each slot that is not fixed, the values' bytes, newest first
 
 ``layout`` is the head of the layout's fingerprint, ``sequence`` the last entry of the event log
-the state holds, ``floor`` the earliest moment it can answer for.
+the state holds, ``floor`` the earliest moment it can answer for, ``limit`` the number of rows at
+which old ones are let go.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from skewless.plan.rows import RowSet, record_dtype
 from skewless.plan.slots import Slot
 
 VERSION = 1
-HEADER = struct.Struct("<BBHIIIqq")
+HEADER = struct.Struct("<BBHIIIqqI")
 _CORRECTION = np.dtype([("row", "<u4"), ("superseded", "<i8")])
 
 
@@ -49,7 +50,7 @@ def read_header(blob: bytes) -> Header:
         CorruptData: it is no blob, or of a version this release does not know.
     """
     try:
-        version, _, tails, layout, rows, corrections, sequence, floor = HEADER.unpack_from(blob)
+        version, _, tails, layout, rows, corrections, sequence, floor, _ = HEADER.unpack_from(blob)
     except struct.error:
         raise CorruptData("a state shorter than its header", got=f"{len(blob)} bytes") from None
     if version != VERSION:
@@ -89,7 +90,8 @@ def encode(rows: RowSet, mark: int, sequence: np.ndarray, floor: np.ndarray) -> 
         corrections, count = b"", 0
         if any_corrected and corrected[start:end].any():
             corrections, count = _encode_corrections(rows.superseded[start:end])
-        head = pack(VERSION, 0, len(tails), mark, end - start, count, last, since)
+        kept = end - start
+        head = pack(VERSION, 0, len(tails), mark, kept, count, last, since, grown(kept))
         records = body[(total - end) * size : (total - start) * size]
         if not tails:
             blobs.append(head + records + corrections)
@@ -98,6 +100,11 @@ def encode(rows: RowSet, mark: int, sequence: np.ndarray, floor: np.ndarray) -> 
         sizes = struct.pack(f"<{len(pieces)}I", *map(len, pieces))
         blobs.append(b"".join((head, sizes, records, corrections, *pieces)))
     return blobs
+
+
+def grown(rows: int) -> int:
+    """Return the number of rows at which a state that keeps ``rows`` lets old ones go."""
+    return rows + rows // 2 + 8
 
 
 def _encode_corrections(superseded: np.ndarray) -> tuple[bytes, int]:

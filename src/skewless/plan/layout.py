@@ -198,7 +198,8 @@ def retained(layout: StateLayout, rows: RowSet, floor: int) -> np.ndarray:
     def settled(offset: int) -> np.ndarray:
         """Rows that count at the floor and are never replaced: they displace older ones."""
         found: np.ndarray = np.maximum(event + offset, known) <= floor
-        return found & (rows.superseded == NEVER)
+        found &= rows.superseded == NEVER
+        return found
 
     # Whether an entity was ever seen is told by its newest row, at any moment from the floor on.
     keep = rows.later_in_group(settled(0)) < 1

@@ -152,7 +152,7 @@ class _NewestRow:
         self._version = VERSION
         self._mark = layout_mark(layout.fingerprint)
         self._record = self._struct.size - HEADER.size - 4 * len(self._tails)
-        first = 12 + len(self._tails)
+        first = 13 + len(self._tails)
         place = {slot: first + at for at, slot in enumerate(picked)}
         self._first = first
         self._wanted = tuple(
@@ -194,8 +194,8 @@ class _NewestRow:
             found = self._struct.unpack_from(blob)
         except struct.error:
             raise CorruptData("a state shorter than one row", got=f"{len(blob)} bytes") from None
-        version, _, _, mark, rows, corrections, _, floor = found[:8]
-        head = 8 + len(self._tails)
+        version, _, _, mark, rows, corrections, _, floor, _ = found[:9]
+        head = 9 + len(self._tails)
         event, known, null_bytes = found[head], found[head + 1], found[head + 3]
         if version != self._version or mark != self._mark or corrections or t < floor:
             return None
@@ -233,7 +233,7 @@ class _NewestRow:
         values = {}
         for number, slot in enumerate(self._tails):
             values[slot] = blob[at : at + found[self._place_of[slot]]]
-            at += found[8 + number]
+            at += found[9 + number]
         return values
 
 

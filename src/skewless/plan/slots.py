@@ -10,12 +10,13 @@ values lie in the tail, with their length in the row.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal as PyDecimal
 from typing import TYPE_CHECKING, Any
 
-from skewless.clock import from_micros
+from skewless.clock import from_micros, to_micros
 from skewless.types import DType
 
 if TYPE_CHECKING:
@@ -102,6 +103,27 @@ class Slot:
         if kind == "map":
             values = [None if v is None else dict(v) for v in values]
         return [b"" if v is None else encode(v) for v in values]
+
+    def pack_value(self, value: Any) -> Any:
+        """Return one value as `struct_code` takes it, or as bytes for the tail; not for null."""
+        match self.dtype.kind:
+            case "timestamp":
+                return to_micros(value)
+            case "date":
+                return (value - _EPOCH).days
+            case "decimal":
+                whole = int(value.scaleb(self.dtype.scale))
+                return whole.to_bytes(16, "little", signed=True)
+            case "vector":
+                return struct.pack(f"<{self.dtype.size}f", *value)
+            case "str" | "json":
+                return value.encode()
+            case "list" | "map" | "struct":
+                import msgspec
+
+                return msgspec.msgpack.Encoder(decimal_format="string").encode(value)
+            case _:
+                return value
 
     def unpack(self, raw: Any) -> Any:
         """Return the Python value of what `struct_code` or the tail gave."""

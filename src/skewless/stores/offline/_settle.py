@@ -57,7 +57,7 @@ DELETED_AT_ONCE = 5_000
 JOINED_FILES = 8
 FULL_ROWS = 1 << 20
 GROUP_ROWS = 1 << 18
-LOCK_FILE = "settle.lock"
+LOCK_FILE = "_settle.lock"  # a leading underscore: readers of Parquet folders pass it over
 _OURS = re.compile(r"\d{20}-\d{20}\.parquet(\.tmp)?")
 
 

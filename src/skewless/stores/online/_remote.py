@@ -73,19 +73,18 @@ class PerProcess(Generic[C]):
 
 def patiently(
     call: Callable[[], T],
+    errors: tuple[type[Exception], ...],
     may_repeat: Callable[[Exception], bool],
-    *,
-    attempts: int = READ_ATTEMPTS,
 ) -> T:
-    """Make a call, again after growing random pauses while it fails with what ``may_repeat``."""
-    for attempt in itertools.count(1):
+    """Make a call, again after growing random pauses while ``may_repeat`` says so of its error."""
+    for attempt in range(1, READ_ATTEMPTS):
         try:
             return call()
-        except Exception as error:  # noqa: BLE001 - raised again unless may_repeat knows it
-            if attempt >= attempts or not may_repeat(error):
+        except errors as error:
+            if not may_repeat(error):
                 raise
         pause(attempt)
-    raise AssertionError
+    return call()
 
 
 def pause(attempt: int) -> None:

@@ -1,0 +1,104 @@
+"""Adding one row to a packed state without unpacking it: the way of nearly every pushed row.
+
+A row that is newer than all others goes in front; nothing else moves. Rows that no longer count
+stay until the state has grown by half, then they are let go all at once (`plan.update`), so that
+the cost per row does not depend on the number of rows.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from skewless.plan.blob import HEADER, VERSION, grown, layout_mark
+from skewless.plan.layout import StateLayout
+from skewless.plan.rows import record_dtype
+from skewless.plan.scalar import compile_scalar
+
+_ORDER = struct.Struct("<qqq")
+Order = tuple[int, int, int]
+"""Event time, known time and tiebreak of a row."""
+
+
+class Inserter:
+    """Adds rows to the states of one layout.
+
+    Args:
+        layout: of the states.
+    """
+
+    def __init__(self, layout: StateLayout) -> None:
+        self._mark = layout_mark(layout.fingerprint)
+        self._tail_slots = [at for at, slot in enumerate(layout.slots) if not slot.fixed]
+        self._tails = len(self._tail_slots)
+        self._sizes = struct.Struct(f"<{self._tails}I")
+        self._rows_at = HEADER.size + self._sizes.size
+        self._record = record_dtype(layout.slots).itemsize
+        self._slots = layout.slots
+        self._compute = [compile_scalar(expression) for expression in layout.expressions]
+        self._nulls = (len(layout.slots) + 7) // 8
+        codes = "".join(slot.struct_code for slot in layout.slots)
+        self._row = struct.Struct(f"<qqq{self._nulls}s{codes}")
+
+    def record(self, values: Mapping[str, Any], order: Order) -> tuple[bytes, list[bytes]]:
+        """Return a row of a source packed, and its tails.
+
+        Args:
+            values: column name to canonical value.
+            order: event time, known time and tiebreak.
+        """
+        nulls = 0
+        raws: list[Any] = []
+        tails: list[bytes] = []
+        for at, (slot, compute) in enumerate(zip(self._slots, self._compute, strict=True)):
+            value = compute(values)
+            raw: Any = b"" if slot.struct_code.endswith("s") or not slot.fixed else 0
+            if value is None:
+                nulls |= 1 << at
+            else:
+                raw = slot.pack_value(value)
+            if not slot.fixed:
+                tails.append(raw)
+                raw = len(raw)
+            raws.append(raw)
+        packed = self._row.pack(*order, nulls.to_bytes(self._nulls, "little"), *raws)
+        return packed, tails
+
+    def start(self, record: bytes, order: Order, tails: list[bytes], floor: int) -> bytes:
+        """Return the state of an entity with one row."""
+        sizes = self._sizes.pack(*map(len, tails))
+        head = HEADER.pack(VERSION, 0, self._tails, self._mark, 1, 0, order[2], floor, grown(1))
+        return b"".join((head, sizes, record, *tails))
+
+    def add(self, state: bytes, record: bytes, order: Order, tails: list[bytes]) -> bytes | None:
+        """Return the state with a row added, or None when that is not enough.
+
+        None is returned for a row that is not the newest, for states with corrections and for
+        states due to let old rows go. A row of the log that the state holds changes nothing.
+        """
+        head = HEADER.unpack_from(state)
+        version, _, count, mark, rows, corrections, sequence, floor, limit = head
+        if version != VERSION or mark != self._mark or corrections or rows >= limit:
+            return None
+        if order[2] <= sequence:
+            return state
+        if order <= _ORDER.unpack_from(state, self._rows_at):
+            return None
+        new = HEADER.pack(version, 0, count, mark, rows + 1, 0, order[2], floor, limit)
+        if not count:
+            return b"".join((new, record, state[HEADER.size :]))
+        return self._with_tails(state, new, record, tails)
+
+    def _with_tails(self, state: bytes, head: bytes, record: bytes, tails: list[bytes]) -> bytes:
+        rows = HEADER.unpack_from(state)[4]
+        sizes = self._sizes.unpack_from(state, HEADER.size)
+        at = self._rows_at + rows * self._record
+        pieces = [state[self._rows_at : at]]
+        for size, tail in zip(sizes, tails, strict=True):
+            pieces += [tail, state[at : at + size]]
+            at += size
+        grown_sizes = self._sizes.pack(
+            *(size + len(tail) for size, tail in zip(sizes, tails, strict=True))
+        )
+        return b"".join((head, grown_sizes, record, *pieces))
