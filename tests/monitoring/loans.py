@@ -62,6 +62,16 @@ def view_of(loans):
     )
 
 
+def recent_of(loans):
+    """A view whose newest row, by event time, is the label itself."""
+    return sl.FeatureView(
+        "Recent",
+        entity=CLIENT,
+        source=loans,
+        features={"lost": loans.lost.latest(), "lost_5": loans.lost.mean(last=5)},
+    )
+
+
 def spine_of(rows):
     """The loans as training rows: to be predicted when they happen."""
     return pa.table(

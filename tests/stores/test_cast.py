@@ -99,7 +99,7 @@ def test_slices_of_nested_columns_are_cast_as_they_are() -> None:
         ([2**60 + 1], pa.int64(), Float64, "not in range"),
         ([1e300], pa.float64(), Float32, "outside the range"),
         ([0.1], pa.float64(), Decimal(9, 2), "no exact decimal"),
-        ([D("0.125")], pa.decimal128(9, 3), Decimal(9, 2), "truncate"),
+        ([D("0.125")], pa.decimal128(9, 3), Decimal(9, 2), "data loss"),
         (["1"], pa.string(), Int64, "no Int64"),
         ([1], pa.int64(), String, "no String"),
         ([1], pa.int64(), Bool, "no Bool"),

@@ -61,7 +61,7 @@ def test_hashes_do_not_depend_on_encoding_and_width() -> None:
 
 def test_hashes_are_the_same_tomorrow() -> None:
     table = pa.table({"n": [1, None], "s": ["wafer", ""], "f": [0.5, -0.0]})
-    assert content_hash(table).tolist() == FROZEN
+    assert content_hash(table).tolist() == [1338228595975294716, 6305523907271673123]
 
 
 def test_a_column_of_nulls_changes_no_hash_nor_does_the_order_of_columns() -> None:
@@ -95,4 +95,3 @@ def test_equal_texts_have_equal_hashes_and_others_do_not(texts: list[str | None]
         assert hashes([text], pa.string()) == [number]
 
 
-FROZEN: list[int] = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from skewless.jobs.training import as_table
 from skewless.stores.offline.cast import to_source_columns
 
 Ints = npt.NDArray[np.int64]
+Coercer = tuple[str, Callable[[object], Any], bool]
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _known(source: Source, typed: Any, event: Ints, now: int, backdate: bool) ->
 def _micros(column: pa.ChunkedArray | pa.Array) -> Ints:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    return np.asarray(column.cast(pa.int64()))
+    return np.asarray(column.view(pa.int64()))
 
 
 def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -> Admitted:
@@ -136,13 +138,9 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
     if rows and isinstance(rows[0], Mapping):
         names = dict.fromkeys(n for row in rows if isinstance(row, Mapping) for n in row)
         _check_names(source, names)
-    columns = source.columns
-    needed = {source.event_time, *source.row_id}
-    if source.known_time is not None:
-        needed.add(source.known_time)
+    columns, coercers, types = _columns_of(source)
     typed: list[list[Any]] = [[] for _ in columns]
     rejected = []
-    coercers = [(name, dtype.coerce, name in needed) for name, dtype in columns.items()]
     times = [name for name in (source.event_time, source.known_time) if name is not None]
     latest = now + source.future
     for number, row in enumerate(rows):
@@ -154,16 +152,22 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
             continue
         for store, value in zip(typed, values, strict=True):
             store.append(value)
-    arrays = [
-        pa.array(values, type=dtype.arrow())
-        for values, dtype in zip(typed, columns.values(), strict=True)
-    ]
-    batch = pa.RecordBatch.from_arrays(arrays, names=list(columns))
-    event = _micros(batch.column(list(columns).index(source.event_time)))
+    arrays = [pa.array(v, type=t) for v, t in zip(typed, types, strict=True)]
+    batch = pa.RecordBatch.from_arrays(arrays, names=columns)
+    event = _micros(batch.column(columns.index(source.event_time)))
     return Admitted(batch, event, _known(source, batch, event, now, backdate), rejected)
 
 
-def _typed_row(row: Any, coercers: list[tuple[str, Any, bool]]) -> list[Any]:
+@lru_cache(maxsize=256)
+def _columns_of(source: Source) -> tuple[list[str], list[Coercer], list[pa.DataType]]:
+    """Return names, checks and Arrow types of a source's columns."""
+    needed = {source.event_time, *source.row_id, source.known_time}
+    columns = source.columns
+    coercers = [(name, dtype.coerce, name in needed) for name, dtype in columns.items()]
+    return list(columns), coercers, [dtype.arrow() for dtype in columns.values()]
+
+
+def _typed_row(row: Any, coercers: list[Coercer]) -> list[Any]:
     if not isinstance(row, Mapping):
         raise ValueError(f"a row is a mapping of columns, not {type(row).__name__}")
     values: list[Any] = []

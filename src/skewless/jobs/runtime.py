@@ -47,6 +47,9 @@ class Runtime:
         self._given = online
         self._frames: dict[str, Table] = {}
         self._lookups: dict[Any, Lookup] = {}
+        self._logs: dict[str, EventLog] = {}
+        self.clean: set[str] = set()
+        """Tables of states known to have none that must be built anew."""
         self._state: RegistryState | None = None
         self._tables: StateTables | None = None
         self._checked = 0
@@ -159,7 +162,10 @@ class Runtime:
 
     def log(self, source: Source) -> EventLog:
         """Return the event log of a source."""
-        return EventLog(source, self.journal, self.folder)
+        found = self._logs.get(source.name)
+        if found is None or found.source is not source:
+            found = self._logs[source.name] = EventLog(source, self.journal, self.folder)
+        return found
 
     def table(self, source: Source) -> TableReader | None:
         """Return the reader of a source's table, None where it has none."""

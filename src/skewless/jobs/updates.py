@@ -45,7 +45,7 @@ def update(
     """
     batch, order = _counting(arrivals, first)
     if arrivals.outdated:
-        _mark_dirty(store, layout, _outdated_keys(layout, arrivals))
+        _mark_dirty(runtime, store, layout, _outdated_keys(layout, arrivals))
     replaced = _replaced(runtime, layout, arrivals, first)
     floor = runtime.clock.now() - runtime.config.rewind
     few = len(arrivals.event) <= _FEW and not replaced
@@ -60,7 +60,9 @@ def update(
         _merge(layout, keyed, (states, rest), floor, replacements)
     found = [(k, s) for k, s in zip(keyed.keys, states, strict=True) if s is not None]
     store.write(layout.table, found)
-    _mark_dirty(store, layout, _dirty(layout, before, keyed, {key for key, _, _ in replaced}))
+    _mark_dirty(
+        runtime, store, layout, _dirty(layout, before, keyed, {key for key, _, _ in replaced})
+    )
 
 
 def _counting(arrivals: Arrivals, first: int) -> tuple[pa.RecordBatch, tuple[Ints, Ints, Ints]]:
@@ -180,9 +182,12 @@ def _in_states(
     return [Replacement(place[key], number, at) for key, number, at in replaced]
 
 
-def _mark_dirty(store: KeyValues, layout: StateLayout, keys: Sequence[bytes]) -> None:
+def _mark_dirty(
+    runtime: Runtime, store: KeyValues, layout: StateLayout, keys: Sequence[bytes]
+) -> None:
     """Note the entities whose states have to be built anew from history."""
     if keys:
+        runtime.clean.discard(layout.table)
         prefix = layout.table.encode() + b"/"
         store.write("skewless.dirty", [(prefix + key, b"") for key in keys])
 
@@ -253,8 +258,11 @@ def rebuild_dirty(runtime: Runtime, source: Source, tables: Sequence[StateTable]
 
     for table in tables:
         name = table.layout.table
+        if name in runtime.clean:
+            continue
         prefix = name.encode() + b"/"
         marked = [key for key, _ in runtime.online.scan("skewless.dirty", prefix=prefix)]
+        runtime.clean.add(name)
         if not marked:
             continue
         history = runtime.history(source)

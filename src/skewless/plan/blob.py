@@ -124,32 +124,30 @@ def decode(slots: tuple[Slot, ...], blobs: Sequence[bytes]) -> RowSet:
     dtype = record_dtype(slots)
     tail_slots = [at for at, slot in enumerate(slots) if not slot.fixed]
     pieces, counts = [], []
-    superseded: list[np.ndarray] = []
+    corrections: list[tuple[int, np.ndarray]] = []
     tails: dict[int, list[bytes]] = {at: [] for at in tail_slots}
+    total = 0
     for blob in blobs:
         header = read_header(blob)
         start = HEADER.size + 4 * header.tails
         end = start + header.rows * dtype.itemsize
         if header.tails != len(tail_slots) or end > len(blob):
             raise CorruptData("a state whose rows do not fit its layout", got=f"{len(blob)} bytes")
-        records = np.frombuffer(blob, dtype, header.rows, start)
-        until = np.full(header.rows, NEVER, np.int64)
+        pieces.append(blob[start:end])
+        counts.append(header.rows)
+        total += header.rows
         if header.corrections:
-            found = np.frombuffer(blob, _CORRECTION, header.corrections, end)
-            until[found["row"]] = found["superseded"]
+            found = np.frombuffer(blob, _CORRECTION, header.corrections, end).copy()
+            corrections.append((total - 1, found))
         if tail_slots:
             at = end + header.corrections * _CORRECTION.itemsize
-            _decode_tails(blob, at, records, tails)
-        pieces.append(records[::-1])
-        superseded.append(until[::-1])
-        counts.append(header.rows)
-    return RowSet(
-        slots,
-        np.concatenate(pieces) if pieces else np.zeros(0, dtype),
-        np.repeat(np.arange(len(counts)), counts),
-        np.concatenate(superseded) if superseded else np.zeros(0, np.int64),
-        tails,
-    )
+            _decode_tails(blob, at, np.frombuffer(blob, dtype, header.rows, start), tails)
+    # Rows lie newest first in each blob: joined backwards and turned round, all are in order.
+    records = np.frombuffer(b"".join(reversed(pieces)), dtype)[::-1]
+    superseded = np.full(total, NEVER, np.int64)
+    for newest, found in corrections:
+        superseded[newest - found["row"].astype(np.int64)] = found["superseded"]
+    return RowSet(slots, records, np.repeat(np.arange(len(counts)), counts), superseded, tails)
 
 
 def _decode_tails(blob: bytes, at: int, records: np.ndarray, tails: dict[int, list[bytes]]) -> None:

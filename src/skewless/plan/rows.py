@@ -29,6 +29,14 @@ def record_dtype(slots: tuple[Slot, ...]) -> np.dtype[Any]:
     return np.dtype(fields)
 
 
+def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Concatenate packed rows; np.concatenate takes its time over the fields of each."""
+    joined = np.empty(len(one) + len(other), one.dtype)
+    joined[: len(one)] = one
+    joined[len(one) :] = other
+    return joined
+
+
 class RowSet:
     """Rows of many entities, sorted by group and row order.
 
@@ -106,7 +114,7 @@ class RowSet:
         """Return these rows and those of ``other``, unsorted."""
         return RowSet(
             self.slots,
-            np.concatenate([self.records, other.records]),
+            _joined(self.records, other.records),
             np.concatenate([self.group, other.group]),
             np.concatenate([self.superseded, other.superseded]),
             {slot: tail + other.tails[slot] for slot, tail in self.tails.items()},
