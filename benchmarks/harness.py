@@ -232,4 +232,4 @@ def note(text: str) -> None:
 
 def shown(key: str, value: object) -> bool:
     """Return whether a figure belongs into the line that a person sees at once."""
-    return key not in ("name", "about", "process_cpu_s") and not isinstance(value, (list, dict))
+    return key not in ("name", "about", "process_cpu_s") and not isinstance(value, list)

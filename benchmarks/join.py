@@ -38,7 +38,7 @@ def run(options: Options) -> Figures:
     event = {**files, "expected": str(by_event)}
     known = {**files, "expected": str(by_known)}
     results = run_all(contenders(files, event, known, feast=feast_python(options.install)), options)
-    result = {
+    result: Figures = {
         "title": f"{TITLE}, {rows:,} rows x {data.facts(labels)['rows']:,} labels x 10 features",
         "data": [data.facts(features), data.facts(labels)],
         "contenders": results,

@@ -259,3 +259,19 @@ def test_demo_without_its_libraries_says_what_to_install(
 ) -> None:
     monkeypatch.setattr("skewless.cli.demo.NEEDED", ("no_such_library",))
     assert "pip install 'skewless[demo]'" in ran(run("demo"), 2).stderr
+
+
+def test_demo_with_json_tells_its_story_on_stderr(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import skewless.demo
+
+    def main(folder: Path) -> dict[str, str]:
+        print("reading flights")
+        return {"folder": str(folder)}
+
+    monkeypatch.setattr("skewless.cli.demo.NEEDED", ())
+    monkeypatch.setattr(skewless.demo, "main", main, raising=False)
+    result = run("demo", "flights", "--json")
+    assert data_of(result) == {"folder": "flights"}
+    assert "reading flights" in result.stderr

@@ -10,7 +10,12 @@ import pytest
 from skewless.clock import ALWAYS
 from skewless.definitions import Source
 from skewless.errors import InputError, MissingColumn, NaiveTime
-from skewless.stores.offline.cast import cast_column, common_type, to_micros_array, to_source_columns
+from skewless.stores.offline.cast import (
+    cast_column,
+    common_type,
+    to_micros_array,
+    to_source_columns,
+)
 from skewless.types import (
     Bool,
     Bytes,

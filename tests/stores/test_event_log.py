@@ -75,10 +75,14 @@ def test_sequences_begin_at_one_and_have_no_gaps(log: Log) -> None:
 
 
 def test_what_a_transaction_takes_back_was_never_there(log: Log) -> None:
+    def take_back() -> None:
+        with log.store.transaction() as transaction:
+            log.append(transaction, batch_of(log, 3, 1), np.array([3]))
+            raise RuntimeError("undo")
+
     log.add(2)
-    with pytest.raises(RuntimeError, match="undo"), log.store.transaction() as transaction:
-        log.append(transaction, batch_of(log, 3, 1), np.array([3]))
-        raise RuntimeError("undo")
+    with pytest.raises(RuntimeError, match="undo"):
+        take_back()
     assert all_of(log) == [1, 2]
     assert log.add() == 3
 

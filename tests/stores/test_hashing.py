@@ -93,5 +93,3 @@ def test_equal_texts_have_equal_hashes_and_others_do_not(texts: list[str | None]
     assert len(set(found)) == len(set(texts))
     for text, number in zip(texts, found, strict=True):
         assert hashes([text], pa.string()) == [number]
-
-

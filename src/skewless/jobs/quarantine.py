@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def set_aside(
         return
     items = []
     for number, row in enumerate(rejected):
-        key = struct.pack(">qI", now, number) + hashlib.blake2b(digest_size=4).digest()
+        key = struct.pack(">qI", now, number) + os.urandom(4)
         items.append((key, json.dumps([now, row.reason, row.values]).encode()))
     transaction.write(f"quarantine.{source.name}", items)
 

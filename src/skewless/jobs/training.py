@@ -57,9 +57,10 @@ def training_set(
         )
 
     notes = _notes(runtime, plan, found, asked, times)
+    whole = table
     for name, column in found.columns.items():
-        table = table.append_column(name, column)
-    return TrainingSet(table, plan, notes, other)
+        whole = whole.append_column(name, column)
+    return TrainingSet(whole, plan, notes, other)
 
 
 def run(

@@ -109,6 +109,20 @@ def rows_of_entities(
     ]
 
 
+def every_key(entity: Entity, histories: list[SourceHistory]) -> pa.Table:
+    """Return the distinct join keys, without nulls, that occur in some histories."""
+    import pyarrow as pa
+
+    names = list(entity.key_names)
+    schema = pa.schema([(name, dtype.arrow()) for name, dtype in entity.join_keys])
+    keys = schema.empty_table()
+    for history in histories:
+        for chunk in history.chunks(names):
+            distinct = chunk.table.select(names).group_by(names).aggregate([]).cast(schema)
+            keys = pa.concat_tables([keys, distinct]).group_by(names).aggregate([])
+    return keys.select(names).drop_null()
+
+
 def _matching(chunk: Any, entity: Entity, wanted: KeyIndex) -> tuple[Ints, ...]:
     """Return times, tiebreaks, lateness, numbers and key codes of a chunk's rows of some keys."""
     codes = wanted.find([chunk.table[name] for name in entity.key_names])

@@ -8,13 +8,14 @@ moment, mean and standard deviation come from exact sums, distinct values are co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import iso
 from skewless.definitions import Entity
 from skewless.errors import InputError
+from skewless.monitoring.entity_rows import every_key
 from skewless.monitoring.opened import Opened
 from skewless.monitoring.text import aligned, plain, shown
 from skewless.plan.retrieval import plan_retrieval
@@ -23,8 +24,6 @@ from skewless.types import DType
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from skewless.engines.history import SourceHistory
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TOP_VALUES = 10
@@ -172,25 +171,6 @@ def _entity(view: str, selection: Selection) -> Entity:
         got = ", ".join(entity.name for entity in selection.entities)
         raise InputError(f"{view!r} is of several entities", got=got, expected="one")
     return selection.entities[0]
-
-
-def every_key(entity: Entity, histories: list[SourceHistory]) -> pa.Table:
-    """Return the distinct join keys, without nulls, that occur in some histories."""
-    import pyarrow as pa
-
-    names = list(entity.key_names)
-    schema = pa.schema([(name, dtype.arrow()) for name, dtype in entity.join_keys])
-    keys = schema.empty_table()
-    for chunk in _key_chunks(names, histories):
-        distinct = chunk.group_by(names).aggregate([])
-        keys = pa.concat_tables([keys, distinct.cast(schema)]).group_by(names).aggregate([])
-    return keys.select(names).drop_null()
-
-
-def _key_chunks(names: list[str], histories: list[SourceHistory]) -> Iterator[pa.Table]:
-    for history in histories:
-        for chunk in history.chunks(names):
-            yield chunk.table.select(names)
 
 
 def column_statistics(name: str, dtype: DType, column: pa.Array) -> FeatureStatistics:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def encode(rows: RowSet, mark: int, sequence: np.ndarray, floor: np.ndarray) -> 
     starts = np.r_[0, ends[:-1]] if len(ends) else ends
     body = np.ascontiguousarray(rows.records[::-1]).tobytes()
     size, total = rows.records.dtype.itemsize, len(rows)
-    corrected = rows.superseded != NEVER
+    corrected = rows.superseded != NEVER if rows.corrected else np.zeros(total, bool)
     tails = list(rows.tails.values())
     pack, blobs = HEADER.pack, []
     any_corrected = bool(corrected.any())
@@ -115,13 +116,20 @@ def _encode_corrections(superseded: np.ndarray) -> tuple[bytes, int]:
     return found.tobytes(), len(at)
 
 
-def decode(slots: tuple[Slot, ...], blobs: Sequence[bytes]) -> RowSet:
+def decode(
+    slots: tuple[Slot, ...], blobs: Sequence[bytes], dtype: np.dtype[Any] | None = None
+) -> RowSet:
     """Return the rows of blobs; the group of a row is the number of its blob.
+
+    Args:
+        slots: of the layout.
+        blobs: the states.
+        dtype: `rows.record_dtype` of the slots, where the caller has it at hand.
 
     Raises:
         CorruptData: a blob is not what it should be.
     """
-    dtype = record_dtype(slots)
+    dtype = record_dtype(slots) if dtype is None else dtype
     tail_slots = [at for at, slot in enumerate(slots) if not slot.fixed]
     pieces, counts = [], []
     corrections: list[tuple[int, np.ndarray]] = []
@@ -144,10 +152,15 @@ def decode(slots: tuple[Slot, ...], blobs: Sequence[bytes]) -> RowSet:
             _decode_tails(blob, at, np.frombuffer(blob, dtype, header.rows, start), tails)
     # Rows lie newest first in each blob: joined backwards and turned round, all are in order.
     records = np.frombuffer(b"".join(reversed(pieces)), dtype)[::-1]
-    superseded = np.full(total, NEVER, np.int64)
-    for newest, found in corrections:
-        superseded[newest - found["row"].astype(np.int64)] = found["superseded"]
-    return RowSet(slots, records, np.repeat(np.arange(len(counts)), counts), superseded, tails)
+    superseded = None
+    if corrections:
+        superseded = np.full(total, NEVER, np.int64)
+        for newest, found in corrections:
+            superseded[newest - found["row"].astype(np.int64)] = found["superseded"]
+    group = (
+        np.zeros(total, np.int64) if len(counts) == 1 else np.repeat(np.arange(len(counts)), counts)
+    )
+    return RowSet(slots, records, group, superseded, tails)
 
 
 def _decode_tails(blob: bytes, at: int, records: np.ndarray, tails: dict[int, list[bytes]]) -> None:

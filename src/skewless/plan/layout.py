@@ -144,6 +144,13 @@ class StateLayout:
         return fingerprint([self.source.name, self.source.closed, keys, slots, rules])
 
     @cached_property
+    def record(self) -> np.dtype[Any]:
+        """The form of a packed row."""
+        from skewless.plan.rows import record_dtype
+
+        return record_dtype(self.slots)
+
+    @cached_property
     def table(self) -> str:
         """The table of the online store that holds the state."""
         return f"{self.source.name}.{self.entity.name}.{self.fingerprint[:8]}"

@@ -7,6 +7,8 @@ at one moment are found here; rows of windows over time are spans (`aggregations
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,12 +19,11 @@ from skewless.aggregations.moments import Std, Var
 from skewless.aggregations.ordering import Trend, percentage_change
 from skewless.aggregations.windows import LastN, Lifetime, Session, Sliding, Tumbling, Window
 from skewless.definitions import Aggregate
-from skewless.plan.layout import AggregateRead
+from skewless.plan.layout import AggregateRead, StateLayout
 from skewless.plan.rows import RowSet
 from skewless.plan.status import Status
 
-_ALL, _MEAN = int(Want.ALL), int(Want.MEAN)
-_SUMMED = ("float64", "int64")
+_MEAN = int(Want.MEAN)
 _SUMMARY = {"count": 0, "sum": 1, "mean": 2, "var": 3, "std": 3, "min": 5, "max": 6}
 Answer = tuple[Any, Status]
 
@@ -47,6 +48,81 @@ def identity(aggregate: Aggregate) -> Any:
     return None if empty is None else aggregate.dtype.coerce(empty)
 
 
+@dataclass(frozen=True)
+class _Summed:
+    """The aggregates that one summary of a column gives: place, index in it, whether a root."""
+
+    slot: int
+    want: int
+    outputs: tuple[tuple[int, int, bool], ...]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The aggregates that share filter and window."""
+
+    where: int | None
+    window: Window
+    places: tuple[int, ...]
+    counts: tuple[int, ...]
+    summed: tuple[_Summed, ...]
+    others: tuple[int, ...]
+
+
+class Reads:
+    """Aggregates to read together: each filter and window looked up once, each column summed once.
+
+    Args:
+        layout: of the rows.
+        reads: the aggregates, in order.
+
+    Attributes:
+        unknown, empty: values and statuses for an entity never seen, and for no rows.
+    """
+
+    def __init__(self, layout: StateLayout, reads: Sequence[AggregateRead]) -> None:
+        self.reads = tuple(reads)
+        nothing = [answer_of(read.aggregate, None, Status.EMPTY)[0] for read in reads]
+        self.empty = nothing
+        self.unknown = (nothing, [Status.UNKNOWN] * len(nothing))
+        grouped: dict[tuple[int | None, Window], list[int]] = {}
+        for place, read in enumerate(self.reads):
+            grouped.setdefault((read.filter, read.aggregate.window), []).append(place)
+        self.groups = tuple(
+            self._group(layout, where, window, places)
+            for (where, window), places in grouped.items()
+        )
+
+    def _group(
+        self, layout: StateLayout, where: int | None, window: Window, places: list[int]
+    ) -> _Group:
+        counts, others = [], []
+        summed: dict[int, list[tuple[int, int, bool]]] = {}
+        for place in places:
+            read = self.reads[place]
+            kind, slot = read.aggregate.aggregation, read.slot
+            if isinstance(window, Session) or read.aggregate.ttl is not None:
+                others.append(place)
+            elif slot is None and kind.name == "count":
+                counts.append(place)
+            elif slot is not None and kind.name in _SUMMARY and _fits(layout, slot, kind.name):
+                index = 4 if isinstance(kind, Var) and kind.ddof else _SUMMARY[kind.name]
+                summed.setdefault(slot, []).append((place, index, isinstance(kind, Std)))
+            else:
+                others.append(place)
+        found = tuple(
+            _Summed(slot, 1 | sum({1 << index for _, index, _ in outputs} - {1}), tuple(outputs))
+            for slot, outputs in summed.items()
+        )
+        return _Group(where, window, tuple(places), tuple(counts), found, tuple(others))
+
+
+def _fits(layout: StateLayout, slot: int, name: str) -> bool:
+    """Whether a summary gives the value as it is: sums of integers may leave their type."""
+    kind = layout.slots[slot].dtype.kind
+    return kind == "float64" or (kind == "int64" and name != "sum")
+
+
 class Moment:
     """One entity's rows, asked about one moment.
 
@@ -62,10 +138,11 @@ class Moment:
         self.t = t
         self.at = t - left
         self.event = np.ascontiguousarray(rows.records["event"])
-        self._summaries: dict[Any, tuple[Any, ...]] = {}
         self._counted: dict[Any, tuple[int, int] | np.ndarray] = {}
         self._columns: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
-        visible = (rows.records["known"] <= k) & (rows.superseded > k)
+        visible = rows.records["known"] <= k
+        if rows.corrected:
+            visible &= rows.superseded > k
         self.visible = None if visible.all() else visible
 
     @cached_property
@@ -95,6 +172,50 @@ class Moment:
         positions = np.flatnonzero(mask & (self.event <= at))
         low, high = _narrow(window, self.event[positions], 0, len(positions), at)
         return positions[low:high]
+
+    def answers(self, reads: Reads) -> tuple[list[Any], list[Status]]:
+        """Return values and statuses of aggregates, in their order."""
+        if self.newest_event is None:
+            return reads.unknown
+        values = list(reads.empty)
+        statuses = [Status.EMPTY] * len(values)
+        for group in reads.groups:
+            found = self.counted(group.where, group.window)
+            size = found[1] - found[0] if isinstance(found, tuple) else len(found)
+            if size == 0:
+                continue
+            for place in group.counts:
+                values[place], statuses[place] = size, Status.PRESENT
+            for summed in group.summed:
+                self._summarise(reads, summed, found, (values, statuses))
+            for place in group.others:
+                values[place], statuses[place] = self.answer(reads.reads[place])
+        return values, statuses
+
+    def _summarise(
+        self,
+        reads: Reads,
+        summed: _Summed,
+        found: tuple[int, int] | np.ndarray,
+        answers: tuple[list[Any], list[Status]],
+    ) -> None:
+        column, valid = self._column(summed.slot)
+        if isinstance(found, tuple):
+            summary = window_summary(column, valid, found[0], found[1], summed.want)
+        else:
+            some = None if valid is None else valid[found]
+            summary = window_summary(column[found], some, 0, len(found), summed.want)
+        if summary[0] == 0:
+            return
+        values, statuses = answers
+        for place, index, rooted in summed.outputs:
+            value = summary[index]
+            if value != value:  # noqa: PLR0124 - NaN, the kernel's word for null
+                values[place] = reads.reads[place].aggregate.default
+                statuses[place] = Status.NULL
+                continue
+            values[place] = math.sqrt(value) if rooted else value
+            statuses[place] = Status.PRESENT
 
     def answer(self, read: AggregateRead) -> Answer:
         """Return value and status of one aggregate."""
@@ -126,57 +247,37 @@ class Moment:
     ) -> tuple[Any, bool]:
         """Return the value of at least one row, and whether any row had a value to take part."""
         kind = read.aggregate.aggregation
-        name = kind.name
-        if read.slot is None and name == "count":
+        if read.slot is None and kind.name == "count":
             return size, True
-        if read.slot is not None and self.rows.slots[read.slot].dtype.kind in _SUMMED:
-            if name in _SUMMARY:
-                return self._from_summary(read, found)
-            if isinstance(kind, Trend):
-                return self._trend(kind, read, found)
+        if isinstance(kind, Trend) and self._is_float(read.slot):
+            return self._trend(kind, read, found)
         return self._general(read, found)
 
-    def _from_summary(
-        self, read: AggregateRead, found: tuple[int, int] | np.ndarray
-    ) -> tuple[Any, bool]:
-        kind = read.aggregate.aggregation
-        summary = self._summary(read, found)
-        if summary[0] == 0:
-            return None, False
-        ddof = kind.ddof if isinstance(kind, Var) else 0
-        value = summary[4 if ddof else _SUMMARY[kind.name]]
-        if isinstance(value, float) and math.isnan(value):
-            return None, True
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            return None, True
-        return (math.sqrt(value) if isinstance(kind, Std) else value), True
+    def _is_float(self, slot: int | None) -> bool:
+        return slot is not None and self.rows.slots[slot].dtype.kind == "float64"
 
-    def _summary(self, read: AggregateRead, found: tuple[int, int] | np.ndarray) -> tuple[Any, ...]:
-        key = (read.slot, read.filter, read.aggregate.window)
-        if key not in self._summaries:
-            values, valid = self._column(read)
-            if isinstance(found, tuple):
-                self._summaries[key] = window_summary(values, valid, found[0], found[1], _ALL)
-            else:
-                some = None if valid is None else valid[found]
-                self._summaries[key] = window_summary(values[found], some, 0, len(found), _ALL)
-        return self._summaries[key]
-
-    def _column(self, read: AggregateRead) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return values of a float slot and which of them are not null (None: all)."""
-        slot = read.slot
-        if slot is None:
-            raise ValueError("an aggregation of whole rows has no column")
-        if slot not in self._columns:
-            valid = ~self.rows.nulls(slot)
+    def _column(self, slot: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return values of a numeric slot and which of them are not null (None: all)."""
+        found = self._columns.get(slot)
+        if found is None:
             values = np.ascontiguousarray(self.rows.records[f"s{slot}"])
-            self._columns[slot] = values, None if valid.all() else valid.view(np.uint8)
-        return self._columns[slot]
+            valid = None
+            if self._any_null:
+                valid = ~self.rows.nulls(slot)
+                valid = None if valid.all() else valid.view(np.uint8)
+            found = self._columns[slot] = values, valid
+        return found
+
+    @cached_property
+    def _any_null(self) -> bool:
+        return bool(self.rows.records["nulls"].any())
 
     def _trend(
         self, kind: Trend, read: AggregateRead, found: tuple[int, int] | np.ndarray
     ) -> tuple[Any, bool]:
-        values, valid = self._column(read)
+        if read.slot is None:
+            return None, False
+        values, valid = self._column(read.slot)
         rows = np.arange(*found) if isinstance(found, tuple) else found
         if valid is not None:
             rows = rows[valid[rows] != 0]
@@ -199,8 +300,8 @@ class Moment:
         """Return `Aggregation.compute` over the rows: right for everything, fast for few rows."""
         aggregate, kind = read.aggregate, read.aggregate.aggregation
         rows = np.arange(*found) if isinstance(found, tuple) else found
-        if kind.name in ("latest", "first") and kind.keeps_nulls:
-            rows = rows[-1:] if kind.name == "latest" else rows[:1]
+        if read.slot is not None and kind.keeps_nulls:
+            return self.rows.value(int(rows[0 if kind.name == "first" else -1]), read.slot), True
         if read.slot is None:
             values: list[Any] = [None] * len(rows)
         else:

@@ -44,7 +44,6 @@ class RowSet:
         slots: the columns.
         records: one packed row each (`record_dtype`).
         group: int64, which entity each row belongs to, ascending.
-        superseded: int64, when a correction replaced the row; `NEVER` for most.
         tails: for each slot that is not fixed, the bytes of each row's value.
     """
 
@@ -59,10 +58,20 @@ class RowSet:
         self.slots = slots
         self.records = records
         self.group = group
-        self.superseded = (
-            np.full(len(records), NEVER, np.int64) if superseded is None else superseded
-        )
+        self._superseded = superseded
         self.tails = tails or {}
+
+    @property
+    def superseded(self) -> np.ndarray:
+        """When a correction replaced each row, int64; `NEVER` for most."""
+        if self._superseded is None:
+            self._superseded = np.full(len(self.records), NEVER, np.int64)
+        return self._superseded
+
+    @property
+    def corrected(self) -> bool:
+        """Whether any row may have been replaced."""
+        return self._superseded is not None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -103,7 +112,8 @@ class RowSet:
         """Return the rows at these positions (or under this mask), in that order."""
         at = np.flatnonzero(rows) if rows.dtype == bool else rows
         tails = {slot: [tail[i] for i in at.tolist()] for slot, tail in self.tails.items()}
-        return RowSet(self.slots, self.records[at], self.group[at], self.superseded[at], tails)
+        superseded = self.superseded[at] if self.corrected else None
+        return RowSet(self.slots, self.records[at], self.group[at], superseded, tails)
 
     def sorted(self) -> RowSet:
         """Return the rows by group and row order."""
@@ -140,6 +150,18 @@ class RowSet:
         ends = np.flatnonzero(self.last_of_group())
         sizes = np.diff(ends, prepend=-1)
         return np.repeat(total[ends], sizes) - total  # type: ignore[no-any-return]
+
+    def value(self, row: int, slot: int) -> Any:
+        """Return one Python value, None where null."""
+        record = self.records[row]
+        if record["nulls"][slot // 8] >> (slot % 8) & 1:
+            return None
+        described = self.slots[slot]
+        if slot in self.tails:
+            return described.unpack(self.tails[slot][row])
+        raw = record[f"s{slot}"]
+        packed = described.dtype.kind in ("vector", "decimal")
+        return described.unpack(raw.tobytes() if packed else raw.item())
 
     def values(self, slot: int) -> list[Any]:
         """Return the Python values of a slot, None where null."""

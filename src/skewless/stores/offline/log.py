@@ -18,7 +18,7 @@ changes, it only moves, and is found by its sequence wherever it is.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skewless.clock import ALWAYS
 from skewless.errors import InputError
@@ -100,23 +100,10 @@ class EventLog:
         Raises:
             InputError: the columns are not those of `schema`, or the arrays differ in length.
         """
-        if not batch.schema.equals(self.schema):
-            raise InputError(
-                "a batch whose columns are not those of its source",
-                got=", ".join(f"{field.name}: {field.type}" for field in batch.schema),
-                expected=", ".join(f"{field.name}: {field.type}" for field in self.schema),
-                where=f"event log of source {self.source.name!r}",
-            )
+        self._check_columns(batch)
         if event is None:
             event = to_micros_array(batch.column(self.source.event_time))
-        for array in (known, event, late, deleted, supersedes):
-            if array is not None and len(array) != batch.num_rows:
-                raise InputError(
-                    "an array of another length than the batch it goes with",
-                    got=len(array),
-                    expected=batch.num_rows,
-                    where=f"event log of source {self.source.name!r}",
-                )
+        self._check_lengths(batch.num_rows, (known, event, late, deleted, supersedes))
         stored, known_schema = rows.read(self._table, (STATE_KEY, self._schema_key))
         state = State.decode(stored, self._where)
         if not batch.num_rows:
@@ -192,6 +179,25 @@ class EventLog:
         if self.unsettled() < at_least:
             return Settled()
         return settle(self.source, self._store, self.folder)
+
+    def _check_columns(self, batch: pa.RecordBatch) -> None:
+        if not batch.schema.equals(self.schema):
+            raise InputError(
+                "a batch whose columns are not those of its source",
+                got=", ".join(f"{field.name}: {field.type}" for field in batch.schema),
+                expected=", ".join(f"{field.name}: {field.type}" for field in self.schema),
+                where=f"event log of source {self.source.name!r}",
+            )
+
+    def _check_lengths(self, rows: int, arrays: tuple[npt.NDArray[Any] | None, ...]) -> None:
+        for array in arrays:
+            if array is not None and len(array) != rows:
+                raise InputError(
+                    "an array of another length than the batch it goes with",
+                    got=len(array),
+                    expected=rows,
+                    where=f"event log of source {self.source.name!r}",
+                )
 
     @property
     def _where(self) -> str:

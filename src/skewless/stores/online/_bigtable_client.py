@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 from google.api_core import exceptions
 from google.auth import exceptions as auth
 from google.cloud.bigtable_v2 import BigtableClient
@@ -39,6 +39,9 @@ _LOST = (
 )
 
 
+_error_of: Any = exceptions.from_grpc_status
+
+
 class Client:
     """A channel to one table of Bigtable and the threads that make several calls at once."""
 
@@ -54,10 +57,10 @@ class Client:
         self._limits: dict[str, Any] = {"timeout": timeout, "retry": None}
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="skewless-bigtable")
 
-    def read(self, rows: t.RowSet, limit: int = 0) -> Iterator[Any]:
+    def read(self, rows: t.RowSet, limit: int = 0) -> Iterable[Any]:
         """Return the answers that hold the rows; 0 is no limit."""
         request = t.ReadRowsRequest(rows=rows, rows_limit=limit, **self._place)
-        answers: Iterator[Any] = self._calls.read_rows(request, **self._limits)
+        answers: Iterable[Any] = self._calls.read_rows(request, **self._limits)
         return answers
 
     def change(self, entries: Sequence[t.MutateRowsRequest.Entry]) -> None:
@@ -67,7 +70,7 @@ class Client:
             for entry in answer.entries:
                 if entry.status.code:
                     code, message = _status(entry.status.code), entry.status.message
-                    raise exceptions.from_grpc_status(code, message)
+                    raise _error_of(code, message)
 
     def check_and_change(self, row_key: bytes, condition: dict[str, Any]) -> bool:
         """Change a row by whether a filter finds something in it; say whether it does."""
@@ -78,12 +81,14 @@ class Client:
     def close(self) -> None:
         """Let go of connections and threads."""
         self.threads.shutdown(wait=False)
-        self._calls.transport.close()
+        transport: Any = self._calls.transport
+        transport.close()
 
 
 def make_table(instance: str, table: str) -> None:
     """Make the table with its one column family, unless another process was faster."""
-    from google.cloud.bigtable_admin_v2 import BigtableTableAdminClient, types
+    from google.cloud.bigtable_admin_v2 import BigtableTableAdminClient
+    from google.cloud.bigtable_admin_v2 import types as admin_types
     from google.cloud.bigtable_admin_v2.services.bigtable_table_admin import transports
 
     emulator = os.environ.get(EMULATOR)
@@ -94,6 +99,7 @@ def make_table(instance: str, table: str) -> None:
         admin = BigtableTableAdminClient(transport=transport)
     else:
         admin = BigtableTableAdminClient()
+    types: Any = admin_types
     family = types.ColumnFamily(gc_rule=types.GcRule(max_num_versions=1))
     request = types.CreateTableRequest(
         parent=instance, table_id=table, table=types.Table(column_families={FAMILY: family})

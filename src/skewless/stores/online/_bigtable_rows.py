@@ -12,7 +12,7 @@ timestamp 0, so that a write replaces the one before it, whatever clocks say.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -120,7 +120,7 @@ def rows_from(start: bytes, end: bytes | None, *, inclusive: bool) -> t.RowSet:
     return t.RowSet(row_ranges=[t.RowRange(**bounds)])
 
 
-def rows_of(answers: Iterator[Any]) -> Iterator[tuple[bytes, Cells]]:
+def rows_of(answers: Iterable[Any]) -> Iterator[tuple[bytes, Cells]]:
     """Put rows together: a long cell comes in pieces, an unfinished row may be taken back."""
     key, column = b"", b""
     cells: Cells = {}

@@ -1,4 +1,4 @@
-"""What stores behind a network driver share: a client for each process, retries, many calls at once.
+"""What stores behind a network driver share: clients, retries, many calls at once.
 
 Drivers keep sockets and threads that a fork must not carry over, so every process makes its own
 client at its first call; `PerProcess` says which is whose.

@@ -10,8 +10,8 @@ partition takes more than a sixteenth of the traffic (DynamoDB splits it further
 
 from __future__ import annotations
 
+import functools
 import heapq
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -117,8 +117,9 @@ class DynamoDBStore(OnlineStore):
         found: dict[bytes, bytes] = {}
         attempt = 0
         while request:
-            now, before = request, len(found)
-            answer = self._safely(lambda: self._calls.batch_get_item(RequestItems=now))
+            before = len(found)
+            get = functools.partial(self._calls.batch_get_item, RequestItems=request)
+            answer = self._safely(get)
             for item in answer["Responses"].get(self._table, ()):
                 found[by_sort_key[item[layout.SORT]["B"]]] = item[layout.VALUE]["B"]
             request = answer.get("UnprocessedKeys") or {}
@@ -191,8 +192,9 @@ class DynamoDBStore(OnlineStore):
         request: Mapping[str, Any] = {self._table: requests}
         attempt = 0
         while request:
-            now, asked = request, len(request[self._table])
-            answer = self._once(lambda: self._calls.batch_write_item(RequestItems=now))
+            asked = len(request[self._table])
+            put = functools.partial(self._calls.batch_write_item, RequestItems=request)
+            answer = self._once(put)
             request = answer.get("UnprocessedItems") or {}
             progress = bool(request) and len(request[self._table]) < asked
             attempt = self._give_up_or_pause(request, attempt, progress=progress)
@@ -281,4 +283,3 @@ class DynamoDBStore(OnlineStore):
             return patiently(call, dynamodb.ERRORS, dynamodb.is_throttled)
         except dynamodb.ERRORS as error:
             raise dynamodb.store_error(error, self.where, wrote=True) from error
-

@@ -1,0 +1,128 @@
+"""A day as it happened: rows pushed at the moment they became known, vectors read in between.
+
+    day = replay(fs, clock, flights, start)
+    day.served                  # what the online store answered, flight by flight
+
+The clock is set to each of these moments in turn, so the store lives through the day: it cannot
+see what has not happened yet.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from skewless.clock import from_micros, to_micros
+from skewless.demo.data import Flights
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.store import FeatureStore
+
+_WEATHER_DELAY = 3_600_000_000
+_KNOWN = {"departures": "departed_at", "landings": "landed_at", "weather": "hour_start"}
+SERVICE = "delay_model"
+
+
+class ReplayClock:
+    """A clock that stands at a moment of 2013 until it is set to the next.
+
+    Attributes:
+        moment: UTC microseconds.
+    """
+
+    def __init__(self, moment: int) -> None:
+        self.moment = moment
+
+    def now(self) -> int:
+        """Return the moment it stands at."""
+        return self.moment
+
+
+@dataclass
+class Day:
+    """What happened on the replayed day.
+
+    Attributes:
+        flights: the spine rows that vectors were read for, in order.
+        served: the vector of each, feature name to value.
+        push_seconds: how long each push took.
+        read_seconds: how long each read took.
+        late: pushed rows that came after a row with a later event time, by source.
+        quarantined: rows that the store set aside.
+    """
+
+    flights: list[dict[str, Any]] = field(default_factory=list)
+    served: list[dict[str, Any]] = field(default_factory=list)
+    push_seconds: list[float] = field(default_factory=list)
+    read_seconds: list[float] = field(default_factory=list)
+    late: dict[str, int] = field(default_factory=dict)
+    quarantined: int = 0
+
+
+def known_before(flights: Flights, moment: int) -> Flights:
+    """Return the flights with only those rows that were known before a moment."""
+    return _parted(flights, moment)[0]
+
+
+def _parted(flights: Flights, moment: int) -> tuple[Flights, dict[str, pa.Table]]:
+    """Return what was known before a moment, and the rows of each source that came after."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    before, after = {}, {}
+    for name, column in _KNOWN.items():
+        table = getattr(flights, name)
+        border = moment - (_WEATHER_DELAY if name == "weather" else 0)
+        known = pc.less(table[column], pa.scalar(from_micros(border), table[column].type))
+        before[name], after[name] = table.filter(known), table.filter(pc.invert(known))
+    return Flights(spine=flights.spine, register=flights.register, **before), after
+
+
+def replay(fs: FeatureStore, clock: ReplayClock, flights: Flights, start: int) -> Day:
+    """Live through everything from ``start`` on, in the order in which it became known."""
+    day = Day()
+    newest: dict[str, int] = {}
+    for moment, _, source, row in heapq.merge(*_streams(flights, start), key=lambda x: x[:2]):
+        clock.moment = moment
+        if source:
+            began = time.perf_counter()
+            day.quarantined += len(fs.push(source, [row]).quarantined)
+            day.push_seconds.append(time.perf_counter() - began)
+            event = to_micros(row["hour_start" if source == "weather" else "scheduled_at"])
+            day.late[source] = day.late.get(source, 0) + (event < newest.get(source, event))
+            newest[source] = max(event, newest.get(source, event))
+        else:
+            began = time.perf_counter()
+            found = fs.get_online_features(SERVICE, [row])
+            day.read_seconds.append(time.perf_counter() - began)
+            day.flights.append(row)
+            day.served.append(found.to_rows()[0])
+    return day
+
+
+def _streams(flights: Flights, start: int) -> list[Iterator[tuple[int, int, str, Any]]]:
+    """Return moments in order, with the row that became known, or the flight to ask about."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    streams = []
+    for source, table in _parted(flights, start)[1].items():
+        delay = _WEATHER_DELAY if source == "weather" else 0
+        streams.append(_moments(table, _KNOWN[source], source, delay))
+    due = flights.spine["scheduled_at"]
+    asked = pc.and_(pc.greater_equal(due, pa.scalar(from_micros(start), due.type)),
+                    pc.is_valid(flights.spine["tailnum"]))  # fmt: skip
+    return [*streams, _moments(flights.spine.filter(asked), "scheduled_at", "", 0)]
+
+
+def _moments(
+    table: pa.Table, column: str, source: str, delay: int
+) -> Iterator[tuple[int, int, str, Any]]:
+    for row in table.to_pylist():
+        # What became known in the very minute is pushed before the flights of it are asked about.
+        yield to_micros(row[column]) + delay, int(not source), source, row

@@ -1,0 +1,122 @@
+"""Reading features that are columns of the newest row, without unpacking the other rows."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from skewless.definitions import Aggregate, Expression, FeatureView
+from skewless.errors import CorruptData
+from skewless.plan.blob import HEADER, VERSION, layout_mark
+from skewless.plan.layout import StateLayout
+from skewless.plan.retrieval import is_newest_row
+from skewless.plan.slots import Slot
+from skewless.plan.status import Status
+
+_CHANGED = frozenset({"bool", "timestamp", "date", "decimal", "vector"})
+Answers = tuple[list[Any], list[Status], int | None]
+"""Values and statuses of some features, and the newest event behind them."""
+
+
+class NewestRow:
+    """Reads features that are columns of the newest row, without unpacking the others."""
+
+    def __init__(self, layout: StateLayout, wanted: Sequence[tuple[Aggregate, int]]) -> None:
+        slots = layout.slots
+        self._left = layout.left
+        self._tails = [at for at, slot in enumerate(slots) if not slot.fixed]
+        nulls = (len(slots) + 7) // 8
+        picked = sorted({slot for _, slot in wanted} | set(self._tails))
+        codes = [
+            slot.struct_code if at in picked else f"{struct.calcsize('<' + slot.struct_code)}x"
+            for at, slot in enumerate(slots)
+        ]
+        tails = f"{len(self._tails)}I" if self._tails else ""
+        self._struct = struct.Struct(f"{HEADER.format}{tails}qqq{nulls}s{''.join(codes)}")
+        self._version = VERSION
+        self._mark = layout_mark(layout.fingerprint)
+        self._record = self._struct.size - HEADER.size - 4 * len(self._tails)
+        first = 13 + len(self._tails)
+        place = {slot: first + at for at, slot in enumerate(picked)}
+        self._first = first
+        self._wanted = tuple(
+            (place[slot], slot, 1 << slot, slots[slot], aggregate) for aggregate, slot in wanted
+        )
+        self._plain = all(
+            slots[slot].fixed and slots[slot].dtype.kind not in _CHANGED
+            and aggregate.ttl is None
+            for aggregate, slot in wanted
+        )  # fmt: skip
+        self._present = [Status.PRESENT] * len(wanted)
+        places = [place[slot] for _, slot in wanted]
+        self._slice = (
+            slice(places[0], places[-1] + 1)
+            if places == list(range(places[0], places[0] + len(places)))
+            else None
+        )
+        self._places = places
+        self._place_of = place
+
+    @classmethod
+    def compile(
+        cls, layout: StateLayout, features: Sequence[tuple[FeatureView, Expression]]
+    ) -> NewestRow | None:
+        """Return the reader, or None when a feature is not a column of the newest row."""
+        wanted = []
+        for view, expression in features:
+            if not is_newest_row(view, expression):
+                return None
+            read = layout.read_of(view, expression)  # type: ignore[arg-type]
+            if read.slot is None:
+                return None
+            wanted.append((read.aggregate, read.slot))
+        return cls(layout, wanted)
+
+    def read(self, blob: bytes, t: int, k: int) -> Answers | None:
+        """Return the answers, or None when an older row has to be looked at."""
+        try:
+            found = self._struct.unpack_from(blob)
+        except struct.error:
+            raise CorruptData("a state shorter than one row", got=f"{len(blob)} bytes") from None
+        version, _, _, mark, rows, corrections, _, floor, _ = found[:9]
+        head = 9 + len(self._tails)
+        event, known, null_bytes = found[head], found[head + 1], found[head + 3]
+        if version != self._version or mark != self._mark or corrections or t < floor:
+            return None
+        at = t - self._left
+        if event > at or known > k:
+            return None
+        null_bits = int.from_bytes(null_bytes, "little")
+        if self._plain and not null_bits:
+            if self._slice is not None:
+                return list(found[self._slice]), self._present, event
+            return [found[place] for place in self._places], self._present, event
+        tails = self._tail_values(blob, found, rows) if self._tails else {}
+        values, statuses = [], []
+        for place, at_slot, bit, slot, aggregate in self._wanted:
+            value, status = self._one(found[place], null_bits & bit, slot, tails.get(at_slot))
+            if aggregate.ttl is not None and at - event >= aggregate.ttl:
+                value, status = None, Status.EXPIRED
+            if value is None:
+                value = aggregate.default
+            values.append(value)
+            statuses.append(status)
+        return values, statuses, event
+
+    @staticmethod
+    def _one(raw: Any, null: int, slot: Slot, tail: bytes | None) -> tuple[Any, Status]:
+        if null:
+            return None, Status.NULL
+        if tail is not None:
+            return slot.unpack(tail), Status.PRESENT
+        return (slot.unpack(raw) if slot.dtype.kind in _CHANGED else raw), Status.PRESENT
+
+    def _tail_values(self, blob: bytes, found: tuple[Any, ...], rows: int) -> dict[int, bytes]:
+        """Return the tail bytes of the newest row, by slot."""
+        at = HEADER.size + 4 * len(self._tails) + rows * self._record
+        values = {}
+        for number, slot in enumerate(self._tails):
+            values[slot] = blob[at : at + found[self._place_of[slot]]]
+            at += found[9 + number]
+        return values
