@@ -30,7 +30,7 @@ DAY = 86_400 * SECOND
 SPAN = 60 * DAY
 ROW_GROUP = 1_000_000
 FEATURES = tuple(f"f{number}" for number in range(10))
-TIMES = ("event_at", "created_at", "label_at")
+TIMES = ("event_at", "created_at", "label_at", "at")
 
 
 def cached(name: str, write: Callable[[Path], None]) -> Path:

@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".bench"
 SIZES = ("tiny", "small", "full")
 Figures = dict[str, Any]
+Line = tuple[str, Any, str, Any, float | None]
+"""What was measured, the figure of skewless, the peer, its figure, how many times better."""
 
 
 class PeerMissing(Exception):
@@ -147,6 +149,8 @@ def middle(runs: Sequence[Figures]) -> Figures:
     for key, value in result.items():
         if isinstance(value, float):
             result[key] = float(f"{statistics.median(run[key] for run in runs):.5g}")
+        elif isinstance(value, dict):
+            result[key] = middle([run[key] for run in runs])
     if "peak_mb" in result:
         result["peak_mb"] = max(run["peak_mb"] for run in runs)
     for key in ("wall_s", "cpu_s"):
@@ -182,6 +186,18 @@ def ratio(above: Figures | None, below: Figures | None, key: str) -> float | Non
     if above is None or below is None or not below.get(key) or key not in above:
         return None
     return float(f"{above[key] / below[key]:.3g}")
+
+
+def lines(
+    what: str, own: Figures | None, peer: Figures | None, key: str, *, more_is_better: bool = False
+) -> list[Line]:
+    """Return the line that compares skewless with a peer; none where skewless has no figures."""
+    if own is None:
+        return []
+    if peer is None:
+        return [(what, own[key], "", None, None)]
+    times = ratio(own, peer, key) if more_is_better else ratio(peer, own, key)
+    return [(what, own[key], peer["name"], peer[key], times)]
 
 
 def import_arrow() -> None:

@@ -14,10 +14,27 @@ from typing import Any
 
 from benchmarks import data, oracles
 from benchmarks.child import Clock
-from benchmarks.harness import Contender, Figures, Options, found, import_arrow, ratio, run_all
+from benchmarks.harness import (
+    Contender,
+    Figures,
+    Line,
+    Options,
+    found,
+    import_arrow,
+    lines,
+    measured,
+    ratio,
+    run_all,
+)
 from benchmarks.peers.feast_env import feast_python
 
 TITLE = "Point-in-time join"
+PEERS = (
+    "Feast, DuckDB",
+    "DuckDB ASOF JOIN",
+    "DuckDB ASOF JOIN, ties right",
+    "Polars join_asof",
+)
 HEADINGS = {
     "cpu_s": "CPU s",
     "wall_s": "wall s",
@@ -142,25 +159,14 @@ def ratios(results: list[Figures]) -> Figures:
     }
 
 
-def summary(result: Figures) -> list[list[Any]]:
-    """Return rows for the table of the README: what, skewless, peer, how many times."""
-    rows = []
-    own = found(result["contenders"], "skewless")
-    for name in (
-        "Feast, DuckDB",
-        "DuckDB ASOF JOIN",
-        "DuckDB ASOF JOIN, ties right",
-        "Polars join_asof",
-    ):
-        other = found(result["contenders"], name)
-        for key, unit in (("cpu_s", "CPU s"), ("peak_mb", "MB peak")):
-            if own and other:
-                rows.append(
-                    [
-                        f"{result['title']}, {unit}",
-                        own[key],
-                        f"{name}: {other[key]}",
-                        ratio(other, own, key),
-                    ]
-                )
-    return rows
+def summary(result: Figures) -> list[Line]:
+    """Return lines for the table of the README."""
+    results = result["contenders"]
+    own = found(results, "skewless")
+    peers = [found(results, name) for name in PEERS]
+    return [
+        line
+        for key, unit in (("cpu_s", "CPU s"), ("wall_s", "wall s"), ("peak_mb", "peak MB"))
+        for peer in peers
+        for line in lines(f"{result['title']}, {unit}", own, peer, key)
+    ]

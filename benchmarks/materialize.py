@@ -11,7 +11,16 @@ from typing import Any
 
 from benchmarks import data
 from benchmarks.child import Clock
-from benchmarks.harness import Contender, Figures, Options, found, import_arrow, ratio, run_all
+from benchmarks.harness import (
+    Contender,
+    Figures,
+    Line,
+    Options,
+    found,
+    import_arrow,
+    lines,
+    run_all,
+)
 from benchmarks.peers.feast_env import feast_python
 
 HEADINGS = {
@@ -76,12 +85,7 @@ def skewless(clock: Clock, newest: str, rows: int) -> dict[str, Any]:
     return {"entities": rows, "rows_per_s": round(rows / clock.figures["wall_s"])}
 
 
-def summary(result: Figures) -> list[list[Any]]:
-    """Return rows for the table of the README: what, skewless, peer, how many times."""
-    own, other = (found(result["contenders"], name) for name in ("skewless", "Feast, SQLite"))
-    if not own or not other:
-        return []
-    peer = f"Feast, SQLite ({other['entities']:,} entities): {other['rows_per_s']}"
-    return [
-        [f"{result['title']}, rows/s", own["rows_per_s"], peer, ratio(own, other, "rows_per_s")]
-    ]
+def summary(result: Figures) -> list[Line]:
+    """Return lines for the table of the README."""
+    own, peer = (found(result["contenders"], name) for name in ("skewless", "Feast, SQLite"))
+    return lines(f"{result['title']}, rows/s", own, peer, "rows_per_s", more_is_better=True)

@@ -7,6 +7,7 @@ Random entities, one thread, values are taken out of the result.
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 import time
@@ -14,9 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from benchmarks import data
-from benchmarks.child import Clock, latencies
-from benchmarks.harness import Contender, Figures, Options, found, ratio, run_all
+from benchmarks.child import Clock, timed
+from benchmarks.harness import Contender, Figures, Line, Options, found, lines, run_all
 from benchmarks.peers.feast_env import feast_python
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ def run(options: Options) -> Figures:
     """Measure plain reads, then windowed ones."""
     entities = options.pick(1_000, 20_000, 200_000)
     fewer = options.pick(300, 2_000, 20_000)
-    newest, newest_of_fewer = data.newest_rows(entities, WIDTH), data.newest_rows(fewer, WIDTH)
+    newest = data.newest_rows(entities, WIDTH)
+    of_fewer = {str(width): str(data.newest_rows(fewer, width)) for width in (10, WIDTH)}
     seconds = options.pick(1, 3, 5)
     plain = {"newest": str(newest), "entities": entities, "seconds": seconds}
     contenders = [
@@ -47,7 +51,7 @@ def run(options: Options) -> Figures:
         Contender(
             "Feast, SQLite",
             "benchmarks.peers.feast_tasks:online",
-            {**plain, "newest": str(newest_of_fewer), "entities": fewer, "shapes": SHAPES},
+            {"files": of_fewer, "entities": fewer, "shapes": SHAPES, "seconds": seconds},
             feast_python(options.install),
             once=True,
             about=f"over {fewer:,} entities only: it takes a row per feature to fill its store",
@@ -80,8 +84,8 @@ def skewless(clock: Clock, newest: str, entities: int, seconds: float) -> dict[s
             chosen = names[:width]
 
             def read(keys: list[int]) -> Any:
-                asked = [{"entity": key} for key in keys]
-                return store.get_online_features(chosen, asked).values
+                rows = [{"entity": key} for key in keys]
+                return store.get_online_features(chosen, rows).values
 
             keys = random.Random(2).sample(range(entities), min(count, 50))
             if read(keys) != [right[key][:width] for key in keys]:
@@ -90,7 +94,7 @@ def skewless(clock: Clock, newest: str, entities: int, seconds: float) -> dict[s
 
         with clock:
             found = {
-                f"{count}x{width}": timed(reader(count, width), entities, count, seconds)
+                f"{count}x{width}": timed(reader(count, width), asked(entities, count), seconds)
                 for count, width in SHAPES
             }
     return {"entities": entities, **found}
@@ -117,7 +121,8 @@ def bare(clock: Clock, newest: str, entities: int, seconds: float) -> dict[str, 
 
         with clock:
             found: dict[str, Any] = {
-                f"{count}x{width}": timed(read, entities, count, seconds) for count, width in SHAPES
+                f"{count}x{width}": timed(read, asked(entities, count), seconds)
+                for count, width in SHAPES
             }
     found["bytes_per_entity"] = sum(map(len, filter(None, states))) // entities
     return found
@@ -136,31 +141,32 @@ def windowed(clock: Clock, entities: int, seconds: float) -> dict[str, Any]:
     view = sl.FeatureView("Windows", entity=entity, source=rows, features=features)
     with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
         store.apply(store.plan(view))
-        rng = random.Random(4)
-        newest = time.time_ns() // 1_000
+        rng = np.random.default_rng(4)
+        now = time.time_ns() // 1_000
         for number in range(entities):
-            ages = [rng.randrange(6 * data.DAY + 20 * 3_600 * data.SECOND) for _ in range(1_000)]
-            pushed = [
-                {"entity": number, "amount": rng.lognormvariate(3, 1), "at": newest - age}
-                for age in ages
-            ]
-            store.push("rows", as_columns(pushed), backdate=True)
+            # None leaves the longest window while this runs.
+            ages = rng.integers(0, 6 * data.DAY, ROWS_IN_WINDOW)
+            amounts = np.round(rng.lognormal(3, 1, ROWS_IN_WINDOW), 2)
+            columns = {"entity": np.full(ROWS_IN_WINDOW, number), "at": now - ages}
+            store.push("rows", data.as_table({**columns, "amount": amounts}), backdate=True)
+            answer = store.get_online_features(["Windows:sum_7d"], [{"entity": number}])
+            if answer.values != [[math.fsum(amounts)]]:
+                raise RuntimeError(f"entity {number} has a wrong sum: {answer.values}")
 
         def read(keys: list[int]) -> Any:
             return store.get_online_features(view, [{"entity": key} for key in keys]).values
 
         with clock:
-            found = {f"{count}x20": timed(read, entities, count, seconds) for count in (1, 100)}
+            found = {
+                f"{count}x20": timed(read, asked(entities, count), seconds) for count in (1, 100)
+            }
     return {"entities": entities, "rows_in_window": ROWS_IN_WINDOW, **found}
 
 
-def as_columns(rows: list[dict[str, Any]]) -> Any:
-    """Return rows as an Arrow table with UTC times."""
-    import pyarrow as pa
-
-    table = pa.Table.from_pylist(rows)
-    at = table["at"].cast(pa.timestamp("us", tz="UTC"))
-    return table.set_column(table.column_names.index("at"), "at", at)
+def asked(entities: int, count: int) -> list[list[int]]:
+    """Return requests for ``count`` random entities each."""
+    rng = random.Random(1)
+    return [[rng.randrange(entities) for _ in range(count)] for _ in range(20_000 // count)]
 
 
 def filled(folder: str, newest: str) -> sl.FeatureStore:
@@ -193,44 +199,21 @@ def expected(newest: str) -> dict[int, list[float]]:
     return {int(entity): list(values) for entity, *values in rows}
 
 
-def timed(
-    read: Callable[[list[int]], Any], entities: int, count: int, seconds: float
-) -> dict[str, float]:
-    """Return percentiles of single calls, each for other random entities."""
-    rng = random.Random(1)
-    taken: list[int] = []
-    now = time.perf_counter_ns
-    until = now() + int(seconds * 1e9)
-    while now() < until and len(taken) < 200_000:
-        asked = [rng.randrange(entities) for _ in range(count)]
-        begin = now()
-        read(asked)
-        taken.append(now() - begin)
-    some = taken[len(taken) // 20 :]  # without the first calls, which warm up
-    return {**latencies(some), "calls": len(some)}
-
-
-def summary(result: Figures) -> list[list[Any]]:
-    """Return rows for the table of the README: what, skewless, peer, how many times."""
-    rows = []
+def summary(result: Figures) -> list[Line]:
+    """Return lines for the table of the README."""
     own = found(result["contenders"], "skewless")
+    found_lines = []
     for name in ("Feast, SQLite", "bare LMDB get"):
-        other = found(result["contenders"], name)
+        peer = found(result["contenders"], name)
         for shape, heading in HEADINGS.items():
-            if own and other:
-                rows.append(
-                    [
-                        f"Online read in process, {heading} features, p50 us",
-                        own[shape]["p50_us"],
-                        f"{name}: {other[shape]['p50_us']}",
-                        ratio(other[shape], own[shape], "p50_us"),
-                    ]
-                )
+            if own and peer:
+                what = f"Online read in process, {heading} features, p50 us"
+                found_lines += lines(what, own[shape], {**peer[shape], "name": name}, "p50_us")
     windows = found(result["windowed"]["contenders"], "skewless")
     for shape, heading in WINDOWED.items():
         if windows:
             what = (
                 f"Online read in process, {heading} features over {ROWS_IN_WINDOW:,} rows, p50 us"
             )
-            rows.append([what, windows[shape]["p50_us"], "", None])
-    return rows
+            found_lines += lines(what, windows[shape], None, "p50_us")
+    return found_lines

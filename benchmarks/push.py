@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import data
 from benchmarks.child import Clock, latencies
-from benchmarks.harness import Contender, Figures, Options, found, ratio, run_all
+from benchmarks.harness import Contender, Figures, Line, Options, found, lines, run_all
 from benchmarks.peers.feast_env import feast_python
 
 METRICS = ("vdd", "idd", "yield_pct")
@@ -106,14 +106,12 @@ def rows(rng: random.Random, batch: int) -> Any:
     return pa.table(columns | {metric: numbers.normal(1, 0.1, batch) for metric in METRICS})
 
 
-def summary(result: Figures) -> list[list[Any]]:
-    """Return rows for the table of the README: what, skewless, peer, how many times."""
-    found_rows = []
+def summary(result: Figures) -> list[Line]:
+    """Return lines for the table of the README."""
+    found_lines = []
     for how in ("one row at a time", "batches of 1,000"):
         own = found(result["contenders"], f"skewless, {how}")
-        other = found(result["contenders"], f"Feast, SQLite, {how}")
-        if own:
-            peer = f"Feast, SQLite, no aggregation: {other['events_per_s']}" if other else ""
-            times = ratio(own, other, "events_per_s")
-            found_rows.append([f"Push, {how}, events/s", own["events_per_s"], peer, times])
-    return found_rows
+        peer = found(result["contenders"], f"Feast, SQLite, {how}")
+        what = f"Push, {how}, events/s"
+        found_lines += lines(what, own, peer, "events_per_s", more_is_better=True)
+    return found_lines

@@ -25,10 +25,13 @@ def tables(results: Figures) -> str:
 
 
 def summary(benchmarks: Mapping[str, Figures]) -> list[str]:
-    """Return one table over all benchmarks: what, skewless, peer, how many times better."""
-    rows = [row for name, result in benchmarks.items() for row in module(name).summary(result)]
-    shown = [[*row[:3], "" if row[3] is None else f"{row[3]:.3g}x"] for row in rows]
-    return table(["measured", "skewless", "peer", "ratio"], shown)
+    """Return one table over all benchmarks; a ratio above 1 means that skewless is better."""
+    found = [line for name, result in benchmarks.items() for line in module(name).summary(result)]
+    rows = [
+        [what, cell(own), peer, cell(theirs), "" if times is None else f"{times:.3g}x"]
+        for what, own, peer, theirs, times in found
+    ]
+    return table(["measured", "skewless", "beside", "", "ratio"], rows)
 
 
 def details(name: str, result: Figures) -> list[str]:

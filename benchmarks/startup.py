@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.child import Clock
-from benchmarks.harness import Contender, Figures, Options, found, run_all
+from benchmarks.harness import Contender, Figures, Line, Options, found, lines, measured, run_all
 
 HEADINGS = {"median_s": "median s", "least_s": "least s", "over_python_s": "over bare Python s"}
 
@@ -59,12 +59,12 @@ def start(clock: Clock, command: list[str], times: int) -> dict[str, Any]:
     }
 
 
-def summary(result: Figures) -> list[list[Any]]:
-    """Return rows for the table of the README: what, skewless, peer, how many times."""
-    rows = []
+def summary(result: Figures) -> list[Line]:
+    """Return lines for the table of the README."""
     nothing = found(result["contenders"], "bare Python")
-    for figures in result["contenders"]:
-        if nothing and "median_s" in figures and figures["name"] != "bare Python":
-            peer = f"bare Python: {nothing['median_s']}"
-            rows.append([f"{figures['name']}, s", figures["median_s"], peer, None])
-    return rows
+    return [
+        line
+        for figures in filter(measured, result["contenders"])
+        if figures is not nothing
+        for line in lines(f"{figures['name']}, s", figures, nothing, "median_s")
+    ]

@@ -17,9 +17,11 @@ from benchmarks.child import Clock
 from benchmarks.harness import (
     Contender,
     Figures,
+    Line,
     Options,
     found,
     import_arrow,
+    lines,
     measured,
     ratio,
     run_all,
@@ -182,20 +184,14 @@ def linearity(options: Options) -> Figures:
     }
 
 
-def summary(result: Figures) -> list[list[Any]]:
-    """Return rows for the table of the README: what, skewless, peer, how many times."""
-    rows = []
+def summary(result: Figures) -> list[Line]:
+    """Return lines for the table of the README."""
+    found_lines = []
     for part in (result, *result["parts"]):
         own = found(part["contenders"], "skewless")
-        for figures in part["contenders"]:
-            if own and measured(figures) and figures is not own:
-                covers = f"{figures['name']} ({figures['features']} of {own['features']} features)"
-                rows.append(
-                    [
-                        f"{part['title']}, CPU s",
-                        own["cpu_s"],
-                        f"{covers}: {figures['cpu_s']}",
-                        ratio(figures, own, "cpu_s"),
-                    ]
-                )
-    return rows
+        for peer in filter(measured, part["contenders"]):
+            if own and peer is not own:
+                covers = f"{peer['name']} ({peer['features']} of {own['features']} features)"
+                what = f"{part['title']}, CPU s"
+                found_lines += lines(what, own, {**peer, "name": covers}, "cpu_s")
+    return found_lines

@@ -29,8 +29,14 @@ repo_folder: ContextVar[Path] = ContextVar("repo_folder")
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "online_store": {
+        "bigtable": "skewless.stores.online.bigtable:BigtableStore",
+        "cassandra": "skewless.stores.online.cassandra:CassandraStore",
+        "dynamodb": "skewless.stores.online.dynamodb:DynamoDBStore",
         "lmdb": "skewless.stores.online.lmdb:LMDBStore",
         "memory": "skewless.testing.memory:MemoryStore",
+        "mongodb": "skewless.stores.online.mongodb:MongoDBStore",
+        "postgres": "skewless.stores.online.postgres:PostgresStore",
+        "redis": "skewless.stores.online.redis:RedisStore",
         "postgres": "skewless.stores.online.postgres:PostgresStore",
         "redis": "skewless.stores.online.redis:RedisStore",
         "sqlite": "skewless.stores.online.sqlite:SQLiteStore",

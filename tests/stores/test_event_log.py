@@ -208,7 +208,8 @@ def test_a_reader_keeps_its_rows_while_they_are_settled_and_joined(log: Log) -> 
 def test_a_scan_that_has_begun_finds_rows_that_move_before_it(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skewless.stores.offline._log_reader.TOGETHER_ROWS", 10)
+    monkeypatch.setattr("skewless.stores.offline._log_reader.CHUNK_ROWS", 10)
+    monkeypatch.setattr("skewless.stores.offline._log_reader.JOURNAL_ROWS", 10)
     for _ in range(8):
         log.add(10)
         log.settle()
@@ -257,6 +258,17 @@ def test_reading_goes_on_while_another_thread_appends_and_settles(tmp_path: Path
         writer.join()
         store.close()
     assert failures == []
+
+
+def test_chunks_are_bounded_however_much_was_pushed_at_once(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skewless.stores.offline._log_reader.CHUNK_ROWS", 100)
+    log.add(250)
+    log.add(30)
+    sizes = [chunk.table.num_rows for chunk in log.reader().chunks(["n"])]
+    assert (max(sizes), sum(sizes)) == (100, 280)
+    assert all_of(log) == list(range(1, 281))
 
 
 def test_only_one_of_several_settles_at_a_time(log: Log) -> None:

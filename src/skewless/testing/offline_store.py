@@ -104,6 +104,9 @@ class OfflineStoreSuite:
 
     # -------------------------------------------------------------------------------- row numbers
 
+    def test_row_numbers_ascend_within_a_chunk(self, reader: TableReader) -> None:
+        assert all((np.diff(chunk.rows) > 0).all() for chunk in reader.chunks(["n"]))
+
     def test_row_numbers_are_distinct_and_not_negative(self, reader: TableReader) -> None:
         numbers = np.concatenate([chunk.rows for chunk in reader.chunks(["n"])])
         assert len(np.unique(numbers)) == ROWS

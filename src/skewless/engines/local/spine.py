@@ -35,8 +35,8 @@ class KeyIndex:
                 codes, self.size = found, len(values)
                 continue
             pairs = np.where((codes < 0) | (found < 0), -1, codes * len(values) + found)
-            distinct = np.unique(pairs)
-            self._pairs.append(distinct[distinct >= 0])
+            known = distinct(pairs)
+            self._pairs.append(known[known >= 0])
             codes, self.size = self._of_pairs(pairs, self._pairs[-1]), len(self._pairs[-1])
         self.codes: Ints = codes if codes is not None else np.zeros(0, np.int64)
 
@@ -89,6 +89,14 @@ class SpineIndex:
         order = asked[order_by(keys.codes[asked], times[asked])]
         start = np.searchsorted(keys.codes[order], np.arange(keys.size + 1))
         return cls(keys, order, Queries(times[order], start.astype(np.int64)))
+
+
+def distinct(values: Ints) -> Ints:
+    """Return the values in order, each once: what np.unique gives, without its hash table."""
+    ordered = np.sort(values)
+    new = np.ones(len(ordered), bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    return ordered[new]
 
 
 def order_by(codes: Ints, times: Ints) -> Ints:

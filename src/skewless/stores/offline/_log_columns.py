@@ -120,25 +120,29 @@ def let_in(rows: Numbered, included: Included) -> Numbered:
     return sequences, table.set_column(table.column_names.index(LATE), LATE, pa.array(late))
 
 
-def together(pieces: Iterator[Numbered], rows: int) -> Iterator[Numbered]:
-    """Join small pieces until each has about so many ``rows``."""
+def together(pieces: Iterator[Numbered], most: int) -> Iterator[Numbered]:
+    """Join pieces as long as they have at most so many rows; each in the order of sequences."""
     pending: list[Numbered] = []
     waiting = 0
     for sequences, table in pieces:
-        pending.append((sequences, table))
-        waiting += len(sequences)
-        if waiting >= rows:
+        if pending and waiting + len(sequences) > most:
             yield joined(pending)
             pending, waiting = [], 0
+        pending.append((sequences, table))
+        waiting += len(sequences)
     if pending:
         yield joined(pending)
 
 
 def joined(pieces: Sequence[Numbered]) -> Numbered:
-    """Return pieces (at least one) as one."""
+    """Return pieces (at least one) as one, in the order of sequences."""
     import pyarrow as pa
 
     if len(pieces) == 1:
         return pieces[0]
     table = pa.concat_tables([table for _, table in pieces]).combine_chunks()
-    return np.concatenate([sequences for sequences, _ in pieces]), table
+    sequences = np.concatenate([sequences for sequences, _ in pieces])
+    if (sequences[1:] > sequences[:-1]).all():
+        return sequences, table
+    order = np.argsort(sequences, kind="stable")
+    return sequences[order], table.take(order)

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     Int64s = npt.NDArray[np.int64]
 
 JOURNAL_PART = "journal"
-TOGETHER_ROWS = 1 << 18
+JOURNAL_ROWS = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,8 @@ class LogReader(TableReader):
     """Reads the rows that an event log had when the reader first looked.
 
     Besides the source's columns there are ``_known`` (timestamp), ``_sequence``, ``_late``,
-    ``_deleted`` and ``_supersedes``. Chunks come by date, then by sequence, the journal last.
+    ``_deleted`` and ``_supersedes``. Sequences ascend within a chunk, with gaps where the rows of
+    other dates are in another; the journal comes last.
     """
 
     def __init__(self, source: Source, store: OnlineStore, folder: Path) -> None:
@@ -218,14 +219,19 @@ class LogReader(TableReader):
         self, wanted: Wanted, columns: Sequence[str], parts: set[str] | None
     ) -> Generator[Chunk, None, None]:
         now = self._look()
-        for piece in together(self._scattered(wanted, parts, now), TOGETHER_ROWS):
+        for piece in together(self._scattered(wanted, parts, now), CHUNK_ROWS):
             sequences, table = let_in(piece, now.included)
-            yield Chunk(int(sequences[0]), table.select(list(columns)), sequences)
+            table = table.select(list(columns))
+            # An entry has as many rows as were pushed at once.
+            for begin in range(0, len(sequences), CHUNK_ROWS):
+                numbers = sequences[begin : begin + CHUNK_ROWS]
+                yield Chunk(int(numbers[0]), table.slice(begin, len(numbers)), numbers)
 
     def _scattered(
         self, wanted: Wanted, parts: set[str] | None, now: Snapshot
     ) -> Iterator[Numbered]:
-        for file in now.manifest.files:
+        # Files of one settling run follow each other: their rows are neighbours by sequence.
+        for file in sorted(now.manifest.files, key=lambda file: (file.first, file.date)):
             if file.last > wanted.after and (parts is None or file.name in parts):
                 yield from self._file(file, wanted, max(file.first, wanted.after + 1), file.last)
         if parts is None or JOURNAL_PART in parts:
@@ -272,7 +278,7 @@ class LogReader(TableReader):
             if expected > wanted.after + 1 and wanted.in_time(entry):
                 entries.append((sequence, entry))
                 waiting += entry.rows
-            if waiting >= TOGETHER_ROWS:
+            if waiting >= JOURNAL_ROWS:
                 yield self._decoded(entries, wanted)
                 entries, waiting = [], 0
         if entries:
@@ -319,10 +325,7 @@ class LogReader(TableReader):
             now = newest
         if not found:
             return schema.empty_table()
-        sequences, table = joined(found)
-        if np.array_equal(sequences, rows):
-            return table
-        return table.take(np.argsort(sequences, kind="stable"))
+        return joined(found)[1]
 
     def _found(self, rows: Int64s, schema: pa.Schema, now: Snapshot) -> Iterator[Numbered]:
         in_files = rows[: np.searchsorted(rows, now.manifest.settled + 1)]

@@ -60,7 +60,7 @@ class Chunk:
 
     @property
     def rows(self) -> Int64s:
-        """The row numbers: int64, as long as the table."""
+        """The row numbers, ascending: int64, as long as the table."""
         import numpy as np
 
         if self.numbers is not None:

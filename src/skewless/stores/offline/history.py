@@ -51,7 +51,7 @@ class HistoryChunk:
         tiebreak: the sequence for rows of the log; 0, not computed, for rows of the table: it is
             ``ALWAYS + (content_hash >> 1)`` (see `History.content_hash`).
         late: whether the row was beyond the source's lateness when it came.
-        row: its number in the history: see `LOG_ROWS`.
+        row: its number in the history, ascending within the chunk: see `LOG_ROWS`.
         dropped: how many rows without an event time were left out; the chunk may then be empty.
         deleted: whether the row takes the one of its id away; such rows only come to those who
             ask for every version.

@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
@@ -29,7 +30,7 @@ CREATION_PATIENCE_SECONDS = 60.0
 CREATION_PAUSE_SECONDS = 0.2
 
 ERRORS = (BotoCoreError, ClientError, ResponseParserError)
-_LOST = (HTTPClientError, IncompleteReadError, ResponseParserError)
+_LOST = (ConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError)
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, ProfileNotFound)
 _THROTTLED = {
     "LimitExceededException",
@@ -75,11 +76,21 @@ class DynamoDBClient:
 
 
 def where_of(table: str, region: str | None, endpoint: str | None) -> str:
-    """Return how errors name the store."""
+    """Return how errors name the store.
+
+    Raises:
+        StoreError: the endpoint holds credentials, or is none; the message does not repeat it.
+    """
     place = region or "default region"
     if endpoint is not None:
         parts = urlsplit(endpoint)
-        place = parts.netloc.rpartition("@")[2]
+        place = parts.netloc
+        if parts.scheme not in ("http", "https") or not place or "@" in place:
+            raise StoreError(
+                "the endpoint of DynamoDB is not one",
+                expected="https://host:port, without user and password",
+                hint="AWS credentials come from the environment, a profile or a role.",
+            )
     return f"dynamodb://{place}/{table}"
 
 

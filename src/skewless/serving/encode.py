@@ -1,0 +1,224 @@
+"""Answers as JSON and Arrow, column by column.
+
+In JSON, infinities are the texts ``Infinity`` and ``-Infinity``, bytes are base64, decimals are
+text, times are ISO 8601; every finite number is written so that it reads back to the same bits.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from skewless.clock import from_micros, iso
+from skewless.errors import InputError
+from skewless.plan.status import Status
+from skewless.serving.plans import ReadPlan, Row
+from skewless.serving.problems import RequestError
+from skewless.serving.reads import Found
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EXTRAS = ("ages", "event_times", "statuses", "types", "versions")
+_OPTIONS = orjson.OPT_UTC_Z
+_TEXT = {status: status.value for status in Status}
+_PRESENT = Status.PRESENT
+
+
+def features_json(
+    plan: ReadPlan, found: Found, t: int, extras: Sequence[str], *, statuses: bool = True
+) -> bytes:
+    """Return the answer to a read.
+
+    Args:
+        plan: the compiled read.
+        found: what it gave.
+        t: the moment, UTC microseconds.
+        extras: of `EXTRAS`, what is wanted beside values.
+        statuses: whether statuses are wanted.
+    """
+    rows, states, events = found
+    answer: dict[str, Any] = {"at": moment(t), "values": columns(plan, rows)}
+    all_present = _all_present(states)
+    if statuses:
+        answer["statuses"] = (
+            orjson.Fragment(_present(plan, len(rows))) if all_present else _statuses(plan, states)
+        )
+    for extra in extras:
+        if extra == "event_times":
+            answer[extra] = _by_event(plan, events, iso)
+        elif extra == "ages":
+            answer[extra] = _by_event(plan, events, lambda event: (t - event) / 1e6)
+        elif extra == "versions":
+            answer[extra] = orjson.Fragment(plan.fragment(extra, lambda: versions(plan)))
+        elif extra == "types":
+            answer[extra] = orjson.Fragment(plan.fragment(extra, lambda: types(plan)))
+    body = orjson.dumps(answer, default=_plain, option=_OPTIONS)
+    # Infinities came out as null. Where no value may be null, a text search finds them.
+    if not all_present or b"null" in body:
+        answer["values"] = finite(answer["values"])
+        body = orjson.dumps(answer, default=_plain, option=_OPTIONS)
+    return body
+
+
+def columns(plan: ReadPlan, rows: list[list[Any]]) -> dict[str, Sequence[Any]]:
+    """Return values by feature, in the order of the entities."""
+    return dict(zip(plan.names, zip(*rows, strict=True), strict=True))
+
+
+def _all_present(states: list[list[Status]]) -> bool:
+    seen: set[int] = set()
+    for row in states:
+        if id(row) in seen:  # parts answer with one list for all entities that have every value
+            continue
+        for status in row:
+            if status is not _PRESENT:
+                return False
+        seen.add(id(row))
+    return True
+
+
+def _present(plan: ReadPlan, count: int) -> bytes:
+    found = plan.present.get(count)
+    if found is None:
+        found = orjson.dumps(dict.fromkeys(plan.names, ["present"] * count))
+        if len(plan.present) < 64:
+            plan.present[count] = found
+    return found
+
+
+def _statuses(plan: ReadPlan, states: list[list[Status]]) -> dict[str, list[str]]:
+    text = _TEXT
+    by_feature = zip(*states, strict=True)
+    return {
+        name: [text[status] for status in column]
+        for name, column in zip(plan.names, by_feature, strict=True)
+    }
+
+
+def _by_event(plan: ReadPlan, events: list[list[int | None]], shown: Any) -> dict[str, list[Any]]:
+    by_feature = zip(*events, strict=True)
+    return {
+        name: [None if event is None else shown(event) for event in column]
+        for name, column in zip(plan.names, by_feature, strict=True)
+    }
+
+
+def versions(plan: ReadPlan) -> dict[str, str]:
+    """Return by feature the reference that was answered, with its version."""
+    return {output.name: output.reference for output in plan.lookup.selection.outputs}
+
+
+def types(plan: ReadPlan) -> dict[str, Any]:
+    """Return by feature its type as plain data."""
+    return {output.name: output.dtype.to_dict() for output in plan.lookup.selection.outputs}
+
+
+_second, _second_text = -1, ""
+
+
+def moment(t: int) -> str:
+    """Return UTC microseconds as ISO 8601 text."""
+    global _second, _second_text  # noqa: PLW0603 - a date is formatted once a second
+    second, micros = divmod(t, 1_000_000)
+    if second != _second:
+        try:
+            text = from_micros(second * 1_000_000).isoformat()[:19]
+        except OverflowError:
+            raise InputError("a time beyond the calendar", got=t) from None
+        _second, _second_text = second, text
+        return f"{text}.{micros:06d}Z"
+    return f"{_second_text}.{micros:06d}Z"
+
+
+def finite(value: Any) -> Any:
+    """Return values with infinities as texts."""
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (Decimal, datetime)):
+        return str(value)
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def features_arrow(
+    plan: ReadPlan, entities: Sequence[Row], found: Found, t: int, extras: Sequence[str]
+) -> bytes:
+    """Return the answer to a read as an Arrow IPC stream.
+
+    The columns are what was given, then the features; with the extras also ``<feature>__status``,
+    ``<feature>__event_time`` and ``<feature>__age`` (seconds). The moment is in the metadata.
+    """
+    import pyarrow as pa
+
+    rows, states, events = found
+    outputs = plan.lookup.selection.outputs
+    columns_: dict[str, Any] = {
+        name: pa.array([entity[name] for entity in entities], dtype.arrow())
+        for name, dtype in plan.types.items()
+    }
+    if clash := columns_.keys() & set(plan.names):
+        raise RequestError(
+            "a feature and a key of one name",
+            got=sorted(clash)[0], hint="Ask with full_names, or for JSON.",
+        )  # fmt: skip
+    for output, column in zip(outputs, zip(*rows, strict=True), strict=True):
+        columns_[output.name] = pa.array(column, output.dtype.arrow())
+    if "statuses" in extras:
+        for name, statuses in _statuses(plan, states).items():
+            columns_[f"{name}__status"] = pa.array(statuses, pa.dictionary(pa.int8(), pa.string()))
+    for name, column in zip(plan.names, zip(*events, strict=True), strict=True):
+        if "event_times" in extras:
+            columns_[f"{name}__event_time"] = pa.array(column, pa.timestamp("us", "UTC"))
+        if "ages" in extras:
+            ages = [None if event is None else (t - event) / 1e6 for event in column]
+            columns_[f"{name}__age"] = pa.array(ages, pa.float64())
+    table = pa.table(columns_).replace_schema_metadata({"at": moment(t)})
+    return _stream(table)
+
+
+def _stream(table: pa.Table) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def table_of(body: bytes, where: str) -> pa.Table:
+    """Return the table that an Arrow IPC stream holds.
+
+    Raises:
+        RequestError: it holds none.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.ipc.open_stream(body) as reader:
+            table = reader.read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, EOFError) as problem:
+        raise RequestError(
+            "the body is not an Arrow IPC stream",
+            got=str(problem).splitlines()[0][:200] if str(problem) else "nothing",
+            where=where,
+        ) from None
+    return table

@@ -1,0 +1,1 @@
+"""Streams: reading events and remembering how far; a kind of stream is one file."""

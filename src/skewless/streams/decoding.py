@@ -1,0 +1,266 @@
+"""From the texts of a stream to columns of the types a source declares.
+
+>>> from skewless.types import Float64, String
+>>> made = JsonRows({"fab": String, "vdd": Float64}).decode([b'{"fab": "f1", "lot": 7}', b"oops"])
+>>> made.rows.to_pylist(), made.taken
+([{'fab': 'f1', 'vdd': None}], [0])
+>>> made.poison[0]
+(1, 'not JSON: Expecting value: line 1 column 1 (char 0)')
+
+Fields nobody asked for are passed over, missing ones are null. A value of another type makes its
+row poison; the others go in. Sources of plain columns become Arrow tables at once, those with
+decimals, bytes or nested columns lists of dicts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from skewless.errors import SkewlessError
+from skewless.types import DType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NULL_TEXTS = frozenset({"", "NA"})
+"""Cells of a CSV file that stand for null."""
+
+_PLAIN = {"bool": "bool", "int32": "int64", "int64": "int64", "float32": "float64",
+          "float64": "float64", "str": "string", "timestamp": "string"}  # fmt: skip
+_INT32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+_INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_JSON: dict[str, Any] = {"bool": bool, "int32": _INT32, "int64": _INT64, "float32": float,
+                         "float64": float, "str": str, "timestamp": str, "date": str,
+                         "decimal": Decimal}  # fmt: skip
+_TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+
+
+class _Hex(bytes):
+    """Bytes that JSON writes as hexadecimal text."""
+
+
+_JSON["bytes"] = _Hex
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Values made rows.
+
+    Attributes:
+        rows: an Arrow table, or dicts.
+        taken: which of the values they are.
+        poison: of the others, their number and the reason.
+    """
+
+    rows: pa.Table | list[dict[str, Any]]
+    taken: Sequence[int]
+    poison: list[tuple[int, str]]
+
+
+class JsonRows:
+    """Makes rows of JSON objects.
+
+    Args:
+        columns: names and types of the columns asked for.
+    """
+
+    def __init__(self, columns: Mapping[str, DType]) -> None:
+        self._columns = dict(columns)
+        fields = [
+            (f"c{number}", _JSON.get(dtype.kind, Any) | None, None)
+            for number, dtype in enumerate(self._columns.values())
+        ]
+        names = {f"c{number}": name for number, name in enumerate(self._columns)}
+        self._row = msgspec.defstruct("Row", fields, rename=names, gc=False)
+        self._decode = msgspec.json.Decoder(self._row, dec_hook=_from_json).decode
+
+    def decode(self, values: Sequence[bytes]) -> Decoded:
+        """Return the rows that are in values, one each."""
+        poison: list[tuple[int, str]] = []
+        taken: Sequence[int] = range(len(values))
+        try:
+            rows = list(map(self._decode, values))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            rows, taken = [], []
+            for number, value in enumerate(values):
+                try:
+                    rows.append(self._one(value))
+                    taken.append(number)
+                except ValueError as problem:
+                    poison.append((number, str(problem)))
+        lists = [
+            [getattr(row, f"c{number}") for row in rows] for number in range(len(self._columns))
+        ]
+        return _decoded(self._columns, lists, (taken, poison))
+
+    def _one(self, value: bytes) -> Any:
+        """Return a row; what Python's own parser takes is JSON too: NaN, Infinity, 1e400."""
+        try:
+            return self._decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        try:
+            data = json.loads(value.decode())
+        except (ValueError, RecursionError) as problem:
+            raise ValueError(f"not JSON: {problem}") from None
+        if not isinstance(data, dict):
+            raise ValueError(f"not a JSON object but {type(data).__name__}")
+        try:
+            row = msgspec.convert(data, self._row, dec_hook=_from_json)
+        except (msgspec.ValidationError, ArithmeticError) as problem:
+            raise ValueError(str(problem)) from None
+        for field in msgspec.structs.fields(self._row):
+            text = getattr(row, field.name)
+            if isinstance(text, str) and not _is_text(text):
+                raise ValueError(f"{field.encode_name} is not valid Unicode text")
+        return row
+
+
+def csv_rows(columns: Mapping[str, DType], header: Sequence[str], lines: Sequence[str]) -> Decoded:
+    """Return the rows of CSV lines, without line breaks inside of cells.
+
+    Args:
+        columns: names and types of the columns asked for.
+        header: the names in the file, in its order.
+        lines: without the header.
+    """
+    poison: dict[int, str] = {}
+    rows = _cells(header, lines, poison)
+    lists = []
+    for name, dtype in columns.items():
+        if name not in header:
+            lists.append([None] * len(rows))
+            continue
+        at, convert = header.index(name), _from_text(dtype)
+        lists.append(_convert([row[at] for row in rows], convert, name, poison))
+    if not poison:
+        return _decoded(columns, lists, (range(len(rows)), []))
+    taken = [number for number in range(len(rows)) if number not in poison]
+    lists = [[values[number] for number in taken] for values in lists]
+    return _decoded(columns, lists, (taken, sorted(poison.items())))
+
+
+def _cells(header: Sequence[str], lines: Sequence[str], poison: dict[int, str]) -> list[list[str]]:
+    import csv
+
+    delimiter = delimiter_of(header)
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+        if len(rows) == len(lines) and all(len(row) == len(header) for row in rows):
+            return rows
+    except csv.Error:
+        pass
+    rows = []
+    for number, line in enumerate(lines):
+        try:
+            cells = next(csv.reader([line], delimiter=delimiter, strict=True), [])
+            if len(cells) != len(header):
+                poison[number] = f"{len(cells)} cells under a header of {len(header)}"
+        except csv.Error as problem:
+            poison[number] = f"not CSV: {problem}"
+        rows.append(cells if number not in poison else [""] * len(header))
+    return rows
+
+
+class Header(list[str]):
+    """Names of the columns of a CSV file, and what stands between its cells."""
+
+    delimiter: str = ","
+
+    @classmethod
+    def of(cls, line: str) -> Header:
+        """Read the first line of a file: with tabs and no commas, tabs stand between cells."""
+        import csv
+
+        delimiter = "\t" if "\t" in line and "," not in line else ","
+        header = cls(next(csv.reader([line], delimiter=delimiter), []))
+        header.delimiter = delimiter
+        return header
+
+
+def delimiter_of(header: Sequence[str]) -> str:
+    """Return what stands between the cells of a file with this header."""
+    return getattr(header, "delimiter", ",")
+
+
+def _convert(
+    texts: list[str], convert: Callable[[str], Any], name: str, poison: dict[int, str]
+) -> list[Any]:
+    nulls = NULL_TEXTS
+    try:
+        return [None if text in nulls else convert(text) for text in texts]
+    except (ValueError, SkewlessError):
+        values = []
+        for number, text in enumerate(texts):
+            value = None
+            try:
+                value = None if text in nulls else convert(text)
+            except (ValueError, SkewlessError) as problem:
+                poison.setdefault(number, f"{name}: {problem}")
+            values.append(value)
+        return values
+
+
+def _from_text(dtype: DType) -> Callable[[str], Any]:
+    """Return what makes a value of a cell."""
+    match dtype.kind:
+        case "int64" | "int32":
+            return lambda text: dtype.coerce(int(text))
+        case "float32" | "float64":
+            return float
+        case "bool":
+            return _bool
+        case "bytes":
+            return bytes.fromhex
+        case "list" | "vector" | "map" | "struct":
+            return lambda text: dtype.coerce(json.loads(text))
+        case "str" | "timestamp":
+            return str
+        case _:
+            return dtype.coerce
+
+
+def _from_json(kind: type[Any], value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no hexadecimal text")
+    return kind(bytes.fromhex(value))
+
+
+def _bool(text: str) -> bool:
+    if text.lower() not in (*_TRUE, *_FALSE):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() in _TRUE
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _decoded(
+    columns: Mapping[str, DType],
+    lists: list[list[Any]],
+    outcome: tuple[Sequence[int], list[tuple[int, str]]],
+) -> Decoded:
+    """Return lists of values as a table where all columns are plain, else as dicts."""
+    taken, poison = outcome
+    kinds = [dtype.kind for dtype in columns.values()]
+    if all(kind in _PLAIN for kind in kinds):
+        import pyarrow as pa
+
+        arrays = [
+            pa.array(values, type=pa.type_for_alias(_PLAIN[kind]))
+            for values, kind in zip(lists, kinds, strict=True)
+        ]
+        return Decoded(pa.Table.from_arrays(arrays, names=list(columns)), taken, poison)
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
+    return Decoded(rows, taken, poison)
