@@ -6,7 +6,6 @@ All of it is made up from a fixed seed: random numbers in the shapes that make t
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,8 +102,8 @@ def zipf_entities(rng: np.random.Generator, rows: int, entities: int) -> Ints:
     weights = np.cumsum(1.0 / np.arange(1, entities + 1))
     drawn = np.searchsorted(weights, rng.random(rows) * weights[-1], side="right")
     # Popular entities are spread over the numbers, as they would be.
-    numbers: Ints = np.random.default_rng(SEED).permutation(entities)
-    return numbers[drawn]
+    numbers = np.random.default_rng(SEED).permutation(entities)
+    return np.asarray(numbers[drawn], np.int64)
 
 
 def events(rows: int, entities: int) -> Path:
@@ -210,8 +209,3 @@ def facts(path: Path) -> dict[str, object]:
         "columns": held.num_columns,
         "mb": round(path.stat().st_size / 1e6, 1),
     }
-
-
-def describe(*paths: Path) -> str:
-    """Return the facts of several files as JSON."""
-    return json.dumps([facts(path) for path in paths])

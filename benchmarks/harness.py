@@ -170,10 +170,7 @@ def check_needs(packages: Sequence[str]) -> None:
 
 def found(contenders: Sequence[Figures], name: str) -> Figures | None:
     """Return the figures of a contender if it was measured."""
-    for figures in contenders:
-        if figures["name"] == name:
-            return figures if measured(figures) else None
-    return None
+    return next((one for one in filter(measured, contenders) if one["name"] == name), None)
 
 
 def measured(figures: Figures) -> bool:

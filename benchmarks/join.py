@@ -22,7 +22,6 @@ from benchmarks.harness import (
     found,
     import_arrow,
     lines,
-    measured,
     ratio,
     run_all,
 )

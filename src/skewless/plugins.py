@@ -47,7 +47,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "delta": "skewless.stores.offline.delta:DeltaReader",
         "frame": "skewless.stores.offline.frame:FrameReader",
     },
-    "stream": {},
+    "stream": {
+        "files": "skewless.streams.files:FilesReader",
+        "kafka": "skewless.streams.kafka:KafkaReader",
+    },
     "registry": {
         "sqlite": "skewless.registry.sqlite:SQLiteRegistry",
         "postgres": "skewless.registry.postgres:PostgresRegistry",

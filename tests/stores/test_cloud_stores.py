@@ -76,7 +76,7 @@ class TestDynamoDBStore(OnlineStoreSuite):
         self, store: OnlineStore
     ) -> None:
         rows = [(b"small", b"x"), (b"large", b"x" * (400 << 10))]
-        limit = r"too large for DynamoDB.*409,634 bytes.*409,600 bytes.*resolution="
+        limit = r"too large for DynamoDB.*409,617 bytes.*409,600 bytes.*resolution="
         with pytest.raises(StoreError, match=limit):
             store.write("rows", rows)
         with pytest.raises(StoreError, match="too large for DynamoDB"):

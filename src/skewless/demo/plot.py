@@ -21,7 +21,7 @@ KNOWN, LEAK, DOT = "#0b7285", "#e8590c", "#b8c1cc"
 _NAMES = {
     "event_time": "joined by event time",
     "known": "joined as known",
-    "naive-latest": "newest values joined on",
+    "naive-latest": "newest values, joined by key",
 }
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 10.5, "text.color": INK, "axes.labelcolor": INK,

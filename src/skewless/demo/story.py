@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from skewless.plan.results import TrainingSet
 
 _HOLDOUT = 0.25
+_EXPLAINED = "AircraftHistory:last_5_arrivals"
 
 
 def tell(folder: Path, report: Report, days: int | None = None) -> dict[str, Any]:
@@ -54,16 +55,19 @@ def tell(folder: Path, report: Report, days: int | None = None) -> dict[str, Any
             say(f"{backtest}\n")
             _say_leak(say, backtest)
         with report.step("Explain: the rows behind one value") as say:
-            say(_explained(fs, flights, day))
+            flight = _latest_of(flights, day)
+            say(_explained(fs, flight))
         with report.step("Plot") as say:
             path = folder / "demo.png"
             storm = storm_of(fs, flights, before=start)
             say(f"Worst day: {storm.title}.")
             draw(path, storm, backtest, day, training)
             say(f"{path}")
+    at = f"{flight['scheduled_at']:%Y-%m-%dT%H:%MZ}"
     report.heading(
-        f"\nDone in {sum(report.seconds.values()):.0f} s. The folder is a repo like any other;"
-        f" look around in it:\n  cd {folder} && skewless plan"
+        f"\nDone in {sum(report.seconds.values()):.0f} s. The folder is a repo like any other:\n"
+        f"  cd {folder}\n"
+        f"  skewless explain {_EXPLAINED} tailnum={flight['tailnum']} --at {at}"
     )
     return {
         "flights": flights.spine.num_rows,
@@ -105,7 +109,8 @@ def _say_data(say: Say, flights: Flights, folder: Path, start: int) -> None:
     say(
         "A flight is stamped with the minute it was scheduled to leave. How late it left is known"
         f" when it leaves ({early:.0%} leave early); how late it landed, when it lands (half of"
-        f" them more than {median} after their stamp). A weather report counts from the end of its hour."
+        f" them more than {median} after their stamp). A weather report counts from the end of its"
+        " hour."
     )
     say(
         f"The label: lands more than 15 minutes late ({late:.1%} do). {without:,} flights that were"
@@ -191,25 +196,20 @@ def _say_leak(say: Say, backtest: BacktestReport) -> None:
     )
 
 
-def _explained(fs: FeatureStore, flights: Flights, day: Day) -> str:
-    """Explain an aircraft's record for the flight of the live day that landed latest."""
-    delays = dict(
-        zip(
-            flights.landings["flight_id"].to_pylist(),
-            flights.landings["arr_delay"].to_pylist(),
-            strict=True,
-        )
-    )
-    worst = max(day.flights, key=lambda flight: delays.get(flight["flight_id"]) or 0)
-    minutes = delays.get(worst["flight_id"])
-    explanation = fs.explain(
-        "AircraftHistory:last_5_arrivals",
-        {"tailnum": worst["tailnum"]},
-        at=to_micros(worst["scheduled_at"]),
-    )
-    shown = _indented(str(explanation))
+def _latest_of(flights: Flights, day: Day) -> dict[str, Any]:
+    """Return the flight of the live day that landed latest, with its delay."""
+    landed = flights.landings.select(["flight_id", "arr_delay"]).to_pydict()
+    delays = dict(zip(landed["flight_id"], landed["arr_delay"], strict=True))
+    worst = max(day.flights, key=lambda flight: delays.get(flight["flight_id"], -1))
+    return worst | {"arr_delay": delays.get(worst["flight_id"])}
+
+
+def _explained(fs: FeatureStore, flight: dict[str, Any]) -> str:
+    """Explain an aircraft's record at the time its flight was due to leave."""
+    found = fs.explain(_EXPLAINED, {"tailnum": flight["tailnum"]}, at=flight["scheduled_at"])
     return (
-        f"{worst['flight_id']} landed {minutes} min late. Its aircraft's record before:\n\n{shown}"
+        f"{flight['flight_id']} landed {flight['arr_delay']} min late. Its aircraft's record when"
+        f" it was due to leave:\n\n{_indented(str(found))}"
     )
 
 

@@ -91,9 +91,9 @@ class Version:
 def versions(rows: Iterable[HistoryRow]) -> list[Version]:
     """Return every row with the moment a correction replaces it, in the order they are given.
 
-    The versions of an id go by known time, then by sequence (of rows of the log), then by row order; one that is identical to that before
-    it is a re-delivery. Rows beyond the lateness, and rows without an event time that are no
-    deletions, correct nothing.
+    The versions of an id go by known time, then by the sequence of rows of the log, then by row
+    order; one that is identical to that before it is a re-delivery. Rows beyond the lateness, and
+    rows without an event time that are no deletions, correct nothing.
     """
     given = list(rows)
     found = {id(row): Version(row) for row in given}

@@ -44,11 +44,12 @@ def features_json(
         statuses: whether statuses are wanted.
     """
     rows, states, events = found
-    answer: dict[str, Any] = {"at": moment(t), "values": columns(plan, rows)}
-    all_present = _all_present(states)
+    answer: dict[str, Any] = {"at": moment(t), "values": orjson.Fragment(values_json(plan, rows))}
     if statuses:
         answer["statuses"] = (
-            orjson.Fragment(_present(plan, len(rows))) if all_present else _statuses(plan, states)
+            orjson.Fragment(_present(plan, len(rows)))
+            if _all_present(states)
+            else _statuses(plan, states)
         )
     for extra in extras:
         if extra == "event_times":
@@ -59,17 +60,17 @@ def features_json(
             answer[extra] = orjson.Fragment(plan.fragment(extra, lambda: versions(plan)))
         elif extra == "types":
             answer[extra] = orjson.Fragment(plan.fragment(extra, lambda: types(plan)))
-    body = orjson.dumps(answer, default=_plain, option=_OPTIONS)
-    # Infinities came out as null. Where no value may be null, a text search finds them.
-    if not all_present or b"null" in body:
-        answer["values"] = finite(answer["values"])
-        body = orjson.dumps(answer, default=_plain, option=_OPTIONS)
+    return orjson.dumps(answer)
+
+
+def values_json(plan: ReadPlan, rows: list[list[Any]]) -> bytes:
+    """Return values by feature, in the order of the entities, as JSON."""
+    values = dict(zip(plan.names, zip(*rows, strict=True), strict=True))
+    body = orjson.dumps(values, default=_plain, option=_OPTIONS)
+    # Infinities come out as null: count whether there are more nulls than there should be.
+    if body.count(b"null") != sum(row.count(None) for row in rows):
+        body = orjson.dumps(finite(values), default=_plain, option=_OPTIONS)
     return body
-
-
-def columns(plan: ReadPlan, rows: list[list[Any]]) -> dict[str, Sequence[Any]]:
-    """Return values by feature, in the order of the entities."""
-    return dict(zip(plan.names, zip(*rows, strict=True), strict=True))
 
 
 def _all_present(states: list[list[Status]]) -> bool:

@@ -50,6 +50,13 @@ class Server:
     url: str
     processes: list[subprocess.Popen[bytes]]
 
+    def restart(self, number: int = 0, how: signal.Signals = signal.SIGKILL) -> None:
+        """Kill a process and start it again on its files; it then takes a moment to answer."""
+        ended = self.processes[number]
+        ended.send_signal(how)
+        ended.wait(timeout=PATIENCE_SECONDS)
+        self.processes[number] = ended.again()  # type: ignore[attr-defined]
+
 
 @contextlib.contextmanager
 def running(name: str) -> Iterator[Server]:

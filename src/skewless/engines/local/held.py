@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Expression
 from skewless.engines.local.scan import Scan
-from skewless.engines.local.spine import Ints, KeyIndex, order_by
+from skewless.engines.local.spine import Ints, KeyIndex, distinct, order_by
 from skewless.plan.layout import expression_key
 
 Bools = npt.NDArray[np.bool_]
@@ -54,37 +55,63 @@ def hold(
     if only is not None:
         wanted[:] = False
         wanted[only] = True
-    times: list[list[Ints]] = [[], [], [], [], [], []]
-    distinct = {expression_key(expression): expression for expression in expressions}
-    columns: dict[str, list[pa.Array]] = {key: [] for key in distinct}
-    for rows in scan.rows(keys, None, list(distinct.values())):
-        at = np.flatnonzero(wanted[rows.codes])
-        replaced = scan.superseded.of(rows.numbers[at]) if len(scan.superseded) else None
-        if replaced is not None:
+    codes: list[Ints] = []
+    event: list[Ints] = []
+    numbers: list[Ints] = []
+    superseded: list[Ints] = []
+    known, tiebreak = _Sparse(), _Sparse()
+    wanted_columns = {expression_key(expression): expression for expression in expressions}
+    columns: dict[str, list[pa.Array]] = {key: [] for key in wanted_columns}
+    for chunk in scan.rows(keys, None, list(wanted_columns.values())):
+        at = np.flatnonzero(wanted[chunk.codes])
+        if len(scan.superseded):
+            replaced = scan.superseded.of(chunk.numbers[at])
             alive = replaced > (ALWAYS if scan.as_known else NEVER - 1)
-            at, replaced = at[alive], replaced[alive]
-        whole = len(at) == len(rows.codes)
-        found = (rows.codes, rows.event, rows.known, rows.tiebreak, rows.numbers)
-        for store, values in zip(times, found, strict=False):
-            store.append(values if whole else values[at])
-        times[5].append(np.full(len(at), NEVER) if replaced is None else replaced)
+            at = at[alive]
+            superseded.append(replaced[alive])
+        rows = chunk if len(at) == len(chunk.codes) else chunk.take(at)
+        codes.append(rows.codes)
+        event.append(rows.event)
+        numbers.append(rows.numbers)
+        known.add(rows.known, bool((rows.known != rows.event).any()))
+        tiebreak.add(rows.tiebreak, bool(rows.tiebreak.any()))
         for key, column in rows.columns.items():
-            columns[key].append(column if whole else column.take(pa.array(at)))
-    codes, event, known, tiebreak, numbers, superseded = (
-        np.concatenate(part) if part else np.zeros(0, np.int64) for part in times
-    )
-    order = _row_order(scan, codes, (event, known, tiebreak), numbers)
-    start = np.searchsorted(codes[order], np.arange(keys.size + 1)).astype(np.int64)
-    joined = {
-        key: _concat(parts, distinct[key]).take(pa.array(order)) for key, parts in columns.items()
-    }
+            columns[key].append(column)
+    all_events = _joined(event)
+    all_codes, all_known = _joined(codes), known.whole(all_events)
+    times = (all_events, all_known, tiebreak.whole(None))
+    order = _row_order(scan, all_codes, times, numbers)
+    start = np.searchsorted(all_codes[order], np.arange(keys.size + 1)).astype(np.int64)
+    joined = {}
+    for key, expression in wanted_columns.items():
+        joined[key] = _concat(columns.pop(key), expression).take(pa.array(order))
     return HeldRows(
         start,
-        event[order],
-        known[order] if scan.as_known else np.full(len(order), ALWAYS),
-        superseded[order] if (superseded != NEVER).any() else None,
+        all_events[order],
+        all_known[order] if scan.as_known else np.full(len(order), ALWAYS),
+        _joined(superseded)[order] if superseded else None,
         joined,
     )
+
+
+class _Sparse:
+    """A column of integers that most histories leave trivial; kept only where it is not."""
+
+    def __init__(self) -> None:
+        self._parts: list[Ints] = []
+        self._needed = False
+
+    def add(self, values: Ints, needed: bool) -> None:
+        self._parts.append(values)
+        self._needed |= needed
+
+    def whole(self, trivial: Ints | None) -> Any:
+        """Return the column, or what stands for it where it is trivial."""
+        return _joined(self._parts) if self._needed else trivial
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
 def _concat(parts: list[pa.Array], expression: Expression) -> pa.Array:
@@ -93,7 +120,9 @@ def _concat(parts: list[pa.Array], expression: Expression) -> pa.Array:
     return pa.concat_arrays(parts)
 
 
-def _row_order(scan: Scan, codes: Ints, times: tuple[Ints, Ints, Ints], numbers: Ints) -> Ints:
+def _row_order(
+    scan: Scan, codes: Ints, times: tuple[Ints, Ints, Ints | None], numbers: list[Ints]
+) -> Ints:
     """Return the order by key, event time, known time, sequence and, at last, content hash."""
     event, known, tiebreak = times
     order = order_by(codes, event)
@@ -102,16 +131,17 @@ def _row_order(scan: Scan, codes: Ints, times: tuple[Ints, Ints, Ints], numbers:
         return order
     at = np.flatnonzero(tied)
     rows = order[at]
-    hashes = np.zeros(len(rows), np.uint64)
+    last = np.zeros(len(rows), np.int64) if tiebreak is None else tiebreak[rows]
     run = np.cumsum(np.r_[True, (np.diff(codes[rows]) != 0) | (np.diff(event[rows]) != 0)])
-    inner = np.lexsort((tiebreak[rows], known[rows], run))
+    inner = np.lexsort((last, known[rows], run))
     still = np.zeros(len(rows), bool)
-    still[inner] = _tied(run[inner], known[rows][inner], tiebreak[rows][inner])
+    still[inner] = _tied(run[inner], known[rows][inner], last[inner])
+    hashes = np.zeros(len(rows), np.uint64)
     if still.any():
-        asked = np.unique(numbers[rows[still]])
-        found = scan.content_hash(asked)
-        hashes[still] = found[np.searchsorted(asked, numbers[rows[still]])]
-    order[at] = rows[np.lexsort((hashes, tiebreak[rows], known[rows], run))]
+        given = _joined(numbers)[rows[still]]
+        asked = distinct(given)
+        hashes[still] = scan.content_hash(asked)[np.searchsorted(asked, given)]
+    order[at] = rows[np.lexsort((hashes, last, known[rows], run))]
     return order
 
 

@@ -38,6 +38,19 @@ class ScannedRows:
     passes: npt.NDArray[np.bool_] | None
     columns: dict[str, pa.Array]
 
+    def take(self, at: Ints) -> ScannedRows:
+        """Return the rows at these positions."""
+        positions = pa.array(at)
+        return ScannedRows(
+            self.numbers[at],
+            self.codes[at],
+            self.event[at],
+            self.known[at],
+            self.tiebreak[at],
+            None if self.passes is None else self.passes[at],
+            {key: column.take(positions) for key, column in self.columns.items()},
+        )
+
 
 class Scan:
     """Reads the history of one source for one entity.

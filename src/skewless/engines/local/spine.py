@@ -100,11 +100,11 @@ def distinct(values: Ints) -> Ints:
 
 
 def order_by(codes: Ints, times: Ints) -> Ints:
-    """Return the stable order by code, then time."""
+    """Return an order by code, then time."""
     if not len(codes):
         return np.zeros(0, np.int64)
     low, high = int(times.min()), int(times.max())
     width = high - low + 1
     if (int(codes.max()) + 1) * width < 2**63:
-        return np.argsort(codes * width + (times - low), kind="stable")
+        return np.argsort(codes * width + (times - low))
     return np.lexsort((times, codes))

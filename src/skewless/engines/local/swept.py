@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,25 @@ _WANT = {"sum": Want.SUM, "mean": Want.MEAN, "var": Want.VAR, "std": Want.VAR}
 _GATHERED_ROWS = 4_000_000
 
 
+class Coded:
+    """Numbers the distinct values of columns, once for all windows over the same rows."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[Ints, int]] = {}
+        self._lock = Lock()
+
+    def of(self, key: str, column: pa.Array) -> tuple[Ints, int]:
+        """Return the code of each value (of nulls, 0) and how many codes there are."""
+        with self._lock:
+            if key not in self._found:
+                if pa.types.is_floating(column.type):
+                    column = pc.add(column, 0.0)  # -0.0 and 0.0 are one value
+                encoded = column.dictionary_encode()
+                codes = np.asarray(pc.fill_null(encoded.indices, 0)).astype(np.int64)
+                self._found[key] = codes, max(len(encoded.dictionary), 1)
+            return self._found[key]
+
+
 class SweptWindow:
     """The aggregations of one window and filter over some keys.
 
@@ -48,7 +68,8 @@ class SweptWindow:
         spans: when each row counts.
         queries: the moments asked about.
         event: event times of the rows the spans speak of.
-        columns: their evaluated expressions.
+        columns: their evaluated expressions, and codes of their distinct values (shared by the
+            windows over the same rows).
         left: 1 where the moment itself does not count.
     """
 
@@ -57,13 +78,13 @@ class SweptWindow:
         spans: Spans,
         queries: Queries,
         event: Ints,
-        columns: dict[str, pa.Array],
+        columns: tuple[dict[str, pa.Array], Coded],
         left: int,
     ) -> None:
         self.spans = spans
         self.queries = queries
         self.event = event
-        self.columns = columns
+        self.columns, self.coded = columns
         self.left = left
         self._sums: dict[str, dict[str, Any]] = {}
         self._extremes: dict[str, tuple[Any, Any, Any]] = {}
@@ -185,13 +206,9 @@ class SweptWindow:
         return pa.array(seconds, mask=newest < 0)
 
     def _unique(self, aggregate: Aggregate, column: pa.Array | None) -> pa.Array | None:
-        if column is None:
+        if column is None or aggregate.column is None:
             return None
-        if pa.types.is_floating(column.type):
-            column = pc.add(column, 0.0)  # -0.0 and 0.0 are one value
-        encoded = column.dictionary_encode()
-        codes = np.asarray(pc.fill_null(encoded.indices, 0)).astype(np.int64)
-        size = max(len(encoded.dictionary), 1)
+        codes, size = self.coded.of(expression_key(aggregate.column), column)
         valid = valid_of(column)
         return pa.array(sweep_unique(self.spans, self.queries, codes, valid, n_codes=size))
 

@@ -21,7 +21,7 @@ from skewless.definitions import Aggregate, Expression
 from skewless.engines.local.held import HeldRows
 from skewless.engines.local.scan import as_mask
 from skewless.engines.local.spine import Ints
-from skewless.engines.local.swept import SweptWindow
+from skewless.engines.local.swept import Coded, SweptWindow
 from skewless.plan.layout import expression_key
 from skewless.plan.retrieval import WantedAggregate
 
@@ -68,13 +68,12 @@ def run_windows(
         progress: called with the finished fraction.
     """
     jobs = jobs_of(wanted)
-    chunks = list(key_chunks(rows.start, queries.start))
+    chunks = [(keys, Coded()) for keys in key_chunks(rows.start, queries.start)]
     tasks = [(chunk, job) for chunk in chunks for job in jobs]
     found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
 
-    def run(task: tuple[tuple[int, int], Job]) -> list[pa.Array]:
-        keys, job = task
-        return _run_one(rows, queries, job, left, keys)
+    def run(task: tuple[tuple[tuple[int, int], Coded], Job]) -> list[pa.Array]:
+        return _run_one(rows, queries, task[1], left, task[0])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for done, ((_, job), arrays) in enumerate(
@@ -100,10 +99,10 @@ def key_chunks(rows: Ints, queries: Ints) -> Iterator[tuple[int, int]]:
 
 
 def _run_one(
-    rows: HeldRows, queries: Queries, job: Job, left: int, keys: tuple[int, int]
+    rows: HeldRows, queries: Queries, job: Job, left: int, keys: tuple[tuple[int, int], Coded]
 ) -> list[pa.Array]:
     """Return one array per aggregate of a job, for the queries of a run of keys."""
-    first, last = keys
+    (first, last), coded = keys
     low, high = int(rows.start[first]), int(rows.start[last])
     columns = {key: column.slice(low, high - low) for key, column in rows.columns.items()}
     passes = None if job.where is None else as_mask(columns[expression_key(job.where)])
@@ -115,7 +114,7 @@ def _run_one(
         bool(left),
     )
     spans = window_spans(job.window, part, passes)
-    swept = SweptWindow(spans, queries.groups(first, last), part.event, columns, left)
+    swept = SweptWindow(spans, queries.groups(first, last), part.event, (columns, coded), left)
     return swept.run([item.aggregate for item in job.wanted])
 
 

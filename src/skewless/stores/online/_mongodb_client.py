@@ -48,14 +48,13 @@ class Client:
 
     def __init__(self, url: str, database: str, collection: str, timeout: float) -> None:
         milliseconds = int(timeout * 1000)
-        self._client: MongoClient[Document] = MongoClient(
-            url,
-            appname="skewless",
-            serverSelectionTimeoutMS=milliseconds,
-            connectTimeoutMS=milliseconds,
-            socketTimeoutMS=milliseconds,
-            waitQueueTimeoutMS=milliseconds,
-        )
+        waits = ("serverSelection", "connect", "socket", "waitQueue")
+        limits: dict[str, Any] = {f"{each}TimeoutMS": milliseconds for each in waits}
+        try:
+            self._client: MongoClient[Document] = MongoClient(url, appname="skewless", **limits)
+        except (ValueError, ConfigurationError) as error:
+            # Not its message nor itself: it may quote the address.
+            raise _no_address(type(error).__name__) from None
         place = self._client.get_database(
             database,
             write_concern=WriteConcern("majority", j=True, wtimeout=milliseconds),
@@ -79,12 +78,17 @@ def where_of(url: str, database: str, collection: str) -> str:
     """
     parts = urlsplit(url)
     if parts.scheme not in ("mongodb", "mongodb+srv"):
-        raise StoreError(
-            "the address of the MongoDB server is not one",
-            got=f"something that starts with {parts.scheme!r}",
-            expected="mongodb://... or mongodb+srv://...",
-        )
+        raise _no_address(f"something that starts with {parts.scheme!r}")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{database}.{collection}"
+
+
+def _no_address(got: str) -> StoreError:
+    return StoreError(
+        "the address of the MongoDB server is not one",
+        got=got,
+        expected="mongodb://user:password@host:port/?options or mongodb+srv://...",
+        hint="Quote user and password: urllib.parse.quote_plus.",
+    )
 
 
 def id_prefix(table: str) -> bytes:
@@ -162,8 +166,6 @@ def store_error(error: Exception, where: str, *, wrote: bool) -> StoreError:
         hint = "Check user, password, authSource and roles."
         return StoreError("the MongoDB server refuses this user", **facts, hint=hint)
     if isinstance(error, ConfigurationError):
-        # Not the message: it may quote the address.
-        facts["got"] = type(error).__name__
-        hint = "Check the address, its options and the server's version (4.2 or newer)."
-        return StoreError("the MongoDB client does not take this", **facts, hint=hint)
+        hint = "Check the server's version (4.2 or newer) and the options of the address."
+        return StoreError("the MongoDB driver refuses this server", **facts, hint=hint)
     return StoreError("the MongoDB server refused a command", **facts)

@@ -25,7 +25,7 @@ from skewless.stores.online.base import (
 )
 
 try:
-    from pymongo.errors import ConfigurationError, DuplicateKeyError
+    from pymongo.errors import DuplicateKeyError
 
     from skewless.stores.online import _mongodb_client as mongodb
 except ImportError as error:
@@ -218,16 +218,11 @@ class MongoDBStore(OnlineStore):
         try:
             return patiently(call, mongodb.ERRORS, mongodb.is_passing)
         except mongodb.ERRORS as error:
-            raise mongodb.store_error(error, self.where, wrote=False) from _cause(error)
+            raise mongodb.store_error(error, self.where, wrote=False) from error
 
     def _once(self, call: Callable[[], T]) -> T:
         """Make a call that changes rows."""
         try:
             return patiently(call, mongodb.ERRORS, mongodb.lost_a_race)
         except mongodb.ERRORS as error:
-            raise mongodb.store_error(error, self.where, wrote=True) from _cause(error)
-
-
-def _cause(error: Exception) -> Exception | None:
-    """Return what an error may be chained to: not to one that may quote the address."""
-    return None if isinstance(error, ConfigurationError) else error
+            raise mongodb.store_error(error, self.where, wrote=True) from error

@@ -1,0 +1,199 @@
+"""``POST /v1/features``: feature vectors, as JSON or Arrow, with statuses.
+
+    {"service": "fraud_model", "entities": [{"card_id": "c1"}, {"card_id": "c2"}]}
+    {"features": ["Spend:mean_24h"], "entities": {"card_id": ["c1", "c2"]}, "include": ["ages"]}
+
+Request fields of on-demand features stand beside the join keys. An Arrow IPC stream may take the
+place of the entities; what is asked for then stands in the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from skewless.clock import to_micros
+from skewless.errors import InputError
+from skewless.serving.encode import EXTRAS, features_arrow, features_json, table_of
+from skewless.serving.http import ARROW, Request, Response, decode
+from skewless.serving.plans import Plans, ReadPlan, Snapshot
+from skewless.serving.problems import RequestError, TooLarge
+from skewless.serving.reads import Found, Reader
+from skewless.serving.served_log import ServedLog
+from skewless.serving.settings import Settings
+
+_ABSENT = msgspec.Raw()
+_EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+_NAMES: msgspec.json.Decoder[list[str] | str] = msgspec.json.Decoder(list[str] | str)
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The body of a request; see docs/serving.md."""
+
+    entities: list[dict[str, Any]] | dict[str, list[Any]]
+    features: msgspec.Raw = _ABSENT
+    service: str | None = None
+    at: str | int | None = None
+    full_names: bool = False
+    include: list[str] = []
+    statuses: bool = True
+
+
+class FeaturesHandler:
+    """Answers reads."""
+
+    def __init__(self, reader: Reader, settings: Settings, log: ServedLog | None) -> None:
+        self.reader = reader
+        self.plans: Plans = reader.plans
+        self.settings = settings
+        self.log = log
+        self.metrics = reader.metrics
+        self.clock = reader.plans.runtime.clock
+        self._decoder = msgspec.json.Decoder(Asked)
+        self._turn = 0
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request."""
+        kind = request.kind
+        if kind == ARROW:
+            asked, body = self._asked_by_query(request), await request.body()
+            asked.entities = table_of(body, request.where).to_pydict()
+        else:
+            if request.scope["query_string"]:
+                raise RequestError(
+                    "parameters of a JSON request stand in its body",
+                    got=f"?{request.scope['query_string'].decode('latin-1')[:80]}",
+                    where=request.where,
+                )
+            asked = await request.decoded(self._decoder)
+        if asked.include:
+            check_extras(asked.include, request.where)
+        plan = self.plan_of(asked, request)
+        entities = plan.entities(asked.entities, self.settings.max_entities, request.where)
+        t = self.clock.now() if asked.at is None else at_of(asked.at)
+        found = await self.reader.read(plan, entities, t)
+        self.count(plan, found, t)
+        if self.log is not None:
+            self.log.note(plan, entities, found, t)
+        if request.wants_arrow:
+            extras = [*asked.include, "statuses"] if asked.statuses else asked.include
+            return Response(features_arrow(plan, entities, found, t, extras), kind=ARROW)
+        return Response(
+            features_json(plan, found, t, asked.include, statuses=asked.statuses)
+        )
+
+    def plan_of(self, asked: Asked, request: Request) -> ReadPlan:
+        """Return the compiled read for what is asked."""
+        snapshot = self.snapshot()
+        request.caller.require_service(asked.service, request.where)
+        raw = bytes(asked.features)
+        service = asked.service
+        if service is not None:
+            if raw:
+                raise RequestError(
+                    "both features and a service are asked for",
+                    expected="one of them", where=request.where,
+                )  # fmt: skip
+            return snapshot.plan(
+                service, lambda: list(snapshot.state.service(service)), asked.full_names
+            )
+        if not raw:
+            raise RequestError(
+                "nothing is asked for",
+                expected='"features": ["View:feature"] or "service": "name"',
+                where=request.where,
+            )
+        return snapshot.plan(
+            raw, lambda: self.checked_names(decode(_NAMES, raw, request.where), request),
+            asked.full_names,
+        )  # fmt: skip
+
+    def checked_names(self, names: list[str] | str, request: Request) -> list[str]:
+        """Return references that are not more than one may ask for."""
+        listed = [names] if isinstance(names, str) else names
+        if len(listed) > self.settings.max_features:
+            raise TooLarge(
+                "too many features",
+                got=len(listed),
+                expected=f"at most {self.settings.max_features}",
+                where=request.where,
+                hint="Split the request, or raise --max-features.",
+            )
+        return listed
+
+    def snapshot(self) -> Snapshot:
+        """Return the registry as it is known."""
+        current = self.plans.current
+        if current is None:
+            self.plans.refresh()
+            current = self.plans.current
+        if current is None:
+            raise InputError("the registry is empty")
+        return current
+
+    def count(self, plan: ReadPlan, found: Found, t: int) -> None:
+        """Count statuses of values, and the age of one entity's."""
+        rows, states, events = found
+        values = self.metrics.values
+        first = states[0]
+        if all(row is first for row in states):
+            for status in set(first):
+                values.add((status.value,), first.count(status) * len(rows))
+        else:
+            for row in states:
+                for status in set(row):
+                    values.add((status.value,), row.count(status))
+        self._turn += 1
+        newest = events[self._turn % len(rows)]
+        if len(plan.views) == 1:
+            if newest[0] is not None:
+                self.metrics.age.observe(plan.views[0], (t - newest[0]) / 1e6)
+            return
+        for output, event in zip(plan.lookup.selection.outputs, newest, strict=True):
+            if event is not None:
+                self.metrics.age.observe((output.view,), (t - event) / 1e6)
+
+    def _asked_by_query(self, request: Request) -> Asked:
+        known = ("service", "features", "at", "full_names", "include", "statuses")
+        query = request.query(*known)
+        try:
+            return msgspec.convert(
+                {
+                    "entities": {},
+                    **{name: query[name] for name in ("service", "at") if name in query},
+                    **{
+                        name: {"true": True, "false": False}.get(query[name], query[name])
+                        for name in ("full_names", "statuses") if name in query
+                    },
+                    "include": [name for name in query.get("include", "").split(",") if name],
+                    "features": msgspec.Raw(msgspec.json.encode(query["features"].split(",")))
+                    if "features" in query else _ABSENT,
+                },
+                Asked,
+            )  # fmt: skip
+        except msgspec.ValidationError as problem:
+            raise RequestError("a wrong parameter", got=str(problem), where=request.where) from None
+
+
+def check_extras(asked: Sequence[str], where: str) -> None:
+    """Raise `RequestError` unless all that is to be included is known."""
+    for name in asked:
+        if name not in EXTRAS:
+            raise RequestError(
+                "nothing of that name can be included",
+                got=name, expected=", ".join(EXTRAS), where=f"include of {where}",
+            )  # fmt: skip
+
+
+def at_of(at: str | int) -> int:
+    """Return a moment as UTC microseconds; `InputError` if it is none."""
+    try:
+        t = to_micros(at, where="at")
+    except OverflowError:
+        t = _LATEST + 1
+    if not _EARLIEST <= t <= _LATEST:
+        raise InputError("a time beyond the calendar", got=at, where="at")
+    return t
+

@@ -1,0 +1,294 @@
+"""A Kafka topic as a stream (``skewless[kafka]``), read with confluent-kafka.
+
+    sl.Kafka("wafer-tests", "localhost:9092")
+    sl.Kafka("wafer-tests", "broker:9093", format="avro", options={
+        "schema.registry.url": "https://registry:8081",
+        "security.protocol": "SASL_SSL", "sasl.password": "${KAFKA_PASSWORD}", ...})
+
+Where to go on is said by the position that is kept with the rows. Offsets are committed to the
+consumer group as well, but only so that its tools show the lag: nothing reads them back. A group
+has one member here, the worker that holds the source's lease; were another program to join it, the
+partitions it takes would be missing, and go on where they were left once it is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import confluent_kafka as ck
+import msgspec
+
+from skewless.config import expand
+from skewless.errors import CorruptData, InputError, StoreUnavailable
+from skewless.streams._payloads import payload
+from skewless.streams._records import Record, alike
+from skewless.streams.base import (
+    EARLIEST,
+    LATEST,
+    Batch,
+    Poison,
+    Start,
+    StreamReader,
+    Tombstone,
+)
+
+if TYPE_CHECKING:
+    from skewless.definitions.tables import Located
+
+PATIENCE_SECONDS = 15.0
+_OURS = ("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store")
+_DEFAULTS = {
+    "client.id": "skewless",
+    "partition.assignment.strategy": "range",
+    "queued.max.messages.kbytes": 32 << 10,  # what may wait here, read but not asked for
+    "session.timeout.ms": 10_000,
+}
+_COMMIT_EVERY_SECONDS = 1.0
+
+
+class KafkaReader(StreamReader):
+    """Reads `skewless.Kafka`. Its position is the next offset of each partition."""
+
+    lag_unit = "messages"
+
+    def __init__(self, stream: Located, base: Path | None = None, *, consumer: str = "") -> None:
+        super().__init__(stream, base, consumer=consumer)
+        self._topic = str(stream.options["topic"])
+        options = dict(expand(stream.options.get("options", {}), f"options of {self._where}"))
+        for name in _OURS:
+            if name in options:
+                raise InputError(f"the option {name!r} is not for you to set", where=self._where)
+        self._payload = payload(stream.options.get("format", "json"), self._topic, options)
+        servers = expand(stream.options["servers"], f"servers of {self._where}")
+        group = {"group.id": consumer or f"skewless-{self._topic}"}
+        self._settings = {"bootstrap.servers": servers, **_DEFAULTS, **group, **options}
+        self._settings |= {"auto.offset.reset": "error", "enable.auto.commit": False}
+        self._consumer: ck.Consumer | None = None
+        self._next: dict[int, int] = {}
+        self._assigned: set[int] = set()
+        self._waiting: list[Record] = []
+        self._fresh = False
+        self._committed = 0.0
+
+    @property
+    def name(self) -> str:
+        return self._topic
+
+    @property
+    def _where(self) -> str:
+        return f"Kafka topic {self.stream.options['topic']!r}"
+
+    def open(self, position: bytes | None, *, start: Start = EARLIEST) -> None:
+        self.close()
+        try:
+            self._consumer = ck.Consumer(self._settings, logger=_quiet())
+        except ck.KafkaException as problem:
+            raise InputError(
+                "settings of a Kafka consumer", got=_text(problem), where=self._where
+            ) from None
+        try:
+            partitions = self._partitions()
+            self._fresh = position is None
+            self._next = self._starts(partitions, start) if position is None else _decode(position)
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke,
+                on_lost=self._on_revoke,
+            )  # fmt: skip
+        except ck.KafkaException as problem:
+            raise self._unavailable(problem) from problem
+
+    def read(self, max_rows: int, timeout: float) -> Batch:
+        if self._fresh:  # so that the place to start from is kept before any row is
+            self._fresh = False
+            return self._batch([])
+        if not self._waiting:
+            self._waiting = self._fetch(max_rows, timeout)
+        run = alike(self._waiting, max_rows)
+        batch = self._batch(self._waiting[:run])
+        del self._waiting[:run]  # not before they were decoded
+        return batch
+
+    def lag(self) -> int | None:
+        if self._consumer is None or not self._assigned:
+            return None
+        total = 0
+        for number in self._assigned:
+            try:
+                low, high = self._consumer.get_watermark_offsets(
+                    ck.TopicPartition(self._topic, number), timeout=PATIENCE_SECONDS, cached=True
+                )
+                if high < 0:
+                    low, high = self._watermarks(number)
+            except ck.KafkaException:
+                return None
+            at = self._next.get(number, ck.OFFSET_BEGINNING)
+            total += max(high - (low if at < 0 else at), 0)
+        return total
+
+    def describe(self, position: bytes) -> dict[str, int]:
+        return {f"{self._topic}[{n}]": offset for n, offset in sorted(_decode(position).items())}
+
+    def commit(self, position: bytes) -> None:
+        now = time.monotonic()
+        if self._consumer is not None and now - self._committed >= _COMMIT_EVERY_SECONDS:
+            self._committed = now
+            self._hint(position)
+
+    def close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+        self._assigned, self._waiting = set(), []
+
+    # ------------------------------------------------------------------------------------ private
+
+    def _hint(self, position: bytes) -> None:
+        offsets = [
+            ck.TopicPartition(self._topic, number, offset)
+            for number, offset in _decode(position).items()
+            if offset >= 0 and number in self._assigned
+        ]
+        try:
+            if offsets and self._consumer is not None:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+        except ck.KafkaException:
+            pass  # it is a hint; the next one may get through
+
+    def _partitions(self) -> list[int]:
+        if self._consumer is None:
+            raise StoreUnavailable("the stream is not open", where=self._where)
+        found = self._consumer.list_topics(self._topic, timeout=PATIENCE_SECONDS)
+        topic = found.topics[self._topic]
+        if topic.error is not None:
+            raise InputError(
+                "there is no such topic, or it may not be read",
+                got=str(topic.error),
+                where=self._where,
+            )
+        return sorted(topic.partitions)
+
+    def _starts(self, partitions: Sequence[int], start: Start) -> dict[int, int]:
+        """Return where to begin with each partition that there is."""
+        if start == EARLIEST or self._consumer is None:
+            return dict.fromkeys(partitions, ck.OFFSET_BEGINNING)
+        if start == LATEST:
+            return {number: self._watermarks(number)[1] for number in partitions}
+        millis = -(-int(start) // 1000)
+        asked = [ck.TopicPartition(self._topic, number, millis) for number in partitions]
+        found = self._consumer.offsets_for_times(asked, timeout=PATIENCE_SECONDS)
+        return {
+            p.partition: p.offset if p.offset >= 0 else self._watermarks(p.partition)[1]
+            for p in found
+        }
+
+    def _watermarks(self, number: int) -> tuple[int, int]:
+        if self._consumer is None:
+            return 0, 0
+        place = ck.TopicPartition(self._topic, number)
+        low, high = self._consumer.get_watermark_offsets(place, timeout=PATIENCE_SECONDS)
+        return low, high
+
+    def _on_assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        """Go to our own position, whatever the group says."""
+        numbers = {each.partition for each in partitions}
+        self._waiting = [m for m in self._waiting if m.partition not in numbers]
+        for each in partitions:
+            # A partition that came into being later is read from its beginning.
+            each.offset = self._next.setdefault(each.partition, ck.OFFSET_BEGINNING)
+        if "cooperative" in str(self._settings["partition.assignment.strategy"]):
+            consumer.incremental_assign(partitions)
+        else:
+            consumer.assign(partitions)
+        self._assigned |= numbers
+
+    def _on_revoke(self, _: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        numbers = {each.partition for each in partitions}
+        self._waiting = [m for m in self._waiting if m.partition not in numbers]
+        self._assigned -= numbers
+
+    def _fetch(self, max_rows: int, timeout: float) -> list[Record]:
+        """Return messages that are there; wait only for the first one."""
+        if self._consumer is None:
+            raise StoreUnavailable("the stream is not open", where=self._where)
+        try:
+            first = self._consumer.poll(timeout)
+            if first is None:
+                return []
+            more = self._consumer.consume(max_rows - 1, 0) if max_rows > 1 else []
+        except ck.KafkaException as problem:
+            raise self._unavailable(problem) from problem
+        good, reached = [], dict(self._next)
+        for message in (first, *more):
+            error = message.error()
+            if error is not None:
+                self._check(error, message.partition())
+                continue
+            found = Record.of(message)
+            if found.offset >= reached.get(found.partition, 0):
+                reached[found.partition] = found.offset + 1
+                good.append(found)
+        return good
+
+    def _check(self, error: ck.KafkaError, partition: int | None) -> None:
+        """Raise what an error means that came in place of a message."""
+        if error.code() == ck.KafkaError._AUTO_OFFSET_RESET:
+            offset = None if partition is None else self._next.get(partition)
+            raise CorruptData(
+                "messages are gone that were not read yet",
+                got=error.str(),
+                expected=f"offset {offset} of partition {partition}",
+                where=self._where,
+                hint="The topic was made anew, or keeps messages for too short a time.",
+            )
+        if error.code() != ck.KafkaError._PARTITION_EOF and not error.retriable():
+            raise self._unavailable(ck.KafkaException(error))
+
+    def _batch(self, records: list[Record]) -> Batch:
+        """Return messages that are all rows or all tombstones."""
+        after = self._next | {record.partition: record.offset + 1 for record in records}
+        position = msgspec.msgpack.encode(after)
+        arrived = min((r.arrived for r in records if r.arrived is not None), default=None)
+        places = [(record.partition, record.offset) for record in records]
+
+        def origin(number: int) -> str:
+            return "{}[{}]@{}".format(self._topic, *places[number])
+
+        values = [record.value for record in records if record.value is not None]
+        if records and not values:
+            graves = tuple(Tombstone(r.key, origin(n)) for n, r in enumerate(records))
+            self._next = after
+            return Batch([], position, str, tombstones=graves, arrived=arrived)
+        made = self._payload.decode(values, self.columns)
+        self._next = after
+        return Batch(
+            made.rows,
+            position,
+            lambda row: origin(made.taken[row]),
+            tuple(Poison(values[n], reason, origin(n)) for n, reason in made.poison),
+            arrived=arrived,
+        )
+
+    def _unavailable(self, problem: ck.KafkaException) -> StoreUnavailable:
+        return StoreUnavailable("Kafka cannot be reached", got=_text(problem), where=self._where)
+
+
+def _text(problem: ck.KafkaException) -> str:
+    error: Any = problem.args[0] if problem.args else problem
+    return str(error.str()) if hasattr(error, "str") else str(error)
+
+
+def _quiet() -> Any:
+    """Return a logger, so that librdkafka does not write to stderr."""
+    import logging
+
+    return logging.getLogger("skewless.kafka")
+
+
+def _decode(position: bytes) -> dict[int, int]:
+    try:
+        return msgspec.msgpack.decode(position, type=dict[int, int])
+    except msgspec.DecodeError as problem:
+        raise CorruptData("a position that is none", got=str(problem)) from None

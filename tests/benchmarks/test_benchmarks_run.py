@@ -1,0 +1,138 @@
+"""Every benchmark runs, at a size where only that matters, and its results have their shape."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import oracles
+from benchmarks.__main__ import NAMES, failures
+from benchmarks.harness import Contender, Options, PeerMissing, measure, measured, middle, ratio
+from benchmarks.peers import feast_env
+from benchmarks.report import table, tables
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+OWN = {
+    "join": {"wall_s", "cpu_s", "peak_mb", "wrong_rows"},
+    "windows": {"wall_s", "cpu_s", "peak_mb", "wrong", "inexact"},
+    "online": {"1x10", "1x120", "100x10", "100x120"},
+    "materialize": {"entities", "rows_per_s"},
+    "push": {"events_per_s", "p50_us", "p99_us"},
+    "startup": {"median_s", "over_python_s"},
+}
+ONCE = Options(size="tiny", repeats=1, install=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_benchmark_gives_figures_for_skewless_and_for_every_peer_or_says_why_not(
+    name: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.json"
+    command = [sys.executable, "-m", "benchmarks", name, "--size", "tiny", "--repeats", "1"]
+    done = subprocess.run(
+        [*command, "--no-install", "--out", str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    results = json.loads(out.read_text())
+
+    assert (done.returncode, failures(results)) == (0, []), done.stderr
+    assert results == json.loads(done.stdout)
+    assert results["machine"].keys() >= {"cpu", "cores", "memory_gb", "python", "versions"}
+    result = results["benchmarks"][name]
+    own = [one for one in result["contenders"] if "skewless" in one["name"]]
+    assert own
+    for figures in own:
+        assert figures.keys() >= OWN[name]
+    for figures in result["contenders"]:
+        assert measured(figures) or figures["skipped"]
+    assert result["title"] in tables(results)
+
+
+@pytest.mark.slow
+def test_training_sets_of_the_benchmarks_are_right() -> None:
+    from benchmarks import join, windows
+
+    joined = join.run(Options(size="tiny", repeats=1, install=False, only=("skewless",)))
+    aggregated = windows.run(Options(size="tiny", repeats=1, install=False, only=("skewless",)))
+
+    assert [figures["wrong_rows"] for figures in joined["contenders"]] == [0, 0]
+    for part in (aggregated, *aggregated["parts"]):
+        figures = part["contenders"][0]
+        assert (figures["features"], figures["wrong"], figures["inexact"]) == (49, 0, 0)
+        assert figures["worst_std"] < 1e-11
+
+
+@pytest.mark.parametrize("as_known", [False, True])
+def test_join_oracle_agrees_with_brute_force(as_known: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    entity = rng.integers(0, 5, 60)
+    event = 1_735_689_600_000_000 + rng.integers(0, 20, 60)
+    rows = entity, event, event + rng.permutation(60)
+    asked = rng.integers(0, 6, 40), 1_735_689_600_000_000 + rng.integers(0, 60, 40)
+
+    found = oracles.winners(rows, asked, as_known=as_known)
+
+    expected = [
+        oracles.brute_force(rows, int(one), int(when), as_known=as_known)
+        for one, when in zip(*asked, strict=True)
+    ]
+    assert expected == found.tolist()
+
+
+def test_missing_peer_is_skipped_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feast_env, "HOME", tmp_path / "feast")
+    feast = Contender("Feast", "no:task", python=feast_env.feast_python(install=False))
+    absent = Contender("absent", "no:task", needs=("no-such-package",))
+
+    with pytest.raises(PeerMissing, match="no environment"):
+        feast_env.feast_python(install=False)()
+    assert "no environment" in measure(feast, ONCE)["skipped"]
+    assert "no-such-package is not installed" in measure(absent, ONCE)["skipped"]
+
+
+def test_failing_contender_is_reported_with_its_last_words() -> None:
+    figures = measure(Contender("broken", "benchmarks.child:no_such_function"), ONCE)
+
+    assert "no_such_function" in figures["failed"]
+    assert failures({"deep": [{"contenders": [figures]}]}) == ["broken"]
+
+
+def test_contender_that_takes_too_long_is_given_up() -> None:
+    figures = measure(Contender("slow", "benchmarks.child:main", limit_s=0.001), ONCE)
+
+    assert figures == {"name": "slow", "gave_up_s": 0.001}
+
+
+def test_several_runs_become_their_medians_and_the_highest_peak() -> None:
+    runs = [
+        {"wall_s": wall, "cpu_s": 1.0, "peak_mb": 10 * wall, "1x10": {"p50_us": wall}, "wrong": 0}
+        for wall in random.Random(1).sample([1.0, 2.0, 9.0], 3)
+    ]
+
+    figures = middle(runs)
+
+    assert (figures["wall_s"], figures["cpu_s"], figures["peak_mb"]) == (2.0, 1.0, 90.0)
+    assert figures["1x10"] == {"p50_us": 2.0}
+    assert sorted(figures["wall_s_runs"]) == [1.0, 2.0, 9.0]
+
+
+def test_ratio_is_left_out_where_a_side_has_no_figure() -> None:
+    assert ratio({"cpu_s": 9.0}, {"cpu_s": 2.0}, "cpu_s") == 4.5
+    assert ratio(None, {"cpu_s": 2.0}, "cpu_s") is None
+    assert ratio({"wall_s": 9.0}, {"cpu_s": 2.0}, "cpu_s") is None
+
+
+def test_tables_align_numbers_to_the_right() -> None:
+    assert table(
+        ["name", "s"], [["join", "1.5"]]
+    ) == ["| name | s |", "| --- | ---: |", "| join | 1.5 |"]
