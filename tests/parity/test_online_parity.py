@@ -4,11 +4,10 @@ import struct
 import tempfile
 
 import pytest
-from hypothesis import given, note
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 import skewless as sl
-from skewless.clock import from_micros
 from skewless.config import Config
 from skewless.definitions import Source
 from skewless.engines.reference import HistoryRow, view_values
@@ -81,7 +80,19 @@ def as_history(source, arrived):
     ]
 
 
+@pytest.fixture(params=["grown by half", "at once"])
+def letting_go(request):
+    """When states let old rows go: as they do, or with every row, so that few rows prove it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "at once":
+            patch.setattr("skewless.plan.blob.grown", lambda rows: rows)
+            patch.setattr("skewless.plan.insert.grown", lambda rows: rows)
+        yield
+
+
+@pytest.mark.usefixtures("letting_go")
 @pytest.mark.parametrize("materialized", [False, True])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_served_values_and_statuses_are_those_of_the_reference(materialized, data):
     source = data.draw(sources())

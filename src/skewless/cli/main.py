@@ -39,6 +39,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "push": ("push", "Hand rows of a file to a source."),
         "delete": ("push", "Delete rows of a source by row id."),
         "quarantine": ("push", "List rows that were set aside."),
+        "stream": ("stream", "Run the worker of a source's stream, or show how streams stand."),
         "materialize": ("materialize", "Bring the online store up to date from history."),
         "backfill": ("materialize", "Build online states anew."),
         "compact": ("materialize", "Settle event logs into Parquet files."),
@@ -48,6 +49,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "historical": ("historical", "Build a training set."),
         "read": ("historical", "List every change of a view's values over a range of time."),
         "explain": ("explain", "Show the rows behind a value."),
+    },
+    "Serve": {
+        "serve": ("serve", "Serve features over HTTP, until SIGTERM or Ctrl-C."),
+        "keys": ("keys", "Make, revoke and list keys of the HTTP server."),
     },
     "Look": {
         "status": ("status", "Show how fresh each view is."),

@@ -3,7 +3,13 @@
 Every method takes windows: durations (``"1h"``) or windows (``sl.tumbling("1h")``), or
 ``last=n`` for the newest n rows. Several windows make several features. ``offset="1d"`` shifts
 them back, ``resolution="5m"`` makes long sliding windows cheap online, ``default=`` stands in
-where the value would be null.
+where the value would be null. ``by="merchant"`` groups the rows of the window by a text column:
+the value is then a map from each of its values to the aggregate of the rows that have it.
+
+>>> from skewless.definitions.source import Source
+>>> pays = Source("pays", schema={"card": str, "merchant": str, "amount": float}, event_time="at")
+>>> pays.amount.sum("1h", by="merchant").dtype
+Map(Float64)
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from skewless.aggregations import aggregation
 from skewless.aggregations.windows import Window
+from skewless.errors import DefinitionError
 
 if TYPE_CHECKING:
     from skewless.definitions.expressions import Expression
@@ -26,11 +33,14 @@ class ColumnMethods:
     def _over(
         self, name: str, windows: tuple[WindowLike, ...], options: Any, **params: Any
     ) -> Expression:
-        from skewless.definitions.aggregate import build, rows_of
+        from skewless.definitions.aggregate import build, column_named, rows_of
 
         expression = cast("Expression", self)
         kind = aggregation(name, **params)
-        return build(kind, expression, rows_of(expression), windows, options)
+        rows = rows_of(expression)
+        if isinstance(options.get("by"), str):
+            options = options | {"by": column_named(options["by"], expression)}
+        return build(kind, expression, rows, windows, options)
 
     def count(self, *windows: WindowLike, **options: Any) -> Expression:
         """Number of values that are not null."""
@@ -114,7 +124,7 @@ class ColumnMethods:
 
     def last_n(self, n: int, *windows: WindowLike, **options: Any) -> Expression:
         """The newest ``n`` values that are not null, oldest first."""
-        if not windows and options.get("last") is None:
+        if not windows and options.get("last") is None and options.get("by") is None:
             options["last"] = n
         return self._over("last_n", windows, options, n=n)
 
@@ -136,7 +146,11 @@ class ColumnMethods:
         """Value of the newest row, null included unless ``skip_nulls``; expired after ``ttl``."""
         from skewless.definitions.aggregate import latest_of, rows_of
 
-        if windows or options.get("last") is not None:
+        if windows or options.get("last") is not None or options.get("by") is not None:
+            if ttl is not None:
+                raise DefinitionError(
+                    "a ttl goes with the newest row of all, not with a window or by", got=repr(ttl)
+                )
             return self._over("latest", windows, options, skip_nulls=skip_nulls)
         expression = cast("Expression", self)
         rows = rows_of(expression)

@@ -15,6 +15,7 @@ Expected: such as '1h', last=100, sl.tumbling('1h'), sl.session('30m') or sl.lif
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from skewless.aggregations import Aggregation, aggregation, aggregation_from_dict
@@ -27,8 +28,10 @@ from skewless.definitions.expressions import (
     expression_from_dict,
 )
 from skewless.durations import format_duration, parse_duration
-from skewless.errors import DefinitionError
-from skewless.types import DType
+from skewless.errors import DefinitionError, UnknownName
+from skewless.types import DType, Map
+
+_OPTIONS = ("by", "default", "last", "offset", "resolution")
 
 
 class Aggregate(Expression):
@@ -41,6 +44,8 @@ class Aggregate(Expression):
         window: of which the rows count.
         default: what stands where the value would be null or there is no row.
         ttl: microseconds after which ``latest`` expires; None for never.
+        by: text by which the rows of the window are grouped; None where they are not. With it the
+            value is a map from text, in ascending order, to the aggregate of the rows of that text.
     """
 
     def __init__(
@@ -53,21 +58,62 @@ class Aggregate(Expression):
         source: str,
         default: Any = None,
         ttl: int | None = None,
+        by: Expression | None = None,
     ) -> None:
         kind.check_window(window)
+        if by is not None and by.dtype.kind != "str":
+            raise DefinitionError(
+                f"by groups the rows of {source!r} by a column of text",
+                got=f"{by!r} of type {by.dtype!r}",
+                hint="Cast it: by=source.column.cast(str).",
+            )
         self.aggregation = kind
         self.column = column
         self.where = where
         self.window = window
         self.source = source
         self.ttl = ttl
-        self.dtype: DType = kind.result_type(column.dtype if column is not None else None)
+        self.by = by
+        result = kind.result_type(column.dtype if column is not None else None)
+        self.dtype: DType = result if by is None else Map(result)
         self.default = check_default(self.dtype, default)
 
     @property
     def per_row(self) -> bool:
         """Aggregated values belong to an entity, not to a row."""
         return False
+
+    def compute(
+        self, values: Sequence[Any], events: Sequence[int], t: int, groups: Sequence[str] | None
+    ) -> Any:
+        """Return the value of at least one row: that of the aggregation, or a map of them.
+
+        Args:
+            values: of the rows that take part, in row order.
+            events: their event times, microseconds.
+            t: the moment asked about, microseconds.
+            groups: what `by` gives for each row; None without `by`.
+        """
+        if groups is None:
+            return self.aggregation.compute(values, events, t, self.window)
+        places: dict[str, list[int]] = {}
+        for place, group in enumerate(groups):
+            places.setdefault(group, []).append(place)
+        return {
+            group: self.aggregation.compute(
+                [values[place] for place in found],
+                [events[place] for place in found],
+                t,
+                self.window,
+            )
+            for group, found in sorted(places.items())
+        }
+
+    def without_by(self) -> Aggregate:
+        """Return the aggregate of the rows of one group."""
+        return Aggregate(
+            self.aggregation, self.column, self.where, self.window, source=self.source
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that changes the value."""
@@ -80,13 +126,16 @@ class Aggregate(Expression):
             data["default"] = self.default
         if self.ttl is not None:
             data["ttl"] = self.ttl
+        if self.by is not None:
+            data["by"] = self.by.to_dict()
         return data
 
     def __repr__(self) -> str:
         of = self.source if self.column is None else repr(self.column)
         where = "" if self.where is None else f" where {self.where!r}"
         ttl = "" if self.ttl is None else f" for {format_duration(self.ttl)}"
-        return f"{self.aggregation.name} of {of}{where} over {self.window!r}{ttl}"
+        by = "" if self.by is None else f" by {self.by!r}"
+        return f"{self.aggregation.name} of {of}{where} over {self.window!r}{ttl}{by}"
 
 
 def aggregate_from_dict(data: dict[str, Any], source: str) -> Aggregate:
@@ -94,6 +143,7 @@ def aggregate_from_dict(data: dict[str, Any], source: str) -> Aggregate:
     fields = dict(data)
     column, where = fields.pop("column_of", None), fields.pop("where", None)
     default, ttl = fields.pop("default", None), fields.pop("ttl", None)
+    by = fields.pop("by", None)
     window = window_from_dict(fields.pop("over"))
     kind = aggregation_from_dict(fields)
     return Aggregate(
@@ -104,6 +154,7 @@ def aggregate_from_dict(data: dict[str, Any], source: str) -> Aggregate:
         source=source,
         default=default,
         ttl=ttl,
+        by=None if by is None else expression_from_dict(by, source),
     )
 
 
@@ -131,9 +182,14 @@ def build(
         of: the row expression, or None for whole rows.
         rows: name of the source and its filter.
         windows: durations and windows, as the user wrote them.
-        options: ``last``, ``offset``, ``resolution``, ``default`` as the user wrote them.
+        options: ``last``, ``offset``, ``resolution``, ``default`` as the user wrote them, ``by`` as
+            an expression.
     """
     source, where = rows
+    for option in options:
+        if option not in _OPTIONS:
+            raise UnknownName.of("option", option, _OPTIONS, where=f"aggregation {kind.name!r}")
+    by = _checked_by(options.get("by"), source, where)
     found = _windows(windows, options)
     if not found:
         subject = source if of is None else repr(of)
@@ -143,7 +199,7 @@ def build(
             "sl.lifetime()",
         )
     made = tuple(
-        Aggregate(kind, of, where, window, source=source, default=options.get("default"))
+        Aggregate(kind, of, where, window, source=source, default=options.get("default"), by=by)
         for window in found
     )
     if len(made) == 1:
@@ -164,6 +220,39 @@ def _windows(windows: tuple[WindowLike, ...], options: dict[str, Any]) -> list[W
     if last is not None:
         found.append(LastN(last))
     return [window.shifted(options.get("offset")) for window in found]
+
+
+def column_named(name: str, expression: Expression) -> Column:
+    """Return the column of that name of the rows that an expression is over.
+
+    Raises:
+        UnknownName: its source has no such column.
+        DefinitionError: the expression was read back and does not know its source.
+    """
+    for leaf in expression.leaves():
+        if isinstance(leaf, Column) and leaf.rows is not None:
+            return leaf.rows[name]
+    raise DefinitionError(
+        f"{expression!r} does not know the other columns of its source",
+        hint=f"Give the column itself: by=source[{name!r}].",
+    )
+
+
+def _checked_by(by: Any, source: str, where: Expression | None) -> Expression | None:
+    if by is None:
+        return None
+    if not isinstance(by, Expression) or not by.per_row:
+        raise DefinitionError("by names a column of the source", got=repr(by))
+    other, filtered = rows_of(by)
+    if other != source:
+        raise DefinitionError(f"by is over another source than {source!r}", got=repr(by))
+    if filtered is not None and repr(filtered) != repr(where):
+        raise DefinitionError(
+            "an aggregation has one filter",
+            got=f"{where!r} and, of by, {filtered!r}",
+            hint="Take by from the source itself, or name it: by='merchant'.",
+        )
+    return by
 
 
 def rows_of(expression: Expression) -> tuple[str, Expression | None]:

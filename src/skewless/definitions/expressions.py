@@ -17,13 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from skewless.clock import from_micros, to_micros
 from skewless.definitions import operations
 from skewless.definitions.aggregatable import ColumnMethods
 from skewless.errors import DefinitionError
 from skewless.types import DType, dtype_from_dict, dtype_of
+
+if TYPE_CHECKING:
+    from skewless.definitions.source import Rows
 
 _SYMBOLS = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "modulo": "%", "power": "**",
@@ -317,15 +320,22 @@ class Column(Expression):
 
     Attributes:
         where: the filter of ``source.where(...)`` it was taken from; None for all rows.
+        rows: those it was taken from, which know its neighbours; None where it was read back.
     """
 
     def __init__(
-        self, source: str, name: str, dtype: DType, where: Expression | None = None
+        self,
+        source: str,
+        name: str,
+        dtype: DType,
+        where: Expression | None = None,
+        rows: Rows | None = None,
     ) -> None:
         self.source = source
         self.name = name
         self.dtype = dtype
         self.where = where
+        self.rows = rows
 
     @property
     def per_row(self) -> bool:

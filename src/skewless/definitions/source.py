@@ -38,7 +38,7 @@ class Rows:
         columns = self._source.columns
         if name not in columns:
             raise UnknownName.of("column", name, columns, where=f"source {self._source.name!r}")
-        return Column(self._source.name, name, columns[name], self._where)
+        return Column(self._source.name, name, columns[name], self._where, self)
 
     def __getattr__(self, name: str) -> Column:
         if name.startswith("_"):
@@ -60,7 +60,7 @@ class Rows:
 
     def since_last(self, *windows: WindowLike, **options: Any) -> Expression:
         """Seconds since the newest row; by default the newest of all."""
-        if not windows and options.get("last") is None:
+        if not windows and options.get("last") is None and options.get("by") is None:
             options["last"] = 1
         return self._over("since_last", windows, options)
 
@@ -75,6 +75,8 @@ class Rows:
 
     def _over(self, name: str, windows: tuple[WindowLike, ...], options: Any) -> Expression:
         rows = (self._source.name, self._where)
+        if isinstance(options.get("by"), str):
+            options = options | {"by": self[options["by"]]}
         return build(aggregation(name), None, rows, windows, options)
 
 

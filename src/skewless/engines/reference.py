@@ -216,7 +216,10 @@ def _without_default(
         return identity(aggregate), Status.EMPTY
     values = [value for _, value in taking_part]
     events = [_event(row) for row, _ in taking_part]
-    value = aggregate.aggregation.compute(values, events, t, aggregate.window)
+    by, groups = aggregate.by, None
+    if by is not None:
+        groups = [evaluate_scalar(by, row.values) for row, _ in taking_part]
+    value = aggregate.compute(values, events, t, groups)
     return value, Status.NULL if value is None else Status.PRESENT
 
 
@@ -227,6 +230,8 @@ def moment_on_event_axis(view: FeatureView, t: int) -> int:
 
 def identity(aggregate: Aggregate) -> Any:
     """Return the value of an aggregate over no rows; None where it has none."""
+    if aggregate.by is not None:
+        return {}
     empty = aggregate.aggregation.empty
     if empty is None:
         return None
@@ -278,7 +283,9 @@ def _event(row: HistoryRow) -> int:
 
 
 def _value(aggregate: Aggregate, row: HistoryRow) -> list[Any]:
-    """Return the row's value in a list; none where it is null and nulls take no part."""
+    """Return the row's value in a list; none where it takes no part: null, or without a group."""
+    if aggregate.by is not None and evaluate_scalar(aggregate.by, row.values) is None:
+        return []
     if aggregate.column is None:
         return [None]
     value = evaluate_scalar(aggregate.column, row.values)

@@ -16,7 +16,7 @@ from skewless.config import Config
 from skewless.definitions import Source
 from skewless.definitions.tables import Table
 from skewless.errors import UnknownName
-from skewless.jobs.states import StateTables
+from skewless.jobs.states import StateTables, changes_of
 from skewless.plan.lookup import Lookup
 from skewless.plan.registry_state import RegistryState
 from skewless.plan.selection import Features, select
@@ -26,6 +26,7 @@ from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log import EventLog
 from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.base import Rows as KeyValues
 
 _CHECK_EVERY = 1_000_000
 
@@ -48,10 +49,9 @@ class Runtime:
         self._frames: dict[str, Table] = {}
         self._lookups: dict[Any, Lookup] = {}
         self._logs: dict[str, EventLog] = {}
-        self.clean: set[str] = set()
-        """Tables of states known to have none that must be built anew."""
         self._state: RegistryState | None = None
         self._tables: StateTables | None = None
+        self._changes = 0
         self._checked = 0
         self._lock = RLock()
 
@@ -111,8 +111,10 @@ class Runtime:
             self._checked = now
             revision = None if self._state is None else self._state.revision
             newer = self.registry.state(if_newer_than=revision)
+            moved = self._tables is not None and changes_of(self.journal) != self._changes
             if newer is not None:
                 self._state = newer
+            if newer is not None or moved:
                 self.forget_plans()
             if self._state is None:
                 raise UnknownName("the registry is empty")
@@ -127,10 +129,23 @@ class Runtime:
     def tables(self) -> StateTables:
         """Return the tables of states."""
         with self._lock:
-            state = self.state()
+            self.state()
             if self._tables is None:
-                self._tables = StateTables.load(self.journal, state)
+                # In this order: whoever changes the registry counts the change afterwards.
+                changes = changes_of(self.journal)
+                self._tables = StateTables.load(self.journal, self.state(fresh=True))
+                self._changes = changes
             return self._tables
+
+    def knows_tables(self, transaction: KeyValues) -> bool:
+        """Return whether `tables` are those of now, inside a transaction of the journal.
+
+        Where they are not, registry and tables are looked at anew.
+        """
+        if changes_of(transaction) == self._changes:
+            return True
+        self.forget_plans()
+        return False
 
     def lookup(self, features: Features, full_names: bool) -> Lookup:
         """Return the compiled plan of an online read."""

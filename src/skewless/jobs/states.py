@@ -25,6 +25,7 @@ from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
 TABLES = "skewless.states"
+_CHANGES = ("skewless.state_changes", b"count")
 
 
 @dataclass(frozen=True)
@@ -35,29 +36,40 @@ class StateTable:
         layout: how states are packed.
         ready: whether reads may use it.
         until: end of the newest materialized interval, microseconds; None before the first.
+        unused: since when nothing needs it, microseconds; None while something does.
     """
 
     layout: StateLayout
     ready: bool
     until: int | None = None
+    unused: int | None = None
 
     def to_json(self) -> bytes:
         """Return the record as it stands in the store."""
-        data = {"layout": self.layout.to_dict(), "ready": self.ready, "until": self.until}
+        data = {
+            "layout": self.layout.to_dict(),
+            "ready": self.ready,
+            "until": self.until,
+            "unused": self.unused,
+        }
         return json.dumps(data).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> StateTable:
         """Return the record that `to_json` wrote."""
         data = json.loads(text)
-        return cls(StateLayout.from_dict(data["layout"]), data["ready"], data["until"])
+        layout = StateLayout.from_dict(data["layout"])
+        return cls(layout, data["ready"], data["until"], data["unused"])
 
 
 def layouts_of(state: RegistryState) -> dict[tuple[str, int], StateLayout]:
-    """Return the layout that each served view version wants, by name and version."""
-    groups: dict[tuple[str, str, str], list[tuple[tuple[str, int], FeatureView]]] = {}
+    """Return the layout that each served view version wants, by name and version.
+
+    Versions share one as long as they are about the same rows of the same entity.
+    """
+    groups: dict[str, list[tuple[tuple[str, int], FeatureView]]] = {}
     for key, view in state.views.items():
-        place = (view.source.name, view.entity.name, view.source.closed)
+        place = repr(StateLayout(view.entity, view.source, {}, ()).rows_of)
         groups.setdefault(place, []).append((key, view))
     wanted = {}
     for members in groups.values():
@@ -67,14 +79,29 @@ def layouts_of(state: RegistryState) -> dict[tuple[str, int], StateLayout]:
     return wanted
 
 
+def changes_of(store: KeyValues) -> int:
+    """Return how often the records of tables were changed, by any process."""
+    return int(store.read_one(*_CHANGES) or b"0")
+
+
+def note_change(transaction: KeyValues) -> None:
+    """Tell every process, inside a transaction, that the tables in use may be others now."""
+    table, key = _CHANGES
+    transaction.write(table, [(key, b"%d" % (changes_of(transaction) + 1))])
+
+
 class StateTables:
     """The tables there are, and which of them answer for which views."""
 
     def __init__(self, tables: Mapping[str, StateTable], state: RegistryState) -> None:
         self.tables = dict(tables)
+        self._of_source: dict[str, list[StateTable]] = {}
+        self._views = state.views
         self._wanted = layouts_of(state)
         for layout in self._wanted.values():
-            self.tables.setdefault(layout.table, StateTable(layout, ready=False))
+            known = self.tables.get(layout.table, StateTable(layout, ready=False))
+            # The layout of now: where the source's table lies may have changed.
+            self.tables[layout.table] = replace(known, layout=layout)
 
     @classmethod
     def load(cls, store: KeyValues, state: RegistryState) -> StateTables:
@@ -88,19 +115,23 @@ class StateTables:
 
     def serving(self) -> dict[tuple[str, int], StateLayout]:
         """Return the layout that answers for each view version."""
-        return {key: self._serving(layout) for key, layout in self._wanted.items()}
+        return {key: self._serving(key, layout) for key, layout in self._wanted.items()}
 
-    def _serving(self, layout: StateLayout) -> StateLayout:
+    def _serving(self, key: tuple[str, int], layout: StateLayout) -> StateLayout:
         if self.tables[layout.table].ready:
             return layout
-        covering = [t.layout for t in self.tables.values() if t.ready and t.layout.covers(layout)]
+        view = self._views[key]
+        own = StateLayout.of(view.entity, view.source, [view])
+        covering = [t.layout for t in self.tables.values() if t.ready and t.layout.covers(own)]
         return min(covering, key=lambda other: len(other.slots), default=layout)
 
     def of_source(self, source: str) -> list[StateTable]:
         """Return the tables that rows of a source go to: wanted ones and those still serving."""
-        used = {layout.table for layout in self.serving().values()} | set(self.wanted())
-        found = (self.tables[name] for name in sorted(used))
-        return [table for table in found if table.layout.source.name == source]
+        if source not in self._of_source:
+            used = {layout.table for layout in self.serving().values()} | set(self.wanted())
+            found = (self.tables[name] for name in sorted(used))
+            self._of_source[source] = [t for t in found if t.layout.source.name == source]
+        return self._of_source[source]
 
     def unused(self) -> list[str]:
         """Return the tables that nothing needs any more."""
@@ -110,11 +141,13 @@ class StateTables:
     def save(self, store: KeyValues, table: StateTable) -> None:
         """Write the record of a table."""
         self.tables[table.layout.table] = table
+        self._of_source.clear()
         store.write(TABLES, [(table.layout.table.encode(), table.to_json())])
+        note_change(store)
 
     def mark_ready(self, store: KeyValues, name: str, until: int | None) -> None:
         """Note that a table holds the history up to a moment."""
-        self.save(store, replace(self.tables[name], ready=True, until=until))
+        self.save(store, replace(self.tables[name], ready=True, until=until, unused=None))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@
 >>> counted.add(rows=3, waited_ms=4.0)
 >>> counted.to_dict()["rows"], counted.p99_ms
 (3, 4.0)
->>> print(prometheus([counted]).splitlines()[1])
+>>> print(prometheus([counted]).splitlines()[2])
 skewless_stream_rows_total{source="wafer_tests"} 3
 """
 
@@ -90,7 +90,7 @@ class StreamMetrics:
         if not self._recent:
             return 0.0
         span = max(now - self._recent[0][0], 1.0)
-        return round(sum(rows for _, rows in tuple(self._recent)) / span, 1)
+        return round(sum(rows for _, rows in self._recent.copy()) / span, 1)
 
     @property
     def p50_ms(self) -> float | None:
@@ -103,7 +103,7 @@ class StreamMetrics:
         return self._quantile(0.99)
 
     def _quantile(self, share: float) -> float | None:
-        waits = sorted(tuple(self._waits))
+        waits = sorted(self._waits.copy())
         return round(waits[min(int(share * len(waits)), len(waits) - 1)], 3) if waits else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,9 +121,8 @@ def prometheus(metrics: Iterable[StreamMetrics]) -> str:
     lines = []
     for name, about in _COUNTERS.items():
         full = f"skewless_stream_{name}_total"
-        lines.append(f"# TYPE {full} counter")
+        lines += [f"# HELP {full} {about}", f"# TYPE {full} counter"]
         lines += [f"{full}{{{_label(m)}}} {getattr(m, name)}" for m in found]
-        lines.append(f"# HELP {full} {about}")
     lines.append("# TYPE skewless_stream_lag gauge")
     for m in found:
         if m.lag is not None:

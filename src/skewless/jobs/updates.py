@@ -16,11 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skewless.aggregations.windows import Session
+from skewless.clock import NEVER
 from skewless.definitions import Source
 from skewless.jobs.arrivals import Arrivals
 from skewless.jobs.materialize import Materialization
 from skewless.jobs.runtime import Runtime
 from skewless.jobs.states import KeyedRows, StateTable, keyed_rows
+from skewless.plan.blob import decode
 from skewless.plan.insert import Inserter
 from skewless.plan.keys import KeyCodec
 from skewless.plan.layout import StateLayout
@@ -241,15 +243,11 @@ def _dirty(
         return []
     found = set(replaced)
     if any(isinstance(rule.window, Session) for rule in layout.rules):
-        from skewless.plan.blob import decode
-
-        for number, key in enumerate(keyed.keys):
-            state = states[number] if number < len(states) else None
-            if state is not None:
-                oldest = int(decode(layout.slots, [state]).records["event"].min())
-                mine = keyed.rows.records["event"][keyed.rows.group == number]
-                if int(mine.min()) < oldest:
-                    found.add(key)
+        earliest = np.full(len(keyed.keys), NEVER, np.int64)
+        np.minimum.at(earliest, keyed.rows.group, keyed.rows.records["event"])
+        for key, state, event in zip(keyed.keys, states, earliest.tolist(), strict=True):
+            if state is not None and event < decode(layout.slots, [state]).records["event"].min():
+                found.add(key)
     return sorted(found)
 
 

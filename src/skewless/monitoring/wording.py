@@ -16,7 +16,8 @@ from skewless.types import DType
 
 def columns_used(aggregate: Aggregate, view: FeatureView) -> tuple[str, ...]:
     """Return the columns that an aggregate and the filters before it read, values first."""
-    read = [e for e in (aggregate.column, aggregate.where, view.where) if e is not None]
+    used = (aggregate.column, aggregate.by, aggregate.where, view.where)
+    read = [expression for expression in used if expression is not None]
     leaves = (leaf for expression in read for leaf in expression.leaves())
     return tuple({leaf.name: None for leaf in leaves if isinstance(leaf, Column)})
 

@@ -7,6 +7,7 @@ Layout, version 1, little endian::
     rows, newest first (see `rows.record_dtype`)
     corrections: row u32, superseded at i64 ...
     tails: for each slot that is not fixed, the values' bytes, newest first
+    tiles, where flags has `TILED` (see `tiles.Tiles.to_bytes`)
 
 ``layout`` is the head of the layout's fingerprint, ``sequence`` the last entry of the event log
 the state holds, ``floor`` the earliest moment it can answer for, ``limit`` the number of rows at
@@ -28,6 +29,8 @@ from skewless.plan.rows import RowSet, record_dtype
 from skewless.plan.slots import Slot
 
 VERSION = 1
+TILED = 1
+"""The flag of states that end with tiles."""
 HEADER = struct.Struct("<BBHIIIqqI")
 _CORRECTION = np.dtype([("row", "<u4"), ("superseded", "<i8")])
 
@@ -69,7 +72,13 @@ def layout_mark(fingerprint: str) -> int:
     return int(fingerprint[:8], 16)
 
 
-def encode(rows: RowSet, mark: int, sequence: np.ndarray, floor: np.ndarray) -> list[bytes]:
+def encode(
+    rows: RowSet,
+    mark: int,
+    sequence: np.ndarray,
+    floor: np.ndarray,
+    tiles: Sequence[bytes] | None = None,
+) -> list[bytes]:
     """Return one blob per group, in order of the groups.
 
     Args:
@@ -77,7 +86,9 @@ def encode(rows: RowSet, mark: int, sequence: np.ndarray, floor: np.ndarray) -> 
         mark: of the layout.
         sequence: the last log sequence of each group.
         floor: the earliest moment the state of each group can answer for.
+        tiles: of each group; None where the layout has none.
     """
+    flags = 0 if tiles is None else TILED
     ends = np.flatnonzero(rows.last_of_group()) + 1
     starts = np.r_[0, ends[:-1]] if len(ends) else ends
     body = np.ascontiguousarray(rows.records[::-1]).tobytes()
@@ -92,7 +103,7 @@ def encode(rows: RowSet, mark: int, sequence: np.ndarray, floor: np.ndarray) -> 
         if any_corrected and corrected[start:end].any():
             corrections, count = _encode_corrections(rows.superseded[start:end])
         kept = end - start
-        head = pack(VERSION, 0, len(tails), mark, kept, count, last, since, grown(kept))
+        head = pack(VERSION, flags, len(tails), mark, kept, count, last, since, grown(kept))
         records = body[(total - end) * size : (total - start) * size]
         if not tails:
             blobs.append(head + records + corrections)
@@ -100,7 +111,19 @@ def encode(rows: RowSet, mark: int, sequence: np.ndarray, floor: np.ndarray) -> 
         pieces = [b"".join(reversed(tail[start:end])) for tail in tails]
         sizes = struct.pack(f"<{len(pieces)}I", *map(len, pieces))
         blobs.append(b"".join((head, sizes, records, corrections, *pieces)))
+    if tiles is not None:
+        return [blob + own for blob, own in zip(blobs, tiles, strict=True)]
     return blobs
+
+
+def tile_bytes(blob: bytes, record_size: int) -> bytes | None:
+    """Return the tiles of a state as they were encoded; None where it has none."""
+    _, flags, count, _, rows, corrections, *_ = HEADER.unpack_from(blob)
+    if not flags & TILED:
+        return None
+    sizes = struct.unpack_from(f"<{count}I", blob, HEADER.size)
+    rows_end = HEADER.size + 4 * count + rows * record_size
+    return blob[rows_end + corrections * _CORRECTION.itemsize + sum(sizes) :]
 
 
 def grown(rows: int) -> int:

@@ -156,5 +156,5 @@ def columns_of(view: FeatureView) -> set[str]:
             if isinstance(leaf, Column):
                 found.add(leaf.name)
             if isinstance(leaf, Aggregate):
-                todo += [leaf.column, leaf.where]
+                todo += [leaf.column, leaf.where, leaf.by]
     return found

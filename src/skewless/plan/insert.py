@@ -11,10 +11,11 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from skewless.plan.blob import HEADER, VERSION, grown, layout_mark
+from skewless.plan.blob import HEADER, TILED, VERSION, grown, layout_mark
 from skewless.plan.layout import StateLayout
 from skewless.plan.rows import record_dtype
 from skewless.plan.scalar import compile_scalar
+from skewless.plan.tiles import Tiles, folded_to
 
 _ORDER = struct.Struct("<qqq")
 Order = tuple[int, int, int]
@@ -32,6 +33,9 @@ class Inserter:
         self._mark = layout_mark(layout.fingerprint)
         self._tail_slots = [at for at, slot in enumerate(layout.slots) if not slot.fixed]
         self._tails = len(self._tail_slots)
+        self._left = layout.left
+        self._flags = TILED if layout.tiled else 0
+        self._no_tiles = Tiles().to_bytes() if layout.tiled else b""
         self._sizes = struct.Struct(f"<{self._tails}I")
         self._rows_at = HEADER.size + self._sizes.size
         self._record = record_dtype(layout.slots).itemsize
@@ -68,8 +72,9 @@ class Inserter:
     def start(self, record: bytes, order: Order, tails: list[bytes], floor: int) -> bytes:
         """Return the state of an entity with one row."""
         sizes = self._sizes.pack(*map(len, tails))
-        head = HEADER.pack(VERSION, 0, self._tails, self._mark, 1, 0, order[2], floor, grown(1))
-        return b"".join((head, sizes, record, *tails))
+        fixed = (VERSION, self._flags, self._tails, self._mark)
+        head = HEADER.pack(*fixed, 1, 0, order[2], floor, grown(1))
+        return b"".join((head, sizes, record, *tails, self._no_tiles))
 
     def add(self, state: bytes, record: bytes, order: Order, tails: list[bytes]) -> bytes | None:
         """Return the state with a row added, or None when that is not enough.
@@ -78,14 +83,16 @@ class Inserter:
         states due to let old rows go. A row of the log that the state holds changes nothing.
         """
         head = HEADER.unpack_from(state)
-        version, _, count, mark, rows, corrections, sequence, floor, limit = head
+        version, flags, count, mark, rows, corrections, sequence, floor, limit = head
         if version != VERSION or mark != self._mark or corrections or rows >= limit:
             return None
         if order[2] <= sequence:
             return state
         if order <= _ORDER.unpack_from(state, self._rows_at):
             return None
-        new = HEADER.pack(version, 0, count, mark, rows + 1, 0, order[2], floor, limit)
+        if flags & TILED and max(order[0] + self._left, order[1]) <= folded_to(state):
+            return None
+        new = HEADER.pack(version, flags, count, mark, rows + 1, 0, order[2], floor, limit)
         if not count:
             return b"".join((new, record, state[HEADER.size :]))
         return self._with_tails(state, new, record, tails)
@@ -101,4 +108,4 @@ class Inserter:
         grown_sizes = self._sizes.pack(
             *(size + len(tail) for size, tail in zip(sizes, tails, strict=True))
         )
-        return b"".join((head, grown_sizes, record, *pieces))
+        return b"".join((head, grown_sizes, record, *pieces, state[at:]))

@@ -27,11 +27,18 @@ from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Sou
 from skewless.definitions.expressions import expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
 from skewless.plan.slots import Slot
+from skewless.plan.tiles import DECIDED, MOMENTS, ROWS, deciding, entered, has_tiles
 
 if TYPE_CHECKING:
     import numpy as np
 
     from skewless.plan.rows import RowSet
+
+
+KeyedUse = tuple[str, str | None, bool]
+"""A `Use` with the key of its slot instead of the index."""
+_SUMMED = frozenset({"float32", "float64", "int32", "int64"})
+_RANKED = _SUMMED | {"bool", "str", "bytes", "timestamp", "date"}
 
 
 def expression_key(expression: Expression) -> str:
@@ -46,6 +53,21 @@ def filter_of(view: FeatureView, aggregate: Aggregate) -> Expression | None:
     return view.where & aggregate.where
 
 
+@dataclass(frozen=True, order=True)
+class Use:
+    """What an aggregate takes from the rows of a rule that has tiles.
+
+    Attributes:
+        kind: name of the aggregation.
+        slot: index of the slot of its values; `tiles.ROWS` for whole rows.
+        skips_nulls: whether rows whose value is null do not take part.
+    """
+
+    kind: str
+    slot: int
+    skips_nulls: bool
+
+
 @dataclass(frozen=True)
 class Rule:
     """Which rows one aggregate may still count.
@@ -53,19 +75,31 @@ class Rule:
     Attributes:
         filter: index of the slot that says whether a row passes; None where all do.
         window: from which the rows are taken.
+        uses: what tiles are asked for; empty where the rows themselves are kept.
     """
 
     filter: int | None
     window: Window
+    uses: tuple[Use, ...] = ()
 
 
 @dataclass(frozen=True)
 class AggregateRead:
-    """How one aggregate finds its rows: the slot of its values and that of its filter."""
+    """How one aggregate finds its rows.
+
+    Attributes:
+        aggregate: what is computed.
+        slot: index of the slot of its values; None for whole rows.
+        filter: index of the slot of its filter; None where all rows pass.
+        rule: index of the rule whose tiles hold its sums; None where rows alone give its value.
+        by: index of the slot of the text that groups its rows; None where they are not grouped.
+    """
 
     aggregate: Aggregate
     slot: int | None
     filter: int | None
+    rule: int | None = None
+    by: int | None = None
 
 
 class StateLayout:
@@ -84,7 +118,7 @@ class StateLayout:
         entity: Entity,
         source: Source,
         expressions: Mapping[str, Expression],
-        rules: Iterable[tuple[str | None, Window]],
+        rules: Iterable[tuple[str | None, Window, tuple[KeyedUse, ...]]],
     ) -> None:
         self.entity = entity
         self.source = source
@@ -92,22 +126,26 @@ class StateLayout:
         self.slots = tuple(Slot(key, expression.dtype) for key, expression in ordered)
         self.expressions = tuple(expression for _, expression in ordered)
         self._index = {slot.key: at for at, slot in enumerate(self.slots)}
-        found = {Rule(None if key is None else self._index[key], window) for key, window in rules}
+        found = [
+            Rule(self._at(key), window, tuple(sorted(self._use(*use) for use in uses)))
+            for key, window, uses in rules
+        ]
         self.rules = tuple(sorted(found, key=repr))
 
     @classmethod
     def of(cls, entity: Entity, source: Source, views: Iterable[FeatureView]) -> StateLayout:
         """Return the layout that answers for all aggregates of some views."""
         expressions: dict[str, Expression] = {}
-        rules: list[tuple[str | None, Window]] = []
+        wanted: dict[tuple[str | None, Window], list[Aggregate]] = {}
         for view in views:
             for aggregate in view.aggregates:
                 where = filter_of(view, aggregate)
-                for expression in (aggregate.column, where):
+                for expression in (aggregate.column, aggregate.by, where):
                     if expression is not None:
                         expressions.setdefault(expression_key(expression), expression)
                 key = None if where is None else expression_key(where)
-                rules.append((key, aggregate.window))
+                wanted.setdefault((key, aggregate.window), []).append(aggregate)
+        rules = [(key, window, uses_of(window, found)) for (key, window), found in wanted.items()]
         return cls(entity, source, expressions, rules)
 
     @classmethod
@@ -117,10 +155,23 @@ class StateLayout:
         keys = data["slots"]
         expressions = {key: expression_from_dict(json.loads(key), source.name) for key in keys}
         rules = [
-            (None if at is None else keys[at], window_from_dict(window))
-            for at, window in data["rules"]
+            (
+                None if at is None else keys[at],
+                window_from_dict(window),
+                tuple(
+                    (kind, None if slot == ROWS else keys[slot], skips)
+                    for kind, slot, skips in uses
+                ),
+            )
+            for at, window, uses in data["rules"]
         ]
         return cls(Entity.from_dict(data["entity"]), source, expressions, rules)
+
+    def _at(self, key: str | None) -> int | None:
+        return None if key is None else self._index[key]
+
+    def _use(self, kind: str, key: str | None, skips_nulls: bool) -> Use:
+        return Use(kind, ROWS if key is None else self._index[key], skips_nulls)
 
     def _slot_of(self, expression: Expression | None) -> int | None:
         return None if expression is None else self._index[expression_key(expression)]
@@ -128,7 +179,13 @@ class StateLayout:
     def read_of(self, view: FeatureView, aggregate: Aggregate) -> AggregateRead:
         """Return where the aggregate of a view finds its rows."""
         where = filter_of(view, aggregate)
-        return AggregateRead(aggregate, self._slot_of(aggregate.column), self._slot_of(where))
+        slot, passes = self._slot_of(aggregate.column), self._slot_of(where)
+        rule = None
+        if aggregate.aggregation.name in MOMENTS:
+            for number, each in enumerate(self.rules):
+                if each.uses and (each.filter, each.window) == (passes, aggregate.window):
+                    rule = number
+        return AggregateRead(aggregate, slot, passes, rule, self._slot_of(aggregate.by))
 
     @cached_property
     def left(self) -> int:
@@ -138,10 +195,20 @@ class StateLayout:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that changes what is kept."""
-        rules = [[self._key_at(rule.filter), rule.window.to_dict()] for rule in self.rules]
+        rules = [
+            [self._key_at(rule.filter), rule.window.to_dict(), *map(repr, self._keyed_uses(rule))]
+            for rule in self.rules
+        ]
         slots = [[slot.key, slot.dtype.to_dict()] for slot in self.slots]
+        return fingerprint([self.rows_of, slots, rules])
+
+    @cached_property
+    def rows_of(self) -> list[Any]:
+        """What says which rows there are, known when, and whose: of the source and the entity."""
+        source = self.source
+        times = [source.event_time, source.known_time, source.delay, source.lateness]
         keys = self.entity.to_dict()["join_keys"]
-        return fingerprint([self.source.name, self.source.closed, keys, slots, rules])
+        return [source.name, source.closed, *times, list(source.row_id), self.entity.name, keys]
 
     @cached_property
     def record(self) -> np.dtype[Any]:
@@ -161,16 +228,40 @@ class StateLayout:
             "entity": self.entity.to_dict(),
             "source": self.source.to_dict(),
             "slots": [slot.key for slot in self.slots],
-            "rules": [[rule.filter, rule.window.to_dict()] for rule in self.rules],
+            "rules": [
+                [
+                    rule.filter,
+                    rule.window.to_dict(),
+                    [[use.kind, use.slot, use.skips_nulls] for use in rule.uses],
+                ]
+                for rule in self.rules
+            ],
         }
 
     def covers(self, other: StateLayout) -> bool:
         """Return whether state of this layout can answer everything that of ``other`` can."""
-        mine = {(self._key_at(rule.filter), rule.window) for rule in self.rules}
-        if (self.source.name, self.source.closed) != (other.source.name, other.source.closed):
+        mine = {(self._key_at(rule.filter), rule.window): rule for rule in self.rules}
+        if self.rows_of != other.rows_of:
             return False
-        theirs = {(other._key_at(rule.filter), rule.window) for rule in other.rules}
-        return theirs <= mine and {s.key for s in other.slots} <= {s.key for s in self.slots}
+        for theirs in other.rules:
+            rule = mine.get((other._key_at(theirs.filter), theirs.window))
+            if rule is None:
+                return False
+            asked, had = set(other._keyed_uses(theirs)), set(self._keyed_uses(rule))
+            if rule.uses and not (theirs.uses and asked <= had):
+                return False
+        return {s.key for s in other.slots} <= {s.key for s in self.slots}
+
+    def _keyed_uses(self, rule: Rule) -> list[KeyedUse]:
+        return [
+            (use.kind, None if use.slot == ROWS else self.slots[use.slot].key, use.skips_nulls)
+            for use in rule.uses
+        ]
+
+    @cached_property
+    def tiled(self) -> bool:
+        """Whether states have tiles."""
+        return any(rule.uses for rule in self.rules)
 
     def _key_at(self, slot: int | None) -> str | None:
         return None if slot is None else self.slots[slot].key
@@ -184,19 +275,41 @@ class StateLayout:
     @property
     def needs_older_rows(self) -> bool:
         """Whether a correction or a very late row can bring back rows already let go."""
-        return any(isinstance(rule.window, (LastN, Session)) for rule in self.rules)
+        return self.tiled or any(isinstance(rule.window, (LastN, Session)) for rule in self.rules)
 
     def __repr__(self) -> str:
         return f"StateLayout({self.table}: {len(self.slots)} slots)"
 
 
-def retained(layout: StateLayout, rows: RowSet, floor: int) -> np.ndarray:
+def uses_of(window: Window, aggregates: Iterable[Aggregate]) -> tuple[KeyedUse, ...]:
+    """Return what tiles of a window must give for some aggregates; empty where they cannot."""
+    if not has_tiles(window):
+        return ()
+    found: dict[KeyedUse, None] = {}
+    for aggregate in aggregates:
+        kind, column = aggregate.aggregation, aggregate.column
+        summed = column is None or column.dtype.kind in _SUMMED
+        ranked = column is None or column.dtype.kind in _RANKED
+        if not (kind.name in MOMENTS and summed) and not (kind.name in DECIDED and ranked):
+            return ()
+        if "by" in aggregate.to_dict():
+            return ()
+        key = None if column is None else expression_key(column)
+        found[kind.name, key, not kind.keeps_nulls] = None
+    return tuple(found)
+
+
+def retained(
+    layout: StateLayout, rows: RowSet, floor: int, folded: np.ndarray | None = None
+) -> np.ndarray:
     """Return which rows may still count at or after ``floor`` (a mask); the newest always stays.
 
     Args:
         layout: says what the views need.
         rows: sorted by group and row order.
         floor: the earliest moment that will be asked about, microseconds.
+        folded: the moment that the tiles of each row's group are folded to; None: keep all rows
+            that tiles could stand for.
     """
     import numpy as np
 
@@ -224,6 +337,9 @@ def retained(layout: StateLayout, rows: RowSet, floor: int) -> np.ndarray:
                 alive &= _in_newest_session(rows, window.gap, counted)
             case Lifetime():
                 pass
+        if rule.uses and folded is not None:
+            inside = alive & (entered(layout, rows, rule) <= folded) & (rows.superseded == NEVER)
+            alive &= ~inside | deciding(rows, rule, inside)
         keep |= alive
     return keep
 

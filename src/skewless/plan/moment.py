@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from skewless.aggregations.counting import rate
+from skewless.aggregations.exact import ExactSum
 from skewless.aggregations.kernels import Want, window_summary
 from skewless.aggregations.moments import Std, Var
 from skewless.aggregations.ordering import Trend, percentage_change
@@ -22,6 +24,7 @@ from skewless.definitions import Aggregate
 from skewless.plan.layout import AggregateRead, StateLayout
 from skewless.plan.rows import RowSet
 from skewless.plan.status import Status
+from skewless.plan.tiles import ROWS, Tiles, tiles_at
 
 _MEAN = int(Want.MEAN)
 _SUMMARY = {"count": 0, "sum": 1, "mean": 2, "var": 3, "std": 3, "min": 5, "max": 6}
@@ -42,6 +45,8 @@ def answer_of(aggregate: Aggregate, value: Any, status: Status) -> Answer:
 
 def identity(aggregate: Aggregate) -> Any:
     """Return the value of an aggregate over no rows; None where it has none."""
+    if aggregate.by is not None:
+        return {}
     empty = aggregate.aggregation.empty
     if isinstance(empty, tuple):
         return list(empty)
@@ -63,7 +68,7 @@ class _Group:
 
     where: int | None
     window: Window
-    places: tuple[int, ...]
+    tiled: tuple[int, ...]
     counts: tuple[int, ...]
     summed: tuple[_Summed, ...]
     others: tuple[int, ...]
@@ -96,12 +101,16 @@ class Reads:
     def _group(
         self, layout: StateLayout, where: int | None, window: Window, places: list[int]
     ) -> _Group:
-        counts, others = [], []
+        tiled, counts, others = [], [], []
         summed: dict[int, list[tuple[int, int, bool]]] = {}
         for place in places:
             read = self.reads[place]
             kind, slot = read.aggregate.aggregation, read.slot
-            if isinstance(window, Session) or read.aggregate.ttl is not None:
+            if read.rule is not None:
+                tiled.append(place)
+            elif isinstance(window, Session) or read.aggregate.ttl is not None:
+                others.append(place)
+            elif read.by is not None:
                 others.append(place)
             elif slot is None and kind.name == "count":
                 counts.append(place)
@@ -114,7 +123,7 @@ class Reads:
             _Summed(slot, 1 | sum({1 << index for _, index, _ in outputs} - {1}), tuple(outputs))
             for slot, outputs in summed.items()
         )
-        return _Group(where, window, tuple(places), tuple(counts), found, tuple(others))
+        return _Group(where, window, tuple(tiled), tuple(counts), found, tuple(others))
 
 
 def _fits(layout: StateLayout, slot: int, name: str) -> bool:
@@ -131,9 +140,11 @@ class Moment:
         left: 1 where the moment itself does not count.
         t: the moment, microseconds.
         k: the knowledge: rows known later do not count.
+        tiles: as they end the entity's state; None where it has none.
     """
 
-    def __init__(self, rows: RowSet, left: int, t: int, k: int) -> None:
+    def __init__(self, rows: RowSet, left: int, t: int, k: int, tiles: bytes | None = None) -> None:
+        self._tiles = tiles
         self.rows = rows
         self.t = t
         self.at = t - left
@@ -182,6 +193,8 @@ class Moment:
         for group in reads.groups:
             found = self.counted(group.where, group.window)
             size = found[1] - found[0] if isinstance(found, tuple) else len(found)
+            for place in group.tiled:
+                values[place], statuses[place] = self.answer(reads.reads[place])
             if size == 0:
                 continue
             for place in group.counts:
@@ -222,6 +235,8 @@ class Moment:
         aggregate = read.aggregate
         if self.newest_event is None:
             return answer_of(aggregate, None, Status.UNKNOWN)
+        if read.rule is not None:
+            return self._from_tiles(read, read.rule)
         found = self.counted(read.filter, aggregate.window)
         size = found[1] - found[0] if isinstance(found, tuple) else len(found)
         if size == 0:
@@ -247,11 +262,37 @@ class Moment:
     ) -> tuple[Any, bool]:
         """Return the value of at least one row, and whether any row had a value to take part."""
         kind = read.aggregate.aggregation
+        if read.by is not None:
+            return self._general(read, found)
         if read.slot is None and kind.name == "count":
             return size, True
         if isinstance(kind, Trend) and self._is_float(read.slot):
             return self._trend(kind, read, found)
         return self._general(read, found)
+
+    @cached_property
+    def tiles(self) -> Tiles:
+        """The entity's tiles."""
+        return Tiles() if self._tiles is None else Tiles.from_bytes(self._tiles)
+
+    def _from_tiles(self, read: AggregateRead, rule: int) -> Answer:
+        """Return value and status of a sum that tiles and the rows not folded into them give."""
+        aggregate, tiles = read.aggregate, self.tiles
+        window = aggregate.window
+        slot = ROWS if read.slot is None else read.slot
+        total = tiles.total(rule, slot, tiles_at(window, self.at - window.offset))
+        found = self.counted(read.filter, window)
+        rows = np.arange(*found) if isinstance(found, tuple) else found
+        event = self.event[rows] + (self.t - self.at) + window.offset
+        rows = rows[np.maximum(event, self.rows.records["known"][rows]) > tiles.folded]
+        if read.slot is not None:
+            rows = rows[~self.rows.nulls(read.slot)[rows]]
+            for value in self.rows.records[f"s{read.slot}"][rows].tolist():
+                total.add(value)
+        count = total.n + (len(rows) if read.slot is None else 0)
+        if count == 0:
+            return answer_of(aggregate, None, Status.EMPTY)
+        return answer_of(aggregate, _finish(aggregate, total, count), Status.PRESENT)
 
     def _is_float(self, slot: int | None) -> bool:
         return slot is not None and self.rows.slots[slot].dtype.kind == "float64"
@@ -297,10 +338,13 @@ class Moment:
     def _general(
         self, read: AggregateRead, found: tuple[int, int] | np.ndarray
     ) -> tuple[Any, bool]:
-        """Return `Aggregation.compute` over the rows: right for everything, fast for few rows."""
+        """Return `Aggregate.compute` over the rows: right for everything, fast for few rows."""
         aggregate, kind = read.aggregate, read.aggregate.aggregation
         rows = np.arange(*found) if isinstance(found, tuple) else found
-        if read.slot is not None and kind.keeps_nulls:
+        groups = None
+        if read.by is not None:
+            rows = rows[~self.rows.nulls(read.by)[rows]]
+        elif read.slot is not None and kind.keeps_nulls:
             return self.rows.value(int(rows[0 if kind.name == "first" else -1]), read.slot), True
         if read.slot is None:
             values: list[Any] = [None] * len(rows)
@@ -312,7 +356,27 @@ class Moment:
         if not values:
             return None, False
         events = self.event[rows].tolist()
-        return kind.compute(values, events, self.t, aggregate.window), True
+        if read.by is not None:
+            groups = self.rows.take(rows).values(read.by)
+        return aggregate.compute(values, events, self.t, groups), True
+
+
+def _finish(aggregate: Aggregate, total: ExactSum, count: int) -> Any:
+    """Return the value that a number of rows and their exact sums give."""
+    kind = aggregate.aggregation
+    if kind.name == "count":
+        return count
+    if kind.name == "rate":
+        return rate(count, aggregate.window)
+    if kind.name == "sum" and aggregate.dtype.is_integer:
+        whole = total.integer_sum()
+        return whole if -(2**63) <= whole < 2**63 else None
+    if isinstance(kind, Var):
+        value = total.var(kind.ddof) if count > kind.ddof else math.nan
+        value = math.sqrt(value) if isinstance(kind, Std) and value >= 0 else value
+    else:
+        value = total.mean() if kind.name == "mean" else total.sum()
+    return None if math.isnan(value) else value
 
 
 def _narrow(window: Window, event: np.ndarray, low: int, high: int, at: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 from skewless.clock import iso
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData, InputError
-from skewless.plan.blob import decode, layout_mark, read_header
+from skewless.plan.blob import decode, layout_mark, read_header, tile_bytes
 from skewless.plan.evaluate import compile_scalar, leaf_key
 from skewless.plan.keys import KeyCodec
 from skewless.plan.layout import AggregateRead, StateLayout
@@ -73,9 +73,10 @@ class Part:
                 expected=f"{iso(header.floor)} or later",
                 hint="Ask history for it (get_historical_features), or raise rewind.",
             )
-        moment = Moment(
-            decode(self.layout.slots, [blob], self.layout.record), self.layout.left, t, k
-        )
+        layout = self.layout
+        rows = decode(layout.slots, [blob], layout.record)
+        tiles = tile_bytes(blob, layout.record.itemsize) if layout.tiled else None
+        moment = Moment(rows, layout.left, t, k, tiles)
         return self._with_derived(*moment.answers(self._reads), moment.newest_event)
 
     def _with_derived(

@@ -169,8 +169,9 @@ def _steps(source: Source, entity: Entity, wanted: tuple[WantedAggregate, ...]) 
 
 def is_latest(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is a column of the newest row that passes its filter."""
-    window = aggregate.window
-    return isinstance(window, LastN) and window.n == 1 and type(aggregate.aggregation) is Latest
+    window, kind = aggregate.window, aggregate.aggregation
+    newest = isinstance(window, LastN) and window.n == 1
+    return newest and type(kind) is Latest and aggregate.by is None
 
 
 def is_newest_row(view: FeatureView, expression: Expression) -> bool:

@@ -115,10 +115,14 @@ class RowSet:
         superseded = self.superseded[at] if self.corrected else None
         return RowSet(self.slots, self.records[at], self.group[at], superseded, tails)
 
+    def order(self) -> np.ndarray:
+        """Return the positions of the rows by group and row order."""
+        r = self.records
+        return np.lexsort((r["tiebreak"], r["known"], r["event"], self.group))
+
     def sorted(self) -> RowSet:
         """Return the rows by group and row order."""
-        r = self.records
-        return self.take(np.lexsort((r["tiebreak"], r["known"], r["event"], self.group)))
+        return self.take(self.order())
 
     def joined(self, other: RowSet) -> RowSet:
         """Return these rows and those of ``other``, unsorted."""

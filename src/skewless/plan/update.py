@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skewless.clock import ALWAYS
-from skewless.plan.blob import decode, encode, layout_mark, read_header
+from skewless.clock import ALWAYS, NEVER
+from skewless.plan.blob import decode, encode, layout_mark, read_header, tile_bytes
 from skewless.plan.layout import StateLayout, retained
 from skewless.plan.rows import RowSet
+from skewless.plan.tiles import Tiles, drop_old, fold
 
 Ints = npt.NDArray[np.int64]
 
@@ -39,6 +40,7 @@ def update_states(
     sequence: int | Ints,
     floor: int,
     replacements: Sequence[Replacement] = (),
+    tiles: Sequence[Tiles] | None = None,
 ) -> list[bytes]:
     """Return the new states.
 
@@ -50,6 +52,7 @@ def update_states(
             Rows of the log that an old state already holds are passed over.
         floor: the earliest moment that will be asked about, microseconds.
         replacements: rows, old or new, that corrections replace.
+        tiles: what the states' tiles begin with, where not those of the old states.
     """
     known = [number for number, state in enumerate(states) if state is not None]
     old = decode(layout.slots, [state for state in states if state is not None])
@@ -60,7 +63,10 @@ def update_states(
         held[number] = header.sequence
     tiebreak = rows.records["tiebreak"]
     seen = (tiebreak > 0) & (tiebreak <= held[rows.group])
-    merged = old.joined(rows.take(~seen) if seen.any() else rows).sorted()
+    new = rows.take(~seen) if seen.any() else rows
+    merged = old.joined(new)
+    order = merged.order()
+    merged, fresh = merged.take(order), order >= len(old)
     for replacement in replacements:
         hit = (merged.group == replacement.group) & (
             merged.records["tiebreak"] == replacement.tiebreak
@@ -70,8 +76,42 @@ def update_states(
     for number, header in headers.items():
         floors[number] = max(floor, header.floor)
     sequences = np.maximum(held, sequence)
-    kept = merged.take(retained(layout, merged, int(floors.min()) if len(floors) else ALWAYS))
-    return encode(kept, layout_mark(layout.fingerprint), sequences, floors)
+    floor = int(floors.min()) if len(floors) else ALWAYS
+    mark = layout_mark(layout.fingerprint)
+    if not layout.tiled:
+        kept = merged.take(retained(layout, merged, floor))
+        return encode(kept, mark, sequences, floors)
+    found = _folded(layout, merged, fresh, _tiles_of(layout, states, tiles), floors)
+    until = np.array([each.folded for each in found], np.int64)
+    kept = merged.take(retained(layout, merged, floor, until[merged.group]))
+    return encode(kept, mark, sequences, floors, [each.to_bytes() for each in found])
+
+
+def _tiles_of(
+    layout: StateLayout, states: Sequence[bytes | None], given: Sequence[Tiles] | None
+) -> list[Tiles]:
+    """Return the tiles that states begin with."""
+    if given is not None:
+        return list(given)
+    found = []
+    for state in states:
+        data = None if state is None else tile_bytes(state, layout.record.itemsize)
+        found.append(Tiles() if data is None else Tiles.from_bytes(data))
+    return found
+
+
+def _folded(
+    layout: StateLayout, rows: RowSet, fresh: np.ndarray, tiles: list[Tiles], floors: Ints
+) -> list[Tiles]:
+    """Fold what counts at each group's floor and is replaced by no later correction."""
+    pending = (rows.superseded != NEVER) & (rows.superseded > floors[rows.group])
+    waits = np.zeros(len(tiles), bool)
+    waits[rows.group[pending]] = True
+    until = np.where(waits, np.array([each.folded for each in tiles], np.int64), floors)
+    fold(layout, rows, fresh, tiles, until)
+    for each, floor in zip(tiles, floors.tolist(), strict=True):
+        drop_old(layout, each, floor)
+    return tiles
 
 
 def sequences_of(states: Sequence[bytes | None], least: int) -> Ints:

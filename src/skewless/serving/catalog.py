@@ -40,7 +40,7 @@ class Catalog:
 
     async def services(self, request: Request) -> Response:
         """Answer ``GET /v1/services``: those that the caller may read."""
-        request.query("")
+        request.query()
         state = self._state()
         allowed = request.caller.services
         listed = [
@@ -63,7 +63,7 @@ class Catalog:
 
     async def features(self, request: Request) -> Response:
         """Answer ``GET /v1/features``: those of current versions; ``?q=`` those that fit words."""
-        state = self._everything(request, "q", "limit")
+        state = self._everything(request)
         query = request.query("q", "limit")
         if "q" in query:
             limit = query.get("limit", "10")
@@ -101,8 +101,8 @@ class Catalog:
 
     async def explain(self, request: Request) -> Response:
         """Answer ``GET /v1/explain?feature=View:feature&<join key>=...&at=...``."""
-        state = self._everything(request, None)
-        query = request.query()
+        state = self._everything(request)
+        query = request.any_query()
         feature = query.pop("feature", None)
         if feature is None or ":" not in feature:
             raise RequestError(
@@ -127,10 +127,8 @@ class Catalog:
     def _explain(self, feature: str, entity: dict[str, Any], at: int | None) -> dict[str, Any]:
         return self.store.explain(feature, entity, at=at).to_dict()
 
-    def _everything(self, request: Request, *query: str | None) -> RegistryState:
+    def _everything(self, request: Request) -> RegistryState:
         request.caller.require_everything(request.where)
-        if None not in query:
-            request.query(*(name or "" for name in query or ("",)))
         return self._state()
 
     def close(self) -> None:

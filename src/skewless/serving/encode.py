@@ -126,7 +126,7 @@ _second, _second_text = -1, ""
 
 def moment(t: int) -> str:
     """Return UTC microseconds as ISO 8601 text."""
-    global _second, _second_text  # noqa: PLW0603 - a date is formatted once a second
+    global _second, _second_text
     second, micros = divmod(t, 1_000_000)
     if second != _second:
         try:

@@ -80,9 +80,7 @@ class FeaturesHandler:
         if request.wants_arrow:
             extras = [*asked.include, "statuses"] if asked.statuses else asked.include
             return Response(features_arrow(plan, entities, found, t, extras), kind=ARROW)
-        return Response(
-            features_json(plan, found, t, asked.include, statuses=asked.statuses)
-        )
+        return Response(features_json(plan, found, t, asked.include, statuses=asked.statuses))
 
     def plan_of(self, asked: Asked, request: Request) -> ReadPlan:
         """Return the compiled read for what is asked."""
@@ -158,21 +156,19 @@ class FeaturesHandler:
     def _asked_by_query(self, request: Request) -> Asked:
         known = ("service", "features", "at", "full_names", "include", "statuses")
         query = request.query(*known)
+        flags = {"true": True, "false": False}
+        given: dict[str, Any] = {"entities": {}}
+        for name, text in query.items():
+            if name == "features":
+                given[name] = msgspec.Raw(msgspec.json.encode(text.split(",")))
+            elif name == "include":
+                given[name] = [extra for extra in text.split(",") if extra]
+            elif name in ("full_names", "statuses"):
+                given[name] = flags.get(text, text)
+            else:
+                given[name] = text
         try:
-            return msgspec.convert(
-                {
-                    "entities": {},
-                    **{name: query[name] for name in ("service", "at") if name in query},
-                    **{
-                        name: {"true": True, "false": False}.get(query[name], query[name])
-                        for name in ("full_names", "statuses") if name in query
-                    },
-                    "include": [name for name in query.get("include", "").split(",") if name],
-                    "features": msgspec.Raw(msgspec.json.encode(query["features"].split(",")))
-                    if "features" in query else _ABSENT,
-                },
-                Asked,
-            )  # fmt: skip
+            return msgspec.convert(given, Asked)
         except msgspec.ValidationError as problem:
             raise RequestError("a wrong parameter", got=str(problem), where=request.where) from None
 
@@ -196,4 +192,3 @@ def at_of(at: str | int) -> int:
     if not _EARLIEST <= t <= _LATEST:
         raise InputError("a time beyond the calendar", got=at, where="at")
     return t
-

@@ -108,11 +108,22 @@ class Request:
         """Return the parameters behind the ``?``; of repeated ones the last.
 
         Args:
-            known: the names there may be; none: any.
+            known: the names there may be.
 
         Raises:
             RequestError: another parameter, or one that is not UTF-8.
         """
+        found = self.any_query()
+        for name in found:
+            if name not in known:
+                raise RequestError(
+                    f"no parameter is called {name!r}",
+                    expected=", ".join(known) or "no parameters", where=self.where,
+                )  # fmt: skip
+        return found
+
+    def any_query(self) -> dict[str, str]:
+        """Return the parameters behind the ``?``, whatever they are called."""
         text = self.scope["query_string"].decode("ascii", "replace")
         try:
             found = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=64)
@@ -121,11 +132,6 @@ class Request:
                 "the query is not UTF-8 or has too many fields",
                 got=str(problem), where=self.where,
             ) from None  # fmt: skip
-        for name in found:
-            if known and name not in known:
-                raise RequestError(
-                    f"no parameter is called {name!r}", expected=", ".join(known), where=self.where
-                )
         return {name: values[-1] for name, values in found.items()}
 
     async def body(self) -> bytes:

@@ -6,6 +6,7 @@ killed is found out by its silence and reported as ``lost``; starting it again i
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -86,9 +87,7 @@ class Jobs:
     def _registry(self) -> Registry:
         return self._store.runtime.registry
 
-    def claim(
-        self, kind: str, views: list[str] | None, start: int | None, end: int | None
-    ) -> Job:
+    def claim(self, kind: str, views: list[str] | None, start: int | None, end: int | None) -> Job:
         """Note a new job as running; `run` carries it out.
 
         Raises:
@@ -111,15 +110,15 @@ class Jobs:
 
     def start(self, job: Job) -> None:
         """Run a job in a thread of its own."""
-        thread = threading.Thread(target=self._quietly, args=(job,), name=f"job {job.id}", daemon=True)
+        thread = threading.Thread(
+            target=self._quietly, args=(job,), name=f"job {job.id}", daemon=True
+        )
         self._threads = [*(t for t in self._threads if t.is_alive()), thread]
         thread.start()
 
     def _quietly(self, job: Job) -> None:
-        try:
+        with contextlib.suppress(SkewlessError):  # it is in the job
             self.run(job)
-        except SkewlessError:
-            pass  # it is in the job
 
     def run(self, job: Job) -> Job:
         """Carry a job out, and return it when it is done.

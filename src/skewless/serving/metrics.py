@@ -152,7 +152,9 @@ def escaped(text: str) -> str:
 
 def number(value: float) -> str:
     """Return a number without a needless fraction."""
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    return (
+        str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    )
 
 
 class Metrics:

@@ -43,7 +43,7 @@ class ReadPlan:
         types = selection.join_keys | {r.name: r.dtype for r in selection.requests}
         self.inputs = frozenset(types)
         self.types = types
-        self.views = tuple((part.features[0].reference.partition("@v")[0],) for part in lookup.parts)
+        self.views = tuple((part.references[0].partition("@v")[0],) for part in lookup.parts)
         self.fragile = any(need.view.code for need in selection.on_demand)
         self._in_base64 = [name for name, dtype in types.items() if dtype.kind == "bytes"]
         self._fragments: dict[str, bytes] = {}
@@ -66,7 +66,7 @@ class ReadPlan:
                 self.check(row, number)
         for name in self._in_base64:
             rows = [row | {name: _from_base64(row.get(name), name)} for row in rows]
-        return rows  # type: ignore[no-any-return]
+        return rows
 
     def check(self, row: Mapping[str, Any], number: int | None = None) -> None:
         """Raise unless the keys of an entity are those that are needed."""
@@ -85,7 +85,9 @@ class ReadPlan:
                 "the lists of entities are of unequal length", got=lengths, where=where
             )
         names = tuple(columns)
-        return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return [
+            dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)
+        ]
 
     def fragment(self, name: str, make: Callable[[], Any]) -> bytes:
         """Return a part of every answer as JSON, made when it is first needed."""

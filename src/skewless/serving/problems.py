@@ -131,7 +131,9 @@ def misfit(problem: Exception, where: str) -> RequestError:
         )
     if isinstance(problem, RecursionError):
         return RequestError("JSON nested too deeply", where=where)
-    return RequestError("the body is not JSON", got=str(problem), expected="JSON in UTF-8", where=where)
+    return RequestError(
+        "the body is not JSON", got=str(problem), expected="JSON in UTF-8", where=where
+    )
 
 
 def unknown_as_input(problem: UnknownName) -> RequestError:

@@ -113,9 +113,10 @@ class Reader:
         found: Found = ([], [], [])
         deadline = time.monotonic() + self.settings.timeout
         for start in range(0, len(entities), piece):
-            some = self.read_now(plan, entities[start : start + piece], t)
-            for all_, part in zip(found, some, strict=True):
-                all_.extend(part)  # type: ignore[arg-type]
+            values, statuses, events = self.read_now(plan, entities[start : start + piece], t)
+            found[0].extend(values)
+            found[1].extend(statuses)
+            found[2].extend(events)
             await asyncio.sleep(0)
             if time.monotonic() > deadline:
                 raise StoreUnavailable(

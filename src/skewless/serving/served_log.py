@@ -64,7 +64,7 @@ class ServedLog:
         self._metrics = metrics
         self._file_bytes = file_bytes
         self._files = files
-        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._waiting: deque[tuple[ReadPlan, Row, tuple[Any, Any, Any], int]] = deque()
         self._path: Path | None = None
         self._lock = threading.Lock()
 
@@ -79,8 +79,8 @@ class ServedLog:
                 if len(self._waiting) >= MOST_WAITING:
                     self._metrics.logged.add(("dropped",))
                     continue
-                parts = (found[0][number], found[1][number], found[2][number])
-                self._waiting.append((plan, entity, *parts, t))
+                answer = (found[0][number], found[1][number], found[2][number])
+                self._waiting.append((plan, entity, answer, t))
 
     def write(self) -> int:
         """Write down what was remembered and return how many entities that were."""
@@ -139,9 +139,8 @@ def exact(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
-def _line(
-    plan: ReadPlan, entity: Row, values: Any, statuses: Any, events: Any, t: int
-) -> dict[str, Any]:
+def _line(plan: ReadPlan, entity: Row, answer: tuple[Any, Any, Any], t: int) -> dict[str, Any]:
+    values, statuses, events = answer
     return {
         "format": FORMAT,
         "at": t,

@@ -148,7 +148,9 @@ class Writer:
         from skewless.jobs.upkeep import chosen_views
 
         if start is not None and end is not None and start > end:
-            raise RequestError("the start lies behind the end", got=start, expected=f"{end} or less")
+            raise RequestError(
+                "the start lies behind the end", got=start, expected=f"{end} or less"
+            )
         if views is not None:
             if not views:
                 raise RequestError("no views", expected="names, or null for all")
@@ -157,7 +159,8 @@ class Writer:
                 if "@" in name and not version.isdecimal():
                     raise RequestError("not a view", got=name, expected="View or View@v2")
         chosen_views(self.store.runtime, views)
-        return await self._registry(self.jobs.claim, kind, views, start, end)
+        job: Job = await self._registry(self.jobs.claim, kind, views, start, end)
+        return job
 
     async def run(self, job: Job) -> Job:
         """Carry a job out and return it."""
@@ -224,5 +227,3 @@ def rows_of(
                 except (binascii.Error, ValueError):
                     continue  # text is no bytes: the row is quarantined with that reason
     return rows
-
-

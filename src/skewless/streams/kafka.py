@@ -66,8 +66,11 @@ class KafkaReader(StreamReader):
         group = {"group.id": consumer or f"skewless-{self._topic}"}
         self._settings = {"bootstrap.servers": servers, **_DEFAULTS, **group, **options}
         self._settings |= {"auto.offset.reset": "error", "enable.auto.commit": False}
+        self._settings["enable.partition.eof"] = True
         self._consumer: ck.Consumer | None = None
         self._next: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        """Up to where each partition turned out to have nothing more."""
         self._assigned: set[int] = set()
         self._waiting: list[Record] = []
         self._fresh = False
@@ -125,7 +128,8 @@ class KafkaReader(StreamReader):
             except ck.KafkaException:
                 return None
             at = self._next.get(number, ck.OFFSET_BEGINNING)
-            total += max(high - (low if at < 0 else at), 0)
+            # Behind the last message there may be marks of transactions, which nobody is given.
+            total += max(high - max(low if at < 0 else at, self._ends.get(number, 0)), 0)
         return total
 
     def describe(self, position: bytes) -> dict[str, int]:
@@ -224,7 +228,7 @@ class KafkaReader(StreamReader):
         for message in (first, *more):
             error = message.error()
             if error is not None:
-                self._check(error, message.partition())
+                self._check(error, message)
                 continue
             found = Record.of(message)
             if found.offset >= reached.get(found.partition, 0):
@@ -232,8 +236,9 @@ class KafkaReader(StreamReader):
                 good.append(found)
         return good
 
-    def _check(self, error: ck.KafkaError, partition: int | None) -> None:
-        """Raise what an error means that came in place of a message."""
+    def _check(self, error: ck.KafkaError, message: ck.Message) -> None:
+        """Note the end of a partition; raise what another error means."""
+        partition = message.partition()
         if error.code() == ck.KafkaError._AUTO_OFFSET_RESET:
             offset = None if partition is None else self._next.get(partition)
             raise CorruptData(
@@ -243,7 +248,9 @@ class KafkaReader(StreamReader):
                 where=self._where,
                 hint="The topic was made anew, or keeps messages for too short a time.",
             )
-        if error.code() != ck.KafkaError._PARTITION_EOF and not error.retriable():
+        if error.code() == ck.KafkaError._PARTITION_EOF:
+            self._ends[partition or 0] = message.offset() or 0
+        elif not error.retriable():
             raise self._unavailable(ck.KafkaException(error))
 
     def _batch(self, records: list[Record]) -> Batch:

@@ -18,18 +18,21 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 from urllib.parse import quote
 
 import pytest
 
 from skewless.testing import dynamodb_local
+
+Process: TypeAlias = "subprocess.Popen[bytes]"
 
 PATIENCE_SECONDS = 30.0
 PASSWORD = "of the tests"
@@ -44,18 +47,20 @@ class Server:
         name: as given to `running`.
         url: where a client finds it.
         processes: what it runs in; a test may kill them.
+        starts: what starts each of them.
     """
 
     name: str
     url: str
-    processes: list[subprocess.Popen[bytes]]
+    processes: list[Process]
+    starts: list[Callable[[], Process]] = dataclasses.field(default_factory=list)
 
     def restart(self, number: int = 0, how: signal.Signals = signal.SIGKILL) -> None:
         """Kill a process and start it again on its files; it then takes a moment to answer."""
         ended = self.processes[number]
         ended.send_signal(how)
         ended.wait(timeout=PATIENCE_SECONDS)
-        self.processes[number] = ended.again()  # type: ignore[attr-defined]
+        self.processes[number] = self.starts[number]()
 
 
 @contextlib.contextmanager
@@ -261,9 +266,9 @@ def _accepts(port: int) -> bool:
 
 
 def _spawn(server: Server, command: list[str], log: Path, *, user: str | None = None) -> None:
-    with log.open("wb") as output:
-        server.processes.append(
-            subprocess.Popen(
+    def start() -> Process:
+        with log.open("ab") as output:
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -271,7 +276,9 @@ def _spawn(server: Server, command: list[str], log: Path, *, user: str | None = 
                 cwd=log.parent,
                 user=user,
             )
-        )
+
+    server.starts.append(start)
+    server.processes.append(start())
 
 
 _QUOTED_PASSWORD = quote(PASSWORD)

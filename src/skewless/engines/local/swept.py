@@ -1,13 +1,13 @@
 """One window over one chunk of keys: every aggregation of it, by the kernel that fits.
 
 The common aggregations have a compiled sweep. All others gather the rows that count for each
-query and call `Aggregation.compute`, which defines them.
+query and call `Aggregation.compute`, which defines them. Those that are grouped by a text sweep
+each group as if it were an entity of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -21,7 +21,6 @@ from skewless.aggregations.kernels import (
     Queries,
     Spans,
     Want,
-    gather_active,
     last_n_spans,
     sweep_counts,
     sweep_extremes,
@@ -35,11 +34,12 @@ from skewless.aggregations.ordering import Trend
 from skewless.aggregations.windows import LastN, Session
 from skewless.clock import SECOND
 from skewless.definitions import Aggregate
+from skewless.engines.local.gathered import computed
+from skewless.engines.local.grouped import Groups, maps_of, number_texts
 from skewless.engines.local.spine import Ints
 from skewless.plan.layout import expression_key
 
 _WANT = {"sum": Want.SUM, "mean": Want.MEAN, "var": Want.VAR, "std": Want.VAR}
-_GATHERED_ROWS = 4_000_000
 
 
 class Coded:
@@ -88,14 +88,18 @@ class SweptWindow:
         self.left = left
         self._sums: dict[str, dict[str, Any]] = {}
         self._extremes: dict[str, tuple[Any, Any, Any]] = {}
+        self._groups: dict[str, tuple[Groups, SweptWindow]] = {}
 
     def run(self, aggregates: Sequence[Aggregate]) -> list[pa.Array]:
         """Return one Arrow array per aggregate, an element per query."""
-        self._sweep_sums(aggregates)
-        return [self._finished(aggregate) for aggregate in aggregates]
+        self._sweep_sums([aggregate for aggregate in aggregates if aggregate.by is None])
+        return [self._finished(aggregate, aggregates) for aggregate in aggregates]
 
-    def _finished(self, aggregate: Aggregate) -> pa.Array:
-        values = self._values(aggregate)
+    def _finished(self, aggregate: Aggregate, aggregates: Sequence[Aggregate]) -> pa.Array:
+        if aggregate.by is None:
+            values = self._values(aggregate)
+        else:
+            values = self._grouped(aggregate, aggregates)
         expired = self._expired(aggregate)
         if expired is not None:
             values = pc.if_else(pa.array(expired), pa.scalar(None, values.type), values)
@@ -126,7 +130,30 @@ class SweptWindow:
             swept = sweep(self, aggregate, column)
             if swept is not None:
                 return swept.cast(aggregate.dtype.arrow())
-        return self._gathered(aggregate, column)
+        skip = column is not None and not kind.keeps_nulls and column.null_count
+        valid = valid_of(column) if skip else None
+        return computed(aggregate, (self.spans, self.event), self.queries, column, valid)
+
+    def _grouped(self, aggregate: Aggregate, aggregates: Sequence[Aggregate]) -> pa.Array:
+        """Return the maps of an aggregate; groups are found, and summed, once for all aggregates."""
+        if aggregate.by is None:
+            raise ValueError(f"{aggregate!r} is not grouped")
+        key = expression_key(aggregate.by)
+        if key not in self._groups:
+            texts = number_texts(self.columns[key])
+            groups = Groups.of(self.spans, self.queries, *texts)
+            swept = SweptWindow(
+                groups.spans, groups.queries, self.event, (self.columns, self.coded), self.left
+            )
+            same = [a for a in aggregates if a.by is not None and expression_key(a.by) == key]
+            swept._sweep_sums([a.without_by() for a in same])
+            self._groups[key] = groups, swept
+        groups, swept = self._groups[key]
+        plain = aggregate.without_by()
+        skip = aggregate.column is not None and not aggregate.aggregation.keeps_nulls
+        valid = valid_of(self._column(aggregate)) if skip else None
+        some = None if valid is None else sweep_counts(swept.spans, swept.queries, valid) > 0
+        return maps_of(groups, swept._values(plain), some).cast(aggregate.dtype.arrow())
 
     def _column(self, aggregate: Aggregate) -> pa.Array:
         if aggregate.column is None:
@@ -232,47 +259,6 @@ class SweptWindow:
             change = (new["mean"] - old["mean"]) / old["mean"] * 100.0
         change = np.where((old["count"] == 0) | (old["mean"] == 0), 0.0, change)
         return pa.array(change, mask=(new["count"] < kind.recent) | ~np.isfinite(change))
-
-    def _gathered(self, aggregate: Aggregate, column: pa.Array | None) -> pa.Array:
-        """Call `Aggregation.compute` on the rows of each query."""
-        kind = aggregate.aggregation
-        skip = column is not None and not kind.keeps_nulls and column.null_count
-        valid = valid_of(column) if skip else None
-        counts = np.asarray(sweep_counts(self.spans, self.queries, valid))
-        found: list[Any] = []
-        values = None if column is None else column
-        for first, last in self._query_slices(counts):
-            offsets, rows = gather_active(self.spans, self._some(first, last), valid)
-            rows_taken = [None] * len(rows) if values is None else (
-                values.take(pa.array(rows)).to_pylist()
-            )  # fmt: skip
-            events = self.event[rows].tolist()
-            asked = self.queries.time[first:last].tolist()
-            bounds = offsets.tolist()
-            for at, (low, high) in enumerate(pairwise(bounds)):
-                if low == high:
-                    found.append(list(kind.empty) if isinstance(kind.empty, tuple) else kind.empty)
-                    continue
-                part = rows_taken[low:high]
-                found.append(kind.compute(part, events[low:high], asked[at], aggregate.window))
-        return pa.array(
-            [aggregate.dtype.coerce(value) for value in found], type=aggregate.dtype.arrow()
-        )
-
-    def _query_slices(self, counts: Ints) -> list[tuple[int, int]]:
-        """Return runs of queries that together have few rows, within whole groups' order."""
-        bounds, total, first = [], 0, 0
-        for at, count in enumerate(counts.tolist()):
-            if total + count > _GATHERED_ROWS and at > first:
-                bounds.append((first, at))
-                first, total = at, 0
-            total += count
-        bounds.append((first, len(counts)))
-        return bounds
-
-    def _some(self, first: int, last: int) -> Queries:
-        start = np.clip(self.queries.start, first, last) - first
-        return Queries(self.queries.time[first:last], start)
 
 
 Sweep = Callable[[SweptWindow, Aggregate, "pa.Array | None"], "pa.Array | None"]

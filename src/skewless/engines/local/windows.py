@@ -48,7 +48,8 @@ def jobs_of(wanted: tuple[WantedAggregate, ...]) -> list[Job]:
 
 def expressions_of(wanted: tuple[WantedAggregate, ...]) -> list[Expression]:
     """Return the row expressions that aggregates and their filters evaluate."""
-    return [e for w in wanted for e in (w.aggregate.column, w.where) if e is not None]
+    used = (e for w in wanted for e in (w.aggregate.column, w.aggregate.by, w.where))
+    return [expression for expression in used if expression is not None]
 
 
 def run_windows(

@@ -1,0 +1,163 @@
+"""Wafers, fabs and their tests, from definitions to an alert. The data is SYNTHETIC.
+
+python examples/wafer_test/run.py
+"""
+
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import skewless as sl
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import generate  # noqa: E402
+
+NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
+EVENTS, DROP_AT, ALERT_BELOW = 240, 120, -4.0
+
+
+class SimulatedClock:
+    """Stands at a moment until it is set to another, so that hours of tests take seconds."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self) -> int:
+        return int(self.moment.timestamp() * 1_000_000)
+
+
+def main() -> None:
+    """Run everything in a temporary folder."""
+    print("Wafer tests. All data here is SYNTHETIC: made up by generate.py.")
+    with tempfile.TemporaryDirectory() as name:
+        repo = Path(name)
+        results = generate.history(NOW, wafers=2_000)
+        (repo / "data" / "wafer_tests").mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(results), repo / "data" / "wafer_tests" / "a.parquet")
+        shutil.copy(HERE / "features.py", repo)
+        clock = SimulatedClock(NOW)
+        with sl.FeatureStore(repo, clock=clock) as fs:
+            register(fs)
+            read_history(fs)
+            serve(fs)
+            train(fs, results)
+            watch(fs, clock, results)
+
+
+def register(fs: sl.FeatureStore) -> None:
+    """Show what would change, then change it."""
+    heading("Register")
+    plan = fs.plan()
+    print(plan)
+    fs.apply(plan)
+
+
+def read_history(fs: sl.FeatureStore) -> None:
+    """Read every change of a view over a range of time."""
+    heading("History of a fab, over one hour")
+    changes = fs.read_features(
+        "FabRolling",
+        entities=[{"fab_id": "fab-austin"}],
+        start=NOW - timedelta(hours=8),
+        end=NOW - timedelta(hours=7),
+    )
+    for row in changes.select(["at", "vdd_mean", "vdd_std", "yield_trend"]).to_pylist():
+        print(f"  {row['at']:%H:%M:%S}  vdd {row['vdd_mean']:.4f} +- {row['vdd_std']:.4f} V"
+              f"  yield trend {row['yield_trend']:+.2f} %")  # fmt: skip
+
+
+def serve(fs: sl.FeatureStore) -> None:
+    """Bring the online store up to date and read vectors of two wafers."""
+    heading("Materialize and read online")
+    for done in fs.materialize():
+        print(f"  {done.table}: {done.entities} entities from {done.rows} rows")
+    asked = [{"wafer_id": f"w{n:05}", "fab_id": generate.FABS[n % 2]} for n in (1900, 1901)]
+    found = fs.get_online_features("scrap_model", asked)
+    for wafer, vector in zip(asked, found.to_rows(), strict=True):
+        print(f"  {wafer['wafer_id']}: {shown(vector)}")
+
+
+def train(fs: sl.FeatureStore, results: list[generate.Result]) -> None:
+    """Build a training set of 100 wafers, and ask for its leakage receipt and for a naive one's."""
+    heading("Training set of 100 wafers")
+    spine = generate.inspections(results, 100)
+    training = fs.get_historical_features(spine, "scrap_model", timestamp="inspected_at")
+    print(training)
+    print(fs.leakage(training, timestamp="inspected_at", label="scrapped"))
+
+    heading("The same wafers, with their fab's newest test joined on")
+    newest = {row["fab_id"]: row for row in results}
+    naive = [
+        row | {"idd": newest[row["fab_id"]]["idd"], "idd_at": newest[row["fab_id"]]["tested_at"]}
+        for row in spine
+    ]
+    print(fs.leakage(naive, timestamp="inspected_at", label="scrapped", times={"idd": "idd_at"}))
+
+
+def watch(fs: sl.FeatureStore, clock: SimulatedClock, results: list[generate.Result]) -> None:
+    """Stream test results and read the fab after each; the yield drops halfway."""
+    heading(f"{EVENTS} test results of one fab stream in; its yield drops at number {DROP_AT}")
+    fab_id, alert_at = generate.FABS[0], None
+    seen = [row for row in results if row["fab_id"] == fab_id]
+    dropped_at = None
+    for number, row in enumerate(generate.stream(NOW, EVENTS, DROP_AT)):
+        clock.moment = row["tested_at"] + timedelta(seconds=5)
+        row["ingested_at"] = clock.moment
+        fs.push("wafer_tests", [row])
+        seen.append(row)
+        fab = fs.get_online_features("FabRolling", [{"fab_id": fab_id}]).to_rows()[0]
+        dropped_at = row["tested_at"] if number == DROP_AT else dropped_at
+        if number % 40 == 39:
+            print(f"  {clock.moment:%H:%M:%S}  {statistics_of(fab)}")
+        if alert_at is None and fab["yield_trend"] < ALERT_BELOW:
+            alert_at = clock.moment
+            print(f"  {clock.moment:%H:%M:%S}  ALERT: newest 10 wafers {fab['yield_trend']:+.2f} %"
+                  " against the 90 before")  # fmt: skip
+    if alert_at is None or dropped_at is None:
+        raise SystemExit("The drop was not seen.")
+    print(f"  The alert came {(alert_at - dropped_at).total_seconds() / 60:.1f} minutes after the"
+          " first wafer of the drop.")  # fmt: skip
+
+    heading("The same by hand, and how fresh it is")
+    by_hand = mean(row["vdd"] for row in seen[-100:])
+    print(f"  vdd_mean {fab['vdd_mean']!r}; the mean of the last 100 rows is {by_hand!r}")
+    if fab["vdd_mean"] != by_hand:
+        raise SystemExit("They differ.")
+    clock.moment += timedelta(seconds=37)
+    fab = fs.get_online_features("FabRolling", [{"fab_id": fab_id}]).to_rows()[0]
+    print(f"  the newest test is {fab['seconds_since_test']:.0f} seconds old\n")
+    print(fs.freshness())
+
+
+def statistics_of(fab: dict[str, Any]) -> str:
+    """Return a fab's rolling statistics on one line."""
+    return (
+        f"vdd {fab['vdd_mean']:.4f} +- {fab['vdd_std']:.4f} V in"
+        f" [{fab['vdd_min']:.4f}, {fab['vdd_max']:.4f}],"
+        f" yield {fab['yield_mean']:.2f} %, trend {fab['yield_trend']:+.2f} %"
+    )
+
+
+def heading(text: str) -> None:
+    """Print the title of a step."""
+    print(f"\n== {text}")
+
+
+def shown(vector: dict[str, Any]) -> str:
+    """Return a vector on one line."""
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in vector.items()
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""The server as a bare ASGI application: it decodes, calls and encodes, and nothing else.
+
+    app = App(FeatureStore("repo/"), Settings())
+    app.start()                                    # reads registry and keys; then any ASGI server
+
+The same application runs under tests without a socket.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from skewless.errors import SkewlessError
+from skewless.serving.catalog import Catalog
+from skewless.serving.feast import Feast, problem_response
+from skewless.serving.features import FeaturesHandler
+from skewless.serving.forward import Forward
+from skewless.serving.http import Receive, Request, RequestIds, Response, Scope, Send, dump
+from skewless.serving.keys import ANYBODY
+from skewless.serving.logs import RequestLog
+from skewless.serving.metrics import KIND, Metrics
+from skewless.serving.openapi import document
+from skewless.serving.plans import Plans
+from skewless.serving.problems import ClientGone, MethodNotAllowed, NotFound, Overloaded, answer_to
+from skewless.serving.reads import Reader
+from skewless.serving.served_log import ServedLog
+from skewless.serving.settings import Settings
+from skewless.serving.upkeep import Upkeep
+from skewless.serving.writes import Writer
+from skewless.store import FeatureStore
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One address and what answers there.
+
+    Attributes:
+        path: as it is counted in metrics.
+        handler: answers.
+        feast: whether errors are written as Feast does.
+        open: whether callers without a key may come.
+        writes: whether it is for the process that writes.
+    """
+
+    path: str
+    handler: Handler
+    feast: bool = False
+    open: bool = False
+    writes: bool = False
+
+
+class App:
+    """The ASGI application.
+
+    Args:
+        store: what is served.
+        settings: limits and deadlines.
+        folder: what the processes of one server share; None: there is but one.
+        worker: the number of this process.
+        writer: the socket of the process that writes; None: this one does.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        settings: Settings,
+        *,
+        folder: Path | None = None,
+        worker: int = 0,
+        writer: str | None = None,
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.metrics = Metrics(folder, worker)
+        plans = Plans(store.runtime)
+        self.reader = Reader(plans, settings, self.metrics)
+        log = None
+        if settings.served_log > 0:
+            log = ServedLog(store.config.folder / ".skewless" / "served", settings.served_log,
+                            self.metrics)  # fmt: skip
+        features = FeaturesHandler(self.reader, settings, log)
+        self.writer = Writer(store, settings, self.metrics)
+        self.catalog = Catalog(store, features, settings)
+        self.upkeep = Upkeep(store, settings, self.metrics, self.reader, log, first=worker == 0)
+        self.log = RequestLog(settings.log == "requests")
+        self.draining = False
+        self._forward = None if writer is None else Forward(writer, settings)
+        self._active = 0
+        self._ids = RequestIds()
+        self._document = dump(document())
+        self._routes = self._table(features, Feast(features, self.writer))
+
+    def _table(self, features: FeaturesHandler, feast: Feast) -> dict[str, dict[str, Route]]:
+        writer, catalog = self.writer, self.catalog
+        gets: dict[str, Handler] = {
+            "/v1/services": catalog.services,
+            "/v1/views": catalog.views,
+            "/v1/features": catalog.features,
+            "/v1/entities": catalog.entities,
+            "/v1/sources": catalog.sources,
+            "/v1/explain": catalog.explain,
+            "/metrics": self._metrics,
+        }
+        table = {path: {"GET": Route(path, handler)} for path, handler in gets.items()}
+        about: dict[str, Handler] = {
+            "/ready": self._ready,
+            "/health": self._health,
+            "/openapi.json": self._openapi,
+        }
+        for path, handler in about.items():
+            table[path] = {"GET": Route(path, handler, open=True)}
+        table["/v1/features"]["POST"] = Route("/v1/features", features)
+        posts: dict[str, tuple[Handler, bool]] = {
+            "/v1/push": (writer.handle_push, False),
+            "/v1/materialize": (writer.handle_materialize, False),
+            "/push": (feast.push, True),
+            "/write-to-online-store": (feast.write, True),
+            "/materialize": (feast.materialize, True),
+            "/materialize-incremental": (feast.materialize, True),
+        }
+        for path, (post, as_feast) in posts.items():
+            table[path] = {"POST": Route(path, post, feast=as_feast, writes=True)}
+        table["/get-online-features"] = {
+            "POST": Route("/get-online-features", feast.read, feast=True)
+        }
+        table["/v1/jobs"] = {"GET": Route("/v1/jobs", writer.handle_jobs)}
+        table["/v1/jobs/"] = {"GET": Route("/v1/jobs/{id}", writer.handle_job)}
+        return table
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or follow the life of the server."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1003})
+            return
+        began = time.perf_counter()
+        request_id = self._ids.of(scope)
+        request = Request(scope, receive, self.settings.max_body)
+        route: Route | None = None
+        problem: SkewlessError | None = None
+        self._active += 1
+        try:
+            route = self._route(request)
+            response = await self._answer(route, request)
+        except SkewlessError as raised:
+            problem = raised
+            response = self._problem(route, raised)
+        except ClientGone:
+            return
+        finally:
+            self._active -= 1
+        await response.send(send, request_id)
+        seconds = time.perf_counter() - began
+        path = "none" if route is None else route.path
+        self.metrics.duration.observe((path,), seconds)
+        self.metrics.requests.add((path, str(response.status)))
+        self.log.note(scope, response.status, seconds, request_id, problem)
+
+    async def _answer(self, route: Route, request: Request) -> Response:
+        if route.open:
+            return await route.handler(request)
+        ring = self.upkeep.keyring
+        request.caller = (
+            ANYBODY if ring is None else ring.caller(request.headers.get(b"authorization"))
+        )
+        if self._active > self.settings.max_requests:
+            raise self._refused("requests", "too many requests are in progress")
+        if self.upkeep.lag > self.settings.max_lag:
+            raise self._refused("lag", "the server cannot keep up")
+        if route.writes and self._forward is not None:
+            return await self._forward(request)
+        return await route.handler(request)
+
+    def _refused(self, reason: str, what: str) -> Overloaded:
+        self.metrics.shed.add((reason,))
+        return Overloaded(what, hint="Nothing was done. Try again later.")
+
+    def _route(self, request: Request) -> Route:
+        path, method = request.scope["path"], request.scope["method"]
+        methods = self._routes.get(path)
+        if methods is None:
+            head, slash, rest = path.rpartition("/")
+            methods = self._routes.get(head + slash) if rest else None
+            if methods is None:
+                raise NotFound(
+                    "nothing is at this address",
+                    got=path[:200], hint="GET /openapi.json lists the addresses.",
+                )  # fmt: skip
+            request.rest = rest
+        found = methods.get("GET" if method == "HEAD" else method)
+        if found is None:
+            raise MethodNotAllowed(
+                "this address does not take that method",
+                got=method,
+                expected=", ".join(methods),
+                where=path,
+                headers={"allow": ", ".join(methods)},
+            )
+        return found
+
+    @staticmethod
+    def _problem(route: Route | None, problem: SkewlessError) -> Response:
+        if route is not None and route.feast:
+            return problem_response(problem)
+        status, headers, content = answer_to(problem)
+        return Response.json(content, status, headers)
+
+    async def _health(self, request: Request) -> Response:
+        """Answer ``GET /health``: alive. Empty, as Feast's clients expect it."""
+        request.query()
+        return Response(b"")
+
+    async def _ready(self, request: Request) -> Response:
+        """Answer ``GET /ready``: whether requests can be answered, and if not, why."""
+        request.query()
+        reasons = []
+        if self.reader.plans.current is None:
+            reasons.append("the registry was not read yet")
+        if self.reader.down is not None:
+            reasons.append(f"the online store does not answer: {self.reader.down.what}")
+        if self.draining:
+            reasons.append("the server is stopping")
+        state = {"ready": not reasons, "reasons": reasons}
+        return Response.json(state, 503 if reasons else 200)
+
+    async def _openapi(self, request: Request) -> Response:
+        """Answer ``GET /openapi.json``."""
+        request.query()
+        return Response(self._document)
+
+    async def _metrics(self, request: Request) -> Response:
+        """Answer ``GET /metrics``."""
+        request.query()
+        request.caller.require_everything(request.where)
+        self.metrics.in_progress.set((), self._active)
+        return Response(self.metrics.text(), kind=KIND)
+
+    def start(self) -> None:
+        """Read the registry and the keys, and warm up; `SkewlessError` if that cannot be."""
+        self.upkeep.first_time()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Follow the life of the server: start, work in the background, stop."""
+        await receive()
+        try:
+            self.start()
+        except SkewlessError as problem:
+            await send({"type": "lifespan.startup.failed", "message": str(problem)})
+            return
+        self.upkeep.go()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def close(self) -> None:
+        """Finish what is under way and let everything go."""
+        self.draining = True
+        await self.upkeep.stop()
+        self.writer.close()
+        self.catalog.close()
+        self.reader.close()

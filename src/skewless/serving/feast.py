@@ -1,0 +1,304 @@
+"""What clients of Feast speak: its paths, bodies, errors and encodings, over skewless's verbs.
+
+``/get-online-features``, ``/push``, ``/write-to-online-store``, ``/materialize``,
+``/materialize-incremental`` and ``/health``, as Feast 0.67's server has them. A Feast feature view
+is a view of the same name here, a push source is a source, a feature service a feature service.
+
+Where Feast answers 500 for a caller's mistake (its client would try again for seconds), the answer
+here is 404 or 422. What is pushed always goes both into the event log and the online store,
+whatever ``to`` says: there is no other way to keep both in agreement.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import orjson
+
+from skewless.errors import (
+    Conflict,
+    MissingColumn,
+    RegistryError,
+    SkewlessError,
+    UnknownName,
+)
+from skewless.plan.status import Status
+from skewless.serving.encode import finite
+from skewless.serving.feast_values import coerced_key, frame_rows, in_feast, moment_of, timestamp
+from skewless.serving.features import FeaturesHandler
+from skewless.serving.http import Request, Response
+from skewless.serving.jobs import Job
+from skewless.serving.plans import ReadPlan, Snapshot
+from skewless.serving.problems import RequestError, TooLarge, answer_to
+from skewless.serving.reads import Found
+from skewless.serving.writes import Writer
+
+EPOCH = "1970-01-01T00:00:00Z"
+_A_MINUTE = 60_000_000
+_STATUSES = {
+    Status.PRESENT: "PRESENT",
+    Status.NULL: "NULL_VALUE",
+    Status.EMPTY: "PRESENT",
+    Status.UNKNOWN: "NOT_FOUND",
+    Status.EXPIRED: "OUTSIDE_MAX_AGE",
+}
+
+
+class _Read(msgspec.Struct, gc=False):
+    entities: dict[str, list[Any]]
+    features: list[str] | None = None
+    feature_service: str | None = None
+    full_feature_names: bool = False
+    include_feature_view_version_metadata: bool = False
+
+
+class _Push(msgspec.Struct, gc=False):
+    push_source_name: str
+    df: dict[str, list[Any]]
+    to: Literal["online", "offline", "online_and_offline"] = "online"
+
+
+class _Write(msgspec.Struct, gc=False):
+    feature_view_name: str
+    df: dict[str, list[Any]]
+
+
+class _Materialize(msgspec.Struct, gc=False):
+    end_ts: str | None = None
+    start_ts: str | None = None
+    feature_views: list[str] | None = None
+    version: str | None = None
+
+
+_READ = msgspec.json.Decoder(_Read)
+_PUSH = msgspec.json.Decoder(_Push)
+_WRITE = msgspec.json.Decoder(_Write)
+_MATERIALIZE = msgspec.json.Decoder(_Materialize)
+
+
+class Feast:
+    """Answers the requests of Feast's clients."""
+
+    def __init__(self, features: FeaturesHandler, writer: Writer) -> None:
+        self.features = features
+        self.writer = writer
+
+    async def read(self, request: Request) -> Response:
+        """Answer ``POST /get-online-features``."""
+        asked: _Read = await request.decoded(_READ)
+        request.caller.require_service(asked.feature_service, request.where)
+        snapshot = self.features.snapshot()
+        plan = self._plan(snapshot, asked, request)
+        settings = self.features.settings
+        lengths = {len(values) for values in asked.entities.values()}
+        if len(lengths) != 1 or lengths == {0}:
+            raise RequestError(
+                "All entity rows must have the same columns.",
+                got={name: len(values) for name, values in asked.entities.items()},
+                expected="lists of one length, 1 or more",
+            )
+        if max(lengths) > settings.max_entities:
+            raise TooLarge("too many entities", expected=f"at most {settings.max_entities}")
+        given, rows = _keys(plan, asked.entities, max(lengths))
+        t = self.features.clock.now()
+        known = [row for row in rows if row is not None]
+        found: Found = await self.features.reader.read(plan, known, t) if known else ([], [], [])
+        if known:
+            self.features.count(plan, found, t)
+            if self.features.log is not None:
+                self.features.log.note(plan, known, found, t)
+        if len(known) < len(rows):
+            found = _with_gaps(plan, rows, found)
+        return Response(_answer(plan, given, found, asked.include_feature_view_version_metadata))
+
+    def _plan(self, snapshot: Snapshot, asked: _Read, request: Request) -> ReadPlan:
+        service = asked.feature_service
+        full = asked.full_feature_names
+        if service is not None:
+            return snapshot.plan(service, lambda: list(snapshot.state.service(service)), full)
+        names = asked.features
+        if not names:
+            raise RequestError("features or feature_service is needed", where=request.where)
+        return snapshot.plan(
+            tuple(names), lambda: self.features.checked_names(names, request), full
+        )
+
+    async def push(self, request: Request) -> Response:
+        """Answer ``POST /push``."""
+        request.caller.require("write", request.where)
+        pushed: _Push = await request.decoded(_PUSH)
+        name = pushed.push_source_name
+        sources = self.features.snapshot().state.sources
+        if name not in sources:
+            problem = RequestError(f"Unable to find push source '{name}'.")
+            return problem_response(problem, "PushSourceNotFoundException")
+        rows = frame_rows(pushed.df, sources[name], None, self.features.clock.now())
+        return await self._write(name, rows, request, b"")
+
+    async def write(self, request: Request) -> Response:
+        """Answer ``POST /write-to-online-store``."""
+        request.caller.require("write", request.where)
+        written: _Write = await request.decoded(_WRITE)
+        name, _, version = written.feature_view_name.partition("@v")
+        state = self.features.snapshot().state
+        view = state.view(name, int(version) if version.isdecimal() else None)
+        source = getattr(view, "source", None)
+        if source is None:
+            raise RequestError(f"{name!r} is computed on demand: there is nothing to write")
+        rows = frame_rows(written.df, source, view, self.features.clock.now())
+        return await self._write(source.name, rows, request, b"null")
+
+    async def _write(
+        self, source: str, rows: list[dict[str, Any]], request: Request, body: bytes
+    ) -> Response:
+        result = await self.writer.push(source, rows, False, request.where)
+        bad = result.quarantined
+        if bad and len(bad) == len(rows):
+            raise RequestError(f"no row could be taken: {bad[0].reason}", where=request.where)
+        headers = {"x-skewless-quarantined": str(len(bad))} if bad else None
+        return Response(body, headers=headers)
+
+    async def materialize(self, request: Request) -> Response:
+        """Answer ``POST /materialize`` and ``POST /materialize-incremental``."""
+        request.caller.require("admin", request.where)
+        query = request.query("async", "force")
+        asked: _Materialize = await request.decoded(_MATERIALIZE)
+        start = None if asked.start_ts is None else moment_of(asked.start_ts, "start_ts")
+        end = None if asked.end_ts is None else moment_of(asked.end_ts, "end_ts")
+        if end is not None and end > self.features.clock.now() - _A_MINUTE:
+            end = None  # "until now": rows that come meanwhile are not to be left out
+        if end is None:
+            start = None if start is None else min(start, self.features.clock.now())
+        views = asked.feature_views or None
+        if views and asked.version:
+            views = [f"{name}@{asked.version}" for name in views]
+        try:
+            job = await self.writer.claim("materialize", views, start, end)
+        except Conflict as problem:
+            content = {"error": f"Cannot start materialization: {problem}", "feature_views": views}
+            return Response.json(content, 409)
+        return await self._materialize(job, query.get("async") == "true")
+
+    async def _materialize(self, job: Job, unseen: bool) -> Response:
+        if unseen:
+            self.writer.jobs.start(job)
+            shown = job.views or sorted(self.features.snapshot().state.current)
+            return Response.json({"status": "accepted", "feature_views": shown}, 202)
+        await self.writer.run(job)
+        return Response(b"null")
+
+
+def _keys(
+    plan: ReadPlan, entities: Mapping[str, list[Any]], count: int
+) -> tuple[dict[str, list[Any]], list[dict[str, Any] | None]]:
+    """Return what was given, and for each row its keys; None where one of several is missing.
+
+    Columns that nobody asked for are ignored, as Feast does.
+    """
+    given = {
+        name: [coerced_key(value, plan.types[name], name) for value in values]
+        for name, values in entities.items()
+        if name in plan.inputs
+    }
+    missing = sorted(plan.inputs - given.keys())
+    joins = plan.lookup.selection.join_keys
+    if missing and (not given.keys() & joins.keys() or any(n not in joins for n in missing)):
+        raise MissingColumn.of(missing[0], list(entities), where="the entities of the request")
+    if missing:
+        return given, [None] * count
+    names = tuple(given)
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*given.values(), strict=True)]
+    return given, list(rows)
+
+
+def _with_gaps(plan: ReadPlan, rows: Sequence[Any], found: Found) -> Found:
+    """Put rows that were not found where no keys were."""
+    width = len(plan.names)
+    at = iter(range(len(found[0])))
+    gaps: Found = ([], [], [])
+    for row in rows:
+        number = None if row is None else next(at)
+        gaps[0].append([None] * width if number is None else found[0][number])
+        gaps[1].append([Status.UNKNOWN] * width if number is None else found[1][number])
+        gaps[2].append([None] * width if number is None else found[2][number])
+    return gaps
+
+
+def _answer(plan: ReadPlan, given: Mapping[str, list[Any]], found: Found, versions: bool) -> bytes:
+    """Return the answer as Feast writes it: entity columns first, a result for each column."""
+    rows, statuses, events = found
+    count = len(rows)
+    joins = [name for name in given if name in plan.lookup.selection.join_keys]
+    results: list[dict[str, Any]] = [
+        {
+            "values": [in_feast(value) for value in given[name]],
+            "statuses": ["PRESENT"] * count,
+            "event_timestamps": [EPOCH] * count,
+        }
+        for name in joins
+    ]
+    texts: dict[int | None, str] = {None: EPOCH}
+    by_feature = zip(
+        zip(*rows, strict=True), zip(*statuses, strict=True), zip(*events, strict=True), strict=True
+    )
+    for column, states, times in by_feature:
+        for event in times:
+            if event not in texts:
+                texts[event] = timestamp(event)
+        results.append(
+            {
+                "values": column,
+                "statuses": [
+                    "NULL_VALUE" if status is Status.EMPTY and value is None else _STATUSES[status]
+                    for status, value in zip(states, column, strict=True)
+                ],
+                "event_timestamps": [texts[event] for event in times],
+            }
+        )
+    metadata: dict[str, Any] = {"feature_names": [*joins, *plan.names]}
+    if versions:
+        outputs = plan.lookup.selection.outputs
+        found_views = {output.view: output.version for output in outputs}
+        metadata["feature_view_metadata"] = [
+            {"name": name, "version": version} for name, version in found_views.items()
+        ]
+    body = orjson.dumps(
+        {"results": results, "metadata": metadata}, default=in_feast, option=_OPTIONS
+    )
+    nulls = sum(row.count(None) for row in rows) + sum(v.count(None) for v in given.values())
+    if body.count(b"null") != nulls:  # infinities came out as null
+        for result in results:
+            result["values"] = finite(result["values"])
+        body = orjson.dumps(
+            {"results": results, "metadata": metadata}, default=in_feast, option=_OPTIONS
+        )
+    return body
+
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def problem_response(problem: SkewlessError, name: str | None = None) -> Response:
+    """Return an error as Feast does: a JSON text that holds JSON, naming an error of Feast's."""
+    status, headers, _ = answer_to(problem)
+    if isinstance(problem, RequestError) and status in (401, 403):
+        body: Any = {"detail": str(problem)}
+        if status == 403:
+            body = _named("FeastPermissionError", problem)
+        return Response.json(body, status, headers)
+    if name is None and isinstance(problem, (UnknownName, RegistryError)):
+        name, status = "FeatureViewNotFoundException", 404
+        if "service" in problem.what:
+            name = "FeatureServiceNotFoundException"
+    return Response.json(_named(name or "FeastError", problem), status, headers)
+
+
+def _named(name: str, problem: SkewlessError) -> str:
+    content = {"module": "feast.errors", "class": name, "message": str(problem)}
+    return json.dumps(content)
+
+
+__all__ = ["Feast", "problem_response"]

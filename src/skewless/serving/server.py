@@ -1,0 +1,240 @@
+"""Running the application: one process that does everything, or workers and one that writes.
+
+    serve("repo/", Settings(port=6566, workers=2))
+
+The process that was started listens, starts the others and starts them anew when they die; each
+worker has a socket of its own on one port (``SO_REUSEPORT``), which outlives it: connections that
+wait while a worker is started anew are not lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skewless.errors import ConfigError, MissingDependency
+from skewless.serving.logs import event
+from skewless.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from skewless.serving.app import App
+
+BACKLOG = 2048
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_NEEDED = ("uvicorn", "orjson", "httptools")
+
+
+def tune_memory() -> None:
+    """Keep freed memory for the next answer instead of handing it back to the system.
+
+    Large answers would otherwise be mapped and unmapped anew each time, which costs more than
+    writing them. Where the C library is not glibc this does nothing.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 512 << 20)
+        mallopt(_M_TOP_PAD, 16 << 20)
+    gc.set_threshold(20_000, 20, 50)
+
+
+def check_installed() -> None:
+    """Raise `MissingDependency` unless what a server needs is installed."""
+    from importlib.util import find_spec
+
+    for name in _NEEDED:
+        if find_spec(name) is None:
+            raise MissingDependency.of(name, "serve", needed_for="skewless serve")
+
+
+def listen(settings: Settings, count: int) -> list[socket.socket]:
+    """Return sockets that listen on one port: more than one share it.
+
+    Raises:
+        ConfigError: the address cannot be taken.
+    """
+    port = settings.port
+    found: list[socket.socket] = []
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        for _ in range(count):
+            made = socket.socket(family, socket.SOCK_STREAM)
+            found.append(made)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if count > 1:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            made.bind((address[0], port, *address[2:]))
+            made.listen(BACKLOG)
+            made.set_inheritable(True)
+            port = made.getsockname()[1]
+    except OSError as problem:
+        for made in found:
+            made.close()
+        raise ConfigError(
+            "cannot listen there",
+            got=f"{settings.host}:{port}: {problem.strerror}",
+            hint="Name another address or port: --host, --port",
+        ) from None
+    return found
+
+
+def context_of(settings: Settings) -> ssl.SSLContext | None:
+    """Return what TLS needs, or None without TLS; `ConfigError` if the files are wrong."""
+    if settings.certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.certificate, settings.private_key)
+    except (OSError, ssl.SSLError) as problem:
+        raise ConfigError(
+            "the TLS certificate or its key cannot be used",
+            got=str(problem), where=settings.certificate,
+        ) from None  # fmt: skip
+    return context
+
+
+def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
+    """Run an application in this process until SIGTERM or SIGINT, then let requests finish."""
+    import uvicorn
+
+    from skewless.serving.connection import Connection
+
+    traced: Any = app
+    if settings.traces:
+        from skewless.serving.traces import traced as make
+
+        traced = make(app)
+    _log_as_json()
+    tls = context_of(settings)
+    config = uvicorn.Config(
+        traced,
+        loop="uvloop" if _has_uvloop() else "asyncio",
+        http=type("LimitedConnection", (Connection,), {"patience": settings.slow_client}),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=int(settings.keep_alive),
+        timeout_graceful_shutdown=int(settings.drain),
+        ssl_context_factory=None if tls is None else lambda *_: tls,
+    )
+    server = uvicorn.Server(config)
+    tune_memory()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=list(sockets))
+    event("stopped")
+
+
+def _has_uvloop() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("uvloop") is not None
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        trace = None
+        if record.exc_info:
+            trace = logging.Formatter().formatException(record.exc_info)
+        event("server", level=record.levelname, text=record.getMessage(), trace=trace)
+
+
+def _log_as_json() -> None:
+    logger = logging.getLogger("uvicorn.error")
+    logger.handlers, logger.propagate = [_Lines()], False
+    logger.setLevel(logging.WARNING)
+
+
+def serve(repo: str, settings: Settings) -> None:
+    """Serve a repo until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: an address, a TLS file, or access for everybody without having said so.
+        SkewlessError: the registry or the online store cannot be opened.
+    """
+    check_installed()
+    from skewless.serving.workers import Supervisor
+    from skewless.store import FeatureStore
+
+    with FeatureStore(repo) as store:
+        check_access(store, settings)
+        context_of(settings)
+        store.runtime.state(fresh=True)
+        many = store.runtime.online.capabilities.shared_by_processes
+    if not many and settings.workers > 1:
+        raise ConfigError(
+            "this online store lives in one process",
+            got=f"--workers {settings.workers}", expected="--workers 1",
+        )  # fmt: skip
+    if settings.workers > 1:
+        Supervisor(repo, settings).run()
+        return
+    from skewless.serving.app import App
+
+    sockets = listen(settings, 1)
+    with FeatureStore(repo) as store:
+        app = App(store, settings)
+        announce(sockets[0], settings)
+        run(app, settings, sockets)
+
+
+def check_access(store: Any, settings: Settings) -> None:
+    """Raise `ConfigError` when other machines could come in without a key, and nobody said so."""
+    from skewless.serving.keys import Keyring
+
+    if settings.loopback or settings.anonymous:
+        return
+    if not Keyring.load(store.runtime.registry).required:
+        raise ConfigError(
+            "other machines could read without a key",
+            got=f"--host {settings.host}",
+            hint="Make a key with: skewless keys create; or say --anonymous.",
+        )
+
+
+def announce(listening: socket.socket, settings: Settings) -> None:
+    """Say where the server listens: on stdout, for people and for those who start it."""
+    host, port = listening.getsockname()[:2]
+    scheme = "https" if settings.certificate else "http"
+    shown = f"[{host}]" if ":" in host else host
+    print(f"skewless serves {scheme}://{shown}:{port}", flush=True)
+    event("serving", address=f"{shown}:{port}", workers=settings.workers, pid=os.getpid())
+
+
+def main() -> None:
+    """Be a worker or the writer: what `workers.Supervisor` starts."""
+    import json
+
+    role, repo, folder, number, descriptor, given = sys.argv[1:]
+    settings = Settings(**json.loads(given))
+    from skewless.serving.app import App
+    from skewless.store import FeatureStore
+
+    path = Path(folder)
+    listening = socket.socket(fileno=int(descriptor))
+    with FeatureStore(repo) as store:
+        writer = str(path / "writer.sock") if role == "worker" else None
+        run(
+            App(store, settings, folder=path, worker=int(number), writer=writer),
+            settings,
+            [listening],
+        )
+
+
+if __name__ == "__main__":
+    main()

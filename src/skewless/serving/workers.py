@@ -1,0 +1,146 @@
+"""Workers that answer and one process that writes, started and watched by a third.
+
+A process that dies, by whatever means, is started anew; one that dies again and again, more slowly
+each time. SIGTERM and SIGINT let all finish what they do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from skewless.serving.logs import event
+from skewless.serving.server import BACKLOG, announce, listen
+from skewless.serving.settings import Settings
+
+FIRST_PAUSE, LONGEST_PAUSE, HEALTHY = 0.05, 5.0, 30.0
+_CHECK = 0.2
+
+
+class Child:
+    """A process that is started anew when it dies.
+
+    Attributes:
+        name: ``worker 0``, ``writer``.
+        process: the one that runs.
+    """
+
+    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+        self.name = name
+        self._start = start
+        self._pause = FIRST_PAUSE
+        self._not_before = 0.0
+        self._since = 0.0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def watch(self) -> None:
+        """Start the process unless it runs, or it is too early for another attempt."""
+        now = time.monotonic()
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                return
+            event("process ended", role=self.name, code=code)
+            lived = now - self._since
+            self._pause = FIRST_PAUSE if lived > HEALTHY else min(self._pause * 2, LONGEST_PAUSE)
+            self._not_before = now + self._pause
+            self.process = None
+        if now >= self._not_before:
+            self.process, self._since = self._start(), now
+
+
+class Supervisor:
+    """Starts the processes of one server and watches them.
+
+    Args:
+        repo: the folder that is served.
+        settings: of the server.
+    """
+
+    def __init__(self, repo: str, settings: Settings) -> None:
+        self._repo = os.path.abspath(repo)
+        self._settings = settings
+        self._stopping = False
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        folder = Path(tempfile.mkdtemp(prefix="skewless-serve-"))
+        sockets = listen(self._settings, self._settings.workers)
+        inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        inner.bind(str(folder / "writer.sock"))
+        inner.listen(BACKLOG)
+        children = [Child("writer", lambda: self._spawn("writer", folder, len(sockets), inner))]
+        for number, own in enumerate(sockets):
+            children.append(
+                Child(
+                    f"worker {number}",
+                    lambda number=number, own=own: self._spawn("worker", folder, number, own),  # type: ignore[misc]
+                )
+            )
+        woken, waker = socket.socketpair()
+        for end in (woken, waker):
+            end.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        try:
+            announce(sockets[0], self._settings)
+            with selectors.DefaultSelector() as selector:
+                selector.register(woken, selectors.EVENT_READ)
+                while not self._stopping:
+                    for child in children:
+                        child.watch()
+                    selector.select(_CHECK)
+            self._end(children)
+        finally:
+            signal.set_wakeup_fd(-1)
+            for made in (*sockets, inner, woken, waker):
+                made.close()
+            shutil.rmtree(folder, ignore_errors=True)
+        event("stopped")
+
+    def _stop(self, *_: int | FrameType | None) -> None:
+        self._stopping = True
+
+    def _spawn(
+        self, role: str, folder: Path, number: int, listening: socket.socket
+    ) -> subprocess.Popen[bytes]:
+        settings = self._settings
+        if role == "writer":
+            # Its callers have been let in by the workers, and are waited for by them.
+            settings = dataclasses.replace(settings, certificate=None, served_log=0.0)
+        given = json.dumps(dataclasses.asdict(settings))
+        words = [role, self._repo, str(folder), str(number), str(listening.fileno()), given]
+        return subprocess.Popen(
+            [sys.executable, "-m", "skewless.serving.server", *words],
+            pass_fds=[listening.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+
+    def _end(self, children: list[Child]) -> None:
+        """Let workers finish first, then the writer, on which they may wait."""
+        deadline = time.monotonic() + self._settings.drain + 5
+        writer, *workers = children
+        for group in (workers, [writer]):
+            running = [child.process for child in group if child.process is not None]
+            for process in running:
+                process.send_signal(signal.SIGTERM)
+            for process in running:
+                try:
+                    process.wait(max(0.1, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    event("process killed", pid=process.pid)
+                    process.kill()
+                    process.wait()

@@ -1,0 +1,60 @@
+"""From the key of a message to the row id it names.
+
+>>> from skewless.types import Int64, String
+>>> row_id_of(b"W17", {"wafer_id": String}), row_id_of(b"17", {"wafer": Int64})
+('W17', 17)
+>>> row_id_of(b'{"lot": "L1", "wafer": 3}', {"lot": String, "wafer": Int64})
+('L1', 3)
+>>> row_id_of(None, {"wafer_id": String}) is None
+True
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from skewless.errors import SkewlessError
+from skewless.types import DType
+
+
+def row_id_of(key: bytes | None, columns: Mapping[str, DType]) -> Any:
+    """Return the value (or the tuple of values) of the row id columns, None if the key has none.
+
+    A key is a JSON object with the columns, a JSON value, or for one column of text, plain text.
+
+    Args:
+        key: of the message.
+        columns: the columns of the row id, in order, with their types.
+    """
+    if key is None or not columns:
+        return None
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return None
+    values = _values(text, columns)
+    if values is None:
+        return None
+    try:
+        typed = [dtype.coerce(v) for v, dtype in zip(values, columns.values(), strict=True)]
+    except (ValueError, SkewlessError):
+        return None
+    if any(value is None for value in typed):
+        return None
+    return typed[0] if len(typed) == 1 else tuple(typed)
+
+
+def _values(text: str, columns: Mapping[str, DType]) -> list[Any] | None:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        data = text
+    if isinstance(data, dict):
+        return [data.get(name) for name in columns]
+    if len(columns) > 1:
+        return data if isinstance(data, list) and len(data) == len(columns) else None
+    (dtype,) = columns.values()
+    # A text that looks like a number is a text all the same, unless it was written in quotes.
+    return [data if dtype.kind != "str" or isinstance(data, str) else text]

@@ -1,0 +1,20 @@
+"""The tutorial shows the demo's definitions as they are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import skewless.demo
+
+ROOT = Path(__file__).parents[2]
+SHOWN = re.compile(r"<!-- features.py -->\n```python\n(.*?)```", re.DOTALL)
+
+
+def test_the_tutorial_shows_what_features_py_says() -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    features = Path(skewless.demo.__file__).parent / "flights" / "features.py"
+    shown = SHOWN.findall(text)
+    assert len(shown) == 3
+    code = " ".join(features.read_text(encoding="utf-8").split())
+    assert [block for block in shown if " ".join(block.split()) not in code] == []

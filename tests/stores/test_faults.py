@@ -1,0 +1,282 @@
+"""Connections that break, servers that are slow, restart or fail over: errors, never made-up nulls.
+
+A proxy stands between the store and a real server. Whatever happens on the way, a read returns the
+value that was written or raises `StoreUnavailable`, and works again by itself when the server does.
+"""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+
+from skewless.errors import StoreError, StoreUnavailable
+from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.dynamodb import DynamoDBStore
+from skewless.stores.online.postgres import PostgresStore
+from skewless.stores.online.redis import RedisStore
+from skewless.testing.proxy import Proxy
+from skewless.testing.servers import Server, _command, running
+
+T = TypeVar("T")
+
+TIMEOUT_SECONDS = 1.0
+PATIENCE_SECONDS = 30.0
+LARGE = bytes(range(256)) * 1024
+ROWS = [(b"a", b"of a"), (b"b", b"of b"), (b"large", LARGE)]
+KEYS = [key for key, _ in ROWS]
+VALUES = [value for _, value in ROWS]
+STORES: dict[str, Callable[[str], OnlineStore]] = {
+    "redis": lambda url: RedisStore(url, timeout=TIMEOUT_SECONDS),
+    "postgres": lambda url: PostgresStore(url, timeout=TIMEOUT_SECONDS),
+    "dynamodb": lambda url: DynamoDBStore("faults", endpoint=url, timeout=TIMEOUT_SECONDS),
+}
+
+
+@dataclass
+class Faulty:
+    """A store, and the proxy between it and its server."""
+
+    store: OnlineStore
+    proxy: Proxy
+    server: Server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def credentials() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("AWS_PROFILE", raising=False)
+        environment.setenv("AWS_ACCESS_KEY_ID", "tests")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+        environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        yield
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.server(name)) for name in STORES]
+)
+def server(request: pytest.FixtureRequest, credentials: None) -> Iterator[Server]:
+    with running(request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def faulty(server: Server) -> Iterator[Faulty]:
+    port = port_of(server.url)
+    with Proxy(port) as proxy:
+        url = server.url.replace(f":{port}", f":{proxy.port}")
+        with STORES[server.name](url) as store:
+            store.drop("rows")
+            store.write("rows", ROWS)
+            yield Faulty(store, proxy, server)
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def eventually(call: Callable[[], T]) -> T:
+    """Return the first answer of a call that is unavailable for a while."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return call()
+        except StoreUnavailable:
+            if time.monotonic() > deadline:
+                raise
+
+
+def every_verb(store: OnlineStore) -> list[Callable[[], object]]:
+    return [
+        lambda: store.read("rows", KEYS),
+        lambda: store.read_one("rows", b"a"),
+        lambda: list(store.scan("rows")),
+        store.tables,
+        lambda: store.write("rows", [(b"a", b"never")]),
+        lambda: store.delete("rows", [b"a"]),
+        lambda: store.drop("rows"),
+        lambda: store.compare_and_set("rows", [(b"a", b"of a", b"never")]),
+    ]
+
+
+def test_a_read_after_dropped_connections_finds_every_row(faulty: Faulty) -> None:
+    for _ in range(3):
+        faulty.proxy.drop()
+        assert faulty.store.read("rows", KEYS) == VALUES
+        faulty.proxy.drop()
+        assert list(faulty.store.scan("rows")) == ROWS
+
+
+def test_a_write_on_a_dropped_connection_happens_or_says_that_it_may_not_have(
+    faulty: Faulty,
+) -> None:
+    acknowledged = b"of a"
+    for number in range(5):
+        faulty.proxy.drop()
+        new = b"%d" % number
+        try:
+            faulty.store.write("rows", [(b"a", new)])
+        except StoreUnavailable as error:
+            assert "may or may not" in str(error)
+            assert faulty.store.read_one("rows", b"a") in {acknowledged, new}
+            faulty.store.write("rows", [(b"a", new)])
+        acknowledged = new
+        assert faulty.store.read_one("rows", b"a") == acknowledged
+
+
+def test_slow_answers_are_an_error_and_none_is_taken_for_that_of_a_later_call(
+    faulty: Faulty,
+) -> None:
+    faulty.proxy.delay = 3 * TIMEOUT_SECONDS
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        faulty.store.read_one("rows", b"a")
+    assert time.monotonic() - began < 20 * TIMEOUT_SECONDS
+    with pytest.raises(StoreUnavailable):
+        faulty.store.write("rows", [(b"b", b"of b")])
+    faulty.proxy.delay = 0.0
+    for key, value in [*ROWS, *ROWS]:
+        assert faulty.store.read_one("rows", key) == value
+
+
+@pytest.mark.parametrize("count", [0, 1, 30, 5_000, 100_000])
+def test_an_answer_that_is_cut_short_is_no_answer(faulty: Faulty, count: int) -> None:
+    faulty.proxy.cut_answers_after(count)
+    with pytest.raises(StoreUnavailable):
+        faulty.store.read("rows", KEYS)
+    faulty.proxy.cut_answers_after(None)
+    assert faulty.store.read("rows", KEYS) == VALUES
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_change_whose_answer_is_lost_says_so_and_is_whole_or_not_there(
+    faulty: Faulty, count: int
+) -> None:
+    faulty.proxy.cut_answers_after(count)
+    with pytest.raises(StoreUnavailable):
+        faulty.store.write("rows", [(b"a", b"new"), (b"b", b"new")])
+    faulty.proxy.cut_answers_after(None)
+    after = faulty.store.read("rows", [b"a", b"b"])
+    assert after in ([b"of a", b"of b"], [b"new", b"new"])
+    faulty.store.write("rows", ROWS)
+    faulty.proxy.cut_answers_after(count)
+    with pytest.raises(StoreUnavailable):
+        faulty.store.compare_and_set("rows", [(b"a", b"of a", b"newer")])
+    faulty.proxy.cut_answers_after(None)
+    assert faulty.store.read_one("rows", b"a") in {b"of a", b"newer"}
+
+
+def test_every_verb_says_that_the_server_is_gone_and_works_when_it_is_back(faulty: Faulty) -> None:
+    faulty.proxy.refuse()
+    for verb in every_verb(faulty.store):
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            verb()
+    faulty.proxy.forward_to(port_of(faulty.server.url))
+    assert faulty.store.read("rows", KEYS) == VALUES
+    faulty.store.write("rows", [(b"a", b"again")])
+    assert faulty.store.read_one("rows", b"a") == b"again"
+
+
+@pytest.mark.server("redis")
+def test_a_redis_that_comes_back_empty_has_no_rows_and_takes_new_ones() -> None:
+    with running("redis") as server, RedisStore(server.url, timeout=TIMEOUT_SECONDS) as store:
+        store.write("rows", ROWS)
+        server.restart()
+        assert eventually(lambda: store.read("rows", KEYS)) == [None, None, None]
+        assert store.tables() == []
+        store.write("rows", ROWS)
+        assert store.read("rows", KEYS) == VALUES
+
+
+@pytest.mark.server("valkey")
+def test_a_durable_valkey_that_is_killed_comes_back_with_every_acknowledged_row() -> None:
+    with running("valkey") as server, RedisStore(server.url, timeout=TIMEOUT_SECONDS) as store:
+        assert store.capabilities.durable
+        assert_nothing_acknowledged_is_lost(server, store, signal.SIGKILL)
+
+
+@pytest.mark.server("postgres")
+def test_a_postgres_that_is_killed_comes_back_with_every_acknowledged_row() -> None:
+    with running("postgres") as server, PostgresStore(server.url) as store:
+        assert store.capabilities.durable
+        # SIGQUIT: every process of PostgreSQL ends at once and it recovers from its log.
+        assert_nothing_acknowledged_is_lost(server, store, signal.SIGQUIT)
+
+
+def assert_nothing_acknowledged_is_lost(
+    server: Server, store: OnlineStore, how: signal.Signals
+) -> None:
+    for round_number in range(2):
+        rows = [(b"%d" % number, os.urandom(100)) for number in range(500)]
+        for row in rows[:100]:
+            store.write("rows", [row])
+        store.write("rows", rows[100:])
+        server.restart(how=how)
+        found = eventually(lambda: store.read("rows", [key for key, _ in rows]))
+        assert found == [value for _, value in rows], f"round {round_number}"
+
+
+@pytest.mark.server("redis-cluster-replica")
+def test_a_replica_of_a_redis_cluster_takes_over_from_a_killed_master() -> None:
+    rows = [(b"%d" % number, b"value %d" % number) for number in range(300)]
+    keys, values = [key for key, _ in rows], [value for _, value in rows]
+    with running("redis-cluster-replica") as server:
+        store = RedisStore(server.url, timeout=TIMEOUT_SECONDS)
+        store.write("rows", rows)
+        master, replica = (ports_of(server)[number] for number in (2, 3))
+        while offset(master, b"master_repl_offset") != offset(replica, b"slave_repl_offset"):
+            pass
+        server.processes[2].kill()
+        server.processes[2].wait()
+        began = time.monotonic()
+        assert eventually(lambda: store.read("rows", keys)) == values
+        assert time.monotonic() - began < PATIENCE_SECONDS
+        eventually(lambda: store.write("rows", [(key, b"after") for key in keys]))
+        assert store.read("rows", keys) == [b"after"] * len(keys)
+        assert [key for key, _ in eventually(lambda: list(store.scan("rows")))] == sorted(keys)
+        store.close()
+
+
+def ports_of(server: Server) -> list[int]:
+    arguments = [process.args for process in server.processes]
+    return [int(each[each.index("--port") + 1]) for each in arguments if isinstance(each, list)]
+
+
+def offset(port: int, name: bytes) -> int:
+    lines = _command(port, "INFO", "replication").splitlines()
+    return next(int(line.split(b":")[1]) for line in lines if line.startswith(name + b":"))
+
+
+def test_a_proxy_forwards_and_misbehaves_as_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        with Proxy(target.getsockname()[1]) as proxy:
+
+            def connected() -> tuple[socket.socket, socket.socket]:
+                client = socket.create_connection(("127.0.0.1", proxy.port))
+                return client, target.accept()[0]
+
+            client, served = connected()
+            with client, served:
+                client.sendall(b"ask")
+                assert served.recv(10) == b"ask"
+                proxy.cut_answers_after(3)
+                served.sendall(b"answer")
+                assert client.recv(10) == b"ans"
+                assert client.recv(10) == b""
+            proxy.cut_answers_after(None)
+            client, served = connected()
+            with client, served:
+                proxy.drop()
+                assert client.recv(10) == b""
+            proxy.refuse()
+            with socket.create_connection(("127.0.0.1", proxy.port)) as refused:
+                assert refused.recv(10) == b""
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", proxy.port))
