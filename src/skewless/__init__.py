@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     )
     from skewless.plan.results import OnlineResult, TrainingSet
     from skewless.plan.status import Status
+    from skewless.serving.async_client import AsyncClient
+    from skewless.serving.client import Client
     from skewless.store import FeatureStore
     from skewless.types import (
         Bool,
@@ -82,6 +84,8 @@ _HOMES = {
     "StoreUnavailable UnknownName",
     "skewless.plan.results": "OnlineResult TrainingSet",
     "skewless.plan.status": "Status",
+    "skewless.serving.async_client": "AsyncClient",
+    "skewless.serving.client": "Client",
     "skewless.store": "FeatureStore",
     "skewless.types": "Bool Bytes Date Decimal Float32 Float64 Int32 Int64 Json List Map String "
     "Struct Timestamp Vector",
@@ -89,14 +93,14 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "CSV", "Bool", "BreakingChange", "Bytes", "ConcurrentApply", "Config", "ConfigError",
-    "CorruptData", "Date", "Decimal", "DefinitionError", "Delta", "Entity", "FeatureService",
-    "FeatureStore", "FeatureView", "Files", "Float32", "Float64", "Frame", "InputError", "Int32",
-    "Int64", "Json", "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime",
-    "OnDemandView", "OnlineResult", "Parquet", "RegistryError", "Request", "SkewlessError",
-    "Source", "Status", "StoreError", "StoreUnavailable", "String", "Struct", "Timestamp",
-    "TrainingSet", "UnknownName", "Vector", "feature_view", "if_else", "lifetime", "on_demand",
-    "session", "tumbling",
+    "AsyncClient", "CSV", "Bool", "BreakingChange", "Bytes", "Client", "ConcurrentApply",
+    "Config", "ConfigError", "CorruptData", "Date", "Decimal", "DefinitionError", "Delta",
+    "Entity", "FeatureService", "FeatureStore", "FeatureView", "Files", "Float32", "Float64",
+    "Frame", "InputError", "Int32", "Int64", "Json", "Kafka", "List", "Map", "MissingColumn",
+    "MissingDependency", "NaiveTime", "OnDemandView", "OnlineResult", "Parquet",
+    "RegistryError", "Request", "SkewlessError", "Source", "Status", "StoreError",
+    "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName", "Vector",
+    "feature_view", "if_else", "lifetime", "on_demand", "session", "tumbling",
 ]  # fmt: skip
 
 

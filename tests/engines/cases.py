@@ -47,6 +47,8 @@ def aggregates(draw, source):
         windows = (windows,)
         if isinstance(windows[0], str) and draw(st.booleans()):
             options["resolution"] = "5us"
+    if draw(st.integers(0, 3)) == 0:
+        options["by"] = draw(st.sampled_from(["word", rows.n.cast(str)]))
     kinds = ["count", "rows", "first", "latest", "newest", "last_n", "since_last"]
     if column.dtype.kind != "bool" or draw(st.booleans()):
         kinds += ["min", "max", "n_unique", "mode", "top_k"]
@@ -60,8 +62,9 @@ def made(kind, rows, column, windows, options):
     fine = not windows or options.get("resolution") is None
     if kind == "rows":
         return rows.count(*windows, **options)
-    if kind == "newest":
+    if kind == "newest" and "by" not in options:
         return column.latest(ttl="9us", offset=options["offset"])
+    kind = "latest" if kind == "newest" else kind
     if kind in ("last_n", "top_k"):
         return getattr(column, kind)(2, *windows, **options)
     if kind == "quantile":

@@ -25,10 +25,10 @@ def state_of(*definitions):
     return RegistryState(1, tuple(plan.writes))
 
 
-def run_local(view, rows, spine, as_of):
+def run_local(view, rows, spine, as_of, key="key"):
     selection = select(state_of(view), [view])
     plan = plan_retrieval(selection, timestamp="t", as_of=as_of)
-    table = pa.table({"key": pa.array([row["key"] for row in spine], pa.string())})
+    table = pa.table({key: pa.array([row[key] for row in spine], pa.string())})
     times = np.array([row["t"] for row in spine], np.int64)
     history = MemoryHistory(view.source, rows)
     return LocalEngine({view.source.name: history}).run(plan, table, times).columns
@@ -37,7 +37,9 @@ def run_local(view, rows, spine, as_of):
 def bits(value):
     if isinstance(value, float):
         return struct.pack("<d", value)
-    return [bits(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return bits(list(value.items()))
+    return [bits(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 @pytest.mark.parametrize("as_of", ["known", "event_time"])

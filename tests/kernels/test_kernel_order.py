@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.aggregations import kernels
-from skewless.aggregations.kernels import Queries, Spans, Want
+from skewless.aggregations.kernels import NEVER, Queries, Spans, Want, gather_active
 from tests.kernels.kernel_cases import Case, bits, cases, column_of, columns_of_floats, ints, quick
 
 
@@ -108,3 +108,10 @@ def test_extremes_of_long_windows_match_a_scan(implementation, late):
     assert bits(
         window.max(initial=-math.inf) if len(window) else math.nan for window in windows
     ) == bits(greatest)
+
+
+def test_a_row_that_leaves_and_comes_back_between_two_queries_is_gathered(implementation):
+    row, enter, leave = ints([0, 2, 0]), ints([0, 1, 2]), ints([1, 2, NEVER])
+    spans = Spans.build(enter, leave, ints([0, 3]), row)
+    offsets, rows = gather_active(spans, Queries(ints([0, 2]), ints([0, 2])))
+    assert (offsets.tolist(), rows.tolist()) == ([0, 1, 2], [0, 0])

@@ -21,6 +21,8 @@ ENTITIES = [{"key": "k"}, {"key": "j"}, {"key": "nobody"}]
 def bits(value):
     if isinstance(value, float):
         return struct.pack("<d", value)
+    if isinstance(value, dict):
+        return [(key, bits(item)) for key, item in value.items()]
     return [bits(item) for item in value] if isinstance(value, list) else value
 
 

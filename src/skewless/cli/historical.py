@@ -128,12 +128,12 @@ def show(rows: pa.Table, out: str | None, as_json: bool, summary: dict[str, Any]
     if out is not None:
         write(rows, Path(out))
     if as_json:
-        emit(summary if out is not None else summary | {"values": rows.to_pylist()})
+        emit(summary if out is not None else summary | {"values": _rows(rows)})
     elif out is not None:
         say(f"{out}: {count_of(rows.num_rows, 'row')} x {len(rows.column_names)} columns")
     else:
         shown = rows.slice(0, _SHOWN)
-        say(table(rows.column_names, [list(row.values()) for row in shown.to_pylist()]))
+        say(table(rows.column_names, [list(row.values()) for row in _rows(shown)]))
         if rows.num_rows > _SHOWN:
             note(f"The first {_SHOWN} of {rows.num_rows:,} rows; write all with --out FILE.")
 
@@ -157,3 +157,11 @@ def write(rows: pa.Table, out: Path) -> None:
         ) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _rows(rows: pa.Table) -> list[dict[str, Any]]:
+    """Return rows as dicts; maps, too, are dicts."""
+    from skewless.plan.results import as_columns
+
+    columns = as_columns(rows)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from skewless.cli.options import command
 from skewless.errors import InputError
 
+_Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 _BYTES = {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _NAMES = {"tls_cert": "certificate", "tls_key": "private_key"}
 
@@ -24,13 +26,13 @@ def _size(ctx: click.Context, parameter: click.Parameter, text: str) -> int:
     return int(digits) * factor
 
 
-def _seconds(name: str, default: float, text: str) -> Any:
+def _seconds(name: str, default: float, text: str) -> _Decorator:
     """Return an option of seconds."""
     kind = click.FloatRange(0, min_open=True)
     return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
-def _most(name: str, default: int, text: str) -> Any:
+def _most(name: str, default: int, text: str) -> _Decorator:
     """Return an option that limits a number."""
     kind = click.IntRange(1)
     return click.option(name, type=kind, default=default, show_default=True, help=text)

@@ -167,7 +167,7 @@ class Expression(ColumnMethods):
         """True where the value equals one of ``values``."""
         if not values:
             raise DefinitionError("is_in needs at least one value", got="[]")
-        result = self == values[0]
+        result: Expression = self == values[0]
         for value in values[1:]:
             result = result | (self == value)
         return result
@@ -405,6 +405,7 @@ class Fan(Expression):
         members: one expression each.
         labels: what tells their names apart.
         replaces_name: whether a label is the feature's whole name, or its suffix.
+        all_columns: whether it stands for all columns of a source: a view leaves out its keys.
     """
 
     def __init__(
@@ -413,10 +414,12 @@ class Fan(Expression):
         labels: tuple[str, ...],
         *,
         replaces_name: bool = False,
+        all_columns: bool = False,
     ) -> None:
         self.members = members
         self.labels = labels
         self.replaces_name = replaces_name
+        self.all_columns = all_columns
         self.dtype = members[0].dtype
 
     @property

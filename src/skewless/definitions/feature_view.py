@@ -69,6 +69,9 @@ class FeatureView:
         self.where = where
         self.labels = checked_labels(name, labels)
         self.expressions = fan_out(name, features)
+        if any(isinstance(given, Fan) and given.all_columns for given in features.values()):
+            for key, _ in entity.join_keys:  # known to whoever asks
+                self.expressions.pop(key, None)
         self._check()
 
     def _check(self) -> None:
@@ -90,6 +93,8 @@ class FeatureView:
         if self.where is not None:
             check_filter(self.where, self.source.name)
         for feature, expression in self.expressions.items():
+            if feature in self.entity.key_names:
+                raise DefinitionError(f"{place} has a feature named like its join key {feature!r}")
             self._check_feature(f"feature {self.name}:{feature}", expression)
 
     def _check_feature(self, place: str, expression: Expression) -> None:

@@ -69,9 +69,10 @@ class Rows:
 
         A view names each feature after its column, whatever the attribute is called.
         """
-        columns = list(self._source.schema) if names in (("*",), ()) else list(names)
+        every = names in (("*",), ())
+        columns = list(self._source.schema) if every else list(names)
         members = tuple(self[name].latest(ttl=ttl) for name in columns)
-        return Fan(members, tuple(columns), replaces_name=True)
+        return Fan(members, tuple(columns), replaces_name=True, all_columns=every)
 
     def _over(self, name: str, windows: tuple[WindowLike, ...], options: Any) -> Expression:
         rows = (self._source.name, self._where)

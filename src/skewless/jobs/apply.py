@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from skewless.jobs.runtime import Runtime
+from skewless.jobs.states import TABLES, note_change
 from skewless.plan.diff import ApplyPlan
 
 
@@ -22,7 +25,8 @@ def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: b
             empty = source.table is None and runtime.log(source).last_sequence() == 0
             if not table.ready and empty:
                 tables.mark_ready(transaction, name, None)
-            elif transaction.read_one("skewless.states", name.encode()) is None:
-                tables.save(transaction, table)
+            elif table.unused is not None or transaction.read_one(TABLES, name.encode()) is None:
+                tables.save(transaction, replace(table, unused=None))
+        note_change(transaction)
     runtime.forget_plans()
     return revision

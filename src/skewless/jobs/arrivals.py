@@ -10,7 +10,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,10 @@ from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
 VERSION = struct.Struct("<qq16s?")
-"""Of the newest version of a row id: sequence, known time, content hash, whether it deletes."""
+"""Of the newest version of a row id: sequence, known time, content hash, whether it deletes.
+
+The sequences of all versions follow, eight bytes each.
+"""
 
 
 @dataclass(eq=False)
@@ -37,7 +40,8 @@ class Arrivals:
         supersedes: the sequence each one corrects, 0 for none.
         deleted: whether they delete the rows of their ids.
         versions: what to note per row id.
-        outdated: rows older (by known time) than one of their row id that came before them.
+        outdated: rows older (by known time) than one of their row id that came before them, each
+            with the sequences of all versions there were.
         duplicates: how many rows were left out.
     """
 
@@ -47,8 +51,8 @@ class Arrivals:
     late: npt.NDArray[np.bool_]
     supersedes: Ints
     deleted: bool
-    versions: list[tuple[bytes, int, bytes]]
-    outdated: list[int]
+    versions: list[tuple[bytes, bytes]]
+    outdated: list[tuple[int, tuple[int, ...]]]
     duplicates: int
 
 
@@ -76,48 +80,95 @@ def arrivals_of(
         return Arrivals(
             admitted.batch, admitted.event, admitted.known, late, supersedes, deleted, [], [], 0
         )
-    content_columns = [n for n in source.columns if n != source.known_time]
-    names = list(source.columns)
-    columns = [admitted.batch.column(names.index(name)).to_pylist() for name in content_columns]
-    at = [content_columns.index(name) for name in source.row_id]
-    contents = list(zip(*columns, strict=True))
-    keys = [id_bytes([row[i] for i in at]) for row in contents]
-    stored = dict(zip(keys, transaction.read(ids_table(source), keys), strict=True))
-    versions = {key: VERSION.unpack(value) for key, value in stored.items() if value is not None}
-    keep: list[int] = []
-    notes: dict[bytes, tuple[int, bytes]] = {}
-    corrected: list[tuple[int, int]] = []
-    outdated: list[int] = []
-    for row, key in enumerate(keys):
-        content, known = _content(contents[row], deleted), int(admitted.known[row])
-        before = versions.get(key)
-        if before is not None and before[2] == content:
-            continue
-        if before is not None and not late[row] and known < before[1]:
-            outdated.append(len(keep))
-            keep.append(row)
-            continue
-        if before is not None and not late[row]:
-            corrected.append((len(keep), before[0]))
-        if not late[row]:
-            notes[key] = (len(keep), content)
-            versions[key] = (first + len(keep), known, content, deleted)
-        keep.append(row)
-    kept = np.array(keep, np.int64)
-    arrivals = Arrivals(
-        admitted.batch.take(pa.array(kept)) if len(keep) < size else admitted.batch,
+    compared = _Compared(transaction, source, admitted, first, deleted)
+    for row in range(size):
+        compared.take(row, bool(late[row]))
+    kept = np.array(compared.keep, np.int64)
+    supersedes = supersedes[kept]
+    for row, before in compared.corrected:
+        supersedes[row] = before
+    return Arrivals(
+        admitted.batch.take(pa.array(kept)) if len(kept) < size else admitted.batch,
         admitted.event[kept],
         admitted.known[kept],
         late[kept],
-        np.zeros(len(keep), np.int64),
+        supersedes,
         deleted,
-        [(key, row, content) for key, (row, content) in notes.items()],
-        outdated,
-        size - len(keep),
+        [(key, compared.versions[key].packed()) for key in compared.changed],
+        compared.outdated,
+        size - len(kept),
     )
-    for row, before_sequence in corrected:
-        arrivals.supersedes[row] = before_sequence
-    return arrivals
+
+
+@dataclass(frozen=True)
+class _Version:
+    """The newest version of a row id, and the sequences of all of them."""
+
+    sequence: int
+    known: int
+    content: bytes
+    deletes: bool
+    sequences: tuple[int, ...]
+
+    def packed(self) -> bytes:
+        own = VERSION.pack(self.sequence, self.known, self.content, self.deletes)
+        return own + struct.pack(f"<{len(self.sequences)}q", *self.sequences)
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> _Version:
+        count = (len(data) - VERSION.size) // 8
+        sequences = struct.unpack_from(f"<{count}q", data, VERSION.size)
+        sequence, known, content, deletes = VERSION.unpack_from(data)
+        return cls(sequence, known, content, deletes, sequences)
+
+
+class _Compared:
+    """Rows compared, one after the other, with the versions that came before them."""
+
+    def __init__(
+        self,
+        transaction: KeyValues,
+        source: Source,
+        admitted: Admitted,
+        first: int,
+        deleted: bool,
+    ) -> None:
+        names = list(source.columns)
+        compared = [name for name in names if name != source.known_time]
+        columns = [admitted.batch.column(names.index(name)).to_pylist() for name in compared]
+        at = [compared.index(name) for name in source.row_id]
+        self._contents = list(zip(*columns, strict=True))
+        self._keys = [id_bytes([row[i] for i in at]) for row in self._contents]
+        self._known = admitted.known.tolist()
+        self._first, self._deleted = first, deleted
+        stored = zip(self._keys, transaction.read(ids_table(source), self._keys), strict=True)
+        self.versions = {key: _Version.unpacked(v) for key, v in stored if v is not None}
+        self.keep: list[int] = []
+        self.changed: dict[bytes, None] = {}
+        self.corrected: list[tuple[int, int]] = []
+        self.outdated: list[tuple[int, tuple[int, ...]]] = []
+
+    def take(self, row: int, late: bool) -> None:
+        """Keep a row unless it is a duplicate, and note what it corrects."""
+        key, known = self._keys[row], self._known[row]
+        content = _content(self._contents[row], self._deleted)
+        before = self.versions.get(key)
+        if before is not None and before.content == content:
+            return
+        place, sequence = len(self.keep), self._first + len(self.keep)
+        self.keep.append(row)
+        if late:
+            return
+        self.changed[key] = None
+        if before is not None and known < before.known:
+            self.outdated.append((place, before.sequences))
+            sequences = (*before.sequences, sequence)
+            self.versions[key] = replace(before, sequences=sequences)
+            return
+        earlier = () if before is None else before.sequences
+        if before is not None:
+            self.corrected.append((place, before.sequence))
+        self.versions[key] = _Version(sequence, known, content, self._deleted, (*earlier, sequence))
 
 
 def _late(source: Source, event: Ints, newest: int | None) -> npt.NDArray[np.bool_]:

@@ -22,6 +22,7 @@ from skewless.errors import InputError
 from skewless.jobs.runtime import Runtime
 from skewless.jobs.training import as_table, training_set
 from skewless.plan.layout import exit_times
+from skewless.plan.selection import split_view
 
 Ints = npt.NDArray[np.int64]
 _TIME = pa.timestamp("us", "UTC")
@@ -35,14 +36,14 @@ def value_changes(
     end: int | None,
 ) -> pa.Table:
     """Return the changes; see `FeatureStore.read_features`."""
-    name, _, version = view.partition("@v")
-    found = runtime.state(fresh=True).view(name, int(version) if version else None)
+    name, version = split_view(view)
+    found = runtime.state(fresh=True).view(name, version)
     if not isinstance(found, FeatureView):
         raise InputError(f"{view!r} is computed on demand and has no values of its own")
     until = runtime.clock.now() + 1 if end is None else end
     spine = _moments(runtime, found, entities, until)
     table = training_set(
-        runtime, spine, view if not version else [f"{view}:{f}" for f in found.features],
+        runtime, spine, view if version is None else [f"{view}:{f}" for f in found.features],
         timestamp="at", as_of="known", full_names=False, progress=None,
     ).to_arrow()  # fmt: skip
     table = table.filter(pa.array(_changed(table)))

@@ -18,7 +18,7 @@ from skewless.jobs.training import as_table
 from skewless.stores.offline.cast import to_source_columns
 
 Ints = npt.NDArray[np.int64]
-Coercer = tuple[str, Callable[[object], Any], bool]
+Coercer = tuple[str, Callable[..., Any], bool]
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ def _micros(column: pa.ChunkedArray | pa.Array) -> Ints:
 
 def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -> Admitted:
     """Check value by value, so that a bad row is set aside alone."""
-    if rows and isinstance(rows[0], Mapping):
-        names = dict.fromkeys(n for row in rows if isinstance(row, Mapping) for n in row)
+    names = dict.fromkeys(n for row in rows if isinstance(row, Mapping) for n in row)
+    if names:
         _check_names(source, names)
     columns, coercers, types = _columns_of(source)
     typed: list[list[Any]] = [[] for _ in columns]
@@ -179,9 +179,13 @@ def _typed_row(row: Any, coercers: list[Coercer]) -> list[Any]:
             values.append(None)
             continue
         try:
-            values.append(coerce(value))
-        except ValueError as problem:
+            typed = coerce(value)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as problem:
+            # What a caller's value does when it is asked to be a number, nobody knows.
             raise ValueError(f"{name}: {problem}") from None
+        if typed is None and needed:
+            raise ValueError(f"{name} is null")
+        values.append(typed)
     return values
 
 

@@ -6,14 +6,16 @@ says which rows are looked at to find the entities that changed.
 
 Rows are reduced chunk by chunk to those that can still count, so memory follows the states, not
 the history. States are written in batches, each with the position it reached, so that a run that
-was killed goes on where it stopped; rows pushed meanwhile are kept.
+was killed goes on where it stopped. Rows pushed meanwhile are added to each batch before it is
+written, while other writers wait.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -23,15 +25,19 @@ import pyarrow as pa
 
 from skewless.aggregations.windows import Session
 from skewless.clock import ALWAYS
+from skewless.jobs.since import RowsSince
 from skewless.jobs.states import columns_needed, keyed_rows
 from skewless.plan.layout import StateLayout, retained
 from skewless.plan.rows import RowSet
-from skewless.plan.update import rows_after, sequences_of, update_states
-from skewless.stores.offline.history import History
-from skewless.stores.online.base import OnlineStore
+from skewless.plan.update import update_states
+from skewless.stores.offline.history import History, HistoryChunk
+from skewless.stores.offline.log import EventLog
+from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
 Progress = Callable[[str, float], None]
+Writing = Callable[[], AbstractContextManager[KeyValues]]
+"""Keeps other writers out, and gives where states are written."""
 PROGRESS = "skewless.progress"
 _BATCH = 20_000
 
@@ -65,40 +71,31 @@ class _Gathered:
 
 
 class Materialization:
-    """One run over one table of states.
+    """Builds states of one table from history.
 
     Args:
         layout: of the states.
-        history: of the source.
-        store: that holds the states.
+        history: of the source; read as it is now.
+        log: of the source, which goes on.
         now: the present, microseconds.
         rewind: how far in the past a read may ask, microseconds.
-        sequence: the newest entry of the event log that the history holds.
-        total: how many rows the history has, for progress.
     """
 
     def __init__(
-        self,
-        layout: StateLayout,
-        history: History,
-        store: OnlineStore,
-        *,
-        now: int,
-        rewind: int,
-        sequence: int,
-        total: int,
+        self, layout: StateLayout, history: History, log: EventLog, *, now: int, rewind: int
     ) -> None:
-        self.total = max(total, 1)
         self.layout = layout
         self.history = history
-        self.store = store
         self.floor = now - rewind
-        self.sequence = sequence
+        self.sequence = history.last_sequence()
+        self.since = RowsSince(layout, log, self.sequence)
+        self._gathered = _Gathered()
         self.reduces = not any(isinstance(rule.window, Session) for rule in layout.rules)
 
     def run(
         self,
-        parts: Iterable[tuple[str, str]],
+        writing: Writing,
+        purpose: object,
         *,
         end: int | None = None,
         only: set[bytes] | None = None,
@@ -107,55 +104,94 @@ class Materialization:
         """Build and write the states.
 
         Args:
-            parts: name and version of each part of the source's table, to know a run again.
-            end: rows from it on are left for a later run; None: none are.
+            writing: keeps other writers out, and gives where states are written.
+            purpose: plain data that tells this run from others, so that one that was killed goes
+                on where it stopped.
+            end: rows of the table from it on are left for a later run; None: none are.
             only: keys of the entities to rebuild; None for all.
             progress: called with a text and the finished fraction.
         """
-        gathered = _Gathered()
-        for done in self._gather(gathered, end, only):
+        total = max(self.history.row_count(), 1)
+        gathered = self._gathered = _Gathered()
+        for _ in self._gather(gathered, end, only):
             if progress is not None:
-                progress(f"reading {self.layout.source.name}", done / 2)
-        mark = self._mark(parts, end)
-        before = self._position(mark)
+                progress(f"reading {self.layout.source.name}", min(gathered.read / total, 1.0) / 2)
+        mark = self._mark(purpose, end, only)
+        with writing() as store:
+            before = self._position(store, mark)
         written = resumed = 0
         total = max(len(gathered.keys), 1)
         for keys, rows in self._batches(gathered):
             if before is not None and keys[-1] <= before:
                 resumed += len(keys)
                 continue
-            self._write(keys, rows, mark)
+            note = json.dumps({"mark": mark, "key": keys[-1].hex()}).encode()
+            with writing() as store:
+                self.since.read()
+                store.write(self.layout.table, zip(keys, self._states(keys, rows), strict=True))
+                store.write(PROGRESS, [(self.layout.table.encode(), note)])
             written += len(keys)
             if progress is not None:
                 progress(f"writing {self.layout.table}", 0.5 + (written + resumed) / total / 2)
-        self.store.delete(PROGRESS, [self.layout.table.encode()])
+        with writing() as store:
+            store.delete(PROGRESS, [self.layout.table.encode()])
         return MaterializeResult(self.layout.table, written, gathered.read, resumed=resumed)
+
+    def remove_others(self, writing: Writing) -> None:
+        """Remove the states of entities that the history of the run no longer has rows of."""
+        table, keys = self.layout.table, self._gathered.keys
+        with writing() as store:
+            self.since.read()
+            found = [key for key, _ in store.scan(table) if key not in keys]
+            since = self.since.keys()
+            store.delete(table, [key for key in found if key not in since])
+
+    def states_of(self, only: set[bytes]) -> dict[bytes, bytes]:
+        """Return the states of some entities, those without any row left out."""
+        gathered = _Gathered()
+        for _ in self._gather(gathered, None, only):
+            pass
+        found: dict[bytes, bytes] = {}
+        for keys, rows in self._batches(gathered):
+            found.update(zip(keys, self._states(keys, rows), strict=True))
+        return found
+
+    def _chunks(self, end: int | None) -> Iterator[HistoryChunk]:
+        """Yield the history; of the table the rows before ``end``, of the event log all."""
+        columns = columns_needed([self.layout])
+        if end is None:
+            yield from self.history.chunks(columns)
+            return
+        names = [part.name for part in self.history.parts()]
+        yield from self.history.chunks(columns, end=end, parts=names)
+        yield from self.history.chunks(columns, after=0)
 
     def _gather(
         self, gathered: _Gathered, end: int | None, only: set[bytes] | None
-    ) -> Iterable[float]:
-        """Read the history, keeping rows that can still count; yields the finished fraction."""
+    ) -> Iterator[None]:
+        """Read the history chunk by chunk, keeping rows that can still count."""
         superseded = self.history.superseded()
-        columns = columns_needed([self.layout])
         waiting = 0
-        for chunk in self.history.chunks(columns, end=end):
+        for chunk in self._chunks(end):
             inside = ~chunk.late
             if end is not None:
-                inside &= chunk.event < end
+                inside &= (chunk.event < end) | (chunk.tiebreak > 0)
             at = np.flatnonzero(inside)
             gathered.read += len(chunk.event)
             if not len(at):
                 continue
             table = chunk.table if len(at) == len(inside) else chunk.table.take(pa.array(at))
             until = superseded.of(chunk.row[at]) if len(superseded) else None
-            order = (chunk.event[at], chunk.known[at], chunk.tiebreak[at])
-            order = (*order[:2], np.where(order[2] == 0, ALWAYS, order[2]))
-            self._add(gathered, table, order, until, (chunk.row[at], only))
+            # Until ties are decided, rows of a table have their number in place of their content.
+            of_log = chunk.tiebreak[at] > 0
+            tiebreak = np.where(of_log, chunk.tiebreak[at], ALWAYS + chunk.row[at])
+            order = (chunk.event[at], chunk.known[at], tiebreak)
+            self._add(gathered, table, order, until, only)
             waiting += len(gathered.parts[-1])
             if self.reduces and waiting > 2_000_000:
                 gathered.parts = [self._reduced(gathered.parts)]
                 waiting = 0
-            yield min(gathered.read / self.total, 1.0)
+            yield
 
     def _add(
         self,
@@ -163,11 +199,10 @@ class Materialization:
         table: pa.Table,
         order: tuple[Ints, Ints, Ints],
         until: Ints | None,
-        chosen: tuple[Ints, set[bytes] | None],
+        only: set[bytes] | None,
     ) -> None:
-        numbers, only = chosen
         keyed = keyed_rows(self.layout, table, order, until)
-        rows = self._with_hashes(keyed.rows, numbers[keyed.taken])
+        rows = keyed.rows
         if only is not None:
             wanted = np.array([key in only for key in keyed.keys], bool)
             rows = rows.take(wanted[rows.group])
@@ -180,28 +215,33 @@ class Materialization:
         rows.group = places[rows.group]
         gathered.parts.append(rows)
 
-    def _with_hashes(self, rows: RowSet, numbers: Ints) -> RowSet:
-        """Give rows of a table that tie with another their content hash as tiebreak."""
+    def _kept(self, rows: RowSet) -> RowSet:
+        rows = rows.take(self._order(rows)[0])
+        return rows.take(retained(self.layout, rows, self.floor)) if self.reduces else rows
+
+    def _order(self, rows: RowSet) -> tuple[Ints, Ints]:
+        """Return the positions of rows by group and row order, and the tiebreaks that decide it.
+
+        Only rows of a table that tie with others are asked for the hash of their content.
+        """
         r = rows.records
-        order = np.lexsort((r["known"], r["event"], rows.group))
-        same = np.zeros(len(rows), bool)
+        tiebreak = np.where(r["tiebreak"] < 0, ALWAYS, r["tiebreak"])
+        order = np.lexsort((tiebreak, r["known"], r["event"], rows.group))
+        tied = np.zeros(len(rows), bool)
         if len(rows) > 1:
             ties = np.ones(len(rows) - 1, bool)
-            for column in (rows.group, r["event"], r["known"]):
+            for column in (rows.group, r["event"], r["known"], tiebreak):
                 ties &= column[order][1:] == column[order][:-1]
-            same[1:] |= ties
-            same[:-1] |= ties
-        tied = order[same]
-        tied = tied[r["tiebreak"][tied] == ALWAYS]
-        if len(tied):
-            asked = np.unique(numbers[tied])
-            hashes = self.history.content_hash(asked)[np.searchsorted(asked, numbers[tied])]
-            r["tiebreak"][tied] = ALWAYS + (hashes >> np.uint64(1)).astype(np.int64)
-        return rows
-
-    def _kept(self, rows: RowSet) -> RowSet:
-        rows = rows.sorted()
-        return rows.take(retained(self.layout, rows, self.floor)) if self.reduces else rows
+            tied[1:] |= ties
+            tied[:-1] |= ties
+        if not tied.any():
+            return order, tiebreak
+        at = order[tied]
+        numbers = r["tiebreak"][at] - ALWAYS
+        asked = np.unique(numbers)
+        hashes = self.history.content_hash(asked)[np.searchsorted(asked, numbers)]
+        tiebreak[at] = ALWAYS + (hashes >> np.uint64(1)).astype(np.int64)
+        return np.lexsort((tiebreak, r["known"], r["event"], rows.group)), tiebreak
 
     def _reduced(self, parts: list[RowSet]) -> RowSet:
         joined = parts[0]
@@ -214,6 +254,7 @@ class Materialization:
         if not gathered.keys:
             return
         rows = self._reduced(gathered.parts)
+        rows.records["tiebreak"] = self._order(rows)[1]
         keys = list(gathered.keys)
         by_key = sorted(range(len(keys)), key=keys.__getitem__)
         place = np.empty(len(keys), np.int64)
@@ -230,35 +271,21 @@ class Materialization:
             part.group = part.group - first
             yield batch, part
 
-    def _write(self, keys: list[bytes], rows: RowSet, mark: str) -> None:
-        """Replace the states of some entities, keeping rows pushed since the snapshot."""
-        table = self.layout.table
-        note = json.dumps({"mark": mark, "key": keys[-1].hex()}).encode()
-        if not self.store.capabilities.transactions:
-            old = self.store.read(table, keys)
-            self.store.write(table, zip(keys, self._states(old, rows), strict=True))
-            self.store.write(PROGRESS, [(table.encode(), note)])
-            return
-        with self.store.transaction() as transaction:
-            old = transaction.read(table, keys)
-            transaction.write(table, zip(keys, self._states(old, rows), strict=True))
-            transaction.write(PROGRESS, [(table.encode(), note)])
-
-    def _states(self, old: list[bytes | None], rows: RowSet) -> list[bytes]:
-        if any(state is not None for state in old):
-            rows = rows.joined(rows_after(self.layout, old, self.sequence))
-        nothing: list[bytes | None] = [None] * len(old)
-        sequence = sequences_of(old, self.sequence)
+    def _states(self, keys: list[bytes], rows: RowSet) -> list[bytes]:
+        rows = self.since.joined(keys, rows)
+        nothing: list[bytes | None] = [None] * len(keys)
+        sequence = self.since.sequence
         return update_states(self.layout, nothing, rows, sequence=sequence, floor=self.floor)
 
-    def _mark(self, parts: Iterable[tuple[str, str]], end: int | None) -> str:
-        """Return what a run is known by: the same parts of the table and the same log."""
-        text = json.dumps([list(map(list, parts)), self.sequence, end])
+    def _mark(self, purpose: object, end: int | None, only: set[bytes] | None) -> str:
+        """Return what a run is known by: the same purpose over the same history."""
+        keys = None if only is None else hashlib.sha256(b"\0".join(sorted(only))).hexdigest()
+        text = json.dumps([purpose, self.sequence, end, keys])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _position(self, mark: str) -> bytes | None:
+    def _position(self, store: KeyValues, mark: str) -> bytes | None:
         """Return the last key that a killed run over the same history wrote."""
-        note = self.store.read_one(PROGRESS, self.layout.table.encode())
+        note = store.read_one(PROGRESS, self.layout.table.encode())
         if note is None:
             return None
         data = json.loads(note)

@@ -1,8 +1,8 @@
 """Push: rows of a source into its event log and the online states, exactly once per row id.
 
 Where the online store has transactions, log and states change in one of them. Elsewhere the log
-is first, which makes the rows durable, and the states follow; what a crash left undone is done
-before the next push, because every state knows the last log entry it holds.
+is first, which makes the rows durable, and the states follow, one writer at a time; what a crash
+left undone is done with the next push, because the journal knows the last row the states hold.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ import pyarrow as pa
 from skewless.clock import from_micros
 from skewless.definitions import Source
 from skewless.errors import InputError
-from skewless.jobs.arrivals import VERSION, arrivals_of, id_bytes, ids_table
+from skewless.jobs.arrivals import VERSION, Arrivals, arrivals_of, id_bytes, ids_table
 from skewless.jobs.intake import Admitted, Rejected, admit
 from skewless.jobs.quarantine import set_aside
+from skewless.jobs.repair import applied, catch_up, note_applied, rebuild_marked
 from skewless.jobs.runtime import Runtime
-from skewless.jobs.updates import applied, catch_up, rebuild_dirty, update
+from skewless.jobs.states import StateTable
+from skewless.jobs.updates import Places, update
+from skewless.stores.online.base import Transaction
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,11 @@ def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushRe
     if not source.row_id:
         raise InputError(f"source {source.name!r} has no row id, so no row can be named")
     now = runtime.clock.now()
-    ids = [(value,) if len(source.row_id) == 1 else tuple(value) for value in row_ids]
+    ids = [_row_id(source, value) for value in row_ids]
     with runtime.journal.transaction() as transaction:
         found = transaction.read(ids_table(source), [id_bytes(value) for value in ids])
-    known_ids = [state for state in found if state is not None and not VERSION.unpack(state)[3]]
-    numbers = np.array(sorted(VERSION.unpack(state)[0] for state in known_ids), np.int64)
+    versions = [VERSION.unpack_from(state) for state in found if state is not None]
+    numbers = np.array(sorted(v[0] for v in versions if not v[3]), np.int64)
     columns = list(source.columns)
     batch = runtime.log(source).reader().take(numbers, columns).combine_chunks()
     if source.known_time is not None:
@@ -72,6 +75,19 @@ def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushRe
     event = np.asarray(record.column(columns.index(source.event_time)).cast(pa.int64()))
     admitted = Admitted(record, event, np.full(len(event), now, np.int64), [])
     return ingest(runtime, source, admitted, deleted=True)
+
+
+def _row_id(source: Source, given: Any) -> list[Any]:
+    """Return a row id in canonical form: one value, or one for each column of it."""
+    values = [given] if len(source.row_id) == 1 else given
+    where = f"row id ({', '.join(source.row_id)}) of source {source.name!r}"
+    if not isinstance(values, (list, tuple)) or len(values) != len(source.row_id):
+        raise InputError("not a row id", got=repr(given), where=where)
+    try:
+        types = [source.columns[name] for name in source.row_id]
+        return [dtype.coerce(value) for dtype, value in zip(types, values, strict=True)]
+    except ValueError as problem:
+        raise InputError("not a row id", got=str(problem), where=where) from None
 
 
 def ingest(
@@ -91,40 +107,25 @@ def ingest(
         deleted: whether they delete the rows of their ids.
         position: name and position of the stream they came from, kept with them or not at all.
     """
-    log = runtime.log(source)
-    tables = runtime.tables().of_source(source.name)
-    if not runtime.one_store:
-        catch_up(runtime, source, tables)
-    with runtime.journal.transaction() as transaction:
-        first = log.last_sequence(transaction) + 1
-        newest = log.newest_event(transaction)
-        arrivals = arrivals_of(transaction, source, admitted, (first, newest), deleted)
-        log.append(
-            transaction,
-            arrivals.batch,
-            arrivals.known,
-            event=arrivals.event,
-            late=arrivals.late if arrivals.late.any() else None,
-            deleted=np.ones(len(arrivals.event), bool) if deleted else None,
-            supersedes=arrivals.supersedes if arrivals.supersedes.any() else None,
-        )
-        items = [
-            (key, VERSION.pack(first + row, int(arrivals.known[row]), content, deleted))
-            for key, row, content in arrivals.versions
-        ]
-        if items:
-            transaction.write(ids_table(source), items)
-        if position is not None:
-            transaction.write("skewless.positions", [(position[0].encode(), position[1])])
-        set_aside(transaction, source, admitted.rejected, runtime.clock.now())
-        if runtime.one_store:
+    while True:
+        tables = runtime.tables().of_source(source.name)
+        with runtime.journal.transaction() as transaction:
+            if not runtime.knows_tables(transaction):
+                continue
+            arrivals, first = _append(runtime, transaction, source, admitted, deleted)
+            if position is not None:
+                transaction.write("skewless.positions", [(position[0].encode(), position[1])])
+            set_aside(transaction, source, admitted.rejected, runtime.clock.now())
             for table in tables:
-                update(runtime, transaction, table.layout, arrivals, first)
+                if runtime.one_store:
+                    places = Places(transaction, transaction)
+                    update(runtime, places, table.layout, arrivals, first)
+                elif applied(transaction, table.layout) is None:
+                    note_applied(transaction, table.layout, first - 1)
+            break
     if not runtime.one_store:
-        for table in tables:
-            update(runtime, runtime.online, table.layout, arrivals, first)
-            applied(runtime, table.layout, first + len(arrivals.event) - 1)
-    rebuild_dirty(runtime, source, tables)
+        _follow(runtime, tables, arrivals, first)
+    rebuild_marked(runtime, source, tables)
     return PushResult(
         accepted=len(arrivals.event),
         corrections=int((arrivals.supersedes > 0).sum()),
@@ -133,3 +134,39 @@ def ingest(
         quarantined=tuple(admitted.rejected),
         sequence=first + len(arrivals.event) - 1,
     )
+
+
+def _append(
+    runtime: Runtime, transaction: Transaction, source: Source, admitted: Admitted, deleted: bool
+) -> tuple[Arrivals, int]:
+    """Append rows to the log, duplicates left out; return them and the sequence of the first."""
+    log = runtime.log(source)
+    first = log.last_sequence(transaction) + 1
+    newest = log.newest_event(transaction)
+    arrivals = arrivals_of(transaction, source, admitted, (first, newest), deleted)
+    log.append(
+        transaction,
+        arrivals.batch,
+        arrivals.known,
+        event=arrivals.event,
+        late=arrivals.late if arrivals.late.any() else None,
+        deleted=np.ones(len(arrivals.event), bool) if deleted else None,
+        supersedes=arrivals.supersedes if arrivals.supersedes.any() else None,
+    )
+    if arrivals.versions:
+        transaction.write(ids_table(source), arrivals.versions)
+    return arrivals, first
+
+
+def _follow(runtime: Runtime, tables: Sequence[StateTable], arrivals: Arrivals, first: int) -> None:
+    """Bring states in another store up to date with the log, in its order."""
+    last = first + len(arrivals.event) - 1
+    with runtime.writing() as (transaction, states):
+        for table in tables:
+            layout = table.layout
+            done = applied(transaction, layout)
+            if done == first - 1:
+                update(runtime, Places(transaction, states), layout, arrivals, first)
+                note_applied(transaction, layout, last)
+            elif done is not None and done < last:
+                note_applied(transaction, layout, catch_up(runtime, states, layout, done))

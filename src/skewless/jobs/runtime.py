@@ -5,7 +5,8 @@ Everything is opened when it is first needed and shared by the verbs of `Feature
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -96,6 +97,22 @@ class Runtime:
     def one_store(self) -> bool:
         """Whether states and logs are in one store, so that one transaction changes both."""
         return self.journal is self.online
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[KeyValues, KeyValues]]:
+        """Keep other writers of logs and states out, of all processes.
+
+        Gives a transaction of the journal, and where states are written meanwhile: the same, or
+        the online store where that has no transactions.
+        """
+        with self.journal.transaction() as transaction:
+            yield transaction, (transaction if self.one_store else self.online)
+
+    @contextmanager
+    def writing_states(self) -> Iterator[KeyValues]:
+        """Keep other writers out; give where states are written."""
+        with self.writing() as (_, states):
+            yield states
 
     @cached_property
     def folder(self) -> Path:
@@ -194,12 +211,6 @@ class Runtime:
         """Return name and version of each part of a source's table."""
         table = self.table(source)
         return [] if table is None else [(part.name, part.version) for part in table.parts()]
-
-    def row_count(self, source: Source) -> int:
-        """Return how many rows a source's table and event log have."""
-        table = self.table(source)
-        rows = 0 if table is None else table.row_count()
-        return rows + self.log(source).last_sequence()
 
     def history(self, source: Source) -> History:
         """Return the history of a source: its table and its event log."""

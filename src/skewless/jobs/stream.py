@@ -26,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skewless.definitions import Source
 from skewless.errors import Conflict, StoreUnavailable
 from skewless.jobs.intake import Admitted, Rejected, admit
 from skewless.jobs.push import PushResult, delete, ingest
@@ -238,16 +237,18 @@ class StreamWorker:
 
     def _keep(self, admitted: Admitted, position: bytes) -> PushResult:
         """Keep rows and position as one; after an outage look first whether they already are."""
-        moved = (self.name, position)
+        moved, tried = (self.name, position), False
 
         def attempt() -> PushResult:
-            if self._stored() != position:
+            nonlocal tried
+            again, tried = tried, True
+            if not again or self._stored() != position:
                 return ingest(self._fenced(self._position), self._source, admitted, position=moved)
             # The journal has them, the states perhaps not yet: they catch up with nothing new.
             none = _without_rows(admitted)
             result = ingest(self._fenced(position), self._source, none, position=moved)
-            taken = {"accepted": len(admitted.event), "quarantined": tuple(admitted.rejected)}
-            return replace(result, **taken)
+            bad = tuple(admitted.rejected)
+            return replace(result, accepted=len(admitted.event), quarantined=bad)
 
         return self._patiently(attempt)
 

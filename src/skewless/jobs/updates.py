@@ -2,13 +2,15 @@
 
 Nearly every row is newer than all others of its entity and goes in front of its state
 (`plan.insert`); the rest take the long way (`plan.update`). States in which rows already let go
-may count again are marked, and built anew from history.
+may count again are built anew from history.
+
+All of this happens while other writers are kept out (`Runtime.writing`), in the order of the log.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,11 +19,10 @@ import pyarrow as pa
 
 from skewless.aggregations.windows import Session
 from skewless.clock import NEVER
-from skewless.definitions import Source
 from skewless.jobs.arrivals import Arrivals
-from skewless.jobs.materialize import Materialization
+from skewless.jobs.repair import mark, materialization
 from skewless.jobs.runtime import Runtime
-from skewless.jobs.states import KeyedRows, StateTable, keyed_rows
+from skewless.jobs.states import KeyedRows, keyed_rows
 from skewless.plan.blob import decode
 from skewless.plan.insert import Inserter
 from skewless.plan.keys import KeyCodec
@@ -33,21 +34,32 @@ Ints = npt.NDArray[np.int64]
 _FEW = 8
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where things are written while other writers are kept out, see `Runtime.writing`."""
+
+    journal: KeyValues
+    states: KeyValues
+
+
 def update(
-    runtime: Runtime, store: KeyValues, layout: StateLayout, arrivals: Arrivals, first: int
+    runtime: Runtime, places: Places, layout: StateLayout, arrivals: Arrivals, first: int
 ) -> None:
     """Bring the states of one layout up to date with rows just appended.
 
     Args:
         runtime: the open parts.
-        store: of the states, or a transaction of it.
+        places: where states and marks are written.
         layout: of the states.
         arrivals: the rows.
         first: sequence of the first of them.
     """
+    store = places.states
     batch, order = _counting(arrivals, first)
+    last = first + len(arrivals.event) - 1
     if arrivals.outdated:
-        _mark_dirty(runtime, store, layout, _outdated_keys(layout, arrivals))
+        outdated = _outdated_keys(runtime, layout, arrivals, first)
+        mark(places.journal, layout, outdated, last)
     replaced = _replaced(runtime, layout, arrivals, first)
     floor = runtime.clock.now() - runtime.config.rewind
     few = len(arrivals.event) <= _FEW and not replaced
@@ -59,12 +71,15 @@ def update(
     before = list(states)
     rest = _insert(layout, keyed, states, floor, {r.group for r in replacements})
     if rest:
-        _merge(layout, keyed, (states, rest), floor, replacements)
-    found = [(k, s) for k, s in zip(keyed.keys, states, strict=True) if s is not None]
-    store.write(layout.table, found)
-    _mark_dirty(
-        runtime, store, layout, _dirty(layout, before, keyed, {key for key, _, _ in replaced})
-    )
+        _merge(layout, keyed, (states, rest), (floor, last), replacements)
+    found = {k: s for k, s in zip(keyed.keys, states, strict=True) if s is not None}
+    short = _short(layout, before, found, keyed, {key for key, _, _ in replaced})
+    if short:
+        job = materialization(runtime, layout)
+        unseen = keyed.rows.take(keyed.rows.records["tiebreak"] > job.sequence)
+        job.since.add(keyed.keys, unseen, {number: at for _, number, at in replaced})
+        found |= job.states_of(short)
+    store.write(layout.table, found.items())
 
 
 def _counting(arrivals: Arrivals, first: int) -> tuple[pa.RecordBatch, tuple[Ints, Ints, Ints]]:
@@ -73,7 +88,7 @@ def _counting(arrivals: Arrivals, first: int) -> tuple[pa.RecordBatch, tuple[Int
     if not (arrivals.deleted or arrivals.outdated or arrivals.late.any()):
         return arrivals.batch, order
     counts = ~arrivals.late & (not arrivals.deleted)
-    counts[arrivals.outdated] = False
+    counts[[place for place, _ in arrivals.outdated]] = False
     at = np.flatnonzero(counts)
     return arrivals.batch.take(pa.array(at)), (order[0][at], order[1][at], order[2][at])
 
@@ -148,11 +163,11 @@ def _merge(
     layout: StateLayout,
     keyed: KeyedRows,
     work: tuple[list[bytes | None], dict[int, list[int]]],
-    floor: int,
+    reached: tuple[int, int],
     replacements: Sequence[Replacement],
 ) -> None:
     """Bring the remaining states up to date the long way."""
-    states, rest = work
+    (states, rest), (floor, last) = work, reached
     groups = sorted(g for g in rest if states[g] is not None or rest[g])
     place = {group: number for number, group in enumerate(groups)}
     at = np.array([number for group in groups for number in rest[group]], np.int64)
@@ -160,7 +175,6 @@ def _merge(
     rows.group = np.array([place[g] for g in rows.group.tolist()], np.int64)
     moved = [Replacement(place[r.group], r.tiebreak, r.at) for r in replacements
              if r.group in place]  # fmt: skip
-    last = int(rows.records["tiebreak"].max()) if len(rows) else 0
     old = [states[group] for group in groups]
     new = update_states(layout, old, rows, sequence=last, floor=floor, replacements=moved)
     for group, state in zip(groups, new, strict=True):
@@ -184,28 +198,34 @@ def _in_states(
     return [Replacement(place[key], number, at) for key, number, at in replaced]
 
 
-def _mark_dirty(
-    runtime: Runtime, store: KeyValues, layout: StateLayout, keys: Sequence[bytes]
-) -> None:
-    """Note the entities whose states have to be built anew from history."""
-    if keys:
-        runtime.clean.discard(layout.table)
-        prefix = layout.table.encode() + b"/"
-        store.write("skewless.dirty", [(prefix + key, b"") for key in keys])
-
-
 def _replaced(
     runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int
 ) -> list[tuple[bytes, int, int]]:
     """Return key, sequence and time of every row that the arrivals replace."""
     rows = np.flatnonzero(arrivals.supersedes)
-    if not len(rows):
-        return []
     numbers = arrivals.supersedes[rows]
     at = dict(zip(numbers.tolist(), arrivals.known[rows].tolist(), strict=True))
+    found = _keys_of(runtime, layout, arrivals, first, numbers)
+    return [(key, number, at[number]) for key, number in found]
+
+
+def _outdated_keys(
+    runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int
+) -> list[bytes]:
+    """Return the entities of all versions of the row ids that got an older version."""
+    numbers = {first + place for place, _ in arrivals.outdated}
+    numbers |= {number for _, earlier in arrivals.outdated for number in earlier}
+    asked = np.array(sorted(numbers), np.int64)
+    return [key for key, _ in _keys_of(runtime, layout, arrivals, first, asked)]
+
+
+def _keys_of(
+    runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int, numbers: Ints
+) -> list[tuple[bytes, int]]:
+    """Return key and sequence of rows of the log, the arrivals among them."""
     names = list(layout.entity.key_names)
-    older = np.unique(numbers[numbers < first])
     tables = []
+    older = np.unique(numbers[numbers < first])
     if len(older):
         tables.append((older, runtime.log(layout.source).reader().take(older, names)))
     same = np.unique(numbers[numbers >= first])
@@ -214,88 +234,38 @@ def _replaced(
         tables.append((same, pa.Table.from_batches([batch]).select(names)))
     found = []
     for sequence, table in tables:
-        keys = keyed_rows(_keys_only(layout), table, (sequence, sequence, sequence))
-        for group, number in zip(
-            keys.rows.group.tolist(), sequence[keys.taken].tolist(), strict=True
-        ):
-            found.append((keys.keys[group], number, at[number]))
+        keyed = keyed_rows(_keys_only(layout), table, (sequence, sequence, sequence))
+        taken = sequence[keyed.taken].tolist()
+        for group, number in zip(keyed.rows.group.tolist(), taken, strict=True):
+            found.append((keyed.keys[group], number))
     return found
-
-
-def _outdated_keys(layout: StateLayout, arrivals: Arrivals) -> list[bytes]:
-    at = np.array(arrivals.outdated, np.int64)
-    rows = keyed_rows(_keys_only(layout), arrivals.batch.take(pa.array(at)), (at, at, at))
-    return rows.keys
 
 
 def _keys_only(layout: StateLayout) -> StateLayout:
     return StateLayout(layout.entity, layout.source, {}, ())
 
 
-def _dirty(
+def _short(
     layout: StateLayout,
-    states: Sequence[bytes | None],
+    before: Sequence[bytes | None],
+    states: Mapping[bytes, bytes],
     keyed: KeyedRows,
     replaced: set[bytes],
-) -> list[bytes]:
-    """Return the entities for which rows already let go may count again."""
+) -> set[bytes]:
+    """Return the entities whose states may lack rows that were let go and count again."""
     if not layout.needs_older_rows:
-        return []
-    found = set(replaced)
+        # When no row is left to tell that the entity was ever seen, an older one has to.
+        return {key for key in replaced & set(states) if _all_replaced(layout, states[key])}
+    found = replaced & {k for k, s in zip(keyed.keys, before, strict=True) if s is not None}
     if any(isinstance(rule.window, Session) for rule in layout.rules):
         earliest = np.full(len(keyed.keys), NEVER, np.int64)
         np.minimum.at(earliest, keyed.rows.group, keyed.rows.records["event"])
-        for key, state, event in zip(keyed.keys, states, earliest.tolist(), strict=True):
-            if state is not None and event < decode(layout.slots, [state]).records["event"].min():
+        for key, state, event in zip(keyed.keys, before, earliest.tolist(), strict=True):
+            # A row amid others may join the newest session to older ones.
+            if state is not None and event < decode(layout.slots, [state]).records["event"].max():
                 found.add(key)
-    return sorted(found)
+    return found
 
 
-def rebuild_dirty(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> None:
-    """Rebuild from history the states for which rows already let go may count again."""
-
-    for table in tables:
-        name = table.layout.table
-        if name in runtime.clean:
-            continue
-        prefix = name.encode() + b"/"
-        marked = [key for key, _ in runtime.online.scan("skewless.dirty", prefix=prefix)]
-        runtime.clean.add(name)
-        if not marked:
-            continue
-        history = runtime.history(source)
-        job = Materialization(
-            table.layout, history, runtime.online, now=runtime.clock.now(),
-            rewind=runtime.config.rewind, sequence=runtime.log(source).last_sequence(), total=1,
-        )  # fmt: skip
-        job.run([], only={key[len(prefix) :] for key in marked})
-        runtime.online.delete("skewless.dirty", marked)
-
-
-def catch_up(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> None:
-    """Apply log entries to states in another store that a crash kept from it."""
-    log = runtime.log(source)
-    last = log.last_sequence()
-    for table in tables:
-        note = runtime.journal.read_one("skewless.applied", table.layout.table.encode())
-        done = last if note is None else struct.unpack("<q", note)[0]
-        if done < last:
-            numbers = np.arange(done + 1, last + 1)
-            columns = list(source.columns)
-            batch = log.reader().take(numbers, columns).combine_chunks().to_batches()[0]
-            names = batch.schema.names
-            event = np.asarray(batch.column(names.index(source.event_time)).cast(pa.int64()))
-            history = runtime.history(source)
-            known = np.concatenate([c.known for c in history.chunks(columns, after=done)])
-            arrivals = Arrivals(
-                batch, event, known, np.zeros(len(event), bool),
-                np.zeros(len(event), np.int64), False, [], [], 0,
-            )  # fmt: skip
-            update(runtime, runtime.online, table.layout, arrivals, done + 1)
-        applied(runtime, table.layout, last)
-
-
-def applied(runtime: Runtime, layout: StateLayout, sequence: int) -> None:
-    """Note the last log entry that all states of a layout hold."""
-    note = struct.pack("<q", sequence)
-    runtime.journal.write("skewless.applied", [(layout.table.encode(), note)])
+def _all_replaced(layout: StateLayout, state: bytes) -> bool:
+    return bool((decode(layout.slots, [state]).superseded != NEVER).all())

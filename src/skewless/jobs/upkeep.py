@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from skewless.definitions import FeatureView
 from skewless.errors import InputError
 from skewless.jobs.materialize import Materialization, MaterializeResult
 from skewless.jobs.runtime import Runtime
-from skewless.jobs.states import StateTable, columns_needed, keyed_rows
+from skewless.jobs.states import (
+    TABLES,
+    StateTable,
+    columns_needed,
+    keyed_rows,
+    note_change,
+)
 from skewless.plan.layout import StateLayout
+from skewless.plan.selection import split_view
 from skewless.stores.offline.history import History
 
 Progress = Callable[[str, float], None]
 _DONE = "materialized"
+_GRACE = 2_000_000
+"""How long a table of states outlives its use, microseconds: twice what plans may be old."""
 
 
 def materialize(
@@ -47,13 +57,32 @@ def materialize(
     now = runtime.clock.now()
     for (name, version), _ in chosen.items():
         runtime.registry.add_interval(name, version, start or 0, end or now)
-    runtime.forget_plans()
-    for unused in runtime.tables().unused():
-        with runtime.journal.transaction() as transaction:
-            transaction.delete("skewless.states", [unused.encode()])
-        runtime.online.drop(unused)
-    runtime.forget_plans()
+    let_go(runtime)
     return results
+
+
+def let_go(runtime: Runtime) -> None:
+    """Drop the tables of states that nothing needs any more.
+
+    Not at once: other processes read and write what they know for as long as a second.
+    """
+    runtime.forget_plans()
+    tables, now = runtime.tables(), runtime.clock.now()
+    doomed = []
+    with runtime.journal.transaction() as transaction:
+        for name in tables.unused():
+            table = tables.tables[name]
+            if table.unused is None:
+                tables.save(transaction, replace(table, ready=False, unused=now))
+            elif now - table.unused >= _GRACE:
+                doomed.append(name)
+    for name in doomed:
+        runtime.online.drop(name)
+        with runtime.journal.transaction() as transaction:
+            for record in (TABLES, _DONE):
+                transaction.delete(record, [name.encode()])
+            note_change(transaction)
+    runtime.forget_plans()
 
 
 def chosen_views(
@@ -65,11 +94,11 @@ def chosen_views(
         return dict(state.views.items())
     chosen = {}
     for name in names:
-        bare, _, version = name.partition("@v")
-        view = state.view(bare, int(version) if version else None)
+        bare, version = split_view(name)
+        view = state.view(bare, version)
         if not isinstance(view, FeatureView):
             raise InputError(f"{name!r} is computed on demand: there is nothing to materialize")
-        chosen[bare, int(version) if version else state.current[bare]] = view
+        chosen[bare, state.current[bare] if version is None else version] = view
     return chosen
 
 
@@ -81,33 +110,56 @@ def _one_table(
     everything: bool,
 ) -> MaterializeResult:
     layout = table.layout
-    source = runtime.source(layout.source.name)
-    history, log = runtime.history(source), runtime.log(source)
+    source = layout.source
+    _known_to_all(runtime, table)
+    history = runtime.history(source)
     start, end = interval
-    parts = runtime.parts(source)
-    sequence = log.last_sequence()
+    parts = [(part.name, part.version) for part in history.parts()]
     before = _materialized(runtime, layout.table)
     seen = {} if before is None else dict(before["parts"])
-    changed = [name for name, version in parts if seen.get(name) != version]
+    new = [name for name, _ in parts if name not in seen]
+    # Rows that are no longer there, or are left out now: of any entity, nobody knows which.
+    fewer = before is not None and (
+        before["end"] != end or not set(seen.items()) <= set(parts)
+    )  # fmt: skip
     only: set[bytes] | None = None
-    gone = set(seen) - {name for name, _ in parts}
-    moved = before is not None and before["end"] is not None and before["end"] != end
-    if table.ready and before is not None and not (everything or gone or moved):
-        if not changed:
+    done = parts
+    if table.ready and before is not None and not (everything or fewer):
+        only = changed_keys(layout, history, new, start, end) if new else set()
+        if start is not None:
+            done = [part for part in parts if part[0] in seen]  # of the others only some rows
+        if not only:
+            _note_done(runtime, layout, done, end)
             return MaterializeResult(layout.table, skipped=True)
-        only = changed_keys(layout, history, changed, start, end)
     now = runtime.clock.now()
     job = Materialization(
-        layout, history, runtime.online,
+        layout, history, runtime.log(source),
         now=now if end is None else min(now, end), rewind=runtime.config.rewind,
-        sequence=sequence, total=runtime.row_count(source),
     )  # fmt: skip
-    result = job.run(parts, end=end, only=only, progress=progress)
-    with runtime.journal.transaction() as transaction:
-        runtime.tables().mark_ready(transaction, layout.table, end)
-        note = json.dumps({"parts": parts, "end": end, "sequence": sequence}).encode()
-        transaction.write(_DONE, [(layout.table.encode(), note)])
+    purpose = [parts, everything]
+    result = job.run(runtime.writing_states, purpose, end=end, only=only, progress=progress)
+    if fewer:
+        job.remove_others(runtime.writing_states)
+    _note_done(runtime, layout, done, end)
     return result
+
+
+def _note_done(
+    runtime: Runtime, layout: StateLayout, parts: Sequence[tuple[str, str]], end: int | None
+) -> None:
+    note = json.dumps({"parts": parts, "end": end}).encode()
+    with runtime.journal.transaction() as transaction:
+        table = runtime.tables().tables[layout.table]
+        if not table.ready or table.until != end:
+            runtime.tables().mark_ready(transaction, layout.table, end)
+        transaction.write(_DONE, [(layout.table.encode(), note)])
+
+
+def _known_to_all(runtime: Runtime, table: StateTable) -> None:
+    """Make sure that whoever pushes from now on writes to the table."""
+    with runtime.journal.transaction() as transaction:
+        if transaction.read_one(TABLES, table.layout.table.encode()) is None:
+            runtime.tables().save(transaction, table)
 
 
 def _materialized(runtime: Runtime, table: str) -> dict[str, Any] | None:
@@ -123,12 +175,19 @@ def changed_keys(
     start: int | None,
     end: int | None,
 ) -> set[bytes]:
-    """Return the keys of the entities that have rows in some parts of the table."""
+    """Return the keys of the entities that have rows in some parts of the table.
+
+    Entities whose rows were ever corrected are among them: the correction may be in these parts.
+    """
     keys: set[bytes] = set()
     columns = columns_needed([layout])
     for chunk in history.chunks(columns, start=start, end=end, parts=parts):
         order = (chunk.event, chunk.known, chunk.tiebreak)
         keys |= set(keyed_rows(layout, chunk.table, order).keys)
+    corrected = history.superseded().rows
+    if len(corrected):
+        table = history.take(corrected, columns)
+        keys |= set(keyed_rows(layout, table, (corrected, corrected, corrected)).keys)
     return keys
 
 

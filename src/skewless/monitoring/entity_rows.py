@@ -144,13 +144,32 @@ def _with_hashes(history: SourceHistory, tiebreak: Ints, number: Ints) -> Ints:
 
 
 def _taken_away(rows: list[HistoryRow], until: list[int]) -> list[HistoryRow]:
-    """Return deletions for the rows whose replacement is not among ``rows``."""
-    known = {(row.row_id, row.known) for row in rows if not row.late}
-    return [
-        HistoryRow(row.values, None, moment, 0, row_id=row.row_id, deleted=True)
-        for row, moment in zip(rows, until, strict=True)
-        if moment not in (NEVER, ALWAYS) and (row.row_id, moment) not in known
-    ]
+    """Return deletions for the rows whose replacement is not among ``rows``.
+
+    A deletion stands right behind its row in the order of versions: of rows that came to be known
+    at one moment, each may have been replaced by the next, the last by a row of another entity.
+    """
+    newest: dict[tuple[Any, int], tuple[Any, ...]] = {}
+    for row in rows:
+        if not row.late:
+            place = (row.row_id, row.known)
+            newest[place] = max(newest.get(place, ()), _among_versions(row))
+    found = []
+    for row, moment in zip(rows, until, strict=True):
+        if moment in (NEVER, ALWAYS):
+            continue
+        after = _among_versions(row) if moment == row.known else ()
+        if newest.get((row.row_id, moment), ()) <= after:
+            number = max(row.tiebreak, 0) + 1
+            found.append(
+                HistoryRow(row.values, None, moment, number, row_id=row.row_id, deleted=True)
+            )
+    return found
+
+
+def _among_versions(row: HistoryRow) -> tuple[Any, ...]:
+    """Return the place of a row among the versions of its id that came to be known with it."""
+    return (max(row.tiebreak, 0), row.order)
 
 
 def _values(table: pa.Table, columns: Mapping[str, DType]) -> list[dict[str, Any]]:

@@ -81,14 +81,8 @@ def chosen(
 ) -> list[tuple[str, FeatureView | OnDemandView]]:
     """Return label (``Spend@v1``) and definition of the views that are meant."""
     if views is None:
-        served = [(f"{name}@v{version}", view) for (name, version), view in state.views.items()]
-        others = {name: state.view(name) for name in state.current}
-        on_demand = [
-            (f"{name}@v{state.current[name]}", view)
-            for name, view in others.items()
-            if isinstance(view, OnDemandView)
-        ]
-        return [*served, *(pair for pair in on_demand if pair[0] not in dict(served))]
+        every = {**state.views, **state.on_demand}
+        return [(f"{name}@v{version}", view) for (name, version), view in every.items()]
     found = []
     for name in views:
         bare, _, version = name.partition("@v")
@@ -128,9 +122,7 @@ def _keys_on_demand(
         keys = every_key(need.view.entity, [runtime.history(need.view.source)]).slice(0, count)
         columns |= {name: columns.get(name, values) for name, values in keys.to_pydict().items()}
     shortest = min((len(values) for values in columns.values()), default=0)
-    return [
-        {name: values[row] for name, values in columns.items()} for row in range(shortest)
-    ]
+    return [{name: values[row] for name, values in columns.items()} for row in range(shortest)]
 
 
 def _read(

@@ -178,9 +178,11 @@ class ParityReport:
         if self.in_flight:
             yield f"{self.in_flight.total():,} of them were read while a row was being written."
         if self.statuses:
-            yield f"{self.statuses:,} also agree with the reference engine, status included." if (
-                self.ok
-            ) else f"{self.statuses:,} were also compared with the reference engine."
+            yield (
+                f"{self.statuses:,} also agree with the reference engine, status included."
+                if (self.ok)
+                else f"{self.statuses:,} were also compared with the reference engine."
+            )
         if self.traffic:
             yield ", ".join(f"{count:,} {what}" for what, count in self.traffic.items()) + "."
         for reason, count in self.skipped.items():

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from skewless.clock import from_micros, to_micros
-from skewless.errors import InputError, UnknownName
+from skewless.errors import InputError, RegistryError, UnknownName
 from skewless.plan.registry_state import RegistryState
 from skewless.plan.results import OnlineResult
 from skewless.plan.selection import Selection, select
@@ -133,7 +133,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _selected(state: RegistryState, features: tuple[str, ...]) -> Selection | None:
     try:
         return select(state, list(features), full_names=True)
-    except UnknownName:
+    except (UnknownName, RegistryError):
         return None
 
 

@@ -42,18 +42,20 @@ class _Tabular:
         return frame
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a pandas frame (``skewless[pandas]``); whole numbers with nulls become floats."""
+        """Return a pandas frame (``skewless[pandas]``).
+
+        Whole numbers with nulls become floats, maps become dicts.
+        """
         try:
             import pandas  # noqa: F401
         except ImportError:
             raise MissingDependency.of("pandas", "pandas", needed_for="to_pandas") from None
-        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        frame: pd.DataFrame = self.to_arrow().to_pandas(maps_as_pydicts="strict")
         return frame
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """Return a list of values per column."""
-        columns: dict[str, list[Any]] = self.to_arrow().to_pydict()
-        return columns
+        """Return a list of values per column; maps are dicts."""
+        return as_columns(self.to_arrow())
 
 
 class OnlineResult(_Tabular):
@@ -197,6 +199,18 @@ class TrainingSet(_Tabular):
     def __repr__(self) -> str:
         text = f"TrainingSet({len(self)} rows x {len(self.features)} features as {self.plan.as_of})"
         return "\n".join([text, *self.notes])
+
+
+def as_columns(table: pa.Table) -> dict[str, list[Any]]:
+    """Return the Python values of a table by column; maps are dicts."""
+    import pyarrow as pa
+
+    columns: dict[str, list[Any]] = table.to_pydict()
+    for field in table.schema:
+        if pa.types.is_map(field.type):
+            maps = columns[field.name]
+            columns[field.name] = [None if value is None else dict(value) for value in maps]
+    return columns
 
 
 def _differing(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:

@@ -131,6 +131,16 @@ def select(state: RegistryState, features: Features, *, full_names: bool = False
     )
 
 
+def split_view(name: str) -> tuple[str, int | None]:
+    """Return name and version of ``View`` or ``View@v2``; the version of a bare name is None.
+
+    >>> split_view("Spend@v2"), split_view("Spend")
+    (('Spend', 2), ('Spend', None))
+    """
+    bare, at, version = name.partition("@v")
+    return (bare, int(version)) if at and version.isdecimal() else (name, None)
+
+
 def _references(state: RegistryState, features: Features) -> list[str]:
     if isinstance(features, FeatureService):
         applied = features.name in state.services

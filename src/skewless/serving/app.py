@@ -19,7 +19,7 @@ from skewless.serving.feast import Feast, problem_response
 from skewless.serving.features import FeaturesHandler
 from skewless.serving.forward import Forward
 from skewless.serving.http import Receive, Request, RequestIds, Response, Scope, Send, dump
-from skewless.serving.keys import ANYBODY
+from skewless.serving.keys import ANYBODY, Caller
 from skewless.serving.logs import RequestLog
 from skewless.serving.metrics import KIND, Metrics
 from skewless.serving.openapi import document
@@ -83,7 +83,7 @@ class App:
         if settings.served_log > 0:
             log = ServedLog(store.config.folder / ".skewless" / "served", settings.served_log,
                             self.metrics)  # fmt: skip
-        features = FeaturesHandler(self.reader, settings, log)
+        self._features = features = FeaturesHandler(self.reader, settings, log)
         self.writer = Writer(store, settings, self.metrics)
         self.catalog = Catalog(store, features, settings)
         self.upkeep = Upkeep(store, settings, self.metrics, self.reader, log, first=worker == 0)
@@ -141,8 +141,8 @@ class App:
             await send({"type": "websocket.close", "code": 1003})
             return
         began = time.perf_counter()
-        request_id = self._ids.of(scope)
         request = Request(scope, receive, self.settings.max_body)
+        request_id = self._ids.of(request.headers)
         route: Route | None = None
         problem: SkewlessError | None = None
         self._active += 1
@@ -157,26 +157,63 @@ class App:
         finally:
             self._active -= 1
         await response.send(send, request_id)
-        seconds = time.perf_counter() - began
         path = "none" if route is None else route.path
-        self.metrics.duration.observe((path,), seconds)
-        self.metrics.requests.add((path, str(response.status)))
-        self.log.note(scope, response.status, seconds, request_id, problem)
+        self._count(path, response.status, began)
+        self.log.note(scope, response.status, began, request_id, problem)
+
+    def at_once(self, headers: dict[bytes, bytes], body: bytes) -> tuple[Response, bytes] | None:
+        """Answer a small ``POST /v1/features`` without a task of its own; None: it is not small.
+
+        Limits, keys, errors, counts and logs are those of every request.
+
+        Args:
+            headers: of the request, by lower-case name.
+            body: of the request, complete.
+
+        Returns:
+            The answer and the id of the request.
+        """
+        began = time.perf_counter()
+        problem: SkewlessError | None = None
+        try:
+            caller = self._caller(headers)
+            self._check_load()
+            response = self._features.at_once(body, caller, "POST /v1/features")
+            if response is None:
+                return None
+        except SkewlessError as raised:
+            problem = raised
+            response = self._problem(None, raised)
+        request_id = self._ids.of(headers)
+        self._count("/v1/features", response.status, began)
+        if problem is not None or self.log.everything:
+            scope = {"method": "POST", "path": "/v1/features"}
+            self.log.note(scope, response.status, began, request_id, problem)
+        return response, request_id
+
+    def _count(self, path: str, status: int, began: float) -> None:
+        self.metrics.duration.observe((path,), time.perf_counter() - began)
+        self.metrics.requests.add((path, str(status)))
 
     async def _answer(self, route: Route, request: Request) -> Response:
         if route.open:
             return await route.handler(request)
+        request.caller = self._caller(request.headers)
+        self._check_load()
+        if route.writes and self._forward is not None:
+            return await self._forward(request)
+        return await route.handler(request)
+
+    def _caller(self, headers: dict[bytes, bytes]) -> Caller:
         ring = self.upkeep.keyring
-        request.caller = (
-            ANYBODY if ring is None else ring.caller(request.headers.get(b"authorization"))
-        )
+        return ANYBODY if ring is None else ring.caller(headers.get(b"authorization"))
+
+    def _check_load(self) -> None:
+        """Raise `Overloaded` when there is more to do than can be done in time."""
         if self._active > self.settings.max_requests:
             raise self._refused("requests", "too many requests are in progress")
         if self.upkeep.lag > self.settings.max_lag:
             raise self._refused("lag", "the server cannot keep up")
-        if route.writes and self._forward is not None:
-            return await self._forward(request)
-        return await route.handler(request)
 
     def _refused(self, reason: str, what: str) -> Overloaded:
         self.metrics.shed.add((reason,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -44,12 +44,14 @@ def features_json(
         statuses: whether statuses are wanted.
     """
     rows, states, events = found
-    answer: dict[str, Any] = {"at": moment(t), "values": orjson.Fragment(values_json(plan, rows))}
+    present = all_present(states)
+    answer: dict[str, Any] = {
+        "at": moment(t),
+        "values": orjson.Fragment(values_json(plan, rows, present)),
+    }
     if statuses:
         answer["statuses"] = (
-            orjson.Fragment(_present(plan, len(rows)))
-            if _all_present(states)
-            else _statuses(plan, states)
+            orjson.Fragment(_present(plan, len(rows))) if present else _statuses(plan, states)
         )
     for extra in extras:
         if extra == "event_times":
@@ -63,26 +65,41 @@ def features_json(
     return orjson.dumps(answer)
 
 
-def values_json(plan: ReadPlan, rows: list[list[Any]]) -> bytes:
-    """Return values by feature, in the order of the entities, as JSON."""
+def values_json(plan: ReadPlan, rows: list[list[Any]], present: bool) -> bytes:
+    """Return values by feature, in the order of the entities, as JSON.
+
+    Args:
+        plan: the compiled read.
+        rows: values, a list per entity.
+        present: whether every value is there.
+    """
     values = dict(zip(plan.names, zip(*rows, strict=True), strict=True))
     body = orjson.dumps(values, default=_plain, option=_OPTIONS)
     # Infinities come out as null: count whether there are more nulls than there should be.
-    if body.count(b"null") != sum(row.count(None) for row in rows):
+    nulls = 0 if present else sum(row.count(None) for row in rows)
+    if body.count(b"null") != nulls:
         body = orjson.dumps(finite(values), default=_plain, option=_OPTIONS)
     return body
 
 
-def _all_present(states: list[list[Status]]) -> bool:
-    seen: set[int] = set()
+def alike(states: list[list[Status]]) -> Iterator[tuple[list[Status], int]]:
+    """Yield lists of statuses, each with how often it occurs in a row.
+
+    Parts answer with one and the same list for all entities of which every value is there.
+    """
+    before, times = states[0], 0
     for row in states:
-        if id(row) in seen:  # parts answer with one list for all entities that have every value
-            continue
-        for status in row:
-            if status is not _PRESENT:
-                return False
-        seen.add(id(row))
-    return True
+        if row is before:
+            times += 1
+        else:
+            yield before, times
+            before, times = row, 1
+    yield before, times
+
+
+def all_present(states: list[list[Status]]) -> bool:
+    """Return whether every value is there."""
+    return all(row.count(_PRESENT) == len(row) for row, _ in alike(states))
 
 
 def _present(plan: ReadPlan, count: int) -> bytes:

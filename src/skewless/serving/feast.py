@@ -123,7 +123,7 @@ class Feast:
         if not names:
             raise RequestError("features or feature_service is needed", where=request.where)
         return snapshot.plan(
-            tuple(names), lambda: self.features.checked_names(names, request), full
+            tuple(names), lambda: self.features.checked_names(names, request.where), full
         )
 
     async def push(self, request: Request) -> Response:

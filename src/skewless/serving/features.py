@@ -16,11 +16,12 @@ import msgspec
 
 from skewless.clock import to_micros
 from skewless.errors import InputError
-from skewless.serving.encode import EXTRAS, features_arrow, features_json, table_of
+from skewless.serving.encode import EXTRAS, alike, features_arrow, features_json, table_of
 from skewless.serving.http import ARROW, Request, Response, decode
-from skewless.serving.plans import Plans, ReadPlan, Snapshot
+from skewless.serving.keys import Caller
+from skewless.serving.plans import Plans, ReadPlan, Row, Snapshot
 from skewless.serving.problems import RequestError, TooLarge
-from skewless.serving.reads import Found, Reader
+from skewless.serving.reads import PIECE_VALUES, Found, Reader
 from skewless.serving.served_log import ServedLog
 from skewless.serving.settings import Settings
 
@@ -56,59 +57,88 @@ class FeaturesHandler:
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request."""
-        kind = request.kind
-        if kind == ARROW:
-            asked, body = self._asked_by_query(request), await request.body()
-            asked.entities = table_of(body, request.where).to_pydict()
+        where = request.where
+        if request.kind == ARROW:
+            asked = self._asked_by_query(request)
+            asked.entities = table_of(await request.body(), where).to_pydict()
         else:
             if request.scope["query_string"]:
                 raise RequestError(
                     "parameters of a JSON request stand in its body",
                     got=f"?{request.scope['query_string'].decode('latin-1')[:80]}",
-                    where=request.where,
+                    where=where,
                 )
             asked = await request.decoded(self._decoder)
-        if asked.include:
-            check_extras(asked.include, request.where)
-        plan = self.plan_of(asked, request)
-        entities = plan.entities(asked.entities, self.settings.max_entities, request.where)
-        t = self.clock.now() if asked.at is None else at_of(asked.at)
+        plan, entities, t = self._prepared(asked, request.caller, where)
         found = await self.reader.read(plan, entities, t)
+        return self._answer(asked, plan, entities, found, t, arrow=request.wants_arrow)
+
+    def at_once(self, body: bytes, caller: Caller, where: str) -> Response | None:
+        """Answer a small request in JSON without waiting; None: it is not one of these."""
+        if self.reader.across_network:
+            return None
+        asked = decode(self._decoder, body, where)
+        plan, entities, t = self._prepared(asked, caller, where)
+        if len(entities) * len(plan.names) > PIECE_VALUES:
+            return None
+        if self.reader.down is not None:
+            raise self.reader.down
+        found = self.reader.read_now(plan, entities, t)
+        return self._answer(asked, plan, entities, found, t)
+
+    def _prepared(
+        self, asked: Asked, caller: Caller, where: str
+    ) -> tuple[ReadPlan, Sequence[Row], int]:
+        """Return the compiled read, the entities and the moment."""
+        if asked.include:
+            check_extras(asked.include, where)
+        plan = self.plan_of(asked, caller, where)
+        entities = plan.entities(asked.entities, self.settings.max_entities, where)
+        return plan, entities, self.clock.now() if asked.at is None else at_of(asked.at)
+
+    def _answer(
+        self, asked: Asked, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int,
+        *, arrow: bool = False,
+    ) -> Response:  # fmt: skip
+        """Count and log what was found, and return it as it is sent."""
         self.count(plan, found, t)
         if self.log is not None:
             self.log.note(plan, entities, found, t)
-        if request.wants_arrow:
+        if arrow:
             extras = [*asked.include, "statuses"] if asked.statuses else asked.include
             return Response(features_arrow(plan, entities, found, t, extras), kind=ARROW)
         return Response(features_json(plan, found, t, asked.include, statuses=asked.statuses))
 
-    def plan_of(self, asked: Asked, request: Request) -> ReadPlan:
+    def plan_of(self, asked: Asked, caller: Caller, where: str) -> ReadPlan:
         """Return the compiled read for what is asked."""
-        snapshot = self.snapshot()
-        request.caller.require_service(asked.service, request.where)
-        raw = bytes(asked.features)
-        service = asked.service
-        if service is not None:
-            if raw:
-                raise RequestError(
-                    "both features and a service are asked for",
-                    expected="one of them", where=request.where,
-                )  # fmt: skip
-            return snapshot.plan(
-                service, lambda: list(snapshot.state.service(service)), asked.full_names
+        snapshot = self.plans.current or self.snapshot()
+        raw, service = bytes(asked.features), asked.service
+        if service is not None and raw:
+            raise RequestError(
+                "both features and a service are asked for", expected="one of them", where=where
             )
-        if not raw:
+        if service is None and not raw:
             raise RequestError(
                 "nothing is asked for",
                 expected='"features": ["View:feature"] or "service": "name"',
-                where=request.where,
+                where=where,
             )
-        return snapshot.plan(
-            raw, lambda: self.checked_names(decode(_NAMES, raw, request.where), request),
-            asked.full_names,
-        )  # fmt: skip
+        if caller.services:
+            if raw:  # the name of a service may stand among the features too
+                names = self.names(raw, where)
+                service = names[0] if len(names) == 1 else None
+            caller.require_service(service, where)
+        if service is not None:
+            return snapshot.plan(
+                service, lambda: list(snapshot.state.service(service)), asked.full_names
+            )
+        return snapshot.plan(raw, lambda: self.names(raw, where), asked.full_names)
 
-    def checked_names(self, names: list[str] | str, request: Request) -> list[str]:
+    def names(self, raw: bytes, where: str) -> list[str]:
+        """Return what the member ``features`` of a body lists."""
+        return self.checked_names(decode(_NAMES, raw, f"features of {where}"), where)
+
+    def checked_names(self, names: list[str] | str, where: str) -> list[str]:
         """Return references that are not more than one may ask for."""
         listed = [names] if isinstance(names, str) else names
         if len(listed) > self.settings.max_features:
@@ -116,7 +146,7 @@ class FeaturesHandler:
                 "too many features",
                 got=len(listed),
                 expected=f"at most {self.settings.max_features}",
-                where=request.where,
+                where=where,
                 hint="Split the request, or raise --max-features.",
             )
         return listed
@@ -135,14 +165,9 @@ class FeaturesHandler:
         """Count statuses of values, and the age of one entity's."""
         rows, states, events = found
         values = self.metrics.values
-        first = states[0]
-        if all(row is first for row in states):
-            for status in set(first):
-                values.add((status.value,), first.count(status) * len(rows))
-        else:
-            for row in states:
-                for status in set(row):
-                    values.add((status.value,), row.count(status))
+        for row, times in alike(states):
+            for status in set(row):
+                values.add((status.value,), row.count(status) * times)
         self._turn += 1
         newest = events[self._turn % len(rows)]
         if len(plan.views) == 1:

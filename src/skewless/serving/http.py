@@ -223,9 +223,9 @@ class RequestIds:
         self._prefix = secrets.token_hex(6).encode()
         self._numbers = itertools.count(1)
 
-    def of(self, scope: Scope) -> bytes:
+    def of(self, headers: dict[bytes, bytes]) -> bytes:
         """Return the id of a request."""
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and _ID.match(value):
-                return bytes(value)
+        given = headers.get(b"x-request-id")
+        if given is not None and _ID.match(given):
+            return given
         return b"%s-%d" % (self._prefix, next(self._numbers))

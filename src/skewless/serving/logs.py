@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import iso
@@ -16,9 +18,6 @@ SLOW = 1.0
 
 def event(name: str, **fields: Any) -> None:
     """Write one line about something that happened; fields that are None are left out."""
-    import os
-    import time
-
     line = {"at": iso(time.time_ns() // 1000), "event": name, "process": os.getpid()}
     line |= {key: value for key, value in fields.items() if value is not None}
     print(json.dumps(line, default=str, ensure_ascii=True), file=sys.stderr, flush=True)
@@ -32,18 +31,19 @@ class RequestLog:
     """
 
     def __init__(self, everything: bool) -> None:
-        self._everything = everything
+        self.everything = everything
 
     def note(
         self,
         scope: Scope,
         status: int,
-        seconds: float,
+        began: float,
         request_id: bytes,
         problem: Exception | None,
     ) -> None:
         """Log a request if it is to be logged; neither its body nor its query, which are data."""
-        if not (self._everything or status >= 500 or seconds > SLOW):
+        seconds = time.perf_counter() - began
+        if not (self.everything or status >= 500 or seconds > SLOW):
             return
         client = scope.get("client")
         event(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,13 @@ from skewless.plan.registry_state import RegistryState
 from skewless.plan.selection import Features, select
 from skewless.serving.http import dump
 from skewless.serving.problems import RequestError, TooLarge, missing_key, unknown_key
+from skewless.types import DType
 
 MOST_PLANS = 2_000
 Row = Mapping[str, Any]
+TEXT_KINDS = ("bytes", "float32", "float64")
+"""Kinds of types of which JSON may hold values as text."""
+_FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": None}
 
 
 class ReadPlan:
@@ -45,7 +50,7 @@ class ReadPlan:
         self.types = types
         self.views = tuple((part.references[0].partition("@v")[0],) for part in lookup.parts)
         self.fragile = any(need.view.code for need in selection.on_demand)
-        self._in_base64 = [name for name, dtype in types.items() if dtype.kind == "bytes"]
+        self._in_texts = {name: dtype for name, dtype in types.items() if dtype.kind in TEXT_KINDS}
         self._fragments: dict[str, bytes] = {}
         self.present: dict[int, bytes] = {}
 
@@ -64,8 +69,8 @@ class ReadPlan:
         for number, row in enumerate(rows):
             if len(row) != width:
                 self.check(row, number)
-        for name in self._in_base64:
-            rows = [row | {name: _from_base64(row.get(name), name)} for row in rows]
+        for name, dtype in self._in_texts.items():
+            rows = [row | {name: from_json(row.get(name), dtype, name)} for row in rows]
         return rows
 
     def check(self, row: Mapping[str, Any], number: int | None = None) -> None:
@@ -107,9 +112,16 @@ def _wrong_number(count: int, most: int, where: str) -> SkewlessError:
     )  # fmt: skip
 
 
-def _from_base64(value: Any, name: str) -> Any:
+def from_json(value: Any, dtype: DType, name: str) -> Any:
+    """Return bytes out of base64, and the floats that JSON has no numbers for.
+
+    Raises:
+        InputError: it is not base64.
+    """
     if not isinstance(value, str):
-        return value  # the codec says what is wrong
+        return value
+    if dtype.kind != "bytes":
+        return _FLOATS.get(value, value)
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):

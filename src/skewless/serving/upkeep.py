@@ -12,6 +12,7 @@ import gc
 from concurrent.futures import ThreadPoolExecutor
 
 from skewless.errors import SkewlessError
+from skewless.serving.ages import ViewAges
 from skewless.serving.keys import Keyring
 from skewless.serving.logs import event
 from skewless.serving.metrics import Metrics
@@ -22,7 +23,7 @@ from skewless.store import FeatureStore
 
 EVERY = 1.0
 WHILE_DOWN = 0.2
-FRESHNESS_EVERY = 30
+FRESHNESS_EVERY = 15.0
 _TICK = 0.05
 
 
@@ -60,11 +61,12 @@ class Upkeep:
         self._first = first
         self.keyring: Keyring | None = None
         self.lag = 0.0
-        self._round = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="upkeep")
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._failing = False
+        self._ages = ViewAges(store)
+        self._slow = ThreadPoolExecutor(1, thread_name_prefix="freshness")
 
     def first_time(self) -> None:
         """Do everything once, before the first request; raise what goes wrong."""
@@ -90,6 +92,8 @@ class Upkeep:
             asyncio.create_task(self._probe()),
             asyncio.create_task(self._measure_lag()),
         ]
+        if self._first:
+            self._tasks.append(asyncio.create_task(self._watch_freshness()))
 
     async def stop(self) -> None:
         """Stop working; what was counted and logged is written down."""
@@ -101,12 +105,22 @@ class Upkeep:
         self.write()
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._prober.shutdown(wait=False, cancel_futures=True)
+        self._slow.shutdown(wait=False, cancel_futures=True)
 
     async def _keep_up(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(EVERY)
             await loop.run_in_executor(self._thread, self.work)
+
+    async def _watch_freshness(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await loop.run_in_executor(self._slow, self.note_freshness)
+            except (SkewlessError, OSError) as problem:
+                event("freshness unknown", reason=str(problem))
+            await asyncio.sleep(FRESHNESS_EVERY)
 
     async def _probe(self) -> None:
         loop = asyncio.get_running_loop()
@@ -132,15 +146,12 @@ class Upkeep:
             if self._reader.plans.refresh():
                 self._note_revision()
                 event("registry", revision=self._revision())
-            if self._first and self._round % FRESHNESS_EVERY == 0:
-                self.note_freshness()
             self._failing = False
         except (SkewlessError, OSError) as problem:
             self._metrics.refresh_failures.add()
             if not self._failing:
                 event("registry unreachable", reason=str(problem))
             self._failing = True
-        self._round += 1
         self.write()
 
     def write(self) -> None:
@@ -167,17 +178,14 @@ class Upkeep:
 
     def note_freshness(self) -> None:
         """Note the newest event of each view and whether its owner's promise is kept."""
-        metrics = self._metrics
+        metrics, now = self._metrics, self._store.runtime.clock.now()
+        found = self._ages.now()
         for gauge in (metrics.last_event, metrics.promised, metrics.fresh):
             gauge.values = {}
-        current = {} if self._reader.plans.current is None else (
-            self._reader.plans.current.state.current
-        )  # fmt: skip
-        for view in self._store.freshness().views:
-            if current.get(view.view) != view.version:
-                continue
-            if view.served is not None:
-                metrics.last_event.set((view.view,), view.served / 1e6)
-            if view.promised is not None:
-                metrics.promised.set((view.view,), view.promised / 1e6)
-                metrics.fresh.set((view.view,), float(view.status == "ok"))
+        for age in found:
+            if age.served is not None:
+                metrics.last_event.set((age.view,), age.served / 1e6)
+            if age.promised is not None:
+                fresh = age.served is not None and now - age.served <= age.promised
+                metrics.promised.set((age.view,), age.promised / 1e6)
+                metrics.fresh.set((age.view,), float(fresh))

@@ -9,21 +9,21 @@ Writes of one process are done one after another by one thread; the event loop o
 
 from __future__ import annotations
 
-import base64
-import binascii
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from skewless.definitions import Source
-from skewless.errors import MissingColumn, StoreUnavailable, UnknownName
+from skewless.errors import InputError, MissingColumn, StoreUnavailable, UnknownName
 from skewless.jobs.push import PushResult
 from skewless.serving.encode import table_of
 from skewless.serving.features import at_of
 from skewless.serving.http import ARROW, Request, Response
 from skewless.serving.jobs import Job, Jobs
 from skewless.serving.metrics import Metrics
+from skewless.serving.plans import TEXT_KINDS, from_json
 from skewless.serving.problems import RequestError, unknown_as_input
 from skewless.serving.reads import Threads
 from skewless.serving.settings import Settings
@@ -218,12 +218,11 @@ def rows_of(
         rows = [dict(row) for row in given]
     if not rows:
         raise RequestError("no rows are pushed", expected="1 or more", where=where)
-    blobs = [name for name, dtype in source.columns.items() if dtype.kind == "bytes"]
-    for name in blobs:
+    texts = {name: dtype for name, dtype in source.columns.items() if dtype.kind in TEXT_KINDS}
+    for name, dtype in texts.items():
         for row in rows:
             if isinstance(row.get(name), str):
-                try:
-                    row[name] = base64.b64decode(row[name], validate=True)
-                except (binascii.Error, ValueError):
-                    continue  # text is no bytes: the row is quarantined with that reason
+                # Of text that is no base64 the row is quarantined, with that reason.
+                with contextlib.suppress(InputError):
+                    row[name] = from_json(row[name], dtype, name)
     return rows

@@ -85,17 +85,18 @@ class Proxy:
                 self._connect(client)
 
     def _connect(self, client: socket.socket) -> None:
-        try:
-            if self._refuses:
-                raise ConnectionRefusedError
-            server = socket.create_connection((HOST, self._target))
-        except OSError:
-            client.close()
-            return
-        for each in (client, server):
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        pair = _Pair(client, server)
+        # Under the lock, so that `drop` misses no connection that a client or server knows of.
         with self._lock:
+            try:
+                if self._refuses:
+                    raise ConnectionRefusedError
+                server = socket.create_connection((HOST, self._target))
+            except OSError:
+                client.close()
+                return
+            for each in (client, server):
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pair = _Pair(client, server)
             self._pairs.add(pair)
         for work in (self._forward_requests, self._forward_answers):
             threading.Thread(target=work, args=(pair,), daemon=True).start()

@@ -128,7 +128,7 @@ def _start_redis(server: Server, directory: Path, *options: str, binary: str = "
     arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
     log = directory / f"{port}.log"
     _spawn(server, [_redis_program(binary), *options, *arguments], log)
-    wait_until(lambda: _command(port, "PING")[:4] in {b"+PON", b"-NOA"}, server, "start", log)
+    wait_until(lambda: redis_command(port, "PING")[:4] in {b"+PON", b"-NOA"}, server, "start", log)
     return port
 
 
@@ -171,33 +171,33 @@ def _redis_cluster(server: Server, directory: Path, *, replicas: int = 0) -> Non
         ports.append(_start_redis(server, own, *options))
         buses.append(bus)
     for number, port in enumerate(ports):
-        _command(port, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+        redis_command(port, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
         if number < 3:
             first, end = slots * number // 3, slots * (number + 1) // 3
-            _command(port, "CLUSTER", "ADDSLOTSRANGE", str(first), str(end - 1))
+            redis_command(port, "CLUSTER", "ADDSLOTSRANGE", str(first), str(end - 1))
         if number:
-            _command(port, "CLUSTER", "MEET", "127.0.0.1", str(ports[0]), str(buses[0]))
+            redis_command(port, "CLUSTER", "MEET", "127.0.0.1", str(ports[0]), str(buses[0]))
     nodes = b"known_nodes:%d" % len(ports)
 
     def formed() -> bool:
-        states = [_command(port, "CLUSTER", "INFO") for port in ports]
+        states = [redis_command(port, "CLUSTER", "INFO") for port in ports]
         return all(b"cluster_state:ok" in state and nodes in state for state in states)
 
     log = directory / "0" / f"{ports[0]}.log"
     wait_until(formed, server, "form a cluster", log)
-    master = _command(ports[2], "CLUSTER", "MYID").split()[1].decode()
+    master = redis_command(ports[2], "CLUSTER", "MYID").split()[1].decode()
     for port in ports[3:]:
-        _command(port, "CLUSTER", "REPLICATE", master)
+        redis_command(port, "CLUSTER", "REPLICATE", master)
         synced = functools.partial(_is_synced, port)
         wait_until(synced, server, "replicate", log)
     server.url = f"redis://127.0.0.1:{ports[0]}"
 
 
 def _is_synced(port: int) -> bool:
-    return b"master_link_status:up" in _command(port, "INFO", "replication")
+    return b"master_link_status:up" in redis_command(port, "INFO", "replication")
 
 
-def _command(port: int, *words: str) -> bytes:
+def redis_command(port: int, *words: str) -> bytes:
     """Send one Redis command; return the beginning of the answer, nothing if there is none yet."""
     request = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
     try:

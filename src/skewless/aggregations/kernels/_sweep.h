@@ -2,7 +2,7 @@
 
    A span counts for query time t while enter <= t < exit. Spans that enter and leave between two
    queries are passed over: one is added only if it has not left by then, and removed only if an
-   earlier query saw it. */
+   earlier query saw it. Removing comes first: a row may leave and come back between two queries. */
 #ifndef SKEWLESS_SWEEP_H
 #define SKEWLESS_SWEEP_H
 
@@ -45,18 +45,18 @@ static ALWAYS_INLINE int sweep_group(const Sweep *given, int64_t g, void *state,
     for (int64_t q = w->query_start[g]; q < w->query_start[g + 1]; q++, first = 0) {
         int64_t t = w->time[q];
         if (t < previous) return BAD_QUERY;
-        for (; entering < end; entering++) {
-            int64_t s = span_at(w, w->enter_order, entering, g);
-            if (s < 0) return BAD_ORDER;
-            if (w->enter[s] > t) break;
-            if (w->exit[s] > t && (status = step_row(w, s, state, add))) return status;
-        }
         for (; remove && leaving < end; leaving++) {
             int64_t s = span_at(w, w->exit_order, leaving, g);
             if (s < 0) return BAD_ORDER;
             if (w->exit[s] > t) break;
             if (!first && w->enter[s] <= previous && (status = step_row(w, s, state, remove)))
                 return status;
+        }
+        for (; entering < end; entering++) {
+            int64_t s = span_at(w, w->enter_order, entering, g);
+            if (s < 0) return BAD_ORDER;
+            if (w->enter[s] > t) break;
+            if (w->exit[s] > t && (status = step_row(w, s, state, add))) return status;
         }
         if ((status = emit(state, q, t))) return status;
         previous = t;

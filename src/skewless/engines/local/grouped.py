@@ -16,6 +16,8 @@ from skewless.aggregations.kernels import Queries, Spans
 from skewless.engines.local.gathered import gather
 from skewless.engines.local.spine import Ints, distinct
 
+_AFTER = 2**63 - 1  # beyond every key
+
 
 @dataclass(frozen=True, eq=False)
 class Groups:
@@ -59,12 +61,12 @@ class Groups:
         known = distinct(keys)
         # Queries of an entity come in the order of time, so those of each group do too.
         order = np.argsort(keys, kind="stable")
-        start = np.searchsorted(keys[order], np.r_[known, 2**63 - 1])
+        start: Ints = np.searchsorted(keys[order], np.append(known, _AFTER)).astype(np.int64)
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         return cls(
             _by_group(spans, codes, size, known),
-            Queries(queries.time[query[order]], start.astype(np.int64)),
+            Queries(queries.time[query[order]], start),
             texts,
             text,
             np.searchsorted(query, np.arange(len(queries.time) + 1)).astype(np.int64),
@@ -82,7 +84,7 @@ def _by_group(spans: Spans, codes: Ints, size: int, known: Ints) -> Spans:
     place = np.minimum(np.searchsorted(known, keys), max(len(known) - 1, 0))
     kept = np.flatnonzero(known[place] == keys) if len(known) else np.zeros(0, np.int64)
     at = kept[np.argsort(keys[kept], kind="stable")]
-    start = np.searchsorted(keys[at], np.r_[known, 2**63 - 1]).astype(np.int64)
+    start: Ints = np.searchsorted(keys[at], np.append(known, _AFTER)).astype(np.int64)
     enter, leave = spans.enter[first:last][at], spans.exit[first:last][at]
     return Spans.build(enter, leave, start, row[at])
 

@@ -135,7 +135,7 @@ class SweptWindow:
         return computed(aggregate, (self.spans, self.event), self.queries, column, valid)
 
     def _grouped(self, aggregate: Aggregate, aggregates: Sequence[Aggregate]) -> pa.Array:
-        """Return the maps of an aggregate; groups are found, and summed, once for all aggregates."""
+        """Return the maps of an aggregate; groups are found, and summed, once for all."""
         if aggregate.by is None:
             raise ValueError(f"{aggregate!r} is not grouped")
         key = expression_key(aggregate.by)

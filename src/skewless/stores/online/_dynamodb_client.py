@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,12 +69,28 @@ class DynamoDBClient:
                 tcp_keepalive=True,
             ),
         )
+        self.calls.meta.events.register("after-call.dynamodb", check_whole)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="skewless-dynamodb")
 
     def close(self) -> None:
         """Let go of connections and threads."""
         self.threads.shutdown(wait=False)
         self.calls.close()
+
+
+def check_whole(http_response: Any, **_: Any) -> None:
+    """Refuse an answer that was cut short, which boto3 may take for one that says "no such row".
+
+    Raises:
+        IncompleteReadError: the answer lacks some of its headers or of its body.
+    """
+    if http_response.status_code != HTTPStatus.OK:
+        return
+    body, headers = http_response.content, http_response.headers
+    crc, length = headers.get("x-amz-crc32", ""), headers.get("content-length", "")
+    expected, got = (crc, zlib.crc32(body)) if crc else (length, len(body))
+    if expected != str(got):
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=length or "more")
 
 
 def where_of(table: str, region: str | None, endpoint: str | None) -> str:

@@ -1,0 +1,250 @@
+"""Random definitions: every aggregation over every window it can have, on all kinds of columns.
+
+Aggregations and windows are dealt like cards, so that every pair of them has its turn before one
+comes again; the rest (column, filter, offset, resolution, default) is chance.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from skewless.aggregations.windows import lifetime, session, tumbling
+from skewless.definitions import Entity, FeatureView, Source
+from skewless.definitions.expressions import Expression, if_else
+from skewless.definitions.source import Rows
+from skewless.definitions.tables import Parquet
+from skewless.errors import DefinitionError
+from skewless.types import Decimal, Float32, Int32, Json, List, Vector
+
+SCHEMA: Mapping[str, object] = {
+    "row": str, "user": str, "shop": int, "amount": float, "weight": Float32, "number": int,
+    "small": Int32, "price": Decimal(12, 2), "word": str, "flag": bool, "day": date,
+    "moment": datetime, "blob": bytes, "note": Json, "tags": List(str), "place": Vector(2),
+}  # fmt: skip
+ENTITIES = (
+    Entity("customer", user=str),
+    Entity("store", shop=int),
+    Entity("visit", user=str, shop=int),
+)
+UNITS = (1, 1_000, 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000)
+"""Microseconds, seconds, days: what windows and the gaps between rows are multiples of."""
+
+KINDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("count", {}), ("rows", {}), ("rate", {}), ("row_rate", {}), ("sum", {}), ("mean", {}),
+    ("min", {}), ("max", {}), ("var", {}), ("var", {"ddof": 1}), ("std", {}), ("std", {"ddof": 1}),
+    ("skew", {}), ("kurtosis", {}), ("slope", {}), ("n_unique", {}), ("mode", {}), ("median", {}),
+    ("quantile", {"q": 0.3}), ("quantile", {"q": 1.0}), ("top_k", {"k": 2}),
+    ("histogram", {"edges": (-1.0, 0.0, 2.5)}), ("trend", {"recent": 2}), ("ewma", {}),
+    ("first", {}), ("first", {"skip_nulls": True}), ("latest", {}), ("latest", {"skip_nulls": True}),
+    ("first_n", {"n": 3}), ("last_n", {"n": 3}), ("since_last", {}), ("row_since_last", {}),
+)  # fmt: skip
+WINDOWS = ("sliding", "resolution", "last", "tumbling", "session", "lifetime", "newest")
+_NUMBERS = ("amount", "amount", "weight", "number", "small", "price", "made")
+_OF_ROWS = {"rows": "count", "row_rate": "rate", "row_since_last": "since_last"}
+
+
+@dataclass(frozen=True)
+class Cast:
+    """What a rehearsal is played with.
+
+    Attributes:
+        unit: microseconds that windows and gaps are multiples of.
+        source: of the rows.
+        views: in the order in which they are applied.
+        mode: how rows come to be known: ``pushed``, ``column``, ``delay`` or ``table``.
+    """
+
+    unit: int
+    source: Source
+    views: tuple[FeatureView, ...]
+    mode: str
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what was known at a moment never changes later."""
+        return self.mode == "pushed"
+
+
+class Deck:
+    """Pairs of aggregation and window in an order that a seed shuffled, over and over.
+
+    Args:
+        seed: of the order.
+        start: how many were dealt before.
+    """
+
+    def __init__(self, seed: int, start: int = 0) -> None:
+        self._pairs = [(kind, window) for kind in range(len(KINDS)) for window in WINDOWS]
+        random.Random(f"{seed}.deck").shuffle(self._pairs)
+        self._next = start
+
+    def deal(self) -> tuple[int, str]:
+        """Return the number of an aggregation of `KINDS`, and a window."""
+        self._next += 1
+        return self._pairs[(self._next - 1) % len(self._pairs)]
+
+
+def cast(chance: random.Random, deck: Deck, name: str, features: int) -> Cast:
+    """Return random definitions.
+
+    Args:
+        chance: where all chance comes from.
+        deck: of aggregations and windows.
+        name: what the names of the views begin with.
+        features: how many a view has, about.
+    """
+    unit = chance.choice(UNITS)
+    mode = chance.choice(("pushed", "pushed", "column", "delay", "table"))
+    column = mode == "column" or (mode == "table" and chance.random() < 0.5)
+    delay = 0 if column else chance.choice((0, 0, unit, 3 * unit))
+    source = Source(
+        "rows",
+        schema=SCHEMA,
+        event_time="at",
+        known_time="seen" if column else None,
+        delay=f"{delay}us",
+        row_id=chance.choice((None, "row", "row", ("row", "shop"))),
+        closed=chance.choice(("right", "right", "left")),
+        lateness=chance.choice((None, None, f"{chance.randint(0, 40) * unit}us")),
+        future=f"{4 * unit}us",
+        table=Parquet("table/*.parquet") if mode == "table" else None,
+    )
+    first, second = chance.sample(ENTITIES, 2)
+    plan = [("A", first), ("B", chance.choice((first, second))), ("A", first)]
+    views = tuple(
+        _view(chance, deck, f"{name}{letter}", entity, source, unit, features)
+        for letter, entity in plan[: chance.choice((1, 2, 2, 3))]
+    )
+    return Cast(unit, source, views, mode)
+
+
+def _view(
+    chance: random.Random,
+    deck: Deck,
+    name: str,
+    entity: Entity,
+    source: Source,
+    unit: int,
+    count: int,
+) -> FeatureView:
+    features: dict[str, Expression] = {}
+    while len(features) < count:
+        kind, window = deck.deal()
+        try:
+            made = _feature(chance, source, kind, window, unit)
+        except DefinitionError:
+            continue  # an aggregation that has no meaning over the window or the column
+        features[f"f{len(features)}_{KINDS[kind][0]}_{window}"] = made
+    for number, made in enumerate(_derived(chance, list(features.values()))):
+        features[f"derived{number}"] = made
+    where = chance.choice((None, None, source.flag, source.number >= 0))
+    return FeatureView(name, entity=entity, source=source, features=features, where=where)
+
+
+def _derived(chance: random.Random, features: list[Expression]) -> Iterator[Expression]:
+    numbers = [f for f in features if f.dtype.is_numeric and f.dtype.kind != "decimal"]
+    for _ in range(2 if len(numbers) > 1 else 0):
+        one, other = chance.choice(numbers), chance.choice(numbers)
+        yield chance.choice(
+            (one - other * 2, one / other, if_else(one > other, one * 1.0, other * 1.0))
+        )
+
+
+def _feature(
+    chance: random.Random, source: Source, kind: int, window: str, unit: int
+) -> Expression:
+    name, given = KINDS[kind]
+    options: dict[str, Any] = {}
+    if chance.random() < 0.3:
+        options["offset"] = f"{chance.randint(1, 8) * unit}us"
+    rows = _filtered(chance, source)
+    windows = _window(chance, window, unit, options)
+    if name in _OF_ROWS:
+        return getattr(rows, _OF_ROWS[name])(*windows, **options)  # type: ignore[no-any-return]
+    column = _column(chance, rows, name)
+    given = dict(given)
+    if name == "ewma":
+        given["half_life"] = f"{chance.randint(1, 9) * unit}us"
+    if window == "newest":
+        if name != "latest":
+            raise DefinitionError("only latest has a newest row without a window")
+        options.pop("last", None)
+        options["ttl"] = chance.choice((None, f"{chance.randint(1, 12) * unit}us"))
+    if chance.random() < 0.2 and name not in ("top_k", "first_n", "last_n", "histogram"):
+        options["default"] = _default(column, name)
+    leading = [given.pop(key) for key in ("q", "k", "n", "edges", "half_life") if key in given]
+    return getattr(column, name)(*leading, *windows, **given, **options)  # type: ignore[no-any-return]
+
+
+def _window(
+    chance: random.Random, window: str, unit: int, options: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Return the window as users write it; what is no argument goes into ``options``."""
+    width = chance.choice((chance.randint(1, 6), chance.randint(5, 60))) * unit
+    match window:
+        case "sliding":
+            return (f"{width}us",)
+        case "resolution":
+            options["resolution"] = f"{chance.randint(1, max(1, width // unit)) * unit}us"
+            return (f"{width}us",)
+        case "tumbling":
+            return (tumbling(f"{width}us"),)
+        case "session":
+            return (session(f"{chance.randint(1, 5) * unit}us"),)
+        case "lifetime":
+            return (lifetime(),)
+        case "last":
+            options["last"] = chance.choice((1, 2, 3, 4, 7, 12, 40))
+    return ()
+
+
+def _filtered(chance: random.Random, source: Source) -> Rows:
+    filters: tuple[Callable[[], Expression], ...] = (
+        lambda: source.number > 0,
+        lambda: source.flag,
+        lambda: source.word == "a",
+        lambda: source.amount.is_not_null() & ~source.flag,
+        lambda: source.small.fill_null(0) <= 1,
+    )
+    return source.where(chance.choice(filters)()) if chance.random() < 0.3 else source
+
+
+def _column(chance: random.Random, rows: Rows, kind: str) -> Expression:
+    """Return a column, or something computed from columns, that the aggregation may take."""
+    numeric = {"sum", "mean", "var", "std", "skew", "kurtosis", "slope", "median", "quantile",
+               "histogram", "trend", "ewma"}  # fmt: skip
+    if kind in numeric:
+        name = chance.choice(_NUMBERS)
+    elif kind in ("min", "max", "n_unique", "mode", "top_k"):
+        name = chance.choice((*_NUMBERS, "word", "flag", "day", "moment", "blob"))
+    else:
+        name = chance.choice((*_NUMBERS, *(n for n in SCHEMA if n != "row")))
+    if name != "made":
+        return rows[name]
+    return chance.choice(
+        (
+            rows.amount * 2 + rows.number,
+            rows.number * rows.small,
+            rows.amount / rows.number,
+            if_else(rows.flag, rows.amount, 1.5),
+            rows.word.length(),
+            -rows.small,
+        )
+    )
+
+
+def _default(column: Expression, kind: str) -> Any:
+    """Return a default for the aggregation; one that does not fit leads to another feature."""
+    if kind in ("first", "latest", "min", "max", "mode") and not column.dtype.is_numeric:
+        return "nothing" if column.dtype.kind == "str" else None
+    return 7
+
+
+def table_folder(folder: Path) -> Path:
+    """Return where a source's table has its files, in a repo's folder."""
+    return folder / "table"

@@ -1,0 +1,85 @@
+"""States built anew from history, for some entities: after a crash, or when pushes cannot do.
+
+Where states are in another store than the event log, a crash can keep rows from them; the journal
+notes the last row that the states of each table hold. Rows that were known before another version
+of their row, but came after it, are left to this too: their entities are marked in the transaction
+that brings them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from skewless.definitions import Source
+from skewless.jobs.materialize import Materialization
+from skewless.jobs.runtime import Runtime
+from skewless.jobs.since import RowsSince
+from skewless.jobs.states import StateTable, keyed_rows
+from skewless.plan.layout import StateLayout
+from skewless.stores.online.base import Rows as KeyValues
+
+_MARKS = "skewless.dirty"
+_APPLIED = "skewless.applied"
+
+
+def materialization(runtime: Runtime, layout: StateLayout) -> Materialization:
+    """Return what builds states of a layout from history as it is now."""
+    source = layout.source
+    now, rewind = runtime.clock.now(), runtime.config.rewind
+    return Materialization(
+        layout, runtime.history(source), runtime.log(source), now=now, rewind=rewind
+    )
+
+
+def mark(journal: KeyValues, layout: StateLayout, keys: Iterable[bytes], sequence: int) -> None:
+    """Note the entities whose states have to be built anew, as of a row of the log."""
+    prefix = layout.table.encode() + b"/"
+    journal.write(_MARKS, [(prefix + key, b"%d" % sequence) for key in keys])
+
+
+def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> None:
+    """Build the states of marked entities anew, if there are any."""
+    if not source.row_id:
+        return
+    for table in tables:
+        layout, prefix = table.layout, table.layout.table.encode() + b"/"
+        if not any(runtime.journal.scan(_MARKS, prefix=prefix, limit=1)):
+            continue
+        with runtime.writing() as (transaction, states):
+            marked = [key for key, _ in transaction.scan(_MARKS, prefix=prefix)]
+            found = materialization(runtime, layout).states_of({k[len(prefix) :] for k in marked})
+            states.write(layout.table, found.items())
+            transaction.delete(_MARKS, marked)
+
+
+def applied(journal: KeyValues, layout: StateLayout) -> int | None:
+    """Return the last row of the log that all states of a layout hold."""
+    note = journal.read_one(_APPLIED, layout.table.encode())
+    return None if note is None else int(note)
+
+
+def note_applied(journal: KeyValues, layout: StateLayout, sequence: int) -> None:
+    """Note the last row of the log that all states of a layout hold."""
+    journal.write(_APPLIED, [(layout.table.encode(), b"%d" % sequence)])
+
+
+def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int) -> int:
+    """Bring states up to date with the rows of the log after ``done``; return the last row.
+
+    The states of all entities that these rows are about are built anew. Other writers must be
+    kept out meanwhile.
+    """
+    log = runtime.log(layout.source)
+    rows = RowsSince(layout, log, done)
+    rows.read()
+    keys = rows.keys()
+    if rows.replaced:
+        numbers = np.array(sorted(rows.replaced), np.int64)
+        table = log.reader().take(numbers, list(layout.entity.key_names))
+        only_keys = StateLayout(layout.entity, layout.source, {}, ())
+        keys |= set(keyed_rows(only_keys, table, (numbers, numbers, numbers)).keys)
+    if keys:
+        states.write(layout.table, materialization(runtime, layout).states_of(keys).items())
+    return rows.sequence

@@ -1,0 +1,162 @@
+"""Secondary keys: ``by="merchant"`` gives a map from merchant to the aggregate of its rows."""
+
+import pyarrow as pa
+import pytest
+
+import skewless as sl
+from skewless.clock import from_micros
+from skewless.config import Config
+from skewless.definitions import Entity, FeatureView, Source
+from skewless.definitions.fingerprint import fingerprint
+from skewless.engines.reference import HistoryRow, view_values
+from skewless.errors import DefinitionError, UnknownName
+from skewless.testing.clock import SettableClock
+from skewless.testing.memory import MemoryStore
+from skewless.types import Float64, Int64, Map
+from tests.engines.test_local_engine import run_local
+
+CARD = Entity("card", card=str)
+PAYS = Source(
+    "pays",
+    schema={"card": str, "merchant": str, "amount": float, "code": int},
+    event_time="at",
+)
+ROWS = [
+    (1, "shop", 2.0), (2, "cafe", 3.0), (3, "shop", 5.0), (4, None, 100.0), (5, "cafe", None),
+]  # fmt: skip
+
+
+def view(**features):
+    return FeatureView("View", entity=CARD, source=PAYS, features=features)
+
+
+def history():
+    return [
+        HistoryRow(
+            {"card": "c1", "merchant": merchant, "amount": amount, "code": 1,
+             "at": from_micros(event)},
+            event, event, number + 1,
+        )
+        for number, (event, merchant, amount) in enumerate(ROWS)
+    ]  # fmt: skip
+
+
+def three_ways(tmp_path, expression, t, card="c1"):
+    """The value by the reference, offline and online."""
+    defined = view(f=expression)
+    rows = history()
+    expected, _ = view_values(defined, rows, {"card": card}, t, t)["f"]
+    offline = run_local(defined, rows, [{"card": card, "t": t}], "known", key="card")["f"]
+    clock = SettableClock()
+    config = Config.of(tmp_path, {"rewind": "1us"})
+    with sl.FeatureStore(config, clock=clock, online=MemoryStore()) as fs:
+        fs.apply(fs.plan(defined))
+        for row in rows:
+            clock.time = row.event
+            fs.push("pays", [dict(row.values)])
+        clock.time = t
+        online = fs.get_online_features("View", [{"card": card}], at=t).to_dict()["f"]
+        trained = fs.get_historical_features(
+            [{"card": card, "t": from_micros(t)}], "View", timestamp="t"
+        ).to_dict()["f"]
+    assert [dict(value) for value in offline.to_pylist()] == online == trained == [expected]
+    return expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        (PAYS.amount.sum("10us", by="merchant"), {"cafe": 3.0, "shop": 7.0}),
+        (PAYS.amount.mean("10us", by="merchant"), {"cafe": 3.0, "shop": 3.5}),
+        (PAYS.count("10us", by="merchant"), {"cafe": 2, "shop": 2}),
+        (PAYS.amount.count("10us", by="merchant"), {"cafe": 1, "shop": 2}),
+        (PAYS.amount.latest("10us", by="merchant"), {"cafe": None, "shop": 5.0}),
+        (PAYS.amount.last_n(2, "10us", by="merchant"), {"cafe": [3.0], "shop": [2.0, 5.0]}),
+        (PAYS.amount.var("10us", ddof=1, by="merchant"), {"cafe": None, "shop": 4.5}),
+        (PAYS.amount.sum("4us", by="merchant"), {"cafe": 3.0, "shop": 5.0}),
+        (PAYS.amount.sum(last=3, by="merchant"), {"shop": 5.0}),
+        (PAYS.where(PAYS.amount > 2).count("10us", by="merchant"), {"cafe": 1, "shop": 1}),
+        (PAYS.amount.sum("10us", by=PAYS.code.cast(str)), {"1": 110.0}),
+        (PAYS.amount.sum(sl.lifetime(), by=PAYS.merchant.upper()), {"CAFE": 3.0, "SHOP": 7.0}),
+    ],
+)
+def test_rows_of_the_window_are_grouped_in_every_path(tmp_path, expression, expected):
+    found = three_ways(tmp_path, expression, 5)
+    assert found == expected
+    assert list(found) == sorted(expected)
+
+
+def test_a_window_without_rows_and_an_unknown_entity_give_an_empty_map(tmp_path):
+    feature = PAYS.amount.mean("2us", by="merchant")
+    assert three_ways(tmp_path, feature, 50) == {}
+    assert three_ways(tmp_path, feature, 5, card="nobody") == {}
+
+
+def test_rows_without_a_group_leave_an_empty_map(tmp_path):
+    assert three_ways(tmp_path, PAYS.amount.sum("1us", by="merchant"), 4) == {}
+
+
+def test_the_type_is_a_map_of_the_result():
+    assert PAYS.amount.sum("1h", by="merchant").dtype == Map(Float64)
+    fan = PAYS.count("1h", "1d", by="merchant")
+    assert view(n=fan).dtypes == {"n_1h": Map(Int64), "n_1d": Map(Int64)}
+
+
+def test_a_grouped_aggregate_reads_back_and_has_its_own_fingerprint():
+    plain, grouped = PAYS.amount.sum("1h"), PAYS.amount.sum("1h", by="merchant")
+    defined = view(f=grouped)
+    again = FeatureView.from_dict(defined.to_dict(), CARD, PAYS)
+    assert again.expressions["f"].to_dict() == grouped.to_dict()
+    assert again.fingerprint == defined.fingerprint != view(f=plain).fingerprint
+    assert fingerprint(grouped.to_dict()) != fingerprint(plain.to_dict())
+
+
+def test_groups_of_many_entities_and_moments_are_kept_apart():
+    rows, spine = [], []
+    for number in range(200):
+        values = {
+            "card": f"c{number % 3}", "merchant": f"m{number % 7}", "amount": float(number),
+            "code": 1, "at": from_micros(number),
+        }  # fmt: skip
+        rows.append(HistoryRow(values, number, number, number + 1))
+        spine.append({"card": f"c{number % 4}", "t": 199 - number})
+    defined = view(
+        f=PAYS.amount.sum("40us", by="merchant"),
+        g=PAYS.amount.max(last=9, by="merchant"),
+        h=PAYS.amount.sum("40us"),
+    )
+    found = run_local(defined, rows, spine, "known", key="card")
+    for at, asked in enumerate(spine):
+        expected = view_values(defined, rows, {"card": asked["card"]}, asked["t"], asked["t"])
+        assert dict(found["f"][at].as_py()) == expected["f"][0]
+        assert dict(found["g"][at].as_py()) == expected["g"][0]
+    assert found["f"].type == pa.map_(pa.string(), pa.float64())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "told"),
+    [
+        (lambda: PAYS.amount.sum("1h", by="code"), DefinitionError, r"of type Int64.*cast\(str\)"),
+        (lambda: PAYS.amount.sum("1h", by="mercant"), UnknownName, "Did you mean 'merchant'"),
+        (lambda: PAYS.count("1h", by="mercant"), UnknownName, "Did you mean 'merchant'"),
+        (lambda: PAYS.amount.sum("1h", by=3), DefinitionError, "by names a column.*Got: 3"),
+        (lambda: PAYS.amount.latest(by="merchant"), DefinitionError, "needs a window"),
+        (lambda: PAYS.since_last(by="merchant"), DefinitionError, "needs a window"),
+        (lambda: PAYS.amount.last_n(3, by="merchant"), DefinitionError, "needs a window"),
+        (lambda: PAYS.amount.latest("1h", ttl="1d"), DefinitionError, "a ttl goes with"),
+        (lambda: PAYS.amount.sum("1h", bye="merchant"), UnknownName, "no option 'bye'.*'by'"),
+        (
+            lambda: PAYS.amount.sum("1h", by=PAYS.where(PAYS.code > 1).merchant),
+            DefinitionError,
+            "one filter",
+        ),
+        (
+            lambda: PAYS.amount.sum("1h", by=Source("o", schema={"m": str}, event_time="at").m),
+            DefinitionError,
+            "another source",
+        ),
+    ],
+)
+def test_a_wrong_secondary_key_is_told_where_it_is_written(wrong, kind, told):
+    with pytest.raises(kind, match=told):
+        wrong()

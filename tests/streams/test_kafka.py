@@ -1,0 +1,287 @@
+"""Kafka, against servers that speak its protocol."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import skewless as sl
+from skewless.errors import CorruptData, InputError, StoreUnavailable
+from skewless.jobs.stream import StreamWorker
+from skewless.jobs.stream_metrics import StreamMetrics
+from skewless.streams.base import Batch
+from skewless.testing.kafka_servers import KAFKA, KafkaServer, Message, kafka
+from skewless.types import Int64, String
+from tests.streams.events import event, line, served_and_computed, source, store, taken_in
+
+ck = pytest.importorskip("confluent_kafka")
+KafkaReader = pytest.importorskip("skewless.streams.kafka").KafkaReader
+
+PATIENCE = 60.0
+pytestmark = pytest.mark.server("kafka")
+
+
+@pytest.fixture(scope="module", params=KAFKA)
+def server(request: pytest.FixtureRequest) -> Iterator[KafkaServer]:
+    with kafka(request.param) as started:
+        yield started
+
+
+@pytest.fixture
+def topic(server: KafkaServer, request: pytest.FixtureRequest) -> str:
+    """A topic of its own for each test, of three partitions."""
+    name = f"t{abs(hash(request.node.name))}"
+    server.create(name, 3)
+    return name
+
+
+def needs(server: KafkaServer, ability: str) -> None:
+    if ability in server.gaps:
+        pytest.skip(f"{server.name} has no right {ability}")
+
+
+def messages(*numbers: int, **changes: Any) -> list[Message]:
+    return [(str(n).encode(), line(event(n, **changes)).encode()) for n in numbers]
+
+
+def shop(folder: Path, server: KafkaServer, topic: str, **options: Any) -> sl.FeatureStore:
+    rows = source(sl.Kafka(topic, server.address, **options), row_id="id")
+    return store(folder, rows)
+
+
+def run(fs: sl.FeatureStore, **options: Any) -> StreamMetrics:
+    return StreamWorker(fs.runtime, "tests", **options).run(once=True)
+
+
+def until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        assert time.monotonic() < deadline
+
+
+def reader_of(
+    server: KafkaServer, topic: str, position: bytes | None = None, **options: Any
+) -> Any:
+    start = options.pop("start", "earliest")
+    reader = KafkaReader(sl.Kafka(topic, server.address, options=options or None))
+    reader.typed({"id": Int64, "fab": String})
+    reader.open(position, start=start)
+    return reader
+
+
+def read(reader: Any, count: int, max_rows: int = 1000) -> list[Batch]:
+    """Read batches until so many rows have come."""
+    found: list[Batch] = []
+    until(lambda: found.append(reader.read(max_rows, 0.2)) or sum(map(_rows, found)) >= count)
+    return found
+
+
+def _rows(batch: Batch) -> int:
+    return len(batch.rows)
+
+
+def ids(batches: list[Batch]) -> list[int]:
+    return [
+        number for batch in batches if len(batch.rows) for number in batch.rows["id"].to_pylist()
+    ]
+
+
+def test_rows_of_all_partitions_go_in_once(server: KafkaServer, topic: str, tmp_path: Path) -> None:
+    server.produce(topic, messages(*range(200)))
+    with shop(tmp_path, server, topic) as fs:
+        assert run(fs, max_rows=64).rows == 200
+        server.produce(topic, messages(*range(150, 250)))
+        again = run(fs, max_rows=64)
+        # The same numbers a moment later are other rows: corrections.
+        assert (again.rows, again.corrections) == (100, 50)
+        assert set(taken_in(fs)) == set(range(250))
+        served, computed = served_and_computed(fs)
+        assert served == computed
+
+
+def test_poison_is_quarantined_with_topic_partition_and_offset(
+    server: KafkaServer, topic: str, tmp_path: Path
+) -> None:
+    server.produce(topic, [(b"k", b"oops"), *messages(1), (b"k", b'{"id": "x"}')], partition=1)
+    with shop(tmp_path, server, topic) as fs:
+        metrics = run(fs)
+        assert (metrics.rows, metrics.quarantined) == (1, 2)
+        found = {row.values: row.reason for row in fs.quarantine("tests")}
+        assert found["oops"].endswith(f"({topic}[1]@0)")
+        assert found['{"id": "x"}'].endswith(f"({topic}[1]@2)")
+
+
+def test_a_tombstone_deletes_the_row_of_its_key(
+    server: KafkaServer, topic: str, tmp_path: Path
+) -> None:
+    """In its place between the rows before it and those after it."""
+    graves: list[Message] = [(b"1", None), (b"2", None)]
+    sent = [*messages(1, 2, 3, fab="f1"), *graves, *messages(2, fab="f1"), (b"?", None)]
+    server.produce(topic, sent, partition=0)
+    with shop(tmp_path, server, topic) as fs:
+        metrics = run(fs)
+        assert (metrics.rows, metrics.deleted, metrics.quarantined) == (4, 2, 1)
+        found = fs.get_online_features(["Rolling:tests"], [{"fab": "f1"}]).to_dict()
+        assert found["tests"] == [2]
+        served, computed = served_and_computed(fs)
+        assert served == computed
+
+
+def test_any_position_goes_on_with_the_next_row(server: KafkaServer, topic: str) -> None:
+    server.produce(topic, messages(*range(30)))
+    with reader_of(server, topic) as reader:
+        batches = read(reader, 30, max_rows=7)
+    for number in (1, len(batches) // 2, len(batches) - 2):
+        with reader_of(server, topic, batches[number].position) as again:
+            before, rest = batches[: number + 1], batches[number + 1 :]
+            assert sorted(ids(read(again, sum(map(_rows, rest))))) == sorted(ids(rest))
+            assert sorted(ids(before) + ids(rest)) == list(range(30))
+
+
+def test_rows_of_a_partition_keep_their_order(server: KafkaServer, topic: str) -> None:
+    server.produce(topic, messages(*range(50)), partition=2)
+    with reader_of(server, topic) as reader:
+        assert ids(read(reader, 50, max_rows=9)) == list(range(50))
+
+
+def test_the_place_to_start_from_is_kept_before_any_row(server: KafkaServer, topic: str) -> None:
+    """Else a worker that was killed before its first row would start somewhere else again."""
+    needs(server, "watermarks")
+    server.produce(topic, messages(1, 2, 3))
+    with reader_of(server, topic, start="latest") as reader:
+        first = reader.read(10, 0.2)
+        assert len(first.rows) == 0
+    server.produce(topic, messages(4, 5))
+    with reader_of(server, topic, first.position) as again:
+        assert sorted(ids(read(again, 2))) == [4, 5]
+
+
+def test_a_stream_may_start_at_a_time(server: KafkaServer, topic: str) -> None:
+    needs(server, "offsets_for_times")
+    for number in range(5):
+        server.produce(topic, messages(number), at=1_700_000_000_000 + number * 1000)
+    with reader_of(server, topic, start=1_700_000_002_500_000) as reader:
+        assert sorted(ids(read(reader, 2))) == [3, 4]
+
+
+def test_our_position_counts_and_not_the_groups(server: KafkaServer, topic: str) -> None:
+    server.produce(topic, messages(*range(10)), partition=0)
+    with reader_of(server, topic) as reader:
+        first = read(reader, 5, max_rows=5)[-1]
+        read(reader, 5, max_rows=5)
+        # The group has read everything, says the hint; what is kept is less.
+        reader.commit(reader.read(5, 0).position)
+        assert reader.lag() == 0
+    with reader_of(server, topic, first.position) as again:
+        assert ids(read(again, 5)) == list(range(5, 10))
+
+
+@pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
+def test_a_rebalance_loses_and_doubles_nothing(
+    server: KafkaServer, topic: str, tmp_path: Path, strategy: str
+) -> None:
+    """Another program joins the group, takes partitions, and leaves."""
+    if strategy.startswith("cooperative"):
+        needs(server, "cooperative")
+    options = {"partition.assignment.strategy": strategy, "group.id": f"group-of-{topic}"}
+    server.produce(topic, messages(*range(60)))
+    with (
+        shop(tmp_path, server, topic, options=options) as fs,
+        StreamWorker(fs.runtime, "tests", max_rows=7) as worker,
+    ):
+        until(lambda: worker.step() is not None and worker.metrics.rows >= 14)
+        guest = ck.Consumer({"bootstrap.servers": server.address, **options})
+        guest.subscribe([topic])
+
+        def both() -> None:
+            guest.poll(0.05)
+            worker.step(0.05)
+
+        until(lambda: both() or len(guest.assignment()) > 0)
+        server.produce(topic, messages(*range(60, 120)))
+        until(lambda: both() or worker.metrics.lag == 0)
+        guest.close()
+        until(lambda: worker.step() is None and worker.metrics.rows >= 120)
+        assert worker.metrics.rows == 120
+        assert taken_in(fs) == list(range(120))
+
+
+def test_a_restart_of_the_broker_is_waited_for(tmp_path: Path) -> None:
+    with kafka("noida") as server:
+        server.create("rows", 2)
+        server.produce("rows", messages(*range(50)))
+        with shop(tmp_path, server, "rows") as fs, StreamWorker(fs.runtime, "tests") as worker:
+            until(lambda: worker.step() is not None and worker.metrics.rows == 50)
+            server.stop()
+            for _ in range(3):
+                assert worker.step() is None
+            server.start()
+            server.produce("rows", messages(*range(50, 80)))
+            until(lambda: worker.step() is not None and worker.metrics.rows == 80)
+            assert taken_in(fs) == list(range(80))
+
+
+def test_messages_that_are_gone_are_an_error(tmp_path: Path) -> None:
+    """A broker that forgot the topic: rows that were not read yet are never skipped in silence."""
+    with kafka("tansu") as server:
+        server.create("rows")
+        server.produce("rows", messages(*range(50)))
+        with shop(tmp_path, server, "rows") as fs:
+            assert run(fs).rows == 50
+            server.restart()
+            server.create("rows")
+            server.produce("rows", messages(1))
+            with pytest.raises(CorruptData, match="gone that were not read yet") as caught:
+                run(fs)
+            assert "offset 50 of partition 0" in str(caught.value)
+
+
+def test_a_topic_that_is_not_there_is_an_error(server: KafkaServer) -> None:
+    if server.name == "tansu":
+        pytest.skip("tansu makes topics that are asked about")
+    with pytest.raises(InputError, match="no such topic"):
+        reader_of(server, "nowhere")
+
+
+def test_a_broker_that_cannot_be_reached_is_an_outage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("skewless.streams.kafka.PATIENCE_SECONDS", 0.5)
+    reader = KafkaReader(sl.Kafka("rows", "127.0.0.1:1"))
+    with pytest.raises(StoreUnavailable, match="Kafka cannot be reached"):
+        reader.open(None)
+    reader.close()
+
+
+def test_secrets_come_from_the_environment_and_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from skewless.jobs.stream_status import stream_status
+
+    options = {
+        "sasl.username": "me",
+        "sasl.password": "${KAFKA_PASSWORD}",
+        "sasl.mechanism": "PLAIN",
+    }
+    rows = source(sl.Kafka("rows", "127.0.0.1:1", options=options | {"ssl.key.password": "hush"}))
+    with store(tmp_path, rows) as fs:
+        with pytest.raises(sl.SkewlessError, match="KAFKA_PASSWORD is not set"):
+            StreamWorker(fs.runtime, "tests")
+        monkeypatch.setenv("KAFKA_PASSWORD", "secret")
+        (status,) = stream_status(fs.runtime)
+        assert "secret" not in str(status)
+        assert "hush" not in str(status)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"auto.offset.reset": "latest"}, "not for you to set"),
+        ({"no.such.setting": "1"}, "settings of a Kafka consumer"),
+    ],
+)
+def test_settings_that_cannot_be_are_errors(options: dict[str, str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        KafkaReader(sl.Kafka("rows", "127.0.0.1:1", options=options)).open(None)
