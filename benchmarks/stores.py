@@ -1,8 +1,9 @@
 """Online reads from stores behind a network: one call, in microseconds, beside the bare driver.
 
 Ten latest features of 1 or 100 entities, from Redis, PostgreSQL and DynamoDB Local on this machine.
-The bare driver gets the same bytes by the same keys in its fastest way (and, of Redis, by a pipeline
-of GETs); nothing is decoded there. `store` is the online store alone, `skewless` the whole read.
+The bare driver gets the same bytes in its fastest way, of Redis also by a pipeline of GETs; nothing
+is decoded there. `store` is the online store alone, `skewless` the whole read. Ratios are of the
+median and of the client's CPU time, which is the steadier one on a busy machine.
 
     python -m benchmarks.stores --size small
 """
@@ -35,7 +36,7 @@ from benchmarks.harness import (
     ratio,
     run_all,
 )
-from benchmarks.online import asked, expected
+from benchmarks.online import asked
 
 WIDTH = 10
 COUNTS = (1, 100)
@@ -87,9 +88,9 @@ def measured_store(kind: str, newest: str, entities: int, options: Options) -> F
         note(f"  {kind}: skipped, {reason}")
         results = [{"name": name, "skipped": str(reason)} for name in names]
     ratios = {
-        f"{role} / {bare}": {shape: times(results, role, bare, shape) for shape in HEADINGS}
+        f"{role} / {peer}": {shape: times(results, role, peer, shape) for shape in HEADINGS}
         for role in names[:2]
-        for bare in BARE[kind]
+        for peer in BARE[kind]
     }
     return {"kind": kind, "contenders": results, "ratios": ratios}
 
@@ -146,7 +147,9 @@ def skewless(
     import skewless as sl
 
     names = [f"Rows:f{number}" for number in range(WIDTH)]
-    right = expected(newest)
+    columns = data.read_columns(newest, ["entity", *(f"f{number}" for number in range(WIDTH))])
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    right = {entity: values for entity, *values in rows}
     with sl.FeatureStore(folder) as store:
 
         def read(keys: list[int]) -> Any:
@@ -177,14 +180,15 @@ def store(clock: Clock, folder: str, entities: int, seconds: float) -> dict[str,
 
 
 def bare(
-    clock: Clock, folder: str, entities: int, seconds: float, get: str, url: str
+    clock: Clock, *, folder: str, entities: int, seconds: float, get: str, url: str
 ) -> dict[str, Any]:
     """Get the same bytes by the same keys with nothing but the driver."""
     import skewless as sl
 
     with sl.FeatureStore(folder) as features:
         _, keys, states = states_of(features, entities)
-    read_keys = GETTERS[get](url, dict(zip(keys, states, strict=True)))
+    get_from: Callable[[str, dict[bytes, bytes]], Get] = globals()[get]
+    read_keys = get_from(url, dict(zip(keys, states, strict=True)))
 
     def read(numbers: list[int]) -> Any:
         return read_keys([keys[number] for number in numbers])
@@ -209,21 +213,24 @@ def states_of(features: Any, entities: int) -> tuple[str, list[bytes], list[byte
     return part.table, keys, states
 
 
-def redis_mget(url: str, rows: dict[bytes, bytes]) -> Get:
-    """Return what gets rows from Redis in one command."""
+def redis_with(url: str, rows: dict[bytes, bytes]) -> Any:
+    """Return a client of a Redis that has the rows."""
     import redis
 
     client = redis.Redis.from_url(url)
     client.mset({b"bare:" + key: value for key, value in rows.items()})
+    return client
+
+
+def redis_mget(url: str, rows: dict[bytes, bytes]) -> Get:
+    """Return what gets rows from Redis in one command."""
+    client = redis_with(url, rows)
     return lambda keys: client.mget([b"bare:" + key for key in keys])
 
 
 def redis_pipeline(url: str, rows: dict[bytes, bytes]) -> Get:
     """Return what gets rows from Redis with a command each, sent at once."""
-    import redis
-
-    client = redis.Redis.from_url(url)
-    client.mset({b"bare:" + key: value for key, value in rows.items()})
+    client = redis_with(url, rows)
 
     def get(keys: list[bytes]) -> Any:
         pipeline = client.pipeline(transaction=False)
@@ -276,28 +283,20 @@ def dynamodb_batch(url: str, rows: dict[bytes, bytes]) -> Get:
     return get
 
 
-GETTERS = {
-    "redis_mget": redis_mget,
-    "redis_pipeline": redis_pipeline,
-    "postgres_any": postgres_any,
-    "dynamodb_batch": dynamodb_batch,
-}
-
-
-def times(results: list[Figures], own: str, bare: str, shape: str) -> float | None:
-    """Return how many times as long as the bare driver a read takes at the median."""
-    above, below = found(results, own), found(results, bare)
+def times(results: list[Figures], own: str, peer: str, shape: str) -> Figures | None:
+    """Return how many times as long as the bare driver a read takes."""
+    above, below = found(results, own), found(results, peer)
     if above is None or below is None:
         return None
-    return ratio(above[shape], below[shape], "p50_us")
+    return {key: ratio(above[shape], below[shape], key) for key in ("p50_us", "cpu_us")}
 
 
 def summary(result: Figures) -> list[Line]:
     """Return lines for the table of the README."""
     every = result["contenders"]
     told = []
-    for kind, getters in BARE.items():
-        own, peer = found(every, f"skewless, {kind}"), found(every, next(iter(getters)))
+    for kind, peers in BARE.items():
+        own, peer = found(every, f"skewless, {kind}"), found(every, next(iter(peers)))
         for shape, heading in HEADINGS.items():
             if own and peer:
                 what = f"Online read from {kind}, {heading} features, p50 us"

@@ -15,9 +15,13 @@ from hypothesis import HealthCheck, settings
 EMBEDDED_STORES = "memory,lmdb,sqlite"
 
 settings.register_profile("dev", max_examples=50, deadline=None)
+# The same examples in every run of CI, so that it judges the change and not the dice; everywhere
+# else new ones are tried, and more of them with HYPOTHESIS_PROFILE=thorough.
+settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.register_profile(
     "ci",
-    max_examples=200,
+    max_examples=100,
+    derandomize=True,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],

@@ -16,7 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CHECKED = ("src", "tests", "tools", "benchmarks", "examples")
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 600, 60, 8
-RATIO_WANTED, RATIO_ALLOWED = (1.0, 1.6), (0.6, 1.8)
+# Wanted is the aim. Allowed begins lower: one property test here stands for many written out,
+# and the same suite runs over every store and engine.
+RATIO_WANTED, RATIO_ALLOWED = (1.0, 1.6), (0.45, 1.8)
 IMPORT_SECONDS, CLI_SECONDS = 0.15, 0.3
 HEAVY = (
     *("numba", "numpy", "pandas", "polars", "pyarrow"),

@@ -37,8 +37,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mongodb": "skewless.stores.online.mongodb:MongoDBStore",
         "postgres": "skewless.stores.online.postgres:PostgresStore",
         "redis": "skewless.stores.online.redis:RedisStore",
-        "postgres": "skewless.stores.online.postgres:PostgresStore",
-        "redis": "skewless.stores.online.redis:RedisStore",
         "sqlite": "skewless.stores.online.sqlite:SQLiteStore",
     },
     "table": {

@@ -51,9 +51,10 @@ def aggregates(draw, source):
         options["by"] = draw(st.sampled_from(["word", rows.n.cast(str)]))
     kinds = ["count", "rows", "first", "latest", "newest", "last_n", "since_last"]
     if column.dtype.kind != "bool" or draw(st.booleans()):
-        kinds += ["min", "max", "n_unique", "mode", "top_k"]
+        kinds += ["min", "max", "n_unique", "mode", "top_k", "approx_unique"]
     if column.dtype.is_numeric:
         kinds += ["sum", "mean", "var", "std", "sample", "median", "quantile", "slope", "trend"]
+        kinds += ["approx_quantile"]
     kind = draw(st.sampled_from(kinds))
     return made(kind, rows, column, windows, options)
 
@@ -67,15 +68,17 @@ def made(kind, rows, column, windows, options):
     kind = "latest" if kind == "newest" else kind
     if kind in ("last_n", "top_k"):
         return getattr(column, kind)(2, *windows, **options)
-    if kind == "quantile":
-        return column.quantile(0.3, *windows, **options)
+    if kind in ("quantile", "approx_quantile"):
+        return getattr(column, kind)(0.3, *windows, **options)
     if kind == "sample":
         return column.var(*windows, ddof=1, **options)
     if kind == "trend":
         usable = fine and not (windows and windows[0] == sl.lifetime())
         usable = usable and options.get("last", 9) > 2
-        return column.trend(*windows, recent=2, **options) if usable else column.mean(
-            *windows, **options
+        return (
+            column.trend(*windows, recent=2, **options)
+            if usable
+            else column.mean(*windows, **options)
         )
     return getattr(column, kind)(*windows, **options)
 

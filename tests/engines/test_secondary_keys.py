@@ -41,59 +41,56 @@ def history():
     ]  # fmt: skip
 
 
-def three_ways(tmp_path, expression, t, card="c1"):
-    """The value by the reference, offline and online."""
-    defined = view(f=expression)
+def three_ways(folder, expressions, t, card="c1"):
+    """The values by the reference, offline and online."""
+    defined = view(**expressions)
     rows = history()
-    expected, _ = view_values(defined, rows, {"card": card}, t, t)["f"]
-    offline = run_local(defined, rows, [{"card": card, "t": t}], "known", key="card")["f"]
+    answers = view_values(defined, rows, {"card": card}, t, t)
+    expected = {name: value for name, (value, _) in answers.items()}
+    offline = run_local(defined, rows, [{"card": card, "t": t}], "known", key="card")
     clock = SettableClock()
-    config = Config.of(tmp_path, {"rewind": "1us"})
+    config = Config.of(folder, {"rewind": "1us"})
     with sl.FeatureStore(config, clock=clock, online=MemoryStore()) as fs:
         fs.apply(fs.plan(defined))
         for row in rows:
             clock.time = row.event
             fs.push("pays", [dict(row.values)])
         clock.time = t
-        online = fs.get_online_features("View", [{"card": card}], at=t).to_dict()["f"]
-        trained = fs.get_historical_features(
-            [{"card": card, "t": from_micros(t)}], "View", timestamp="t"
-        ).to_dict()["f"]
-    assert [dict(value) for value in offline.to_pylist()] == online == trained == [expected]
+        online = fs.get_online_features("View", [{"card": card}], at=t).to_rows()
+        spine = [{"card": card, "t": from_micros(t)}]
+        trained = fs.get_historical_features(spine, "View", timestamp="t").to_dict()
+    assert {name: dict(column[0].as_py()) for name, column in offline.items()} == expected
+    assert {name: trained[name][0] for name in expected} == expected
+    assert online == [expected]
     return expected
 
 
-@pytest.mark.parametrize(
-    ("expression", "expected"),
-    [
-        (PAYS.amount.sum("10us", by="merchant"), {"cafe": 3.0, "shop": 7.0}),
-        (PAYS.amount.mean("10us", by="merchant"), {"cafe": 3.0, "shop": 3.5}),
-        (PAYS.count("10us", by="merchant"), {"cafe": 2, "shop": 2}),
-        (PAYS.amount.count("10us", by="merchant"), {"cafe": 1, "shop": 2}),
-        (PAYS.amount.latest("10us", by="merchant"), {"cafe": None, "shop": 5.0}),
-        (PAYS.amount.last_n(2, "10us", by="merchant"), {"cafe": [3.0], "shop": [2.0, 5.0]}),
-        (PAYS.amount.var("10us", ddof=1, by="merchant"), {"cafe": None, "shop": 4.5}),
-        (PAYS.amount.sum("4us", by="merchant"), {"cafe": 3.0, "shop": 5.0}),
-        (PAYS.amount.sum(last=3, by="merchant"), {"shop": 5.0}),
-        (PAYS.where(PAYS.amount > 2).count("10us", by="merchant"), {"cafe": 1, "shop": 1}),
-        (PAYS.amount.sum("10us", by=PAYS.code.cast(str)), {"1": 110.0}),
-        (PAYS.amount.sum(sl.lifetime(), by=PAYS.merchant.upper()), {"CAFE": 3.0, "SHOP": 7.0}),
-    ],
-)
-def test_rows_of_the_window_are_grouped_in_every_path(tmp_path, expression, expected):
-    found = three_ways(tmp_path, expression, 5)
-    assert found == expected
-    assert list(found) == sorted(expected)
+def test_rows_of_the_window_are_grouped_in_every_path(tmp_path):
+    amount = PAYS.amount
+    cases = {
+        "sum": (amount.sum("10us", by="merchant"), {"cafe": 3.0, "shop": 7.0}),
+        "mean": (amount.mean("10us", by="merchant"), {"cafe": 3.0, "shop": 3.5}),
+        "rows": (PAYS.count("10us", by="merchant"), {"cafe": 2, "shop": 2}),
+        "values": (amount.count("10us", by="merchant"), {"cafe": 1, "shop": 2}),
+        "latest": (amount.latest("10us", by="merchant"), {"cafe": None, "shop": 5.0}),
+        "newest": (amount.last_n(2, "10us", by="merchant"), {"cafe": [3.0], "shop": [2.0, 5.0]}),
+        "var": (amount.var("10us", ddof=1, by="merchant"), {"cafe": None, "shop": 4.5}),
+        "short": (amount.sum("4us", by="merchant"), {"cafe": 3.0, "shop": 5.0}),
+        "last": (amount.sum(last=3, by="merchant"), {"shop": 5.0}),
+        "some": (PAYS.where(amount > 2).count("10us", by="merchant"), {"cafe": 1, "shop": 1}),
+        "cast": (amount.sum("10us", by=PAYS.code.cast(str)), {"1": 110.0}),
+        "ever": (amount.sum(sl.lifetime(), by=PAYS.merchant.upper()), {"CAFE": 3.0, "SHOP": 7.0}),
+        "none": (amount.sum(last=1, by=PAYS.merchant), {}),
+    }
+    found = three_ways(tmp_path, {name: case[0] for name, case in cases.items()}, 5)
+    assert found == {name: case[1] for name, case in cases.items()}
+    assert all(list(value) == sorted(value) for value in found.values())
 
 
 def test_a_window_without_rows_and_an_unknown_entity_give_an_empty_map(tmp_path):
-    feature = PAYS.amount.mean("2us", by="merchant")
-    assert three_ways(tmp_path, feature, 50) == {}
-    assert three_ways(tmp_path, feature, 5, card="nobody") == {}
-
-
-def test_rows_without_a_group_leave_an_empty_map(tmp_path):
-    assert three_ways(tmp_path, PAYS.amount.sum("1us", by="merchant"), 4) == {}
+    feature = {"f": PAYS.amount.mean("2us", by="merchant")}
+    assert three_ways(tmp_path / "a", feature, 50) == {"f": {}}
+    assert three_ways(tmp_path / "b", feature, 5, card="nobody") == {"f": {}}
 
 
 def test_the_type_is_a_map_of_the_result():

@@ -58,11 +58,11 @@ def cards(*names):
     return [{"card_id": name} for name in names]
 
 
-def open_store(folder, *definitions, clock=None, online=None, **settings):
+def open_store(folder, *definitions, clock=None, using=None, **settings):
     """A feature store in a folder, with some definitions applied."""
     folder.mkdir(exist_ok=True, parents=True)
     clock = SettableClock(NOON) if clock is None else clock
-    fs = sl.FeatureStore(Config.of(folder, settings), clock=clock, online=online)
+    fs = sl.FeatureStore(Config.of(folder, settings), clock=clock, online=using)
     if definitions:
         fs.apply(fs.plan(*definitions))
     return fs

@@ -362,9 +362,7 @@ def test_pushes_during_a_run_are_kept_once(folder, monkeypatch, moment):
                 return
             number = len(pushed)
             pushed.append(text)
-            rows = [
-                pay(f"x{number}", NOON - 8 * MINUTE, 5.0, card=f"c{n}") for n in (1, 2, 3, 4)
-            ]
+            rows = [pay(f"x{number}", NOON - 8 * MINUTE, 5.0, card=f"c{n}") for n in (1, 2, 3, 4)]
             rows[0] = pay("x", NOON - 7 * MINUTE, float(number), card=f"c{number % 3 + 1}")
             fs.push("pays", rows)
             fs.delete("pays", ["y"])

@@ -133,9 +133,13 @@ def test_a_write_on_a_dropped_connection_happens_or_says_that_it_may_not_have(
         assert faulty.store.read_one("rows", b"a") == acknowledged
 
 
+@pytest.mark.slow
 def test_slow_answers_are_an_error_and_none_is_taken_for_that_of_a_later_call(
-    faulty: Faulty,
+    faulty: Faulty, request: pytest.FixtureRequest
 ) -> None:
+    if faulty.server.name == "postgres":
+        reason = "PostgreSQL ends slow statements itself; an answer lost on the way is waited for"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     faulty.proxy.delay = 3 * TIMEOUT_SECONDS
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
@@ -229,6 +233,7 @@ def assert_nothing_acknowledged_is_lost(
         assert found == [value for _, value in rows], f"round {round_number}"
 
 
+@pytest.mark.slow
 @pytest.mark.server("redis-cluster-replica")
 def test_a_replica_of_a_redis_cluster_takes_over_from_a_killed_master() -> None:
     rows = [(b"%d" % number, b"value %d" % number) for number in range(300)]
@@ -260,6 +265,7 @@ def offset(port: int, name: bytes) -> int:
     return next(int(line.split(b":")[1]) for line in lines if line.startswith(name + b":"))
 
 
+@pytest.mark.slow
 @pytest.mark.server("dynamodb")
 def test_no_cut_makes_an_answer_of_dynamodb_one_that_says_no_row(
     monkeypatch: pytest.MonkeyPatch,

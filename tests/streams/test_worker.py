@@ -146,7 +146,7 @@ def test_late_rows_are_kept_and_counted_in_the_metrics(landing: Path) -> None:
     with store(landing.parent, source(LANDING, lateness="5m")) as fs:
         metrics = run(fs)
         assert (metrics.rows, metrics.late) == (2, 1)
-        assert metrics.watermark == sl.clock.to_micros(now.isoformat())
+        assert metrics.newest_event == sl.clock.to_micros(now.isoformat())
         served, computed = served_and_computed(fs)
         assert served == computed
 
@@ -376,13 +376,13 @@ def test_a_forgotten_position_begins_anew(fs: sl.FeatureStore, landing: Path) ->
 
 def test_metrics_are_prometheus_text() -> None:
     counted = StreamMetrics('te"sts', lag_unit="bytes", lag=7)
-    counted.add(rows=10, late=1, waited_ms=2.5, watermark=1_500_000)
+    counted.add(rows=10, late=1, waited_ms=2.5, newest_event=1_500_000)
     text = prometheus([counted])
     for wanted in (
         "# TYPE skewless_stream_rows_total counter\nskewless_stream_rows_total{",
         'skewless_stream_rows_total{source="te\\"sts"} 10',
         'skewless_stream_lag{source="te\\"sts",unit="bytes"} 7',
-        'skewless_stream_watermark_seconds{source="te\\"sts"} 1.500000',
+        'skewless_stream_newest_event_seconds{source="te\\"sts"} 1.500000',
         'event_to_readable_seconds{source="te\\"sts",quantile="0.99"} 0.002500',
     ):
         assert wanted in text

@@ -1,6 +1,6 @@
 """Aggregations, windows and the kernels that compute them. No I/O, no clock."""
 
-from skewless.aggregations import counting, moments, ordering, ranking
+from skewless.aggregations import approximate, counting, moments, ordering, ranking
 from skewless.aggregations.base import (
     AGGREGATIONS,
     Aggregation,
@@ -13,6 +13,7 @@ __all__ = [
     "Aggregation",
     "aggregation",
     "aggregation_from_dict",
+    "approximate",
     "counting",
     "moments",
     "ordering",

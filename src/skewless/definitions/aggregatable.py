@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from skewless.aggregations import aggregation
+from skewless.aggregations.approximate import need_sketches
 from skewless.aggregations.windows import Window
 from skewless.errors import DefinitionError
 
@@ -85,6 +86,22 @@ class ColumnMethods:
     def n_unique(self, *windows: WindowLike, **options: Any) -> Expression:
         """Number of distinct values, exactly."""
         return self._over("n_unique", windows, options)
+
+    def approx_unique(
+        self, *windows: WindowLike, precision: int = 12, **options: Any
+    ) -> Expression:
+        """Number of distinct values: exact up to ``2**precision``, then within about 1.6 %.
+
+        Needs ``pip install 'skewless[sketches]'``.
+        """
+        need_sketches()
+        return self._over("approx_unique", windows, options, precision=precision)
+
+    def approx_quantile(
+        self, q: float, *windows: WindowLike, accuracy: float = 0.01, **options: Any
+    ) -> Expression:
+        """The ``q`` quantile within a relative error of ``accuracy``."""
+        return self._over("approx_quantile", windows, options, q=q, accuracy=accuracy)
 
     def quantile(self, q: float, *windows: WindowLike, **options: Any) -> Expression:
         """The ``q`` quantile, linear between neighbours."""

@@ -111,9 +111,7 @@ class Aggregate(Expression):
 
     def without_by(self) -> Aggregate:
         """Return the aggregate of the rows of one group."""
-        return Aggregate(
-            self.aggregation, self.column, self.where, self.window, source=self.source
-        )
+        return Aggregate(self.aggregation, self.column, self.where, self.window, source=self.source)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that changes the value."""

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from skewless.errors import MissingDependency
 
@@ -153,7 +153,14 @@ def _offsets(times: Ints, zone: str, *, clock: bool) -> Ints:
 @functools.cache
 def _offset(hour: int, zone: str, clock: bool) -> int:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=hour)
-    where = ZoneInfo(zone)
+    try:
+        where = ZoneInfo(zone)
+    except ZoneInfoNotFoundError:
+        raise MissingDependency(
+            "the demo needs time zones, and this machine has none",
+            got=zone,
+            hint="Install them with: pip install tzdata",
+        ) from None
     there = moment.replace(tzinfo=where) if clock else moment.astimezone(where)
     offset = there.utcoffset() or timedelta()
     return offset // timedelta(microseconds=1)

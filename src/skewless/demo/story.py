@@ -146,15 +146,15 @@ def _say_day(say: Say, day: Day) -> None:
         " read from the online store."
     )
     say(
-        f"Push, one row, durable: {_percentiles(day.push_seconds, 1e3, 'ms')}."
-        f" Read of a vector: {_percentiles(day.read_seconds, 1e6, 'us')}."
+        f"Push, one row, durable: {_percentiles(day.push_seconds)}."
+        f" Read of a vector: {_percentiles(day.read_seconds)}."
     )
 
 
-def _percentiles(seconds: list[float], unit: float, name: str) -> str:
+def _percentiles(seconds: list[float]) -> str:
     ordered = sorted(seconds)
-    p50, p99 = (ordered[int(len(ordered) * share)] * unit for share in (0.5, 0.99))
-    return f"half within {p50:,.1f} {name}, 99 % within {p99:,.1f} {name}"
+    p50, p99 = (ordered[int(len(ordered) * share)] * 1e3 for share in (0.5, 0.99))
+    return f"half within {p50:.2f} ms, 99 % within {p99:.2f} ms"
 
 
 def _say_parity(say: Say, training: TrainingSet, parity: Parity) -> None:

@@ -20,7 +20,8 @@ from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import FeatureView
 from skewless.errors import InputError
 from skewless.jobs.runtime import Runtime
-from skewless.jobs.training import as_table, training_set
+from skewless.jobs.training import training_set
+from skewless.plan.keys import KeyCodec
 from skewless.plan.layout import exit_times
 from skewless.plan.selection import split_view
 
@@ -46,7 +47,7 @@ def value_changes(
         runtime, spine, view if version is None else [f"{view}:{f}" for f in found.features],
         timestamp="at", as_of="known", full_names=False, progress=None,
     ).to_arrow()  # fmt: skip
-    table = table.filter(pa.array(_changed(table)))
+    table = table.filter(pa.array(_changed(table), pa.bool_()))
     if start is not None:
         table = table.filter(pc.greater_equal(table["at"], pa.scalar(start, _TIME)))
     return table
@@ -64,7 +65,9 @@ def _moments(
     history = runtime.history(view.source)
     wanted = None
     if entities is not None:
-        wanted = as_table(list(entities)).select(keys).cast(pa.schema(types))
+        codec = KeyCodec(view.entity)
+        found = [codec.decode(codec.encode(_mapping(entity))) for entity in entities]
+        wanted = pa.Table.from_pylist(found, schema=pa.schema(types))
     left = int(view.source.closed == "left")
     parts = [pa.schema({**types, "at": _TIME}).empty_table()]
 
@@ -83,6 +86,14 @@ def _moments(
         add(history.take(replaced.rows[some], keys), replaced.times[some])
     every = pa.concat_tables(parts).group_by([*keys, "at"]).aggregate([])
     return every.drop_null().sort_by([(key, "ascending") for key in (*keys, "at")])
+
+
+def _mapping(entity: object) -> Mapping[str, Any]:
+    if not isinstance(entity, Mapping):
+        raise InputError(
+            "not an entity", got=repr(entity), expected="a mapping of join keys to values"
+        )
+    return entity
 
 
 def _moments_of(view: FeatureView, event: Ints, left: int, known: Ints) -> Iterator[Ints]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def admit(source: Source, rows: Any, *, now: int, backdate: bool) -> Admitted:
 
     Args:
         source: whose rows they are.
-        rows: dicts, or an Arrow, Polars or pandas table.
+        rows: dicts, an Arrow, Polars or pandas table, or the path of a Parquet file.
         now: the present, microseconds: rows pushed now are known from now on.
         backdate: whether known time is event time + delay instead.
 
@@ -67,8 +68,9 @@ def admit(source: Source, rows: Any, *, now: int, backdate: bool) -> Admitted:
     """
     if isinstance(rows, Mapping):
         rows = [rows]
-    listed = isinstance(rows, Sequence) and not isinstance(rows, (str, bytes))
-    if not listed and isinstance(rows, Iterable) and not hasattr(rows, "__arrow_c_stream__"):
+    path = isinstance(rows, (str, bytes, Path))
+    listed = isinstance(rows, Sequence) and not path
+    if not listed and not path and isinstance(rows, Iterable) and not hasattr(rows, "__arrow_c_stream__"):
         listed, rows = True, list(rows)
     if not listed:
         table = as_table(rows)
@@ -85,7 +87,7 @@ def _check_names(source: Source, names: Iterable[str]) -> None:
     given = list(names)
     for name in given:
         if name not in source.columns:
-            raise UnknownName.of("column", name, source.columns, where=where)
+            raise UnknownName.of("column", str(name), source.columns, where=where)
     needed = [source.event_time, *source.row_id]
     if source.known_time is not None:
         needed.append(source.known_time)

@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from skewless.aggregations.windows import Session
 from skewless.clock import ALWAYS
+from skewless.jobs.marks import mark
 from skewless.jobs.since import RowsSince
 from skewless.jobs.states import columns_needed, keyed_rows
 from skewless.plan.layout import StateLayout, retained
@@ -36,8 +37,8 @@ from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
 Progress = Callable[[str, float], None]
-Writing = Callable[[], AbstractContextManager[KeyValues]]
-"""Keeps other writers out, and gives where states are written."""
+Writing = Callable[[], AbstractContextManager[tuple[KeyValues, KeyValues]]]
+"""Keeps other writers out, and gives where marks and states are written: `Runtime.writing`."""
 PROGRESS = "skewless.progress"
 _BATCH = 20_000
 
@@ -104,7 +105,7 @@ class Materialization:
         """Build and write the states.
 
         Args:
-            writing: keeps other writers out, and gives where states are written.
+            writing: keeps other writers out, and gives where marks and states are written.
             purpose: plain data that tells this run from others, so that one that was killed goes
                 on where it stopped.
             end: rows of the table from it on are left for a later run; None: none are.
@@ -117,7 +118,7 @@ class Materialization:
             if progress is not None:
                 progress(f"reading {self.layout.source.name}", min(gathered.read / total, 1.0) / 2)
         mark = self._mark(purpose, end, only)
-        with writing() as store:
+        with writing() as (_, store):
             before = self._position(store, mark)
         written = resumed = 0
         total = max(len(gathered.keys), 1)
@@ -126,21 +127,20 @@ class Materialization:
                 resumed += len(keys)
                 continue
             note = json.dumps({"mark": mark, "key": keys[-1].hex()}).encode()
-            with writing() as store:
-                self.since.read()
-                store.write(self.layout.table, zip(keys, self._states(keys, rows), strict=True))
+            with writing() as (journal, store):
+                self._write(journal, store, keys, rows)
                 store.write(PROGRESS, [(self.layout.table.encode(), note)])
             written += len(keys)
             if progress is not None:
                 progress(f"writing {self.layout.table}", 0.5 + (written + resumed) / total / 2)
-        with writing() as store:
+        with writing() as (_, store):
             store.delete(PROGRESS, [self.layout.table.encode()])
         return MaterializeResult(self.layout.table, written, gathered.read, resumed=resumed)
 
     def remove_others(self, writing: Writing) -> None:
         """Remove the states of entities that the history of the run no longer has rows of."""
         table, keys = self.layout.table, self._gathered.keys
-        with writing() as store:
+        with writing() as (_, store):
             self.since.read()
             found = [key for key, _ in store.scan(table) if key not in keys]
             since = self.since.keys()
@@ -181,7 +181,9 @@ class Materialization:
             if not len(at):
                 continue
             table = chunk.table if len(at) == len(inside) else chunk.table.take(pa.array(at))
-            until = superseded.of(chunk.row[at]) if len(superseded) else None
+            until = None
+            if len(superseded) or self.since.replaced:
+                until = self.since.until(chunk.tiebreak[at], superseded.of(chunk.row[at]))
             # Until ties are decided, rows of a table have their number in place of their content.
             of_log = chunk.tiebreak[at] > 0
             tiebreak = np.where(of_log, chunk.tiebreak[at], ALWAYS + chunk.row[at])
@@ -270,6 +272,24 @@ class Materialization:
             part = rows.take(np.arange(low, high))
             part.group = part.group - first
             yield batch, part
+
+    def _write(
+        self, journal: KeyValues, store: KeyValues, keys: list[bytes], rows: RowSet
+    ) -> None:
+        """Write the states of some entities.
+
+        Those with rows that were replaced since the history was read are marked instead: rows
+        that were let go may count again.
+        """
+        self.since.read()
+        states = dict(zip(keys, self._states(keys, rows), strict=True))
+        before = rows.superseded
+        short = rows.group[self.since.until(rows.records["tiebreak"], before) != before]
+        if len(short):
+            marked = {keys[group] for group in np.unique(short).tolist()}
+            mark(journal, self.layout, marked, self.since.sequence)
+            states = {key: state for key, state in states.items() if key not in marked}
+        store.write(self.layout.table, states.items())
 
     def _states(self, keys: list[bytes], rows: RowSet) -> list[bytes]:
         rows = self.since.joined(keys, rows)

@@ -65,7 +65,7 @@ def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushRe
     with runtime.journal.transaction() as transaction:
         found = transaction.read(ids_table(source), [id_bytes(value) for value in ids])
     versions = [VERSION.unpack_from(state) for state in found if state is not None]
-    numbers = np.array(sorted(v[0] for v in versions if not v[3]), np.int64)
+    numbers = np.array(sorted({v[0] for v in versions if not v[3]}), np.int64)
     columns = list(source.columns)
     batch = runtime.log(source).reader().take(numbers, columns).combine_chunks()
     if source.known_time is not None:

@@ -8,11 +8,12 @@ that brings them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from skewless.definitions import Source
+from skewless.jobs.marks import marked, unmark
 from skewless.jobs.materialize import Materialization
 from skewless.jobs.runtime import Runtime
 from skewless.jobs.since import RowsSince
@@ -20,7 +21,6 @@ from skewless.jobs.states import StateTable, keyed_rows
 from skewless.plan.layout import StateLayout
 from skewless.stores.online.base import Rows as KeyValues
 
-_MARKS = "skewless.dirty"
 _APPLIED = "skewless.applied"
 
 
@@ -33,25 +33,18 @@ def materialization(runtime: Runtime, layout: StateLayout) -> Materialization:
     )
 
 
-def mark(journal: KeyValues, layout: StateLayout, keys: Iterable[bytes], sequence: int) -> None:
-    """Note the entities whose states have to be built anew, as of a row of the log."""
-    prefix = layout.table.encode() + b"/"
-    journal.write(_MARKS, [(prefix + key, b"%d" % sequence) for key in keys])
-
-
 def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> None:
     """Build the states of marked entities anew, if there are any."""
     if not source.row_id:
         return
     for table in tables:
-        layout, prefix = table.layout, table.layout.table.encode() + b"/"
-        if not any(runtime.journal.scan(_MARKS, prefix=prefix, limit=1)):
+        layout = table.layout
+        if not marked(runtime.journal, layout, limit=1):
             continue
         with runtime.writing() as (transaction, states):
-            marked = [key for key, _ in transaction.scan(_MARKS, prefix=prefix)]
-            found = materialization(runtime, layout).states_of({k[len(prefix) :] for k in marked})
-            states.write(layout.table, found.items())
-            transaction.delete(_MARKS, marked)
+            keys = marked(transaction, layout)
+            states.write(layout.table, materialization(runtime, layout).states_of(keys).items())
+            unmark(transaction, layout, keys)
 
 
 def applied(journal: KeyValues, layout: StateLayout) -> int | None:

@@ -108,12 +108,6 @@ class Runtime:
         with self.journal.transaction() as transaction:
             yield transaction, (transaction if self.one_store else self.online)
 
-    @contextmanager
-    def writing_states(self) -> Iterator[KeyValues]:
-        """Keep other writers out; give where states are written."""
-        with self.writing() as (_, states):
-            yield states
-
     @cached_property
     def folder(self) -> Path:
         """Where the offline store keeps its files."""

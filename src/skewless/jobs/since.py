@@ -86,13 +86,18 @@ class RowsSince:
                 more.group = groups[more.group]
                 rows = rows.joined(more)
         if self.replaced:
-            numbers = np.array(sorted(self.replaced), np.int64)
-            times = np.array([self.replaced[number] for number in numbers.tolist()], np.int64)
-            tiebreak = rows.records["tiebreak"]
-            nearest = np.minimum(np.searchsorted(numbers, tiebreak), len(numbers) - 1)
-            hit = numbers[nearest] == tiebreak
-            rows.superseded[hit] = np.minimum(rows.superseded[hit], times[nearest[hit]])
+            rows.superseded[:] = self.until(rows.records["tiebreak"], rows.superseded)
         return rows
+
+    def until(self, sequences: Ints, until: Ints) -> Ints:
+        """Return when rows were replaced, given what was known of it when the history was read."""
+        numbers = np.array(sorted(self.replaced), np.int64)
+        if not len(numbers):
+            return until
+        times = np.array([self.replaced[number] for number in numbers.tolist()], np.int64)
+        nearest = np.minimum(np.searchsorted(numbers, sequences), len(numbers) - 1)
+        hit = numbers[nearest] == sequences
+        return np.where(hit, np.minimum(until, times[nearest]), until)
 
     def _replace(self, numbers: Ints, times: Ints) -> None:
         for number, time in zip(numbers.tolist(), times.tolist(), strict=True):

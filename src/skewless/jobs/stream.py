@@ -271,7 +271,7 @@ class StreamWorker:
         result, events = kept.result, kept.events
         self.metrics.add(
             waited_ms=None if batch.arrived is None else max(kept.at - batch.arrived, 0) / 1e3,
-            watermark=int(events.max()) if len(events) else None,
+            newest_event=int(events.max()) if len(events) else None,
             rows=result.accepted,
             corrections=result.corrections,
             duplicates=result.duplicates,

@@ -40,7 +40,7 @@ class StreamMetrics:
         lag_unit: what ``lag`` counts.
         rows, corrections, duplicates, late, quarantined, deleted, batches, retries: how many.
         lag: what is there and was not read yet; None: not known.
-        watermark: newest event time taken in, UTC microseconds; None: none yet.
+        newest_event: newest event time taken in, UTC microseconds; None: none yet.
     """
 
     source: str
@@ -54,7 +54,7 @@ class StreamMetrics:
     batches: int = 0
     retries: int = 0
     lag: int | None = None
-    watermark: int | None = None
+    newest_event: int | None = None
     _waits: deque[float] = field(default_factory=lambda: deque(maxlen=_WAITS), repr=False)
     _recent: deque[tuple[float, int]] = field(default_factory=deque, repr=False)
 
@@ -62,14 +62,14 @@ class StreamMetrics:
         self,
         *,
         waited_ms: float | None = None,
-        watermark: int | None = None,
+        newest_event: int | None = None,
         **counts: int,
     ) -> None:
         """Count a batch that was kept.
 
         Args:
             waited_ms: from the arrival of its oldest row in the stream until it was readable.
-            watermark: newest event time in it, UTC microseconds.
+            newest_event: newest event time in it, UTC microseconds.
             counts: how many rows, late ones and so on.
         """
         self.batches += 1
@@ -77,8 +77,8 @@ class StreamMetrics:
             setattr(self, name, getattr(self, name) + count)
         if waited_ms is not None:
             self._waits.append(waited_ms)
-        if watermark is not None:
-            self.watermark = max(watermark, self.watermark or watermark)
+        if newest_event is not None:
+            self.newest_event = max(newest_event, self.newest_event or newest_event)
         self._recent.append((time.monotonic(), counts.get("rows", 0)))
 
     @property
@@ -111,7 +111,7 @@ class StreamMetrics:
         found: dict[str, Any] = {"source": self.source}
         found |= {name: getattr(self, name) for name in _COUNTERS}
         found |= {"rows_per_second": self.rows_per_second, "lag": self.lag}
-        found |= {"lag_unit": self.lag_unit, "watermark": self.watermark}
+        found |= {"lag_unit": self.lag_unit, "newest_event": self.newest_event}
         return found | {"p50_ms": self.p50_ms, "p99_ms": self.p99_ms}
 
 
@@ -127,11 +127,11 @@ def prometheus(metrics: Iterable[StreamMetrics]) -> str:
     for m in found:
         if m.lag is not None:
             lines.append(f'skewless_stream_lag{{{_label(m)},unit="{m.lag_unit}"}} {m.lag}')
-    lines.append("# TYPE skewless_stream_watermark_seconds gauge")
+    lines.append("# TYPE skewless_stream_newest_event_seconds gauge")
     for m in found:
-        if m.watermark is not None:
-            value = m.watermark / 1e6
-            lines.append(f"skewless_stream_watermark_seconds{{{_label(m)}}} {value:.6f}")
+        if m.newest_event is not None:
+            value = m.newest_event / 1e6
+            lines.append(f"skewless_stream_newest_event_seconds{{{_label(m)}}} {value:.6f}")
     lines.append("# TYPE skewless_stream_event_to_readable_seconds gauge")
     for m in found:
         for quantile, wait in (("0.5", m.p50_ms), ("0.99", m.p99_ms)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from skewless.jobs.runtime import Runtime
 from skewless.plan.results import TrainingSet
 from skewless.plan.retrieval import RetrievalPlan, plan_retrieval
 from skewless.plan.selection import Features, Selection, select
+from skewless.stores.offline._files import translated
+from skewless.stores.offline.cast import to_micros_array
 from skewless.types import DType, dtype_from_arrow
 
 Ints = npt.NDArray[np.int64]
@@ -81,11 +83,13 @@ def as_table(data: Any) -> pa.Table:
 
     Raises:
         InputError: it is no table, or rows that do not fit each other.
+        StoreError: the file cannot be read.
     """
     if isinstance(data, (str, Path)):
         import pyarrow.parquet as pq
 
-        return pq.read_table(data)
+        with translated(str(data)):
+            return pq.read_table(data)
     if isinstance(data, pa.Table):
         return data
     if isinstance(data, pa.RecordBatch):
@@ -108,6 +112,11 @@ def as_table(data: Any) -> pa.Table:
 
 def _from_rows(rows: Sequence[Any]) -> pa.Table:
     """Return dicts as a table; times with different zones become UTC."""
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise InputError(
+                "not a table: a row is a mapping of columns", got=f"{row!r} ({type(row).__name__})"
+            )
     names = dict.fromkeys(name for row in rows for name in row)
     columns: dict[str, Any] = {}
     for name in names:
@@ -147,20 +156,20 @@ def spine_times(table: pa.Table, timestamp: str) -> Ints:
     """
     column = table[timestamp].combine_chunks()
     where = f"spine column {timestamp!r}"
-    if pa.types.is_null(column.type) and len(column) == 0:
-        return np.zeros(0, np.int64)
+    if column.null_count:
+        raise InputError("a spine row without a time", where=where)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        micros = [to_micros(value, where=where) for value in column.to_pylist() if value]
-        column = pa.array(micros, pa.int64()) if len(micros) == len(column) else column
-    elif pa.types.is_timestamp(column.type):
+        micros = [to_micros(value, where=where) for value in column.to_pylist()]
+        return np.array(micros, np.int64)
+    if pa.types.is_timestamp(column.type):
         if column.type.tz is None:
             raise NaiveTime.of(column[0].as_py() if len(column) else "a naive column", where=where)
-        column = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
-    else:
+        return to_micros_array(column)
+    if len(column):
         raise InputError("not times", got=str(column.type), where=where)
-    if column.null_count or not pa.types.is_integer(column.type):
-        raise InputError("a spine row without a time", where=where)
-    return np.asarray(column)
+    return np.zeros(0, np.int64)
 
 
 def spine_columns(table: pa.Table, selection: Selection) -> pa.Table:

@@ -20,7 +20,8 @@ import pyarrow as pa
 from skewless.aggregations.windows import Session
 from skewless.clock import NEVER
 from skewless.jobs.arrivals import Arrivals
-from skewless.jobs.repair import mark, materialization
+from skewless.jobs.marks import mark
+from skewless.jobs.repair import materialization
 from skewless.jobs.runtime import Runtime
 from skewless.jobs.states import KeyedRows, keyed_rows
 from skewless.plan.blob import decode

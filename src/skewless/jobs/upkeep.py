@@ -10,6 +10,7 @@ from typing import Any
 from skewless.definitions import FeatureView
 from skewless.errors import InputError
 from skewless.jobs.materialize import Materialization, MaterializeResult
+from skewless.jobs.repair import rebuild_marked
 from skewless.jobs.runtime import Runtime
 from skewless.jobs.states import (
     TABLES,
@@ -137,9 +138,10 @@ def _one_table(
         now=now if end is None else min(now, end), rewind=runtime.config.rewind,
     )  # fmt: skip
     purpose = [parts, everything]
-    result = job.run(runtime.writing_states, purpose, end=end, only=only, progress=progress)
+    result = job.run(runtime.writing, purpose, end=end, only=only, progress=progress)
+    rebuild_marked(runtime, source, [table])
     if fewer:
-        job.remove_others(runtime.writing_states)
+        job.remove_others(runtime.writing)
     _note_done(runtime, layout, done, end)
     return result
 

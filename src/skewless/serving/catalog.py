@@ -56,6 +56,7 @@ class Catalog:
 
     async def views(self, request: Request) -> Response:
         """Answer ``GET /v1/views``: every version that serves."""
+        request.query()
         state = self._everything(request)
         listed = [_view(view, *key, state) for key, view in sorted(state.views.items())]
         listed += [_on_demand(view, *key, state) for key, view in sorted(state.on_demand.items())]
@@ -82,6 +83,7 @@ class Catalog:
 
     async def entities(self, request: Request) -> Response:
         """Answer ``GET /v1/entities``."""
+        request.query()
         state = self._everything(request)
         listed = [
             {
@@ -95,6 +97,7 @@ class Catalog:
 
     async def sources(self, request: Request) -> Response:
         """Answer ``GET /v1/sources``."""
+        request.query()
         state = self._everything(request)
         listed = [_source(source) for _, source in sorted(state.sources.items())]
         return Response.json({"sources": listed})

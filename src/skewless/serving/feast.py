@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
+from skewless.definitions import FeatureView
 from skewless.errors import (
     Conflict,
     MissingColumn,
@@ -145,9 +146,9 @@ class Feast:
         name, _, version = written.feature_view_name.partition("@v")
         state = self.features.snapshot().state
         view = state.view(name, int(version) if version.isdecimal() else None)
-        source = getattr(view, "source", None)
-        if source is None:
+        if not isinstance(view, FeatureView):
             raise RequestError(f"{name!r} is computed on demand: there is nothing to write")
+        source = view.source
         rows = frame_rows(written.df, source, view, self.features.clock.now())
         return await self._write(source.name, rows, request, b"null")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -213,7 +214,13 @@ def decode(decoder: msgspec.json.Decoder[Any], body: bytes, where: str) -> Any:
 
 def dump(data: Any) -> bytes:
     """Return plain data as JSON; times in ISO 8601, what JSON has no form for as text."""
-    return orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(data, default=str, option=_OPTIONS)
+    except orjson.JSONEncodeError:  # a whole number beyond 64 bits, met in a wrong request
+        return json.dumps(data, default=str).encode()
+
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
 class RequestIds:

@@ -120,12 +120,11 @@ class KafkaReader(StreamReader):
         total = 0
         for number in self._assigned:
             try:
-                low, high = self._consumer.get_watermark_offsets(
-                    ck.TopicPartition(self._topic, number), timeout=PATIENCE_SECONDS, cached=True
-                )
-                if high < 0:
-                    low, high = self._watermarks(number)
+                place = ck.TopicPartition(self._topic, number)
+                low, high = self._consumer.get_watermark_offsets(place, cached=True)
             except ck.KafkaException:
+                return None
+            if high < 0:  # nothing was fetched of it yet
                 return None
             at = self._next.get(number, ck.OFFSET_BEGINNING)
             # Behind the last message there may be marks of transactions, which nobody is given.

@@ -93,6 +93,14 @@ class KafkaServer:
         for done in client.create_topics([new]).values():
             done.result(PATIENCE_SECONDS)
 
+    def remove(self, topic: str) -> None:
+        """Remove a topic and what is in it."""
+        from confluent_kafka import admin
+
+        client = admin.AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+        for done in client.delete_topics([topic]).values():
+            done.result(PATIENCE_SECONDS)
+
     def produce(
         self, topic: str, messages: Iterable[Message], *, at: int | None = None, **options: Any
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,9 @@ import pyarrow.compute as pc
 
 from skewless.definitions import Aggregate
 from skewless.engines.history import SourceHistory
-from skewless.engines.local.held import hold
 from skewless.engines.local.latest import run_latest
 from skewless.engines.local.scan import Scan
+from skewless.engines.local.spill import held_runs
 from skewless.engines.local.spine import Ints, SpineIndex
 from skewless.engines.local.windows import Key, expressions_of, run_windows
 from skewless.plan.evaluate import evaluate, leaf_key
@@ -51,10 +52,13 @@ class LocalEngine:
 
     Args:
         histories: history by source name.
+        memory: how many bytes of rows are held at once for windows; beyond it they are spilled to
+            a temporary folder. The peak is about three times as much. No value depends on it.
     """
 
-    def __init__(self, histories: Mapping[str, SourceHistory]) -> None:
+    def __init__(self, histories: Mapping[str, SourceHistory], *, memory: int = 1 << 30) -> None:
         self._histories = histories
+        self._memory = memory
 
     def run(
         self, plan: RetrievalPlan, spine: pa.Table, times: Ints, progress: Progress | None = None
@@ -147,8 +151,15 @@ class LocalEngine:
         wanted: tuple[WantedAggregate, ...],
         only: Ints | None,
     ) -> dict[Key, pa.Array]:
-        rows = hold(scan, index.keys, expressions_of(wanted), only)
-        return run_windows(rows, index.queries, wanted, scan.left)
+        found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
+        runs = held_runs(scan, index.keys, expressions_of(wanted), only, self._memory)
+        with closing(runs):
+            for first, last, rows in runs:
+                some = run_windows(rows, index.queries.groups(first, last), wanted, scan.left)
+                for key, column in some.items():
+                    found[key].append(column)
+                del rows, some  # before those of the next run are read
+        return {key: pa.concat_arrays(parts) for key, parts in found.items()}
 
     def _features(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Expression
+from skewless.engines.local.blocks import Block, Joined
 from skewless.engines.local.scan import Scan
-from skewless.engines.local.spine import Ints, KeyIndex, distinct, order_by
-from skewless.plan.layout import expression_key
+from skewless.engines.local.spine import Ints, distinct, order_by
 
 Bools = npt.NDArray[np.bool_]
 
@@ -23,7 +23,7 @@ class HeldRows:
     """Rows sorted by key and row order; all arrays are of one length.
 
     Attributes:
-        start: rows of the key with code c are ``start[c]`` up to ``start[c + 1]``.
+        start: rows of the key with code ``first + c`` are ``start[c]`` up to ``start[c + 1]``.
         event, known: microseconds; ``known`` is `ALWAYS` where known time does not count.
         superseded: when each row was replaced; `NEVER` for most, None where none was.
         columns: evaluated expressions, by `expression_key`.
@@ -40,88 +40,37 @@ class HeldRows:
 
 
 def hold(
-    scan: Scan, keys: KeyIndex, expressions: list[Expression], only: Ints | None = None
+    scan: Scan, keys: tuple[int, int], blocks: list[Block], expressions: Sequence[Expression]
 ) -> HeldRows:
-    """Read and sort the rows of the indexed keys.
+    """Sort the rows of some keys.
 
     Args:
-        scan: reads the source.
-        keys: whose rows are wanted.
-        expressions: evaluated for every row.
-        only: codes of the keys that are wanted; None for all.
+        scan: they were read by.
+        keys: the first code, and that after the last.
+        blocks: the rows; the list is emptied, so that memory is let go early.
+        expressions: that were evaluated for them.
     """
-    wanted = np.ones(keys.size + 1, bool)
-    wanted[-1] = False
-    if only is not None:
-        wanted[:] = False
-        wanted[only] = True
-    codes: list[Ints] = []
-    event: list[Ints] = []
-    numbers: list[Ints] = []
-    superseded: list[Ints] = []
-    known, tiebreak = _Sparse(), _Sparse()
-    wanted_columns = {expression_key(expression): expression for expression in expressions}
-    columns: dict[str, list[pa.Array]] = {key: [] for key in wanted_columns}
-    for chunk in scan.rows(keys, None, list(wanted_columns.values())):
-        at = np.flatnonzero(wanted[chunk.codes])
-        if len(scan.superseded):
-            replaced = scan.superseded.of(chunk.numbers[at])
-            alive = replaced > (ALWAYS if scan.as_known else NEVER - 1)
-            at = at[alive]
-            superseded.append(replaced[alive])
-        rows = chunk if len(at) == len(chunk.codes) else chunk.take(at)
-        codes.append(rows.codes)
-        event.append(rows.event)
-        numbers.append(rows.numbers)
-        known.add(rows.known, bool((rows.known != rows.event).any()))
-        tiebreak.add(rows.tiebreak, bool(rows.tiebreak.any()))
-        for key, column in rows.columns.items():
-            columns[key].append(column)
-    all_events = _joined(event)
-    all_codes, all_known = _joined(codes), known.whole(all_events)
-    times = (all_events, all_known, tiebreak.whole(None))
-    order = _row_order(scan, all_codes, times, numbers)
-    start = np.searchsorted(all_codes[order], np.arange(keys.size + 1)).astype(np.int64)
-    joined = {}
-    for key, expression in wanted_columns.items():
-        joined[key] = _concat(columns.pop(key), expression).take(pa.array(order))
+    rows = Joined(blocks, expressions)
+    known = rows.integers("known")
+    superseded, tiebreak = rows.integers("superseded", NEVER), rows.integers("tiebreak", 0)
+    event, codes = rows.integers("event"), rows.integers("code")
+    known = event if known is None else known
+    times = event, known, tiebreak
+    order = _row_order(scan, codes, times, rows.integers("number"))
+    start = np.searchsorted(codes[order], np.arange(keys[0], keys[1] + 1)).astype(np.int64)
+    del codes, times
+    taken = pa.array(order)
     return HeldRows(
         start,
-        all_events[order],
-        all_known[order] if scan.as_known else np.full(len(order), ALWAYS),
-        _joined(superseded)[order] if superseded else None,
-        joined,
+        event[order],
+        known[order] if scan.as_known else np.full(len(order), ALWAYS),
+        None if superseded is None else superseded[order],
+        {key: rows.column(key).take(taken) for key in rows.types},
     )
 
 
-class _Sparse:
-    """A column of integers that most histories leave trivial; kept only where it is not."""
-
-    def __init__(self) -> None:
-        self._parts: list[Ints] = []
-        self._needed = False
-
-    def add(self, values: Ints, needed: bool) -> None:
-        self._parts.append(values)
-        self._needed |= needed
-
-    def whole(self, trivial: Ints | None) -> Any:
-        """Return the column, or what stands for it where it is trivial."""
-        return _joined(self._parts) if self._needed else trivial
-
-
-def _joined(parts: list[Ints]) -> Ints:
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
-
-
-def _concat(parts: list[pa.Array], expression: Expression) -> pa.Array:
-    if not parts:
-        return pa.array([], type=expression.dtype.arrow())
-    return pa.concat_arrays(parts)
-
-
 def _row_order(
-    scan: Scan, codes: Ints, times: tuple[Ints, Ints, Ints | None], numbers: list[Ints]
+    scan: Scan, codes: Ints, times: tuple[Ints, Ints, Ints | None], numbers: Ints
 ) -> Ints:
     """Return the order by key, event time, known time, sequence and, at last, content hash."""
     event, known, tiebreak = times
@@ -138,7 +87,7 @@ def _row_order(
     still[inner] = _tied(run[inner], known[rows][inner], last[inner])
     hashes = np.zeros(len(rows), np.uint64)
     if still.any():
-        given = _joined(numbers)[rows[still]]
+        given = numbers[rows[still]]
         asked = distinct(given)
         hashes[still] = scan.content_hash(asked)[np.searchsorted(asked, given)]
     order[at] = rows[np.lexsort((hashes, last, known[rows], run))]

@@ -8,7 +8,6 @@ each group as if it were an entity of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skewless.aggregations.approximate import ApproxQuantile, ApproxUnique
 from skewless.aggregations.base import duration_of
 from skewless.aggregations.kernels import (
     Queries,
@@ -34,31 +34,14 @@ from skewless.aggregations.ordering import Trend
 from skewless.aggregations.windows import LastN, Session
 from skewless.clock import SECOND
 from skewless.definitions import Aggregate
+from skewless.engines.local.approximate import sweep_approx_quantile, sweep_approx_unique
+from skewless.engines.local.columns import Coded, as_numbers, taken, valid_of
 from skewless.engines.local.gathered import computed
 from skewless.engines.local.grouped import Groups, maps_of, number_texts
 from skewless.engines.local.spine import Ints
 from skewless.plan.layout import expression_key
 
 _WANT = {"sum": Want.SUM, "mean": Want.MEAN, "var": Want.VAR, "std": Want.VAR}
-
-
-class Coded:
-    """Numbers the distinct values of columns, once for all windows over the same rows."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, tuple[Ints, int]] = {}
-        self._lock = Lock()
-
-    def of(self, key: str, column: pa.Array) -> tuple[Ints, int]:
-        """Return the code of each value (of nulls, 0) and how many codes there are."""
-        with self._lock:
-            if key not in self._found:
-                if pa.types.is_floating(column.type):
-                    column = pc.add(column, 0.0)  # -0.0 and 0.0 are one value
-                encoded = column.dictionary_encode()
-                codes = np.asarray(pc.fill_null(encoded.indices, 0)).astype(np.int64)
-                self._found[key] = codes, max(len(encoded.dictionary), 1)
-            return self._found[key]
 
 
 class SweptWindow:
@@ -215,7 +198,7 @@ class SweptWindow:
         rank = np.asarray(ranks).astype(np.int64)
         want = Want.MIN if least else Want.MAX
         found = sweep_positions(self.spans, self.queries, rank, valid_of(column), want)
-        return _taken(column, found[0 if least else 1])
+        return taken(column, found[0 if least else 1])
 
     def _end(self, aggregate: Aggregate, column: pa.Array | None) -> pa.Array:
         if column is None:
@@ -224,7 +207,7 @@ class SweptWindow:
         oldest = aggregate.aggregation.name == "first"
         want = Want.MIN if oldest else Want.MAX
         found = sweep_positions(self.spans, self.queries, None, valid, want)
-        return _taken(column, found[0 if oldest else 1])
+        return taken(column, found[0 if oldest else 1])
 
     def _since(self, aggregate: Aggregate, column: pa.Array | None) -> pa.Array:
         valid = valid_of(column)
@@ -238,6 +221,25 @@ class SweptWindow:
         codes, size = self.coded.of(expression_key(aggregate.column), column)
         valid = valid_of(column)
         return pa.array(sweep_unique(self.spans, self.queries, codes, valid, n_codes=size))
+
+    def _approx_unique(self, aggregate: Aggregate, column: pa.Array | None) -> pa.Array | None:
+        kind = aggregate.aggregation
+        if column is None or aggregate.column is None or not isinstance(kind, ApproxUnique):
+            return None
+        coded = self.coded.of(expression_key(aggregate.column), column)
+        when = self.spans, self.queries
+        return sweep_approx_unique(kind, when, column, coded, valid_of(column))
+
+    def _approx_quantile(self, aggregate: Aggregate, column: pa.Array | None) -> pa.Array | None:
+        kind = aggregate.aggregation
+        if (
+            column is None
+            or not isinstance(kind, ApproxQuantile)
+            or pa.types.is_decimal(column.type)
+        ):
+            return None
+        numbers = as_numbers(column).astype(np.float64)
+        return sweep_approx_quantile(kind, (self.spans, self.queries), numbers, valid_of(column))
 
     def _trend(self, aggregate: Aggregate, column: pa.Array | None) -> pa.Array | None:
         """Means of the newest and of the older rows: a sweep each, where rows come in order."""
@@ -270,24 +272,6 @@ _SWEEPS: dict[str, Sweep] = {
     "first": SweptWindow._end, "latest": SweptWindow._end,
     "since_last": SweptWindow._since, "n_unique": SweptWindow._unique,
     "trend": SweptWindow._trend,
+    "approx_unique": SweptWindow._approx_unique,
+    "approx_quantile": SweptWindow._approx_quantile,
 }  # fmt: skip
-
-
-def valid_of(column: pa.Array | None) -> npt.NDArray[np.uint8] | None:
-    """Return which values are not null, as bytes; None where all are."""
-    if column is None or column.null_count == 0:
-        return None
-    return np.asarray(column.is_valid()).view(np.uint8)
-
-
-def as_numbers(column: pa.Array) -> Any:
-    """Return a numeric column as float64 or int64; nulls become 0."""
-    if column.null_count:
-        column = pc.fill_null(column, pa.scalar(0, column.type))
-    values = column.to_numpy(zero_copy_only=False)
-    return values.astype(np.int64 if pa.types.is_integer(column.type) else np.float64, copy=False)
-
-
-def _taken(column: pa.Array, rows: Ints) -> pa.Array:
-    """Return the values at these rows, null at -1."""
-    return column.take(pa.array(np.maximum(rows, 0), mask=rows < 0))

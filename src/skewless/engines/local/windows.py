@@ -18,10 +18,11 @@ from skewless.aggregations.kernels import Queries
 from skewless.aggregations.spans import Rows, window_spans
 from skewless.aggregations.windows import Window
 from skewless.definitions import Aggregate, Expression
+from skewless.engines.local.columns import Coded
 from skewless.engines.local.held import HeldRows
 from skewless.engines.local.scan import as_mask
 from skewless.engines.local.spine import Ints
-from skewless.engines.local.swept import Coded, SweptWindow
+from skewless.engines.local.swept import SweptWindow
 from skewless.plan.layout import expression_key
 from skewless.plan.retrieval import WantedAggregate
 

@@ -8,9 +8,6 @@ midst of them, again and again; the store is then opened here, and no acknowledg
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -20,8 +17,9 @@ from typing import Any
 
 from skewless.aggregations.windows import Session, Sliding, Tumbling
 from skewless.clock import to_micros
-from skewless.errors import CorruptData, StoreError
+from skewless.errors import CorruptData
 from skewless.jobs.rehearsal.cast import Cast, Deck, cast
+from skewless.jobs.rehearsal.killing import Workers
 from skewless.jobs.rehearsal.script import Step, Writer
 from skewless.jobs.rehearsal.stage import Stage
 from skewless.jobs.runtime import Runtime
@@ -47,6 +45,7 @@ class Play:
     """
 
     def __init__(self, seed: int, number: int, values: int) -> None:
+        self.again = (seed, number, values)
         self.name = f"play {number} of seed {seed}"
         self.chance = random.Random(f"{seed}.{number}")
         self.values = min(_MOST_VALUES, max(_FEWEST_VALUES, values // 12))
@@ -82,18 +81,19 @@ def rehearse(
     """
     happened: Counter[str] = Counter()
     served = 0
-    for number in count() if only is None else (only,):
-        if served >= values:
-            break
-        if progress is not None:
-            progress("playing", served / values)
-        play = Play(seed, number, values)
-        with tempfile.TemporaryDirectory(prefix="skewless-") as folder:
-            performance = Performance(play, Path(folder), (seed, number, values), judge)
-            served += performance.run(values - served)
-        happened["plays"] += 1
-        happened["views"] += len(play.cast.views)
-        happened += performance.happened
+    with Workers(random.Random(f"{seed}.kills")) as workers:
+        for number in count() if only is None else (only,):
+            if served >= values:
+                break
+            if progress is not None:
+                progress("playing", served / values)
+            play = Play(seed, number, values)
+            with tempfile.TemporaryDirectory(prefix="skewless-") as folder:
+                performance = Performance(play, Path(folder), workers, judge)
+                served += performance.run(values - served)
+            happened["plays"] += 1
+            happened["views"] += len(play.cast.views)
+            happened += performance.happened
     return happened
 
 
@@ -103,16 +103,16 @@ class Performance:
     Args:
         play: what is played.
         folder: an empty one.
-        again: seed, number and values that give a worker the same play.
+        workers: the processes to kill.
         judge: is given what was served.
     """
 
-    def __init__(self, play: Play, folder: Path, again: tuple[int, int, int], judge: Judge) -> None:
+    def __init__(self, play: Play, folder: Path, workers: Workers, judge: Judge) -> None:
         self.play = play
         self.folder = folder
         self.judge = judge
         self.happened: Counter[str] = Counter()
-        self._again = again
+        self._workers = workers
         self._chance = random.Random(play.name)
         self._results: list[OnlineResult] = []
         self._served = 0
@@ -127,7 +127,7 @@ class Performance:
         per_step = max(1, min(play.values, most) // len(play.steps))
         number = 0
         while number < len(play.steps):
-            if play.killed and self._chance.random() < 0.04:
+            if play.killed and self._chance.random() < 0.06:
                 number = self._killed(number)
             else:
                 self.stage.perform(play.steps[number])
@@ -191,35 +191,13 @@ class Performance:
 
     def _killed(self, number: int) -> int:
         """Let a process go on from a step, kill it, and return the step to go on from here."""
-        play, chance, stage = self.play, self._chance, self.stage
+        stage = self.stage
         before = stage.last_sequence()
         stage.close()
-        seed, of, values = self._again
-        words = [str(self.folder), str(seed), str(of), str(values), str(number)]
-        command = [sys.executable, "-m", "skewless.jobs.rehearsal.worker", *words]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            lines: Any = process.stdout
-            steps = chance.randint(1, 12)
-            for line in lines:
-                done, last = map(int, line.split())
-                number, before = done + 1, last
-                steps -= 1
-                if not steps:
-                    break
-            if chance.random() < 0.5:
-                lines.readline()  # a head start into the next step but one
-            process.kill()
-            rest = [line for line in lines.read().splitlines(keepends=True) if line.count("\n")]
-        if process.returncode not in (0, -signal.SIGKILL):
-            raise StoreError(
-                "a worker failed", got=f"exit code {process.returncode}", where=play.name
-            )
-        if rest:
-            done, last = map(int, rest[-1].split())
-            number, before = done + 1, last
+        number, acknowledged = self._workers.run(self.folder, self.play.again, number, before)
         self.happened["processes killed"] += 1
         stage.open()
-        return self._resumed(number, before)
+        return self._resumed(number, acknowledged)
 
     def _resumed(self, number: int, acknowledged: int) -> int:
         """Return the step to go on from after a kill in the midst of step ``number``.

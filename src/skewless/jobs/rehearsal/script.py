@@ -56,7 +56,8 @@ class Writer:
         self._cast = cast
         self._now = START - START % cast.unit + chance.randint(0, 400) * cast.unit
         self._past: list[dict[str, Any]] = []
-        self._count = 0
+        self._filed: list[dict[str, Any]] = []
+        self._count = self._named = 0
         self._users = [f"u{number}" for number in range(chance.randint(2, 9))]
         self._shops = list(range(-1, chance.randint(1, 4)))
 
@@ -66,7 +67,7 @@ class Writer:
         steps: list[Step] = []
         applied = readable = 1
         if cast.mode == "table":
-            steps.append(self._step("file", (1, 1), self._rows(chance.randint(0, 40))))
+            steps.append(self._step("file", (1, 1), self._filed_rows(chance.randint(0, 40))))
         while self._count < rows:
             views = (applied, readable)
             kind = self._kind()
@@ -76,7 +77,9 @@ class Writer:
             elif kind in ("materialize", "backfill", "file"):
                 readable = applied
                 views = (applied, readable)
-            if kind in ("push", "file"):
+            if kind == "file":
+                steps.append(self._step(kind, views, self._filed_rows(chance.choice(_SIZES))))
+            elif kind == "push":
                 batch = self._rows(chance.choice(_SIZES))
                 late = cast.mode == "delay" and chance.random() < 0.6
                 framed = chance.random() < 0.3 and not any(row.get("_bad") for row in batch)
@@ -126,6 +129,18 @@ class Writer:
         self._count += max(1, count)
         return rows
 
+    def _filed_rows(self, count: int) -> list[dict[str, Any]]:
+        """Return rows for a file; what is pushed later leaves their ids alone.
+
+        A push knows the ids of the log, not those of the table, before it is materialized.
+        """
+        pushed, self._past = self._past, self._past + self._filed
+        rows = self._rows(count)
+        ids = {row["row"] for row in rows} | {row["row"] for row in self._filed}
+        self._filed = [row for row in self._past if row["row"] in ids]
+        self._past = [row for row in pushed if row["row"] not in ids]
+        return rows
+
     def _row(self) -> dict[str, Any]:
         chance = self._chance
         draw = chance.random()
@@ -146,8 +161,9 @@ class Writer:
     def _new_row(self) -> dict[str, Any]:
         chance = self._chance
         event = self._event()
+        self._named += 1
         row = {
-            "row": f"r{len(self._past)}",
+            "row": f"r{self._named}",
             "user": chance.choice([*self._users, self._users[0], self._users[0], None]),
             "shop": chance.choice(self._shops),
             "amount": chance.choice((*_AMOUNTS[:10], chance.uniform(-9, 9), chance.gauss(0, 1e6)))

@@ -66,6 +66,7 @@ class DynamoDBClient:
                 # The driver's own retries would repeat writes too, which may undo later ones.
                 retries={"total_max_attempts": 1, "mode": "standard"},
                 max_pool_connections=THREADS + 2,
+                parameter_validation=False,  # a third of the time of a read of 100 rows
                 tcp_keepalive=True,
             ),
         )

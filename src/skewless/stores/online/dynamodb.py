@@ -41,6 +41,7 @@ T = TypeVar("T")
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
 READ_KEYS, WRITE_ROWS, PAGE_ROWS = 100, 25, 1_000
+_KEY_AND_VALUE = f"{layout.SORT}, {layout.VALUE}"
 
 
 class DynamoDBStore(OnlineStore):
@@ -113,7 +114,8 @@ class DynamoDBStore(OnlineStore):
     def _get(self, table: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         by_sort_key = {layout.sort_key(key): key for key in keys}
         places = [layout.place_of(table, key) for key in keys]
-        request: Mapping[str, Any] = {self._table: {"Keys": places, "ConsistentRead": True}}
+        asked = {"Keys": places, "ConsistentRead": True, "ProjectionExpression": _KEY_AND_VALUE}
+        request: Mapping[str, Any] = {self._table: asked}
         found: dict[bytes, bytes] = {}
         attempt = 0
         while request:

@@ -1,0 +1,139 @@
+"""Rows for windows within a budget of memory: beyond it they go to disk, sorted by key.
+
+Rows are read once. While they fit the budget they stay in memory. Else they go, a budget's worth at
+a time and each time sorted by key, into an Arrow file of a temporary folder; afterwards the keys
+are taken in runs that fit the budget, each a slice of every file. (An external merge sort whose
+merge is a slice, as the number of rows of each key is known by then.) A key never falls into two
+runs, so a run holds at least the rows of its largest key. The folder is that of ``TMPDIR``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from skewless.definitions import Expression
+from skewless.engines.local.blocks import Block, read_blocks, sorted_by_key
+from skewless.engines.local.held import HeldRows, hold
+from skewless.engines.local.scan import Scan
+from skewless.engines.local.spine import Ints, KeyIndex
+from skewless.errors import StoreError
+
+Run = tuple[int, int, HeldRows]
+"""The first code, that after the last, and the rows of the keys between."""
+
+
+def held_runs(
+    scan: Scan,
+    keys: KeyIndex,
+    expressions: Sequence[Expression],
+    only: Ints | None,
+    memory: int,
+) -> Generator[Run]:
+    """Yield the rows of all indexed keys, in runs of keys; close it to remove what was spilled.
+
+    Args:
+        scan: reads the source.
+        keys: whose rows are wanted.
+        expressions: evaluated for every row.
+        only: codes of the keys that are wanted; None for all.
+        memory: how many bytes of rows are held at once. Sorting them, and the sweeps over them,
+            take about twice as much for a moment.
+
+    Raises:
+        StoreError: the disk is full.
+    """
+    blocks: list[Block] = []
+    held, spilled = 0, None
+    with ExitStack() as stack:
+        for block in read_blocks(scan, keys, expressions, only):
+            blocks.append(block)
+            held += block.nbytes
+            if held > memory:
+                spilled = spilled or stack.enter_context(Spilled(keys.size))
+                spilled.add(sorted_by_key(blocks, expressions))
+                held = 0
+        if spilled is None:
+            yield 0, keys.size, hold(scan, (0, keys.size), blocks, expressions)
+            return
+        if blocks:
+            spilled.add(sorted_by_key(blocks, expressions))
+        for first, last in spilled.runs(memory):
+            part = spilled.read(first, last)
+            yield first, last, hold(scan, (first, last), part, expressions)
+
+
+class Spilled:
+    """Rows on disk, in files sorted by key: a context that removes them in the end.
+
+    Args:
+        keys: how many there are.
+    """
+
+    def __init__(self, keys: int) -> None:
+        self._files: list[Path] = []
+        self._rows = np.zeros(keys, np.int64)
+        self._bytes = 0
+        try:
+            self._folder = TemporaryDirectory(prefix="skewless-", ignore_cleanup_errors=True)
+        except OSError as problem:
+            raise _no_room(problem, "a temporary folder") from problem
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._folder.cleanup()
+
+    def add(self, block: Block) -> None:
+        """Write rows that are sorted by key.
+
+        Raises:
+            StoreError: the disk is full.
+        """
+        self._rows += np.bincount(np.asarray(block.column("code")), minlength=len(self._rows))
+        self._bytes += block.nbytes
+        path = Path(self._folder.name) / f"{len(self._files)}.arrow"
+        self._files.append(path)
+        try:
+            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, block.schema) as writer:
+                writer.write_batch(block)
+        except OSError as problem:
+            raise _no_room(problem, str(path)) from problem
+
+    def runs(self, memory: int) -> Iterator[tuple[int, int]]:
+        """Yield the first key and that after the last, of runs whose rows fit into memory."""
+        size = self._bytes / max(int(self._rows.sum()), 1)
+        total = np.cumsum(self._rows)
+        first, before, keys = 0, 0, len(self._rows)
+        while first < keys:
+            last = int(np.searchsorted(total, before + memory / size, "right"))
+            last = min(max(last, first + 1), keys)
+            yield first, last
+            first, before = last, int(total[last - 1])
+
+    def read(self, first: int, last: int) -> list[Block]:
+        """Return the rows of keys from first up to last; they lie in the files until copied."""
+        found = []
+        for path in self._files:
+            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+                block = reader.get_batch(0)
+            low, high = np.searchsorted(np.asarray(block.column("code")), [first, last])
+            if low < high:
+                found.append(block.slice(low, high - low))
+        return found
+
+
+def _no_room(problem: OSError, where: str) -> StoreError:
+    return StoreError(
+        "rows for windows could not be spilled to disk",
+        got=str(problem),
+        where=where,
+        hint="Make room, or set TMPDIR to a folder on a larger disk.",
+    )

@@ -1,0 +1,215 @@
+"""Keys: who may come in, and what for."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import skewless as sl
+from skewless.cli.main import main
+from skewless.errors import ConfigError, InputError, UnknownName
+from skewless.serving import keys
+from skewless.serving.app import App
+from skewless.serving.keys import Keyring
+from skewless.serving.server import check_access
+from skewless.serving.settings import Settings
+from tests.serving.calling import Answer, call
+from tests.serving.test_writes import ROW
+
+READ = ("POST", "/v1/features", {"service": "fraud", "entities": [{"card_id": "c1"}]})
+PUSH = ("POST", "/v1/push", {"source": "payments", "rows": [ROW]})
+MATERIALIZE = ("POST", "/v1/materialize", {"views": ["Spend"]})
+FEAST_READ = (
+    "POST", "/get-online-features",
+    {"feature_service": "fraud", "entities": {"card_id": ["c1"]}},
+)  # fmt: skip
+
+
+def keyed(app: App, key: str, request: tuple) -> Answer:
+    method, path, body = request
+    return call(app, method, path, body, headers={"authorization": f"Bearer {key}"})
+
+
+def made(app: App, store: sl.FeatureStore, **options: object) -> str:
+    key = keys.create(store.runtime.registry, **{"scope": "read", **options})  # type: ignore[arg-type]
+    app.upkeep.work()
+    return key
+
+
+def test_without_any_key_everybody_on_this_machine_may_come_in(app: App) -> None:
+    assert call(app, *READ).status == 200
+
+
+def test_from_the_first_key_on_nobody_comes_in_without_one(
+    app: App, store: sl.FeatureStore
+) -> None:
+    key = made(app, store)
+    assert keyed(app, key, READ).status == 200
+    refused = call(app, *READ)
+    assert (refused.status, refused.data["error"]) == (401, "AccessDenied")
+    assert refused.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/services", "/v1/views", "/v1/features", "/v1/entities", "/v1/sources", "/metrics",
+     "/v1/jobs", "/v1/explain?feature=Spend:total&card_id=c1"],
+)  # fmt: skip
+def test_strangers_learn_nothing_of_what_there_is(
+    app: App, store: sl.FeatureStore, path: str
+) -> None:
+    made(app, store)
+    answer = call(app, "GET", path)
+    assert answer.status == 401
+    assert "Spend" not in answer.body.decode()
+
+
+def test_strangers_do_not_even_learn_the_nearest_name(app: App, store: sl.FeatureStore) -> None:
+    made(app, store)
+    body = {"features": ["Spent:total"], "entities": [{"card_id": "c1"}]}
+    for path in ("/v1/features", "/get-online-features"):
+        assert "Spend" not in call(app, "POST", path, body).body.decode()
+
+
+def test_health_and_readiness_need_no_key(app: App, store: sl.FeatureStore) -> None:
+    made(app, store)
+    assert [call(app, "GET", path).status for path in ("/health", "/ready", "/openapi.json")] == [
+        200, 200, 200,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scope", "statuses"),
+    [("read", [200, 403, 403]), ("write", [200, 200, 403]), ("admin", [200, 200, 202])],
+)
+def test_a_scope_holds_those_before_it(
+    app: App, store: sl.FeatureStore, scope: str, statuses: list[int]
+) -> None:
+    key = made(app, store, scope=scope)
+    assert [keyed(app, key, r).status for r in (READ, PUSH, MATERIALIZE)] == statuses
+    app.writer.jobs.wait(30)
+
+
+def test_a_key_for_a_service_reads_nothing_else(app: App, store: sl.FeatureStore) -> None:
+    key = made(app, store, services=["fraud"])
+    cards = [{"card_id": "c1"}]
+    assert keyed(app, key, READ).status == 200
+    assert keyed(app, key, FEAST_READ).status == 200
+    by_name = ("POST", "/v1/features", {"features": ["fraud"], "entities": cards})
+    assert keyed(app, key, by_name).status == 200
+    for body in ({"service": "newest"}, {"features": ["Spend:total"]}, {"features": ["Spend"]}):
+        assert keyed(app, key, ("POST", "/v1/features", body | {"entities": cards})).status == 403
+    assert keyed(app, key, ("GET", "/v1/views", None)).status == 403
+    assert keyed(app, key, ("GET", "/metrics", None)).status == 403
+    listed = keyed(app, key, ("GET", "/v1/services", None)).data["services"]
+    assert [service["name"] for service in listed] == ["fraud"]
+
+
+def test_a_key_used_too_often_has_to_wait(app: App, store: sl.FeatureStore) -> None:
+    key = made(app, store, rate=2.0)
+    statuses = [keyed(app, key, READ) for _ in range(4)]
+    assert [answer.status for answer in statuses] == [200, 200, 429, 429]
+    assert statuses[-1].headers["retry-after"] == "1"
+    app.upkeep.work()
+    assert keyed(app, key, READ).status == 429, "reading the keys again is no new allowance"
+
+
+def test_a_revoked_key_is_worthless_and_the_door_stays_shut(
+    app: App, store: sl.FeatureStore
+) -> None:
+    key = made(app, store)
+    keys.revoke(store.runtime.registry, key.split("_")[1])
+    app.upkeep.work()
+    assert keyed(app, key, READ).status == 401
+    assert call(app, *READ).status == 401
+
+
+@pytest.mark.parametrize("change", ["last", "id", "scheme", "empty", "huge"])
+def test_a_wrong_key_does_not_count(app: App, store: sl.FeatureStore, change: str) -> None:
+    key = made(app, store)
+    wrong = {
+        "last": key[:-1] + ("A" if key[-1] != "A" else "B"),
+        "id": "sk_" + "0" * 12 + key[15:],
+        "scheme": key,
+        "empty": "",
+        "huge": key * 1000,
+    }[change]
+    header = f"Basic {wrong}" if change == "scheme" else f"Bearer {wrong}"
+    answer = call(app, *READ, headers={"authorization": header})
+    assert answer.status == 401
+
+
+def test_no_key_is_kept_as_it_is(store: sl.FeatureStore, repo: Path) -> None:
+    key = keys.create(store.runtime.registry, scope="read")
+    secret = key.split("_", 2)[2].encode()
+    kept = b"".join(p.read_bytes() for p in repo.rglob("*") if p.is_file())
+    assert key.split("_")[1].encode() in kept
+    assert secret not in kept
+
+
+def test_feasts_clients_are_refused_in_their_way(app: App, store: sl.FeatureStore) -> None:
+    key = made(app, store)
+    assert call(app, *FEAST_READ).data["detail"].startswith("a key is needed")
+    denied = keyed(app, key, ("POST", "/push", {"push_source_name": "trips", "df": {"km": [1]}}))
+    assert (denied.status, json.loads(denied.data)["class"]) == (403, "FeastPermissionError")
+
+
+def test_the_short_cut_asks_for_the_key_too(app: App, store: sl.FeatureStore) -> None:
+    key = made(app, store)
+    body = json.dumps(READ[2]).encode()
+    answers = [
+        app.at_once(headers, body)
+        for headers in ({}, {b"authorization": f"Bearer {key}".encode()})
+    ]
+    assert [answer[0].status for answer in answers if answer] == [401, 200]
+
+
+def test_a_server_told_so_asks_nobody(store: sl.FeatureStore) -> None:
+    keys.create(store.runtime.registry, scope="read")
+    app = App(store, Settings(anonymous=True))
+    app.start()
+    assert call(app, *READ).status == 200
+
+
+def test_other_machines_are_not_let_in_by_accident(store: sl.FeatureStore) -> None:
+    check_access(store, Settings())
+    check_access(store, Settings(host="0.0.0.0", anonymous=True))
+    with pytest.raises(ConfigError, match="other machines"):
+        check_access(store, Settings(host="0.0.0.0"))
+    keys.create(store.runtime.registry, scope="read")
+    check_access(store, Settings(host="0.0.0.0"))
+
+
+def test_wrong_wishes_for_keys_are_refused(store: sl.FeatureStore) -> None:
+    registry = store.runtime.registry
+    with pytest.raises(InputError, match="no such scope"):
+        keys.create(registry, scope="root")
+    with pytest.raises(InputError, match="some services"):
+        keys.create(registry, scope="write", services=["fraud"])
+    with pytest.raises(InputError, match="below zero"):
+        keys.create(registry, scope="read", rate=-1)
+    with pytest.raises(UnknownName, match="no key 'nothing'"):
+        keys.revoke(registry, "nothing")
+    assert Keyring.load(registry).required is False
+
+
+def test_commands_make_list_and_revoke_keys(repo: Path) -> None:
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(main, ["keys", *words, "--repo", str(repo)])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    key = run("create", "--service", "fraud", "--note", "checkout").strip()
+    assert key.startswith("sk_")
+    assert "checkout" in run("list")
+    assert json.loads(run("list", "--json"))[0]["services"] == ["fraud"]
+    run("revoke", key.split("_")[1])
+    assert "no keys" in run("list")
+
+
+@pytest.mark.parametrize(
+    "words", [["create", "x"], ["revoke"], ["create", "--service", "nothing"], ["revoke", "x"]]
+)
+def test_wrong_commands_are_refused(repo: Path, words: list[str]) -> None:
+    assert CliRunner().invoke(main, ["keys", *words, "--repo", str(repo)]).exit_code == 2
