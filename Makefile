@@ -7,7 +7,6 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-export PYTHONDONTWRITEBYTECODE ?= 1
 
 PACKAGING := pyproject.toml setup.py $(wildcard src/skewless/aggregations/kernels/*.[ch])
 

@@ -2,8 +2,8 @@
 
 Ten latest features of 1 or 100 entities, from Redis, PostgreSQL and DynamoDB Local on this machine.
 The bare driver gets the same bytes in its fastest way, of Redis also by a pipeline of GETs; nothing
-is decoded there. `store` is the online store alone, `skewless` the whole read. Ratios are of the
-median and of the client's CPU time, which is the steadier one on a busy machine.
+is decoded there. `store` is the online store alone, `skewless` the whole read. All of them take
+turns in one process, a few calls each, so that other work on the machine slows all alike.
 
     python -m benchmarks.stores --size small
 """
@@ -11,17 +11,19 @@ median and of the client's CPU time, which is the steadier one on a busy machine
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks import data
-from benchmarks.child import Clock, timed
+from benchmarks.child import Clock, cpu_seconds, latencies
 from benchmarks.harness import (
     SIZES,
     Contender,
@@ -32,67 +34,70 @@ from benchmarks.harness import (
     found,
     lines,
     machine,
+    measured,
     note,
     ratio,
     run_all,
 )
 from benchmarks.online import asked
+from benchmarks.peers import store_drivers
 
 WIDTH = 10
 COUNTS = (1, 100)
+CALLS_A_TURN = 20
 HEADINGS = {f"{count}x{WIDTH}": f"{count} x {WIDTH}" for count in COUNTS}
-BARE = {
-    "redis": {"redis-py, GETs in a pipeline": "redis_pipeline", "redis-py, MGET": "redis_mget"},
-    "postgres": {"psycopg, = ANY": "postgres_any"},
-    "dynamodb": {"boto3, BatchGetItem": "dynamodb_batch"},
+BARE: dict[str, dict[str, Callable[..., store_drivers.Get]]] = {
+    "redis": {
+        "redis-py, GETs in a pipeline": store_drivers.redis_pipeline,
+        "redis-py, MGET": store_drivers.redis_mget,
+    },
+    "postgres": {"psycopg, = ANY": store_drivers.postgres_any},
+    "dynamodb": {"boto3, BatchGetItem": store_drivers.dynamodb_batch},
 }
 OPTIONS: dict[str, Callable[[str], dict[str, str]]] = {
     "redis": lambda url: {"url": url},
     "postgres": lambda url: {"dsn": url},
     "dynamodb": lambda url: {"endpoint": url, "region": "eu-central-1"},
 }
-Get = Callable[[list[bytes]], Any]
+Read = Callable[[list[int]], Any]
 
 
 def run(options: Options) -> Figures:
-    """Measure each store that can be started here."""
+    """Measure each store whose server can be started here."""
     entities = options.pick(500, 5_000, 20_000)
     newest = data.newest_rows(entities, WIDTH)
-    parts = [measured_store(kind, str(newest), entities, options) for kind in BARE]
+    results = [
+        result for kind in BARE for result in measured_store(kind, str(newest), entities, options)
+    ]
     return {
         "title": f"Online read from a server, {entities:,} entities, p50 / p99 microseconds",
         "data": [data.facts(newest)],
-        "contenders": [one for part in parts for one in part["contenders"]],
-        "ratios": {part["kind"]: part["ratios"] for part in parts},
+        "contenders": results,
+        "ratios": {kind: ratios(kind, results) for kind in BARE},
     }
 
 
-def measured_store(kind: str, newest: str, entities: int, options: Options) -> Figures:
+def measured_store(kind: str, newest: str, entities: int, options: Options) -> list[Figures]:
     """Start a server, fill it, and measure everybody on it."""
-    names = [f"skewless, {kind}", f"store, {kind}", *BARE[kind]]
+    names = names_of(kind)
     try:
         with tempfile.TemporaryDirectory() as folder, server_url(kind) as url:
             write_configuration(Path(folder), kind, url)
             fill(folder, newest)
-            given = {"folder": folder, "entities": entities, "seconds": options.pick(1, 3, 5)}
-            tasks = [
-                Contender(names[0], "benchmarks.stores:skewless", {**given, "newest": newest}),
-                Contender(names[1], "benchmarks.stores:store", given),
-                *(
-                    Contender(name, "benchmarks.stores:bare", {**given, "get": get, "url": url})
-                    for name, get in BARE[kind].items()
-                ),
-            ]
-            results = run_all(tasks, options)
+            given = {"kind": kind, "url": url, "folder": folder, "newest": newest}
+            given |= {"entities": entities, "seconds": options.pick(1, 3, 5)}
+            (result,) = run_all([Contender(kind, "benchmarks.stores:compare", given)], options)
     except PeerMissing as reason:
         note(f"  {kind}: skipped, {reason}")
-        results = [{"name": name, "skipped": str(reason)} for name in names]
-    ratios = {
-        f"{role} / {peer}": {shape: times(results, role, peer, shape) for shape in HEADINGS}
-        for role in names[:2]
-        for peer in BARE[kind]
-    }
-    return {"kind": kind, "contenders": results, "ratios": ratios}
+        return [{"name": name, "skipped": str(reason)} for name in names]
+    if not measured(result):
+        return [{**result, "name": name} for name in names]
+    return [{"name": name, **result["readers"][name]} for name in names]
+
+
+def names_of(kind: str) -> list[str]:
+    """Return what the contenders of a store are called."""
+    return [f"skewless, {kind}", f"store, {kind}", *BARE[kind]]
 
 
 @contextlib.contextmanager
@@ -102,8 +107,8 @@ def server_url(kind: str) -> Iterator[str]:
 
     from skewless.testing.servers import running
 
-    keys = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark"}
-    os.environ.update(keys if kind == "dynamodb" else {})
+    if kind == "dynamodb":
+        os.environ.update(AWS_ACCESS_KEY_ID="benchmark", AWS_SECRET_ACCESS_KEY="benchmark")
     with contextlib.ExitStack() as started:
         try:
             server = started.enter_context(running(kind))
@@ -140,155 +145,107 @@ def fill(folder: str, newest: str) -> None:
         store.materialize()
 
 
-def skewless(
-    clock: Clock, folder: str, newest: str, entities: int, seconds: float
+def compare(
+    clock: Clock, *, kind: str, url: str, folder: str, newest: str, entities: int, seconds: float
 ) -> dict[str, Any]:
-    """Read features."""
+    """Read features, states, and the same bytes with nothing but the driver, in turns."""
     import skewless as sl
 
-    names = [f"Rows:f{number}" for number in range(WIDTH)]
-    columns = data.read_columns(newest, ["entity", *(f"f{number}" for number in range(WIDTH))])
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    right = {entity: values for entity, *values in rows}
     with sl.FeatureStore(folder) as store:
-
-        def read(keys: list[int]) -> Any:
-            return store.get_online_features(names, [{"entity": key} for key in keys]).values
-
-        keys = random.Random(2).sample(range(entities), 50)
-        if read(keys) != [right[key] for key in keys]:
-            raise RuntimeError("wrong values")
+        (part,) = store.runtime.lookup(["Rows:f0"], False).parts
+        keys = part.keys([{"entity": number} for number in range(entities)])
+        states = store.runtime.online.read(part.table, keys)
+        rows = {key: state for key, state in zip(keys, states, strict=True) if state is not None}
+        readers = {f"skewless, {kind}": features_reader(store, newest, entities)}
+        readers[f"store, {kind}"] = states_reader(store, part.table, keys)
+        for name, driver in BARE[kind].items():
+            readers[name] = bare_reader(driver(url, rows), keys)
         with clock:
-            return measured(read, entities, seconds)
+            shapes = {count: in_turns(readers, asked(entities, count), seconds) for count in COUNTS}
+    return {
+        "bytes_per_entity": sum(map(len, rows.values())) // entities,
+        "readers": {
+            name: {f"{count}x{WIDTH}": shapes[count][name] for count in COUNTS} for name in readers
+        },
+    }
 
 
-def store(clock: Clock, folder: str, entities: int, seconds: float) -> dict[str, Any]:
-    """Read the states of the entities."""
-    import skewless as sl
-
-    with sl.FeatureStore(folder) as features:
-        table, keys, _ = states_of(features, entities)
-        online = features.runtime.online
-
-        def read(numbers: list[int]) -> Any:
-            if len(numbers) == 1:
-                return online.read_one(table, keys[numbers[0]])
-            return online.read(table, [keys[number] for number in numbers])
-
-        with clock:
-            return measured(read, entities, seconds)
-
-
-def bare(
-    clock: Clock, *, folder: str, entities: int, seconds: float, get: str, url: str
-) -> dict[str, Any]:
-    """Get the same bytes by the same keys with nothing but the driver."""
-    import skewless as sl
-
-    with sl.FeatureStore(folder) as features:
-        _, keys, states = states_of(features, entities)
-    get_from: Callable[[str, dict[bytes, bytes]], Get] = globals()[get]
-    read_keys = get_from(url, dict(zip(keys, states, strict=True)))
+def features_reader(store: Any, newest: str, entities: int) -> Read:
+    """Return what reads ten features of entities, after a look at whether they are right."""
+    names = [f"f{number}" for number in range(WIDTH)]
+    references = [f"Rows:{name}" for name in names]
 
     def read(numbers: list[int]) -> Any:
-        return read_keys([keys[number] for number in numbers])
+        return store.get_online_features(references, [{"entity": n} for n in numbers]).values
 
-    with clock:
-        figures = measured(read, entities, seconds)
-    return {**figures, "bytes_per_entity": sum(map(len, states)) // entities}
-
-
-def measured(read: Callable[[list[int]], Any], entities: int, seconds: float) -> dict[str, Any]:
-    """Return the percentiles of each shape."""
-    return {f"{count}x{WIDTH}": timed(read, asked(entities, count), seconds) for count in COUNTS}
-
-
-def states_of(features: Any, entities: int) -> tuple[str, list[bytes], list[bytes]]:
-    """Return the table of the states, and key and state of each entity."""
-    (part,) = features.runtime.lookup(["Rows:f0"], False).parts
-    keys = part.keys([{"entity": number} for number in range(entities)])
-    states = features.runtime.online.read(part.table, keys)
-    if None in states:
-        raise RuntimeError("an entity has no state")
-    return part.table, keys, states
+    columns = data.read_columns(newest, ["entity", *names])
+    every = zip(*(column.tolist() for column in columns), strict=True)
+    right = {entity: values for entity, *values in every}
+    some = random.Random(2).sample(range(entities), 50)
+    if read(some) != [right[number] for number in some]:
+        raise RuntimeError("wrong values")
+    return read
 
 
-def redis_with(url: str, rows: dict[bytes, bytes]) -> Any:
-    """Return a client of a Redis that has the rows."""
-    import redis
+def states_reader(store: Any, table: str, keys: list[bytes]) -> Read:
+    """Return what reads the states of entities from the online store."""
+    online = store.runtime.online
 
-    client = redis.Redis.from_url(url)
-    client.mset({b"bare:" + key: value for key, value in rows.items()})
-    return client
+    def read(numbers: list[int]) -> Any:
+        if len(numbers) == 1:
+            return online.read_one(table, keys[numbers[0]])
+        return online.read(table, [keys[number] for number in numbers])
 
-
-def redis_mget(url: str, rows: dict[bytes, bytes]) -> Get:
-    """Return what gets rows from Redis in one command."""
-    client = redis_with(url, rows)
-    return lambda keys: client.mget([b"bare:" + key for key in keys])
+    return read
 
 
-def redis_pipeline(url: str, rows: dict[bytes, bytes]) -> Get:
-    """Return what gets rows from Redis with a command each, sent at once."""
-    client = redis_with(url, rows)
-
-    def get(keys: list[bytes]) -> Any:
-        pipeline = client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(b"bare:" + key)
-        return pipeline.execute()
-
-    return get
+def bare_reader(get: store_drivers.Get, keys: list[bytes]) -> Read:
+    """Return what gets the states of entities with a driver."""
+    return lambda numbers: get([keys[number] for number in numbers])
 
 
-def postgres_any(url: str, rows: dict[bytes, bytes]) -> Get:
-    """Return what gets rows from PostgreSQL in one prepared statement."""
-    import psycopg
-
-    connection = psycopg.connect(url, autocommit=True)
-    connection.execute("DROP TABLE IF EXISTS bare")
-    connection.execute("CREATE TABLE bare (key bytea PRIMARY KEY, value bytea NOT NULL)")
-    with connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO bare VALUES (%s, %s)", list(rows.items()))
-    select = "SELECT key, value FROM bare WHERE key = ANY(%s)"
-    return lambda keys: connection.execute(select, (keys,), binary=True, prepare=True).fetchall()
-
-
-def dynamodb_batch(url: str, rows: dict[bytes, bytes]) -> Get:
-    """Return what gets rows from DynamoDB, consistently, in one call."""
-    import boto3
-
-    client = boto3.client("dynamodb", endpoint_url=url, region_name="eu-central-1")
-    with contextlib.suppress(client.exceptions.ResourceInUseException):
-        client.create_table(
-            TableName="bare",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "B"}],
-        )
-    items = [{"k": {"B": key}, "v": {"B": value}} for key, value in rows.items()]
-    for start in range(0, len(items), 25):
-        puts = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
-        client.batch_write_item(RequestItems={"bare": puts})
-
-    def get(keys: list[bytes]) -> Any:
-        if len(keys) == 1:
-            return client.get_item(TableName="bare", Key={"k": {"B": keys[0]}}, ConsistentRead=True)
-        # DynamoDB refuses a key that is asked for twice.
-        wanted = [{"k": {"B": key}} for key in dict.fromkeys(keys)]
-        return client.batch_get_item(
-            RequestItems={"bare": {"Keys": wanted, "ConsistentRead": True}}
-        )
-
-    return get
+def in_turns(
+    readers: Mapping[str, Read], arguments: list[list[int]], seconds: float
+) -> dict[str, Figures]:
+    """Call each reader a few times in turn; return percentiles and the CPU time of a call."""
+    taken: dict[str, list[int]] = {name: [] for name in readers}
+    cpu = dict.fromkeys(readers, 0.0)
+    requests = itertools.cycle(arguments)
+    until = time.monotonic() + seconds * len(readers)
+    for turn in itertools.count():
+        for name, read in readers.items():
+            before = cpu_seconds()
+            for request in itertools.islice(requests, CALLS_A_TURN):
+                begin = time.perf_counter_ns()
+                read(request)
+                taken[name].append(time.perf_counter_ns() - begin)
+            cpu[name] += cpu_seconds() - before
+            if turn == 0:  # the first calls connect and prepare
+                taken[name], cpu[name] = [], 0.0
+        if turn and time.monotonic() > until:
+            break
+    return {
+        name: {
+            **latencies(every),
+            "cpu_us": round(cpu[name] / len(every) * 1e6, 2),
+            "calls": len(every),
+        }
+        for name, every in taken.items()
+    }
 
 
-def times(results: list[Figures], own: str, peer: str, shape: str) -> Figures | None:
-    """Return how many times as long as the bare driver a read takes."""
-    above, below = found(results, own), found(results, peer)
-    if above is None or below is None:
-        return None
-    return {key: ratio(above[shape], below[shape], key) for key in ("p50_us", "cpu_us")}
+def ratios(kind: str, results: list[Figures]) -> dict[str, Any]:
+    """Return how many times as long as with the bare driver a read takes."""
+    own, peers = names_of(kind)[:2], BARE[kind]
+    return {
+        f"{name} / {peer}": {
+            shape: {key: ratio(above[shape], below[shape], key) for key in ("p50_us", "cpu_us")}
+            for shape in HEADINGS
+        }
+        for name in own
+        for peer in peers
+        if (above := found(results, name)) and (below := found(results, peer))
+    }
 
 
 def summary(result: Figures) -> list[Line]:

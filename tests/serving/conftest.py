@@ -37,7 +37,7 @@ class Spend:
 
 @sl.feature_view(entity=card, source=payments)
 class Newest:
-    values = payments.latest("amount", "country", "seen", "picture", "ok")
+    values = payments.latest("payment_id", "amount", "country", "seen", "picture", "ok")
 
 
 @sl.feature_view(entity=trip, source=trips)

@@ -38,16 +38,17 @@ batch = FileSource(name="history", path=f"{folder}/none.parquet", timestamp_fiel
 pushed = PushSource(name="payments", batch_source=batch)
 
 
-def view(name: str, **fields: object) -> FeatureView:
-    schema = [Field(name=field, dtype=dtype) for field, dtype in fields.items()]
+def view(name: str, source: object, **fields: object) -> FeatureView:
+    columns = {"card_id": String, **fields}
+    schema = [Field(name=column, dtype=dtype) for column, dtype in columns.items()]
     return FeatureView(
-        name=name, entities=[card], schema=schema, source=pushed, ttl=timedelta(0), online=True
+        name=name, entities=[card], schema=schema, source=source, ttl=timedelta(0), online=True
     )
 
 
-newest = view("Newest", payment_id=String, amount=Float64, country=String)
-spend = view("Spend", total=Float64, count=Int64)
-missing = view("Elsewhere", x=Float64)
+newest = view("Newest", pushed, payment_id=String, amount=Float64, country=String)
+spend = view("Spend", batch, total=Float64, count=Int64)
+missing = view("Elsewhere", batch, x=Float64)
 store.registry.apply_entity(card, "shop")
 for source in (batch, pushed):
     store.registry.apply_data_source(source, "shop")

@@ -156,6 +156,7 @@ def test_rows_go_in_by_view_under_the_names_of_its_features(app: App) -> None:
         ("/push", {"push_source_name": "trips", "df": {"km": [1.0]}, "to": "moon"}, 422, "FeastError"),
         ("/write-to-online-store", {"feature_view_name": "no", "df": {"a": [1]}}, 404, "FeatureViewNotFoundException"),
         ("/write-to-online-store", {"feature_view_name": "Payment", "df": {"a": [1]}}, 422, "FeastError"),
+        ("/write-to-online-store", {"feature_view_name": "Trip", "df": {"km": [1.0], "at": ["2026-01-01"]}}, 422, "FeastError"),
         ("/materialize", {"end_ts": "soon"}, 422, "FeastError"),
         ("/materialize", {"end_ts": "2026-01-01T00:00:00", "feature_views": ["no"]}, 404, "FeatureViewNotFoundException"),
         ("/materialize-incremental", {"end_ts": 5}, 422, "FeastError"),

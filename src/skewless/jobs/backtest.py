@@ -28,7 +28,7 @@ from skewless.jobs.models import Learner, Task, encoded
 from skewless.jobs.newest import newest_values
 from skewless.jobs.runtime import Runtime
 from skewless.jobs.training import as_table, spine_times, training_set
-from skewless.plan.results import TrainingSet
+from skewless.plan.results import TrainingSet, differing
 from skewless.plan.selection import Features
 
 Ints = npt.NDArray[np.int64]
@@ -227,7 +227,7 @@ def _unlike(mine: Columns, served: Columns, test: npt.NDArray[np.bool_]) -> floa
     rows = pa.array(test)
     different = total = 0
     for name, column in served.items():
-        one, other = mine[name].filter(rows).to_pylist(), column.filter(rows).to_pylist()
-        different += sum(a != b for a, b in zip(one, other, strict=True))
+        one, other = mine[name].filter(rows), column.filter(rows)
+        different += differing(one, other)
         total += len(other)
     return different / total if total else 0.0

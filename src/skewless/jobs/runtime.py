@@ -20,7 +20,7 @@ from skewless.errors import UnknownName
 from skewless.jobs.states import StateTables, changes_of
 from skewless.plan.lookup import Lookup
 from skewless.plan.registry_state import RegistryState
-from skewless.plan.selection import Features, select
+from skewless.plan.selection import Features, references, select
 from skewless.plugins import create, table_reader
 from skewless.registry.base import Registry
 from skewless.stores.offline.base import TableReader
@@ -160,17 +160,17 @@ class Runtime:
 
     def lookup(self, features: Features, full_names: bool) -> Lookup:
         """Return the compiled plan of an online read."""
-        key = (tuple(features) if isinstance(features, list) else features, full_names)
         state = self.state()
-        try:
-            found = self._lookups.get(key)
-        except TypeError:
-            key, found = None, None  # type: ignore[assignment]
+        if type(features) is str:
+            key: tuple[Any, bool] = (features, full_names)
+        elif type(features) is list and set(map(type, features)) == {str}:
+            key = (tuple(features), full_names)
+        else:
+            key = (tuple(references(state, features)), full_names)
+        found = self._lookups.get(key)
         if found is None:
             selection = select(state, features, full_names=full_names)
-            found = Lookup(selection, self.tables().serving())
-            if key is not None:
-                self._lookups[key] = found
+            found = self._lookups[key] = Lookup(selection, self.tables().serving())
         return found
 
     def remember_frames(self, sources: Mapping[str, Source]) -> None:

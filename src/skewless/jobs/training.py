@@ -160,7 +160,8 @@ def spine_times(table: pa.Table, timestamp: str) -> Ints:
         raise InputError("a spine row without a time", where=where)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    if any(is_text(column.type) for is_text in texts):
         micros = [to_micros(value, where=where) for value in column.to_pylist()]
         return np.array(micros, np.int64)
     if pa.types.is_timestamp(column.type):

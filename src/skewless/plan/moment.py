@@ -108,7 +108,9 @@ class Reads:
             kind, slot = read.aggregate.aggregation, read.slot
             if read.rule is not None:
                 tiled.append(place)
-            elif isinstance(window, Session) or read.aggregate.ttl is not None or read.by is not None:
+            elif (
+                isinstance(window, Session) or read.aggregate.ttl is not None or read.by is not None
+            ):
                 others.append(place)
             elif slot is None and kind.name == "count":
                 counts.append(place)

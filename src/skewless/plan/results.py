@@ -182,7 +182,7 @@ class TrainingSet(_Tabular):
         It builds the other training set, so it costs as much again.
         """
         other = self._compare().to_arrow()
-        return {name: _differing(self._table[name], other[name]) for name in self.features}
+        return {name: differing(self._table[name], other[name]) for name in self.features}
 
     def explain(self) -> str:
         """Return how it was made, and how many values the other ``as_of`` would change."""
@@ -213,7 +213,7 @@ def as_columns(table: pa.Table) -> dict[str, list[Any]]:
     return columns
 
 
-def _differing(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:
+def differing(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:
     """Return how many values differ; null equals null."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -114,7 +114,7 @@ def select(state: RegistryState, features: Features, *, full_names: bool = False
     """
     needed: dict[tuple[str, int], dict[str, None]] = {}
     on_demand: dict[tuple[str, int], NeededOnDemand] = {}
-    outputs = [_resolve(state, ref, needed, on_demand) for ref in _references(state, features)]
+    outputs = [_resolve(state, ref, needed, on_demand) for ref in references(state, features)]
     if not outputs:
         raise InputError("no features are asked for", expected="'View:feature' or a service")
     views = tuple(
@@ -141,7 +141,8 @@ def split_view(name: str) -> tuple[str, int | None]:
     return (bare, int(version)) if at and version.isdecimal() else (name, None)
 
 
-def _references(state: RegistryState, features: Features) -> list[str]:
+def references(state: RegistryState, features: Features) -> list[str]:
+    """Return the references that ``features`` stands for, in order."""
     if isinstance(features, FeatureService):
         applied = features.name in state.services
         return list(state.pins[features.name] if applied else features.references)
@@ -151,7 +152,7 @@ def _references(state: RegistryState, features: Features) -> list[str]:
         return list(state.service(features))
     if isinstance(features, (str, FeatureView, OnDemandView, FeatureRef)):
         return references_of(features)
-    return [ref for member in features for ref in _references(state, member)]
+    return [ref for member in features for ref in references(state, member)]
 
 
 def _resolve(

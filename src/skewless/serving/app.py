@@ -281,6 +281,8 @@ class App:
 
     def start(self) -> None:
         """Read the registry and the keys, and warm up; `SkewlessError` if that cannot be."""
+        if self._forward is None:
+            self.writer.warm()
         self.upkeep.first_time()
 
     async def _live(self, receive: Receive, send: Send) -> None:

@@ -104,7 +104,7 @@ def frame_rows(
 
     Raises:
         RequestError: unequal lengths, no rows, or a column of another name.
-        MissingColumn: there is no event time.
+        MissingColumn: there is no event time, or no join key of the view.
     """
     lengths = {name: len(values) for name, values in df.items()}
     if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
@@ -123,8 +123,10 @@ def frame_rows(
             )
         dtype = source.columns[column]
         columns[column] = [_cell(value, dtype, name) for value in values]
-    if source.event_time not in columns:
-        raise MissingColumn.of(source.event_time, df, where="df")
+    keys = view.entity.key_names if isinstance(view, FeatureView) else ()
+    for needed in (source.event_time, *keys):
+        if needed not in columns:
+            raise MissingColumn.of(needed, df, where="df")
     if source.known_time is not None:
         known = columns.get(source.known_time, [None] * count)
         moment = from_micros(now)

@@ -72,8 +72,6 @@ class Upkeep:
         """Do everything once, before the first request; raise what goes wrong."""
         import platform
 
-        import pyarrow  # noqa: F401 - half a second that no request should wait for
-
         import skewless
 
         self._load_keys()

@@ -66,6 +66,19 @@ class Writer:
         self.threads = Threads(1, settings.max_waiting, "writer")
         self.upkeep = Threads(4, settings.max_waiting, "registry")
 
+    @staticmethod
+    def warm() -> None:
+        """Import what the first push and materialization would: seconds nobody should wait for."""
+        from datetime import UTC, datetime
+
+        import pyarrow as pa
+        import pyarrow.compute
+        import pyarrow.dataset
+
+        import skewless.jobs.upkeep  # noqa: F401
+
+        pa.array([datetime.now(UTC)])  # where pandas is installed, this imports it
+
     async def push(self, source: str, rows: Any, backdate: bool, where: str) -> PushResult:
         """Push rows and return what became of them.
 

@@ -52,8 +52,8 @@ class LocalEngine:
 
     Args:
         histories: history by source name.
-        memory: how many bytes of rows are held at once for windows; beyond it they are spilled to
-            a temporary folder. The peak is about three times as much. No value depends on it.
+        memory: about how many bytes the rows of windows may take; beyond it they are spilled to a
+            temporary folder (that of ``TMPDIR``). No value depends on it.
     """
 
     def __init__(self, histories: Mapping[str, SourceHistory], *, memory: int = 1 << 30) -> None:

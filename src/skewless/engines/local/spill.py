@@ -1,10 +1,11 @@
 """Rows for windows within a budget of memory: beyond it they go to disk, sorted by key.
 
-Rows are read once. While they fit the budget they stay in memory. Else they go, a budget's worth at
-a time and each time sorted by key, into an Arrow file of a temporary folder; afterwards the keys
-are taken in runs that fit the budget, each a slice of every file. (An external merge sort whose
-merge is a slice, as the number of rows of each key is known by then.) A key never falls into two
-runs, so a run holds at least the rows of its largest key. The folder is that of ``TMPDIR``.
+Rows are read once. While they fit half the budget they stay in memory (sorting them takes the other
+half). Else they go, a quarter at a time and each sorted by key, into Arrow files of a temporary
+folder; afterwards the keys are taken in runs of half the budget, each a slice of every file. (An
+external merge sort whose merge is a slice, as the number of rows of each key is known by then.) A
+key never falls into two runs, so a run holds at least the rows of its largest key. The folder is
+that of ``TMPDIR``.
 """
 
 from __future__ import annotations
@@ -43,28 +44,26 @@ def held_runs(
         keys: whose rows are wanted.
         expressions: evaluated for every row.
         only: codes of the keys that are wanted; None for all.
-        memory: how many bytes of rows are held at once. Sorting them, and the sweeps over them,
-            take about twice as much for a moment.
+        memory: about how many bytes the rows and their sorting may take.
 
     Raises:
         StoreError: the disk is full.
     """
     blocks: list[Block] = []
-    held, spilled = 0, None
+    held, spilled, limit = 0, None, memory // 2
     with ExitStack() as stack:
         for block in read_blocks(scan, keys, expressions, only):
             blocks.append(block)
             held += block.nbytes
-            if held > memory:
+            if held > (limit if spilled is None else limit // 2):
                 spilled = spilled or stack.enter_context(Spilled(keys.size))
-                spilled.add(sorted_by_key(blocks, expressions))
+                spilled.add_all(blocks, expressions, limit // 2)
                 held = 0
         if spilled is None:
             yield 0, keys.size, hold(scan, (0, keys.size), blocks, expressions)
             return
-        if blocks:
-            spilled.add(sorted_by_key(blocks, expressions))
-        for first, last in spilled.runs(memory):
+        spilled.add_all(blocks, expressions, limit // 2)
+        for first, last in spilled.runs(limit):
             part = spilled.read(first, last)
             yield first, last, hold(scan, (first, last), part, expressions)
 
@@ -90,6 +89,18 @@ class Spilled:
 
     def __exit__(self, *problem: object) -> None:
         self._folder.cleanup()
+
+    def add_all(self, blocks: list[Block], expressions: Sequence[Expression], size: int) -> None:
+        """Write rows in files of about this many bytes; the list is emptied.
+
+        Raises:
+            StoreError: the disk is full.
+        """
+        part: list[Block] = []
+        while blocks:
+            part.append(blocks.pop(0))
+            if not blocks or sum(block.nbytes for block in part) > size:
+                self.add(sorted_by_key(part, expressions))
 
     def add(self, block: Block) -> None:
         """Write rows that are sorted by key.
