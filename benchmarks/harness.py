@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -20,6 +21,7 @@ from benchmarks.child import cpu_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".bench"
+QUIET = {"FEAST_USAGE": "False", "PYTHONWARNINGS": "ignore"}
 SIZES = ("tiny", "small", "full")
 Figures = dict[str, Any]
 Line = tuple[str, Any, str, Any, float | None]
@@ -79,42 +81,48 @@ class Contender:
 
 
 def run_all(contenders: Sequence[Contender], options: Options) -> list[Figures]:
-    """Measure contenders one after another and return what was found, in order."""
-    chosen = [
-        contender
-        for contender in contenders
-        if not options.only or any(part in contender.name for part in options.only)
-    ]
-    return [measure(contender, options) for contender in chosen]
+    """Measure contenders and return what was found, in order.
+
+    They take turns, one run each, so that other work on the machine slows all of them alike.
+    """
+    wanted = options.only or ("",)
+    chosen = [one for one in contenders if any(part in one.name for part in wanted)]
+    runs: dict[str, list[Figures]] = {contender.name: [] for contender in chosen}
+    without: dict[str, Figures] = {}
+    for turn in range(options.repeats):
+        for contender in chosen:
+            if contender.name in without or (turn and contender.once):
+                continue
+            figures = attempt(contender)
+            if measured(figures):
+                runs[contender.name].append(figures)
+            else:
+                without[contender.name] = figures
+            note(f"  {contender.name}: {json.dumps(figures)}")
+    results = []
+    for one in chosen:
+        about = {"name": one.name, **({"about": one.about} if one.about else {})}
+        results.append(about | (without.get(one.name) or middle(runs[one.name])))
+    return results
 
 
 def measure(contender: Contender, options: Options) -> Figures:
-    """Return the median of a contender's runs; or ``skipped``, ``failed`` or ``gave_up_s``.
+    """Return the median of a contender's runs; or ``skipped``, ``failed`` or ``gave_up_s``."""
+    return run_all([contender], dataclasses.replace(options, only=()))[0]
 
-    Keys of its own that a task returns are those of the run with the median wall time.
-    """
-    result: Figures = {"name": contender.name}
-    if contender.about:
-        result["about"] = contender.about
-    runs: list[Figures] = []
+
+def attempt(contender: Contender) -> Figures:
+    """Return the figures of one run, or why there are none."""
     try:
         check_needs(contender.needs)
-        python = contender.python()
-        for _ in range(1 if contender.once else options.repeats):
-            runs.append(run_once(contender, python))
+        return run_once(contender, contender.python())
     except PeerMissing as missing:
-        note(f"  {contender.name}: skipped, {missing}")
-        return {**result, "skipped": str(missing)}
+        return {"skipped": str(missing)}
     except subprocess.TimeoutExpired:
-        note(f"  {contender.name}: gave up after {contender.limit_s:.0f} s")
-        return {**result, "gave_up_s": contender.limit_s}
+        return {"gave_up_s": contender.limit_s}
     except subprocess.CalledProcessError as problem:
-        last = (problem.stderr.strip().splitlines() or [f"exit code {problem.returncode}"])[-1]
-        note(f"  {contender.name}: FAILED\n{problem.stderr[-3000:]}")
-        return {**result, "failed": last}
-    result.update(middle(runs))
-    note(f"  {contender.name}: {json.dumps({k: v for k, v in result.items() if shown(k, v)})}")
-    return result
+        note(problem.stderr[-3000:])
+        return {"failed": (problem.stderr.strip() or str(problem)).splitlines()[-1]}
 
 
 def run_once(contender: Contender, python: str) -> Figures:
@@ -126,12 +134,7 @@ def run_once(contender: Contender, python: str) -> Figures:
         subprocess.run(
             [python, "-m", "benchmarks.child", contender.task, arguments, str(out)],
             cwd=ROOT,
-            env={
-                **os.environ,
-                "TMPDIR": folder,
-                "FEAST_USAGE": "False",
-                "PYTHONWARNINGS": "ignore",
-            },
+            env={**os.environ, "TMPDIR": folder, **QUIET},
             capture_output=True,
             text=True,
             check=True,
@@ -143,7 +146,10 @@ def run_once(contender: Contender, python: str) -> Figures:
 
 
 def middle(runs: Sequence[Figures]) -> Figures:
-    """Return the figures of several runs as one: medians, the highest peak, and how they spread."""
+    """Return the figures of several runs as one: medians, the highest peak, all and least times.
+
+    Other keys are those of the run with the median wall time.
+    """
     ordered = sorted(runs, key=lambda run: run.get("wall_s", 0.0))
     result = dict(ordered[(len(ordered) - 1) // 2])
     for key, value in result.items():
@@ -156,16 +162,23 @@ def middle(runs: Sequence[Figures]) -> Figures:
     for key in ("wall_s", "cpu_s"):
         if key in result:
             result[f"{key}_runs"] = [run[key] for run in runs]
+            result[f"{key}_least"] = min(run[key] for run in runs)
     return result
 
 
 def check_needs(packages: Sequence[str]) -> None:
     """Raise `PeerMissing` unless the packages are installed here."""
     for package in packages:
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            raise PeerMissing(f"{package} is not installed (pip install {package})") from None
+        if version(package) is None:
+            raise PeerMissing(f"{package} is not installed (pip install {package})")
+
+
+def version(package: str) -> str | None:
+    """Return the version of a package that is installed here."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def found(contenders: Sequence[Figures], name: str) -> Figures | None:
@@ -212,18 +225,13 @@ def import_arrow() -> None:
 
 def machine() -> Figures:
     """Return what this machine is and what runs on it."""
-    cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].split(":")[1].strip() if names else cpu
+    described = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in described if line.startswith("model name")]
+    cpu = names[0] if names else platform.processor() or platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    versions = {}
-    for package in ("skewless", "numpy", "pyarrow", "lmdb", "polars", "duckdb"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
+    packages = ("skewless", "numpy", "pyarrow", "lmdb", "polars", "duckdb")
+    versions = {name: version(name) or "not installed" for name in packages}
     return {
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0))
@@ -241,8 +249,3 @@ def machine() -> Figures:
 def note(text: str) -> None:
     """Tell a person what is going on; results alone go to standard output."""
     print(text, file=sys.stderr, flush=True)
-
-
-def shown(key: str, value: object) -> bool:
-    """Return whether a figure belongs into the line that a person sees at once."""
-    return key not in ("name", "about", "process_cpu_s") and not isinstance(value, list)

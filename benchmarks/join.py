@@ -36,6 +36,7 @@ PEERS = (
 )
 HEADINGS = {
     "cpu_s": "CPU s",
+    "cpu_s_least": "least CPU s",
     "wall_s": "wall s",
     "peak_mb": "peak MB",
     "wrong_rows": "wrong rows",

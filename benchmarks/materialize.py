@@ -27,6 +27,7 @@ HEADINGS = {
     "entities": "entities",
     "rows_per_s": "rows/s",
     "cpu_s": "CPU s",
+    "cpu_s_least": "least CPU s",
     "wall_s": "wall s",
     "peak_mb": "peak MB",
 }

@@ -53,6 +53,7 @@ def run(options: Options) -> Figures:
             "benchmarks.peers.feast_tasks:online",
             {"files": of_fewer, "entities": fewer, "shapes": SHAPES, "seconds": seconds},
             feast_python(options.install),
+            limit_s=3_600,
             once=True,
             about=f"over {fewer:,} entities only: it takes a row per feature to fill its store",
         ),

@@ -29,6 +29,7 @@ HEADINGS = {
     "p50_ms": "p50 ms to readable",
     "p99_ms": "p99 ms to readable",
     "p999_ms": "p99.9 ms to readable",
+    "cpu_us": "CPU us an event",
     "cpu_s": "CPU s",
     "peak_mb": "peak MB",
 }
@@ -140,7 +141,9 @@ def skewless(clock: Clock, file: str, batch: int, seconds: float) -> dict[str, A
                 if kept is None:
                     break
                 events += len(kept.events)
-    return {"events": events, "events_per_s": round(events / clock.figures["wall_s"], 1)}
+    cpu = round(clock.figures["cpu_s"] / max(events, 1) * 1e6, 2)
+    rate = round(events / clock.figures["wall_s"], 1)
+    return {"events": events, "events_per_s": rate, "cpu_us": cpu}
 
 
 def waits(clock: Clock, rate: int, seconds: float) -> dict[str, Any]:

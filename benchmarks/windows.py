@@ -31,6 +31,7 @@ from benchmarks.window_oracle import AGGREGATIONS, LAST_100, WINDOWS, compare, e
 HEADINGS = {
     "features": "features",
     "cpu_s": "CPU s",
+    "cpu_s_least": "least CPU s",
     "wall_s": "wall s",
     "peak_mb": "peak MB",
     "wrong": "wrong",

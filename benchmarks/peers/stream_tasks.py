@@ -44,19 +44,19 @@ def river(clock: Any, lines: str, seconds: float) -> dict[str, Any]:
 
 
 def bytewax(clock: Any, lines: str, seconds: float) -> dict[str, Any]:
-    """One metric: count, sum and sum of squares in sliding windows of five minutes, in memory."""
+    """One metric: count, sum and sum of squares in windows of five minutes, one a minute."""
     import bytewax.operators as op
     from bytewax.dataflow import Dataflow
     from bytewax.operators import windowing as win
     from bytewax.testing import TestingSink, TestingSource, run_main
 
-    rows = _limited(lines, int(4_000 * seconds))
+    rows = _limited(lines, int(1_000 * seconds))
     pairs = [(str(row["entity"]), (datetime.fromisoformat(row["at"]), row["vdd"])) for row in rows]
     flow = Dataflow("rolling")
     stream = op.input("in", flow, TestingSource(pairs, batch_size=1_000))
     clock_of = win.EventClock(lambda item: item[0], wait_for_system_duration=timedelta(0))
     windower = win.SlidingWindower(
-        length=timedelta(minutes=5), offset=timedelta(seconds=10), align_to=_EPOCH
+        length=timedelta(minutes=5), offset=timedelta(minutes=1), align_to=_EPOCH
     )
 
     def add(state: tuple[int, float, float], item: Any) -> tuple[int, float, float]:

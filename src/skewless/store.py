@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from skewless.monitoring.explain import Explanation
     from skewless.monitoring.freshness import FreshnessReport
     from skewless.monitoring.leakage import LeakageReceipt
+    from skewless.monitoring.parity_report import ParityReport
     from skewless.monitoring.statistics import ViewStatistics
     from skewless.stores.online.base import OnlineStore
 
@@ -321,6 +322,41 @@ class FeatureStore:
         from skewless.jobs.backtest import backtest
 
         return backtest(self.runtime, spine, features, **options)
+
+    def verify(
+        self,
+        views: str | Sequence[str] | None = None,
+        *,
+        served: str | Path | Iterable[OnlineResult] | None = None,
+        entities: int = 1000,
+        generate: int | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+    ) -> ParityReport:
+        """Compare, bit for bit, what the online path serves with what history gives.
+
+        Args:
+            views: names; None for all that are served.
+            served: what was served: a served log, or results of `get_online_features`; None: what
+                is served now.
+            entities: how many of each view to read now.
+            generate: instead, compare so many values of generated traffic, in a store of its own.
+            seed: of what is chosen or generated; None: by chance.
+            progress: called with a text and the finished fraction.
+
+        Raises:
+            UnknownName: no such view.
+            InputError: not a served log.
+        """
+        from skewless.monitoring.parity import generated, verify
+
+        if generate is None:
+            return verify(self.runtime, views, served=served, entities=entities, seed=seed)
+        from skewless.jobs.rehearsal import rehearse
+
+        report, seed, judge = generated(seed)
+        report.traffic = rehearse(generate, seed=seed, judge=judge, progress=progress)
+        return report
 
     def freshness(self) -> FreshnessReport:
         """Return for each view the age of its newest event against what its owner promised."""

@@ -25,13 +25,14 @@ def state_of(*definitions):
     return RegistryState(1, tuple(plan.writes))
 
 
-def run_local(view, rows, spine, as_of, key="key"):
+def run_local(view, rows, spine, as_of, key="key", memory=1 << 30):
     selection = select(state_of(view), [view])
     plan = plan_retrieval(selection, timestamp="t", as_of=as_of)
     table = pa.table({key: pa.array([row[key] for row in spine], pa.string())})
     times = np.array([row["t"] for row in spine], np.int64)
     history = MemoryHistory(view.source, rows)
-    return LocalEngine({view.source.name: history}).run(plan, table, times).columns
+    local = LocalEngine({view.source.name: history}, memory=memory)
+    return local.run(plan, table, times).columns
 
 
 def bits(value):
@@ -50,7 +51,8 @@ def test_local_engine_gives_the_bits_of_the_reference(as_of, data):
     rows = data.draw(cases.histories(source))
     spine = data.draw(cases.spines())
     expected = ReferenceEngine().historical([view], {"rows": rows}, spine, "t", as_of)
-    actual = run_local(view, rows, spine, as_of)
+    memory = data.draw(st.sampled_from([1 << 30, 1 << 30, 0, 500]))
+    actual = run_local(view, rows, spine, as_of, memory=memory)
     for name, expression in view.expressions.items():
         note(f"{name} = {expression!r}")
         found = actual[name].to_pylist()

@@ -9,16 +9,33 @@ import signal
 import sys
 from functools import partial
 
+import pyarrow.compute
+import pyarrow.dataset
+import pyarrow.parquet
+
 import skewless as sl
+import skewless.jobs.apply
+import skewless.jobs.push
+import skewless.jobs.upkeep
+import skewless.registry.sqlite
+import skewless.stores.offline._settle
+import skewless.stores.offline.parquet
+import skewless.stores.online.lmdb
+import skewless.stores.online.sqlite
 from skewless.jobs import materialize
 from tests.jobs.shop import HOUR, MINUTE, NOON, SettableClock, open_store, pay, payments, spend_of
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["tests.jobs.victim"])
+SERVER.set_forkserver_preload(["__main__", "tests.jobs.victim"])
 CHANGING = {
-    "put", "putmulti", "pop", "commit", "sync", "execute", "executemany", "replace", "rename",
-    "fsync", "unlink", "mkdir", "write_table", "write", "close",
-}  # fmt: skip
+    "Transaction": {"put", "delete", "pop", "commit", "abort"},
+    "Cursor": {"put", "putmulti", "delete", "pop", "execute", "executemany"},
+    "Environment": {"sync", "set_mapsize"},
+    "Connection": {"execute", "executemany", "commit"},
+    "ParquetWriter": {"write_table", "close"},
+    "module": {"rename", "unlink", "fsync", "mkdir", "truncate"},
+}
+"""By the type that has them, the calls that change something outside."""
 CARDS = ("c1", "c2", "c3")
 SOURCE = payments(row_id="pay_id", table=sl.Parquet("pays"))
 SPEND = spend_of(SOURCE)
@@ -91,30 +108,34 @@ def opened(folder, kind):
 
 
 class Steps:
-    """Counts steps and ends the process at one of them, as a loss of power would."""
+    """Notes steps and ends the process before one of them, as a loss of power would."""
 
     def __init__(self, last=None):
-        self.taken = 0
+        self.taken = []
         self.last = last
 
     def __call__(self, frame, event, arg):
-        if event == "c_call" and getattr(arg, "__name__", "") in CHANGING:
-            self.step()
+        if event == "c_call":
+            owner = type(getattr(arg, "__self__", None)).__name__
+            statement = str(frame.f_locals.get("statement", ""))
+            reads = statement.startswith(("SELECT", "PRAGMA"))
+            if arg.__name__ in CHANGING.get(owner, ()) and not reads:
+                self.step(f"{owner}.{arg.__name__}")
 
-    def step(self):
-        self.taken += 1
-        if self.taken == self.last:
+    def step(self, name):
+        self.taken.append(name)
+        if len(self.taken) == self.last:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def work(folder, kind, name, last, report):
-    """Do an operation, to its end or to step ``last``; then report how many steps it took."""
+    """Do an operation, to its end or to step ``last``; then report the steps it took."""
     with opened(folder, kind) as fs:
         fs.runtime.tables()
         steps = Steps(last)
         sys.setprofile(steps)
         OPERATIONS[name](fs)
-        steps.step()
+        steps.step("return")
         sys.setprofile(None)
         report.send(steps.taken)
 

@@ -80,10 +80,10 @@ def test_what_is_no_json_is_refused(app: App, body: bytes) -> None:
     ],
     ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else "",
 )
-def test_a_request_of_another_shape_is_refused(
-    app: App, change: dict[str, Any], part: str
-) -> None:
-    found = refused(call(app, "POST", "/v1/features", {"service": "fraud", "entities": C1} | change))
+def test_a_request_of_another_shape_is_refused(app: App, change: dict[str, Any], part: str) -> None:
+    found = refused(
+        call(app, "POST", "/v1/features", {"service": "fraud", "entities": C1} | change)
+    )
     assert part in json.dumps(found)
 
 
@@ -128,9 +128,12 @@ def test_request_fields_are_checked(app: App) -> None:
 
     assert "asked" in refused(asked("much"))["what"]
     assert refused(asked(10**400))["error"] == "InputError"
-    assert "lacks" in refused(
-        call(app, "POST", "/v1/features", {"features": ["Payment:ratio"], "entities": C1})
-    )["what"]
+    assert (
+        "lacks"
+        in refused(
+            call(app, "POST", "/v1/features", {"features": ["Payment:ratio"], "entities": C1})
+        )["what"]
+    )
     assert asked("Infinity").status == 200
     assert asked(None).status == 200
 
@@ -171,7 +174,9 @@ def test_a_large_body_in_chunks_is_refused_when_it_grows_too_large(app: App) -> 
     assert "at most" in refused(answer, 413)["expected"]
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "a/b; c=d", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "a/b; c=d", ""]
+)
 def test_another_kind_of_body_is_refused(app: App, kind: str) -> None:
     answer = call(app, "POST", "/v1/features", body=b"{}", headers={"content-type": kind})
     assert "application/json" in json.dumps(refused(answer, 415))
@@ -265,9 +270,7 @@ def test_pushes_are_checked(app: App, body: Any, status: int) -> None:
     ],
     ids=repr,
 )
-def test_a_wrong_value_in_a_row_is_quarantined_or_refused(
-    app: App, wrong: dict[str, Any]
-) -> None:
+def test_a_wrong_value_in_a_row_is_quarantined_or_refused(app: App, wrong: dict[str, Any]) -> None:
     row = {"payment_id": "x", "card_id": "c1", "amount": 1.0, "paid_at": "2026-01-01T09:59:00Z"}
     answer = call(app, "POST", "/v1/push", {"source": "payments", "rows": [row | wrong]})
     if answer.status == 200:

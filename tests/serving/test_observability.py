@@ -127,7 +127,9 @@ def test_readiness_tells_why_not(app: App) -> None:
 def test_requests_have_ids_the_callers_or_new_ones(app: App) -> None:
     given = call(app, "GET", "/health", headers={"x-request-id": "abc-1"})
     assert given.headers["x-request-id"] == "abc-1"
-    bad = [call(app, "GET", "/health", headers={"x-request-id": text}) for text in ("a b", "x" * 500)]
+    bad = [
+        call(app, "GET", "/health", headers={"x-request-id": text}) for text in ("a b", "x" * 500)
+    ]
     made = {answer.headers["x-request-id"] for answer in bad}
     assert len(made) == 2
     assert not made & {"a b", "x" * 500}

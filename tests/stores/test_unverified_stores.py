@@ -18,13 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import errors as mongo
 
-from skewless.errors import InputError, StoreError, StoreUnavailable
-from skewless.stores.online import _cassandra_client as cql
-from skewless.stores.online import _mongodb_client as mongodb
-from skewless.stores.online.base import OnlineStore
-from skewless.stores.online.cassandra import CassandraStore
-from skewless.stores.online.mongodb import MongoDBStore
-from skewless.testing.servers import free_port
+pytest.register_assert_rewrite("skewless.testing")
+
+from skewless.errors import InputError, StoreError, StoreUnavailable  # noqa: E402
+from skewless.stores.online import _cassandra_client as cql  # noqa: E402
+from skewless.stores.online import _mongodb_client as mongodb  # noqa: E402
+from skewless.stores.online.base import OnlineStore  # noqa: E402
+from skewless.stores.online.cassandra import CassandraStore  # noqa: E402
+from skewless.stores.online.mongodb import MongoDBStore  # noqa: E402
+from skewless.testing.servers import free_port  # noqa: E402
 
 SECRET = "the-secret-of-the-tests"
 KEYS = st.binary(max_size=6)

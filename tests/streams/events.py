@@ -11,8 +11,11 @@ import skewless as sl
 from skewless.clock import from_micros
 from skewless.definitions import Source
 from skewless.definitions.tables import Stream
+from skewless.jobs.stream import StreamWorker
+from skewless.jobs.stream_metrics import StreamMetrics
 
 FABS = [f"f{number}" for number in range(5)]
+LANDING = sl.Files("landing")
 SCHEMA = {"id": int, "fab": str, "vdd": float}
 
 
@@ -44,6 +47,11 @@ def store(folder: Path, rows: Source) -> sl.FeatureStore:
     fs = sl.FeatureStore(folder)
     fs.apply(fs.plan(view(rows)))
     return fs
+
+
+def run(fs: sl.FeatureStore, **options: Any) -> StreamMetrics:
+    """Take in what is there, with a worker of its own."""
+    return StreamWorker(fs.runtime, "tests", **options).run(once=True)
 
 
 def event(number: int, **changes: Any) -> dict[str, Any]:

@@ -10,11 +10,10 @@ import pytest
 import skewless as sl
 from skewless.errors import CorruptData, InputError, StoreUnavailable
 from skewless.jobs.stream import StreamWorker
-from skewless.jobs.stream_metrics import StreamMetrics
 from skewless.streams.base import Batch
 from skewless.testing.kafka_servers import KAFKA, KafkaServer, Message, kafka
 from skewless.types import Int64, String
-from tests.streams.events import event, line, served_and_computed, source, store, taken_in
+from tests.streams.events import event, line, run, served_and_computed, source, store, taken_in
 
 ck = pytest.importorskip("confluent_kafka")
 KafkaReader = pytest.importorskip("skewless.streams.kafka").KafkaReader
@@ -30,7 +29,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[KafkaServer]:
         yield started
 
 
-every_server = pytest.mark.parametrize("server", KAFKA, indirect=True)
+_SLOW = {"tansu": [pytest.mark.slow]}  # it takes seconds to form a group
+every_server = pytest.mark.parametrize(
+    "server", [pytest.param(name, marks=_SLOW.get(name, [])) for name in KAFKA], indirect=True
+)
 
 
 @pytest.fixture
@@ -53,10 +55,6 @@ def messages(*numbers: int, **changes: Any) -> list[Message]:
 def shop(folder: Path, server: KafkaServer, topic: str, **options: Any) -> sl.FeatureStore:
     rows = source(sl.Kafka(topic, server.address, **options), row_id="id")
     return store(folder, rows)
-
-
-def run(fs: sl.FeatureStore, **options: Any) -> StreamMetrics:
-    return StreamWorker(fs.runtime, "tests", **options).run(once=True)
 
 
 def until(ready: Callable[[], bool]) -> None:

@@ -55,6 +55,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "keys": ("keys", "Make, revoke and list keys of the HTTP server."),
     },
     "Look": {
+        "verify": ("verify", "Prove that what is served is what history gives, bit for bit."),
         "status": ("status", "Show how fresh each view is."),
         "search": ("status", "Find features by words."),
         "statistics": ("status", "Show counts, nulls, range and quantiles of a view's features."),

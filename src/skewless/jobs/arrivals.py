@@ -170,6 +170,46 @@ class _Compared:
             self.corrected.append((place, before.sequence))
         self.versions[key] = _Version(sequence, known, content, self._deleted, (*earlier, sequence))
 
+    def let_in(self, row: int, sequence: int, deletes: bool) -> None:
+        """Note a late row of the log that counts from now on."""
+        key, known = self._keys[row], self._known[row]
+        content = _content(self._contents[row], deletes)
+        before = self.versions.get(key)
+        if before is not None and before.content == content:
+            return
+        self.changed[key] = None
+        every = (*(() if before is None else before.sequences), sequence)
+        if before is not None and (known, sequence) < (before.known, before.sequence):
+            self.versions[key] = replace(before, sequences=every)
+        else:
+            self.versions[key] = _Version(sequence, known, content, deletes, every)
+
+
+def versions_let_in(
+    transaction: KeyValues,
+    source: Source,
+    rows: pa.Table,
+    known: Ints,
+    sequence: Ints,
+    deleted: npt.NDArray[np.bool_],
+) -> list[tuple[bytes, bytes]]:
+    """Return what to note per row id when late rows come to count.
+
+    Args:
+        transaction: of the journal.
+        source: whose rows they are.
+        rows: all columns of the source.
+        known: since when each is known now, microseconds.
+        sequence: of each, ascending.
+        deleted: which delete the rows of their ids.
+    """
+    batch = rows.combine_chunks().to_batches()[0]
+    admitted = Admitted(batch, known, known, [])
+    compared = _Compared(transaction, source, admitted, 0, False)
+    for row, (number, deletes) in enumerate(zip(sequence.tolist(), deleted.tolist(), strict=True)):
+        compared.let_in(row, number, deletes)
+    return [(key, compared.versions[key].packed()) for key in compared.changed]
+
 
 def _late(source: Source, event: Ints, newest: int | None) -> npt.NDArray[np.bool_]:
     if source.lateness is None or not len(event):

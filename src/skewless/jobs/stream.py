@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skewless.errors import Conflict, StoreUnavailable
+from skewless.errors import Conflict, SkewlessError, StoreUnavailable
 from skewless.jobs.intake import Admitted, Rejected, admit
 from skewless.jobs.push import PushResult, delete, ingest
 from skewless.jobs.runtime import Runtime
@@ -46,12 +46,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A batch that is durable and readable online.
+    """A batch that is durable and readable online since ``at`` (UTC microseconds).
 
     Attributes:
         result: what became of its rows.
         events: event time of each row taken in, UTC microseconds.
-        at: when it was kept, UTC microseconds.
     """
 
     result: PushResult
@@ -145,11 +144,15 @@ class StreamWorker:
 
     def close(self) -> None:
         """Close the stream and give the lease back."""
-        if self._open:
-            self.metrics.lag = self.reader.lag()
-        self._open = False
-        self.reader.close()
-        self.lease.release()
+        try:
+            if self._open:
+                self._open = False
+                self.metrics.lag = self.reader.lag()
+        except (SkewlessError, OSError):  # whatever it is, a read has told it or will
+            self.metrics.lag = None
+        finally:
+            self.reader.close()
+            self.lease.release()
 
     def step(self, patience: float = _PATIENCE) -> Kept | None:
         """Read one batch and keep it; None if nothing was there.
@@ -245,8 +248,9 @@ class StreamWorker:
             if not again or self._stored() != position:
                 return ingest(self._fenced(self._position), self._source, admitted, position=moved)
             # The journal has them, the states perhaps not yet: they catch up with nothing new.
-            none = _without_rows(admitted)
-            result = ingest(self._fenced(position), self._source, none, position=moved)
+            none = np.empty(0, np.int64)
+            nothing = Admitted(admitted.batch.slice(0, 0), none, none, [])
+            result = ingest(self._fenced(position), self._source, nothing, position=moved)
             bad = tuple(admitted.rejected)
             return replace(result, accepted=len(admitted.event), quarantined=bad)
 
@@ -293,8 +297,3 @@ def until_signalled(worker: StreamWorker) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _without_rows(admitted: Admitted) -> Admitted:
-    none = np.empty(0, np.int64)
-    return Admitted(admitted.batch.slice(0, 0), none, none, [])

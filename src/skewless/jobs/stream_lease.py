@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self, cast
 
-from skewless.errors import Conflict, StoreUnavailable
+from skewless.errors import Conflict, StoreError
 from skewless.jobs.runtime import Runtime
 from skewless.stores.online.base import OnlineStore, Transaction
 
@@ -106,12 +106,12 @@ class Lease:
         self._end.set()
         self._thread.join()
         self._thread = None
-        with contextlib.suppress(StoreUnavailable):  # then it runs out by itself
+        with contextlib.suppress(StoreError):  # then it runs out by itself
             self._write(self._is_mine, until=0)
 
     def _renew(self) -> None:
         while not self._end.wait(self._seconds / 3):
-            with contextlib.suppress(StoreUnavailable):
+            with contextlib.suppress(StoreError):  # the next time, or it runs out
                 if not self._write(self._is_mine):
                     self.lost.set()
                     return

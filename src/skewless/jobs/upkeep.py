@@ -7,8 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from skewless.definitions import FeatureView
+import numpy as np
+import pyarrow as pa
+
+from skewless.definitions import FeatureView, Source
 from skewless.errors import InputError
+from skewless.jobs.arrivals import ids_table, versions_let_in
 from skewless.jobs.materialize import Materialization, MaterializeResult
 from skewless.jobs.repair import rebuild_marked
 from skewless.jobs.runtime import Runtime
@@ -21,6 +25,7 @@ from skewless.jobs.states import (
 )
 from skewless.plan.layout import StateLayout
 from skewless.plan.selection import split_view
+from skewless.stores.offline._journal import DELETED, KNOWN, LATE
 from skewless.stores.offline.history import History
 
 Progress = Callable[[str, float], None]
@@ -204,12 +209,44 @@ def backfill(
     """Build states anew, late rows included; see `FeatureStore.backfill`."""
     names = [views] if isinstance(views, str) else views
     runtime.state(fresh=True)
-    sources = {view.source.name for view in chosen_views(runtime, names).values()}
-    for name in sorted(sources):
-        source = runtime.source(name)
-        if source.lateness is not None:
-            runtime.log(source).include_late(runtime.clock.now())
-    return materialize(runtime, views, start, end, progress=progress, everything=True)
+    chosen = chosen_views(runtime, names)
+    late = {view.source.name for view in chosen.values() if view.source.lateness is not None}
+    for name in sorted(late):
+        _let_late_rows_in(runtime, runtime.source(name))
+    # They count for every view of their source, asked for or not.
+    every = chosen_views(runtime, None)
+    wanted = [
+        f"{name}@v{version}"
+        for (name, version), view in every.items()
+        if (name, version) in chosen or view.source.name in late
+    ]
+    return materialize(runtime, wanted, start, end, progress=progress, everything=True)
+
+
+def _let_late_rows_in(runtime: Runtime, source: Source) -> None:
+    """Let late rows count from now on, as versions of their row ids too."""
+    log, columns = runtime.log(source), list(source.columns)
+    with runtime.journal.transaction() as transaction:
+        before = log.reader()
+        before.last_sequence()
+        step = log.include_late(runtime.clock.now(), transaction)
+        if step is None or not source.row_id:
+            return
+        tables, numbers = [], []
+        for chunk in before.chunks([*columns, KNOWN, LATE, DELETED], after=step[0]):
+            tables.append(chunk.table.filter(chunk.table[LATE]))
+            numbers.append(chunk.rows[np.asarray(chunk.table[LATE])])
+        if not sum(map(len, numbers)):
+            return
+        sequence = np.concatenate(numbers)
+        order = np.argsort(sequence)
+        late = pa.concat_tables(tables).take(order)
+        known = np.maximum(np.asarray(late[KNOWN].cast(pa.int64())), step[1])
+        notes = versions_let_in(
+            transaction, source, late.select(columns), known, sequence[order],
+            np.asarray(late[DELETED]),
+        )  # fmt: skip
+        transaction.write(ids_table(source), notes)
 
 
 def compact(runtime: Runtime, name: str | None) -> dict[str, int]:

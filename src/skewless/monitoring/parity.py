@@ -1,281 +1,75 @@
-"""The proof: what the online path served is, bit for bit, what the offline path computes.
+"""The proof: what the online path serves is, bit for bit, what the offline path computes.
 
-    print(verify_log(runtime, Path(".skewless/served")))
+    print(verify(runtime))                                  # what is served now
+    print(verify(runtime, served=".skewless/served"))       # what was served
 
-Answers are compared with a training set whose spine they are: the same entities and moments, as
-known then, by the local engine over history. Of some, value and status are also compared with the
-reference engine. For a difference, the rows responsible are looked for (`monitoring.suspects`).
-
-A row becomes known when it is admitted and readable when it is durable, milliseconds later. A read
-in between does not have it, and history later says that it was known: such values, right but for
-rows that had only just become known (``GRACE``), are counted as in flight, not as differing.
+See `monitoring.parity_compare` for how answers are compared, `monitoring.parity_live` for how
+entities are chosen.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from skewless.clock import SECOND
-from skewless.definitions import Aggregate, FeatureView
-from skewless.engines.reference import HistoryRow, feature_value
-from skewless.monitoring.entity_rows import key_of, mapped, rows_of_entities
 from skewless.monitoring.opened import Opened
-from skewless.monitoring.parity_report import Difference, ParityReport
-from skewless.monitoring.served import Answers, gathered, read_log
-from skewless.monitoring.suspects import counted, judge_value
-from skewless.monitoring.text import same_bits
+from skewless.monitoring.parity_compare import compare
+from skewless.monitoring.parity_live import verify_live
+from skewless.monitoring.parity_report import ParityReport
+from skewless.monitoring.served import gathered, read_log
 from skewless.plan.results import OnlineResult
-from skewless.plan.retrieval import plan_retrieval
-from skewless.plan.selection import Output, Selection, select
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from skewless.stores.offline.history import History
-
-GRACE = 5 * SECOND
-MOST_EXAMINED = 200
-Found = tuple[int, Output]
-"""The place of an answer, and one of its features."""
+CHECKS = 50
+"""How many answers are compared with the reference engine too, status included."""
+_SHARE_CHECKED = 50
+Judge = Callable[[Opened, Sequence[OnlineResult], str], None]
 
 
-def verify_results(
-    runtime: Opened, results: Iterable[OnlineResult], *, of: str = "results", checks: int = 50
+def verify(
+    runtime: Opened,
+    views: str | Sequence[str] | None = None,
+    *,
+    served: str | Path | Iterable[OnlineResult] | None = None,
+    entities: int = 1000,
+    seed: int | None = None,
 ) -> ParityReport:
-    """Compare results of online reads with history; see `FeatureStore.verify`."""
-    report = ParityReport(of)
-    for answers in gathered(results):
-        compare(runtime, answers, report, checks=checks)
-    return report
-
-
-def verify_log(
-    runtime: Opened, path: Path, *, views: Sequence[str] | None = None, checks: int = 50
-) -> ParityReport:
-    """Compare a served log with history.
-
-    Args:
-        runtime: the open repo.
-        path: a file of the log, or its folder.
-        views: only answers for features of these views.
-        checks: how many answers to compare with the reference engine too.
-    """
-    report = ParityReport(f"the served log {path}")
+    """Compare what is served now, or was served, with history; see `FeatureStore.verify`."""
+    names = [views] if isinstance(views, str) else views
+    if served is None:
+        chosen = secrets.randbelow(2**32) if seed is None else seed
+        return verify_live(runtime, views=names, entities=entities, seed=chosen, checks=CHECKS)
     state = runtime.state(fresh=True)
-    for answers in read_log(path, state, report.skipped):
-        if views is None or all(_is_of(name, views) for name in answers.features):
-            compare(runtime, answers, report, checks=max(0, checks - report.statuses))
+    if isinstance(served, (str, Path)):
+        report = ParityReport(f"the served log {served}")
+        every = read_log(Path(served), state, report.skipped)
+    else:
+        report = ParityReport("results")
+        every = iter(gathered(served))
+    left = CHECKS
+    for answers in every:
+        if names is None or all(_is_of(name, names) for name in answers.features):
+            compare(runtime, answers, report, checks=min(left, len(answers)))
+            left -= min(left, len(answers))
     return report
+
+
+def generated(seed: int | None) -> tuple[ParityReport, int, Judge]:
+    """Return a report on generated traffic, its seed, and the judge that writes it."""
+    chosen = secrets.randbelow(2**32) if seed is None else seed
+    report = ParityReport(f"generated traffic, seed {chosen}")
+
+    def judge(runtime: Opened, results: Sequence[OnlineResult], play: str) -> None:
+        before = report.differing.total()
+        for answers in gathered(results):
+            checks = -(-len(answers) // _SHARE_CHECKED)
+            compare(runtime, answers, report, checks=checks, grace=0)
+        if wrong := report.differing.total() - before:
+            report.notes.append(f"{wrong} of them in {play}.")
+
+    return report, chosen, judge
 
 
 def _is_of(reference: str, views: Sequence[str]) -> bool:
     view = reference.partition(":")[0]
     return view in views or view.partition("@")[0] in views
-
-
-def compare(
-    runtime: Opened,
-    answers: Answers,
-    report: ParityReport,
-    *,
-    checks: int = 0,
-    grace: int = GRACE,
-) -> None:
-    """Compare answers with history and add what was found to a report.
-
-    Args:
-        runtime: the open repo.
-        answers: for one list of features.
-        report: is added to.
-        checks: how many answers, evenly chosen, to compare with the reference engine too.
-        grace: for how long after it became known a row may still be on its way, microseconds.
-    """
-    if not len(answers):
-        return
-    import numpy as np
-
-    from skewless.engines.local import LocalEngine
-
-    selection = select(runtime.state(), list(answers.features), full_names=True)
-    plan = plan_retrieval(selection, timestamp="at", as_of="known")
-    histories = {step.source.name: runtime.history(step.source) for step in plan.steps}
-    times = np.array(answers.times, np.int64)
-    columns = LocalEngine(histories).run(plan, _spine(selection, answers), times).columns
-    report.reads += len(answers)
-    before = report.differing.copy()
-    found: list[tuple[Found, Any]] = []
-    for place, output in enumerate(selection.outputs):
-        dtype = output.dtype
-        computed = [mapped(dtype, value) for value in columns[output.name].to_pylist()]
-        served = [row[place] for row in answers.values]
-        wrong = differing(served, computed)
-        found += [((number, output), computed[number]) for number in wrong]
-        report.values[output.reference] += len(served)
-        report.differing[output.reference] += len(wrong)
-    inquiry = _Inquiry(selection, answers, histories, report, grace)
-    inquiry.check(found[:MOST_EXAMINED], checks)
-    _count_kinds(selection, report, report.differing - before, len(answers))
-
-
-def differing(served: Sequence[Any], computed: Sequence[Any]) -> list[int]:
-    """Return where two columns differ in a bit.
-
-    >>> differing([1.0, 0.0, None, "a"], [1.0, -0.0, None, "b"])
-    [1, 3]
-    """
-    return [
-        number
-        for number, (one, other) in enumerate(zip(served, computed, strict=True))
-        if one is not other
-        and not (type(one) is float and type(other) is float and one == other != 0.0)
-        and not same_bits(one, other)
-    ]
-
-
-def _spine(selection: Selection, answers: Answers) -> pa.Table:
-    """Return join keys and request fields of answers, in canonical types."""
-    import pyarrow as pa
-
-    wanted = dict(selection.join_keys) | {r.name: r.dtype for r in selection.requests}
-    if not wanted:
-        return pa.table({"_": pa.nulls(len(answers))})
-    return pa.table(
-        {
-            name: pa.array([dtype.coerce(e[name]) for e in answers.entities], dtype.arrow())
-            for name, dtype in wanted.items()
-        }
-    )
-
-
-def _count_kinds(
-    selection: Selection, report: ParityReport, wrong: Counter[str], answers: int
-) -> None:
-    """Count values by aggregation and window; a derived feature counts for all it is made of."""
-    for need in selection.views:
-        for feature in need.features:
-            reference = need.reference(feature)
-            kinds = {
-                kind_of(leaf)
-                for leaf in need.view.expressions[feature].leaves()
-                if isinstance(leaf, Aggregate)
-            }
-            for kind in kinds:
-                report.kinds[kind] += answers
-                report.differing_kinds[kind] += wrong[reference]
-
-
-def kind_of(aggregate: Aggregate) -> tuple[str, str]:
-    """Return aggregation and kind of window, as reports count them."""
-    window = type(aggregate.window).__name__.lower()
-    if getattr(aggregate.window, "resolution", 0):
-        window = "resolution"
-    return aggregate.aggregation.name, "last n" if window == "lastn" else window
-
-
-class _Inquiry:
-    """Looks into differences, and compares some answers with the reference engine."""
-
-    def __init__(
-        self,
-        selection: Selection,
-        answers: Answers,
-        histories: Mapping[str, History],
-        report: ParityReport,
-        grace: int,
-    ) -> None:
-        self.selection = selection
-        self.answers = answers
-        self.histories = histories
-        self.report = report
-        self.grace = grace
-        self._rows: dict[tuple[str, str], dict[tuple[Any, ...], list[HistoryRow]]] = {}
-        self._views = {need.reference(f): (need.view, f) for need in selection.views
-                       for f in need.features}  # fmt: skip
-
-    def check(self, found: Sequence[tuple[Found, Any]], checks: int) -> None:
-        """Explain what differs; compare ``checks`` answers with the reference engine."""
-        size = len(self.answers)
-        chosen = sorted({number * size // checks for number in range(checks)}) if checks else []
-        self._fetch({number for (number, _), _ in found} | set(chosen))
-        wrong: dict[int, set[str]] = defaultdict(set)
-        for place, computed in found:
-            wrong[place[0]].add(place[1].reference)
-            self._examine(place, computed)
-        for number in chosen:
-            for at, output in enumerate(self.selection.outputs):
-                if output.reference in self._views and output.reference not in wrong[number]:
-                    self._with_reference(number, at, output)
-
-    def _fetch(self, numbers: set[int]) -> None:
-        """Read the rows of the entities of some answers, once for each source and entity."""
-        import pyarrow as pa
-
-        for need in self.selection.views if numbers else ():
-            entity, source = need.view.entity, need.view.source
-            keys = {
-                tuple(key_of(entity, self.answers.entities[number]).values()) for number in numbers
-            }
-            place = (source.name, entity.name)
-            if place in self._rows:
-                continue
-            ordered = list(keys)
-            columns = {
-                name: pa.array([key[at] for key in ordered], dtype.arrow())
-                for at, (name, dtype) in enumerate(entity.join_keys)
-            }
-            rows = rows_of_entities(self.histories[source.name], entity, columns)
-            self._rows[place] = dict(zip(ordered, rows, strict=True))
-
-    def _rows_of(self, view: FeatureView, number: int) -> list[HistoryRow]:
-        key = key_of(view.entity, self.answers.entities[number])
-        return self._rows[view.source.name, view.entity.name][tuple(key.values())]
-
-    def _served(self, number: int, output: Output) -> tuple[Any, str]:
-        at = self.selection.outputs.index(output)
-        return self.answers.values[number][at], self.answers.statuses[number][at]
-
-    def _examine(self, place: Found, computed: Any) -> None:
-        """Find the rows responsible for a difference and note it."""
-        number, output = place
-        t, served = self.answers.times[number], self._served(number, output)
-        if output.reference in self._views:
-            view, feature = self._views[output.reference]
-            rows = self._rows_of(view, number)
-            verdict = judge_value(view, feature, rows, t, served[0], grace=self.grace)
-            if verdict.in_flight:
-                self.report.differing[output.reference] -= 1
-                self.report.in_flight[output.reference] += 1
-                return
-            reference, why, culprits = verdict.value, verdict.why, verdict.rows
-        else:
-            inputs = ", ".join(self._views)
-            reference, why = (None, ""), f"Computed on demand from {inputs}; these rows count."
-            culprits = tuple(
-                row
-                for view, feature in self._views.values()
-                for row in counted(view, feature, self._rows_of(view, number), t)
-            )
-        entity = self.answers.entities[number]
-        self.report.keep(
-            Difference(output.reference, entity, t, served, computed, reference, why, culprits)
-        )
-
-    def _with_reference(self, number: int, at: int, output: Output) -> None:
-        """Compare an answer that both paths agree on with the reference engine."""
-        view, feature = self._views[output.reference]
-        rows, t = self._rows_of(view, number), self.answers.times[number]
-        value, status = feature_value(view, feature, rows, t, t)
-        served = (self.answers.values[number][at], self.answers.statuses[number][at])
-        self.report.statuses += 1
-        if same_bits(value, served[0]) and status.value == served[1]:
-            return
-        self.report.differing[output.reference] += 1
-        entity, reference = self.answers.entities[number], (value, status.value)
-        why = "Both paths agree with each other, not with the reference engine."
-        culprits = counted(view, feature, rows, t)
-        self.report.keep(
-            Difference(output.reference, entity, t, served, served[0], reference, why, culprits)
-        )

@@ -18,7 +18,7 @@ from skewless.definitions import FeatureView, OnDemandView
 from skewless.errors import InputError
 from skewless.monitoring.entity_rows import every_key
 from skewless.monitoring.opened import Opened
-from skewless.monitoring.parity import compare
+from skewless.monitoring.parity_compare import compare
 from skewless.monitoring.parity_report import ParityReport
 from skewless.monitoring.served import gathered
 from skewless.plan.keys import KeyCodec
@@ -81,8 +81,9 @@ def chosen(
 ) -> list[tuple[str, FeatureView | OnDemandView]]:
     """Return label (``Spend@v1``) and definition of the views that are meant."""
     if views is None:
-        every = {**state.views, **state.on_demand}
-        return [(f"{name}@v{version}", view) for (name, version), view in every.items()]
+        every: list[tuple[tuple[str, int], FeatureView | OnDemandView]] = []
+        every += [*state.views.items(), *state.on_demand.items()]
+        return [(f"{name}@v{version}", view) for (name, version), view in every]
     found = []
     for name in views:
         bare, _, version = name.partition("@v")

@@ -188,7 +188,7 @@ class ParityReport:
         for reason, count in self.skipped.items():
             yield f"{count:,} answers were left out: {reason}."
         yield from self.notes
-        if self.values:
+        if self.values and not (self.traffic and self.ok):
             yield ""
             yield self._table()
         if self.kinds:

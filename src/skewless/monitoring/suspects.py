@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from skewless.clock import ALWAYS
 from skewless.definitions import Aggregate, FeatureView
 from skewless.engines.reference import HistoryRow, explain_rows, feature_value
 from skewless.monitoring.explanation import ExplainedRow
@@ -67,7 +68,7 @@ def judge_value(
     if same_bits(value, served):
         why = "The reference engine agrees with what was served."
         return Verdict(given, True, why, counted(view, feature, rows, t), False)
-    for without in _newest_left_out(rows, t):
+    for without in newest_left_out(rows, t):
         if same_bits(feature_value(view, feature, without, t, t)[0], served):
             kept = set(map(id, without))
             left = [row for row in rows if id(row) not in kept]
@@ -127,11 +128,19 @@ def _aggregates(view: FeatureView, feature: str) -> Iterator[Aggregate]:
             yield leaf
 
 
-def _newest_left_out(rows: Sequence[HistoryRow], t: int) -> Iterator[list[HistoryRow]]:
-    """Yield the rows without the last of the log that are known, without the last two, ..."""
-    last = sorted({row.tiebreak for row in rows if row.tiebreak > 0 and row.known <= t})
+def newest_left_out(
+    rows: Sequence[HistoryRow], t: int, *, since: int = ALWAYS
+) -> Iterator[list[HistoryRow]]:
+    """Yield the rows without the last of the log that are known, without the last two, ...
+
+    Args:
+        rows: of an entity, every version.
+        t: the moment that was read at, microseconds.
+        since: rows that became known until then stay.
+    """
+    last = sorted({row.tiebreak for row in rows if row.tiebreak > 0 and since < row.known <= t})
     for first in reversed(last[-_LAST:]):
-        yield [row for row in rows if row.tiebreak < first or row.known > t]
+        yield [row for row in rows if row.tiebreak < first or row.known > t or row.known <= since]
 
 
 def _by_age(rows: Sequence[HistoryRow], t: int) -> list[HistoryRow]:

@@ -37,7 +37,8 @@ class Connection(HttpToolsProtocol):
         self._used_at = self.loop.time()
         self._idle: asyncio.TimerHandle | None = None
         self._slow_write: asyncio.TimerHandle | None = None
-        self._slow_read: asyncio.TimerHandle | None = self._later(self._hang_up)
+        self._slow_read: asyncio.TimerHandle | None = self._later(self._too_slow)
+        self._last = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -133,6 +134,8 @@ class Connection(HttpToolsProtocol):
                 return
             super().on_headers_complete()
             super().on_body(body)
+            if self._last:
+                self.cycle.keep_alive = False
         super().on_message_complete()
 
     def _write(self, response: Any, request_id: bytes) -> None:
@@ -142,7 +145,7 @@ class Connection(HttpToolsProtocol):
             head += [
                 f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers.items()
             ]
-        keep = self.parser.should_keep_alive()
+        keep = self.parser.should_keep_alive() and not self._last
         body = response.body
         head.append(
             b"content-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s\r\n"
@@ -166,6 +169,13 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
         else:
             self._idle = self.loop.call_later(max(left, 1.0), self._close_if_idle)
+
+    def shutdown(self) -> None:
+        """End after the request whose body is on its way, if there is one."""
+        if self._small is None:
+            super().shutdown()
+        else:
+            self._last = True
 
     def pause_writing(self) -> None:
         """Wait for a client that does not take its answer, only so long."""
@@ -191,14 +201,12 @@ class Connection(HttpToolsProtocol):
             timer.cancel()
             setattr(self, name, None)
 
-    def _hang_up(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.abort()
-
     def _too_slow(self) -> None:
         self._slow_read = None
         if self._in_head or self._in_body:
             self._refuse(408, "the request took too long to arrive")
+        else:  # nothing was ever said
+            self.transport.abort()
 
     def _refuse(self, status: int, what: str) -> None:
         if self.transport.is_closing():

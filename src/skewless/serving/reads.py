@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
 from skewless.plan.status import Status
+from skewless.serving.logs import event
 from skewless.serving.metrics import Metrics
 from skewless.serving.plans import Plans, ReadPlan, Row
 from skewless.serving.problems import Overloaded
@@ -132,7 +133,7 @@ class Reader:
         except Overloaded:
             raise
         except StoreUnavailable as problem:
-            self.down = problem
+            self.note(problem)
             raise
 
     def read_now(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found:
@@ -178,11 +179,17 @@ class Reader:
         try:
             self.store.read_one("skewless.probe", b"")
         except StoreUnavailable as problem:
-            self.down = problem
+            self.note(problem)
         else:
-            self.down = None
-        self.metrics.store_up.set((), float(self.down is None))
+            self.note(None)
         return self.down is None
+
+    def note(self, problem: StoreUnavailable | None) -> None:
+        """Note that the store does not answer, and why, or that it does; log a change."""
+        if (problem is None) != (self.down is None):
+            event("store", up=problem is None, reason=None if problem is None else str(problem))
+        self.down = problem
+        self.metrics.store_up.set((), float(problem is None))
 
     def close(self) -> None:
         """Let the threads go."""

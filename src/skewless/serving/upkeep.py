@@ -124,10 +124,7 @@ class Upkeep:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(EVERY if self._reader.down is None else WHILE_DOWN)
-            was_down = self._reader.down is not None
-            is_up = await loop.run_in_executor(self._prober, self._reader.probe)
-            if is_up == was_down:
-                event("store", up=is_up, reason=None if is_up else str(self._reader.down))
+            await loop.run_in_executor(self._prober, self._reader.probe)
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()

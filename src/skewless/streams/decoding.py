@@ -18,6 +18,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -76,6 +77,7 @@ class JsonRows:
             (f"c{number}", _JSON.get(dtype.kind, Any) | None, None)
             for number, dtype in enumerate(self._columns.values())
         ]
+        self._getters = [attrgetter(name) for name, *_ in fields]
         names = {f"c{number}": name for number, name in enumerate(self._columns)}
         self._row = msgspec.defstruct("Row", fields, rename=names, gc=False)
         self._decode = msgspec.json.Decoder(self._row, dec_hook=_from_json).decode
@@ -94,9 +96,7 @@ class JsonRows:
                     taken.append(number)
                 except ValueError as problem:
                     poison.append((number, str(problem)))
-        lists = [
-            [getattr(row, f"c{number}") for row in rows] for number in range(len(self._columns))
-        ]
+        lists = [list(map(getter, rows)) for getter in self._getters]
         return _decoded(self._columns, lists, (taken, poison))
 
     def _one(self, value: bytes) -> Any:

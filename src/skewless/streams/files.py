@@ -13,6 +13,7 @@ whole. Names that begin with a dot or an underscore are passed over.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from bisect import bisect_right
@@ -112,11 +113,12 @@ class FilesReader(StreamReader):
             time.sleep(min(wait, until - now))
 
     def lag(self) -> int | None:
-        return sum(
-            self._file(name, path).left(self._mark(name), size)
-            for name, (path, size) in self._files().items()
-            if self._may_have_more(name, size)
-        )
+        total = 0
+        for name, (path, size) in self._files().items():
+            if self._may_have_more(name, size):
+                with contextlib.suppress(FileNotFoundError):
+                    total += self._file(name, path).left(self._mark(name), size)
+        return total
 
     def describe(self, position: bytes) -> dict[str, int]:
         return {name: offset for name, (offset, _) in _decode(position, self.name).items()}

@@ -2,7 +2,7 @@
 
 Rows are read once. While they fit half the budget they stay in memory (sorting them takes the other
 half). Else they go, a quarter at a time and each sorted by key, into Arrow files of a temporary
-folder; afterwards the keys are taken in runs of half the budget, each a slice of every file. (An
+folder; afterwards the keys are taken in runs of a third, each a slice of every file. (An
 external merge sort whose merge is a slice, as the number of rows of each key is known by then.) A
 key never falls into two runs, so a run holds at least the rows of its largest key. The folder is
 that of ``TMPDIR``.
@@ -63,7 +63,7 @@ def held_runs(
             yield 0, keys.size, hold(scan, (0, keys.size), blocks, expressions)
             return
         spilled.add_all(blocks, expressions, limit // 2)
-        for first, last in spilled.runs(limit):
+        for first, last in spilled.runs(memory // 3):
             part = spilled.read(first, last)
             yield first, last, hold(scan, (first, last), part, expressions)
 

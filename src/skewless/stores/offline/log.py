@@ -149,15 +149,29 @@ class EventLog:
         settled = Manifest.decode(manifest, self._where).settled
         return State.decode(state, self._where).next_sequence - 1 - settled
 
-    def include_late(self, now: int) -> None:
-        """Let the late rows there are count from ``now`` (UTC microseconds) on."""
-        with self._store.transaction() as rows:
-            stored, included = rows.read(self._table, (STATE_KEY, INCLUDED_KEY))
-            last = State.decode(stored, self._where).next_sequence - 1
-            steps = Included.decode(included).steps
-            if last > (steps[-1][0] if steps else 0):
-                after = Included((*steps, (last, max(now, steps[-1][1] if steps else now))))
-                rows.write(self._table, [(INCLUDED_KEY, after.encode())])
+    def include_late(self, now: int, rows: Transaction | None = None) -> tuple[int, int] | None:
+        """Let the late rows there are count from ``now`` (UTC microseconds) on.
+
+        Args:
+            now: the present.
+            rows: a transaction to do it in; None: one of its own.
+
+        Returns:
+            The sequence after which late rows were let in, and from when they count; None: there
+            are no rows since the last time.
+        """
+        if rows is None:
+            with self._store.transaction() as own:
+                return self.include_late(now, own)
+        stored, included = rows.read(self._table, (STATE_KEY, INCLUDED_KEY))
+        last = State.decode(stored, self._where).next_sequence - 1
+        steps = Included.decode(included).steps
+        before, at = steps[-1] if steps else (0, now)
+        if last <= before:
+            return None
+        at = max(now, at)
+        rows.write(self._table, [(INCLUDED_KEY, Included((*steps, (last, at))).encode())])
+        return before, at
 
     def reader(self) -> LogReader:
         """Return a reader of the rows there are now."""

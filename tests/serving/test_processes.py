@@ -1,0 +1,457 @@
+"""Real servers under stress: shut down, killed, stalled, flooded, cut off from their store."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import skewless as sl
+from skewless.testing.servers import program
+from skewless.testing.servers import running as running_server
+from tests.serving.calling import Running, alive, serving, wait_for
+from tests.serving.test_observability import samples
+
+BODY = json.dumps({"features": ["Newest:amount"], "entities": [{"card_id": "c1"}]}).encode()
+HEAD = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+WHOLE = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+
+
+@pytest.fixture
+def one(repo: Path, tmp_path: Path) -> Iterator[Running]:
+    with serving(repo, tmp_path, "--slow-client", "1", "--max-body", "1M") as running:
+        yield running
+
+
+@pytest.fixture
+def two(repo: Path, tmp_path: Path) -> Iterator[Running]:
+    with serving(repo, tmp_path, "--workers", "2") as running:
+        yield running
+
+
+def connected(server: Running) -> socket.socket:
+    return socket.create_connection(server.address, timeout=30)
+
+
+def answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+
+
+def ask(server: Running, sent: bytes = WHOLE) -> tuple[int, dict[str, str], bytes]:
+    with connected(server) as connection:
+        connection.sendall(sent)
+        return answer(connection)
+
+
+def get(server: Running, path: str) -> tuple[int, dict[str, str], bytes]:
+    return ask(server, f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+
+
+# ----------------------------------------------------------------------------------- protocol
+
+
+def test_the_many_ways_to_send_a_request_have_one_answer(one: Running) -> None:
+    values = json.loads(ask(one)[2])["values"]
+    chunked = HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"".join(
+        b"%x\r\n%s\r\n" % (len(part), part) for part in (BODY[:9], BODY[9:])
+    ) + b"0\r\n\r\n"  # fmt: skip
+    old = WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0")
+    for sent in (chunked, old, WHOLE.replace(b"host: x", b"host: x\r\nconnection: close")):
+        status, _, body = ask(one, sent)
+        assert (status, json.loads(body)["values"]) == (200, values)
+    with connected(one) as connection:
+        expect = HEAD + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+        connection.sendall(expect)
+        assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        connection.sendall(BODY)
+        assert json.loads(answer(connection)[2])["values"] == values
+    with connected(one) as connection:
+        for start in range(0, len(WHOLE), 50):
+            connection.sendall(WHOLE[start : start + 50])
+        assert json.loads(answer(connection)[2])["values"] == values
+
+
+def test_requests_in_a_pipeline_are_answered_in_order(one: Running) -> None:
+    health = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = health.replace(b"host: x", b"host: x\r\nconnection: close")
+    with connected(one) as connection:
+        connection.sendall(WHOLE + health + WHOLE + WHOLE + last)
+        found = b"".join(iter(lambda: connection.recv(65_536), b""))
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in found.split(b"HTTP/1.1 200 OK\r\n")[1:]]
+    assert [bool(body) for body in bodies] == [True, False, True, True, False]
+
+
+def test_what_is_no_http_is_refused_in_json(one: Running) -> None:
+    status, _, body = ask(one, b"\x16\x03\x01 nonsense\r\n\r\n")
+    assert (status, json.loads(body)["error"]) == (400, "RequestError")
+
+
+def test_a_head_without_end_is_refused(one: Running) -> None:
+    line = b"x-filler: " + b"y" * 1_000 + b"\r\n"
+    with connected(one) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(HEAD)
+            for _ in range(200):
+                connection.sendall(line)
+        assert answer(connection)[0] == 431
+
+
+def test_a_hundred_megabytes_are_refused_without_being_read(one: Running) -> None:
+    with connected(one) as connection:
+        connection.sendall(HEAD + b"content-length: %d\r\n\r\n" % (100 << 20))
+        status, _, body = answer(connection)
+    assert (status, json.loads(body)["error"]) == (413, "TooLarge")
+    with connected(one) as connection:
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                connection.sendall(b"%x\r\n%s\r\n" % (1 << 20, b" " * (1 << 20)))
+        with contextlib.suppress(OSError):
+            assert answer(connection)[0] == 413
+    assert ask(one)[0] == 200
+
+
+# ------------------------------------------------------------------------------- slow clients
+
+
+def test_slow_clients_hold_nobody_up_and_are_given_up(one: Running) -> None:
+    with contextlib.ExitStack() as stack:
+        silent, in_head, in_body = (stack.enter_context(connected(one)) for _ in range(3))
+        in_head.sendall(HEAD)
+        in_body.sendall(WHOLE[:-5])
+        began = time.monotonic()
+        assert ask(one)[0] == 200
+        assert time.monotonic() - began < 1, "others are answered meanwhile"
+        for connection in (in_head, in_body):
+            status, headers, body = answer(connection)
+            assert (status, headers["connection"]) == (408, "close")
+            assert json.loads(body)["error"] == "RequestError"
+        with contextlib.suppress(ConnectionResetError):
+            assert silent.recv(1) == b""
+        assert time.monotonic() - began < 20
+
+
+def test_a_client_that_takes_no_answer_is_given_up(one: Running, repo: Path) -> None:
+    entities = {"card_id": [f"c{n}" for n in range(9_000)]}
+    body = json.dumps({"features": ["Newest"], "entities": entities}).encode()
+    sent = HEAD + b"content-length: %d\r\n\r\n" % len(body) + body
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(30)
+        connection.connect(one.address)
+        for _ in range(8):
+            connection.sendall(sent)
+            assert ask(one)[0] == 200
+
+        def hung_up() -> bool:
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                return True
+            return False
+
+        wait_for(hung_up, "the server to give up")
+    assert ask(one)[0] == 200
+
+
+# ----------------------------------------------------------------------------------- shutdown
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]])
+def test_requests_under_way_are_finished_at_the_end(
+    repo: Path, tmp_path: Path, options: list[str]
+) -> None:
+    with serving(repo, tmp_path, *options) as server, connected(server) as connection:
+        connection.sendall(WHOLE[:-5])
+        probe = connected(server)
+        probe.close()
+        wait_for(lambda: ask(server)[0] == 200, "a first answer")
+        server.process.send_signal(signal.SIGTERM)
+
+        def refuses() -> bool:
+            with contextlib.suppress(OSError), connected(server) as other:
+                other.sendall(WHOLE)
+                return not other.recv(1)
+            return True
+
+        if not options:  # sockets of workers outlive them, until the last one has ended
+            wait_for(refuses, "the door to shut")
+        connection.sendall(WHOLE[-5:])
+        status, headers, _ = answer(connection)
+        assert (status, headers["connection"]) == (200, "close")
+        server.process.wait(30)
+        assert server.process.returncode in (0, -signal.SIGTERM)
+        assert server.events()[-1]["event"] == "stopped"
+
+
+# ------------------------------------------------------------------------------------ workers
+
+
+def test_a_killed_worker_is_started_anew_and_counters_do_not_fall(two: Running) -> None:
+    wait_for(lambda: len(two.children()) == 3, "two workers and a writer")
+    for _ in range(50):
+        assert ask(two)[0] == 200
+    name = 'skewless_http_requests_total{route="/v1/features",status="200"}'
+
+    def counted() -> float:
+        return samples(get(two, "/metrics")[2]).get(name, 0)
+
+    wait_for(lambda: counted() == 50, "the workers to write down what they counted")
+    victims = [pid for pid in two.children() if two.role_of(pid) == "worker"]
+    with sl.Client(two.url, timeout=30) as client:
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+            for _ in range(20):
+                found = client.get_online_features(["Newest:amount"], [{"card_id": "c1"}])
+                assert found.values == [[2.5]]
+    wait_for(lambda: len(two.children()) == 3, "new workers")
+    assert not set(victims) & set(two.children())
+    wait_for(lambda: counted() >= 50 + 40 - 20, "counters to go on")
+    ends = [event for event in two.events() if event["event"] == "process ended"]
+    assert [event["code"] for event in ends] == [-9, -9]
+
+
+def test_a_killed_writer_is_started_anew_and_loses_nothing(two: Running) -> None:
+    wait_for(lambda: len(two.children()) == 3, "two workers and a writer")
+    now = datetime.now(UTC).isoformat()
+
+    def push(number: int) -> dict[str, Any]:
+        row = {
+            "payment_id": f"w{number}",
+            "card_id": f"w{number}",
+            "amount": float(number),
+            "paid_at": now,
+        }
+        body = json.dumps({"source": "payments", "rows": [row]}).encode()
+        head = HEAD.replace(b"/v1/features", b"/v1/push")
+        status, headers, text = ask(two, head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        return {"status": status, "retry": headers.get("retry-after")} | json.loads(text)
+
+    assert push(1)["accepted"] == 1
+    (writer,) = [pid for pid in two.children() if two.role_of(pid) == "writer"]
+    os.kill(writer, signal.SIGKILL)
+    wait_for(lambda: not alive(writer) or writer not in two.children(), "the writer to die")
+    wait_for(lambda: push(2)["status"] == 200, "a new writer")
+    with sl.Client(two.url) as client:
+        entities = [{"card_id": "w1"}, {"card_id": "w2"}]
+        found = client.get_online_features(["Newest:amount"], entities)
+    assert found.values == [[1.0], [2.0]]
+
+
+def test_all_workers_see_a_push_and_know_a_job(two: Running) -> None:
+    row = {"driver": 1, "code": b"\x01", "km": 4.0, "at": datetime.now(UTC)}
+    with sl.Client(two.url, connections=1, timeout=30) as client:
+        client.push("trips", [row])
+        job = client.materialize(["Trip"])
+    for _ in range(20):  # a new connection each time: any worker may take it
+        with sl.Client(two.url) as client:
+            keys = [{"driver": 1, "code": b"\x01"}]
+            assert client.get_online_features(["Trip:km"], keys).values == [[4.0]]
+            assert client.job(job["job"])["status"] == "done"
+
+
+def test_an_apply_is_served_within_seconds(two: Running, repo: Path) -> None:
+    text = (repo / "features.py").read_text()
+    (repo / "features.py").write_text(text + '\nlater = sl.FeatureService("later", [Trip])\n')
+    with sl.FeatureStore(repo) as store:
+        store.apply(store.plan())
+    with sl.Client(two.url) as client:
+        wait_for(
+            lambda: {"later"} <= {s["name"] for s in client.listed("services")}, "the service", 15
+        )
+
+
+# ----------------------------------------------------------------------------------- overload
+
+
+def test_too_many_requests_at_once_are_refused(repo: Path, tmp_path: Path) -> None:
+    with serving(repo, tmp_path, "--max-requests", "5") as server, contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(connected(server)) for _ in range(5)]
+        push = HEAD.replace(b"/v1/features", b"/v1/push") + b"content-length: 10\r\n\r\n12345"
+        for connection in waiting:
+            connection.sendall(push)
+
+        def refused() -> bool:
+            status, headers, body = get(server, "/v1/views")
+            if status != 503:
+                return False
+            assert headers["retry-after"] == "1"
+            assert json.loads(body)["error"] == "Overloaded"
+            return True
+
+        wait_for(refused, "a refusal")
+        assert get(server, "/health")[0] == 200
+        for connection in waiting:
+            connection.sendall(b"67890")
+            assert answer(connection)[0] == 422
+        assert get(server, "/v1/views")[0] == 200
+
+
+def test_a_flood_is_answered_or_refused_and_leaves_no_trace(two: Running) -> None:
+    statuses: list[int] = []
+
+    def work() -> None:
+        with connected(two) as connection:
+            for _ in range(50):
+                connection.sendall(WHOLE)
+                statuses.append(answer(connection)[0])
+
+    threads = [threading.Thread(target=work) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(statuses) == 2_000
+    assert set(statuses) <= {200, 503}
+    assert ask(two)[0] == 200
+
+
+# -------------------------------------------------------------------------- stores far away
+
+
+@pytest.fixture
+def far(tmp_path: Path, filled_shop: Path) -> Iterator[tuple[Running, Callable[[int], None]]]:
+    """A server whose online store is Redis, and a way to send the Redis server a signal."""
+    folder = tmp_path / "far"
+    folder.mkdir()
+    (folder / "features.py").write_text((filled_shop / "features.py").read_text())
+    with running_server("redis") as redis:
+        settings = f'[online]\nkind = "redis"\nurl = "{redis.url}"\ntimeout = 1.0\n'
+        (folder / "skewless.toml").write_text(settings)
+        with sl.FeatureStore(folder) as store:
+            store.apply(store.plan())
+            row = {
+                "payment_id": "r",
+                "card_id": "c1",
+                "amount": 2.5,
+                "paid_at": "2026-01-01T00:00:00Z",
+            }
+            store.push("payments", [row], backdate=True)
+        with serving(folder, tmp_path, "--timeout", "1") as server:
+            yield server, lambda number: redis.processes[0].send_signal(number)
+
+
+@pytest.mark.server("redis")
+def test_a_store_that_hangs_is_503_with_a_reason_and_recovers(
+    far: tuple[Running, Callable[[int], None]],
+) -> None:
+    server, signal_redis = far
+    assert ask(server)[0] == 200
+    signal_redis(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        status, headers, body = ask(server)
+        assert time.monotonic() - began < 15
+        assert (status, headers["retry-after"]) == (503, "1"), body
+        assert json.loads(body)["error"] == "StoreUnavailable"
+        began = time.monotonic()
+        for _ in range(20):
+            assert ask(server)[0] == 503
+        assert time.monotonic() - began < 5, "nobody waits again for a store known to be away"
+        status, _, body = get(server, "/ready")
+        assert status == 503
+        assert json.loads(body)["reasons"]
+        assert get(server, "/health")[0] == 200
+    finally:
+        signal_redis(signal.SIGCONT)
+    wait_for(lambda: ask(server)[0] == 200, "the store to be back")
+    assert json.loads(ask(server)[2])["values"] == {"amount": [2.5]}
+    assert get(server, "/ready")[0] == 200
+    assert [e["up"] for e in server.events() if e["event"] == "store"][-1] is True
+
+
+@pytest.mark.server("redis")
+def test_a_store_that_dies_is_503_and_never_a_vector_of_nulls(
+    far: tuple[Running, Callable[[int], None]],
+) -> None:
+    server, signal_redis = far
+    statuses: set[int] = set()
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            status, _, body = ask(server)
+            statuses.add(status)
+            if status == 200:
+                assert json.loads(body)["values"] == {"amount": [2.5]}
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    signal_redis(signal.SIGKILL)
+    wait_for(lambda: 503 in statuses, "an error")
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert statuses <= {200, 503}
+
+
+# ------------------------------------------------------------------------------------- the rest
+
+
+def test_tls_is_spoken(repo: Path, tmp_path: Path) -> None:
+    openssl = program("openssl", install="on Debian: apt-get install openssl")
+    certificate, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    options = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+    with serving(repo, tmp_path, *options) as server:
+        with sl.Client(server.url, ca_file=str(certificate), timeout=20) as client:
+            wait_for(client.is_ready, "readiness")
+            found = client.get_online_features(["Newest:amount"], [{"card_id": "c1"}])
+            assert found.values == [[2.5]]
+        with sl.Client(server.url, timeout=5) as distrustful, pytest.raises(sl.StoreUnavailable):
+            distrustful.get_online_features(["Newest:amount"], [{"card_id": "c1"}])
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--host", "0.0.0.0"], "other machines"),
+        (["--host", "no.such.host.invalid", "--anonymous"], "cannot listen"),
+        (["--tls-cert", "features.py"], "TLS needs both"),
+        (["--tls-cert", "features.py", "--tls-key", "features.py"], "cannot be used"),
+        (["--max-body", "much"], "not a number of bytes"),
+        (["--workers", "0"], "workers"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_served(
+    repo: Path, options: list[str], part: str
+) -> None:
+    from click.testing import CliRunner
+
+    from skewless.cli.main import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(repo)
+        result = CliRunner().invoke(main, ["serve", "--port", "0", *options])
+    assert result.exit_code == 2
+    assert part in result.output + result.stderr
+
+
+def test_a_port_that_is_taken_is_said_so(repo: Path) -> None:
+    from click.testing import CliRunner
+
+    from skewless.cli.main import main
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(main, ["serve", "--repo", str(repo), "--port", port])
+    assert result.exit_code == 2
+    assert "cannot listen" in result.stderr
