@@ -93,8 +93,7 @@ def run_all(contenders: Sequence[Contender], options: Options) -> list[Figures]:
         for contender in chosen:
             if contender.name in without or (turn and contender.once):
                 continue
-            figures = attempt(contender)
-            if measured(figures):
+            if measured(figures := attempt(contender)):
                 runs[contender.name].append(figures)
             else:
                 without[contender.name] = figures

@@ -11,6 +11,9 @@ import secrets
 import pytest
 from hypothesis import HealthCheck, settings
 
+# The suites that ship in skewless.testing assert like tests do.
+pytest.register_assert_rewrite("skewless.testing")
+
 # Those that need no server.
 EMBEDDED_STORES = "memory,lmdb,sqlite"
 

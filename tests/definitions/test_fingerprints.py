@@ -65,7 +65,6 @@ def test_what_only_describes_or_stores_leaves_it(changes: dict[str, Any]) -> Non
         {"source": source(row_id=["city", "n"])},
         {"source": source(closed="left")},
         {"source": source(lateness="1h")},
-        {"source": source(schema=SCHEMA | {"x": int})},
     ],
     ids=str,
 )

@@ -1,7 +1,5 @@
 """Every wrong definition is told where it is written, with what was got and what to do."""
 
-# ruff: noqa: PLW0108 - every entry of the tables is a lambda, for one look
-
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any

@@ -25,7 +25,7 @@ def state_of(*definitions):
     return RegistryState(1, tuple(plan.writes))
 
 
-def run_local(view, rows, spine, as_of, key="key", memory=1 << 30):
+def run_local(view, rows, spine, as_of, *, key="key", memory=1 << 30):
     selection = select(state_of(view), [view])
     plan = plan_retrieval(selection, timestamp="t", as_of=as_of)
     table = pa.table({key: pa.array([row[key] for row in spine], pa.string())})

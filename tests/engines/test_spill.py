@@ -1,9 +1,9 @@
 """Rows for windows beyond the budget of memory go to disk, and no value depends on it."""
 
-import resource
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -145,3 +145,19 @@ def test_runs_cover_all_keys_once_and_fit_the_budget_unless_of_one_key(sizes, me
     assert runs[-1][1] == len(sizes)
     for first, last in runs:
         assert last - first == 1 or 8 * sum(sizes[first:last]) <= memory
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def peak_of(memory):
+    """How many bytes a process grew by that made a training set over three million rows."""
+    command = [sys.executable, "-m", "tests.engines.generated", str(memory)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.slow
+def test_the_peak_of_memory_follows_the_budget_and_not_the_history():
+    everything, bounded = peak_of(1 << 30), peak_of(16_000_000)
+    assert bounded < everything / 2, f"{bounded:,} bytes against {everything:,}"

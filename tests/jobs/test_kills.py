@@ -89,8 +89,10 @@ def chosen_steps(steps, chance):
     every = range(1, len(steps) + 1)
     if len(steps) <= MOST:
         return every
-    of_store = [at for at in every if not steps[at - 1].startswith("Connection")] or every
-    spread = of_store[:: -(-len(of_store) // (MOST - 3))]
+    of_store = [at for at in every if not steps[at - 1].startswith("Connection")]
+    if len(of_store) < MOST:
+        of_store = every
+    spread = of_store[:: -(-len(of_store) // MOST)]
     return sorted({len(steps), len(steps) - 1, *spread, *chance.sample(every, 2)})
 
 

@@ -7,11 +7,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import types
 from functools import partial
-
-import pyarrow.compute
-import pyarrow.dataset
-import pyarrow.parquet
 
 import skewless as sl
 import skewless.jobs.apply
@@ -26,7 +23,7 @@ from skewless.jobs import materialize
 from tests.jobs.shop import HOUR, MINUTE, NOON, SettableClock, open_store, pay, payments, spend_of
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["__main__", "tests.jobs.victim"])
+SERVER.set_forkserver_preload(["tests.jobs.victim"])
 CHANGING = {
     "Transaction": {"put", "delete", "pop", "commit", "abort"},
     "Cursor": {"put", "putmulti", "delete", "pop", "execute", "executemany"},
@@ -178,6 +175,11 @@ def process(target, *arguments):
     """Start a process; return it and our end of its reports."""
     ours, theirs = SERVER.Pipe()
     child = SERVER.Process(target=partial(target, *arguments), args=(theirs,))
-    child.start()
+    # Children would import the test runner's main module, which takes longer than all they do.
+    runner, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
+    try:
+        child.start()
+    finally:
+        sys.modules["__main__"] = runner
     theirs.close()
     return child, ours

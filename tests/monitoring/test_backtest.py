@@ -106,9 +106,7 @@ def test_a_number_to_predict_makes_a_regression(fs):
 def test_three_classes_are_judged_by_accuracy(fs):
     words = ["low" if row["debt"] < -1 else "high" if row["debt"] > 1 else "some" for row in ROWS]
     spine = spine_of(ROWS).append_column("level", pa.array(words))
-    report = fs.backtest(
-        spine, ["Client:debt_now"], timestamp="at", label="level", model=tree()
-    )
+    report = fs.backtest(spine, ["Client:debt_now"], timestamp="at", label="level", model=tree())
     assert list(report.score("known").served) == ["accuracy", "log loss"]
     assert report.score("event_time").promised["accuracy"] > 0.95
 
@@ -150,9 +148,7 @@ def test_rows_without_a_label_are_left_out_and_said_to_be(fs):
     spine = spine_of(ROWS[:400])
     labels = [None if n < 40 else flag for n, flag in enumerate(spine["defaulted"].to_pylist())]
     spine = spine.set_column(2, "defaulted", pa.array(labels))
-    report = fs.backtest(
-        spine, ["Client:losses"], timestamp="at", label="defaulted", model=tree()
-    )
+    report = fs.backtest(spine, ["Client:losses"], timestamp="at", label="defaulted", model=tree())
     assert report.trained + report.evaluated == 360
     assert report.notes == ("40 rows without a label were left out.",)
 

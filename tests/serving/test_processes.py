@@ -173,10 +173,11 @@ def test_a_client_that_takes_no_answer_is_given_up(one: Running, repo: Path) -> 
 def test_requests_under_way_are_finished_at_the_end(
     repo: Path, tmp_path: Path, options: list[str]
 ) -> None:
-    with serving(repo, tmp_path, *options) as server, connected(server) as connection:
+    with serving(repo, tmp_path, *options) as server:
+        wait_for(lambda: readied(server) == (3 if options else 1), "all processes")
+        stack = contextlib.ExitStack()
+        connection = stack.enter_context(connected(server))
         connection.sendall(WHOLE[:-5])
-        probe = connected(server)
-        probe.close()
         wait_for(lambda: ask(server)[0] == 200, "a first answer")
         server.process.send_signal(signal.SIGTERM)
 
@@ -192,8 +193,14 @@ def test_requests_under_way_are_finished_at_the_end(
         status, headers, _ = answer(connection)
         assert (status, headers["connection"]) == (200, "close")
         server.process.wait(30)
-        assert server.process.returncode in (0, -signal.SIGTERM)
+        stack.close()
+        assert server.process.returncode == 0
         assert server.events()[-1]["event"] == "stopped"
+
+
+def readied(server: Running) -> int:
+    """How many processes have said that they are ready."""
+    return [event["event"] for event in server.events()].count("ready")
 
 
 # ------------------------------------------------------------------------------------ workers

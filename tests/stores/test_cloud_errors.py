@@ -11,14 +11,12 @@ from botocore.exceptions import ClientError
 from google.api_core import exceptions as google
 from google.auth import exceptions as google_auth
 
-pytest.register_assert_rewrite("skewless.testing")
-
-from skewless.errors import StoreError, StoreUnavailable  # noqa: E402
-from skewless.stores.online import _bigtable_client as bigtable  # noqa: E402
-from skewless.stores.online import _dynamodb_client as dynamodb  # noqa: E402
-from skewless.stores.online._dynamodb_items import place_of  # noqa: E402
-from skewless.stores.online.dynamodb import DynamoDBStore  # noqa: E402
-from skewless.testing.servers import running  # noqa: E402
+from skewless.errors import StoreError, StoreUnavailable
+from skewless.stores.online import _bigtable_client as bigtable
+from skewless.stores.online import _dynamodb_client as dynamodb
+from skewless.stores.online._dynamodb_items import place_of
+from skewless.stores.online.dynamodb import DynamoDBStore
+from skewless.testing.servers import running
 
 SECRET = "the-secret-of-the-tests"
 ROWS = [(b"%d" % number, b"value %d" % number) for number in range(60)]

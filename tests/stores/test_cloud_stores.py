@@ -10,21 +10,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from google.cloud.bigtable_v2 import types as bigtable_types
 
-pytest.register_assert_rewrite("skewless.testing")
-
-from google.cloud.bigtable_v2 import types as bigtable_types  # noqa: E402
-
-from skewless.errors import StoreError, StoreUnavailable  # noqa: E402
-from skewless.stores.online import _bigtable_rows as bigtable_rows  # noqa: E402
-from skewless.stores.online import _dynamodb_items as dynamodb_items  # noqa: E402
-from skewless.stores.online._remote import at_once  # noqa: E402
-from skewless.stores.online._stored_keys import end_of, in_key_order, stored_key  # noqa: E402
-from skewless.stores.online.base import OnlineStore  # noqa: E402
-from skewless.stores.online.bigtable import BigtableStore  # noqa: E402
-from skewless.stores.online.dynamodb import DynamoDBStore  # noqa: E402
-from skewless.testing.online_store import OnlineStoreSuite  # noqa: E402
-from skewless.testing.servers import Server, free_port, running  # noqa: E402
+from skewless.errors import StoreError, StoreUnavailable
+from skewless.stores.online import _bigtable_rows as bigtable_rows
+from skewless.stores.online import _dynamodb_items as dynamodb_items
+from skewless.stores.online._remote import at_once
+from skewless.stores.online._stored_keys import end_of, in_key_order, stored_key
+from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.bigtable import BigtableStore
+from skewless.stores.online.dynamodb import DynamoDBStore
+from skewless.testing.online_store import OnlineStoreSuite
+from skewless.testing.servers import Server, free_port, running
 
 SECRET = "the-secret-of-the-tests"
 

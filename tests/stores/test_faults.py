@@ -8,7 +8,6 @@ import contextlib
 import functools
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,16 +16,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-pytest.register_assert_rewrite("skewless.testing")
-
-from skewless.errors import StoreUnavailable  # noqa: E402
-from skewless.stores.online import _remote  # noqa: E402
-from skewless.stores.online.base import OnlineStore  # noqa: E402
-from skewless.stores.online.dynamodb import DynamoDBStore  # noqa: E402
-from skewless.stores.online.postgres import PostgresStore  # noqa: E402
-from skewless.stores.online.redis import RedisStore  # noqa: E402
-from skewless.testing.proxy import Proxy  # noqa: E402
-from skewless.testing.servers import Server, redis_command, running  # noqa: E402
+from skewless.errors import StoreUnavailable
+from skewless.stores.online import _remote
+from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.dynamodb import DynamoDBStore
+from skewless.stores.online.postgres import PostgresStore
+from skewless.stores.online.redis import RedisStore
+from skewless.testing.proxy import Proxy
+from skewless.testing.servers import Server, redis_command, running
 
 T = TypeVar("T")
 
@@ -291,31 +288,3 @@ def test_no_cut_makes_an_answer_of_dynamodb_one_that_says_no_row(
                 found.add(store.read_one("rows", b"a"))
         assert found == {b"of a"}
         store.close()
-
-
-def test_a_proxy_forwards_and_misbehaves_as_told() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as target:
-        with Proxy(target.getsockname()[1]) as proxy:
-
-            def connected() -> tuple[socket.socket, socket.socket]:
-                client = socket.create_connection(("127.0.0.1", proxy.port))
-                return client, target.accept()[0]
-
-            client, served = connected()
-            with client, served:
-                client.sendall(b"ask")
-                assert served.recv(10) == b"ask"
-                proxy.cut_answers_after(3)
-                served.sendall(b"answer")
-                assert client.recv(10) == b"ans"
-                assert client.recv(10) == b""
-            proxy.cut_answers_after(None)
-            client, served = connected()
-            with client, served:
-                proxy.drop()
-                assert client.recv(10) == b""
-            proxy.refuse()
-            with socket.create_connection(("127.0.0.1", proxy.port)) as refused:
-                assert refused.recv(10) == b""
-        with pytest.raises(OSError, match="refused"):
-            socket.create_connection(("127.0.0.1", proxy.port))

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("skewless.testing")
-
-from skewless.stores.online.base import OnlineStore  # noqa: E402
-from skewless.stores.online.lmdb import LMDBStore  # noqa: E402
-from skewless.stores.online.sqlite import SQLiteStore  # noqa: E402
-from skewless.testing.memory import MemoryStore  # noqa: E402
-from skewless.testing.online_store import OnlineStoreSuite  # noqa: E402
+from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.lmdb import LMDBStore
+from skewless.stores.online.sqlite import SQLiteStore
+from skewless.testing.memory import MemoryStore
+from skewless.testing.online_store import OnlineStoreSuite
 
 
 class TestMemoryStore(OnlineStoreSuite):

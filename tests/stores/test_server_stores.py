@@ -12,14 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-pytest.register_assert_rewrite("skewless.testing")
-
-from skewless.errors import Conflict, InputError, StoreError, StoreUnavailable  # noqa: E402
-from skewless.stores.online.base import OnlineStore  # noqa: E402
-from skewless.stores.online.postgres import PostgresStore  # noqa: E402
-from skewless.stores.online.redis import RedisStore  # noqa: E402
-from skewless.testing.online_store import OnlineStoreSuite  # noqa: E402
-from skewless.testing.servers import PASSWORD, Server, free_port, running  # noqa: E402
+from skewless.errors import Conflict, InputError, StoreError, StoreUnavailable
+from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.postgres import PostgresStore
+from skewless.stores.online.redis import RedisStore
+from skewless.testing.online_store import OnlineStoreSuite
+from skewless.testing.servers import PASSWORD, Server, free_port, running
 
 
 @pytest.fixture(scope="class")

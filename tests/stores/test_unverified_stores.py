@@ -18,15 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import errors as mongo
 
-pytest.register_assert_rewrite("skewless.testing")
-
-from skewless.errors import InputError, StoreError, StoreUnavailable  # noqa: E402
-from skewless.stores.online import _cassandra_client as cql  # noqa: E402
-from skewless.stores.online import _mongodb_client as mongodb  # noqa: E402
-from skewless.stores.online.base import OnlineStore  # noqa: E402
-from skewless.stores.online.cassandra import CassandraStore  # noqa: E402
-from skewless.stores.online.mongodb import MongoDBStore  # noqa: E402
-from skewless.testing.servers import free_port  # noqa: E402
+from skewless.errors import InputError, StoreError, StoreUnavailable
+from skewless.stores.online import _cassandra_client as cql
+from skewless.stores.online import _mongodb_client as mongodb
+from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.cassandra import CassandraStore
+from skewless.stores.online.mongodb import MongoDBStore
+from skewless.testing.servers import free_port
 
 SECRET = "the-secret-of-the-tests"
 KEYS = st.binary(max_size=6)
@@ -45,7 +43,7 @@ def open_mongodb(port: int) -> OnlineStore:
 
 def open_cassandra(port: int) -> OnlineStore:
     return CassandraStore(
-        "127.0.0.1", "features", port=port, username="user", password=SECRET, timeout=0.3
+        f"127.0.0.1:{port}", "features", username="user", password=SECRET, timeout=0.3
     )
 
 
@@ -172,6 +170,12 @@ def test_every_value_of_a_statement_is_bound_and_no_name_is_free() -> None:
     for keyspace, name in [("a; DROP", "online"), ("features", "x.y"), ("Features", "online")]:
         with pytest.raises(InputError, match="cannot have this name"):
             cql.statements(keyspace, name)
+
+
+@pytest.mark.parametrize("host", ["", "user:pw@host", "host:port", "a/b", "[::1"])
+def test_a_host_that_is_none_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match="is not one"):
+        CassandraStore(["10.0.0.1", host], "features")
 
 
 @pytest.mark.parametrize(

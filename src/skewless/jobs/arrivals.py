@@ -189,6 +189,7 @@ def versions_let_in(
     transaction: KeyValues,
     source: Source,
     rows: pa.Table,
+    *,
     known: Ints,
     sequence: Ints,
     deleted: npt.NDArray[np.bool_],

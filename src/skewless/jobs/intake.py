@@ -70,7 +70,12 @@ def admit(source: Source, rows: Any, *, now: int, backdate: bool) -> Admitted:
         rows = [rows]
     path = isinstance(rows, (str, bytes, Path))
     listed = isinstance(rows, Sequence) and not path
-    if not listed and not path and isinstance(rows, Iterable) and not hasattr(rows, "__arrow_c_stream__"):
+    if (
+        not listed
+        and not path
+        and isinstance(rows, Iterable)
+        and not hasattr(rows, "__arrow_c_stream__")
+    ):
         listed, rows = True, list(rows)
     if not listed:
         table = as_table(rows)

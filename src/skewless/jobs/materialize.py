@@ -273,9 +273,7 @@ class Materialization:
             part.group = part.group - first
             yield batch, part
 
-    def _write(
-        self, journal: KeyValues, store: KeyValues, keys: list[bytes], rows: RowSet
-    ) -> None:
+    def _write(self, journal: KeyValues, store: KeyValues, keys: list[bytes], rows: RowSet) -> None:
         """Write the states of some entities.
 
         Those with rows that were replaced since the history was read are marked instead: rows

@@ -243,9 +243,13 @@ def _let_late_rows_in(runtime: Runtime, source: Source) -> None:
         late = pa.concat_tables(tables).take(order)
         known = np.maximum(np.asarray(late[KNOWN].cast(pa.int64())), step[1])
         notes = versions_let_in(
-            transaction, source, late.select(columns), known, sequence[order],
-            np.asarray(late[DELETED]),
-        )  # fmt: skip
+            transaction,
+            source,
+            late.select(columns),
+            known=known,
+            sequence=sequence[order],
+            deleted=np.asarray(late[DELETED]),
+        )
         transaction.write(ids_table(source), notes)
 
 

@@ -49,9 +49,7 @@ def key_of(entity: Entity, given: Mapping[str, Any]) -> dict[str, Any]:
     return key
 
 
-def entity_rows(
-    history: SourceHistory, entity: Entity, key: Mapping[str, Any]
-) -> list[HistoryRow]:
+def entity_rows(history: SourceHistory, entity: Entity, key: Mapping[str, Any]) -> list[HistoryRow]:
     """Return every version of every row of one entity, in row order; see `rows_of_entities`."""
     import pyarrow as pa
 

@@ -196,6 +196,4 @@ def _entry(
     note = f"history is newer: materialize {view.name}" if behind else ""
     if newest is None:
         note = "no events yet"
-    return ViewFreshness(
-        *key, view.labels["owner"], newest, served, age, promised, status, note
-    )
+    return ViewFreshness(*key, view.labels["owner"], newest, served, age, promised, status, note)

@@ -77,9 +77,7 @@ class Asked:
 
     def keys(self, entity: Entity) -> dict[str, pa.Array]:
         """Return the join keys of an entity in canonical types."""
-        return {
-            name: _canonical(self.table[name], dtype, name) for name, dtype in entity.join_keys
-        }
+        return {name: _canonical(self.table[name], dtype, name) for name, dtype in entity.join_keys}
 
 
 def own_rows(

@@ -22,7 +22,7 @@ from skewless.plan.results import OnlineResult
 
 CHECKS = 50
 """How many answers are compared with the reference engine too, status included."""
-_SHARE_CHECKED = 50
+_SHARE_CHECKED = 100
 Judge = Callable[[Opened, Sequence[OnlineResult], str], None]
 
 

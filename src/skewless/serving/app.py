@@ -20,7 +20,7 @@ from skewless.serving.features import FeaturesHandler
 from skewless.serving.forward import Forward
 from skewless.serving.http import Receive, Request, RequestIds, Response, Scope, Send, dump
 from skewless.serving.keys import ANYBODY, Caller
-from skewless.serving.logs import RequestLog
+from skewless.serving.logs import RequestLog, event
 from skewless.serving.metrics import KIND, Metrics
 from skewless.serving.openapi import document
 from skewless.serving.plans import Plans
@@ -294,6 +294,7 @@ class App:
             await send({"type": "lifespan.startup.failed", "message": str(problem)})
             return
         self.upkeep.go()
+        event("ready")
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.close()

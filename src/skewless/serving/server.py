@@ -9,11 +9,11 @@ wait while a worker is started anew are not lost.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 import logging
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -135,9 +135,15 @@ def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
     )
     server = uvicorn.Server(config)
     tune_memory()
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=list(sockets))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal that ended it once more, for handlers that were there before.
+        signal.signal(number, _ignore)
+    server.run(sockets=list(sockets))
     event("stopped")
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing about a signal that was seen to."""
 
 
 def _has_uvloop() -> bool:

@@ -18,7 +18,7 @@ from skewless.definitions import Entity, FeatureView, Source
 from skewless.definitions.expressions import Expression, if_else
 from skewless.definitions.source import Rows
 from skewless.definitions.tables import Parquet
-from skewless.errors import DefinitionError
+from skewless.errors import DefinitionError, MissingDependency
 from skewless.types import Decimal, Float32, Int32, Json, List, Vector
 
 SCHEMA: Mapping[str, object] = {
@@ -40,7 +40,9 @@ KINDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("skew", {}), ("kurtosis", {}), ("slope", {}), ("n_unique", {}), ("mode", {}), ("median", {}),
     ("quantile", {"q": 0.3}), ("quantile", {"q": 1.0}), ("top_k", {"k": 2}),
     ("histogram", {"edges": (-1.0, 0.0, 2.5)}), ("trend", {"recent": 2}), ("ewma", {}),
-    ("first", {}), ("first", {"skip_nulls": True}), ("latest", {}), ("latest", {"skip_nulls": True}),
+    ("first", {}), ("first", {"skip_nulls": True}),
+    ("latest", {}), ("latest", {"skip_nulls": True}),
+    ("approx_unique", {"precision": 5}), ("approx_quantile", {"q": 0.3}),
     ("first_n", {"n": 3}), ("last_n", {"n": 3}), ("since_last", {}), ("row_since_last", {}),
 )  # fmt: skip
 WINDOWS = ("sliding", "resolution", "last", "tumbling", "session", "lifetime", "newest")
@@ -117,7 +119,7 @@ def cast(chance: random.Random, deck: Deck, name: str, features: int) -> Cast:
     first, second = chance.sample(ENTITIES, 2)
     plan = [("A", first), ("B", chance.choice((first, second))), ("A", first)]
     views = tuple(
-        _view(chance, deck, f"{name}{letter}", entity, source, unit, features)
+        _view(chance, deck, f"{name}{letter}", (entity, source), unit=unit, count=features)
         for letter, entity in plan[: chance.choice((1, 2, 2, 3))]
     )
     return Cast(unit, source, views, mode)
@@ -127,18 +129,19 @@ def _view(
     chance: random.Random,
     deck: Deck,
     name: str,
-    entity: Entity,
-    source: Source,
+    over: tuple[Entity, Source],
+    *,
     unit: int,
     count: int,
 ) -> FeatureView:
+    entity, source = over
     features: dict[str, Expression] = {}
     while len(features) < count:
         kind, window = deck.deal()
         try:
             made = _feature(chance, source, kind, window, unit)
-        except DefinitionError:
-            continue  # an aggregation that has no meaning over the window or the column
+        except (DefinitionError, MissingDependency):
+            continue  # no meaning over the window or column, or skewless[sketches] is missing
         features[f"f{len(features)}_{KINDS[kind][0]}_{window}"] = made
     for number, made in enumerate(_derived(chance, list(features.values()))):
         features[f"derived{number}"] = made
@@ -164,6 +167,8 @@ def _feature(
         options["offset"] = f"{chance.randint(1, 8) * unit}us"
     rows = _filtered(chance, source)
     windows = _window(chance, window, unit, options)
+    if chance.random() < 0.12:
+        options["by"] = chance.choice(("word", "user"))
     if name in _OF_ROWS:
         return getattr(rows, _OF_ROWS[name])(*windows, **options)  # type: ignore[no-any-return]
     column = _column(chance, rows, name)
@@ -217,10 +222,10 @@ def _filtered(chance: random.Random, source: Source) -> Rows:
 def _column(chance: random.Random, rows: Rows, kind: str) -> Expression:
     """Return a column, or something computed from columns, that the aggregation may take."""
     numeric = {"sum", "mean", "var", "std", "skew", "kurtosis", "slope", "median", "quantile",
-               "histogram", "trend", "ewma"}  # fmt: skip
+               "histogram", "trend", "ewma", "approx_quantile"}  # fmt: skip
     if kind in numeric:
         name = chance.choice(_NUMBERS)
-    elif kind in ("min", "max", "n_unique", "mode", "top_k"):
+    elif kind in ("min", "max", "n_unique", "approx_unique", "mode", "top_k"):
         name = chance.choice((*_NUMBERS, "word", "flag", "day", "moment", "blob"))
     else:
         name = chance.choice((*_NUMBERS, *(n for n in SCHEMA if n != "row")))

@@ -52,7 +52,7 @@ class Play:
         large = self.values > _FEWEST_VALUES
         deck = Deck(seed, number * _CARDS)
         self.cast: Cast = cast(self.chance, deck, f"Play{number}", 14 if large else 8)
-        self.steps: list[Step] = Writer(self.chance, self.cast).script(220 if large else 60)
+        self.steps: list[Step] = Writer(self.chance, self.cast).script(50 if large else 16)
         self.store = self.chance.choice(("lmdb", "lmdb", "sqlite"))
         self.rewind = self.chance.choice((0, 5, 60)) * self.cast.unit
         self.killed = number % 3 == 2
@@ -133,7 +133,7 @@ class Performance:
                 self.stage.perform(play.steps[number])
                 number += 1
             owed = per_step * number - self._served
-            if owed > 0 and self._chance.random() < 0.4:
+            if owed > 0 and (self._chance.random() < 0.3 or number == len(play.steps)):
                 self._read(number - 1, owed)
             if not play.cast.lasting or number == len(play.steps):
                 self._judge()

@@ -23,7 +23,7 @@ _AMOUNTS = (
 )  # fmt: skip
 _NUMBERS = (None, 0, 1, -1, 2, 3, 2**31, 2**62, -(2**62), 10**18)
 _PRICES = (None, Decimal("0.00"), Decimal("0.01"), Decimal("-19.99"), Decimal("9999999999.99"))
-_SIZES = (1, 1, 1, 2, 3, 5, 8, 9, 20, 60)
+_SIZES = (1, 1, 1, 1, 2, 2, 3, 5, 8, 9, 30)
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,18 @@ class Writer:
         self._now = START - START % cast.unit + chance.randint(0, 400) * cast.unit
         self._past: list[dict[str, Any]] = []
         self._filed: list[dict[str, Any]] = []
-        self._count = self._named = 0
+        self._named = 0
         self._users = [f"u{number}" for number in range(chance.randint(2, 9))]
         self._shops = list(range(-1, chance.randint(1, 4)))
 
-    def script(self, rows: int) -> list[Step]:
-        """Return the steps of a stream of about so many rows."""
+    def script(self, length: int) -> list[Step]:
+        """Return so many steps."""
         chance, cast = self._chance, self._cast
         steps: list[Step] = []
         applied = readable = 1
         if cast.mode == "table":
             steps.append(self._step("file", (1, 1), self._filed_rows(chance.randint(0, 40))))
-        while self._count < rows:
+        while len(steps) < length:
             views = (applied, readable)
             kind = self._kind()
             if kind == "apply":
@@ -125,9 +125,7 @@ class Writer:
     # ------------------------------------------------------------------------------------- rows
 
     def _rows(self, count: int) -> list[dict[str, Any]]:
-        rows = [self._row() for _ in range(count)]
-        self._count += max(1, count)
-        return rows
+        return [self._row() for _ in range(count)]
 
     def _filed_rows(self, count: int) -> list[dict[str, Any]]:
         """Return rows for a file; what is pushed later leaves their ids alone.

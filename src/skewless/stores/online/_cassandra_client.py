@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import cassandra
 from cassandra.auth import PlainTextAuthProvider
@@ -32,6 +33,7 @@ from skewless.stores.online._stored_keys import is_long, stored_key
 from skewless.stores.online.base import Change
 
 THREADS = 8
+DEFAULT_PORT = 9042
 CONCURRENCY = 64
 PAGE_ROWS = 5_000
 HEAD_BYTES = 32_000  # a partition key holds 65,535 bytes, the table's name among them
@@ -85,6 +87,31 @@ def statements(keyspace: str, name: str) -> Statements:
     }
 
 
+def contact_points(addresses: Sequence[str]) -> list[tuple[str, int]]:
+    """Return host and port of each address.
+
+    >>> contact_points(["db1", "db2:9043", "[::1]:9042"])
+    [('db1', 9042), ('db2', 9043), ('::1', 9042)]
+
+    Raises:
+        InputError: an address that is none.
+    """
+    points = []
+    for address in addresses:
+        try:
+            parts = urlsplit(f"//{address}")
+            host, port = parts.hostname, parts.port or DEFAULT_PORT
+        except ValueError:
+            host = None
+        if not host or parts.netloc != address or "@" in address:
+            raise InputError(
+                "an address of the Cassandra cluster is not one",
+                expected="host or host:port, without user and password",
+            )
+        points.append((host, port))
+    return points
+
+
 def row_of(table: str, key: bytes) -> tuple[str, bytes]:
     """Return the values that place a row."""
     return table, stored_key(key, HEAD_BYTES)
@@ -125,10 +152,9 @@ class Client:
 
     def __init__(
         self,
-        hosts: Sequence[str],
+        points: Sequence[tuple[str, int]],
         texts: Statements,
         *,
-        port: int,
         datacenter: str | None,
         login: tuple[str, str] | None,
         tls: bool | str,
@@ -146,8 +172,7 @@ class Client:
         if tls:
             context = ssl.create_default_context(cafile=tls if isinstance(tls, str) else None)
         self._cluster = Cluster(
-            hosts,
-            port=port,
+            points,
             auth_provider=PlainTextAuthProvider(*login) if login else None,
             ssl_context=context,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},

@@ -28,7 +28,6 @@ except ImportError as error:
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
-DEFAULT_PORT = 9042
 SCAN_ROWS, CHANGE_ROWS = 1_000, 5_000
 
 
@@ -41,10 +40,9 @@ class CassandraStore(OnlineStore):
     later one of somebody else.
 
     Args:
-        hosts: some of the cluster's addresses; it names the others.
+        hosts: some of the cluster's addresses, `host` or `host:port`; it names the others.
         keyspace: one that is there already.
         name: what the tables' names begin with, so that several stores can share a keyspace.
-        port: of the native protocol.
         datacenter: the local one; needed where there are several.
         username: with ``password``, where the cluster asks for them. They never appear in an error.
         password: see ``username``.
@@ -69,7 +67,6 @@ class CassandraStore(OnlineStore):
         keyspace: str,
         *,
         name: str = "skewless_online",
-        port: int = DEFAULT_PORT,
         datacenter: str | None = None,
         username: str | None = None,
         password: str | None = None,
@@ -77,14 +74,14 @@ class CassandraStore(OnlineStore):
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> None:
         addresses = [hosts] if isinstance(hosts, str) else list(hosts)
-        self.where = f"cassandra://{','.join(addresses)}:{port}/{keyspace}.{name}"
+        points = cql.contact_points(addresses)
+        self.where = f"cassandra://{','.join(addresses)}/{keyspace}.{name}"
         texts = cql.statements(keyspace, name)
         login = None if username is None else (username, password or "")
         self._client = PerProcess(
             lambda: cql.Client(
-                addresses,
+                points,
                 texts,
-                port=port,
                 datacenter=datacenter,
                 login=login,
                 tls=tls,
