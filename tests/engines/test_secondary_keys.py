@@ -8,7 +8,7 @@ from skewless.clock import from_micros
 from skewless.config import Config
 from skewless.definitions import Entity, FeatureView, Source
 from skewless.definitions.fingerprint import fingerprint
-from skewless.engines.reference import HistoryRow, view_values
+from skewless.engines.reference import HistoryRow, explain_rows, view_values
 from skewless.errors import DefinitionError, UnknownName
 from skewless.testing.clock import SettableClock
 from skewless.testing.memory import MemoryStore
@@ -91,6 +91,12 @@ def test_a_window_without_rows_and_an_unknown_entity_give_an_empty_map(tmp_path)
     feature = {"f": PAYS.amount.mean("2us", by="merchant")}
     assert three_ways(tmp_path / "a", feature, 50) == {"f": {}}
     assert three_ways(tmp_path / "b", feature, 5, card="nobody") == {"f": {}}
+
+
+def test_a_row_without_a_group_is_explained():
+    grouped = PAYS.amount.sum("10us", by="merchant")
+    verdicts = [verdict for _, verdict in explain_rows(grouped, view(f=grouped), history(), 5, 5)]
+    assert verdicts == ["counted", "counted", "counted", "no group", "null value"]
 
 
 def test_the_type_is_a_map_of_the_result():

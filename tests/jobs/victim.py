@@ -3,6 +3,7 @@
 A step is a call that leaves Python to change something outside: a write, a commit, a rename.
 """
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -10,18 +11,21 @@ import sys
 import types
 from functools import partial
 
+import pyarrow as pa
+
 import skewless as sl
-import skewless.jobs.apply
-import skewless.jobs.push
-import skewless.jobs.upkeep
-import skewless.registry.sqlite
-import skewless.stores.offline._settle
-import skewless.stores.offline.parquet
-import skewless.stores.online.lmdb
-import skewless.stores.online.sqlite
 from skewless.jobs import materialize
 from tests.jobs.shop import HOUR, MINUTE, NOON, SettableClock, open_store, pay, payments, spend_of
 
+# Loaded once, in the server that the processes are forked from.
+for module in (
+    "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "skewless.jobs.apply",
+    "skewless.jobs.push", "skewless.jobs.upkeep", "skewless.registry.sqlite",
+    "skewless.stores.offline.parquet", "skewless.stores.online.lmdb",
+    "skewless.stores.online.sqlite",
+):  # fmt: skip
+    importlib.import_module(module)
+pa.array([1.5])  # Arrow looks for pandas when it first makes an array
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.jobs.victim"])
 CHANGING = {

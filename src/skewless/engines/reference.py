@@ -282,9 +282,14 @@ def _event(row: HistoryRow) -> int:
     return row.event
 
 
+def _in_group(aggregate: Aggregate, row: HistoryRow) -> bool:
+    """Return whether the text that groups the row is not null; true where none does."""
+    return aggregate.by is None or evaluate_scalar(aggregate.by, row.values) is not None
+
+
 def _value(aggregate: Aggregate, row: HistoryRow) -> list[Any]:
     """Return the row's value in a list; none where it takes no part: null, or without a group."""
-    if aggregate.by is not None and evaluate_scalar(aggregate.by, row.values) is None:
+    if not _in_group(aggregate, row):
         return []
     if aggregate.column is None:
         return [None]
@@ -369,6 +374,8 @@ def explain_rows(
             return _outside(aggregate.window, _event(row), at)
         if over:
             return "expired"
+        if not _in_group(aggregate, row):
+            return "no group"
         return "counted" if _value(aggregate, row) else "null value"
 
     return [(version.row, verdict(version)) for version in given]

@@ -46,6 +46,7 @@ class ViewAges:
         self._store = store
         self._seen: Any = None
         self._of_tables: list[ViewAge] = []
+        self._child: subprocess.Popen[bytes] | None = None
 
     def now(self) -> list[ViewAge]:
         """Return what is known of the current version of each view.
@@ -86,13 +87,24 @@ class ViewAges:
             return look(self._store)
         repo = str(config.file or config.folder)
         try:
-            done = subprocess.run(
+            self._child = subprocess.Popen(
                 [sys.executable, "-m", "skewless.serving.ages", repo],
-                capture_output=True, check=True, timeout=_PATIENCE,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
-        except (OSError, subprocess.SubprocessError) as problem:
+            with self._child:
+                out, _ = self._child.communicate(timeout=_PATIENCE)
+            found = json.loads(out)
+        except (OSError, ValueError, subprocess.TimeoutExpired) as problem:
+            self.stop()
             raise StoreError("the freshness of views is not known", got=str(problem)) from None
-        return [ViewAge(*entry) for entry in json.loads(done.stdout)]
+        finally:
+            self._child = None
+        return [ViewAge(*entry) for entry in found]
+
+    def stop(self) -> None:
+        """End the child process, if there is one."""
+        if self._child is not None:
+            self._child.kill()
 
 
 def look(store: FeatureStore) -> list[ViewAge]:

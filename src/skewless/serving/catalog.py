@@ -18,8 +18,8 @@ from skewless.plan.selection import select
 from skewless.serving.features import FeaturesHandler, at_of
 from skewless.serving.http import Request, Response
 from skewless.serving.problems import RequestError, unknown_key
-from skewless.serving.reads import Threads
 from skewless.serving.settings import Settings
+from skewless.serving.threads import Threads
 from skewless.store import FeatureStore
 from skewless.types import DType
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
 from skewless.plan.status import Status
@@ -19,61 +18,13 @@ from skewless.serving.metrics import Metrics
 from skewless.serving.plans import Plans, ReadPlan, Row
 from skewless.serving.problems import Overloaded
 from skewless.serving.settings import Settings
+from skewless.serving.threads import Threads
 
-T = TypeVar("T")
 Found = tuple[list[list[Any]], list[list[Status]], list[list[int | None]]]
 """Values, statuses and newest event times: a list per entity, in the order of the features."""
 
 PIECE_VALUES = 4_000
 _RAISED_BY_FUNCTIONS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
-
-class Threads:
-    """Threads for calls that wait; a bounded number may stand in line.
-
-    Args:
-        count: of threads.
-        waiting: calls that may stand in line.
-        name: of the threads, and of what they do in errors.
-    """
-
-    def __init__(self, count: int, waiting: int, name: str) -> None:
-        self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
-        self._most = count + waiting
-        self._name = name
-        self.active = 0
-
-    async def run(self, timeout: float, call: Callable[..., T], *arguments: Any) -> T:
-        """Return what a call returns.
-
-        Raises:
-            Overloaded: too many stand in line.
-            StoreUnavailable: it took longer than ``timeout`` seconds; it goes on unseen.
-        """
-        if self.active >= self._most:
-            raise Overloaded(
-                f"too many requests wait for the {self._name}",
-                got=self.active,
-                hint="Nothing was done. Try again later.",
-            )
-        self.active += 1
-        future = asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
-        future.add_done_callback(self._done)
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), timeout)
-        except TimeoutError:
-            raise StoreUnavailable(
-                f"the {self._name} took too long", expected=f"{timeout:g} seconds at most"
-            ) from None
-
-    def _done(self, future: asyncio.Future[Any]) -> None:
-        self.active -= 1
-        if not future.cancelled():
-            future.exception()  # somebody has looked: no complaint when nobody waits any more
-
-    def close(self) -> None:
-        """Let calls that stand in line fall, and do not wait for those under way."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 class Reader:

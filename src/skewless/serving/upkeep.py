@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from concurrent.futures import ThreadPoolExecutor
 
 from skewless.errors import SkewlessError
 from skewless.serving.ages import ViewAges
@@ -19,6 +18,7 @@ from skewless.serving.metrics import Metrics
 from skewless.serving.reads import Reader
 from skewless.serving.served_log import ServedLog
 from skewless.serving.settings import Settings
+from skewless.serving.threads import Threads
 from skewless.store import FeatureStore
 
 EVERY = 1.0
@@ -62,11 +62,9 @@ class Upkeep:
         self.keyring: Keyring | None = None
         self.lag = 0.0
         self._tasks: list[asyncio.Task[None]] = []
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="upkeep")
-        self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
+        self._threads = [Threads(1, 1, name) for name in ("upkeep", "probe", "freshness")]
         self._failing = False
         self._ages = ViewAges(store)
-        self._slow = ThreadPoolExecutor(1, thread_name_prefix="freshness")
 
     def first_time(self) -> None:
         """Do everything once, before the first request; raise what goes wrong."""
@@ -101,30 +99,27 @@ class Upkeep:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self.write()
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        self._prober.shutdown(wait=False, cancel_futures=True)
-        self._slow.shutdown(wait=False, cancel_futures=True)
+        self._ages.stop()
+        for threads in self._threads:
+            threads.close()
 
     async def _keep_up(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(EVERY)
-            await loop.run_in_executor(self._thread, self.work)
+            await self._threads[0].run(None, self.work)
 
     async def _watch_freshness(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                await loop.run_in_executor(self._slow, self.note_freshness)
+                await self._threads[2].run(None, self.note_freshness)
             except (SkewlessError, OSError) as problem:
                 event("freshness unknown", reason=str(problem))
             await asyncio.sleep(FRESHNESS_EVERY)
 
     async def _probe(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(EVERY if self._reader.down is None else WHILE_DOWN)
-            await loop.run_in_executor(self._prober, self._reader.probe)
+            await self._threads[1].run(None, self._reader.probe)
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -25,8 +25,8 @@ from skewless.serving.jobs import Job, Jobs
 from skewless.serving.metrics import Metrics
 from skewless.serving.plans import TEXT_KINDS, from_json
 from skewless.serving.problems import RequestError, unknown_as_input
-from skewless.serving.reads import Threads
 from skewless.serving.settings import Settings
+from skewless.serving.threads import Threads
 from skewless.store import FeatureStore
 
 SHOWN_REJECTS = 100

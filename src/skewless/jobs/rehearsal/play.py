@@ -127,7 +127,7 @@ class Performance:
         per_step = max(1, min(play.values, most) // len(play.steps))
         number = 0
         while number < len(play.steps):
-            if play.killed and self._chance.random() < 0.06:
+            if play.killed and self._chance.random() < 0.15:
                 number = self._killed(number)
             else:
                 self.stage.perform(play.steps[number])
