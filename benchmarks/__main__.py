@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.harness import SIZES, Options, machine, note
 from benchmarks.report import module, tables
 
-NAMES = ("join", "windows", "online", "materialize", "push", "startup")
+NAMES = ("join", "windows", "online", "materialize", "push", "stream", "startup", "stores")
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """kill -9 at every step of every job: nothing lost, nothing doubled, nothing half."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -57,18 +58,18 @@ def prepared(place, kind):
 def killed_at(folder, kind, name, last):
     """Run an operation in a process until it is killed; return its steps if it was not."""
     child, reports = process(victim.work, folder, kind, name, last)
+    steps = None
     try:
         if not reports.poll(PATIENCE):
-            raise TimeoutError(name)
-        try:
-            return reports.recv()
-        except EOFError:
-            return None
-    finally:
+            raise TimeoutError(f"{name} does not end")
+        with contextlib.suppress(EOFError):
+            steps = reports.recv()
         child.join(PATIENCE)
+        assert child.exitcode == (0 if steps else -signal.SIGKILL)
+    finally:
+        child.kill()
         reports.close()
-        if last is not None:
-            assert child.exitcode in (-signal.SIGKILL, 0)
+    return steps
 
 
 def copies(prepared, kind, name, seed):

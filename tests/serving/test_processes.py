@@ -191,7 +191,9 @@ def test_requests_under_way_are_finished_at_the_end(
             wait_for(refuses, "the door to shut")
         connection.sendall(WHOLE[-5:])
         status, headers, _ = answer(connection)
-        assert (status, headers["connection"]) == (200, "close")
+        assert status == 200
+        if not options:
+            assert headers["connection"] == "close"
         server.process.wait(30)
         stack.close()
         assert server.process.returncode == 0
@@ -223,8 +225,9 @@ def test_a_killed_worker_is_started_anew_and_counters_do_not_fall(two: Running) 
             for _ in range(20):
                 found = client.get_online_features(["Newest:amount"], [{"card_id": "c1"}])
                 assert found.values == [[2.5]]
-    wait_for(lambda: len(two.children()) == 3, "new workers")
-    assert not set(victims) & set(two.children())
+    wait_for(
+        lambda: len(two.children()) == 3 and not set(victims) & set(two.children()), "new workers"
+    )
     wait_for(lambda: counted() >= 50 + 40 - 20, "counters to go on")
     ends = [event for event in two.events() if event["event"] == "process ended"]
     assert [event["code"] for event in ends] == [-9, -9]
