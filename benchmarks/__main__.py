@@ -11,6 +11,8 @@ from typing import Any
 from benchmarks.harness import SIZES, Options, machine, note
 from benchmarks.report import module, tables
 
+ALONE = ("serving",)
+"""Run only when they are named."""
 NAMES = ("join", "windows", "online", "materialize", "push", "stream", "startup", "stores")
 
 
@@ -52,7 +54,11 @@ def arguments() -> argparse.Namespace:
         epilog="example: python -m benchmarks join materialize --size full --out results.json",
     )
     parser.add_argument(
-        "names", nargs="*", choices=[*NAMES, []], metavar="name", help=", ".join(NAMES)
+        "names",
+        nargs="*",
+        choices=[*NAMES, *ALONE, []],
+        metavar="name",
+        help=", ".join((*NAMES, *ALONE)),
     )
     parser.add_argument("--size", choices=SIZES, default="small", help="default: small, a tenth")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median counts")

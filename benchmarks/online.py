@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SHAPES = [[1, 10], [1, 120], [100, 10], [100, 120]]
 WIDTH = 120
 ROWS_IN_WINDOW = 1_000
+AGGREGATIONS = ("mean", "sum", "min", "max", "std")
+WINDOW_LENGTHS = ("1h", "6h", "24h", "7d")
 HEADINGS = {f"{count}x{width}": f"{count} x {width}" for count, width in SHAPES}
 WINDOWED = {"1x20": "1 x 20 windowed", "100x20": "100 x 20 windowed"}
 
@@ -133,35 +135,43 @@ def windowed(clock: Clock, entities: int, seconds: float) -> dict[str, Any]:
     """Read 20 features (five aggregations over four windows) of entities with 1,000 rows each."""
     import skewless as sl
 
-    entity = sl.Entity("entity", entity=int)
-    rows = sl.Source("rows", schema={"entity": int, "amount": float}, event_time="at")
-    windows = ("1h", "6h", "24h", "7d")
-    features = {
-        name: getattr(rows.amount, name)(*windows) for name in ("mean", "sum", "min", "max", "std")
-    }
-    view = sl.FeatureView("Windows", entity=entity, source=rows, features=features)
     with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
-        store.apply(store.plan(view))
-        rng = np.random.default_rng(4)
-        now = time.time_ns() // 1_000
-        for number in range(entities):
-            # None leaves the longest window while this runs.
-            ages = rng.integers(0, 6 * data.DAY, ROWS_IN_WINDOW)
-            amounts = np.round(rng.lognormal(3, 1, ROWS_IN_WINDOW), 2)
-            columns = {"entity": np.full(ROWS_IN_WINDOW, number), "at": now - ages}
-            store.push("rows", data.as_table({**columns, "amount": amounts}), backdate=True)
+        sums = push_windows(store, entities)
+        for number, right in enumerate(sums):
             answer = store.get_online_features(["Windows:sum_7d"], [{"entity": number}])
-            if answer.values != [[math.fsum(amounts)]]:
+            if answer.values != [[right]]:
                 raise RuntimeError(f"entity {number} has a wrong sum: {answer.values}")
 
         def read(keys: list[int]) -> Any:
-            return store.get_online_features(view, [{"entity": key} for key in keys]).values
+            return store.get_online_features("Windows", [{"entity": key} for key in keys]).values
 
         with clock:
             found = {
                 f"{count}x20": timed(read, asked(entities, count), seconds) for count in (1, 100)
             }
     return {"entities": entities, "rows_in_window": ROWS_IN_WINDOW, **found}
+
+
+def push_windows(store: sl.FeatureStore, entities: int) -> list[float]:
+    """Push 1,000 rows an entity for the view ``Windows``; return the sum of each entity's."""
+    import skewless as sl
+
+    entity = sl.Entity("entity", entity=int)
+    rows = sl.Source("pushed_rows", schema={"entity": int, "amount": float}, event_time="at")
+    features = {name: getattr(rows.amount, name)(*WINDOW_LENGTHS) for name in AGGREGATIONS}
+    view = sl.FeatureView("Windows", entity=entity, source=rows, features=features)
+    store.apply(store.plan(view))
+    rng = np.random.default_rng(4)
+    now = time.time_ns() // 1_000
+    sums = []
+    for number in range(entities):
+        # None leaves the longest window while this runs.
+        ages = rng.integers(0, 6 * data.DAY, ROWS_IN_WINDOW)
+        amounts = np.round(rng.lognormal(3, 1, ROWS_IN_WINDOW), 2)
+        columns = {"entity": np.full(ROWS_IN_WINDOW, number), "at": now - ages}
+        store.push("pushed_rows", data.as_table({**columns, "amount": amounts}), backdate=True)
+        sums.append(math.fsum(amounts))
+    return sums
 
 
 def asked(entities: int, count: int) -> list[list[int]]:

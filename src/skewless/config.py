@@ -8,12 +8,26 @@
     kind = "redis"
     url = "redis://:${REDIS_PASSWORD}@cache:6379/0"
 
+    [stores.next]                          # other online stores, by names of your own
+    kind = "postgres"
+    dsn = "postgresql://db/ml"
+
     [offline]
     folder = "history"                     # default: .skewless/offline
 
     [registry]
     kind = "sqlite"
     path = "registry.db"                   # default: .skewless/registry.db
+
+    [filesystem.s3]                        # for tables on s3://; by Arrow's names
+    endpoint_override = "https://minio:9000"
+    secret_key = "${S3_SECRET}"
+
+    [connections.warehouse]                # for tables that name it: connection="warehouse"
+    uri = "postgresql://ml:${PGPASSWORD}@db/shop"
+
+``[online]`` may also say ``store = "next"``, to use that one, and ``mirror = "next"``, to write to
+it too while moving there.
 
 Relative paths start at the repo's folder. ``${NAME}`` stands for an environment variable; what it
 holds is used and never shown.
@@ -38,7 +52,7 @@ DEFAULT_REWIND = parse_duration("5m")
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?|secret|token|credential|api_?key|access_?key", re.I
+    r"pass(word|wd|phrase)?|secret|token|credential|(api|access|account|private)_?key", re.I
 )
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
 _PASSWORD_IN_DSN = re.compile(r"\bpassword\s*=\s*('[^']*'|\S+)", re.I)
@@ -49,6 +63,7 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "registry": None,
 }
 _PATH_KEYS = ("path", "folder")
+_EMBEDDED_KINDS = ("lmdb", "sqlite")
 _DEFAULT_KINDS = {"online": "lmdb", "registry": "sqlite"}
 _EMBEDDED_PATHS = {
     ("online", "lmdb"): "online",
@@ -97,6 +112,46 @@ class Section(Mapping[str, Any]):
 
 
 @dataclass(frozen=True)
+class TableSettings:
+    """How tables of sources are reached: ``[filesystem]`` and ``[connections]``.
+
+    Variables in them are looked up when a table is read: a server that reads none needs no
+    password of a warehouse.
+
+    Attributes:
+        filesystem: scheme (``s3``, ``gs``, ``abfs``) to arguments of Arrow's file system.
+        connections: name to options of a database or catalog.
+        where: how errors name the file.
+    """
+
+    filesystem: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    where: str = FILE_NAME
+
+    def of_filesystem(self, scheme: str) -> dict[str, Any]:
+        """Return the settings of a file system, none if there are none.
+
+        Raises:
+            ConfigError: a variable is not set.
+        """
+        found = self.filesystem.get(scheme, {})
+        return dict(expand(found, f"[filesystem.{scheme}] of {self.where}"))
+
+    def connection(self, name: str) -> dict[str, Any]:
+        """Return the options of a connection.
+
+        Raises:
+            ConfigError: there is none of that name, or a variable is not set.
+        """
+        if name not in self.connections:
+            problem = UnknownName.of("connection", name, self.connections, where=self.where)
+            raise ConfigError(
+                problem.what, hint=f"{problem.hint} Add a section [connections.{name}]."
+            )
+        return dict(expand(self.connections[name], f"[connections.{name}] of {self.where}"))
+
+
+@dataclass(frozen=True)
 class Config:
     """The settings of one repo.
 
@@ -108,7 +163,10 @@ class Config:
         registry: ``kind`` and options of the registry; paths are absolute.
         rewind: how far in the past an online read may ask, microseconds.
         definitions: Python files (or patterns) of the folder; empty: all that are no tests.
+        tables: how tables of sources are reached.
         file: the file that was read, or None.
+        stores: other online stores, by name.
+        mirror: name of the one that is written to as well as the online store; empty: none.
     """
 
     folder: Path
@@ -118,7 +176,10 @@ class Config:
     registry: Section
     rewind: int = DEFAULT_REWIND
     definitions: tuple[str, ...] = ()
+    tables: TableSettings = TableSettings()
     file: Path | None = field(default=None, compare=False)
+    stores: Mapping[str, Section] = field(default_factory=dict)
+    mirror: str = ""
 
     @classmethod
     def read(cls, path: str | Path = ".") -> Config:
@@ -160,20 +221,27 @@ class Config:
             ConfigError: an unknown key, a value of another type, or an unset variable.
         """
         where = str(file or folder)
-        known = ("project", "rewind", "definitions", *_KEYS)
-        _check_keys(data, known, where)
+        more = ("filesystem", "connections", "stores")
+        _check_keys(data, ("project", "rewind", "definitions", *more, *_KEYS), where)
+        stores = _stores(data, folder, where)
+        online, mirror = _online(data, stores, folder, where)
         definitions = data.get("definitions", [])
         if not isinstance(definitions, list) or not all(isinstance(d, str) for d in definitions):
             raise _wrong("definitions", definitions, "a list of file names", where)
         return cls(
             folder=folder,
             project=_text(data, "project", folder.name or "repo", where),
-            online=_section(data, "online", folder, where),
+            online=online,
             offline=_section(data, "offline", folder, where),
             registry=_section(data, "registry", folder, where),
             rewind=_duration(data, "rewind", DEFAULT_REWIND, where),
             definitions=tuple(definitions),
+            tables=TableSettings(
+                _sections(data, "filesystem", where), _sections(data, "connections", where), where
+            ),
             file=file,
+            stores=stores,
+            mirror=mirror,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -186,6 +254,10 @@ class Config:
             "registry": self.registry.to_dict(),
             "rewind": format_duration(self.rewind),
             "definitions": list(self.definitions),
+            "filesystem": without_secrets("filesystem", self.tables.filesystem),
+            "connections": without_secrets("connections", self.tables.connections),
+            "stores": {name: section.to_dict() for name, section in self.stores.items()},
+            "mirror": self.mirror,
         }
 
 
@@ -203,6 +275,60 @@ def without_secrets(key: str, value: Any) -> Any:
     return value
 
 
+def _stores(data: Mapping[str, Any], folder: Path, where: str) -> dict[str, Section]:
+    """Return the sections ``[stores.NAME]``."""
+    given = data.get("stores", {})
+    if not isinstance(given, Mapping):
+        raise _wrong("stores", given, "a section for each store: [stores.NAME]", where)
+    found: dict[str, Section] = {}
+    for name in given:
+        place = f"[stores.{name}] of {where}"
+        if not isinstance(given[name], Mapping) or "kind" not in given[name]:
+            raise ConfigError("a store without a kind", where=place, hint='Say kind = "redis".')
+        section = _section(given, name, folder, where)
+        if "path" not in section and section.kind in _EMBEDDED_KINDS:
+            raise ConfigError("an embedded store without a path", where=place)
+        for other, known in found.items():
+            if dict(known) == dict(section):
+                raise ConfigError("two names for one store", got=f"{other}, {name}", where=where)
+        found[name] = section
+    return found
+
+
+def _online(
+    data: Mapping[str, Any], stores: Mapping[str, Section], folder: Path, where: str
+) -> tuple[Section, str]:
+    """Return the section of the online store, and the name of its mirror."""
+    given = data.get("online", {})
+    if not isinstance(given, Mapping):
+        raise _wrong("online", given, "a section: [online]", where)
+    place = f"[online] of {where}"
+    names = {}
+    for key in ("store", "mirror"):
+        if key in given:
+            name = given[key]
+            if not isinstance(name, str) or name not in stores:
+                known = str(UnknownName.of("store", str(name), stores, where="[stores]"))
+                raise ConfigError(known, where=f"{key!r} in {place}")
+            names[key] = name
+    rest = {key: value for key, value in given.items() if key not in names}
+    if "store" in names and rest:
+        raise ConfigError(
+            "[online] names a store, so it takes no other options",
+            got=", ".join(rest),
+            where=place,
+            hint=f"They belong into [stores.{names['store']}].",
+        )
+    if "store" in names:
+        online = stores[names["store"]]
+    else:
+        online = _section({"online": rest}, "online", folder, where)
+    mirror = names.get("mirror", "")
+    if mirror and dict(stores[mirror]) == dict(online):
+        raise ConfigError("the mirror is the online store itself", got=mirror, where=place)
+    return online, mirror
+
+
 def _section(data: Mapping[str, Any], name: str, folder: Path, where: str) -> Section:
     """Return a section; one of an embedded kind has a default path."""
     default = {"kind": _DEFAULT_KINDS[name]} if name in _DEFAULT_KINDS else {}
@@ -210,7 +336,7 @@ def _section(data: Mapping[str, Any], name: str, folder: Path, where: str) -> Se
     given = data.get(name, {})
     if not isinstance(given, Mapping):
         raise _wrong(name, given, f"a section: [{name}]", where)
-    if (keys := _KEYS[name]) is not None:
+    if (keys := _KEYS.get(name)) is not None:
         _check_keys(given, keys, place)
     values = default | {key: expand(value, f"{key!r} in {place}") for key, value in given.items()}
     shown = default | dict(given)
@@ -227,6 +353,19 @@ def _section(data: Mapping[str, Any], name: str, folder: Path, where: str) -> Se
                 raise _wrong(key, values[key], "a path in quotes", place)
             values[key] = absolute(values[key], folder)
     return Section(values, shown)
+
+
+def _sections(data: Mapping[str, Any], name: str, where: str) -> dict[str, Mapping[str, Any]]:
+    """Return sections such as ``[filesystem.s3]``, variables not looked up yet."""
+    given = data.get(name, {})
+    if not isinstance(given, Mapping):
+        raise _wrong(name, given, f"sections: [{name}.something]", where)
+    for key, value in given.items():
+        if not isinstance(value, Mapping):
+            raise _wrong(f"{name}.{key}", value, f"a section: [{name}.{key}]", where)
+    if name == "filesystem":
+        _check_keys(given, ("s3", "gs", "abfs"), f"[filesystem] of {where}")
+    return dict(given)
 
 
 def absolute(path: str, folder: Path) -> str:

@@ -27,6 +27,9 @@ from skewless.errors import ConfigError, MissingDependency, UnknownName
 repo_folder: ContextVar[Path] = ContextVar("repo_folder")
 """The folder that relative paths of tables start from; where unset, the current directory."""
 
+table_settings: ContextVar[Any] = ContextVar("table_settings", default=None)
+"""The `config.TableSettings` for tables that are read while definitions are; None: none."""
+
 BUILT_IN: dict[str, dict[str, str]] = {
     "online_store": {
         "bigtable": "skewless.stores.online.bigtable:BigtableStore",
@@ -44,6 +47,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "csv": "skewless.stores.offline.csv:CSVReader",
         "delta": "skewless.stores.offline.delta:DeltaReader",
         "frame": "skewless.stores.offline.frame:FrameReader",
+        "iceberg": "skewless.stores.offline.iceberg:IcebergReader",
+        "postgres": "skewless.stores.offline.postgres:PostgresReader",
+        "redshift": "skewless.stores.offline.redshift:RedshiftReader",
+        "snowflake": "skewless.stores.offline.snowflake:SnowflakeReader",
+        "bigquery": "skewless.stores.offline.bigquery:BigQueryReader",
     },
     "stream": {
         "files": "skewless.streams.files:FilesReader",
@@ -58,6 +66,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 """Group to kind to ``module:Class``; imported when it is first asked for."""
 
 EXTRAS = {
+    "adbc_driver_postgresql": "postgres",
     "boto3": "dynamodb",
     "botocore": "dynamodb",
     "cassandra": "cassandra",
@@ -69,6 +78,8 @@ EXTRAS = {
     "pyiceberg": "iceberg",
     "pymongo": "mongodb",
     "redis": "redis",
+    "snowflake": "snowflake",
+    "sqlglot": "postgres",
 }
 """Module of a third party to the extra of skewless that installs it."""
 
@@ -149,16 +160,18 @@ def what_of(group: str, kind: str) -> str:
     return f"{group.replace('_', ' ')} {kind!r}"
 
 
-def table_reader(table: Any, base: Path | None = None) -> Any:
+def table_reader(table: Any, base: Path | None = None, settings: Any = None) -> Any:
     """Return the reader of a source's table.
 
     Args:
         table: such as ``sl.Parquet("data/")``; its ``kind`` decides.
         base: where relative paths start; by default the repo's folder, else the current directory.
+        settings: `config.TableSettings`; by default those of the repo that is being read.
 
     Raises:
         UnknownName: no reader is known for the kind.
         MissingDependency: a library it needs is not installed.
     """
     folder = base if base is not None else repo_folder.get(Path.cwd())
-    return find("table", table.kind)(table, folder)
+    known = settings if settings is not None else table_settings.get()
+    return find("table", table.kind)(table, folder, known)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from skewless.clock import Clock, to_micros
 from skewless.config import Config
-from skewless.definitions.repo import Definitions, load_folder
 from skewless.errors import InputError
 from skewless.jobs.runtime import Runtime
 from skewless.plan.diff import ApplyPlan, diff
@@ -95,11 +94,7 @@ class FeatureStore:
         Raises:
             DefinitionError: a definition is wrong.
         """
-        if definitions:
-            wanted = Definitions.of(*definitions)
-        else:
-            wanted = load_folder(self.config.folder, self.config.definitions or None)
-        self.runtime.remember_frames(wanted.sources)
+        wanted = self.runtime.wanted(*definitions)
         whole = not definitions if removing is None else removing
         pins = repin if isinstance(repin, bool) else list(repin)
         return diff(

@@ -1,4 +1,4 @@
-"""Prints by how many bytes a training set over three million rows grows the process.
+"""Prints by how many bytes a training set over six million rows grows the process.
 
 python -m tests.engines.generated MEMORY
 """
@@ -18,7 +18,7 @@ from skewless.testing.history import MemoryReplaced
 from tests.engines.test_local_engine import state_of
 
 SOURCE = sl.Source("rows", schema={"key": int, "x": float}, event_time="at")
-CHUNK, COUNT, KEYS = 100_000, 30, 500
+CHUNK, COUNT, KEYS = 100_000, 60, 500
 
 
 class Generated:

@@ -151,7 +151,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def peak_of(memory):
-    """How many bytes a process grew by that made a training set over three million rows."""
+    """How many bytes a process grew by that made a training set over six million rows."""
     command = [sys.executable, "-m", "tests.engines.generated", str(memory)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return int(done.stdout)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skewless.cli import checks, repo_checks
+from skewless.cli import checks, repo_checks, store_checks
 from skewless.cli.checks import Finding, Findings, guarded
 from skewless.cli.options import command
 from skewless.cli.output import emit, paint, say
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from skewless.store import FeatureStore
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-_ON_A_STORE: dict[str, Callable[[FeatureStore], Findings]] = {
+_STORES: dict[str, Callable[[FeatureStore], Findings]] = {
     "registry": checks.registry,
-    "online store": checks.online,
+    "online store": store_checks.online,
+    "other stores": store_checks.others,
+}
+_IN_THEM: dict[str, Callable[[FeatureStore], Findings]] = {
     "event log": repo_checks.logs,
     "table": repo_checks.tables,
     "known time": repo_checks.known_times,
@@ -30,6 +33,7 @@ _ON_A_STORE: dict[str, Callable[[FeatureStore], Findings]] = {
     "quarantine": repo_checks.quarantines,
     "freshness": repo_checks.freshness,
 }
+_NEEDED = ("registry", "online store", "journal")
 
 
 @command(
@@ -42,8 +46,9 @@ _ON_A_STORE: dict[str, Callable[[FeatureStore], Findings]] = {
 def doctor_command(ctx: click.Context, repo: str, as_json: bool, strict: bool) -> None:
     """Tell what is wrong with a set-up, with a hint for each finding.
 
-    Looks at versions, kernels, settings, disks, the registry, the online store, event logs,
-    tables, definitions, states, sunsets, quarantine and freshness. It changes nothing.
+    Looks at versions, kernels, settings, disks, the registry, every store of the settings (a real
+    round trip, timed), event logs, tables, definitions, states, sunsets, quarantine and freshness.
+    It changes nothing.
     """
     found: list[Finding] = []
     for finding in examine(repo):
@@ -75,13 +80,15 @@ def examine(repo: str) -> Findings:
     yield Finding("settings", "ok", str(config.file or f"{config.folder}: all by default"))
     yield from guarded("folder", lambda: checks.folders(config))
     with FeatureStore(config) as fs:
-        for name, check in _ON_A_STORE.items():
-            broken = False
+        broken = False
+        for name, check in _STORES.items():
             for finding in guarded(name, lambda check=check: check(fs)):  # type: ignore[misc]
-                broken |= finding.status == "fail"
+                broken |= finding.status == "fail" and finding.check in _NEEDED
                 yield finding
-            if broken and name in ("registry", "online store"):
-                return
+        if broken:
+            return
+        for name, check in _IN_THEM.items():
+            yield from guarded(name, lambda check=check: check(fs))  # type: ignore[misc]
 
 
 def _say(finding: Finding) -> None:

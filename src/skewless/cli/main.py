@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "materialize": ("materialize", "Bring the online store up to date from history."),
         "backfill": ("materialize", "Build online states anew."),
         "compact": ("materialize", "Settle event logs into Parquet files."),
+        "online": ("online", "Move the online store, look at its mirror, build it anew."),
     },
     "Read": {
         "get": ("get", "Read feature vectors from the online store."),

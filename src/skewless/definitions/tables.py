@@ -11,7 +11,12 @@ Relative paths are relative to the repo's folder.
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any
+
+from skewless.clock import iso, to_micros
+from skewless.errors import DefinitionError
 
 
 class Located:
@@ -83,12 +88,128 @@ class CSV(Table):
 
 
 class Delta(Table):
-    """A Delta Lake table (``skewless[delta]``), by default its newest version."""
+    """A Delta Lake table (``skewless[delta]``), by default its newest version.
+
+    Args:
+        path: of its folder; also ``s3://`` and others.
+        version: a number that its history has.
+        as_of: a moment: the version that was the newest then.
+        timezone: of times that carry none.
+    """
 
     kind = "delta"
 
-    def __init__(self, path: str, version: int | None = None, timezone: str | None = None) -> None:
-        super().__init__(path=str(path), version=version, timezone=timezone)
+    def __init__(
+        self,
+        path: str,
+        version: int | None = None,
+        as_of: str | datetime | None = None,
+        timezone: str | None = None,
+    ) -> None:
+        _only_one(version=version, as_of=as_of)
+        super().__init__(path=str(path), version=version, as_of=_moment(as_of), timezone=timezone)
+
+
+class Iceberg(Table):
+    """An Iceberg table of a catalog (``skewless[iceberg]``), by default its newest snapshot.
+
+    Args:
+        name: with its namespace: ``"shop.payments"``.
+        catalog: the section ``[connections.<catalog>]`` of ``skewless.toml`` whose options are
+            pyiceberg's properties of a catalog; without one, a catalog of that name as pyiceberg's
+            own settings (``.pyiceberg.yaml``, ``PYICEBERG_CATALOG__...``) have it.
+        snapshot: the id of one.
+        as_of: a moment: the snapshot that was the newest then.
+        timezone: of times that carry none.
+    """
+
+    kind = "iceberg"
+
+    def __init__(
+        self,
+        name: str,
+        catalog: str = "default",
+        snapshot: int | None = None,
+        as_of: str | datetime | None = None,
+        timezone: str | None = None,
+    ) -> None:
+        _only_one(snapshot=snapshot, as_of=as_of)
+        super().__init__(
+            name=name, catalog=catalog, snapshot=snapshot, as_of=_moment(as_of), timezone=timezone
+        )
+
+
+class Query(Table):
+    """A table or a query of a database that answers in Arrow; subclasses name the database.
+
+    Args:
+        table: its name, with its schema where it needs one.
+        query: a SELECT in its place, in the database's own SQL.
+        connection: the section ``[connections.<name>]`` of ``skewless.toml``, by default the one
+            named as the kind; or an address with ``${NAME}`` in place of a password, for databases
+            that have addresses.
+        timezone: of times that carry none.
+    """
+
+    def __init__(
+        self,
+        table: str | None = None,
+        *,
+        query: str | None = None,
+        connection: str | None = None,
+        timezone: str | None = None,
+    ) -> None:
+        if (table is None) == (query is None):
+            raise DefinitionError(
+                f"{type(self).__name__} reads a table or a query",
+                got="both" if table else "neither",
+                expected="one of table= and query=",
+            )
+        connection = self.kind if connection is None else connection
+        if (found := _PASSWORD.search(connection)) and not _VARIABLE.fullmatch(found[1]):
+            raise DefinitionError(
+                "a password in a definition: the registry would keep it",
+                where=type(self).__name__,
+                hint="Write ${NAME}, an environment variable, in its place.",
+            )
+        super().__init__(table=table, query=query, connection=connection, timezone=timezone)
+
+
+class Postgres(Query):
+    """A table or query of PostgreSQL (``skewless[postgres]``); see `Query`.
+
+    Its connection has ``uri``, as libpq takes it.
+    """
+
+    kind = "postgres"
+
+
+class Redshift(Query):
+    """A table or query of Amazon Redshift (``skewless[postgres]``); see `Query`.
+
+    Its connection has ``uri``, as libpq takes it.
+    """
+
+    kind = "redshift"
+
+
+class Snowflake(Query):
+    """A table or query of Snowflake (``skewless[snowflake]``); see `Query`.
+
+    Its connection has what ``snowflake.connector.connect`` takes: ``account``, ``user``, ...
+    """
+
+    kind = "snowflake"
+
+
+class BigQuery(Query):
+    """A table or query of BigQuery (``skewless[bigquery]``); see `Query`.
+
+    Its connection may have ``project``, ``location`` and ``endpoint``; credentials are the
+    application default ones.
+    """
+
+    kind = "bigquery"
 
 
 class Frame(Table):
@@ -133,6 +254,21 @@ class Kafka(Stream):
         options: dict[str, str] | None = None,
     ) -> None:
         super().__init__(topic=topic, servers=servers, format=format, options=options)
+
+
+_PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]*)@")
+_VARIABLE = re.compile(r"\$\{[^}]+\}")
+
+
+def _only_one(**options: Any) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise DefinitionError(f"{' and '.join(given)} both say which version", hint="Drop one.")
+
+
+def _moment(value: str | datetime | None) -> str | None:
+    """Return a moment as text that the registry can keep."""
+    return None if value is None else iso(to_micros(value, where="as_of"))
 
 
 class Recorded(Table, Stream):

@@ -11,6 +11,7 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,16 @@ class Arrivals:
     versions: list[tuple[bytes, bytes]]
     outdated: list[tuple[int, tuple[int, ...]]]
     duplicates: int
+
+    @cached_property
+    def late_ones(self) -> int:
+        """How many rows are late."""
+        return int(np.count_nonzero(self.late))
+
+    @cached_property
+    def corrections(self) -> int:
+        """How many rows replace an earlier one of their row id."""
+        return int(np.count_nonzero(self.supersedes))
 
 
 def arrivals_of(

@@ -145,8 +145,8 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
     names = dict.fromkeys(n for row in rows if isinstance(row, Mapping) for n in row)
     if names:
         _check_names(source, names)
-    columns, coercers, types = _columns_of(source)
-    typed: list[list[Any]] = [[] for _ in columns]
+    coercers, type_ = _columns_of(source)
+    typed: list[dict[str, Any]] = []
     rejected = []
     times = [name for name in (source.event_time, source.known_time) if name is not None]
     latest = now + source.future
@@ -157,33 +157,31 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
         except (ValueError, SkewlessError) as problem:
             rejected.append(Rejected(number, str(problem), repr(row)[:2000]))
             continue
-        for store, value in zip(typed, values, strict=True):
-            store.append(value)
-    arrays = [pa.array(v, type=t) for v, t in zip(typed, types, strict=True)]
-    batch = pa.RecordBatch.from_arrays(arrays, names=columns)
-    event = _micros(batch.column(columns.index(source.event_time)))
+        typed.append(values)
+    # One array of all columns: an array of each costs three microseconds a column.
+    batch = pa.RecordBatch.from_struct_array(pa.array(typed, type=type_))
+    event = _micros(batch.column(source.event_time))
     return Admitted(batch, event, _known(source, batch, event, now, backdate), rejected)
 
 
 @lru_cache(maxsize=256)
-def _columns_of(source: Source) -> tuple[list[str], list[Coercer], list[pa.DataType]]:
-    """Return names, checks and Arrow types of a source's columns."""
+def _columns_of(source: Source) -> tuple[list[Coercer], pa.StructType]:
+    """Return checks of a source's columns, and their Arrow types."""
     needed = {source.event_time, *source.row_id, source.known_time}
     columns = source.columns
     coercers = [(name, dtype.coerce, name in needed) for name, dtype in columns.items()]
-    return list(columns), coercers, [dtype.arrow() for dtype in columns.values()]
+    return coercers, pa.struct([(name, dtype.arrow()) for name, dtype in columns.items()])
 
 
-def _typed_row(row: Any, coercers: list[Coercer]) -> list[Any]:
+def _typed_row(row: Any, coercers: list[Coercer]) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         raise ValueError(f"a row is a mapping of columns, not {type(row).__name__}")
-    values: list[Any] = []
+    values: dict[str, Any] = {}
     for name, coerce, needed in coercers:
         value = row.get(name)
         if value is None:
             if needed:
                 raise ValueError(f"{name} is null")
-            values.append(None)
             continue
         try:
             typed = coerce(value)
@@ -192,7 +190,7 @@ def _typed_row(row: Any, coercers: list[Coercer]) -> list[Any]:
             raise ValueError(f"{name}: {problem}") from None
         if typed is None and needed:
             raise ValueError(f"{name} is null")
-        values.append(typed)
+        values[name] = typed
     return values
 
 

@@ -118,8 +118,8 @@ class Materialization:
             if progress is not None:
                 progress(f"reading {self.layout.source.name}", min(gathered.read / total, 1.0) / 2)
         mark = self._mark(purpose, end, only)
-        with writing() as (_, store):
-            before = self._position(store, mark)
+        with writing() as (journal, _):
+            before = self._position(journal, mark)
         written = resumed = 0
         total = max(len(gathered.keys), 1)
         for keys, rows in self._batches(gathered):
@@ -129,12 +129,12 @@ class Materialization:
             note = json.dumps({"mark": mark, "key": keys[-1].hex()}).encode()
             with writing() as (journal, store):
                 self._write(journal, store, keys, rows)
-                store.write(PROGRESS, [(self.layout.table.encode(), note)])
+                journal.write(PROGRESS, [(self.layout.table.encode(), note)])
             written += len(keys)
             if progress is not None:
                 progress(f"writing {self.layout.table}", 0.5 + (written + resumed) / total / 2)
-        with writing() as (_, store):
-            store.delete(PROGRESS, [self.layout.table.encode()])
+        with writing() as (journal, _):
+            journal.delete(PROGRESS, [self.layout.table.encode()])
         return MaterializeResult(self.layout.table, written, gathered.read, resumed=resumed)
 
     def remove_others(self, writing: Writing) -> None:
@@ -301,9 +301,9 @@ class Materialization:
         text = json.dumps([purpose, self.sequence, end, keys])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _position(self, store: KeyValues, mark: str) -> bytes | None:
+    def _position(self, journal: KeyValues, mark: str) -> bytes | None:
         """Return the last key that a killed run over the same history wrote."""
-        note = store.read_one(PROGRESS, self.layout.table.encode())
+        note = journal.read_one(PROGRESS, self.layout.table.encode())
         if note is None:
             return None
         data = json.loads(note)

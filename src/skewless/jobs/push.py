@@ -128,9 +128,9 @@ def ingest(
     rebuild_marked(runtime, source, tables)
     return PushResult(
         accepted=len(arrivals.event),
-        corrections=int((arrivals.supersedes > 0).sum()),
+        corrections=arrivals.corrections,
         duplicates=arrivals.duplicates,
-        late=int(arrivals.late.sum()),
+        late=arrivals.late_ones,
         quarantined=tuple(admitted.rejected),
         sequence=first + len(arrivals.event) - 1,
     )
@@ -141,17 +141,16 @@ def _append(
 ) -> tuple[Arrivals, int]:
     """Append rows to the log, duplicates left out; return them and the sequence of the first."""
     log = runtime.log(source)
-    first = log.last_sequence(transaction) + 1
-    newest = log.newest_event(transaction)
+    first, newest = log.reached(transaction)
     arrivals = arrivals_of(transaction, source, admitted, (first, newest), deleted)
     log.append(
         transaction,
         arrivals.batch,
         arrivals.known,
         event=arrivals.event,
-        late=arrivals.late if arrivals.late.any() else None,
+        late=arrivals.late if arrivals.late_ones else None,
         deleted=np.ones(len(arrivals.event), bool) if deleted else None,
-        supersedes=arrivals.supersedes if arrivals.supersedes.any() else None,
+        supersedes=arrivals.supersedes if arrivals.corrections else None,
     )
     if arrivals.versions:
         transaction.write(ids_table(source), arrivals.versions)

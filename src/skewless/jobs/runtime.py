@@ -15,19 +15,23 @@ from typing import Any
 from skewless.clock import Clock, SystemClock
 from skewless.config import Config
 from skewless.definitions import Source
+from skewless.definitions.repo import Definitions, load_folder
 from skewless.definitions.tables import Table
 from skewless.errors import UnknownName
+from skewless.jobs.homes import Home, journal_beside, open_home
+from skewless.jobs.mirror import Mirror
 from skewless.jobs.states import StateTables, changes_of
 from skewless.plan.lookup import Lookup
 from skewless.plan.registry_state import RegistryState
 from skewless.plan.selection import Features, references, select
-from skewless.plugins import create, table_reader
+from skewless.plugins import create, table_reader, table_settings
 from skewless.registry.base import Registry
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log import EventLog
 from skewless.stores.online.base import OnlineStore
 from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.noting import NotingRows, NotingStore, NotingTransaction
 
 _CHECK_EVERY = 1_000_000
 
@@ -70,14 +74,22 @@ class Runtime:
         return made
 
     @cached_property
+    def home(self) -> Home:
+        """The online store and the journal, without the mirror."""
+        where = f"[online] of {self.config.file or self.config.folder}"
+        if self._given is not None:
+            return Home(self._given, journal_beside(self._given, self.folder))
+        return open_home(self.config.online, self.folder, where)
+
+    @cached_property
+    def mirror(self) -> Mirror | None:
+        """The store that takes every write too, if the settings name one."""
+        return Mirror(self.config, self.home, self.folder) if self.config.mirror else None
+
+    @cached_property
     def online(self) -> OnlineStore:
         """The online store."""
-        if self._given is not None:
-            return self._given
-        section = self.config.online
-        where = f"[online] of {self.config.file or self.config.folder}"
-        made: OnlineStore = create("online_store", section.kind, dict(section.options), where=where)
-        return made
+        return self.journal if self.home.one_store else self.home.states
 
     @cached_property
     def journal(self) -> OnlineStore:
@@ -86,12 +98,8 @@ class Runtime:
         The online store itself where it has transactions, so that a push is one of them; else an
         embedded one beside it.
         """
-        if self.online.capabilities.transactions:
-            return self.online
-        made: OnlineStore = create(
-            "online_store", "lmdb", {"path": str(self.folder / "journal")}, where="the journal"
-        )
-        return made
+        journal, mirror = self.home.journal, self.mirror
+        return journal if mirror is None else NotingStore(journal, mirror.note, mirror.settle)
 
     @property
     def one_store(self) -> bool:
@@ -106,7 +114,12 @@ class Runtime:
         the online store where that has no transactions.
         """
         with self.journal.transaction() as transaction:
-            yield transaction, (transaction if self.one_store else self.online)
+            if self.one_store:
+                yield transaction, transaction
+            elif isinstance(transaction, NotingTransaction):
+                yield transaction, NotingRows(self.online, transaction)
+            else:
+                yield transaction, self.online
 
     @cached_property
     def folder(self) -> Path:
@@ -173,6 +186,22 @@ class Runtime:
             found = self._lookups[key] = Lookup(selection, self.tables().serving())
         return found
 
+    def wanted(self, *definitions: Any) -> Definitions:
+        """Return definitions that are given, else those of the repo's files; schemas are read."""
+        token = table_settings.set(self.config.tables)
+        try:
+            if not definitions:
+                files = self.config.definitions or None
+                found = load_folder(self.config.folder, files)
+            else:
+                found = Definitions.of(*definitions)
+            for source in found.sources.values():
+                _ = source.schema
+        finally:
+            table_settings.reset(token)
+        self.remember_frames(found.sources)
+        return found
+
     def remember_frames(self, sources: Mapping[str, Source]) -> None:
         """Keep frames in memory that sources were defined with; the registry cannot."""
         for source in sources.values():
@@ -198,7 +227,7 @@ class Runtime:
         table = self._frames.get(source.name, source.table)
         if table is None:
             return None
-        reader: TableReader = table_reader(table, self.config.folder)
+        reader: TableReader = table_reader(table, self.config.folder, self.config.tables)
         return reader
 
     def parts(self, source: Source) -> list[tuple[str, str]]:
@@ -212,7 +241,15 @@ class Runtime:
 
     def close(self) -> None:
         """Close what is open."""
-        for name in ("online", "journal", "registry"):
-            part = self.__dict__.pop(name, None)
-            if part is not None and part is not self._given:
-                part.close()
+        mirror, home = (self.__dict__.pop(name, None) for name in ("mirror", "home"))
+        for name in ("online", "journal"):
+            self.__dict__.pop(name, None)
+        if mirror is not None:
+            mirror.close()
+        if home is not None:
+            for store in {id(each): each for each in (home.states, home.journal)}.values():
+                if store is not self._given:
+                    store.close()
+        registry = self.__dict__.pop("registry", None)
+        if registry is not None:
+            registry.close()

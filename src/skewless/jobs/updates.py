@@ -86,7 +86,7 @@ def update(
 def _counting(arrivals: Arrivals, first: int) -> tuple[pa.RecordBatch, tuple[Ints, Ints, Ints]]:
     """Return the rows that count now, and their order."""
     order = (arrivals.event, arrivals.known, first + np.arange(len(arrivals.event)))
-    if not (arrivals.deleted or arrivals.outdated or arrivals.late.any()):
+    if not (arrivals.deleted or arrivals.outdated or arrivals.late_ones):
         return arrivals.batch, order
     counts = ~arrivals.late & (not arrivals.deleted)
     counts[[place for place, _ in arrivals.outdated]] = False
@@ -203,6 +203,8 @@ def _replaced(
     runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int
 ) -> list[tuple[bytes, int, int]]:
     """Return key, sequence and time of every row that the arrivals replace."""
+    if not arrivals.corrections:
+        return []
     rows = np.flatnonzero(arrivals.supersedes)
     numbers = arrivals.supersedes[rows]
     at = dict(zip(numbers.tolist(), arrivals.known[rows].tolist(), strict=True))

@@ -42,8 +42,15 @@ def materialize(
     *,
     progress: Progress | None = None,
     everything: bool = False,
+    exactly: bool = False,
 ) -> list[MaterializeResult]:
-    """Bring the states of some views up to date; see `FeatureStore.materialize`."""
+    """Bring the states of some views up to date; see `FeatureStore.materialize`.
+
+    Args:
+        runtime, views, start, end, progress: as there.
+        everything: whether all states are built, whatever was done before.
+        exactly: whether states of entities without history are removed.
+    """
     runtime.state(fresh=True)
     runtime.forget_plans()
     names = [views] if isinstance(views, str) else views
@@ -58,7 +65,8 @@ def materialize(
         )
     }
     results = [
-        _one_table(runtime, table, (start, end), progress, everything) for table in wanted.values()
+        _one_table(runtime, table, (start, end), progress, everything=everything, exactly=exactly)
+        for table in wanted.values()
     ]
     now = runtime.clock.now()
     for (name, version), _ in chosen.items():
@@ -113,7 +121,9 @@ def _one_table(
     table: StateTable,
     interval: tuple[int | None, int | None],
     progress: Progress | None,
+    *,
     everything: bool,
+    exactly: bool,
 ) -> MaterializeResult:
     layout = table.layout
     source = layout.source
@@ -145,7 +155,7 @@ def _one_table(
     purpose = [parts, everything]
     result = job.run(runtime.writing, purpose, end=end, only=only, progress=progress)
     rebuild_marked(runtime, source, [table])
-    if fewer:
+    if fewer or exactly:
         job.remove_others(runtime.writing)
     _note_done(runtime, layout, done, end)
     return result
@@ -221,6 +231,17 @@ def backfill(
         if (name, version) in chosen or view.source.name in late
     ]
     return materialize(runtime, wanted, start, end, progress=progress, everything=True)
+
+
+def rebuild(
+    runtime: Runtime, views: Sequence[str] | None, *, progress: Progress | None = None
+) -> list[MaterializeResult]:
+    """Make the states of some views, or of all, exactly what history says.
+
+    For a store that lost rows or holds what it should not. Reads go on meanwhile, rows pushed
+    meanwhile are kept.
+    """
+    return materialize(runtime, views, None, None, progress=progress, everything=True, exactly=True)
 
 
 def _let_late_rows_in(runtime: Runtime, source: Source) -> None:

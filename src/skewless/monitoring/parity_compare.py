@@ -79,7 +79,8 @@ def compare(
         wrong = differing(served, computed)
         found += [((number, output), computed[number]) for number in wrong]
         report.values[output.reference] += len(served)
-        report.differing[output.reference] += len(wrong)
+        if wrong:
+            report.differing[output.reference] += len(wrong)
     inquiry = _Inquiry(selection, answers, histories, report, grace)
     inquiry.check(found[:MOST_EXAMINED], checks)
     _count_kinds(selection, report, report.differing - before, len(answers))

@@ -110,7 +110,7 @@ def sample_keys(
     for anchor in anchors:
         page = runtime.online.scan(part.table, after=anchor, limit=share)
         found |= dict.fromkeys(key for key, _ in page)
-    return [codec.decode(key) for key in found]
+    return [codec.decode(key) for key in list(found)[:count]]
 
 
 def _keys_on_demand(

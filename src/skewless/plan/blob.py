@@ -162,7 +162,8 @@ def decode(
         header = read_header(blob)
         start = HEADER.size + 4 * header.tails
         end = start + header.rows * dtype.itemsize
-        if header.tails != len(tail_slots) or end > len(blob):
+        tails_at = end + header.corrections * _CORRECTION.itemsize
+        if header.tails != len(tail_slots) or tails_at > len(blob):
             raise CorruptData("a state whose rows do not fit its layout", got=f"{len(blob)} bytes")
         pieces.append(blob[start:end])
         counts.append(header.rows)
@@ -171,8 +172,7 @@ def decode(
             found = np.frombuffer(blob, _CORRECTION, header.corrections, end).copy()
             corrections.append((total - 1, found))
         if tail_slots:
-            at = end + header.corrections * _CORRECTION.itemsize
-            _decode_tails(blob, at, np.frombuffer(blob, dtype, header.rows, start), tails)
+            _decode_tails(blob, tails_at, np.frombuffer(blob, dtype, header.rows, start), tails)
     # Rows lie newest first in each blob: joined backwards and turned round, all are in order.
     records = np.frombuffer(b"".join(reversed(pieces)), dtype)[::-1]
     superseded = None
@@ -193,3 +193,5 @@ def _decode_tails(blob: bytes, at: int, records: np.ndarray, tails: dict[int, li
             values.append(blob[at : at + length])
             at += length
         tail.extend(reversed(values))
+    if at > len(blob):
+        raise CorruptData("a state that was cut", got=f"{len(blob)} bytes", expected=f"{at} bytes")

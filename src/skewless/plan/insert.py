@@ -15,6 +15,7 @@ from skewless.plan.blob import HEADER, TILED, VERSION, grown, layout_mark
 from skewless.plan.layout import StateLayout
 from skewless.plan.rows import record_dtype
 from skewless.plan.scalar import compile_scalar
+from skewless.plan.slots import Slot
 from skewless.plan.tiles import Tiles, folded_to
 
 _ORDER = struct.Struct("<qqq")
@@ -39,8 +40,10 @@ class Inserter:
         self._sizes = struct.Struct(f"<{self._tails}I")
         self._rows_at = HEADER.size + self._sizes.size
         self._record = record_dtype(layout.slots).itemsize
-        self._slots = layout.slots
-        self._compute = [compile_scalar(expression) for expression in layout.expressions]
+        self._fields = [
+            (compile_scalar(expression), slot.pack_value, slot.fixed, _nothing(slot))
+            for slot, expression in zip(layout.slots, layout.expressions, strict=True)
+        ]
         self._nulls = (len(layout.slots) + 7) // 8
         codes = "".join(slot.struct_code for slot in layout.slots)
         self._row = struct.Struct(f"<qqq{self._nulls}s{codes}")
@@ -55,14 +58,14 @@ class Inserter:
         nulls = 0
         raws: list[Any] = []
         tails: list[bytes] = []
-        for at, (slot, compute) in enumerate(zip(self._slots, self._compute, strict=True)):
+        for at, (compute, pack, fixed, nothing) in enumerate(self._fields):
             value = compute(values)
-            raw: Any = b"" if slot.struct_code.endswith("s") or not slot.fixed else 0
+            raw = nothing
             if value is None:
                 nulls |= 1 << at
             else:
-                raw = slot.pack_value(value)
-            if not slot.fixed:
+                raw = pack(value)
+            if not fixed:
                 tails.append(raw)
                 raw = len(raw)
             raws.append(raw)
@@ -109,3 +112,8 @@ class Inserter:
             *(size + len(tail) for size, tail in zip(sizes, tails, strict=True))
         )
         return b"".join((head, grown_sizes, record, *pieces, state[at:]))
+
+
+def _nothing(slot: Slot) -> Any:
+    """Return what stands for null in a row or its tail."""
+    return b"" if slot.struct_code.endswith("s") or not slot.fixed else 0

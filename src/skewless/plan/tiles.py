@@ -19,6 +19,7 @@ import numpy.typing as npt
 from skewless.aggregations.exact import ExactSum
 from skewless.aggregations.windows import Lifetime, Sliding, Tumbling, Window
 from skewless.clock import ALWAYS, NEVER
+from skewless.errors import CorruptData
 
 if TYPE_CHECKING:
     from skewless.plan.layout import Rule, StateLayout
@@ -71,14 +72,24 @@ class Tiles:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Tiles:
-        """Return the tiles that `to_bytes` wrote."""
-        count, folded = _ENDS.unpack_from(data, len(data) - _ENDS.size)
-        tiles, at = cls(folded), 0
-        for _ in range(count):
-            rule, slot, tile, size = _SUM.unpack_from(data, at)
-            at += _SUM.size
-            tiles.sums[rule, slot, tile] = ExactSum.from_bytes(data[at : at + size])
-            at += size
+        """Return the tiles that `to_bytes` wrote.
+
+        Raises:
+            CorruptData: they are damaged.
+        """
+        end = len(data) - _ENDS.size
+        try:
+            count, folded = _ENDS.unpack_from(data, max(end, 0))
+            tiles, at = cls(folded), 0
+            for _ in range(count):
+                rule, slot, tile, size = _SUM.unpack_from(data, at)
+                at += _SUM.size
+                tiles.sums[rule, slot, tile] = ExactSum.from_bytes(data[at : at + size])
+                at += size
+        except (struct.error, ValueError) as problem:
+            raise CorruptData("tiles that cannot be read", got=str(problem)) from None
+        if at != end:
+            raise CorruptData("tiles that were cut", got=f"{end} bytes", expected=f"{at} bytes")
         return tiles
 
 

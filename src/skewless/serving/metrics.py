@@ -4,14 +4,17 @@
     requests.add(("/v1/features", "200"))
 
 Values are summed over the workers of a server: each one writes its own down every second, and
-whichever is asked adds them up. A worker that takes the place of a dead one goes on from what that
-one wrote, so that counters never fall.
+whichever is asked writes its own down and adds them up. A worker that takes the place of a dead one
+goes on from what that one wrote. So counters never fall: what was shown once had been written. What
+a worker counted in its last second is lost when it is killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -76,29 +79,36 @@ class Counter(Metric):
 
 
 class Gauge(Metric):
-    """A number that goes up and down; of several workers' the greatest is shown.
-
-    Attributes:
-        summed: whether the workers' numbers are added up instead.
-    """
+    """A number that goes up and down; of several workers' the greatest is shown."""
 
     kind = "gauge"
-    summed = False
 
     def set(self, labels: Labels, value: float) -> None:
         """Set the number."""
         self.values[labels] = value
 
     def _sum(self, mine: Any, other: Any) -> Any:
-        if mine is None:
-            return other
-        return mine + other if self.summed else max(mine, other)
+        return other if mine is None else max(mine, other)
+
+
+class LeastGauge(Gauge):
+    """A gauge of which the least of the workers' numbers is shown."""
+
+    def _sum(self, mine: Any, other: Any) -> Any:
+        return other if mine is None else min(mine, other)
 
 
 class SummedGauge(Gauge):
     """A gauge whose numbers are added up over the workers."""
 
-    summed = True
+    def _sum(self, mine: Any, other: Any) -> Any:
+        return other if mine is None else mine + other
+
+
+class Total(SummedGauge):
+    """A number that only grows, and is read off instead of being counted."""
+
+    kind = "counter"
 
 
 class Histogram(Metric):
@@ -163,6 +173,10 @@ class Metrics:
     Args:
         folder: where the workers of one server write theirs down; None: there is but one.
         worker: the number of this one.
+
+    Attributes:
+        all: every metric.
+        cpu_before: seconds that the dead workers used in whose place this one is.
     """
 
     def __init__(self, folder: Path | None = None, worker: int = 0) -> None:
@@ -192,7 +206,9 @@ class Metrics:
         self.store_read = Histogram(
             "skewless_store_read_duration_seconds", "Time of one read of the online store."
         )
-        self.store_up = Gauge("skewless_store_up", "Whether the online store answers (1) or not.")
+        self.store_up = LeastGauge(
+            "skewless_store_up", "Whether the online store answers (1) or not."
+        )
         self.pushed = Counter(
             "skewless_push_rows_total", "Rows handed in by pushes.", ("source", "outcome")
         )
@@ -217,18 +233,20 @@ class Metrics:
         self.lag = Gauge(
             "skewless_event_loop_lag_seconds", "How far behind the event loop is, of any worker."
         )
-        self.cpu = Gauge("process_cpu_seconds_total", "User and system CPU time.")
-        self.cpu.kind, self.cpu.summed = "counter", True
+        self.cpu = Total("process_cpu_seconds_total", "User and system CPU time.")
+        self.cpu_before = 0.0
         self.memory = SummedGauge("process_resident_memory_bytes", "Resident memory.")
         self.info = Gauge("skewless_build_info", "Versions.", ("version", "python"))
         self.all: tuple[Metric, ...] = tuple(
             metric for metric in vars(self).values() if isinstance(metric, Metric)
         )
+        self._lock = threading.Lock()
         self._go_on()
 
     def text(self) -> bytes:
         """Return the metrics of all workers in the text format."""
-        process(self)
+        with contextlib.suppress(OSError):  # a full disk is no reason to show nothing
+            self.write()
         shown = {metric.name: metric.copy() for metric in self.all}
         for data in self._others():
             for name, values in data.items():
@@ -238,13 +256,14 @@ class Metrics:
 
     def write(self) -> None:
         """Write down what this worker counted, for the others and for its successor."""
+        process(self)
         if self.folder is None:
             return
-        process(self)
-        data = {metric.name: list(metric.values.items()) for metric in self.all}
         unfinished = self.folder / f".{self.worker}.unfinished"
-        unfinished.write_text(json.dumps(data), encoding="utf-8")
-        unfinished.replace(self._file(self.worker))
+        with self._lock:  # the event loop's thread writes when asked, upkeep's every second
+            data = {metric.name: list(metric.values.items()) for metric in self.all}
+            unfinished.write_text(json.dumps(data), encoding="utf-8")
+            unfinished.replace(self._file(self.worker))
 
     def _file(self, worker: int) -> Path:
         return (self.folder or Path()) / f"metrics-{worker}.json"
@@ -264,12 +283,14 @@ class Metrics:
         for metric in self.all:
             if not isinstance(metric, Gauge):
                 metric.merge(before.get(metric.name, ()))
+        for _, seconds in before.get(self.cpu.name, ()):
+            self.cpu_before = seconds
 
 
 def process(metrics: Metrics) -> None:
     """Bring the metrics about this process up to date."""
     times = os.times()
-    metrics.cpu.set((), round(times.user + times.system, 3))
+    metrics.cpu.set((), round(metrics.cpu_before + times.user + times.system, 3))
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if _PROC else 0
     metrics.memory.set((), pages * os.sysconf("SC_PAGE_SIZE"))
 

@@ -26,6 +26,8 @@ from skewless.serving.logs import event
 from skewless.serving.settings import Settings
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from skewless.serving.app import App
 
 BACKLOG = 2048
@@ -133,13 +135,27 @@ def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
         timeout_graceful_shutdown=int(settings.drain),
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
-    server = uvicorn.Server(config)
+    server = _server_of(config, app)
     tune_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal that ended it once more, for handlers that were there before.
         signal.signal(number, _ignore)
     server.run(sockets=list(sockets))
     event("stopped")
+
+
+def _server_of(config: uvicorn.Config, app: App) -> uvicorn.Server:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.draining = True
+            for connection in list(self.server_state.connections):
+                connection.shutdown()  # after the request under way, which will say so
+            event("stopping")
+            await super().shutdown(sockets)
+
+    return Server(config)
 
 
 def _ignore(*_: object) -> None:

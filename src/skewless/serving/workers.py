@@ -103,6 +103,8 @@ class Supervisor:
                     for child in children:
                         child.watch()
                     selector.select(_CHECK)
+            for door in sockets:  # the workers have them too, and shut theirs
+                door.close()
             self._end(children)
         finally:
             signal.set_wakeup_fd(-1)

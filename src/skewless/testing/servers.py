@@ -4,7 +4,7 @@
         store = RedisStore(server.url)
 
 Known: redis, redis-sentinel, redis-cluster, redis-cluster-replica, valkey, postgres, dynamodb,
-bigtable. A program that is not installed skips the test and says why; where the environment has
+bigtable, s3 (moto). A program that is not installed skips the test and says why; where the environment has
 `CI=true` it fails the test instead, so that a build can not pass without having tested anything:
 but for Bigtable's emulator, which no distribution has, and DynamoDB Local where it cannot run.
 """
@@ -21,6 +21,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -257,6 +258,15 @@ def _bigtable(server: Server, directory: Path) -> None:
     server.url = f"127.0.0.1:{port}"
 
 
+def _s3(server: Server, directory: Path) -> None:
+    beside = Path(sys.executable).with_name("moto_server")
+    moto = program("moto_server", beside, install="pip install 'moto[server]'")
+    port, log = free_port(), directory / "log"
+    _spawn(server, [moto, "-H", "127.0.0.1", "-p", str(port)], log)
+    wait_until(lambda: _accepts(port), server, "start", log)
+    server.url = f"http://127.0.0.1:{port}"
+
+
 def _accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS).close()
@@ -291,4 +301,5 @@ _STARTERS: dict[str, Callable[[Server, Path], None]] = {
     "postgres": _postgres,
     "dynamodb": _dynamodb,
     "bigtable": _bigtable,
+    "s3": _s3,
 }

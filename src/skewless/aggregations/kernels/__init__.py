@@ -46,6 +46,7 @@ __all__ = [
     "Spans",
     "Want",
     "gather_active",
+    "group_rows",
     "implementation",
     "last_n_spans",
     "session_spans",
@@ -237,6 +238,26 @@ def gather_active(spans: Spans, queries: Queries, valid: Flags | None = None) ->
     counts = sweep_counts(spans, queries, valid)
     offsets = np.concatenate(([0], np.cumsum(counts)))
     return offsets, chosen.gather_active(Sweep.build(spans, queries, valid, None), offsets)
+
+
+def group_rows(codes: Ints, times: Ints, keys: int) -> tuple[Ints, Ints]:
+    """Return rows by key and time: (order, start).
+
+    Key c's rows are ``order[start[c]:start[c + 1]]``, by time; those of one time stay in the order
+    in which they were given. Rows that come in the order of time cost a pass over them.
+
+    Args:
+        codes: int64, the key of each row, within [0, keys).
+        times: int64, one a row.
+        keys: how many there are.
+
+    Raises:
+        ValueError: if a code is out of range, or the arrays differ in length.
+    """
+    codes, times = checked(codes, np.int64, None, "codes"), checked(times, np.int64, None, "times")
+    if len(codes) != len(times):
+        raise ValueError(f"times: expected length {len(codes)}, got {len(times)}")
+    return chosen.group_rows(codes, times, keys)
 
 
 def last_n_spans(enter: Ints, superseded: Ints | None, group_start: Ints, n: int) -> Spans:

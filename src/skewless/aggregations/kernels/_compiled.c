@@ -6,6 +6,7 @@
 #include <Python.h>
 
 #include "_exact.h"
+#include "_group.h"
 #include "_latest.h"
 #include "_spans.h"
 #include "_sweep.h"
@@ -354,6 +355,27 @@ static PyObject *py_latest_finish(PyObject *module, PyObject *args) {
     return finished(&held, OK);
 }
 
+PyDoc_STRVAR(group_doc, "group_rows(codes, times, order, start)\n--\n\n"
+    "Positions of rows by code and time, stable, and where each code's begin.");
+
+static PyObject *py_group_rows(PyObject *module, PyObject *args) {
+    PyObject *o[4];
+    Buffers held = {.count = 0};
+    const int64_t *codes, *times;
+    int64_t *order, *start, rows = -1, starts = -1;
+    int status = HELD_FAILED;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOO", o, o + 1, o + 2, o + 3)
+        || hold(&held, o[0], "lq", 0, &rows, "codes", &codes) || required(codes, "codes")
+        || hold(&held, o[1], "lq", 0, &rows, "times", &times) || required(times, "times")
+        || hold(&held, o[2], "lq", 1, &rows, "order", &order) || required(order, "order")
+        || hold(&held, o[3], "lq", 1, &starts, "start", &start) || required(start, "start"))
+        return finished(&held, HELD_FAILED);
+    if (starts < 1) PyErr_SetString(PyExc_ValueError, "start: expected one more than there are codes");
+    else WITHOUT_GIL(status = group_rows(codes, times, rows, starts - 1, order, start))
+    return finished(&held, status);
+}
+
 /* ---- one slice ---------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -543,6 +565,7 @@ static PyMethodDef methods[] = {
     {"rule_spans", py_rule_spans, METH_VARARGS, rule_doc},
     {"latest_add", py_latest_add, METH_VARARGS, latest_add_doc},
     {"latest_finish", py_latest_finish, METH_VARARGS, latest_finish_doc},
+    {"group_rows", py_group_rows, METH_VARARGS, group_doc},
     {"window_summary", (PyCFunction)(void (*)(void))py_window_summary, METH_FASTCALL, window_doc},
     {NULL, NULL, 0, NULL}};
 

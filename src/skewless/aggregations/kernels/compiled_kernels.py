@@ -57,6 +57,13 @@ def gather_active(sweep: Sweep, offsets: Ints) -> Ints:
     return out
 
 
+def group_rows(codes: Ints, times: Ints, keys: int) -> tuple[Ints, Ints]:
+    """Positions of rows by code and time, and where each code's begin."""
+    order, start = np.empty_like(codes), np.empty(keys + 1, np.int64)
+    _compiled.group_rows(codes, times, order, start)
+    return order, start
+
+
 def rule_spans(rows: RuleRows, parameter: int) -> Spans:
     """The newest N rows, or the newest session where events are given."""
     given = (

@@ -404,3 +404,19 @@ def window_summary(
         greatest,
     )
     return tuple(number if want >> i & 1 else None for i, number in enumerate(numbers))
+
+
+def group_rows(codes: Ints, times: Ints, keys: int) -> tuple[Ints, Ints]:
+    """Positions of rows by code and time, and where each code's begin."""
+    start = np.zeros(keys + 1, np.int64)
+    if not len(codes):
+        return np.zeros(0, np.int64), start
+    if codes.min() < 0 or codes.max() >= keys:
+        raise ValueError("a code lies outside [0, n_codes)")
+    np.cumsum(np.bincount(codes, minlength=keys), out=start[1:])
+    low, high = int(times.min()), int(times.max())
+    width = high - low + 1
+    if keys * width < 2**63:
+        order: Ints = np.argsort(codes * width + (times - low), kind="stable")
+        return order, start
+    return np.lexsort((times, codes)), start

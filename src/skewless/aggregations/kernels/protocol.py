@@ -27,6 +27,9 @@ class Kernels(Protocol):
     def gather_active(self, sweep: Sweep, offsets: Ints) -> Ints:
         """Active rows in row order, query q's at ``offsets[q]``."""
 
+    def group_rows(self, codes: Ints, times: Ints, keys: int) -> tuple[Ints, Ints]:
+        """Positions of rows by code and time, and where each code's begin."""
+
     def rule_spans(self, rows: RuleRows, parameter: int) -> Spans:
         """Spans of the newest N rows, or of the newest session where events are given."""
 

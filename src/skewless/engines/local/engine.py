@@ -86,7 +86,8 @@ class LocalEngine:
             back = _positions_back(indexes[name].order, len(times))
             for item in step.wanted:
                 place = (step.source.name, name, item.key)
-                column = _with_identity(found[item.key].take(back), back, item.aggregate)
+                column = _joined(found.pop(item.key), item.aggregate).take(back)
+                column = _with_identity(column, back, item.aggregate)
                 aggregates[place] = _finished(column, item.aggregate)
             dropped[step.source.name] = scan.dropped
         columns = self._features(plan, aggregates, spine, len(times))
@@ -112,7 +113,10 @@ class LocalEngine:
             end=end,
         )
 
-    def _step(self, scan: Scan, index: SpineIndex, step: Step) -> tuple[dict[Key, pa.Array], int]:
+    def _step(
+        self, scan: Scan, index: SpineIndex, step: Step
+    ) -> tuple[dict[Key, list[pa.Array]], int]:
+        """Return arrays per aggregate, together an element per query, and the unmatched queries."""
         if isinstance(step, WindowStep):
             return self._windows(scan, index, step.wanted, None), 0
         corrected = scan.corrected(index.keys)
@@ -120,9 +124,10 @@ class LocalEngine:
         if len(corrected):
             some = self._windows(scan, index, step.wanted, corrected)
             mask = pa.array(np.isin(_codes(index), corrected))
-            for key, column in some.items():
-                found[0][key] = pc.if_else(mask, column, found[0][key])
-        return found
+            for item in step.wanted:
+                column = _joined(some[item.key], item.aggregate)
+                found[0][item.key] = pc.if_else(mask, column, found[0][item.key])
+        return {key: [column] for key, column in found[0].items()}, found[1]
 
     def _latest(
         self, scan: Scan, index: SpineIndex, step: LatestStep, corrected: Ints
@@ -150,16 +155,16 @@ class LocalEngine:
         index: SpineIndex,
         wanted: tuple[WantedAggregate, ...],
         only: Ints | None,
-    ) -> dict[Key, pa.Array]:
+    ) -> dict[Key, list[pa.Array]]:
         found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
         runs = held_runs(scan, index.keys, expressions_of(wanted), only, self._memory)
         with closing(runs):
             for first, last, rows in runs:
                 some = run_windows(rows, index.queries.groups(first, last), wanted, scan.left)
-                for key, column in some.items():
-                    found[key].append(column)
+                for key, parts in some.items():
+                    found[key] += parts
                 del rows, some  # before those of the next run are read
-        return {key: pa.concat_arrays(parts) for key, parts in found.items()}
+        return found
 
     def _features(
         self,
@@ -180,11 +185,21 @@ class LocalEngine:
                         item = WantedAggregate(leaf, filter_of(view, leaf))
                         place = (view.source.name, view.entity.name, item.key)
                         leaves[leaf_key(leaf)] = aggregates[place]
-                columns[need.reference(feature)] = evaluate(expression, leaves, length)
+                reference = need.reference(feature)
+                if isinstance(expression, Aggregate):
+                    columns[reference] = leaves[leaf_key(expression)]
+                else:
+                    columns[reference] = evaluate(expression, leaves, length)
         for request in selection.requests:
             columns[request.name] = spine[request.name].combine_chunks()
         compute_columns(selection, columns, length)
         return {output.name: columns[output.reference] for output in selection.outputs}
+
+
+def _joined(parts: list[pa.Array], aggregate: Aggregate) -> pa.Array:
+    if len(parts) == 1:
+        return parts[0]
+    return pa.concat_arrays(parts) if parts else pa.array([], type=aggregate.dtype.arrow())
 
 
 def _codes(index: SpineIndex) -> Ints:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skewless.aggregations.kernels import group_rows
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Expression
 from skewless.engines.local.blocks import Block, Joined
 from skewless.engines.local.scan import Scan
-from skewless.engines.local.spine import Ints, distinct, order_by
+from skewless.engines.local.spine import Ints, distinct
 
 Bools = npt.NDArray[np.bool_]
 
@@ -56,8 +57,8 @@ def hold(
     event, codes = rows.integers("event"), rows.integers("code")
     known = event if known is None else known
     times = event, known, tiebreak
-    order = _row_order(scan, codes, times, rows.integers("number"))
-    start = np.searchsorted(codes[order], np.arange(keys[0], keys[1] + 1)).astype(np.int64)
+    order, start = group_rows(codes - keys[0] if keys[0] else codes, event, keys[1] - keys[0])
+    _settle_ties(scan, order, codes, times, rows.integers("number"))
     del codes, times
     taken = pa.array(order)
     return HeldRows(
@@ -69,15 +70,14 @@ def hold(
     )
 
 
-def _row_order(
-    scan: Scan, codes: Ints, times: tuple[Ints, Ints, Ints | None], numbers: Ints
-) -> Ints:
-    """Return the order by key, event time, known time, sequence and, at last, content hash."""
+def _settle_ties(
+    scan: Scan, order: Ints, codes: Ints, times: tuple[Ints, Ints, Ints | None], numbers: Ints
+) -> None:
+    """Order rows of one key and event time by known time, sequence and, at last, content hash."""
     event, known, tiebreak = times
-    order = order_by(codes, event)
     tied = _tied(codes[order], event[order])
     if not tied.any():
-        return order
+        return
     at = np.flatnonzero(tied)
     rows = order[at]
     last = np.zeros(len(rows), np.int64) if tiebreak is None else tiebreak[rows]
@@ -91,7 +91,6 @@ def _row_order(
         asked = distinct(given)
         hashes[still] = scan.content_hash(asked)[np.searchsorted(asked, given)]
     order[at] = rows[np.lexsort((hashes, last, known[rows], run))]
-    return order
 
 
 def _tied(*columns: Ints) -> Bools:

@@ -2,10 +2,10 @@
 
 Rows are read once. While they fit half the budget they stay in memory (sorting them takes the other
 half). Else they go, a quarter at a time and each sorted by key, into Arrow files of a temporary
-folder; afterwards the keys are taken in runs of a third, each a slice of every file. (An
-external merge sort whose merge is a slice, as the number of rows of each key is known by then.) A
-key never falls into two runs, so a run holds at least the rows of its largest key. The folder is
-that of ``TMPDIR``.
+folder; afterwards the keys are taken in runs of a third, each a slice of every file. (An external
+merge sort whose merge is a slice, as the number of rows of each key is known by then.) A key never
+falls into two runs, so a run holds at least the rows of its largest key. The folder is that of
+``TMPDIR``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from skewless.engines.local.scan import Scan
 from skewless.engines.local.spine import Ints, KeyIndex
 from skewless.errors import StoreError
 
+_BATCH = 1 << 14
 Run = tuple[int, int, HeldRows]
 """The first code, that after the last, and the rows of the keys between."""
 
@@ -76,7 +77,7 @@ class Spilled:
     """
 
     def __init__(self, keys: int) -> None:
-        self._files: list[Path] = []
+        self._files: list[tuple[Path, Ints, Ints]] = []
         self._rows = np.zeros(keys, np.int64)
         self._bytes = 0
         try:
@@ -108,13 +109,17 @@ class Spilled:
         Raises:
             StoreError: the disk is full.
         """
-        self._rows += np.bincount(np.asarray(block.column("code")), minlength=len(self._rows))
+        codes = np.asarray(block.column("code"))
+        self._rows += np.bincount(codes, minlength=len(self._rows))
         self._bytes += block.nbytes
         path = Path(self._folder.name) / f"{len(self._files)}.arrow"
-        self._files.append(path)
+        begins = np.arange(0, len(codes), _BATCH)
+        ends = np.minimum(begins + _BATCH, len(codes))
+        self._files.append((path, codes[begins], codes[ends - 1]))
         try:
             with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, block.schema) as writer:
-                writer.write_batch(block)
+                for begin in begins.tolist():
+                    writer.write_batch(block.slice(begin, _BATCH))
         except OSError as problem:
             raise _no_room(problem, str(path)) from problem
 
@@ -130,14 +135,20 @@ class Spilled:
             first, before = last, int(total[last - 1])
 
     def read(self, first: int, last: int) -> list[Block]:
-        """Return the rows of keys from first up to last; they lie in the files until copied."""
+        """Return the rows of keys from first up to last."""
         found = []
-        for path in self._files:
-            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-                block = reader.get_batch(0)
-            low, high = np.searchsorted(np.asarray(block.column("code")), [first, last])
-            if low < high:
-                found.append(block.slice(low, high - low))
+        for path, lowest, highest in self._files:
+            begin = int(np.searchsorted(highest, first))
+            end = int(np.searchsorted(lowest, last))
+            if begin >= end:
+                continue
+            # Not memory-mapped: mapped pages count as memory of the process.
+            with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as reader:
+                for number in range(begin, end):
+                    block = reader.get_batch(number)
+                    codes = np.asarray(block.column("code"))
+                    low, high = np.searchsorted(codes, [first, last])
+                    found.append(block.slice(low, high - low))
         return found
 
 

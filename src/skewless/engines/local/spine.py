@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.aggregations.kernels import Queries
+from skewless.aggregations.kernels import Queries, group_rows
 from skewless.definitions import Entity
 
 Ints = npt.NDArray[np.int64]
@@ -86,9 +86,12 @@ class SpineIndex:
         """Return the index of a spine whose join keys have canonical types."""
         keys = KeyIndex([spine[name].combine_chunks() for name in entity.key_names])
         asked = np.flatnonzero(keys.codes >= 0)
-        order = asked[order_by(keys.codes[asked], times[asked])]
-        start = np.searchsorted(keys.codes[order], np.arange(keys.size + 1))
-        return cls(keys, order, Queries(times[order], start.astype(np.int64)))
+        if len(asked) == len(times):
+            order, start = group_rows(keys.codes, times, keys.size)
+        else:
+            order, start = group_rows(keys.codes[asked], times[asked], keys.size)
+            order = asked[order]
+        return cls(keys, order, Queries(times[order], start))
 
 
 def distinct(values: Ints) -> Ints:
@@ -97,14 +100,3 @@ def distinct(values: Ints) -> Ints:
     new = np.ones(len(ordered), bool)
     new[1:] = ordered[1:] != ordered[:-1]
     return ordered[new]
-
-
-def order_by(codes: Ints, times: Ints) -> Ints:
-    """Return an order by code, then time."""
-    if not len(codes):
-        return np.zeros(0, np.int64)
-    low, high = int(times.min()), int(times.max())
-    width = high - low + 1
-    if (int(codes.max()) + 1) * width < 2**63:
-        return np.argsort(codes * width + (times - low))
-    return np.lexsort((times, codes))

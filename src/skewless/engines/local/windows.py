@@ -1,7 +1,7 @@
 """Aggregations over windows for a spine: chunks of keys, one task per chunk, filter and window.
 
-Tasks run in threads (the kernels release the interpreter); those of one hot key differ in window
-and column, so it keeps every core busy.
+Tasks run in threads (the kernels release the interpreter), those with the most rows first: a hot
+key is a chunk of its own, whose windows keep every core busy while smaller chunks fill the gaps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 from skewless.aggregations.kernels import Queries
 from skewless.aggregations.spans import Rows, window_spans
 from skewless.aggregations.windows import Window
-from skewless.definitions import Aggregate, Expression
+from skewless.definitions import Expression
 from skewless.engines.local.columns import Coded
 from skewless.engines.local.held import HeldRows
 from skewless.engines.local.scan import as_mask
@@ -48,9 +48,9 @@ def jobs_of(wanted: tuple[WantedAggregate, ...]) -> list[Job]:
 
 
 def expressions_of(wanted: tuple[WantedAggregate, ...]) -> list[Expression]:
-    """Return the row expressions that aggregates and their filters evaluate."""
+    """Return the row expressions that aggregates and their filters evaluate, each once."""
     used = (e for w in wanted for e in (w.aggregate.column, w.aggregate.by, w.where))
-    return [expression for expression in used if expression is not None]
+    return list({expression_key(e): e for e in used if e is not None}.values())
 
 
 def run_windows(
@@ -59,8 +59,8 @@ def run_windows(
     wanted: tuple[WantedAggregate, ...],
     left: int,
     progress: Callable[[float], None] | None = None,
-) -> dict[Key, pa.Array]:
-    """Return one array per aggregate, an element per query.
+) -> dict[Key, list[pa.Array]]:
+    """Return arrays per aggregate that together have an element per query.
 
     Args:
         rows: held rows of the queries' keys.
@@ -77,16 +77,19 @@ def run_windows(
     def run(task: tuple[tuple[tuple[int, int], Coded], Job]) -> list[pa.Array]:
         return _run_one(rows, queries, task[1], left, task[0])
 
+    def weight(number: int) -> int:
+        (first, last), _ = tasks[number][0]
+        return int(rows.start[first] - rows.start[last])
+
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, ((_, job), arrays) in enumerate(
-            zip(tasks, pool.map(run, tasks), strict=True), start=1
-        ):
-            for item, array in zip(job.wanted, arrays, strict=True):
+        heaviest_first = sorted(range(len(tasks)), key=weight)
+        results = {number: pool.submit(run, tasks[number]) for number in heaviest_first}
+        for number, (_, job) in enumerate(tasks):
+            for item, array in zip(job.wanted, results[number].result(), strict=True):
                 found[item.key].append(array)
             if progress is not None:
-                progress(done / len(tasks))
-    by_key = {item.key: item.aggregate for item in wanted}
-    return {key: _concat(parts, by_key[key]) for key, parts in found.items()}
+                progress((number + 1) / len(tasks))
+    return found
 
 
 def key_chunks(rows: Ints, queries: Ints) -> Iterator[tuple[int, int]]:
@@ -118,7 +121,3 @@ def _run_one(
     spans = window_spans(job.window, part, passes)
     swept = SweptWindow(spans, queries.groups(first, last), part.event, (columns, coded), left)
     return swept.run([item.aggregate for item in job.wanted])
-
-
-def _concat(parts: list[pa.Array], aggregate: Aggregate) -> pa.Array:
-    return pa.concat_arrays(parts) if parts else pa.array([], type=aggregate.dtype.arrow())

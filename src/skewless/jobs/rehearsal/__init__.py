@@ -3,7 +3,7 @@
     rehearse(100_000, seed=7, judge=judge)
 
 - `cast`: random definitions over every aggregation and window;
-- `script`: a random stream for them: pushes, corrections, deletions, upkeep, restarts;
+- `script`: a random stream for them: batches, corrections, deletions, upkeep, restarts;
 - `stage`: a store to play a script on;
 - `play`: plays scripts, reads at many instants, and hands what was served to a judge;
 - `worker`: the process that is killed.

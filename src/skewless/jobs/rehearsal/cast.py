@@ -17,7 +17,7 @@ from skewless.aggregations.windows import lifetime, session, tumbling
 from skewless.definitions import Entity, FeatureView, Source
 from skewless.definitions.expressions import Expression, if_else
 from skewless.definitions.source import Rows
-from skewless.definitions.tables import Parquet
+from skewless.definitions.tables import Files, Parquet
 from skewless.errors import DefinitionError, MissingDependency
 from skewless.types import Decimal, Float32, Int32, Json, List, Vector
 
@@ -45,6 +45,8 @@ KINDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("approx_unique", {"precision": 5}), ("approx_quantile", {"q": 0.3}),
     ("first_n", {"n": 3}), ("last_n", {"n": 3}), ("since_last", {}), ("row_since_last", {}),
 )  # fmt: skip
+STREAMED = ("json", "parquet")
+"""Formats of streamed files."""
 WINDOWS = ("sliding", "resolution", "last", "tumbling", "session", "lifetime", "newest")
 _NUMBERS = ("amount", "amount", "weight", "number", "small", "price", "made")
 _OF_ROWS = {"rows": "count", "row_rate": "rate", "row_since_last": "since_last"}
@@ -58,7 +60,8 @@ class Cast:
         unit: microseconds that windows and gaps are multiples of.
         source: of the rows.
         views: in the order in which they are applied.
-        mode: how rows come to be known: ``pushed``, ``column``, ``delay`` or ``table``.
+        mode: how rows come to be known: ``pushed``, ``stream`` (lines and files that a stream
+            worker takes in), ``column``, ``delay`` or ``table``.
     """
 
     unit: int
@@ -69,7 +72,7 @@ class Cast:
     @property
     def lasting(self) -> bool:
         """Whether what was known at a moment never changes later."""
-        return self.mode == "pushed"
+        return self.mode in ("pushed", "stream")
 
 
 class Deck:
@@ -101,7 +104,7 @@ def cast(chance: random.Random, deck: Deck, name: str, features: int) -> Cast:
         features: how many a view has, about.
     """
     unit = chance.choice(UNITS)
-    mode = chance.choice(("pushed", "pushed", "column", "delay", "table"))
+    mode = chance.choice(("pushed", "pushed", "stream", "stream", "column", "delay", "table"))
     column = mode == "column" or (mode == "table" and chance.random() < 0.5)
     delay = 0 if column else chance.choice((0, 0, unit, 3 * unit))
     source = Source(
@@ -115,6 +118,7 @@ def cast(chance: random.Random, deck: Deck, name: str, features: int) -> Cast:
         lateness=chance.choice((None, None, f"{chance.randint(0, 40) * unit}us")),
         future=f"{4 * unit}us",
         table=Parquet("table/*.parquet") if mode == "table" else None,
+        stream=Files("stream", chance.choice(STREAMED)) if mode == "stream" else None,
     )
     first, second = chance.sample(ENTITIES, 2)
     plan = [("A", first), ("B", chance.choice((first, second))), ("A", first)]
@@ -253,3 +257,8 @@ def _default(column: Expression, kind: str) -> Any:
 def table_folder(folder: Path) -> Path:
     """Return where a source's table has its files, in a repo's folder."""
     return folder / "table"
+
+
+def stream_folder(folder: Path) -> Path:
+    """Return where a source's stream has its files, in a repo's folder."""
+    return folder / "stream"

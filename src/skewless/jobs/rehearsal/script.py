@@ -24,6 +24,7 @@ _AMOUNTS = (
 _NUMBERS = (None, 0, 1, -1, 2, 3, 2**31, 2**62, -(2**62), 10**18)
 _PRICES = (None, Decimal("0.00"), Decimal("0.01"), Decimal("-19.99"), Decimal("9999999999.99"))
 _SIZES = (1, 1, 1, 1, 2, 2, 3, 5, 8, 9, 30)
+_PUSHED_AMID_STREAM = 0.2
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class Step:
     """One thing done to the store.
 
     Attributes:
-        kind: ``push``, ``delete``, ``materialize``, ``backfill``, ``compact``, ``reopen``,
-            ``apply`` or ``file`` (a new file of the table, materialized).
+        kind: ``push``, ``stream`` (a new file of the stream, taken in by a worker), ``delete``,
+            ``materialize``, ``backfill``, ``compact``, ``reopen``, ``apply`` or ``file`` (a new
+            file of the table, materialized).
         at: when, UTC microseconds; later steps are at least two microseconds later.
         rows: of a push, a delete or a file.
         backdate: of a push.
         framed: whether rows are pushed as an Arrow table.
+        most: rows of a stream that the worker takes at once.
         views: how many of the views are applied, and of them how many may be read, afterwards.
     """
 
@@ -45,6 +48,7 @@ class Step:
     rows: tuple[Any, ...] = field(default=(), repr=False)
     backdate: bool = False
     framed: bool = False
+    most: int = 0
     views: tuple[int, int] = (1, 1)
 
 
@@ -78,18 +82,26 @@ class Writer:
                 readable = applied
                 views = (applied, readable)
             if kind == "file":
-                steps.append(self._step(kind, views, self._filed_rows(chance.choice(_SIZES))))
+                rows = self._filed_rows(chance.choice(_SIZES))
+                steps.append(self._step(kind, views, rows))
             elif kind == "push":
-                batch = self._rows(chance.choice(_SIZES))
-                late = cast.mode == "delay" and chance.random() < 0.6
-                framed = chance.random() < 0.3 and not any(row.get("_bad") for row in batch)
-                steps.append(self._step(kind, views, batch, late, framed))
+                steps.append(self._arrival(views))
             elif kind == "delete":
                 gone = [chance.choice(self._past) for _ in range(chance.randint(1, 3))]
                 steps.append(self._step(kind, views, gone))
             else:
                 steps.append(self._step(kind, views))
         return steps
+
+    def _arrival(self, views: tuple[int, int]) -> Step:
+        """Return rows that are pushed, or that come by the stream."""
+        chance, cast = self._chance, self._cast
+        batch = self._rows(chance.choice(_SIZES))
+        if cast.mode == "stream" and chance.random() >= _PUSHED_AMID_STREAM:
+            return self._step("stream", views, batch, most=chance.choice((1, 2, 3, 7, 100)))
+        late = cast.mode == "delay" and chance.random() < 0.6
+        framed = chance.random() < 0.3 and not any(row.get("_bad") for row in batch)
+        return self._step("push", views, batch, backdate=late, framed=framed)
 
     def _kind(self) -> str:
         cast, draw = self._cast, self._chance.random()
@@ -108,10 +120,9 @@ class Writer:
         kind: str,
         views: tuple[int, int],
         rows: list[dict[str, Any]] | None = None,
-        backdate: bool = False,
-        framed: bool = False,
+        **options: Any,
     ) -> Step:
-        step = Step(kind, self._now, tuple(rows or ()), backdate, framed, views)
+        step = Step(kind, self._now, tuple(rows or ()), views=views, **options)
         self._now += 2 + self._gap()
         if self._chance.random() < 0.3:
             self._now += -self._now % self._cast.unit

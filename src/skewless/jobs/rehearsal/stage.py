@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,10 @@ from skewless.definitions import FeatureView, Source
 from skewless.definitions.repo import Definitions
 from skewless.jobs.apply import apply_plan
 from skewless.jobs.push import PushResult, delete, push
-from skewless.jobs.rehearsal.cast import Cast, table_folder
+from skewless.jobs.rehearsal.cast import Cast, stream_folder, table_folder
 from skewless.jobs.rehearsal.script import Step, plain_row
 from skewless.jobs.runtime import Runtime
+from skewless.jobs.stream import StreamWorker
 from skewless.jobs.upkeep import backfill, compact, materialize
 from skewless.plan.diff import diff
 
@@ -71,6 +75,9 @@ class Stage:
         match step.kind:
             case "push":
                 self._note(push(runtime, name, self._batch(step), backdate=step.backdate))
+            case "stream":
+                self._write_stream(step)
+                self._stream(step.most)
             case "delete":
                 self._note(delete(runtime, name, self._ids(step)))
             case "file":
@@ -113,6 +120,32 @@ class Stage:
         rows = [plain_row(row) for row in step.rows if "_bad" not in row]
         pq.write_table(_framed(self.cast.source, rows), folder / f"{step.at}.parquet")
 
+    def _write_stream(self, step: Step) -> None:
+        """Write a file of the stream, whole or not at all; done twice it is the same file."""
+        import pyarrow.parquet as pq
+
+        folder = stream_folder(self._config.folder)
+        folder.mkdir(exist_ok=True)
+        stream = self.cast.source.stream
+        if stream is None or stream.options.get("format") != "parquet":
+            path, text = folder / f"{step.at}.jsonl", lines_of(step.rows)
+            hidden = path.with_name(f".{path.name}")
+            hidden.write_text(text, encoding="utf-8")
+        else:
+            path = folder / f"{step.at}.parquet"
+            hidden = path.with_name(f".{path.name}")
+            rows = [plain_row(row) for row in step.rows if "_bad" not in row]
+            pq.write_table(_framed(self.cast.source, rows), hidden)
+        hidden.rename(path)
+
+    def _stream(self, most: int) -> None:
+        """Let a worker take in what is there."""
+        worker = StreamWorker(self.runtime, self.cast.source.name, max_rows=most)
+        with worker:
+            while (kept := worker.step(0)) is not None:
+                self._note(kept.result)
+                self.done["batches of streams"] += 1
+
     def _apply(self, views: tuple[FeatureView, ...]) -> None:
         """Apply views; two of one name become two versions of one view."""
         for view in views:
@@ -135,6 +168,21 @@ class Stage:
     def last_sequence(self) -> int:
         """Return the number of the newest row of the log."""
         return self.runtime.log(self.cast.source).last_sequence()
+
+
+def lines_of(rows: Sequence[dict[str, Any]]) -> str:
+    r"""Return rows as lines of JSON.
+
+    >>> lines_of([{"day": date(2024, 2, 29), "blob": b"xyz"}])
+    '{"day": "2024-02-29", "blob": "78797a"}\n'
+    """
+    return "".join(json.dumps(plain_row(row), default=_as_text) + "\n" for row in rows)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, (date, datetime)) else str(value)
 
 
 def _framed(source: Source, rows: list[dict[str, Any]]) -> Any:

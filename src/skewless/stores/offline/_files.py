@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from skewless.errors import ConfigError, CorruptData, SkewlessError, StoreError, StoreUnavailable
+from skewless.config import TableSettings
+from skewless.errors import CorruptData, SkewlessError, StoreError, StoreUnavailable
+from skewless.stores.offline._filesystems import locate
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
     import pyarrow.fs as pafs
 
@@ -35,12 +39,18 @@ class DataFile:
         name: relative to the table: how parts and errors call it.
         version: changes whenever the content may have; "" where the table never changes files.
         partition: value of each column that the path or a manifest gives for all rows.
+        rows: how many, where a manifest says so.
+        bounds: least and greatest time of columns, UTC microseconds, where a manifest says so.
+        deleted: positions of rows that a manifest takes out of the file, ascending: int64.
     """
 
     path: str
     name: str
     version: str
     partition: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rows: int | None = None
+    bounds: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    deleted: npt.NDArray[np.int64] | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,31 +70,13 @@ class Listing:
     remote: bool
 
 
-def locate(path: str, base: Path | None) -> tuple[pafs.FileSystem, str, bool]:
-    """Return the file system of a path or URI, the path in it, and whether it is remote.
-
-    Raises:
-        ConfigError: the URI names no file system that is known.
-    """
-    import pyarrow as pa
-    import pyarrow.fs as pafs
-
-    if "://" not in path:
-        local = os.path.normpath(os.path.join(base or Path(), os.path.expanduser(path)))
-        return pafs.LocalFileSystem(), os.path.abspath(local), False
-    try:
-        filesystem, inner = pafs.FileSystem.from_uri(path)
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise ConfigError(
-            "the address of a table cannot be understood",
-            got=path,
-            expected="a path, or an address such as s3://bucket/folder or gs://bucket/folder",
-            hint=str(error),
-        ) from error
-    return filesystem, inner.rstrip("/"), not isinstance(filesystem, pafs.LocalFileSystem)
-
-
-def list_files(path: str, base: Path | None, suffixes: Sequence[str], kind: str) -> Listing:
+def list_files(
+    path: str,
+    base: Path | None,
+    suffixes: Sequence[str],
+    kind: str,
+    settings: TableSettings = TableSettings(),  # noqa: B008 - frozen
+) -> Listing:
     """Return the files at ``path``: of a folder those that end in one of ``suffixes``.
 
     Names that begin with ``.`` or ``_`` are passed over, as every writer of such folders expects.
@@ -94,7 +86,7 @@ def list_files(path: str, base: Path | None, suffixes: Sequence[str], kind: str)
     """
     import pyarrow.fs as pafs
 
-    filesystem, root, remote = locate(path, base)
+    filesystem, root, remote = locate(path, base, settings)
     fits = _matches_suffix(tuple(suffixes))
     wild = _WILD.search(root)
     if wild:
@@ -191,6 +183,8 @@ def translated(where: str, *, remote: bool = False) -> Iterator[None]:
             hint="If files are replaced while they are read, run the call again.",
         ) from error
     except OSError as error:
+        if remote and (refused := _refused(error, where)):
+            raise refused from error
         if error.errno:
             failed = StoreUnavailable if remote else StoreError
             raise failed("a file cannot be read", got=error.strerror, where=where) from error
@@ -199,6 +193,33 @@ def translated(where: str, *, remote: bool = False) -> Iterator[None]:
         raise damaged(where, error) from error
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise damaged(where, error) from error
+
+
+_DENIED = re.compile(
+    r"ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID"
+    r"|INVALID_SIGNATURE|UNRECOGNIZED_CLIENT|EXPIRED_TOKEN|HTTP status 40[13]|PermissionDenied"
+    r"|Unauthenticated|AuthenticationFailed|AuthorizationFailure|AuthorizationPermissionMismatch"
+    r"|Forbidden|credential",
+    re.IGNORECASE,
+)
+_NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|bucket does not exist|ContainerNotFound", re.IGNORECASE)
+
+
+def _refused(error: OSError, where: str) -> StoreError | None:
+    """Return the error for what an object store refuses for good, None for an outage."""
+    text = str(error)
+    if found := _DENIED.search(text):
+        return StoreError(
+            "an object store does not let these credentials read a table",
+            got=found.group(),
+            where=where,
+            hint="Look at the environment, the profile, [filesystem] in skewless.toml, the policy.",
+        )
+    if _NO_BUCKET.search(text):
+        return StoreError(
+            "there is no such bucket", where=where, hint="Is it another account, or endpoint?"
+        )
+    return None
 
 
 def damaged(where: str, error: object) -> CorruptData:

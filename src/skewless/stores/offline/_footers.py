@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import ALWAYS, NEVER
@@ -34,17 +34,39 @@ class Footer:
         schema: columns, without those that folders give.
         group_rows: rows of each row group.
         leaves: positions of the physical columns of each column.
+        stored: what the file calls columns that its table has renamed since.
     """
 
     metadata: pq.FileMetaData
     schema: pa.Schema
     group_rows: tuple[int, ...]
     leaves: dict[str, list[int]]
+    stored: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         """Rows of the file."""
         return sum(self.group_rows)
+
+    def by_ids(self, names: Mapping[int, str]) -> Footer:
+        """Return the footer with columns named by their ids, those of other ids left out.
+
+        A file without ids is what it is.
+        """
+        import pyarrow as pa
+
+        ids = [field_id(field) for field in self.schema]
+        if all(found is None for found in ids):
+            return self
+        known = [
+            (names[found], field)
+            for found, field in zip(ids, self.schema, strict=True)
+            if found is not None and found in names
+        ]
+        stored = {name: field.name for name, field in known if name != field.name}
+        schema = pa.schema([field.with_name(name) for name, field in known])
+        leaves = {name: self.leaves.get(field.name, []) for name, field in known}
+        return Footer(self.metadata, schema, self.group_rows, leaves, stored)
 
     def group_bytes(self, group: int, columns: list[str]) -> int:
         """Return how many bytes some columns of a row group take, without compression."""
@@ -72,6 +94,12 @@ class Footer:
             _bounds(self.metadata.row_group(group).column(leaves[0]).statistics, scale, slack)
             for group in range(len(self.group_rows))
         ]
+
+
+def field_id(field: pa.Field) -> int | None:
+    """Return the id that a writer of Parquet gave to a column, None if it gave none."""
+    found = (field.metadata or {}).get(b"PARQUET:field_id")
+    return None if found is None else int(found)
 
 
 _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}

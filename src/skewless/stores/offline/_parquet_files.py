@@ -7,12 +7,12 @@ import datetime
 import functools
 import itertools
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from skewless.clock import ALWAYS, NEVER
-from skewless.errors import MissingColumn, StoreError
+from skewless.errors import CorruptData, MissingColumn, StoreError
 from skewless.stores.offline._ahead import one_ahead
 from skewless.stores.offline._files import DataFile, Listing
 from skewless.stores.offline._footers import DAY, Footer, opened, read_footer
@@ -54,6 +54,32 @@ class Piece:
     batch: int | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Between:
+    """A range of time that is asked for: ``[start, end)`` of a column, UTC microseconds."""
+
+    column: str | None
+    start: int | None
+    end: int | None
+
+    @property
+    def every(self) -> bool:
+        """Whether no time is left out."""
+        return self.start is None and self.end is None
+
+    def meets(self, bounds: tuple[int, int]) -> bool:
+        """Return whether a time within these bounds may be one that is asked for."""
+        low = ALWAYS if self.start is None else self.start
+        high = NEVER if self.end is None else self.end
+        return bounds[0] < high and bounds[1] >= low
+
+    def may_hold(self, bounds: Mapping[str, tuple[int, int]]) -> bool:
+        """Return whether a file with these bounds of its columns may have such rows."""
+        if self.column is None or self.every or self.column not in bounds:
+            return True
+        return self.meets(bounds[self.column])
+
+
 class ParquetFiles:
     """Reads a fixed list of Parquet files.
 
@@ -63,6 +89,7 @@ class ParquetFiles:
         schema: what the table's columns are where a manifest says so: a file may then lack some
             (they are null). None: what the files say, and each must have all that is asked for.
         cached: footers read before, by name and version of the file.
+        ids: name of each column by its id, for tables whose columns may be renamed.
     """
 
     def __init__(
@@ -71,12 +98,16 @@ class ParquetFiles:
         where: str,
         schema: pa.Schema | None = None,
         cached: dict[tuple[str, str], Footer] | None = None,
+        ids: Mapping[int, str] | None = None,
     ) -> None:
         self.files = listing.files
         self._listing = listing
         self._where = where
         self._declared = schema
+        self._ids = ids
         self._cached = {} if cached is None else cached
+        for key in set(self._cached) - {(file.path, file.version) for file in self.files}:
+            del self._cached[key]
         self._lock = threading.Lock()
         self._checked: set[str] = set()
 
@@ -85,9 +116,13 @@ class ParquetFiles:
     @functools.cached_property
     def footers(self) -> list[Footer]:
         """The footers of all files."""
+        return self._footers(range(len(self.files)))
+
+    def _footers(self, positions: Sequence[int]) -> list[Footer]:
+        """Return the footers of some files, read together where they come over a network."""
         with self._lock:
-            keys = [(file.path, file.version) for file in self.files]
-            missing = [file for file in self.files if (file.path, file.version) not in self._cached]
+            files = [self.files[at] for at in positions]
+            missing = [file for file in files if (file.path, file.version) not in self._cached]
             if len(missing) > 1 and self._listing.remote:
                 with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
                     read = list(pool.map(self._read_footer, missing))
@@ -95,17 +130,43 @@ class ParquetFiles:
                 read = [self._read_footer(file) for file in missing]
             for file, footer in zip(missing, read, strict=True):
                 self._cached[file.path, file.version] = footer
-            for key in set(self._cached) - set(keys):
-                del self._cached[key]
-            return [self._cached[key] for key in keys]
+            return [self._cached[file.path, file.version] for file in files]
+
+    def _footer(self, position: int) -> Footer:
+        return self._footers([position])[0]
 
     def _read_footer(self, file: DataFile) -> Footer:
-        return read_footer(self._listing.filesystem, file, remote=self._listing.remote)
+        footer = read_footer(self._listing.filesystem, file, remote=self._listing.remote)
+        if file.rows is not None and footer.rows != file.rows:
+            raise CorruptData(
+                "a file has another number of rows than its table says",
+                got=footer.rows,
+                expected=file.rows,
+                where=file.path,
+            )
+        return footer if self._ids is None else footer.by_ids(self._ids)
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are, without those that a manifest takes out."""
+        return sum(map(self.live_rows, range(len(self.files))))
+
+    def live_rows(self, position: int) -> int:
+        """Return how many rows of a file are of the table."""
+        deleted = self.files[position].deleted
+        return self.rows_of(position) - (0 if deleted is None else len(deleted))
+
+    def rows_of(self, position: int) -> int:
+        """Return how many rows a file has; the footer is read where no manifest says it."""
+        rows = self.files[position].rows
+        return self._footer(position).rows if rows is None else rows
 
     @functools.cached_property
     def row_bases(self) -> list[int]:
         """The number of each file's first row, and at the end that of all rows."""
-        return [0, *itertools.accumulate(footer.rows for footer in self.footers)]
+        if any(file.rows is None for file in self.files):
+            _ = self.footers
+        return [0, *itertools.accumulate(map(self.rows_of, range(len(self.files))))]
 
     @functools.cached_property
     def schema(self) -> pa.Schema:
@@ -175,11 +236,17 @@ class ParquetFiles:
         if time_column is not None:
             self.selected([time_column])
         wanted = None if parts is None else set(parts)
+        between = _Between(time_column, start, end)
+        some = [
+            at
+            for at, data in enumerate(self.files)
+            if (wanted is None or data.name in wanted) and between.may_hold(data.bounds)
+        ]
+        self._footers(some)
         pieces: list[Piece] = []
-        for file, data in enumerate(self.files):
-            if wanted is None or data.name in wanted:
-                groups = self._groups_between(file, time_column, start, end)
-                pieces += self._pieces(file, groups, schema.names)
+        for file in some:
+            groups = self._groups_between(file, between)
+            pieces += self._pieces(file, groups, schema.names)
         return self._read_ahead(pieces, schema) if ahead else self._decoded(pieces, schema)
 
     def pieces(self, rows: Int64s, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -187,38 +254,40 @@ class ParquetFiles:
         import numpy as np
 
         schema = self.selected(columns)
+        hit = np.diff(np.searchsorted(rows, self.row_bases))
+        some = np.flatnonzero(hit).tolist()
         pieces: list[Piece] = []
-        for file, footer in enumerate(self.footers):
+        for file, footer in zip(some, self._footers(some), strict=True):
             ends = self.row_bases[file] + np.cumsum((0, *footer.group_rows))
             hits = np.diff(np.searchsorted(rows, ends))
             pieces += self._pieces(file, np.flatnonzero(hits).tolist(), schema.names)
         for chunk in self._read_ahead(pieces, schema):
-            first, last = chunk.row_base, chunk.row_base + chunk.table.num_rows
-            here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)]
-            if len(here) == chunk.table.num_rows:
+            numbers = chunk.rows
+            if not len(numbers):
+                continue
+            here = rows[slice(*np.searchsorted(rows, (numbers[0], numbers[-1] + 1)))]
+            if len(here) == len(numbers):
                 yield chunk.table
             elif len(here):
-                yield chunk.table.take(here - first)
+                yield chunk.table.take(np.searchsorted(numbers, here))
 
-    def _groups_between(
-        self, file: int, time_column: str | None, start: int | None, end: int | None
-    ) -> list[int]:
-        """Return the row groups of a file that may hold a time in ``[start, end)``."""
-        footer = self.footers[file]
+    def _groups_between(self, file: int, between: _Between) -> list[int]:
+        """Return the row groups of a file that may hold a time that is asked for."""
+        footer = self._footer(file)
         groups = range(len(footer.group_rows))
-        if time_column is None or (start is None and end is None):
+        time_column = between.column
+        if time_column is None or between.every:
             return list(groups)
-        low, high = ALWAYS if start is None else start, NEVER if end is None else end
         if time_column in self._listing.partition_types:
             day = self.files[file].partition.get(time_column)
             bounds = [_day_bounds(day)] * len(groups)
         else:
             bounds = footer.time_bounds(time_column)
-        return [group for group in groups if bounds[group][0] < high and bounds[group][1] >= low]
+        return [group for group in groups if between.meets(bounds[group])]
 
     def _pieces(self, file: int, groups: list[int], columns: list[str]) -> Iterator[Piece]:
         """Join consecutive row groups of a file as long as they fit into one chunk."""
-        footer = self.footers[file]
+        footer = self._footer(file)
         bases = [0, *itertools.accumulate(footer.group_rows, initial=self.row_bases[file])][1:]
         run: list[int] = []
         run_rows = run_bytes = 0
@@ -249,31 +318,48 @@ class ParquetFiles:
             with opened(
                 self._listing.filesystem,
                 self.files[file],
-                footer=self.footers[file],
+                footer=self._footer(file),
                 remote=self._listing.remote,
                 streaming=any(piece.batch for piece in of_file),
             ) as parquet:
                 for piece in of_file:
                     base = piece.row_base
                     for table in self._tables(parquet, piece, schema):
-                        yield Chunk(base, table)
+                        yield self._live(file, base, table)
                         base += table.num_rows
+
+    def _live(self, file: int, base: int, table: pa.Table) -> Chunk:
+        """Return rows of a file without those that a manifest takes out."""
+        import numpy as np
+
+        deleted, first = self.files[file].deleted, base - self.row_bases[file]
+        if deleted is None:
+            return Chunk(base, table)
+        here = deleted[slice(*np.searchsorted(deleted, (first, first + table.num_rows)))]
+        if not len(here):
+            return Chunk(base, table)
+        keep = np.ones(table.num_rows, np.bool_)
+        keep[here - first] = False
+        numbers = base + np.flatnonzero(keep)
+        return Chunk(int(numbers[0]) if len(numbers) else base, table.filter(keep), numbers)
 
     def _tables(
         self, parquet: pq.ParquetFile, piece: Piece, schema: pa.Schema
     ) -> Iterator[pa.Table]:
         import pyarrow as pa
 
-        constants = self._listing.partition_types
-        present = set(self.footers[piece.file].schema.names) - set(constants)
-        stored = [column for column in dict.fromkeys(schema.names) if column in present]
+        constants, footer = self._listing.partition_types, self._footer(piece.file)
+        present = set(footer.schema.names) - set(constants)
+        names = [column for column in dict.fromkeys(schema.names) if column in present]
+        stored = [footer.stored.get(column, column) for column in names]
         groups = list(piece.groups)
         if piece.batch is None:
             tables = iter([parquet.read_row_groups(groups, columns=stored)])
         else:
             batches = parquet.iter_batches(piece.batch, row_groups=groups, columns=stored)
             tables = (pa.Table.from_batches([batch]) for batch in batches)
-        for table in tables:
+        for found in tables:
+            table = found if names == stored else found.select(stored).rename_columns(names)
             if table.schema.names == schema.names and table.schema.types == schema.types:
                 yield table
             else:
@@ -290,6 +376,9 @@ class ParquetFiles:
                 columns.append(pa.chunked_array([pa.repeat(value, table.num_rows)]))
             elif field.name in table.column_names:
                 columns.append(table.column(field.name).cast(field.type))
+            elif field.name in file.partition:
+                value = pa.scalar(file.partition[field.name], field.type)
+                columns.append(pa.chunked_array([pa.repeat(value, table.num_rows)]))
             else:
                 columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
         return pa.Table.from_arrays(columns, schema=schema)

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skewless.config import TableSettings
 from skewless.errors import UnknownName
 from skewless.types import DType, dtype_from_arrow
 
@@ -89,6 +90,7 @@ class TableReader(ABC):
     Args:
         table: what and where.
         base: the folder that relative paths are relative to; None: the working directory.
+        settings: how object stores and databases are reached; None: by their usual means.
 
     Raises:
         StoreError: nothing is there, or it cannot be read (raised by the first verb that looks).
@@ -99,9 +101,15 @@ class TableReader(ABC):
     where: str
     """How errors name this table."""
 
-    def __init__(self, table: Located, base: Path | None = None) -> None:
+    def __init__(
+        self,
+        table: Located,
+        base: Path | None = None,
+        settings: TableSettings | None = None,
+    ) -> None:
         self.table = table
         self.base = base
+        self.settings = settings or TableSettings()
         self.where = str(table.options.get("path", table.options.get("name", table.kind)))
 
     @property
@@ -173,6 +181,31 @@ class TableReader(ABC):
     @abstractmethod
     def row_count(self) -> int:
         """Return the number of rows."""
+
+    def pinned(self) -> dict[str, Any]:
+        """Return the options with which the table is read again as it is now read.
+
+        Nothing for tables that cannot go back.
+        """
+        return {}
+
+    def narrow(
+        self,
+        time_column: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        keys: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        """Tell the reader, before it looks, which rows will matter; databases send no others.
+
+        Args:
+            time_column: the column that ``start`` and ``end`` speak of.
+            start: rows before it do not matter: UTC microseconds.
+            end: rows from it on do not matter: UTC microseconds.
+            keys: column to the values that matter; None: all do.
+        """
+        del time_column, start, end, keys
 
     @abstractmethod
     def refresh(self) -> None:

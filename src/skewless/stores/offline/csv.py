@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from skewless.config import TableSettings
     from skewless.definitions.tables import Located
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zip", ".tsv.zip")
@@ -48,8 +49,13 @@ class CSVReader(TableReader):
     A row is found again by reading its file from the start, so `take` costs what `chunks` does.
     """
 
-    def __init__(self, table: Located, base: Path | None = None) -> None:
-        super().__init__(table, base)
+    def __init__(
+        self,
+        table: Located,
+        base: Path | None = None,
+        settings: TableSettings | None = None,
+    ) -> None:
+        super().__init__(table, base, settings)
         self._declared: dict[str, DType] = {}
         self._lock = threading.RLock()
         self.refresh()
@@ -126,7 +132,7 @@ class CSVReader(TableReader):
         with self._lock:
             if self._files is None:
                 path = self.table.options["path"]
-                self._files = list_files(path, self.base, SUFFIXES, "CSV")
+                self._files = list_files(path, self.base, SUFFIXES, "CSV", self.settings)
             return self._files
 
     def _header(self) -> list[str]:

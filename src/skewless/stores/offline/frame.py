@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from skewless.config import TableSettings
     from skewless.definitions.tables import Located
 
 
 class FrameReader(TableReader):
     """Reads `skewless.Frame`; it has one part, and every row is always at hand."""
 
-    def __init__(self, table: Located, base: Path | None = None) -> None:
-        super().__init__(table, base)
+    def __init__(
+        self,
+        table: Located,
+        base: Path | None = None,
+        settings: TableSettings | None = None,
+    ) -> None:
+        super().__init__(table, base, settings)
         self._snapshot: pa.Table | None = None
         self._lock = threading.Lock()
 

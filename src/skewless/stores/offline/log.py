@@ -130,6 +130,12 @@ class EventLog:
         rows.write(self._table, items)
         return state.next_sequence
 
+    def reached(self, rows: Transaction) -> tuple[int, int | None]:
+        """Return the sequence of the next row, and `newest_event`."""
+        state = self._state(rows)
+        newest = None if state.newest_event == ALWAYS else state.newest_event
+        return state.next_sequence, newest
+
     def last_sequence(self, rows: Transaction | None = None) -> int:
         """Return the sequence of the newest row, 0 if there is none: also the number of rows.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from skewless.config import TableSettings
     from skewless.definitions.tables import Located
 
 SUFFIXES = (".parquet", ".parq", ".pq")
@@ -31,8 +32,13 @@ SUFFIXES = (".parquet", ".parq", ".pq")
 class ParquetReader(TableReader):
     """Reads `skewless.Parquet`, with Arrow's threads, one chunk ahead."""
 
-    def __init__(self, table: Located, base: Path | None = None) -> None:
-        super().__init__(table, base)
+    def __init__(
+        self,
+        table: Located,
+        base: Path | None = None,
+        settings: TableSettings | None = None,
+    ) -> None:
+        super().__init__(table, base, settings)
         self._footers: dict[tuple[str, str], Footer] = {}
         self._snapshot: ParquetFiles | None = None
         self._lock = threading.Lock()
@@ -58,14 +64,18 @@ class ParquetReader(TableReader):
 
     def parts(self) -> list[Part]:
         files = self._files()
-        pairs = zip(files.files, files.footers, strict=True)
-        return [Part(file.name, footer.rows, file.version) for file, footer in pairs]
+        _ = files.row_bases  # footers that must be read are read together
+        return [
+            Part(file.name, files.live_rows(at), file.version)
+            for at, file in enumerate(files.files)
+        ]
 
     def row_count(self) -> int:
-        return self._files().row_bases[-1]
+        return self._files().row_count
 
     def refresh(self) -> None:
-        self._snapshot = None
+        with self._lock:
+            self._snapshot = None
 
     def _files(self) -> ParquetFiles:
         with self._lock:
@@ -74,5 +84,6 @@ class ParquetReader(TableReader):
             return self._snapshot
 
     def _look(self) -> ParquetFiles:
-        listing = list_files(self.table.options["path"], self.base, SUFFIXES, "Parquet")
+        path = self.table.options["path"]
+        listing = list_files(path, self.base, SUFFIXES, "Parquet", self.settings)
         return ParquetFiles(listing, self.where, cached=self._footers)

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from skewless.errors import Conflict, StoreError, StoreUnavailable
+from skewless.stores.online._postgres_connection import Unanswered
 
 _REFUSED_LOGIN = "28"
 _NO_RESOURCES = "53"
@@ -14,13 +15,25 @@ _LOCK_TIMEOUT = "55P03"
 _CANCELED = "57014"
 _DEADLOCK = "40P01"
 _GONE = ("08", "57P")
+_NO_RIGHT = "42501"
+_MISSING = ("3D", "3F", "42P01")
+_PASSING = ("starting up", "shutting down", "recovery mode", "too many", "remaining connection")
 
 
 def is_lost(error: psycopg.Error) -> bool:
     """Say whether the connection was lost or could not be made."""
+    if isinstance(error, Unanswered):
+        return False  # whoever waited once in vain is told, instead of waiting again
     if error.sqlstate is not None:
         return error.sqlstate.startswith(_GONE)
-    return isinstance(error, psycopg.OperationalError) and "authentication" not in str(error)
+    return isinstance(error, psycopg.OperationalError) and not _is_turned_away(error)
+
+
+def _is_turned_away(error: psycopg.Error) -> bool:
+    """Say whether the server answered, and refused to let the client in, for good."""
+    text = str(error)
+    fatal = "FATAL:" in text and not any(passing in text for passing in _PASSING)
+    return fatal or "authentication" in text or "no password supplied" in text
 
 
 def is_deadlock(error: psycopg.Error) -> bool:
@@ -32,12 +45,23 @@ def store_error(error: psycopg.Error, where: str, *, wrote: bool) -> StoreError:
     """Return the `StoreError` that says what ``error`` means for the store at ``where``."""
     state = error.sqlstate or ""
     facts: dict[str, Any] = {"got": f"{type(error).__name__}: {error}".strip(), "where": where}
+    if isinstance(error, Unanswered):
+        hint = "The write may or may not have happened." if wrote else "Is the server overloaded?"
+        return StoreUnavailable("PostgreSQL did not answer in time", **facts, hint=hint)
     if is_lost(error):
         hint = "The write may or may not have happened." if wrote else "Is the server running?"
         return StoreUnavailable("the PostgreSQL server cannot be reached", **facts, hint=hint)
-    if state.startswith(_REFUSED_LOGIN) or "authentication" in str(error):
-        hint = "Check user and password."
+    if state.startswith(_MISSING) or (not state and "does not exist" in str(error)):
+        hint = "Make the database or schema; the store's own tables it makes when it is opened."
+        return StoreError(
+            "a database, schema or table of PostgreSQL is missing", **facts, hint=hint
+        )
+    if state.startswith(_REFUSED_LOGIN) or (not state and _is_turned_away(error)):
+        hint = "Check user, password and pg_hba.conf."
         return StoreError("the PostgreSQL server refuses this user", **facts, hint=hint)
+    if state == _NO_RIGHT:
+        hint = "It must be allowed to make tables in the schema, or own those that are there."
+        return StoreError("the PostgreSQL user lacks a right", **facts, hint=hint)
     if state == _LOCK_TIMEOUT:
         hint = "Keep transactions short."
         return Conflict("another writer held the online store for too long", **facts, hint=hint)

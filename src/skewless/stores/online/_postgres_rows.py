@@ -12,17 +12,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from skewless.errors import InputError, StoreError
+from skewless.stores.online._postgres_connection import (
+    WRITE_PATIENCE,
+    BoundedConnection,
+    array_of,
+)
 from skewless.stores.online.base import Item
 
-Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
+Connection: TypeAlias = BoundedConnection
 
 FORMAT = 1
+OLDEST = 120_000
 _COMMENT = "skewless online store, format "
 HEAD_BYTES = 1_000
 STATEMENT_ROWS, STATEMENT_BYTES = 10_000, 64 << 20
@@ -48,20 +54,41 @@ def where_of(dsn: str) -> str:
 
 
 def connect(dsn: str, timeout: float) -> Connection:
-    """Return a connection whose waits are bounded."""
+    """Return a connection whose waits are bounded.
+
+    The server ends what takes too long; where its word does not come either, the client does.
+    """
     milliseconds = int(timeout * 1000)
-    connection = psycopg.connect(
+    connection = BoundedConnection.connect(
         dsn,
         autocommit=True,
         connect_timeout=max(2, int(timeout)),
         tcp_user_timeout=milliseconds,
         application_name="skewless",
+        client_encoding="utf8",
     )
+    connection.patience = timeout + max(1.0, timeout / 4)
     connection.execute(
         f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds};"
         " SET client_min_messages = warning".encode()
     )
     return connection
+
+
+def check_version(version: int, where: str) -> None:
+    """Refuse a server that is too old.
+
+    Raises:
+        StoreError: it is.
+    """
+    if version < OLDEST:
+        raise StoreError(
+            "the PostgreSQL server is older than supported",
+            got=str(version // 10_000),
+            expected=f"at least {OLDEST // 10_000}",
+            where=where,
+            hint="Upgrade the server.",
+        )
 
 
 class Statements:
@@ -82,6 +109,11 @@ class Statements:
             f"SELECT key, rest, value FROM {self._rows}"
             f" WHERE {table} AND key = ANY(%s) AND digest = ANY(%s)"
         ).encode()
+        short = f"table_id = (SELECT id FROM {self._tables} WHERE name = $1::text) AND digest = ''"
+        self._get = f"SELECT value FROM {self._rows} WHERE {short} AND key = $2::bytea".encode()
+        self._get_many = (
+            f"SELECT key, value FROM {self._rows} WHERE {short} AND key = ANY($2::bytea[])"
+        ).encode()
         self._upsert = (
             f"INSERT INTO {self._rows}"
             f" SELECT (SELECT id FROM {self._tables} WHERE name = %s), *"
@@ -97,16 +129,18 @@ class Statements:
             " AND key >= %s AND (key, rest) {} (%s, %s) ORDER BY key, rest LIMIT %s"
         )
 
-    def begin(self, connection: Connection, *, alone: bool) -> None:
+    def begin(self, connection: Connection, timeout: float, *, alone: bool) -> None:
         """Begin a transaction, beside other plain writes or alone."""
         shared = "" if alone else "_shared"
+        longest = int(timeout * 1000) * WRITE_PATIENCE
         connection.execute(
-            "BEGIN; SET LOCAL statement_timeout = 0;"
+            f"BEGIN; SET LOCAL statement_timeout = {longest};"
             f" SELECT pg_advisory_xact_lock{shared}({self._lock})".encode()
         )
 
     def create(self, connection: Connection, where: str) -> None:
         """Make the tables if they are missing; refuse those of somebody else."""
+        check_version(connection.info.server_version, where)
         found = connection.execute("SELECT to_regclass(%s)", (self._rows,)).fetchone()
         if found == (None,):
             connection.execute(
@@ -140,11 +174,25 @@ class Statements:
 
     def read(self, connection: Connection, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return values in the order of ``keys``."""
+        if all(len(key) <= HEAD_BYTES for key in keys):
+            return self._read_short(connection, table, keys)
         heads, digests, _ = _parts(keys)
         rows = connection.execute(
             self._select, (table, heads, list(set(digests))), binary=True, prepare=True
         )
         found: dict[bytes, bytes] = {key + rest: value for key, rest, value in rows}
+        return [found.get(key) for key in keys]
+
+    def _read_short(
+        self, connection: Connection, table: str, keys: Sequence[bytes]
+    ) -> list[bytes | None]:
+        name = table.encode()
+        if len(keys) == 1:
+            answer = connection.prepared(b"skewless_get", self._get, name, keys[0])
+            return [answer.get_value(0, 0) if answer.ntuples else None]
+        answer = connection.prepared(b"skewless_get_many", self._get_many, name, array_of(keys))
+        get = answer.get_value
+        found = {get(row, 0): get(row, 1) for row in range(answer.ntuples)}
         return [found.get(key) for key in keys]
 
     def page(

@@ -17,6 +17,8 @@ Client: TypeAlias = Any
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix", "redis+sentinel")
 SENTINEL_PORT = 26379
+OLDEST = (5, 0)
+"""The oldest server that the driver of today and the store's commands are meant for."""
 
 
 def where_of(url: str) -> str:
@@ -50,14 +52,32 @@ def connect(url: str, timeout: float) -> Client:
         return _master(url, options)
     client = redis.Redis.from_url(url, **options)
     try:
-        mode = client.info("server").get("redis_mode")
+        facts = client.info("server")
+        check_version(str(facts.get("redis_version", "")), where_of(url))
     except BaseException:
         client.close()
         raise
-    if mode != "cluster":
+    if facts.get("redis_mode") != "cluster":
         return client
     client.close()
     return redis.RedisCluster.from_url(url, **options)
+
+
+def check_version(version: str, where: str) -> None:
+    """Refuse a server that is too old; one that does not say its version is taken.
+
+    Raises:
+        StoreError: it is.
+    """
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if numbers and numbers < OLDEST:
+        raise StoreError(
+            "the Redis server is older than supported",
+            got=version,
+            expected=f"at least {'.'.join(map(str, OLDEST))}",
+            where=where,
+            hint="Upgrade the server.",
+        )
 
 
 def _master(url: str, options: dict[str, Any]) -> Client:

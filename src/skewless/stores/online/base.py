@@ -195,6 +195,10 @@ class OnlineStore(Rows):
     def warm(self) -> None:
         """Bring what the store can into memory, so that the first reads are as fast as later."""
 
+    def concerns(self) -> list[tuple[str, str]]:
+        """Return what about the server should be seen to, each with what to do about it."""
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Let go of files and connections; a second call does nothing, other verbs then fail."""

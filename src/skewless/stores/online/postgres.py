@@ -34,6 +34,7 @@ except ImportError as error:
 
 from psycopg.pq import TransactionStatus
 
+from skewless.stores.online._postgres_connection import WRITE_PATIENCE
 from skewless.stores.online._postgres_errors import is_deadlock, is_lost, store_error
 from skewless.stores.online._postgres_rows import Connection, Statements, connect, where_of
 
@@ -54,7 +55,8 @@ class PostgresStore(OnlineStore):
         dsn: a connection URL or string, as libpq takes it. Its password never appears in an error.
         name: what the tables' names begin with, so that several stores can share a database; a
             schema may stand before it (`"features.online"`).
-        timeout: seconds to wait for a connection, for the answer to a read, for another writer.
+        timeout: seconds to wait for a connection, for the answer to a read, for another writer; a
+            statement that writes may take six times as long.
 
     Raises:
         MissingDependency: the driver is not installed: `pip install 'skewless[postgres]'`.
@@ -77,6 +79,7 @@ class PostgresStore(OnlineStore):
     ) -> None:
         self.where = where_of(dsn)
         self._sql = Statements(name)
+        self._timeout = timeout
         self._pool = Pool(
             lambda: connect(dsn, timeout),
             # Not one that broke, nor one that an error left inside a transaction.
@@ -181,7 +184,8 @@ class PostgresStore(OnlineStore):
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 connection = lent.enter_context(self._pool.connection())
-                self._sql.begin(connection, alone=alone)
+                self._sql.begin(connection, self._timeout, alone=alone)
+                lent.enter_context(_patient(connection))
                 return connection
             except psycopg.Error as error:
                 lent.close()
@@ -204,6 +208,17 @@ class PostgresStore(OnlineStore):
 
     def close(self) -> None:
         self._pool.close()
+
+
+@contextlib.contextmanager
+def _patient(connection: Connection) -> Iterator[None]:
+    """Let the statements of a transaction take longer than reads."""
+    patience = connection.patience
+    connection.patience *= WRITE_PATIENCE
+    try:
+        yield
+    finally:
+        connection.patience = patience
 
 
 class _PostgresTransaction(Transaction):

@@ -189,6 +189,17 @@ class RedisStore(OnlineStore):
         _, *done = self._once(lambda: self._pipelined([add, *scripts]))
         return [answer == 1 for answer in done]
 
+    def concerns(self) -> list[tuple[str, str]]:
+        try:
+            answers = self._safely(lambda: self._open().config_get("maxmemory-policy"))
+        except StoreError:
+            return []  # many hosted servers do not tell
+        policy = answers.get("maxmemory-policy", "noeviction")
+        if policy == "noeviction":
+            return []
+        hint = "A state that is evicted is an entity that is forgotten: set noeviction."
+        return [(f"it may evict rows when memory is short ({policy})", hint)]
+
     def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:

@@ -1,0 +1,111 @@
+"""``skewless online``: move the online store, look at its mirror, build it anew."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skewless.cli.options import command
+from skewless.cli.output import count_of, emit, note, progress, say, table
+from skewless.errors import InputError
+
+if TYPE_CHECKING:
+    from skewless.jobs.materialize import MaterializeResult
+    from skewless.store import FeatureStore
+
+
+@command(
+    "online",
+    example="skewless online status\nskewless online copy --to next\nskewless online rebuild Spend",
+    no="status: the mirror lacks rows, or could not be written to.",
+)
+@click.argument("action", type=click.Choice(["status", "copy", "rebuild"]))
+@click.argument("views", nargs=-1, metavar="[VIEW]...")
+@click.option("--to", metavar="NAME", help="copy: the store of [stores.NAME] in skewless.toml.")
+@click.pass_context
+def online_command(
+    ctx: click.Context, /, *, repo: str, as_json: bool, action: str, **given: Any
+) -> None:
+    """Move the online store, look at its mirror, or build it anew.
+
+    status: which store is read, which is its mirror, and what the mirror still lacks.
+
+    copy: copy all that is online to another store and verify it, row by row. It goes on where a
+    copy that was stopped had come to. Writers go on too; with the store as mirror it misses none
+    of what they write.
+
+    rebuild: make the states of some views, or of all, exactly what history says.
+    """
+    from skewless.store import FeatureStore
+
+    views, to = given["views"], given["to"]
+    if views and action != "rebuild":
+        raise InputError(f"online {action} takes no views", got=", ".join(views))
+    if (to is not None) != (action == "copy"):
+        raise InputError(
+            "online copy needs --to NAME" if to is None else f"online {action} takes no --to"
+        )
+    with FeatureStore(repo) as fs:
+        if action == "copy":
+            _copy(fs, to, as_json)
+        elif action == "rebuild":
+            _rebuild(fs, list(views) or None, as_json)
+        elif not _status(fs, as_json):
+            ctx.exit(1)
+
+
+def _copy(fs: FeatureStore, to: str, as_json: bool) -> None:
+    from skewless.jobs.online_copy import copy_online
+
+    with progress() as report:
+        result = copy_online(fs.runtime, to, progress=report)
+    if as_json:
+        emit(dataclasses.asdict(result))
+        return
+    headers = ["table", "rows", "bytes", "copied", "repaired", "removed", "checksum"]
+    say(table(headers, [[getattr(t, name) for name in headers] for t in result.tables]))
+    say(f"\n{to} holds the same {count_of(sum(t.rows for t in result.tables), 'row')}.")
+    if result.mirrored:
+        note(f"To use it: stop writers, set store = {to!r} in [online], start them.")
+    else:
+        note(f"Rows written from now on are missing there: set mirror = {to!r} in [online] first,")
+        note("or stop writers, copy again and then switch.")
+
+
+def _rebuild(fs: FeatureStore, views: list[str] | None, as_json: bool) -> None:
+    from skewless.jobs.upkeep import rebuild
+
+    with progress() as report:
+        results: list[MaterializeResult] = rebuild(fs.runtime, views, progress=report)
+    if as_json:
+        emit([vars(result) for result in results])
+    elif results:
+        say(
+            table(
+                ["table", "entities", "rows read"], [[r.table, r.entities, r.rows] for r in results]
+            )
+        )
+    else:
+        note("There are no views. Apply some with: skewless apply")
+
+
+def _status(fs: FeatureStore, as_json: bool) -> bool:
+    """Show how the online store and its mirror stand; return whether the mirror has all rows."""
+    runtime = fs.runtime
+    store, mirror = runtime.home.states, runtime.mirror
+    if mirror is not None:
+        mirror.settle()
+    found = None if mirror is None else mirror.status()
+    if as_json:
+        place = {"kind": fs.config.online.kind, "where": store.where}
+        emit({"online": place, "mirror": None if found is None else dataclasses.asdict(found)})
+    else:
+        say(f"online  {fs.config.online.kind} at {store.where}")
+        if found is not None:
+            lacks = f"lacks {count_of(found.pending, 'row')}" if found.pending else "has every row"
+            say(f"mirror  {found.name} {lacks}")
+            if found.problem:
+                say(f"        {found.problem}")
+    return found is None or not (found.pending or found.problem)

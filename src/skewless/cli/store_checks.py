@@ -1,0 +1,118 @@
+"""What ``skewless doctor`` looks at in stores: a real round trip to each, timed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from typing import TYPE_CHECKING
+
+from skewless.cli.checks import Finding, Findings, guarded
+from skewless.cli.output import count_of
+
+if TYPE_CHECKING:
+    from skewless.store import FeatureStore
+    from skewless.stores.online.base import OnlineStore
+
+SLOW_ROUND_TRIP = 0.05
+LARGE_SHARE = 0.5
+_LOOKED_AT = 1_000
+_PROBE = "skewless.doctor"
+
+
+def online(fs: FeatureStore) -> Findings:
+    """Check the online store, and the journal where that is another store."""
+    home, kind = fs.runtime.home, fs.config.online.kind
+    yield from _examined("online store", kind, home.states)
+    if not home.states.capabilities.durable:
+        hint = "Rows pushed stay in the event log; after a loss: skewless online rebuild"
+        yield Finding("online store", "warn", "it may lose acknowledged states", hint)
+    if not home.one_store:
+        yield from _examined("journal", "lmdb", home.journal)
+        yield from guarded("online store", lambda: _behind(fs))
+    yield from guarded("online store", lambda: _sizes(fs))
+
+
+def others(fs: FeatureStore) -> Findings:
+    """Check the other stores of the settings, the mirror among them."""
+    for name in fs.config.stores:
+        if fs.config.stores[name] is not fs.config.online:
+            check = "mirror" if name == fs.config.mirror else f"store {name}"
+            yield from guarded(check, lambda name=name, check=check: _other(fs, name, check))  # type: ignore[misc]
+
+
+def _other(fs: FeatureStore, name: str, check: str) -> Findings:
+    from skewless.jobs.homes import open_store
+
+    section = fs.config.stores[name]
+    first, key = fs.runtime.home.states, os.urandom(8)
+    with open_store(section, f"[stores.{name}] of {fs.config.file}") as store:
+        yield from _examined(check, f"{name}: {section.kind}", store)
+        first.write(_PROBE, [(key, b"")])
+        try:
+            same = store.read_one(_PROBE, key) is not None
+        finally:
+            first.delete(_PROBE, [key])
+        if same:
+            hint = "Give each a namespace, name, table or file of its own."
+            text = f"[stores.{name}] and [online] lead to one place, {store.where}"
+            yield Finding(check, "fail", text, hint)
+    mirror = fs.runtime.mirror
+    if mirror is not None and name == mirror.name and not same:
+        pending = mirror.status().pending
+        if pending:
+            hint = f"They come with the next write, or with: skewless online copy --to {name}"
+            yield Finding(check, "warn", f"it lacks {count_of(pending, 'row')}", hint)
+
+
+def _examined(check: str, kind: str, store: OnlineStore) -> Findings:
+    """Write, read and delete a row of its own, and ask the server how it is set."""
+    key, value = os.urandom(8), os.urandom(64)
+    start = time.perf_counter()
+    store.write(_PROBE, [(key, value)])
+    found = store.read_one(_PROBE, key)
+    store.delete(_PROBE, [key])
+    seconds = time.perf_counter() - start
+    text = f"{kind} at {store.where}: round trip {seconds * 1000:.1f} ms"
+    if found != value:
+        hint = "A store that loses writes cannot serve. Several servers behind one address?"
+        yield Finding(check, "fail", f"{text}, and what was written did not come back", hint)
+    elif seconds > SLOW_ROUND_TRIP:
+        yield Finding(check, "warn", text, "Put the store nearer, or on a faster disk.")
+    else:
+        yield Finding(check, "ok", text)
+    for what, hint in store.concerns():
+        yield Finding(check, "warn", what, hint)
+
+
+def _sizes(fs: FeatureStore) -> Findings:
+    """Check that states are far from the longest value that the store takes."""
+    from skewless.jobs.homes import is_states
+
+    store = fs.runtime.home.states
+    limit = store.capabilities.max_value_bytes
+    if limit is None or not store.capabilities.ordered_scan:
+        return
+    for table in filter(is_states, store.tables()):
+        some = itertools.islice(store.scan(table, limit=_LOOKED_AT), _LOOKED_AT)
+        largest = max((len(value) for _, value in some), default=0)
+        if largest > LARGE_SHARE * limit:
+            text = f"{table}: a state has {largest:,} bytes, the store takes {limit:,}"
+            hint = "Shorten the view's windows or give them a resolution=."
+            yield Finding("online store", "warn", text, hint)
+
+
+def _behind(fs: FeatureStore) -> Findings:
+    """Check that the states in another store than the log hold its newest rows."""
+    from skewless.jobs.repair import applied
+
+    runtime = fs.runtime
+    for table in runtime.tables().wanted().values():
+        layout = table.layout
+        done, last = applied(runtime.journal, layout), runtime.log(layout.source).last_sequence()
+        if done is not None and done < last:
+            text = f"{layout.table}: {count_of(last - done, 'row')} of the log are missing"
+            hint = (
+                "The next push brings them, and says why it could not; or: skewless online rebuild"
+            )
+            yield Finding("online store", "warn", text, hint)

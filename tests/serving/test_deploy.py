@@ -1,0 +1,354 @@
+"""The files of deploy/ fit the server: names of metrics, labels, addresses and options exist."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from skewless.cli.main import main
+from skewless.config import Config
+from skewless.serving.app import App
+from skewless.serving.metrics import Counter, Histogram, Metric, Metrics
+from skewless.testing.servers import program
+from tests.serving.calling import call, serving
+
+ROOT = Path(__file__).parent.parent.parent
+DEPLOY = ROOT / "deploy"
+RULES = DEPLOY / "prometheus" / "skewless.rules.yml"
+DASHBOARD = json.loads((DEPLOY / "grafana" / "skewless.json").read_text())
+OF_PROMETHEUS = {"up": {"job", "instance"}}
+FUNCTIONS = {
+    "sum", "min", "max", "rate", "increase", "histogram_quantile", "vector", "time", "count",
+    "by", "or",
+}  # fmt: skip
+
+
+def alerts() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """Where each expression stands, and the expression."""
+    for rule in alerts():
+        yield rule["alert"], rule["expr"]
+    for panel in panels():
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+
+
+def series() -> dict[str, set[str]]:
+    """Labels by name of everything that can be asked of Prometheus."""
+    found = dict(OF_PROMETHEUS)
+    for metric in Metrics().all:
+        labels = {*metric.labels, "job", "instance"}
+        if isinstance(metric, Histogram):
+            found |= {f"{metric.name}_bucket": labels | {"le"}}
+            found |= {f"{metric.name}_{part}": labels for part in ("sum", "count")}
+        else:
+            found[metric.name] = labels
+    return found
+
+
+def used(expression: str) -> Iterator[tuple[str, set[str]]]:
+    """The series of an expression, each with the labels it is chosen by."""
+    bare = re.sub(r"\b(?:by|without) \([^)]*\)|\[[^]]*\]", "", expression)
+    for name, matchers in re.findall(r"([a-z_]+)(?:\{([^}]*)\})?", re.sub(r'"[^"]*"', '""', bare)):
+        if name not in FUNCTIONS:
+            yield name, set(re.findall(r"(\w+)(?:=~|!~|!=|=)", matchers))
+
+
+def grouped(expression: str) -> set[str]:
+    lists = re.findall(r"\bby \(([^)]*)\)", expression)
+    return {label.strip() for labels in lists for label in labels.split(",")}
+
+
+@pytest.mark.parametrize(("where", "expression"), list(queries()), ids=lambda text: text[:40])
+def test_a_query_names_metrics_and_labels_that_there_are(where: str, expression: str) -> None:
+    known = series()
+    names = [name for name, _ in used(expression)]
+    assert names, where
+    for name, labels in used(expression):
+        assert name in known, where
+        assert labels <= known[name], where
+    assert grouped(expression) <= set.union(*(known[name] for name in names)), where
+
+
+def test_texts_of_alerts_and_legends_use_labels_that_are_left() -> None:
+    texts = [(rule["expr"], rule["annotations"]["summary"]) for rule in alerts()]
+    texts += [(t["expr"], t["legendFormat"]) for panel in panels() for t in panel["targets"]]
+    known = series()
+    for expression, text in texts:
+        left = grouped(expression) or set.union(*(known[name] for name, _ in used(expression)))
+        asked = re.findall(r"\$labels\.(\w+)|\{\{(\w+)\}\}", text)
+        assert {a or b for a, b in asked} <= left, text
+
+
+def test_names_are_as_prometheus_wants_them() -> None:
+    for metric in Metrics().all:
+        assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
+        if isinstance(metric, Histogram):
+            assert metric.name.endswith("_seconds")
+        assert not re.search(r"_(ms|micros|minutes|kb|mb)\b", metric.name)
+
+
+def test_every_metric_is_drawn_and_every_kind_of_failure_alerts() -> None:
+    drawn = {name for panel in panels() for t in panel["targets"] for name, _ in used(t["expr"])}
+    missing = [m.name for m in Metrics().all if not any(d.startswith(m.name) for d in drawn)]
+    assert missing == []
+    failures = {"skewless_store_up", "skewless_view_fresh", "skewless_requests_shed_total"}
+    assert failures <= {name for rule in alerts() for name, _ in used(rule["expr"])}
+
+
+def test_the_dashboard_is_one_that_grafana_can_lay_out() -> None:
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert sorted(ids) == list(range(1, len(ids) + 1))
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert at["x"] + at["w"] <= 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    sources = yaml.safe_load((DEPLOY / "grafana" / "datasource.yaml").read_text())["datasources"]
+    uids = {panel["datasource"]["uid"] for panel in panels()}
+    assert uids == {source["uid"] for source in sources}
+
+
+# ------------------------------------------------------------------------------------ promtool
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    return program("promtool", install="on Debian: apt-get install prometheus", required=False)
+
+
+def checked(*words: str, text: str | None = None) -> str:
+    done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_promtool_takes_the_rules_and_the_configuration(promtool: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEPLOY / "prometheus", tmp_path / "prometheus"))
+    checked(promtool, "check", "rules", str(folder / "skewless.rules.yml"))
+    checked(promtool, "check", "config", str(folder / "prometheus.yml"))
+
+
+def test_promtool_takes_every_query_of_the_dashboard(promtool: str, tmp_path: Path) -> None:
+    values = {"$job": "skewless", "$instance": ".*", "$__rate_interval": "1m"}
+    rules = []
+    for panel in panels():
+        for target in panel["targets"]:
+            expression = target["expr"]
+            for variable, value in values.items():
+                expression = expression.replace(variable, value)
+            assert "$" not in expression
+            rules.append({"record": f"panel:{panel['id']}:{target['refId']}", "expr": expression})
+    file = tmp_path / "dashboard.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    checked(promtool, "check", "rules", str(file))
+
+
+def test_promtool_finds_nothing_wrong_with_the_metrics(promtool: str, app: App) -> None:
+    call(app, "POST", "/v1/features", {"service": "fraud", "entities": [{"card_id": "c1"}]})
+    call(app, "POST", "/v1/push", {"source": "payments", "rows": [{"card_id": "c1"}]})
+    app.upkeep.note_freshness()
+    checked(promtool, "check", "metrics", text=call(app, "GET", "/metrics").body.decode())
+
+
+ALARMS = {
+    "SkewlessDown": ['up{job="skewless", instance="a"}', "0x60"],
+    "SkewlessStoreDown": ['skewless_store_up{instance="a"}', "0x60"],
+    "SkewlessErrors": ['skewless_http_requests_total{instance="a", status="503"}', "0+60x60"],
+    "SkewlessShedding": ['skewless_requests_shed_total{instance="a", reason="lag"}', "0+6x60"],
+    "SkewlessViewStale": ['skewless_view_fresh{instance="a", view="Spend"}', "0x60"],
+    "SkewlessUnknownEntities": ['skewless_values_total{instance="a", status="unknown"}', "0+9x60"],
+    "SkewlessQuarantine": [
+        'skewless_push_rows_total{source="payments", outcome="quarantined"}', "0+9x60",
+    ],
+    "SkewlessRegistryUnreadable": ["skewless_registry_refresh_failures_total", "0+5x60"],
+    "SkewlessJobFailed": ['skewless_jobs_total{kind="backfill", outcome="failed"}', "0x30 1x30"],
+    "SkewlessServedLogDropping": [
+        'skewless_served_log_entities_total{outcome="dropped"}', "0+9x60",
+    ],
+    "SkewlessSlow": [
+        'skewless_http_request_duration_seconds_bucket{route="/v1/features", le="+Inf"}', "0+9x60",
+    ],
+}  # fmt: skip
+
+
+def test_every_alert_has_a_case_in_which_it_fires() -> None:
+    assert {rule["alert"] for rule in alerts()} == set(ALARMS)
+
+
+@pytest.mark.parametrize("name", sorted(ALARMS))
+def test_an_alert_fires_when_it_should_and_not_before(
+    promtool: str, name: str, tmp_path: Path
+) -> None:
+    (rule,) = [rule for rule in alerts() if rule["alert"] == name]
+    failing, values = ALARMS[name]
+    given = [{"series": failing, "values": values}]
+    if name == "SkewlessSlow":  # all of them slower than a second
+        quick = failing.replace("+Inf", "1")
+        given.append({"series": quick, "values": "0x60"})
+    (tmp_path / "rules.yml").write_text(RULES.read_text())
+
+    def alarms(given: list[dict[str, str]], at: str, count: int) -> str:
+        case = {
+            "interval": "1m",
+            "input_series": given,
+            "promql_expr_test": [
+                {
+                    "expr": f'count(ALERTS{{alertname="{name}", alertstate="firing"}})',
+                    "eval_time": at,
+                    "exp_samples": [{"labels": "{}", "value": count}] if count else [],
+                }
+            ],
+        }
+        file = tmp_path / "case.yml"
+        content = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [case]}
+        file.write_text(yaml.safe_dump(content))
+        return checked(promtool, "test", "rules", str(file))
+
+    well = [{"series": each["series"], "values": "1x60"} for each in given]
+    alarms(well, "45m", 0)
+    alarms(given, "45m" if name != "SkewlessJobFailed" else "33m", 1)
+    if rule.get("for", "") not in ("", "30s", "1m"):
+        alarms(given, "1m", 0)
+
+
+# ------------------------------------------------------------------- Dockerfile, compose, systemd
+
+
+def parsed(words: list[str]) -> click.Context:
+    """What the command line makes of words; an error for one it does not know."""
+    with click.Context(main) as context:
+        found = main.get_command(context, words[0])
+        assert found is not None, words
+        return found.make_context(words[0], list(words[1:]))
+
+
+def instructions() -> list[tuple[str, str]]:
+    text = (DEPLOY / "Dockerfile").read_text()
+    lines = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines()
+    return [(line.split()[0], line.partition(" ")[2].strip()) for line in lines if line.strip()]
+
+
+def instruction(name: str) -> str:
+    """The last one of a name: the one that counts."""
+    return next(rest for found, rest in reversed(instructions()) if found == name)
+
+
+def test_the_image_runs_the_server_and_not_as_root() -> None:
+    assert instruction("USER").partition(":")[0] not in ("", "0", "root")
+    command, *words = json.loads(instruction("ENTRYPOINT"))
+    assert command == "skewless"
+    context = parsed([*words, *json.loads(instruction("CMD"))])
+    assert (context.params["host"], context.params["port"]) == ("0.0.0.0", 6566)
+    assert instruction("EXPOSE") == "6566"
+    assert instruction("STOPSIGNAL") == "SIGTERM"
+
+
+def test_the_image_is_built_of_what_there_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (installed,) = re.findall(r"'\.\[([\w,]+)\]'", (DEPLOY / "Dockerfile").read_text())
+    assert set(installed.split(",")) <= set(project["optional-dependencies"])
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = [rest.split()[:-1] for name, rest in instructions() if name == "COPY"]
+    for file in copied[0] + copied[1]:
+        assert (ROOT / file).exists()
+        assert f"!{file}" in ignored
+
+
+def test_the_health_check_of_the_image_tells_a_server_that_is_ready(
+    repo: Path, tmp_path: Path
+) -> None:
+    _, code = instruction("HEALTHCHECK").split("CMD", 1)
+    python, *words = json.loads(code)
+    assert python == "python"
+
+    def healthy(address: str) -> bool:
+        there = [word.replace("127.0.0.1:6566", address) for word in words]
+        done = subprocess.run([sys.executable, *there], capture_output=True, check=False)
+        return done.returncode == 0
+
+    with serving(repo, tmp_path) as server:
+        address = server.url.rpartition("/")[2]
+        assert healthy(address)
+    assert not healthy(address)
+
+
+def test_compose_starts_the_server_with_options_and_files_that_there_are() -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    services = yaml.safe_load(text)["services"]
+    _, *words = json.loads(instruction("ENTRYPOINT"))
+    assert parsed([*words, *services["skewless"]["command"]]).params["workers"] == 2
+    for service in services.values():
+        for volume in service.get("volumes", []):
+            if volume.startswith("./"):
+                assert (DEPLOY / volume.split(":")[0]).exists(), volume
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), "open on this machine only"
+    assert (DEPLOY / services["skewless"]["build"]["context"] / "pyproject.toml").exists()
+    paths = [volume.split(":")[1] for volume in services["grafana"]["volumes"]]
+    providers = yaml.safe_load((DEPLOY / "grafana" / "dashboards.yaml").read_text())["providers"]
+    assert any(path.startswith(providers[0]["options"]["path"]) for path in paths)
+
+
+def test_the_configuration_in_compose_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_PASSWORD", "secret")
+    text = (DEPLOY / "compose.yaml").read_text()
+    shown = re.findall(r"^#   (\[online\]|\w+ = .*)$", text, flags=re.MULTILINE)
+    (tmp_path / "skewless.toml").write_text("\n".join(shown))
+    config = Config.read(tmp_path)
+    assert config.online.kind == "redis"
+    assert config.online.options["url"] == "redis://:secret@redis:6379/0"
+
+
+def test_the_unit_of_systemd_starts_the_server() -> None:
+    text = (DEPLOY / "skewless.service").read_text()
+    lines = [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
+    found = dict(line.split("=", 1) for line in lines)
+    command, *words = shlex.split(found["ExecStart"])
+    assert Path(command).name == "skewless"
+    context = parsed(words)
+    assert context.params["workers"] == 2
+    assert f"http://127.0.0.1:{context.params['port']}/ready" in found["ExecStartPost"]
+    assert float(found["TimeoutStopSec"].rstrip("s")) > context.params["drain"] + 5
+    assert found["KillMode"] == "mixed", "the server ends its own processes, in order"
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    analyze = program(
+        "systemd-analyze", install="on Debian: apt-get install systemd", required=False
+    )
+    text = (DEPLOY / "skewless.service").read_text()
+    file = tmp_path / "skewless.service"
+    file.write_text(text.replace("/opt/skewless/venv/bin/skewless", sys.executable))
+    done = subprocess.run(
+        [analyze, "verify", str(file)], capture_output=True, text=True, check=False
+    )
+    complaints = [line for line in done.stderr.splitlines() if "skewless.service" in line]
+    assert complaints == []
+
+
+def test_metrics_are_of_known_kinds() -> None:
+    assert {type(metric).__mro__[-2] for metric in Metrics().all} == {Metric}
+    assert any(isinstance(metric, Counter) for metric in Metrics().all)
