@@ -24,6 +24,8 @@ from typing import Any
 RECEIVED = 1 << 18
 GRACE = 5.0
 """Seconds after the last request of an open loop was due, in which answers still count."""
+LONGEST = 30.0
+"""Seconds a closed loop waits for an answer."""
 
 
 @dataclass
@@ -154,7 +156,7 @@ def closed(load: Load) -> Found:
         found.sent += 1
     waited = len(lines)
     while waited:
-        events = poll.poll(GRACE * 1_000)
+        events = poll.poll(LONGEST * 1_000)
         if not events:
             break
         for number, _ in events:
@@ -165,6 +167,7 @@ def closed(load: Load) -> Found:
             done = now()
             found.latencies.append(done - line.began)
             found.statuses[status] += 1
+            found.seconds = done - begin
             if status == "lost":
                 poll.unregister(number)
                 lines[line.fileno()] = line
@@ -173,8 +176,9 @@ def closed(load: Load) -> Found:
                 line.send(next(requests), done)
                 found.sent += 1
             else:
-                found.seconds = done - begin
                 waited -= 1
+    found.seconds = found.seconds or now() - begin
+    found.statuses["unanswered"] += waited
     return found
 
 

@@ -20,6 +20,7 @@ tests = sl.Source(
     known_time="ingested_at",  # the tester uploads its results minutes later
     row_id=("wafer_id", "tested_at"),  # the same result twice counts once
     table=sl.Parquet("data/wafer_tests/"),
+    stream=sl.Files("landing/"),  # lines of JSON that testers append
     description="Results of the probe test of a wafer.",
 )
 

@@ -3,18 +3,21 @@
 python examples/wafer_test/run.py
 """
 
+import json
+import math
 import shutil
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import mean
+from statistics import mean, pstdev
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import skewless as sl
+from skewless.jobs.stream import StreamWorker
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -105,36 +108,60 @@ def train(fs: sl.FeatureStore, results: list[generate.Result]) -> None:
 def watch(fs: sl.FeatureStore, clock: SimulatedClock, results: list[generate.Result]) -> None:
     """Stream test results and read the fab after each; the yield drops halfway."""
     heading(f"{EVENTS} test results of one fab stream in; its yield drops at number {DROP_AT}")
-    fab_id, alert_at = generate.FABS[0], None
+    fab_id, alert_at, dropped_at = generate.FABS[0], None, None
     seen = [row for row in results if row["fab_id"] == fab_id]
-    dropped_at = None
-    for number, row in enumerate(generate.stream(NOW, EVENTS, DROP_AT)):
-        clock.moment = row["tested_at"] + timedelta(seconds=5)
-        row["ingested_at"] = clock.moment
-        fs.push("wafer_tests", [row])
-        seen.append(row)
-        fab = fs.get_online_features("FabRolling", [{"fab_id": fab_id}]).to_rows()[0]
-        dropped_at = row["tested_at"] if number == DROP_AT else dropped_at
-        if number % 40 == 39:
-            print(f"  {clock.moment:%H:%M:%S}  {statistics_of(fab)}")
-        if alert_at is None and fab["yield_trend"] < ALERT_BELOW:
-            alert_at = clock.moment
-            print(f"  {clock.moment:%H:%M:%S}  ALERT: newest 10 wafers {fab['yield_trend']:+.2f} %"
-                  " against the 90 before")  # fmt: skip
+    landing = fs.config.folder / "landing"
+    landing.mkdir()
+    # What `skewless stream run wafer_tests` does, step by step, since the clock is simulated.
+    with (
+        (landing / "tester-7.jsonl").open("a") as tester,
+        StreamWorker(fs.runtime, "wafer_tests") as worker,
+    ):
+        for number, row in enumerate(generate.stream(NOW, EVENTS, DROP_AT)):
+            clock.moment = row["tested_at"] + timedelta(seconds=5)
+            row["ingested_at"] = clock.moment
+            print(json.dumps(row, default=datetime.isoformat), file=tester, flush=True)
+            worker.step()
+            seen.append(row)
+            fab = read_fab(fs, fab_id)
+            dropped_at = row["tested_at"] if number == DROP_AT else dropped_at
+            if number % 40 == 39:
+                print(f"  {clock.moment:%H:%M:%S}  {statistics_of(fab)}")
+            if alert_at is None and fab["yield_trend"] < ALERT_BELOW:
+                alert_at = clock.moment
+                print(f"  {clock.moment:%H:%M:%S}  ALERT: newest 10 wafers"
+                      f" {fab['yield_trend']:+.2f} % against the 90 before")  # fmt: skip
+        told = worker.metrics.to_dict()
+        print(f"  {told['rows']} rows came by the stream, {told['quarantined']} were refused; half"
+              f" were readable {told['p50_ms']:.0f} ms after they were found.")  # fmt: skip
     if alert_at is None or dropped_at is None:
         raise SystemExit("The drop was not seen.")
     print(f"  The alert came {(alert_at - dropped_at).total_seconds() / 60:.1f} minutes after the"
           " first wafer of the drop.")  # fmt: skip
-
     heading("The same by hand, and how fresh it is")
-    by_hand = mean(row["vdd"] for row in seen[-100:])
-    print(f"  vdd_mean {fab['vdd_mean']!r}; the mean of the last 100 rows is {by_hand!r}")
-    if fab["vdd_mean"] != by_hand:
-        raise SystemExit("They differ.")
+    check_by_hand(fab, seen[-100:])
     clock.moment += timedelta(seconds=37)
-    fab = fs.get_online_features("FabRolling", [{"fab_id": fab_id}]).to_rows()[0]
-    print(f"  the newest test is {fab['seconds_since_test']:.0f} seconds old\n")
+    print(f"  the newest test is {read_fab(fs, fab_id)['seconds_since_test']:.0f} seconds old\n")
     print(fs.freshness())
+
+
+def read_fab(fs: sl.FeatureStore, fab_id: str) -> dict[str, Any]:
+    """Return a fab's rolling statistics from the online store."""
+    return fs.get_online_features("FabRolling", [{"fab_id": fab_id}]).to_rows()[0]
+
+
+def check_by_hand(fab: dict[str, Any], rows: list[generate.Result]) -> None:
+    """Compare what was read with plain Python over the last 100 rows."""
+    vdd = [row["vdd"] for row in rows]
+    new, old = (mean(row["yield_pct"] for row in part) for part in (rows[-10:], rows[:-10]))
+    by_hand = {
+        "vdd_mean": mean(vdd), "vdd_std": pstdev(vdd), "vdd_min": min(vdd), "vdd_max": max(vdd),
+        "yield_trend": (new - old) / old * 100,
+    }  # fmt: skip
+    for name, value in by_hand.items():
+        print(f"  {name:12} {fab[name]!r}; of the last {len(rows)} rows by hand {value!r}")
+        if not math.isclose(fab[name], value, rel_tol=1e-11):
+            raise SystemExit("They differ.")
 
 
 def statistics_of(fab: dict[str, Any]) -> str:

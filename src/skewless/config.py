@@ -14,6 +14,7 @@
 
     [offline]
     folder = "history"                     # default: .skewless/offline
+    log = { kind = "delta", path = "s3://lake/log" }       # default: Parquet in the folder
 
     [registry]
     kind = "sqlite"
@@ -59,7 +60,7 @@ _PASSWORD_IN_DSN = re.compile(r"\bpassword\s*=\s*('[^']*'|\S+)", re.I)
 _KEYS: dict[str, tuple[str, ...] | None] = {
     # None: what keys there may be is for the store to say.
     "online": None,
-    "offline": ("folder",),
+    "offline": ("folder", "log"),
     "registry": None,
 }
 _PATH_KEYS = ("path", "folder")

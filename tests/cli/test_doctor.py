@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skewless.cli import checks
+from skewless.cli import checks, store_checks
 from skewless.config import Config
 from tests.cli.running import data_of, ran, run_in
 from tests.cli.test_upkeep import FEATURES, write
@@ -189,7 +189,7 @@ def test_disk_that_is_filling_up_is_told(
 
 def test_slow_and_forgetful_store_warns(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (shop / "skewless.toml").write_text('[online]\nkind = "memory"\n')
-    monkeypatch.setattr(checks, "SLOW_ROUND_TRIP", 0.0)
+    monkeypatch.setattr(store_checks, "SLOW_ROUND_TRIP", 0.0)
     found = run_in(shop, "doctor", "--json")
     texts = [f["text"] for f in data_of(found)["findings"] if f["check"] == "online store"]
     assert ["round trip" in text or "lose" in text for text in texts] == [True, True]

@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+import skewless as sl
 from skewless.demo import main
 from skewless.demo.data import Flights, local_to_utc, read_flights, utc_to_local
 from skewless.demo.folder import make_repo
 from skewless.errors import InputError
+from skewless.jobs.stream_status import stream_status
 
 DAYS = 5
 
@@ -42,6 +44,19 @@ def test_served_vectors_are_the_training_values_to_the_bit(
     assert parity["vectors"] > 500
     assert parity["values"] == 33 * parity["vectors"]
     assert parity["same"] == parity["values"]
+
+
+def test_departures_and_landings_came_by_their_streams(
+    run: tuple[Path, dict[str, Any]], flights: Flights
+) -> None:
+    folder, told = run
+    assert told["streamed"] > 1_000
+    with sl.FeatureStore(folder) as fs:
+        found = {status.source: status for status in stream_status(fs.runtime)}
+    assert sorted(found) == ["departures", "landings"]
+    rows = [status.metrics["rows"] for status in found.values()]
+    assert sum(rows) == told["streamed"]
+    assert all(status.state == "stopped" for status in found.values())
 
 
 def test_joining_by_event_time_promises_what_serving_does_not_keep(

@@ -320,7 +320,7 @@ def test_the_command_on_what_is_served_now(shop):
 
 def test_generated_traffic_differs_in_no_bit(tmp_path):
     """Late, duplicated, corrected, in every batch size, by push and by stream, killed, restarted."""
-    told = data_of(run_in(tmp_path, "verify", "--generate", "12000", "--seed", "7", "--json"))
+    told = data_of(run_in(tmp_path, "verify", "--generate", "12000", "--seed", "9", "--json"))
     assert told["differing"] == 0
     assert told["values"] >= 12_000
     traffic = told["traffic"]

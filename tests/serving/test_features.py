@@ -17,6 +17,7 @@ from tests.serving.calling import call
 from tests.serving.conftest import NOW, payment
 
 CARDS = [{"card_id": f"c{n}"} for n in (1, 2, 3, 4, 9)]
+OURS, FEAST = "/v1/features", "/get-online-features"
 ARROW = "application/vnd.apache.arrow.stream"
 
 
@@ -133,20 +134,27 @@ def test_json_goes_in_and_arrow_comes_out_with_infinities_as_they_are(app: App) 
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("path", "body"),
     [
-        b'{"service": "fraud", "entities": [{"card_id": "c1"}, {"card_id": "c9"}]}',
-        b'{"features": ["Newest:amount"], "entities": {"card_id": ["c2"]}, "include": ["ages"]}',
-        b'{"features": ["No:thing"], "entities": [{"card_id": "c1"}]}',
-        b'{"features": ["Spend:total"], "entities": [{"card": "c1"}]}',
-        b'{"features": ["Spend:total"], "entities": []}',
-        b"{",
+        (OURS, b'{"service": "fraud", "entities": [{"card_id": "c1"}, {"card_id": "c9"}]}'),
+        (OURS, b'{"features": ["Newest:amount"], "entities": {"card_id": ["c2"]}}'),
+        (OURS, b'{"service": "fraud", "entities": {"card_id": ["c1"]}, "include": ["ages"]}'),
+        (OURS, b'{"features": ["No:thing"], "entities": [{"card_id": "c1"}]}'),
+        (OURS, b'{"features": ["Spend:total"], "entities": [{"card": "c1"}]}'),
+        (OURS, b'{"features": ["Spend:total"], "entities": []}'),
+        (OURS, b"{"),
+        (FEAST, b'{"features": ["Newest:amount"], "entities": {"card_id": ["c2", "c9"]}}'),
+        (FEAST, b'{"feature_service": "fraud", "entities": {"card_id": ["c4"]}}'),
+        (FEAST, b'{"features": ["Trip:km"], "entities": {"driver": ["7"]}}'),
+        (FEAST, b'{"features": ["No:thing"], "entities": {"card_id": ["c1"]}}'),
+        (FEAST, b'{"features": ["Newest:amount"], "entities": {"card_id": []}}'),
+        (FEAST, b"{"),
     ],
 )
-def test_the_short_cut_answers_as_the_long_way_does(app: App, body: bytes) -> None:
+def test_the_short_cut_answers_as_the_long_way_does(app: App, path: str, body: bytes) -> None:
     headers = {"content-type": "application/json", "x-request-id": "me"}
-    slow = call(app, "POST", "/v1/features", body=body, headers=headers)
-    quick = app.at_once({k.encode(): v.encode() for k, v in headers.items()}, body)
+    slow = call(app, "POST", path, body=body, headers=headers)
+    quick = app.at_once(path.encode(), {k.encode(): v.encode() for k, v in headers.items()}, body)
     assert quick is not None
     response, request_id = quick
     assert (response.status, response.body, request_id) == (slow.status, slow.body, b"me")
@@ -158,7 +166,7 @@ def test_a_large_read_takes_the_long_way_in_pieces(app: App, store: sl.FeatureSt
     expected = store.get_online_features("fraud", entities).to_dict()
     assert found["values"]["count"] == expected["count"]
     body = b'{"service": "fraud", "entities": {"card_id": [%s]}}' % b",".join([b'"c1"'] * 5_000)
-    assert app.at_once({b"content-type": b"application/json"}, body) is None
+    assert app.at_once(b"/v1/features", {b"content-type": b"application/json"}, body) is None
 
 
 def test_a_change_of_the_registry_is_served_without_a_restart(

@@ -159,7 +159,8 @@ def test_the_short_cut_asks_for_the_key_too(app: App, store: sl.FeatureStore) ->
     key = made(app, store)
     body = json.dumps(READ[2]).encode()
     answers = [
-        app.at_once(headers, body) for headers in ({}, {b"authorization": f"Bearer {key}".encode()})
+        app.at_once(b"/v1/features", headers, body)
+        for headers in ({}, {b"authorization": f"Bearer {key}".encode()})
     ]
     assert [answer[0].status for answer in answers if answer] == [401, 200]
 

@@ -141,7 +141,7 @@ def test_logs_are_lines_of_json_without_what_was_asked(
     app = App(store, Settings(log="requests"))
     app.start()
     read(app, service="fraud")
-    app.at_once({b"x-request-id": b"quick"}, b"{")
+    app.at_once(b"/v1/features", {b"x-request-id": b"quick"}, b"{")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(x["event"], x["path"], x["status"]) for x in lines] == [
         ("request", "/v1/features", 200),

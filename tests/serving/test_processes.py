@@ -93,6 +93,45 @@ def test_requests_in_a_pipeline_are_answered_in_order(one: Running) -> None:
     assert [bool(body) for body in bodies] == [True, False, True, True, False]
 
 
+def test_a_head_that_was_seen_before_is_answered_like_the_first(one: Running) -> None:
+    other = BODY.replace(b"c1", b"c2")
+    with connected(one) as connection:
+
+        def values(*parts: bytes) -> Any:
+            for part in parts:
+                connection.sendall(part)
+            status, _, body = answer(connection)
+            return json.loads(body)["values"]["amount"] if status == 200 else status
+
+        head = WHOLE[: -len(BODY)]
+        for _ in range(3):
+            assert values(WHOLE) == [2.5]
+            assert values(head + other) == ["Infinity"]
+            assert values(head + b"x" * len(BODY)) == 422
+            assert values(WHOLE[:20], WHOLE[20:]) == [2.5]
+            assert values(head, BODY) == [2.5]
+            assert values(head + BODY[:9], BODY[9:]) == [2.5]
+            connection.sendall(WHOLE + head + other)
+            both = [json.loads(answer_of_many(connection))["values"]["amount"] for _ in range(2)]
+            assert both == [[2.5], ["Infinity"]]
+        asked = head.replace(b"host: x", b"host: x\r\nconnection: close") + BODY
+        connection.sendall(asked)
+        assert answer(connection)[1]["connection"] == "close"
+        assert connection.recv(1) == b""
+
+
+def answer_of_many(connection: socket.socket) -> bytes:
+    """The body of the next answer; nothing of those after it is taken."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.recv(1)
+    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r")[0])
+    body = b""
+    while len(body) < length:
+        body += connection.recv(length - len(body))
+    return body
+
+
 def test_what_is_no_http_is_refused_in_json(one: Running) -> None:
     status, _, body = ask(one, b"\x16\x03\x01 nonsense\r\n\r\n")
     assert (status, json.loads(body)["error"]) == (400, "RequestError")

@@ -142,11 +142,8 @@ def test_a_write_on_a_dropped_connection_happens_or_says_that_it_may_not_have(
 
 @pytest.mark.slow
 def test_slow_answers_are_an_error_and_none_is_taken_for_that_of_a_later_call(
-    faulty: Faulty, request: pytest.FixtureRequest
+    faulty: Faulty,
 ) -> None:
-    if faulty.server.name == "postgres":
-        reason = "PostgreSQL ends slow statements itself; an answer lost on the way is waited for"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     faulty.proxy.delay = 3 * faulty.timeout
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):

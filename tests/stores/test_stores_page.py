@@ -46,10 +46,11 @@ def test_a_configuration_of_the_page_is_one_that_the_store_takes(
 ) -> None:
     for name in re.findall(r"\$\{(\w+)\}", text):
         monkeypatch.setenv(name, "secret")
-    online = Config.of(tmp_path, tomllib.loads(text)).online
-    taken = inspect.signature(find("online_store", online.kind)).parameters
-    assert online.options.keys() <= taken.keys()
-    assert "secret" not in repr(online)
+    config = Config.of(tmp_path, tomllib.loads(text))
+    for section in (config.online, *config.stores.values()):
+        taken = inspect.signature(find("online_store", section.kind)).parameters
+        assert section.options.keys() <= taken.keys()
+        assert "secret" not in repr(section)
 
 
 def test_the_page_configures_every_store() -> None:

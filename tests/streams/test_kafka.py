@@ -18,8 +18,14 @@ from tests.streams.events import event, line, run, served_and_computed, source, 
 ck = pytest.importorskip("confluent_kafka")
 KafkaReader = pytest.importorskip("skewless.streams.kafka").KafkaReader
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 pytestmark = pytest.mark.server("kafka")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker on a busy machine may take its time to answer; a worker would wait and ask again."""
+    monkeypatch.setattr("skewless.streams.kafka.PATIENCE_SECONDS", PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +167,11 @@ def test_the_place_to_start_from_is_kept_before_any_row(server: KafkaServer, top
 
 
 def test_a_stream_may_start_at_a_time(server: KafkaServer, topic: str) -> None:
+    """Within the last minute: a broker lets go of messages that are old by their own time."""
+    began = time.time_ns() // 1_000_000 - 60_000
     for number in range(5):
-        server.produce(topic, messages(number), at=1_700_000_000_000 + number * 1000)
-    with reader_of(server, topic, start=1_700_000_002_500_000) as reader:
+        server.produce(topic, messages(number), at=began + number * 1000)
+    with reader_of(server, topic, start=(began + 2500) * 1000) as reader:
         assert sorted(ids(read(reader, 2))) == [3, 4]
 
 
@@ -174,7 +182,7 @@ def test_our_position_counts_and_not_the_groups(server: KafkaServer, topic: str)
         read(reader, 10 - len(ids(first)))
         # The group has read everything, says the hint; what is kept is less.
         reader.commit(reader.read(5, 0).position)
-        assert reader.lag() == 0
+        until(lambda: len(reader.read(5, 0.1).rows) == 0 and reader.lag() == 0)
     with reader_of(server, topic, first[-1].position) as again:
         assert ids(first) + ids(read(again, 10 - len(ids(first)))) == list(range(10))
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def online_command(
     ctx: click.Context, /, *, repo: str, as_json: bool, action: str, **given: Any
 ) -> None:
-    """Move the online store, look at its mirror, or build it anew.
+    """Move the online store, look at its mirror, build it anew.
 
     status: which store is read, which is its mirror, and what the mirror still lacks.
 

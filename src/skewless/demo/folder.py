@@ -9,7 +9,7 @@ from skewless.demo.data import Flights
 from skewless.errors import InputError
 
 MARK = ".made-by-skewless-demo"
-_OURS = ("data", ".skewless", "features.py", "demo.png", MARK)
+_OURS = ("data", "live", ".skewless", "features.py", "demo.png", MARK)
 
 
 def make_repo(folder: Path, flights: Flights) -> Path:
@@ -41,6 +41,7 @@ def make_repo(folder: Path, flights: Flights) -> Path:
             path.unlink(missing_ok=True)
     for name in ("departures", "landings"):
         (folder / "data" / name).mkdir(parents=True)
+        (folder / "live" / name).mkdir(parents=True)
         pq.write_table(getattr(flights, name), folder / "data" / name / "2013.parquet")
     (folder / MARK).touch()
     pq.write_table(flights.register, folder / "data" / "register.parquet")

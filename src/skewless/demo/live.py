@@ -1,18 +1,22 @@
-"""A day as it happened: rows pushed at the moment they became known, vectors read in between.
+"""A day as it happened: rows come at the moment they became known, vectors are read in between.
 
     day = replay(fs, clock, flights, start)
     day.served                  # what the online store answered, flight by flight
 
-The clock is set to each of these moments in turn, so the store lives through the day: it cannot
-see what has not happened yet.
+Departures and landings are streams: each is a line appended to a file, taken in by the worker of
+its source, as `skewless stream run` would. Weather reports are pushed. The clock is set to each of
+these moments in turn, so the store lives through the day: it cannot see what has not happened yet.
 """
 
 from __future__ import annotations
 
 import heapq
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import from_micros, to_micros
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 _WEATHER_DELAY = 3_600_000_000
 _KNOWN = {"departures": "departed_at", "landings": "landed_at", "weather": "hour_start"}
+_STREAMED = ("departures", "landings")
 SERVICE = "delay_model"
 
 
@@ -51,14 +56,16 @@ class Day:
         flights: the spine rows that vectors were read for, in order.
         served: the vector of each, feature name to value.
         push_seconds: how long each push took.
+        stream_seconds: how long each event of a stream took, from its file into the online store.
         read_seconds: how long each read took.
-        late: pushed rows that came after a row with a later event time, by source.
+        late: rows that came after a row with a later event time, by source.
         quarantined: rows that the store set aside.
     """
 
     flights: list[dict[str, Any]] = field(default_factory=list)
     served: list[dict[str, Any]] = field(default_factory=list)
     push_seconds: list[float] = field(default_factory=list)
+    stream_seconds: list[float] = field(default_factory=list)
     read_seconds: list[float] = field(default_factory=list)
     late: dict[str, int] = field(default_factory=dict)
     quarantined: int = 0
@@ -87,22 +94,46 @@ def replay(fs: FeatureStore, clock: ReplayClock, flights: Flights, start: int) -
     """Live through everything from ``start`` on, in the order in which it became known."""
     day = Day()
     newest: dict[str, int] = {}
-    for moment, _, source, row in heapq.merge(*_streams(flights, start), key=lambda x: x[:2]):
-        clock.moment = moment
-        if source:
+    with ExitStack() as stack:
+        takes = {source: _taken_in(fs, source, day, stack) for source in _STREAMED}
+        for moment, _, source, row in heapq.merge(*_streams(flights, start), key=lambda x: x[:2]):
+            clock.moment = moment
             began = time.perf_counter()
-            day.quarantined += len(fs.push(source, [row]).quarantined)
-            day.push_seconds.append(time.perf_counter() - began)
-            event = to_micros(row["hour_start" if source == "weather" else "scheduled_at"])
-            day.late[source] = day.late.get(source, 0) + (event < newest.get(source, event))
-            newest[source] = max(event, newest.get(source, event))
-        else:
-            began = time.perf_counter()
-            found = fs.get_online_features(SERVICE, [row])
-            day.read_seconds.append(time.perf_counter() - began)
-            day.flights.append(row)
-            day.served.append(found.to_rows()[0])
+            if source:
+                if source in takes:
+                    takes[source](row)
+                    day.stream_seconds.append(time.perf_counter() - began)
+                else:
+                    day.quarantined += len(fs.push(source, [row]).quarantined)
+                    day.push_seconds.append(time.perf_counter() - began)
+                event = to_micros(row["hour_start" if source == "weather" else "scheduled_at"])
+                day.late[source] = day.late.get(source, 0) + (event < newest.get(source, event))
+                newest[source] = max(event, newest.get(source, event))
+            else:
+                found = fs.get_online_features(SERVICE, [row])
+                day.read_seconds.append(time.perf_counter() - began)
+                day.flights.append(row)
+                day.served.append(found.to_rows()[0])
     return day
+
+
+def _taken_in(
+    fs: FeatureStore, source: str, day: Day, stack: ExitStack
+) -> Callable[[dict[str, Any]], None]:
+    """Return what appends an event to the file of a stream and lets its worker take it in."""
+    from skewless.jobs.stream import StreamWorker
+
+    worker = stack.enter_context(StreamWorker(fs.runtime, source))
+    path = fs.config.folder / "live" / source / "today.jsonl"
+    file = stack.enter_context(path.open("a", encoding="utf-8"))
+
+    def take(row: dict[str, Any]) -> None:
+        file.write(json.dumps(row, default=datetime.isoformat) + "\n")
+        file.flush()
+        kept = worker.step()
+        day.quarantined += 1 if kept is None else len(kept.result.quarantined)
+
+    return take
 
 
 def _streams(flights: Flights, start: int) -> list[Iterator[tuple[int, int, str, Any]]]:

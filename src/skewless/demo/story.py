@@ -73,6 +73,7 @@ def tell(folder: Path, report: Report, days: int | None = None) -> dict[str, Any
         "flights": flights.spine.num_rows,
         "folder": str(folder),
         "seconds": report.seconds,
+        "streamed": len(day.stream_seconds),
         "pushed": len(day.push_seconds),
         "parity": {"vectors": parity.vectors, "values": parity.values, "same": parity.same},
         "backtest": backtest.to_dict(),
@@ -137,16 +138,18 @@ def _say_plan(say: Say, steps: list[dict[str, Any]], fs: FeatureStore) -> None:
 def _say_day(say: Say, day: Day) -> None:
     late = ", ".join(f"{count:,} {source}" for source, count in day.late.items() if count)
     say(
-        f"The clock stands at midnight in New York. {len(day.push_seconds):,} departures, landings"
-        f" and weather reports are pushed one by one, each at the moment it became known; {late}"
-        f" came after one with a later stamp. {day.quarantined} were refused."
+        f"The clock stands at midnight in New York. {len(day.stream_seconds):,} departures and"
+        " landings are appended to the files of two streams, each when the flight leaves or lands,"
+        f" and taken in by their workers; {len(day.push_seconds):,} weather reports are pushed."
+        f" {late} came after one with a later stamp. {day.quarantined} were refused."
     )
     say(
         f"Between them, when each of {len(day.served):,} flights was due to leave, its vector was"
         " read from the online store."
     )
     say(
-        f"Push, one row, durable: {_percentiles(day.push_seconds)}."
+        "An event of a stream, from its file to durable and readable:"
+        f" {_percentiles(day.stream_seconds)}. A push, likewise: {_percentiles(day.push_seconds)}."
         f" Read of a vector: {_percentiles(day.read_seconds)}."
     )
 

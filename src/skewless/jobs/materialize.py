@@ -17,6 +17,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +31,7 @@ from skewless.jobs.since import RowsSince
 from skewless.jobs.states import columns_needed, keyed_rows
 from skewless.plan.layout import StateLayout, retained
 from skewless.plan.rows import RowSet
+from skewless.plan.tiles import Tiles, fold
 from skewless.plan.update import update_states
 from skewless.stores.offline.history import History, HistoryChunk
 from skewless.stores.offline.log import EventLog
@@ -41,6 +43,9 @@ Writing = Callable[[], AbstractContextManager[tuple[KeyValues, KeyValues]]]
 """Keeps other writers out, and gives where marks and states are written: `Runtime.writing`."""
 PROGRESS = "skewless.progress"
 _BATCH = 20_000
+_WAITING = 2_000_000
+_MANY = 8
+"""Rows per entity from which on folding them early takes less memory than keeping them."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,30 @@ class MaterializeResult:
 
 @dataclass
 class _Gathered:
-    """Rows that can still count, gathered over chunks."""
+    """Rows that can still count, gathered over chunks.
+
+    Attributes:
+        keys: the number of each, which is the group of its rows.
+        parts: the rows.
+        tiles: of each key, by number, where rows are folded as they are read.
+        folded: how many rows of the first part are in the tiles: all of it, or none.
+        read: how many rows were looked at.
+    """
 
     keys: dict[bytes, int] = field(default_factory=dict)
     parts: list[RowSet] = field(default_factory=list)
+    tiles: list[Tiles] = field(default_factory=list)
+    folded: int = 0
     read: int = 0
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some keys, in ascending order, with their rows and what was folded of them."""
+
+    keys: list[bytes]
+    rows: RowSet
+    tiles: list[Tiles] | None
 
 
 class Materialization:
@@ -122,15 +146,15 @@ class Materialization:
             before = self._position(journal, mark)
         written = resumed = 0
         total = max(len(gathered.keys), 1)
-        for keys, rows in self._batches(gathered):
-            if before is not None and keys[-1] <= before:
-                resumed += len(keys)
+        for batch in self._batches(gathered):
+            if before is not None and batch.keys[-1] <= before:
+                resumed += len(batch.keys)
                 continue
-            note = json.dumps({"mark": mark, "key": keys[-1].hex()}).encode()
+            note = json.dumps({"mark": mark, "key": batch.keys[-1].hex()}).encode()
             with writing() as (journal, store):
-                self._write(journal, store, keys, rows)
+                self._write(journal, store, batch)
                 journal.write(PROGRESS, [(self.layout.table.encode(), note)])
-            written += len(keys)
+            written += len(batch.keys)
             if progress is not None:
                 progress(f"writing {self.layout.table}", 0.5 + (written + resumed) / total / 2)
         with writing() as (journal, _):
@@ -152,8 +176,8 @@ class Materialization:
         for _ in self._gather(gathered, None, only):
             pass
         found: dict[bytes, bytes] = {}
-        for keys, rows in self._batches(gathered):
-            found.update(zip(keys, self._states(keys, rows), strict=True))
+        for batch in self._batches(gathered):
+            found.update(zip(batch.keys, self._states(batch), strict=True))
         return found
 
     def _chunks(self, end: int | None) -> Iterator[HistoryChunk]:
@@ -190,8 +214,8 @@ class Materialization:
             order = (chunk.event[at], chunk.known[at], tiebreak)
             self._add(gathered, table, order, until, only)
             waiting += len(gathered.parts[-1])
-            if self.reduces and waiting > 2_000_000:
-                gathered.parts = [self._reduced(gathered.parts)]
+            if self.reduces and waiting > _WAITING:
+                self._reduce(gathered)
                 waiting = 0
             yield
 
@@ -245,17 +269,39 @@ class Materialization:
         tiebreak[at] = ALWAYS + (hashes >> np.uint64(1)).astype(np.int64)
         return np.lexsort((tiebreak, r["known"], r["event"], rows.group)), tiebreak
 
-    def _reduced(self, parts: list[RowSet]) -> RowSet:
-        joined = parts[0]
-        for part in parts[1:]:
-            joined = joined.joined(part)
-        return self._kept(joined)
+    def _reduce(self, gathered: _Gathered) -> None:
+        """Make one part of all, of the rows that are still needed; fold them where they are many.
 
-    def _batches(self, gathered: _Gathered) -> Iterable[tuple[list[bytes], RowSet]]:
+        Every row that counts at the floor goes into the tiles, in whatever chunk it comes, so the
+        states are the same as if all rows had been folded at once.
+        """
+        rows = gathered.parts[0]
+        for part in gathered.parts[1:]:
+            rows = rows.joined(part)
+        many = len(rows) > _MANY * len(gathered.keys)
+        if not (gathered.tiles or (many and self._folds)):
+            gathered.parts = [self._kept(rows)]
+            return
+        order = self._order(rows)[0]
+        fresh, rows = order >= gathered.folded, rows.take(order)
+        gathered.tiles += [Tiles() for _ in range(len(gathered.keys) - len(gathered.tiles))]
+        until = np.full(len(gathered.tiles), self.floor)
+        fold(self.layout, rows, fresh, gathered.tiles, until)
+        rows = rows.take(retained(self.layout, rows, self.floor, until[rows.group]))
+        gathered.parts, gathered.folded = [rows], len(rows)
+
+    @cached_property
+    def _folds(self) -> bool:
+        """Whether rows may be folded before all are read: none of them is yet to be replaced."""
+        replaced = self.since.replaced or self.history.superseded().any_after(self.floor)
+        return self.layout.tiled and self.reduces and not replaced
+
+    def _batches(self, gathered: _Gathered) -> Iterable[_Batch]:
         """Yield keys in ascending order with their rows, a batch at a time."""
         if not gathered.keys:
             return
-        rows = self._reduced(gathered.parts)
+        self._reduce(gathered)
+        (rows,) = gathered.parts
         rows.records["tiebreak"] = self._order(rows)[1]
         keys = list(gathered.keys)
         by_key = sorted(range(len(keys)), key=keys.__getitem__)
@@ -266,34 +312,44 @@ class Materialization:
         bounds = np.searchsorted(rows.group, np.arange(0, len(keys) + _BATCH, _BATCH))
         for number, (low, high) in enumerate(pairwise(bounds.tolist())):
             first = number * _BATCH
-            batch = [keys[at] for at in by_key[first : first + _BATCH]]
-            if not batch:
+            chosen = by_key[first : first + _BATCH]
+            if not chosen:
                 return
             part = rows.take(np.arange(low, high))
             part.group = part.group - first
-            yield batch, part
+            tiles = [gathered.tiles[at] for at in chosen] if gathered.tiles else None
+            yield _Batch([keys[at] for at in chosen], part, tiles)
 
-    def _write(self, journal: KeyValues, store: KeyValues, keys: list[bytes], rows: RowSet) -> None:
+    def _write(self, journal: KeyValues, store: KeyValues, batch: _Batch) -> None:
         """Write the states of some entities.
 
         Those with rows that were replaced since the history was read are marked instead: rows
         that were let go may count again.
         """
         self.since.read()
-        states = dict(zip(keys, self._states(keys, rows), strict=True))
-        before = rows.superseded
+        states = dict(zip(batch.keys, self._states(batch), strict=True))
+        rows, before = batch.rows, batch.rows.superseded
         short = rows.group[self.since.until(rows.records["tiebreak"], before) != before]
-        if len(short):
-            marked = {keys[group] for group in np.unique(short).tolist()}
+        marked = {batch.keys[group] for group in np.unique(short).tolist()}
+        if batch.tiles is not None:
+            marked |= states.keys() & self.since.keys_replaced()
+        if marked:
             mark(journal, self.layout, marked, self.since.sequence)
             states = {key: state for key, state in states.items() if key not in marked}
         store.write(self.layout.table, states.items())
 
-    def _states(self, keys: list[bytes], rows: RowSet) -> list[bytes]:
-        rows = self.since.joined(keys, rows)
-        nothing: list[bytes | None] = [None] * len(keys)
-        sequence = self.since.sequence
-        return update_states(self.layout, nothing, rows, sequence=sequence, floor=self.floor)
+    def _states(self, batch: _Batch) -> list[bytes]:
+        rows = self.since.joined(batch.keys, batch.rows)
+        nothing: list[bytes | None] = [None] * len(batch.keys)
+        return update_states(
+            self.layout,
+            nothing,
+            rows,
+            sequence=self.since.sequence,
+            floor=self.floor,
+            tiles=batch.tiles,
+            folded=0 if batch.tiles is None else len(batch.rows),
+        )
 
     def _mark(self, purpose: object, end: int | None, only: set[bytes] | None) -> str:
         """Return what a run is known by: the same purpose over the same history."""

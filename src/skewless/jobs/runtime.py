@@ -26,6 +26,7 @@ from skewless.plan.registry_state import RegistryState
 from skewless.plan.selection import Features, references, select
 from skewless.plugins import create, table_reader, table_settings
 from skewless.registry.base import Registry
+from skewless.stores.offline._lake import LakeTable, lake_table
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log import EventLog
@@ -219,8 +220,16 @@ class Runtime:
         """Return the event log of a source."""
         found = self._logs.get(source.name)
         if found is None or found.source is not source:
-            found = self._logs[source.name] = EventLog(source, self.journal, self.folder)
+            lake = self._lake(source)
+            found = self._logs[source.name] = EventLog(source, self.journal, self.folder, lake)
         return found
+
+    def _lake(self, source: Source) -> LakeTable | None:
+        """Return the table that the settled rows of a source go to, None for files of its own."""
+        options = self.config.offline.get("log")
+        if options is None:
+            return None
+        return lake_table(options, source, self.config.folder, self.config.tables)
 
     def table(self, source: Source) -> TableReader | None:
         """Return the reader of a source's table, None where it has none."""

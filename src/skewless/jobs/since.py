@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skewless.jobs.states import columns_needed, keyed_rows
+from skewless.jobs.states import columns_needed, keyed_rows, keys_of
 from skewless.plan.layout import StateLayout
 from skewless.plan.rows import RowSet
 from skewless.stores.offline._journal import DELETED, KNOWN, LATE, SUPERSEDES
@@ -35,6 +35,7 @@ class RowsSince:
 
     def __init__(self, layout: StateLayout, log: EventLog, sequence: int) -> None:
         self.sequence = sequence
+        self._before = sequence
         self._layout = layout
         self._log = log
         self._parts: list[tuple[list[bytes], RowSet]] = []
@@ -69,6 +70,14 @@ class RowsSince:
     def keys(self) -> set[bytes]:
         """Return the entities of all rows seen so far."""
         return {key for keys, _ in self._parts for key in keys}
+
+    def keys_replaced(self) -> set[bytes]:
+        """Return the entities of all rows of the snapshot that those seen replace."""
+        numbers = np.array(sorted(n for n in self.replaced if n <= self._before), np.int64)
+        if not len(numbers):
+            return set()
+        table = self._log.reader().take(numbers, list(self._layout.entity.key_names))
+        return {key for key, _ in keys_of(self._layout, table, numbers)}
 
     def joined(self, keys: list[bytes], rows: RowSet) -> RowSet:
         """Return rows of some entities with those that have come since.

@@ -199,6 +199,21 @@ def keyed_rows(
     return KeyedRows(list(number), rows, taken)
 
 
+def keys_of(layout: StateLayout, table: pa.Table, sequences: Ints) -> list[tuple[bytes, int]]:
+    """Return the entity's key and the sequence of rows of a log; those without a key are left out.
+
+    Args:
+        layout: says which entity.
+        table: its join keys.
+        sequences: of the rows.
+    """
+    only = StateLayout(layout.entity, layout.source, {}, ())
+    keyed = keyed_rows(only, table, (sequences, sequences, sequences))
+    groups = keyed.rows.group.tolist()
+    numbers = sequences[keyed.taken].tolist()
+    return [(keyed.keys[group], number) for group, number in zip(groups, numbers, strict=True)]
+
+
 def columns_needed(layouts: Iterable[StateLayout]) -> list[str]:
     """Return the source columns that keys and expressions of layouts use."""
     from skewless.definitions.expressions import Column

@@ -23,7 +23,7 @@ from skewless.jobs.arrivals import Arrivals
 from skewless.jobs.marks import mark
 from skewless.jobs.repair import materialization
 from skewless.jobs.runtime import Runtime
-from skewless.jobs.states import KeyedRows, keyed_rows
+from skewless.jobs.states import KeyedRows, keyed_rows, keys_of
 from skewless.plan.blob import decode
 from skewless.plan.insert import Inserter
 from skewless.plan.keys import KeyCodec
@@ -235,17 +235,7 @@ def _keys_of(
     if len(same):
         batch = arrivals.batch.take(pa.array(same - first))
         tables.append((same, pa.Table.from_batches([batch]).select(names)))
-    found = []
-    for sequence, table in tables:
-        keyed = keyed_rows(_keys_only(layout), table, (sequence, sequence, sequence))
-        taken = sequence[keyed.taken].tolist()
-        for group, number in zip(keyed.rows.group.tolist(), taken, strict=True):
-            found.append((keyed.keys[group], number))
-    return found
-
-
-def _keys_only(layout: StateLayout) -> StateLayout:
-    return StateLayout(layout.entity, layout.source, {}, ())
+    return [found for sequences, table in tables for found in keys_of(layout, table, sequences)]
 
 
 def _short(

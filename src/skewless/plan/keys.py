@@ -39,6 +39,7 @@ class KeyCodec:
         self._parts = tuple((name, dtype, _packer(dtype)) for name, dtype in entity.join_keys)
         self._first, self._first_type, self._pack_first = self._parts[0]
         self._plain_text = self._alone and self._first_type.kind == "str"
+        self._plain_number = self._alone and self._first_type.kind == "int64"
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
         """Return the key of the entity that ``row`` names.
@@ -51,6 +52,10 @@ class KeyCodec:
             value = row.get(self._first)
             if type(value) is str:
                 return value.encode()
+        elif self._plain_number:
+            number = row.get(self._first)
+            if type(number) is int and -_SIGN <= number < _SIGN:
+                return (number + _SIGN).to_bytes(8, "big")
         parts = [self._part(row, name, dtype, pack) for name, dtype, pack in self._parts]
         if self._alone:
             return parts[0]

@@ -33,13 +33,12 @@ class NewestRow:
             for at, slot in enumerate(slots)
         ]
         tails = f"{len(self._tails)}I" if self._tails else ""
-        self._struct = struct.Struct(f"{HEADER.format}{tails}qqq{nulls}s{''.join(codes)}")
+        self._head = struct.Struct(f"{HEADER.format}{tails}qqq{nulls}s")
+        self._row = struct.Struct(f"<{''.join(codes)}")
         self._version = VERSION
         self._mark = layout_mark(layout.fingerprint)
-        self._record = self._struct.size - HEADER.size - 4 * len(self._tails)
-        first = 13 + len(self._tails)
-        place = {slot: first + at for at, slot in enumerate(picked)}
-        self._first = first
+        self._record = self._head.size + self._row.size - HEADER.size - 4 * len(self._tails)
+        place = {slot: at for at, slot in enumerate(picked)}
         self._wanted = tuple(
             (place[slot], slot, 1 << slot, slots[slot], aggregate) for aggregate, slot in wanted
         )
@@ -49,13 +48,8 @@ class NewestRow:
             for aggregate, slot in wanted
         )  # fmt: skip
         self._present = [Status.PRESENT] * len(wanted)
-        places = [place[slot] for _, slot in wanted]
-        self._slice = (
-            slice(places[0], places[-1] + 1)
-            if places == list(range(places[0], places[0] + len(places)))
-            else None
-        )
-        self._places = places
+        self._places = [place[slot] for _, slot in wanted]
+        self._all_in_order = self._places == list(range(len(picked)))
         self._place_of = place
 
     @classmethod
@@ -76,12 +70,12 @@ class NewestRow:
     def read(self, blob: bytes, t: int, k: int) -> Answers | None:
         """Return the answers, or None when an older row has to be looked at."""
         try:
-            found = self._struct.unpack_from(blob)
+            head = self._head.unpack_from(blob)
+            found = self._row.unpack_from(blob, self._head.size)
         except struct.error:
             raise CorruptData("a state shorter than one row", got=f"{len(blob)} bytes") from None
-        version, _, _, mark, rows, corrections, _, floor, _ = found[:9]
-        head = 9 + len(self._tails)
-        event, known, null_bytes = found[head], found[head + 1], found[head + 3]
+        version, _, _, mark, rows, corrections, _, floor, _ = head[:9]
+        event, known, _, null_bytes = head[-4:]
         if version != self._version or mark != self._mark or corrections or t < floor:
             return None
         at = t - self._left
@@ -89,10 +83,10 @@ class NewestRow:
             return None
         null_bits = int.from_bytes(null_bytes, "little")
         if self._plain and not null_bits:
-            if self._slice is not None:
-                return list(found[self._slice]), self._present, event
+            if self._all_in_order:
+                return list(found), self._present, event
             return [found[place] for place in self._places], self._present, event
-        tails = self._tail_values(blob, found, rows) if self._tails else {}
+        tails = self._tail_values(blob, (head, found), rows) if self._tails else {}
         values, statuses = [], []
         for place, at_slot, bit, slot, aggregate in self._wanted:
             value, status = self._one(found[place], null_bits & bit, slot, tails.get(at_slot))
@@ -112,11 +106,14 @@ class NewestRow:
             return slot.unpack(tail), Status.PRESENT
         return (slot.unpack(raw) if slot.dtype.kind in _CHANGED else raw), Status.PRESENT
 
-    def _tail_values(self, blob: bytes, found: tuple[Any, ...], rows: int) -> dict[int, bytes]:
+    def _tail_values(
+        self, blob: bytes, unpacked: tuple[tuple[Any, ...], tuple[Any, ...]], rows: int
+    ) -> dict[int, bytes]:
         """Return the tail bytes of the newest row, by slot."""
+        head, found = unpacked
         at = HEADER.size + 4 * len(self._tails) + rows * self._record
         values = {}
         for number, slot in enumerate(self._tails):
             values[slot] = blob[at : at + found[self._place_of[slot]]]
-            at += found[9 + number]
+            at += head[9 + number]
         return values

@@ -41,6 +41,7 @@ def update_states(
     floor: int,
     replacements: Sequence[Replacement] = (),
     tiles: Sequence[Tiles] | None = None,
+    folded: int = 0,
 ) -> list[bytes]:
     """Return the new states.
 
@@ -53,6 +54,7 @@ def update_states(
         floor: the earliest moment that will be asked about, microseconds.
         replacements: rows, old or new, that corrections replace.
         tiles: what the states' tiles begin with, where not those of the old states.
+        folded: how many of the rows, from the first, these tiles account for.
     """
     known = [number for number, state in enumerate(states) if state is not None]
     old = decode(layout.slots, [state for state in states if state is not None])
@@ -64,9 +66,10 @@ def update_states(
     tiebreak = rows.records["tiebreak"]
     seen = (tiebreak > 0) & (tiebreak <= held[rows.group])
     new = rows.take(~seen) if seen.any() else rows
+    in_tiles = np.r_[np.ones(len(old), bool), (np.arange(len(rows)) < folded)[~seen]]
     merged = old.joined(new)
     order = merged.order()
-    merged, fresh = merged.take(order), order >= len(old)
+    merged, fresh = merged.take(order), ~in_tiles[order]
     for replacement in replacements:
         hit = (merged.group == replacement.group) & (
             merged.records["tiebreak"] == replacement.tiebreak

@@ -33,6 +33,7 @@ from skewless.serving.writes import Writer
 from skewless.store import FeatureStore
 
 Handler = Callable[[Request], Awaitable[Response]]
+QuickHandler = Callable[[bytes, Caller, str], Response | None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Route:
     open: bool = False
     writes: bool = False
 
+    @property
+    def where(self) -> str:
+        """How errors of posts name the place."""
+        return f"POST {self.path}"
+
 
 class App:
     """The ASGI application.
@@ -63,6 +69,10 @@ class App:
         folder: what the processes of one server share; None: there is but one.
         worker: the number of this process.
         writer: the socket of the process that writes; None: this one does.
+
+    Attributes:
+        quick: the addresses of reads that can be answered without a task, and what answers.
+        draining: whether the server is stopping.
     """
 
     def __init__(
@@ -93,7 +103,12 @@ class App:
         self._active = 0
         self._ids = RequestIds()
         self._document = dump(document())
-        self._routes = self._table(features, Feast(features, self.writer))
+        feast = Feast(features, self.writer)
+        self._routes = self._table(features, feast)
+        self.quick: dict[bytes, tuple[Route, QuickHandler]] = {
+            b"/v1/features": (self._routes["/v1/features"]["POST"], features.at_once),
+            b"/get-online-features": (self._routes["/get-online-features"]["POST"], feast.at_once),
+        }
 
     def _table(self, features: FeaturesHandler, feast: Feast) -> dict[str, dict[str, Route]]:
         writer, catalog = self.writer, self.catalog
@@ -161,12 +176,15 @@ class App:
         self._count(path, response.status, began)
         self.log.note(scope, response.status, began, request_id, problem)
 
-    def at_once(self, headers: dict[bytes, bytes], body: bytes) -> tuple[Response, bytes] | None:
-        """Answer a small ``POST /v1/features`` without a task of its own; None: it is not small.
+    def at_once(
+        self, path: bytes, headers: dict[bytes, bytes], body: bytes
+    ) -> tuple[Response, bytes] | None:
+        """Answer a small read without a task of its own; None: it is not small.
 
         Limits, keys, errors, counts and logs are those of every request.
 
         Args:
+            path: one of `quick`.
             headers: of the request, by lower-case name.
             body: of the request, complete.
 
@@ -174,20 +192,21 @@ class App:
             The answer and the id of the request.
         """
         began = time.perf_counter()
+        route, handler = self.quick[path]
         problem: SkewlessError | None = None
         try:
             caller = self._caller(headers)
             self._check_load()
-            response = self._features.at_once(body, caller, "POST /v1/features")
+            response = handler(body, caller, route.where)
             if response is None:
                 return None
         except SkewlessError as raised:
             problem = raised
-            response = self._problem(None, raised)
+            response = self._problem(route, raised)
         request_id = self._ids.of(headers)
-        self._count("/v1/features", response.status, began)
+        self._count(route.path, response.status, began)
         if problem is not None or self.log.everything:
-            scope = {"method": "POST", "path": "/v1/features"}
+            scope = {"method": "POST", "path": route.path}
             self.log.note(scope, response.status, began, request_id, problem)
         return response, request_id
 

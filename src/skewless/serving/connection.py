@@ -2,14 +2,16 @@
 
 What is said to uvicorn's connection here is of two kinds. *Patience*: a client gets so many seconds
 to send a request and to take its answer, and a head may not grow without end. *A short cut*: a
-small ``POST /v1/features`` that is there as a whole is answered where it is read, without a task,
-an event and a scope of ASGI; whatever is the least bit unusual takes the long way.
+small read that is there as a whole is answered where it is read, without a task,
+an event and a scope of ASGI; whatever is the least bit unusual takes the long way. And a head that
+is the same to the last byte as one that the parser took before is not parsed again: a client's
+requests mostly differ in their bodies alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -18,6 +20,10 @@ from skewless.serving.http import JSON, dump
 
 MOST_HEAD_BYTES = 64 << 10
 SMALL_BODY = 64 << 10
+MOST_HEADS = 1_000
+_END = b"\r\n\r\n"
+_OF_ONE_REQUEST = (b"x-request-id", b"traceparent")
+"""Headers that are not the same twice: heads with these are not worth remembering."""
 _UNUSUAL = (b"content-encoding", b"transfer-encoding", b"expect", b"upgrade")
 _JSON_KINDS = (None, JSON, b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
@@ -26,11 +32,14 @@ class Connection(HttpToolsProtocol):
     """Uvicorn's connection with patience and a short cut."""
 
     patience = 10.0
+    heads: ClassVar[dict[bytes, tuple[dict[bytes, bytes], int, bytes]]] = {}
+    """Heads of small requests that the parser took: headers, length of the body, address."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; a client that then says nothing is hung up on."""
         super().connection_made(transport)
         self._at_once: Any = getattr(self.app, "at_once", None)
+        self._quick = getattr(self.app, "quick", ())
         self._head_bytes = 0
         self._in_head = self._in_body = False
         self._small: bytearray | None = None
@@ -39,6 +48,7 @@ class Connection(HttpToolsProtocol):
         self._slow_write: asyncio.TimerHandle | None = None
         self._slow_read: asyncio.TimerHandle | None = self._later(self._too_slow)
         self._last = False
+        self._begins = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -48,6 +58,20 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; wait for the rest of a request only so long."""
+        if (
+            self._in_head or self._in_body or self._last or self._slow_read is not None
+            or self.timeout_keep_alive_task is not None or self.flow.write_paused or self._busy()
+        ):  # fmt: skip
+            self._begins = b""
+        else:
+            size = data.find(_END) + len(_END)
+            known = self.heads.get(data[:size])
+            if known is not None and len(data) == size + known[1]:
+                answer = self._at_once(known[2], known[0], data[size:])
+                if answer is not None:
+                    self._write(*answer, keep=True)
+                    return
+            self._begins = data
         self._in_head = self._in_head or not self._in_body
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
@@ -86,7 +110,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Note that the head is complete; see whether the short cut can be taken."""
         self._in_head, self._in_body, self._head_bytes = False, True, 0
-        if self.url == b"/v1/features" and self._may_be_small():
+        if self.url in self._quick and self._may_be_small():
             self._small = bytearray()
         else:
             self._small = None
@@ -94,8 +118,7 @@ class Connection(HttpToolsProtocol):
 
     def _may_be_small(self) -> bool:
         if (
-            self._at_once is None
-            or self._busy()
+            self._busy()
             or self.flow.write_paused
             or self.parser.get_method() != b"POST"
             or self.parser.get_http_version() != "1.1"
@@ -128,9 +151,13 @@ class Connection(HttpToolsProtocol):
         self._in_head = self._in_body = False
         if self._small is not None:
             body, self._small = bytes(self._small), None
-            answer = self._at_once(dict(self.headers), body)
+            headers = dict(self.headers)
+            answer = self._at_once(self.url, headers, body)
             if answer is not None:
-                self._write(*answer)
+                keep = self.parser.should_keep_alive() and not self._last
+                if keep:
+                    self._remember(headers, body)
+                self._write(*answer, keep=keep)
                 return
             super().on_headers_complete()
             super().on_body(body)
@@ -138,21 +165,32 @@ class Connection(HttpToolsProtocol):
                 self.cycle.keep_alive = False
         super().on_message_complete()
 
-    def _write(self, response: Any, request_id: bytes) -> None:
-        head = [STATUS_LINE[response.status]]
-        head += [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
+    def _remember(self, headers: dict[bytes, bytes], body: bytes) -> None:
+        """Remember the head of a request that came alone and in one piece."""
+        data, self._begins = self._begins, b""
+        size = data.find(_END) + len(_END)
+        if (
+            data.startswith(b"POST %s HTTP/1.1\r\n" % self.url)
+            and data[size:] == body
+            and not any(name in headers for name in _OF_ONE_REQUEST)
+        ):
+            if len(self.heads) >= MOST_HEADS:
+                self.heads.clear()
+            self.heads[data[:size]] = (headers, len(body), self.url)
+
+    def _write(self, response: Any, request_id: bytes, *, keep: bool) -> None:
+        more = b"" if keep else b"connection: close\r\n"
+        for name, value in self.server_state.default_headers:
+            more += b"%s: %s\r\n" % (name, value)
         if response.headers:
-            head += [
-                f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers.items()
-            ]
-        keep = self.parser.should_keep_alive() and not self._last
+            for title, text in response.headers.items():
+                more += f"{title}: {text}\r\n".encode("latin-1")
         body = response.body
-        head.append(
-            b"content-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s\r\n"
-            % (response.kind, len(body), request_id, b"" if keep else b"connection: close\r\n")
-        )
-        head.append(body)
-        self.transport.write(b"".join(head))
+        self.transport.write(
+            b"%scontent-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s\r\n%s" % (
+                STATUS_LINE[response.status], response.kind, len(body), request_id, more, body,
+            )
+        )  # fmt: skip
         self.server_state.total_requests += 1
         if not keep:
             self.transport.close()

@@ -45,24 +45,24 @@ def features_json(
     """
     rows, states, events = found
     present = all_present(states)
-    answer: dict[str, Any] = {
-        "at": moment(t),
-        "values": orjson.Fragment(values_json(plan, rows, present)),
-    }
+    answer = [b'{"at":"', moment(t).encode(), b'","values":', values_json(plan, rows, present)]
     if statuses:
-        answer["statuses"] = (
-            orjson.Fragment(_present(plan, len(rows))) if present else _statuses(plan, states)
-        )
+        shown = _present(plan, len(rows)) if present else orjson.dumps(_statuses(plan, states))
+        answer += [b',"statuses":', shown]
     for extra in extras:
         if extra == "event_times":
-            answer[extra] = _by_event(plan, events, iso)
+            shown = orjson.dumps(_by_event(plan, events, iso))
         elif extra == "ages":
-            answer[extra] = _by_event(plan, events, lambda event: (t - event) / 1e6)
+            shown = orjson.dumps(_by_event(plan, events, lambda event: (t - event) / 1e6))
         elif extra == "versions":
-            answer[extra] = orjson.Fragment(plan.fragment(extra, lambda: versions(plan)))
+            shown = plan.fragment(extra, lambda: versions(plan))
         elif extra == "types":
-            answer[extra] = orjson.Fragment(plan.fragment(extra, lambda: types(plan)))
-    return orjson.dumps(answer)
+            shown = plan.fragment(extra, lambda: types(plan))
+        else:
+            continue  # statuses are there already
+        answer += [b',"', extra.encode(), b'":', shown]
+    answer.append(b"}")
+    return b"".join(answer)
 
 
 def values_json(plan: ReadPlan, rows: list[list[Any]], present: bool) -> bytes:
@@ -99,6 +99,8 @@ def alike(states: list[list[Status]]) -> Iterator[tuple[list[Status], int]]:
 
 def all_present(states: list[list[Status]]) -> bool:
     """Return whether every value is there."""
+    if len(states) == 1:
+        return states[0].count(_PRESENT) == len(states[0])
     return all(row.count(_PRESENT) == len(row) for row, _ in alike(states))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -27,14 +28,15 @@ from skewless.errors import (
     UnknownName,
 )
 from skewless.plan.status import Status
-from skewless.serving.encode import finite
+from skewless.serving.encode import all_present, finite
 from skewless.serving.feast_values import coerced_key, frame_rows, in_feast, moment_of, timestamp
 from skewless.serving.features import FeaturesHandler
-from skewless.serving.http import Request, Response
+from skewless.serving.http import Request, Response, decode
 from skewless.serving.jobs import Job
+from skewless.serving.keys import Caller
 from skewless.serving.plans import ReadPlan, Snapshot
 from skewless.serving.problems import RequestError, TooLarge, answer_to
-from skewless.serving.reads import Found
+from skewless.serving.reads import PIECE_VALUES, Found
 from skewless.serving.writes import Writer
 
 EPOCH = "1970-01-01T00:00:00Z"
@@ -74,6 +76,19 @@ class _Materialize(msgspec.Struct, gc=False):
     version: str | None = None
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A read: its plan, the columns given, keys by row (None: not all of them), those that are
+    there, the moment."""
+
+    plan: ReadPlan
+    given: dict[str, list[Any]]
+    rows: list[dict[str, Any] | None]
+    known: list[dict[str, Any]]
+    t: int
+
+
+NOTHING: Found = ([], [], [])
 _READ = msgspec.json.Decoder(_Read)
 _PUSH = msgspec.json.Decoder(_Push)
 _WRITE = msgspec.json.Decoder(_Write)
@@ -90,10 +105,32 @@ class Feast:
     async def read(self, request: Request) -> Response:
         """Answer ``POST /get-online-features``."""
         asked: _Read = await request.decoded(_READ)
-        request.caller.require_service(asked.feature_service, request.where)
-        snapshot = self.features.snapshot()
-        plan = self._plan(snapshot, asked, request)
-        settings = self.features.settings
+        wanted = self._prepared(asked, request.caller, request.where)
+        found = NOTHING
+        if wanted.known:
+            found = await self.features.reader.read(wanted.plan, wanted.known, wanted.t)
+        return self._answered(asked, wanted, found)
+
+    def at_once(self, body: bytes, caller: Caller, where: str) -> Response | None:
+        """Answer a small read without waiting; None: it is not one of these."""
+        reader = self.features.reader
+        if reader.across_network:
+            return None
+        asked: _Read = decode(_READ, body, where)
+        wanted = self._prepared(asked, caller, where)
+        if len(wanted.known) * len(wanted.plan.names) > PIECE_VALUES:
+            return None
+        if reader.down is not None:
+            raise reader.down
+        found = NOTHING
+        if wanted.known:
+            found = reader.read_now(wanted.plan, wanted.known, wanted.t)
+        return self._answered(asked, wanted, found)
+
+    def _prepared(self, asked: _Read, caller: Caller, where: str) -> _Wanted:
+        caller.require_service(asked.feature_service, where)
+        plan = self._plan(self.features.snapshot(), asked, where)
+        most = self.features.settings.max_entities
         lengths = {len(values) for values in asked.entities.values()}
         if len(lengths) != 1 or lengths == {0}:
             raise RequestError(
@@ -101,31 +138,32 @@ class Feast:
                 got={name: len(values) for name, values in asked.entities.items()},
                 expected="lists of one length, 1 or more",
             )
-        if max(lengths) > settings.max_entities:
-            raise TooLarge("too many entities", expected=f"at most {settings.max_entities}")
+        if max(lengths) > most:
+            raise TooLarge("too many entities", expected=f"at most {most}")
         given, rows = _keys(plan, asked.entities, max(lengths))
-        t = self.features.clock.now()
         known = [row for row in rows if row is not None]
-        found: Found = await self.features.reader.read(plan, known, t) if known else ([], [], [])
+        return _Wanted(plan, given, rows, known, self.features.clock.now())
+
+    def _answered(self, asked: _Read, wanted: _Wanted, found: Found) -> Response:
+        plan, known, t = wanted.plan, wanted.known, wanted.t
         if known:
             self.features.count(plan, found, t)
             if self.features.log is not None:
                 self.features.log.note(plan, known, found, t)
-        if len(known) < len(rows):
-            found = _with_gaps(plan, rows, found)
-        return Response(_answer(plan, given, found, asked.include_feature_view_version_metadata))
+        if len(known) < len(wanted.rows):
+            found = _with_gaps(plan, wanted.rows, found)
+        versions = asked.include_feature_view_version_metadata
+        return Response(_answer(plan, wanted.given, found, versions))
 
-    def _plan(self, snapshot: Snapshot, asked: _Read, request: Request) -> ReadPlan:
+    def _plan(self, snapshot: Snapshot, asked: _Read, where: str) -> ReadPlan:
         service = asked.feature_service
         full = asked.full_feature_names
         if service is not None:
             return snapshot.plan(service, lambda: list(snapshot.state.service(service)), full)
         names = asked.features
         if not names:
-            raise RequestError("features or feature_service is needed", where=request.where)
-        return snapshot.plan(
-            tuple(names), lambda: self.features.checked_names(names, request.where), full
-        )
+            raise RequestError("features or feature_service is needed", where=where)
+        return snapshot.plan(tuple(names), lambda: self.features.checked_names(names, where), full)
 
     async def push(self, request: Request) -> Response:
         """Answer ``POST /push``."""
@@ -233,32 +271,21 @@ def _answer(plan: ReadPlan, given: Mapping[str, list[Any]], found: Found, versio
     rows, statuses, events = found
     count = len(rows)
     joins = [name for name in given if name in plan.lookup.selection.join_keys]
-    results: list[dict[str, Any]] = [
-        {
-            "values": [in_feast(value) for value in given[name]],
-            "statuses": ["PRESENT"] * count,
-            "event_timestamps": [EPOCH] * count,
-        }
-        for name in joins
-    ]
-    texts: dict[int | None, str] = {None: EPOCH}
-    by_feature = zip(
-        zip(*rows, strict=True), zip(*statuses, strict=True), zip(*events, strict=True), strict=True
-    )
-    for column, states, times in by_feature:
-        for event in times:
-            if event not in texts:
-                texts[event] = timestamp(event)
-        results.append(
-            {
-                "values": column,
-                "statuses": [
-                    "NULL_VALUE" if status is Status.EMPTY and value is None else _STATUSES[status]
-                    for status, value in zip(states, column, strict=True)
-                ],
-                "event_timestamps": [texts[event] for event in times],
-            }
-        )
+    present = orjson.dumps(["PRESENT"] * count)
+    never = orjson.dumps([EPOCH] * count)
+    results = [_result(given[name], present, never) for name in joins]
+    everything = all_present(statuses)
+    times: dict[tuple[int | None, ...], bytes] = {}
+    for at, (column, at_which) in enumerate(
+        zip(zip(*rows, strict=True), zip(*events, strict=True), strict=True)
+    ):
+        if at_which not in times:
+            shown = [EPOCH if event is None else timestamp(event) for event in at_which]
+            times[at_which] = orjson.dumps(shown)
+        states = present
+        if not everything:
+            states = _statuses([row[at] for row in statuses], column)
+        results.append(_result(column, states, times[at_which]))
     metadata: dict[str, Any] = {"feature_names": [*joins, *plan.names]}
     if versions:
         outputs = plan.lookup.selection.outputs
@@ -266,17 +293,23 @@ def _answer(plan: ReadPlan, given: Mapping[str, list[Any]], found: Found, versio
         metadata["feature_view_metadata"] = [
             {"name": name, "version": version} for name, version in found_views.items()
         ]
-    body = orjson.dumps(
-        {"results": results, "metadata": metadata}, default=in_feast, option=_OPTIONS
+    return b'{"results":[%s],"metadata":%s}' % (b",".join(results), orjson.dumps(metadata))
+
+
+def _result(column: Sequence[Any], statuses: bytes, times: bytes) -> bytes:
+    values = orjson.dumps(column, default=in_feast, option=_OPTIONS)
+    if values.count(b"null") != column.count(None):  # infinities come out as null
+        values = orjson.dumps(finite(column), default=in_feast, option=_OPTIONS)
+    return b'{"values":%s,"statuses":%s,"event_timestamps":%s}' % (values, statuses, times)
+
+
+def _statuses(states: Sequence[Status], column: Sequence[Any]) -> bytes:
+    return orjson.dumps(
+        [
+            "NULL_VALUE" if status is Status.EMPTY and value is None else _STATUSES[status]
+            for status, value in zip(states, column, strict=True)
+        ]
     )
-    nulls = sum(row.count(None) for row in rows) + sum(v.count(None) for v in given.values())
-    if body.count(b"null") != nulls:  # infinities came out as null
-        for result in results:
-            result["values"] = finite(result["values"])
-        body = orjson.dumps(
-            {"results": results, "metadata": metadata}, default=in_feast, option=_OPTIONS
-        )
-    return body
 
 
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME

@@ -15,6 +15,7 @@ from skewless.errors import InputError, MissingColumn
 from skewless.serving.problems import RequestError
 from skewless.types import DType
 
+_AS_THEY_ARE: dict[str, type] = {"int64": int, "str": str}
 _EVENT_TIME, _CREATED = "event_timestamp", "created"
 
 
@@ -24,6 +25,8 @@ def coerced_key(value: Any, dtype: DType, name: str) -> Any:
     Raises:
         InputError: it is no value of the type.
     """
+    if type(value) is _AS_THEY_ARE.get(dtype.kind):
+        return value  # its range is looked at where the key is encoded
     try:
         match dtype.kind:
             case "int32" | "int64" if isinstance(value, str):

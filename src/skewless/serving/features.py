@@ -16,6 +16,7 @@ import msgspec
 
 from skewless.clock import to_micros
 from skewless.errors import InputError
+from skewless.plan.status import Status
 from skewless.serving.encode import EXTRAS, alike, features_arrow, features_json, table_of
 from skewless.serving.http import ARROW, Request, Response, decode
 from skewless.serving.keys import Caller
@@ -26,6 +27,7 @@ from skewless.serving.served_log import ServedLog
 from skewless.serving.settings import Settings
 
 _ABSENT = msgspec.Raw()
+_PRESENT = (Status.PRESENT.value,)
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _NAMES: msgspec.json.Decoder[list[str] | str] = msgspec.json.Decoder(list[str] | str)
 
@@ -166,6 +168,9 @@ class FeaturesHandler:
         rows, states, events = found
         values = self.metrics.values
         for row, times in alike(states):
+            if row.count(Status.PRESENT) == len(row):
+                values.add(_PRESENT, len(row) * times)
+                continue
             for status in set(row):
                 values.add((status.value,), row.count(status) * times)
         self._turn += 1

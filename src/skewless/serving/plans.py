@@ -62,13 +62,16 @@ class ReadPlan:
             MissingColumn: a key is missing.
             TooLarge: they are more than ``most``.
         """
-        rows = self._of_columns(given, where) if isinstance(given, dict) else given
+        if isinstance(given, dict):
+            rows = self._of_columns(given, where)
+        else:
+            rows = given
+            width = len(self.inputs)
+            for number, row in enumerate(rows):
+                if len(row) != width:
+                    self.check(row, number)
         if not 0 < len(rows) <= most:
             raise _wrong_number(len(rows), most, where)
-        width = len(self.inputs)
-        for number, row in enumerate(rows):
-            if len(row) != width:
-                self.check(row, number)
         for name, dtype in self._in_texts.items():
             rows = [row | {name: from_json(row.get(name), dtype, name)} for row in rows]
         return rows
@@ -83,9 +86,13 @@ class ReadPlan:
                 raise missing_key(name, list(row), number)
 
     def _of_columns(self, columns: dict[str, list[Any]], where: str) -> list[dict[str, Any]]:
-        self.check(columns)
-        lengths = {name: len(values) for name, values in columns.items()}
-        if len(set(lengths.values())) > 1:
+        if columns.keys() != self.inputs:
+            self.check(columns)
+        if len(columns) == 1:
+            ((name, values),) = columns.items()
+            return [{name: value} for value in values]
+        if len(set(map(len, columns.values()))) > 1:
+            lengths = {name: len(values) for name, values in columns.items()}
             raise RequestError(
                 "the lists of entities are of unequal length", got=lengths, where=where
             )

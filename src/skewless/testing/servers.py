@@ -35,7 +35,9 @@ from skewless.testing import dynamodb_local
 
 Process: TypeAlias = "subprocess.Popen[bytes]"
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
+"""Enough for a Java program on a machine with other things to do."""
+STARTS = 3
 PASSWORD = "of the tests"
 """The password of every server that has one."""
 
@@ -71,22 +73,31 @@ def running(name: str) -> Iterator[Server]:
     Raises:
         KeyError: no such server is known.
     """
-    start = _STARTERS[name]
-    directory = Path(tempfile.mkdtemp(prefix=f"skewless-{name}-"))
-    server = Server(name, "", [])
-    try:
-        start(server, directory)
-        yield server
-    finally:
-        for process in server.processes:
-            process.terminate()
-        for process in server.processes:
+    with contextlib.ExitStack() as ending:
+        for attempt in range(1, STARTS + 1):
+            directory = Path(tempfile.mkdtemp(prefix=f"skewless-{name}-"))
+            server = Server(name, "", [])
+            ending.callback(_stop, server, directory)
             try:
-                process.wait(timeout=PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        shutil.rmtree(directory, ignore_errors=True)
+                _STARTERS[name](server, directory)
+                break
+            except RuntimeError:  # somebody else was faster to take a port that was free
+                if attempt == STARTS:
+                    raise
+                ending.close()
+        yield server
+
+
+def _stop(server: Server, directory: Path) -> None:
+    for process in server.processes:
+        process.terminate()
+    for process in server.processes:
+        try:
+            process.wait(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def program(name: str, *candidates: Path | None, install: str, required: bool = True) -> str:

@@ -22,6 +22,7 @@ departures = sl.Source(
     known_time="departed_at",
     row_id="flight_id",
     table=sl.Parquet("data/departures/"),
+    stream=sl.Files("live/departures/"),
     closed="left",  # a flight that left early is known at its own minute: it is not its past
     future="1h",  # and is known before the time it is stamped with
     description="Flights that left; delays in minutes, negative when early.",
@@ -33,6 +34,7 @@ landings = sl.Source(
     known_time="landed_at",
     row_id="flight_id",
     table=sl.Parquet("data/landings/"),
+    stream=sl.Files("live/landings/"),
     description="Flights that arrived at the gate; delays in minutes, negative when early.",
 )
 weather = sl.Source(

@@ -28,7 +28,7 @@ from skewless.plan.results import OnlineResult
 Judge = Callable[[Runtime, list[OnlineResult], str], None]
 """Is given an open repo, what it served, and the name of the play."""
 Progress = Callable[[str, float], None]
-_MOST_VALUES = 20_000
+_MOST_VALUES = 100_000
 _FEWEST_VALUES = 2_000
 _CARDS = 50
 _REDONE = ("file", "backfill", "stream")

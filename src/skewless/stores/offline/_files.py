@@ -40,7 +40,8 @@ class DataFile:
         version: changes whenever the content may have; "" where the table never changes files.
         partition: value of each column that the path or a manifest gives for all rows.
         rows: how many, where a manifest says so.
-        bounds: least and greatest time of columns, UTC microseconds, where a manifest says so.
+        bounds: least and greatest value of columns where a manifest says so: of times, in UTC
+            microseconds, and of some integers.
         deleted: positions of rows that a manifest takes out of the file, ascending: int64.
     """
 

@@ -4,7 +4,7 @@
 
 Credentials are found where the drivers look for them: environment, profile, role of the machine.
 What ``[filesystem.s3]``, ``[filesystem.gs]`` and ``[filesystem.abfs]`` of ``skewless.toml`` say
-goes to the driver by Arrow's names; Delta and Iceberg have names of their own for the same settings.
+goes to the driver by Arrow's names; Delta and Iceberg have their own names for the same settings.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Int64s = npt.NDArray[np.int64]
 
 FORMAT = 1
+LAKE_FORMAT = 2
+"""Format of the manifest of a log that settles into a lakehouse."""
 STATE_KEY = b"s"
 MANIFEST_KEY = b"m"
 INCLUDED_KEY = b"l"
@@ -122,11 +124,11 @@ class Included:
 
 def check_format(found: int, where: str) -> None:
     """Raise `StoreError` if a log has a format that this skewless does not know."""
-    if found > FORMAT:
+    if found > LAKE_FORMAT:
         raise StoreError(
             "a newer skewless wrote this event log",
             got=f"format {found}",
-            expected=f"at most {FORMAT}",
+            expected=f"at most {LAKE_FORMAT}",
             where=where,
             hint="Upgrade skewless.",
         )

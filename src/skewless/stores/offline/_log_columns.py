@@ -103,6 +103,15 @@ def _added(name: str, sequences: Int64s, entries: Sequence[Entry]) -> pa.Array:
     return pa.array(np.concatenate(flags))
 
 
+def in_order(table: pa.Table) -> Numbered:
+    """Return rows of a file with their sequences, ascending; engines may have shuffled them."""
+    sequences = table.column(SEQUENCE).to_numpy()
+    if len(sequences) < 2 or (sequences[1:] > sequences[:-1]).all():
+        return sequences, table
+    order = np.argsort(sequences, kind="stable")
+    return sequences[order], table.take(order)
+
+
 def let_in(rows: Numbered, included: Included) -> Numbered:
     """Return rows with the known times and lateness that backfills have given to late ones."""
     import pyarrow as pa

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions.tables import Recorded
-from skewless.errors import CorruptData, InputError, MissingColumn, StoreError
+from skewless.errors import ConfigError, CorruptData, InputError, MissingColumn, StoreError
 from skewless.stores.offline._ahead import one_ahead
 from skewless.stores.offline._files import DataFile, Listing, MissingFile
 from skewless.stores.offline._journal import (
@@ -41,6 +41,7 @@ from skewless.stores.offline._journal import (
 from skewless.stores.offline._log_columns import (
     Numbered,
     entries_table,
+    in_order,
     joined,
     let_in,
     log_schema,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.definitions.source import Source
+    from skewless.stores.offline._lake import LakeFiles, LakeTable
     from skewless.stores.online.base import OnlineStore
 
     Int64s = npt.NDArray[np.int64]
@@ -101,7 +103,9 @@ class LogReader(TableReader):
     other dates are in another; the journal comes last.
     """
 
-    def __init__(self, source: Source, store: OnlineStore, folder: Path) -> None:
+    def __init__(
+        self, source: Source, store: OnlineStore, folder: Path, lake: LakeTable | None = None
+    ) -> None:
         import pyarrow as pa
 
         super().__init__(Recorded({"kind": "log", "name": source.name}))
@@ -114,6 +118,9 @@ class LogReader(TableReader):
         self._schema = log_schema(pa.schema(list(types.items())))
         self._schemas: dict[bytes, pa.Schema] = {}
         self._snapshot: Snapshot | None = None
+        self._lake = lake
+        self._in_lake: dict[str, tuple[LakeFiles, DataFile]] = {}
+        self._of_lake: dict[int, tuple[LogFile, ...]] = {}
 
     def refresh(self) -> None:
         self._snapshot = None
@@ -130,7 +137,7 @@ class LogReader(TableReader):
 
     def parts(self) -> list[Part]:
         now = self._look()
-        parts = [Part(file.name, file.rows, str(file.size)) for file in now.manifest.files]
+        parts = [Part(file.name, file.rows, str(file.size)) for file in self._files(now.manifest)]
         rows = now.state.next_sequence - 1 - now.manifest.settled
         version = f"{now.manifest.settled}-{now.state.next_sequence}"
         return [*parts, Part(JOURNAL_PART, rows, version)] if rows else parts
@@ -162,6 +169,39 @@ class LogReader(TableReader):
             block = rows[begin : begin + CHUNK_ROWS]
             _, table = let_in((block, self._find(block, schema)), included)
             yield table.select(list(columns))
+
+    # --------------------------------------------------------------------------------- the files
+
+    def _files(self, manifest: Manifest, *, anew: bool = False) -> tuple[LogFile, ...]:
+        """Return the files of settled rows: the log's own, and those of its lake.
+
+        Args:
+            manifest: as it is.
+            anew: whether to ask the lake again: its files may have been joined meanwhile.
+        """
+        if not manifest.lake:
+            return manifest.files
+        if self._lake is None or self._lake.where != manifest.lake:
+            raise elsewhere(manifest.lake, getattr(self._lake, "where", None), self.where)
+        key = manifest.generation
+        if anew or key not in self._of_lake:
+            listed = self._lake.look()
+            self._in_lake |= {name: (listed, file) for name, (_, file) in listed.files.items()}
+            self._of_lake[key] = tuple(known for known, _ in listed.files.values())
+        return (*manifest.files, *self._of_lake[key])
+
+    def in_lake(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
+        """Return the rows of these sequences that the lake has, settled or not."""
+        schema = self._selected(columns)
+        wanted = Wanted(schema)
+        files = self._files(self._look().manifest)
+        found = [
+            piece
+            for file in files
+            if file.name in self._in_lake and file.first <= last and file.last >= first
+            for piece in self._file(file, wanted, first, last)
+        ]
+        return (joined(found)[1] if found else schema.empty_table()).select(list(columns))
 
     # ---------------------------------------------------------------------------- for settling runs
 
@@ -231,9 +271,12 @@ class LogReader(TableReader):
         self, wanted: Wanted, parts: set[str] | None, now: Snapshot
     ) -> Iterator[Numbered]:
         # Files of one settling run follow each other: their rows are neighbours by sequence.
-        for file in sorted(now.manifest.files, key=lambda file: (file.first, file.date)):
+        settled = now.manifest.settled
+        files = self._files(now.manifest) if wanted.after < settled else ()
+        for file in sorted(files, key=lambda file: (file.first, file.date)):
             if file.last > wanted.after and (parts is None or file.name in parts):
-                yield from self._file(file, wanted, max(file.first, wanted.after + 1), file.last)
+                first, last = max(file.first, wanted.after + 1), min(file.last, settled)
+                yield from self._file(file, wanted, first, last)
         if parts is None or JOURNAL_PART in parts:
             yield from self._journal(wanted, now.manifest.settled, now.state.next_sequence)
 
@@ -247,14 +290,14 @@ class LogReader(TableReader):
         try:
             # A file is opened once, before its first chunk: none was yielded when it is missing.
             for chunk in chunks(names, time_column=at, start=low, end=high, ahead=False):
-                sequences = chunk.table.column(SEQUENCE).to_numpy()
-                table = chunk.table.select(wanted.schema.names)
+                sequences, found = in_order(chunk.table)
+                table = found.select(wanted.schema.names)
                 begin, stop = np.searchsorted(sequences, (first, last + 1)).tolist()
                 if begin < stop:
                     yield sequences[begin:stop], table.slice(begin, stop - begin)
         except MissingFile as error:
             manifest = self._newest().manifest
-            if any(each.name == file.name for each in manifest.files):
+            if any(each.name == file.name for each in self._files(manifest, anew=True)):
                 raise self._lost(error) from error
             yield from self._moved(manifest, wanted, first, last, date=file.date)
 
@@ -262,7 +305,7 @@ class LogReader(TableReader):
         self, manifest: Manifest, wanted: Wanted, first: int, last: int, date: int | None = None
     ) -> Iterator[Numbered]:
         """Yield settled rows by their sequences, all of them or those of one date."""
-        for file in manifest.files:
+        for file in self._files(manifest):
             if (date is None or file.date == date) and file.first <= last and file.last >= first:
                 yield from self._file(file, wanted, max(first, file.first), min(last, file.last))
 
@@ -309,7 +352,7 @@ class LogReader(TableReader):
 
     def _find(self, rows: Int64s, schema: pa.Schema) -> pa.Table:
         """Return the rows of these sequences, looking again when some have moved meanwhile."""
-        now = self._look()
+        now, looked_again = self._look(), self._lake is None
         while True:
             missing: MissingFile | None = None
             found: list[Numbered] = []
@@ -320,8 +363,11 @@ class LogReader(TableReader):
             if sum(len(sequences) for sequences, _ in found) == len(rows):
                 break
             newest = dataclasses.replace(self._newest(), state=now.state)
-            if newest.manifest.generation == now.manifest.generation:
+            if newest.manifest.generation == now.manifest.generation and looked_again:
                 raise self._unknown_rows(rows) if missing is None else self._lost(missing)
+            if self._lake is not None:
+                self._files(newest.manifest, anew=True)
+                looked_again = True
             now = newest
         if not found:
             return schema.empty_table()
@@ -329,7 +375,7 @@ class LogReader(TableReader):
 
     def _found(self, rows: Int64s, schema: pa.Schema, now: Snapshot) -> Iterator[Numbered]:
         in_files = rows[: np.searchsorted(rows, now.manifest.settled + 1)]
-        for file in now.manifest.files:
+        for file in self._files(now.manifest) if len(in_files) else ():
             begin, stop = np.searchsorted(in_files, (file.first, file.last + 1))
             if begin < stop:
                 yield from self._found_in(file, in_files[begin:stop], schema)
@@ -388,6 +434,11 @@ class LogReader(TableReader):
     def _parquet(self, files: list[LogFile], schema: pa.Schema | None = None) -> ParquetFiles:
         from pyarrow.fs import LocalFileSystem
 
+        if files and files[0].name in self._in_lake:
+            lake, _ = self._in_lake[files[0].name]
+            listed = tuple(self._in_lake[file.name][1] for file in files)
+            listing = Listing(lake.filesystem, listed, {}, lake.remote)
+            return ParquetFiles(listing, self.where, schema=self._schema, ids=lake.ids)
         listed = tuple(DataFile(str(self._folder / file.name), file.name, "") for file in files)
         listing = Listing(LocalFileSystem(), listed, {}, remote=False)
         return ParquetFiles(listing, self.where, schema=schema or self._schema)
@@ -415,3 +466,14 @@ class LogReader(TableReader):
             expected=f"1 to {self.last_sequence()}",
             where=self.where,
         )
+
+
+def elsewhere(lake: str, configured: str | None, where: str) -> ConfigError:
+    """Return the error for a log whose settled rows are in another place than is configured."""
+    return ConfigError(
+        "the settled rows of an event log are in another place",
+        got="no log in [offline]" if configured is None else configured,
+        expected=lake,
+        where=where,
+        hint="Name that table as log in [offline] of skewless.toml again.",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from skewless.errors import CorruptData
-from skewless.stores.offline._journal import FORMAT, check_format
+from skewless.stores.offline._journal import FORMAT, LAKE_FORMAT, check_format
 
 
 class LogFile(msgspec.Struct, frozen=True, array_like=True):
@@ -42,12 +42,17 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True):
         generation: grows by one with every change.
         settled: rows up to this sequence are in files, later ones in the journal.
         files: sorted by date and sequence.
+        lake: table of a lakehouse that has the settled rows which no file of ``files`` has; "" if
+            there is none.
+        log: what the lake knows the log by.
     """
 
     format: int = FORMAT
     generation: int = 0
     settled: int = 0
     files: tuple[LogFile, ...] = ()
+    lake: str = ""
+    log: str = ""
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)
@@ -77,4 +82,14 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True):
         """Return the manifest after files came and went."""
         kept = [file for file in self.files if file.name not in removed]
         files = sorted([*kept, *added], key=lambda file: (file.date, file.first))
-        return Manifest(FORMAT, self.generation + 1, settled, tuple(files))
+        generation = self.generation + 1
+        return msgspec.structs.replace(
+            self, generation=generation, settled=settled, files=tuple(files)
+        )
+
+    def in_lake(self, lake: str, log: str) -> Manifest:
+        """Return the manifest after the log was given a table of a lakehouse."""
+        generation = self.generation + 1
+        return msgspec.structs.replace(
+            self, format=LAKE_FORMAT, generation=generation, lake=lake, log=log
+        )

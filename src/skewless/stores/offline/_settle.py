@@ -24,6 +24,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +41,9 @@ from skewless.stores.offline._journal import (
     log_table,
     sequence_of,
 )
+from skewless.stores.offline._lake import lake_rows, lake_schema
 from skewless.stores.offline._log_columns import log_schema
-from skewless.stores.offline._log_reader import LogReader
+from skewless.stores.offline._log_reader import LogReader, elsewhere
 from skewless.stores.offline._manifest import LogFile, Manifest
 from skewless.stores.offline.cast import to_micros_array
 
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.definitions.source import Source
+    from skewless.stores.offline._lake import LakeTable
     from skewless.stores.online.base import OnlineStore
 
 RUN_ROWS = 1 << 20
@@ -78,12 +81,21 @@ class Settled:
     busy: bool = False
 
 
-def settle(source: Source, store: OnlineStore, folder: Path) -> Settled:
+def settle(
+    source: Source, store: OnlineStore, folder: Path, lake: LakeTable | None = None
+) -> Settled:
     """Settle what the journal of a source has now; see `EventLog.settle`."""
     settler = _Settler(source, store, folder)
     try:
         with _lock(folder) as alone:
-            return settler.run() if alone else Settled(busy=True)
+            if not alone:
+                return Settled(busy=True)
+            if lake is None:
+                return settler.run()
+            try:
+                return _LakeSettler(source, store, folder, lake).run()
+            except Conflict:  # with a process of another machine, where the folder is no lock
+                return Settled(busy=True)
     except OSError as error:
         with contextlib.suppress(OSError):
             settler.remove_strays()
@@ -113,6 +125,8 @@ class _Settler:
 
     def run(self) -> Settled:
         manifest = self._manifest()
+        if manifest.lake:
+            raise elsewhere(manifest.lake, None, str(self._folder))
         self._forget_settled(manifest)
         self.remove_strays(manifest)
         last = self._reader().last_sequence()  # rows that come meanwhile wait for the next run
@@ -239,6 +253,71 @@ class _Settler:
         for folder in sorted({(self._folder / file.name).parent for file in files}):
             _flush(folder)
         _flush(self._folder)
+
+
+class _LakeSettler(_Settler):
+    """Settles into a table of a lakehouse; see `_lake`.
+
+    Any step may be the last before a kill: the table knows up to which sequence it has rows, so a
+    commit that the manifest does not know of yet is found by the next run, and not made again.
+    """
+
+    def __init__(self, source: Source, store: OnlineStore, folder: Path, lake: LakeTable) -> None:
+        super().__init__(source, store, folder)
+        self._lake = lake
+
+    def run(self) -> Settled:
+        manifest = self._claimed(self._manifest())
+        self._forget_settled(manifest)
+        self.remove_strays(manifest)
+        reader = self._reader()
+        last = reader.last_sequence()
+        if manifest.settled >= last:
+            return Settled()
+        reached = self._lake.claim(manifest.log, lake_schema(reader.arrow_schema(), self._source))
+        rows = written = 0
+        if reached > manifest.settled:
+            self._check_committed(manifest.settled, reached, last)
+            rows = reached - manifest.settled
+            manifest = self._replace(manifest, manifest.changed(settled=reached, added=[]))
+            self._forget_settled(manifest)
+        while manifest.settled < last:
+            _, table = self._reader().oldest(rows=RUN_ROWS, size=RUN_BYTES)
+            upto = int(table.column(SEQUENCE)[-1].as_py())
+            self._lake.append(lake_rows(table, self._source), upto)
+            rows, written = rows + upto - manifest.settled, written + 1
+            manifest = self._replace(manifest, manifest.changed(settled=upto, added=[]))
+            self._forget_settled(manifest)
+        joined, into = self._lake.compact(FULL_ROWS, JOINED_FILES) if written else (0, 0)
+        return Settled(rows, written + into, joined)
+
+    def _claimed(self, manifest: Manifest) -> Manifest:
+        """Return the manifest of a log that is known to settle into this table."""
+        if manifest.lake and manifest.lake != self._lake.where:
+            raise elsewhere(manifest.lake, self._lake.where, str(self._folder))
+        if manifest.lake:
+            return manifest
+        return self._replace(manifest, manifest.in_lake(self._lake.where, uuid4().hex))
+
+    def _check_committed(self, settled: int, reached: int, last: int) -> None:
+        """Raise unless the rows that a killed run committed are those of the journal.
+
+        They are not where the journal was restored from a backup, and has gone another way since.
+        """
+        if reached <= last:
+            own = LogReader(self._source, self._store, self._folder)
+            names = [SEQUENCE, *self._source.columns]
+            mine = own.take(np.arange(settled + 1, reached + 1), names)
+            theirs = LogReader(self._source, self._store, self._folder, self._lake)
+            if theirs.in_lake(settled + 1, reached, names).equals(mine):
+                return
+        raise StoreError(
+            "the table that an event log settles into has other rows than the log",
+            got=f"rows up to {reached} in {self._lake.where}",
+            expected=f"at most {last}, those of the journal",
+            where=str(self._folder),
+            hint="Was the journal restored from an older backup? Restore the table likewise.",
+        )
 
 
 def _to_join(manifest: Manifest) -> Iterator[list[LogFile]]:

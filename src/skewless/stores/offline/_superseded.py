@@ -56,6 +56,10 @@ class Superseded:
         place = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
         return np.where(self.rows[place] == rows, self.times[place], NEVER)
 
+    def any_after(self, moment: int) -> bool:
+        """Return whether a row is superseded later than ``moment`` (UTC microseconds)."""
+        return bool((self.times > moment).any())
+
 
 def find_superseded(history: History, *, late: bool) -> Superseded:
     """Return the superseded rows of a history; see `History.superseded`."""

@@ -11,7 +11,7 @@ left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -105,12 +105,11 @@ def _go_back(table: Any, path: str, version: int | None, as_of: str | None, newe
             if not 0 <= version <= newest:
                 raise _no_version(path, version, expected)
             table.load_as_version(version)
-            return
-        table.load_as_version(as_of)
-        oldest = table.history(1)[0]["timestamp"] * 1000
-        if as_of is not None and oldest > to_micros(as_of):
+        elif as_of is not None:
             expected = "a moment since the table was made"
-            raise _no_version(path, as_of, expected)
+            if table.history()[-1]["timestamp"] * 1000 > to_micros(as_of):
+                raise _no_version(path, as_of, expected)
+            table.load_as_version(as_of)
     except DeltaError as error:
         raise _no_version(path, version if as_of is None else as_of, expected) from error
 
@@ -139,25 +138,41 @@ def told(path: str) -> Iterator[None]:
         ) from error
 
 
-def delta_files(table: Any, root: str) -> tuple[pa.Schema, list[DataFile]]:
-    """Return the columns of a Delta table, and its files sorted by name."""
+def delta_files(
+    table: Any, root: str, exact: Sequence[str] = ()
+) -> tuple[pa.Schema, list[DataFile]]:
+    """Return the columns of a Delta table, and its files sorted by name.
+
+    Args:
+        table: at the version that is wanted.
+        root: of the table in its file system.
+        exact: columns of integers whose bounds are wanted besides those of times.
+    """
     import pyarrow as pa
 
     schema = pa.schema(table.schema().to_arrow())
     actions = pa.table(table.get_add_actions(flatten=False)).to_pylist()
     gone = _deleted(table)
     times = [field.name for field in schema if pa.types.is_timestamp(field.type) and field.type.tz]
-    files = [_file(root, action, times, gone) for action in actions]
+    files = [_file(root, action, (times, exact), gone) for action in actions]
     return schema, sorted(files, key=lambda file: file.name)
 
 
 def _file(
-    root: str, action: dict[str, Any], times: list[str], gone: Mapping[str, npt.NDArray[np.int64]]
+    root: str,
+    action: dict[str, Any],
+    wanted: tuple[Sequence[str], Sequence[str]],
+    gone: Mapping[str, npt.NDArray[np.int64]],
 ) -> DataFile:
     name = unquote(action["path"])
     path = name if "://" in name or name.startswith("/") else f"{root}/{name}"
     least, most = action.get("min") or {}, action.get("max") or {}
-    bounds = {}
+    times, exact = wanted
+    bounds = {
+        column: (least[column], most[column])
+        for column in exact
+        if least.get(column) is not None and most.get(column) is not None
+    }
     for column in times:
         if least.get(column) is not None and most.get(column) is not None:
             low, high = to_micros(least[column]), to_micros(most[column])

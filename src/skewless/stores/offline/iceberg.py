@@ -11,7 +11,7 @@ one is found in older files. Rows that position deletes take out are left out.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -163,18 +163,38 @@ def _snapshot_of(table: Any, snapshot: int | None, as_of: str | None) -> Any:
 def iceberg_files(
     table: Any, snapshot: int | None, where: str, cached: dict[tuple[str, str], Any]
 ) -> ParquetFiles:
-    """Return the files of a snapshot, sorted by name, as one table."""
+    """Return the files of a snapshot as one table."""
     from pyiceberg.io.pyarrow import schema_to_pyarrow
 
+    schema, listing = listed(table, snapshot, where)
+    arrow = _plain(schema_to_pyarrow(schema, include_field_ids=False))
+    ids = {field.field_id: field.name for field in schema.fields}
+    return ParquetFiles(listing, where, schema=arrow, cached=cached, ids=ids)
+
+
+def listed(
+    table: Any, snapshot: int | None, where: str, exact: Sequence[str] = ()
+) -> tuple[Any, Listing]:
+    """Return the schema of a snapshot and its files, sorted by name.
+
+    Args:
+        table: of pyiceberg.
+        snapshot: its id; None: the table has none yet.
+        where: how errors name the table.
+        exact: columns of integers whose bounds are wanted besides those of times.
+    """
     scan = table.scan(snapshot_id=snapshot)
     newest = table.current_snapshot()
     is_newest = newest is None or newest.snapshot_id == snapshot
     schema = table.schema() if is_newest else scan.projection()
     _check_defaults(schema, where)
-    arrow = _plain(schema_to_pyarrow(schema, include_field_ids=False))
     tasks = [] if snapshot is None else list(scan.plan_files())
     places = _Places(table)
-    times = {field.field_id: field for field in schema.fields if _time_unit(field) is not None}
+    bounded = {
+        field.field_id: (field.name, unit)
+        for field in schema.fields
+        if (unit := (1, 1, 0) if field.name in exact else _time_unit(field)) is not None
+    }
     deletes = _iceberg_deletes.positions(tasks, places.open)
     files = []
     for task in tasks:
@@ -188,15 +208,13 @@ def iceberg_files(
                 version="",
                 partition=_constants(table, data, schema),
                 rows=data.record_count,
-                bounds=_bounds(data, times),
+                bounds=_bounds(data, bounded),
                 deleted=deletes.get(data.file_path),
             )
         )
     files.sort(key=lambda file: file.name)
     filesystem = places.filesystem(table.location())
-    listing = Listing(filesystem, tuple(files), {}, places.remote)
-    ids = {field.field_id: field.name for field in schema.fields}
-    return ParquetFiles(listing, where, schema=arrow, cached=cached, ids=ids)
+    return schema, Listing(filesystem, tuple(files), {}, places.remote)
 
 
 class _Places:
@@ -278,20 +296,20 @@ def _time_unit(field: Any) -> tuple[int, int, int] | None:
     }.get(str(field.field_type))
 
 
-def _bounds(data: Any, times: Mapping[int, Any]) -> dict[str, tuple[int, int]]:
-    """Return the bounds of time columns that a manifest has for a file."""
+def _bounds(
+    data: Any, columns: Mapping[int, tuple[str, tuple[int, int, int]]]
+) -> dict[str, tuple[int, int]]:
+    """Return the bounds of some columns that a manifest has for a file."""
     found = {}
     lower, upper = data.lower_bounds or {}, data.upper_bounds or {}
-    for number, field in times.items():
-        unit = _time_unit(field)
-        if unit is None or not lower.get(number) or not upper.get(number):
+    for number, (name, (factor, divisor, slack)) in columns.items():
+        if not lower.get(number) or not upper.get(number):
             continue
-        factor, divisor, slack = unit
         low, high = (
             struct.unpack("<q" if len(raw) == 8 else "<i", raw)[0] * factor // divisor
             for raw in (lower[number], upper[number])
         )
-        found[field.name] = (low - slack, high + slack)
+        found[name] = (low - slack, high + slack)
     return found
 
 

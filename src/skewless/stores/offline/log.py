@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.definitions.source import Source
+    from skewless.stores.offline._lake import LakeTable
     from skewless.stores.online.base import OnlineStore, Transaction
 
     Int64s = npt.NDArray[np.int64]
@@ -59,17 +60,21 @@ class EventLog:
         source: whose rows; its columns may have grown since older rows were written.
         store: with transactions; holds the journal and the manifest in a table of its own.
         folder: of the offline store: the log's files are below it, in ``log/<source>``.
+        lake: a table of a lakehouse that rows settle into, in place of files in the folder.
 
     Raises:
         StoreError: a newer skewless wrote the log (from the first verb that reads it).
     """
 
-    def __init__(self, source: Source, store: OnlineStore, folder: Path) -> None:
+    def __init__(
+        self, source: Source, store: OnlineStore, folder: Path, lake: LakeTable | None = None
+    ) -> None:
         import pyarrow as pa
 
         self.source = source
         self.folder = Path(folder) / "log" / source.name
         self._store = store
+        self._lake = lake
         self._table = log_table(source.name)
         self.schema = pa.schema([(name, dtype.arrow()) for name, dtype in source.columns.items()])
         """The columns that a batch has, in this order."""
@@ -181,13 +186,13 @@ class EventLog:
 
     def reader(self) -> LogReader:
         """Return a reader of the rows there are now."""
-        return LogReader(self.source, self._store, self.folder)
+        return LogReader(self.source, self._store, self.folder, self._lake)
 
     def settle(self, *, at_least: int = 1) -> Settled:
         """Move the rows of the journal to files, and join files where a date has many small ones.
 
-        Appending and reading go on meanwhile. Of several processes that settle at once one works,
-        the others return at once.
+        With a lake rows go to its table. Appending and reading go on meanwhile. Of several
+        processes that settle at once one works, the others return at once.
 
         Args:
             at_least: do nothing while the journal has fewer rows.
@@ -198,7 +203,7 @@ class EventLog:
         """
         if self.unsettled() < at_least:
             return Settled()
-        return settle(self.source, self._store, self.folder)
+        return settle(self.source, self._store, self.folder, self._lake)
 
     def _check_columns(self, batch: pa.RecordBatch) -> None:
         if not batch.schema.equals(self.schema):

@@ -17,7 +17,15 @@ _DEADLOCK = "40P01"
 _GONE = ("08", "57P")
 _NO_RIGHT = "42501"
 _MISSING = ("3D", "3F", "42P01")
-_PASSING = ("starting up", "shutting down", "recovery mode", "too many", "remaining connection")
+_PASSING = (
+    "starting up",
+    "shutting down",
+    "recovery mode",
+    "not yet accepting",
+    "terminating connection",
+    "too many",
+    "remaining connection",
+)
 
 
 def is_lost(error: psycopg.Error) -> bool:
@@ -51,11 +59,10 @@ def store_error(error: psycopg.Error, where: str, *, wrote: bool) -> StoreError:
     if is_lost(error):
         hint = "The write may or may not have happened." if wrote else "Is the server running?"
         return StoreUnavailable("the PostgreSQL server cannot be reached", **facts, hint=hint)
-    if state.startswith(_MISSING) or (not state and "does not exist" in str(error)):
-        hint = "Make the database or schema; the store's own tables it makes when it is opened."
-        return StoreError(
-            "a database, schema or table of PostgreSQL is missing", **facts, hint=hint
-        )
+    no_database = not state and 'database "' in str(error) and "does not exist" in str(error)
+    if state.startswith(_MISSING) or no_database:
+        hint = "Make the database or schema; the tables are made when the store is opened."
+        return StoreError("PostgreSQL lacks a database, schema or table", **facts, hint=hint)
     if state.startswith(_REFUSED_LOGIN) or (not state and _is_turned_away(error)):
         hint = "Check user, password and pg_hba.conf."
         return StoreError("the PostgreSQL server refuses this user", **facts, hint=hint)

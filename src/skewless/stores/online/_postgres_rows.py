@@ -109,10 +109,14 @@ class Statements:
             f"SELECT key, rest, value FROM {self._rows}"
             f" WHERE {table} AND key = ANY(%s) AND digest = ANY(%s)"
         ).encode()
-        short = f"table_id = (SELECT id FROM {self._tables} WHERE name = $1::text) AND digest = ''"
-        self._get = f"SELECT value FROM {self._rows} WHERE {short} AND key = $2::bytea".encode()
+        # Short keys: one look into the index for each. LIMIT keeps the planner from walking all of
+        # the table instead, as it would one that was never analysed.
+        of_table = f"table_id = (SELECT id FROM {self._tables} WHERE name = $1::text)"
+        get = f"SELECT value FROM {self._rows} WHERE {of_table} AND key = {{}} AND digest = ''"
+        self._get = get.format("$2::bytea").encode()
         self._get_many = (
-            f"SELECT key, value FROM {self._rows} WHERE {short} AND key = ANY($2::bytea[])"
+            "SELECT k.key, r.value FROM unnest($2::bytea[]) AS k (key)"
+            f" CROSS JOIN LATERAL ({get.format('k.key')} LIMIT 1) AS r"
         ).encode()
         self._upsert = (
             f"INSERT INTO {self._rows}"
@@ -174,7 +178,7 @@ class Statements:
 
     def read(self, connection: Connection, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return values in the order of ``keys``."""
-        if all(len(key) <= HEAD_BYTES for key in keys):
+        if max(map(len, keys), default=0) <= HEAD_BYTES:
             return self._read_short(connection, table, keys)
         heads, digests, _ = _parts(keys)
         rows = connection.execute(

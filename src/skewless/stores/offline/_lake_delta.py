@@ -1,0 +1,137 @@
+"""An event log settled into a Delta table; see `_lake`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skewless.config import TableSettings
+from skewless.errors import StoreError
+from skewless.stores.offline._files import translated
+from skewless.stores.offline._filesystems import delta_options, locate
+from skewless.stores.offline._journal import SEQUENCE
+from skewless.stores.offline._lake import (
+    DATE,
+    LakeFiles,
+    LakeTable,
+    as_log_file,
+    belongs_to_another,
+    overtaken,
+    to_join,
+)
+from skewless.stores.offline.delta import delta_files, open_delta, told
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.definitions.source import Source
+
+OWNER = "skewless.log"
+"""Property of the table that names the log it belongs to; also the application of its commits."""
+
+
+class DeltaLog(LakeTable):
+    """The Delta table of one source's log.
+
+    Args:
+        path: of the table, absolute or an address.
+        source: whose rows.
+        settings: how object stores are reached.
+    """
+
+    def __init__(self, path: str, source: Source, settings: TableSettings) -> None:
+        self.where = f"delta {path}"
+        self._source = source
+        self._filesystem, self._root, self._remote = locate(path, None, settings)
+        self._path = path if self._remote else self._root
+        self._options = delta_options(path, settings)
+        self._table: Any = None
+        self._app = ""
+
+    def claim(self, log: str, schema: pa.Schema) -> int:
+        import deltalake
+        from deltalake.exceptions import DeltaError
+
+        self._app = f"{OWNER}.{log}"
+        if not self._exists():
+            # The configuration takes only names that Delta knows or that begin with a namespace.
+            try:
+                with translated(self._path, remote=self._remote):
+                    deltalake.DeltaTable.create(
+                        self._path,
+                        schema=schema,
+                        mode="ignore",
+                        partition_by=[DATE],
+                        name=f"event log of {self._source.name}",
+                        description=self._app,
+                        storage_options=self._options or None,
+                    )
+            except DeltaError as error:
+                if not self._exists():
+                    raise self._failed(error) from error
+        self._table = open_delta(self._path, self._options)
+        owner = self._table.metadata().description
+        if owner != self._app:
+            raise belongs_to_another(self.where, owner, log)
+        return int(self._table.transaction_version(self._app) or 0)
+
+    def append(self, rows: pa.Table, last: int) -> None:
+        import deltalake
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        properties = deltalake.CommitProperties(
+            custom_metadata={"userMetadata": f"rows up to {last}"},
+            app_transactions=[deltalake.Transaction(self._app, last)],
+        )
+        try:
+            with translated(self._path, remote=self._remote):
+                deltalake.write_deltalake(
+                    self._table,
+                    rows,
+                    mode="append",
+                    schema_mode="merge",
+                    commit_properties=properties,
+                )
+        except CommitFailedError as error:
+            raise overtaken(self.where) from error
+        except DeltaError as error:
+            raise self._failed(error) from error
+
+    def look(self) -> LakeFiles:
+        table = open_delta(self._path, self._options)
+        with told(self._path):
+            _, files = delta_files(table, self._root, exact=(SEQUENCE,))
+        event_time = self._source.event_time
+        found = {file.name: (as_log_file(file, event_time), file) for file in files}
+        return LakeFiles(self._filesystem, self._remote, found)
+
+    def compact(self, small: int, enough: int) -> tuple[int, int]:
+        from deltalake.exceptions import DeltaError
+
+        table = open_delta(self._path, self._options)
+        files = [known for known, _ in self.look().files.values()]
+        joined = written = 0
+        for day in to_join(files, small, enough):
+            date = str(np.datetime64(day, "D"))
+            try:
+                with translated(self._path, remote=self._remote):
+                    done = table.optimize.compact(partition_filters=[(DATE, "=", date)])
+            except DeltaError:  # somebody else changed these files meanwhile
+                continue
+            joined, written = joined + done["numFilesRemoved"], written + done["numFilesAdded"]
+        return joined, written
+
+    def _exists(self) -> bool:
+        import deltalake
+
+        with told(self._path):
+            return bool(deltalake.DeltaTable.is_deltatable(self._path, self._options or None))
+
+    def _failed(self, error: Exception) -> StoreError:
+        return StoreError(
+            "rows of an event log cannot be written to a Delta table",
+            got=str(error)[:300],
+            where=self.where,
+            hint="Nothing is lost: they wait in the journal.",
+        )
