@@ -15,6 +15,8 @@ from types import ModuleType
 
 import pytest
 
+import skewless
+
 ROOT = Path(__file__).parent.parent
 PAGES = [
     page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if page.exists()
@@ -106,3 +108,20 @@ def test_there_are_pages_to_check() -> None:
     """Without pages the tests above would pass and have tested nothing."""
     needed = {ROOT / "README.md", ROOT / "docs" / "glossary.md"}
     assert needed - set(PAGES) == set()
+
+
+PUBLIC = [
+    *((name, name) for name in skewless.__all__),
+    *(
+        (f"{kind.__name__}.{name}", name)
+        for kind in (skewless.FeatureStore, skewless.Client)
+        for name in vars(kind)
+        if not name.startswith("_")
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "word"), PUBLIC)
+def test_public_name_is_in_the_docs(name: str, word: str) -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert re.search(rf"\b{word}\b", pages), f"no page speaks of {name}"

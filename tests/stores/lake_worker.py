@@ -66,16 +66,12 @@ def main(folder: Path, kind: str, step: str) -> None:
         "forgotten": (settler, "_forget_settled"),
         "compacted": (lake, "compact"),
     }
-    if step == "noted":  # the first note is that the log has a lake
-        log._lake.claim  # noqa: B018
-        settler._claimed(settler(SOURCE, log._store, log.folder, log._lake), log_manifest(log))
+    if step == "noted":  # the first note is that the log has a lake, the second that rows are there
+        made = settler(SOURCE, log._store, log.folder, log._lake)
+        made._claimed(made._manifest())
     if step in places:
         dying_after(*places[step])
     log.settle()
-
-
-def log_manifest(log: EventLog) -> Any:
-    return _settle._Settler(SOURCE, log._store, log.folder)._manifest()
 
 
 if __name__ == "__main__":

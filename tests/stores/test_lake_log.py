@@ -1,9 +1,7 @@
 """Event logs that settle into Delta and Iceberg tables: the same promises as with own files."""
 
-import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from skewless.config import TableSettings
 from skewless.definitions import Source
 from skewless.errors import ConfigError, StoreError
 from skewless.stores.offline import _settle
-from skewless.stores.offline._lake import LakeTable, lake_table
+from skewless.stores.offline._lake import lake_table
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.log import EventLog
 from skewless.testing.memory import MemoryStore
@@ -141,12 +139,8 @@ def test_single_rows_are_found_by_their_sequence_wherever_they_lie(log: EventLog
     push(log, 10)
     rows = np.array([1, 17, 30, 31, 40])
     assert log.reader().take(rows, ["n"])["n"].to_pylist() == rows.tolist()
-    assert [c.rows.tolist() for c in log.reader().chunks(["n"], after=28)] == [
-        [29, 30],
-        [*range(31, 41)],
-    ] or sum((c.rows.tolist() for c in log.reader().chunks(["n"], after=28)), []) == list(
-        range(29, 41)
-    )
+    after = [n for c in log.reader().chunks(["n"], after=28) for n in c.rows.tolist()]
+    assert sorted(after) == list(range(29, 41))
 
 
 def test_settling_twice_does_nothing_more(log: EventLog) -> None:
@@ -304,7 +298,7 @@ def test_a_kill_after_any_step_loses_nothing_and_doubles_nothing(
     log = opened(kind, tmp_path)
     push(log, 20)
     log._store.close()
-    for _ in range(3):
+    for _ in range(2):
         killed = run_worker(tmp_path, kind, step)
         log = opened(kind, tmp_path)
         assert contents(log) == expected(log.last_sequence())
@@ -313,9 +307,9 @@ def test_a_kill_after_any_step_loses_nothing_and_doubles_nothing(
     assert killed in (0, 9)
     assert run_worker(tmp_path, kind, "none") == 0
     log = opened(kind, tmp_path)
-    assert (contents(log), log.unsettled()) == (expected(32), 0)
+    assert (contents(log), log.unsettled()) == (expected(28), 0)
     table = as_others_see_it(kind, tmp_path)
-    assert sorted(table["_sequence"].to_pylist()) == list(range(1, 33))
+    assert sorted(table["_sequence"].to_pylist()) == list(range(1, 29))
     log._store.close()
 
 
@@ -334,7 +328,7 @@ def test_of_two_that_settle_at_once_from_different_machines_nothing_is_doubled(
     logs = [
         EventLog(EVENTS, store, tmp_path / name, lake_of(kind, tmp_path)) for name in ("a", "b")
     ]
-    for round in range(4):
+    for _ in range(4):
         push(logs[0], 15)
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda log: log.settle(), logs))
@@ -368,8 +362,8 @@ def test_a_journal_that_was_restored_from_an_older_backup_is_noticed(
 def test_a_repo_whose_log_is_a_table_trains_and_serves_as_any(kind: str, tmp_path: Path) -> None:
     log = {
         "delta": 'log = { kind = "delta", path = "lake" }',
-        "iceberg": 'log = { kind = "iceberg", catalog = "pond", namespace = "logs.fab" }',
-    }[kind].replace("logs.fab", "logs")
+        "iceberg": 'log = { kind = "iceberg", catalog = "pond", namespace = "logs" }',
+    }[kind]
     (tmp_path / "skewless.toml").write_text(
         f"""
         [offline]

@@ -21,7 +21,7 @@ class Entity:
     """What a feature describes, by one or more typed join keys.
 
     Args:
-        name: of the entity.
+        name: of the entity; by position, so that a join key may have this name too.
         description: for people; outside the fingerprint.
         join_keys: ``keyword = type``; str, int, bytes, bool, date or datetime.
 
@@ -29,7 +29,7 @@ class Entity:
         DefinitionError: no join key, or one of a type that cannot be a key.
     """
 
-    def __init__(self, name: str, *, description: str = "", **join_keys: object) -> None:
+    def __init__(self, name: str, /, *, description: str = "", **join_keys: object) -> None:
         self.name = checked_name(name, "entity")
         self.description = description
         self.join_keys: tuple[tuple[str, DType], ...] = tuple(

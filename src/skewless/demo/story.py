@@ -137,11 +137,13 @@ def _say_plan(say: Say, steps: list[dict[str, Any]], fs: FeatureStore) -> None:
 
 def _say_day(say: Say, day: Day) -> None:
     late = ", ".join(f"{count:,} {source}" for source, count in day.late.items() if count)
+    reports = len(day.push_seconds)
     say(
         f"The clock stands at midnight in New York. {len(day.stream_seconds):,} departures and"
         " landings are appended to the files of two streams, each when the flight leaves or lands,"
-        f" and taken in by their workers; {len(day.push_seconds):,} weather reports are pushed."
-        f" {late} came after one with a later stamp. {day.quarantined} were refused."
+        " and taken in by their workers"
+        + (f"; {reports:,} weather reports are pushed." if reports else ".")
+        + f" {late} came after one with a later stamp. {day.quarantined} were refused."
     )
     say(
         f"Between them, when each of {len(day.served):,} flights was due to leave, its vector was"
@@ -149,8 +151,7 @@ def _say_day(say: Say, day: Day) -> None:
     )
     say(
         "An event of a stream, from its file to durable and readable:"
-        f" {_percentiles(day.stream_seconds)}. A push, likewise: {_percentiles(day.push_seconds)}."
-        f" Read of a vector: {_percentiles(day.read_seconds)}."
+        f" {_percentiles(day.stream_seconds)}. Read of a vector: {_percentiles(day.read_seconds)}."
     )
 
 

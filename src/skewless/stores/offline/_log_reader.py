@@ -179,8 +179,11 @@ class LogReader(TableReader):
             manifest: as it is.
             anew: whether to ask the lake again: its files may have been joined meanwhile.
         """
-        if not manifest.lake:
+        if sum(file.rows for file in manifest.files) >= manifest.settled:
             return manifest.files
+        return (*manifest.files, *self._lake_files(manifest, anew=anew))
+
+    def _lake_files(self, manifest: Manifest, *, anew: bool) -> tuple[LogFile, ...]:
         if self._lake is None or self._lake.where != manifest.lake:
             raise elsewhere(manifest.lake, getattr(self._lake, "where", None), self.where)
         key = manifest.generation
@@ -188,17 +191,16 @@ class LogReader(TableReader):
             listed = self._lake.look()
             self._in_lake |= {name: (listed, file) for name, (_, file) in listed.files.items()}
             self._of_lake[key] = tuple(known for known, _ in listed.files.values())
-        return (*manifest.files, *self._of_lake[key])
+        return self._of_lake[key]
 
     def in_lake(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
         """Return the rows of these sequences that the lake has, settled or not."""
         schema = self._selected(columns)
         wanted = Wanted(schema)
-        files = self._files(self._look().manifest)
         found = [
             piece
-            for file in files
-            if file.name in self._in_lake and file.first <= last and file.last >= first
+            for file in self._lake_files(self._look().manifest, anew=False)
+            if file.first <= last and file.last >= first
             for piece in self._file(file, wanted, first, last)
         ]
         return (joined(found)[1] if found else schema.empty_table()).select(list(columns))
