@@ -40,6 +40,7 @@ class Load:
         seconds: how long.
         connections: at once; in an open loop at most.
         rate: requests a second; 0: as many as are answered.
+        more: further lines of every head, each with its end.
     """
 
     host: str
@@ -49,11 +50,12 @@ class Load:
     seconds: float
     connections: int
     rate: float = 0.0
+    more: str = ""
 
     def requests(self) -> Iterator[bytes]:
         """Yield requests as they go over the wire, for ever."""
         head = (
-            f"POST {self.path} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\n"
+            f"POST {self.path} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\n{self.more}"
             "content-type: application/json\r\ncontent-length: "
         )
         return cycle([f"{head}{len(body)}\r\n\r\n{body}".encode() for body in self.bodies])
@@ -179,6 +181,8 @@ def closed(load: Load) -> Found:
                 waited -= 1
     found.seconds = found.seconds or now() - begin
     found.statuses["unanswered"] += waited
+    for line in lines.values():
+        line.socket.close()
     return found
 
 
@@ -215,6 +219,8 @@ def paced(load: Load) -> Found:
                 busy.discard(line)
                 free.append(line)
     found.seconds = now() - begin
+    for line in (*busy, *free):
+        line.socket.close()
     unanswered = count - sum(found.statuses.values())
     if unanswered:
         found.statuses["unanswered"] = unanswered

@@ -26,8 +26,6 @@ PATIENCE = 120.0
 VARIANTS = 20_000
 """Entities asked for in turn: the bodies of one load hold so many."""
 _TICKS = os.sysconf("SC_CLK_TCK")
-Bodies = Callable[[Sequence[int], int], dict[str, Any]]
-"""Returns what to post for entities and a number of features."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,7 @@ class Measured:
         path: that is posted to.
         body: returns what to post for some entities of a shape.
         workers: of the server.
+        more: further lines of every head.
     """
 
     def __init__(
@@ -84,11 +83,14 @@ class Measured:
         port: int,
         path: str,
         body: Callable[[Shape, list[int]], dict[str, Any]],
-        workers: int,
+        *,
+        workers: int = 1,
+        more: str = "",
     ) -> None:
         self.process, self.port, self.path = process, port, path
         self._body = body
         self._workers = workers
+        self._more = more
 
     def ask(self, shape: Shape, entities: list[int]) -> Any:
         """Return the answer to one request."""
@@ -106,9 +108,11 @@ class Measured:
             json.dumps(self._body(shape, rng.choices(range(shape.among), k=shape.entities)))
             for _ in range(requests)
         ]
-        load = Load("127.0.0.1", self.port, self.path, bodies, plan.seconds, 0)
+        address = ("127.0.0.1", self.port, self.path)
+        load = Load(*address, bodies, plan.seconds, 0, more=self._more)
         many = plan.connections * self._workers
         self._run(load, seconds=plan.seconds / 4, connections=many)
+        self._rest()
         before = self._cpu()
         found = self._run(load, connections=many)
         answered = found["statuses"].get("200", 0)
@@ -119,6 +123,7 @@ class Measured:
             "errors": float(sum(found["statuses"].values()) - answered),
         }
         for rate in plan.rates:
+            self._rest()
             found = self._run(load, connections=128, rate=float(rate))
             wrong = found["sent"] - found["statuses"].get("200", 0)
             figures |= {f"p{q}_ms_{rate}": found[f"p{q}_ms"] for q in (50, 95, 99)}
@@ -134,14 +139,25 @@ class Measured:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
+    def _rest(self) -> None:
+        """Wait until the server has nothing left to do: one that was overrun may have a lot."""
+        deadline = time.monotonic() + PATIENCE
+        before = self._cpu()
+        while time.monotonic() < deadline:
+            time.sleep(0.2)
+            now = self._cpu()
+            if now - before < 0.05:
+                return
+            before = now
+
     def _cpu(self) -> float:
-        """Return the CPU seconds of the server's processes."""
+        """Return the CPU seconds of the server's processes, those that ended included."""
         total, parents = 0, {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
                 with contextlib.suppress(OSError):
                     words = (entry / "stat").read_text().rpartition(")")[2].split()
-                    parents[int(entry.name)] = int(words[1]), int(words[11]) + int(words[12])
+                    parents[int(entry.name)] = int(words[1]), sum(map(int, words[11:15]))
         own = {self.process.pid}
         while more := {pid for pid, (parent, _) in parents.items() if parent in own} - own:
             own |= more

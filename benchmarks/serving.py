@@ -41,14 +41,20 @@ HEADINGS = {
     "p50_ms_100": "p50 ms at 100/s",
     "p99_ms_100": "p99",
 }
-OURS, SQLITE, CONTRACT = "skewless, LMDB", "skewless, SQLite", "skewless as Feast, LMDB"
+OURS, SQLITE = "skewless, LMDB", "skewless, SQLite"
+CONTRACT, LONG = "skewless, LMDB, /get-online-features", "skewless, LMDB, the long way"
 FEAST = "Feast, SQLite"
+FLOORS = {"protocol": "uvloop and httptools, a constant", "uvicorn": "uvicorn, a constant"}
+MODES = (
+    (CONTRACT, "contract", "asked and answered as Feast's server"),
+    (LONG, "long", "every request through all of ASGI"),
+)
 
 
 def run(options: Options) -> Figures:
     """Measure every server with one and two workers."""
     entities = options.pick(300, 2_000, 20_000)
-    seconds = options.pick(1, 2, 5) / (2 if options.size == "tiny" else 1)
+    seconds = {"tiny": 0.2, "small": 2.0, "full": 5.0}[options.size]
     files = {str(width): str(data.newest_rows(entities, width)) for width in WIDTHS}
     asked = {"files": files, "entities": entities, "seconds": seconds}
     own = {"windows": options.pick(5, 100, 200), **asked}
@@ -56,18 +62,14 @@ def run(options: Options) -> Figures:
     contenders = []
     for workers in (1, 2):
         named = f", {workers} worker" + "s" * (workers > 1)
-        given = {"workers": workers, "kind": "lmdb", "contract": False, **own}
+        given = {"workers": workers, "kind": "lmdb", "mode": "", **own}
         contenders.append(Contender(OURS + named, task, given))
         if workers == 1:
             contenders.append(Contender(SQLITE + named, task, given | {"kind": "sqlite"}))
-            contenders.append(
-                Contender(
-                    CONTRACT + named,
-                    task,
-                    given | {"contract": True},
-                    about="/get-online-features, asked and answered as Feast's server",
-                )
-            )
+            contenders += [
+                Contender(f"{name}{named}", task, given | {"mode": mode}, about=about)
+                for name, mode, about in MODES
+            ]
         contenders.append(
             Contender(
                 FEAST + named,
@@ -82,6 +84,12 @@ def run(options: Options) -> Figures:
     results = run_all(contenders, options)
     names = [f"{count}x{width}" for count, width in SHAPES]
     first, *others = [part(name, results, entities) for name in (*names, WINDOWED)]
+    floors = [
+        Contender(name, "benchmarks.serving:floor", {"kind": kind, "seconds": seconds})
+        for kind, name in FLOORS.items()
+    ]
+    title = "HTTP, 1 x 10: servers that always answer the same"
+    others.append(part("1x10", run_all(floors, options), entities) | {"title": title})
     return first | {"data": [data.facts(Path(file)) for file in files.values()], "parts": others}
 
 
@@ -101,7 +109,7 @@ def part(shape: str, results: list[Figures], entities: int) -> Figures:
 
 def skewless(
     clock: Clock, *, files: dict[str, str], entities: int, windows: int, kind: str, workers: int,
-    contract: bool, seconds: float,
+    mode: str, seconds: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Fill a store, serve it, and measure every shape."""
     widest = files[str(max(WIDTHS))]
@@ -113,8 +121,11 @@ def skewless(
         command = [sys.executable, "-m", "skewless.cli.main", "serve", "--repo", folder]
         command += ["--port", str(port), "--workers", str(workers)]
         with started(command, f"http://127.0.0.1:{port}/ready", folder) as process:
+            contract = mode == "contract"
             path = "/get-online-features" if contract else "/v1/features"
-            server = Measured(process, port, path, body, workers)
+            # What is the least bit unusual is not answered by the short cut.
+            more = "content-encoding: identity\r\n" if mode == "long" else ""
+            server = Measured(process, port, path, body, workers=workers, more=more)
             check(server, online.expected(widest), sums, contract)
             shapes = [Shape(*shape, among=entities) for shape in SHAPES]
             shapes.append(Shape(1, 20, among=windows, windowed=True))
@@ -123,6 +134,20 @@ def skewless(
                     shape.name: server.figures(shape, Plan(seconds)) for shape in shapes
                 }
     return measured_shapes
+
+
+def floor(clock: Clock, kind: str, seconds: float) -> dict[str, Any]:
+    """Measure a server that does nothing but HTTP."""
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).with_name("stacks.py")), kind, str(port)]
+    address = f"http://127.0.0.1:{port}/"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        started(command, address, folder) as process,
+        clock,
+    ):
+        server = Measured(process, port, "/", body)
+        return {"1x10": server.figures(Shape(1, 10, among=1_000), Plan(seconds))}
 
 
 def body(shape: Shape, entities: list[int]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Online reads from stores behind a network: one call, in microseconds, beside the bare driver.
+"""Stores behind a network: online reads in microseconds beside the bare driver, and materialize.
 
 Ten latest features of 1 or 100 entities, from Redis, PostgreSQL and DynamoDB Local on this machine.
 The bare driver gets the same bytes in its fastest way, of Redis also by a pipeline of GETs; nothing
 is decoded there. `store` is the online store alone, `skewless` the whole read. All of them take
 turns in one process, a few calls each, so that other work on the machine slows all alike.
+`benchmarks.store_writes` then materializes into Redis, beside Feast.
 
     python -m benchmarks.stores --size small
 """
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data
+from benchmarks import data, store_writes
 from benchmarks.child import Clock, cpu_seconds, latencies
 from benchmarks.harness import (
     SIZES,
@@ -45,7 +46,8 @@ from benchmarks.peers import store_drivers
 WIDTH = 10
 COUNTS = (1, 100)
 CALLS_A_TURN = 20
-HEADINGS = {f"{count}x{WIDTH}": f"{count} x {WIDTH}" for count in COUNTS}
+SHAPES = {f"{count}x{WIDTH}": f"{count} x {WIDTH}" for count in COUNTS}
+HEADINGS = {**SHAPES, "rows_per_s": "rows/s", "cpu_s": "CPU s"}
 BARE: dict[str, dict[str, Callable[..., store_drivers.Get]]] = {
     "redis": {
         "redis-py, GETs in a pipeline": store_drivers.redis_pipeline,
@@ -69,12 +71,25 @@ def run(options: Options) -> Figures:
     results = [
         result for kind in BARE for result in measured_store(kind, str(newest), entities, options)
     ]
+    writes = materialized(options)
+    own, peer = found(writes, store_writes.OWN), found(writes, store_writes.PEER)
     return {
         "title": f"Online read from a server, {entities:,} entities, p50 / p99 microseconds",
         "data": [data.facts(newest)],
-        "contenders": results,
-        "ratios": {kind: ratios(kind, results) for kind in BARE},
+        "contenders": results + writes,
+        "ratios": {kind: ratios(kind, results) for kind in BARE}
+        | {"materialize into Redis, rows/s, skewless / Feast": ratio(own, peer, "rows_per_s")},
     }
+
+
+def materialized(options: Options) -> list[Figures]:
+    """Materialize into Redis, if its server can be started here."""
+    try:
+        with server_url("redis") as url:
+            return store_writes.run(options, url)
+    except PeerMissing as reason:
+        names = (store_writes.OWN, store_writes.PEER)
+        return [{"name": name, "skipped": str(reason)} for name in names]
 
 
 def measured_store(kind: str, newest: str, entities: int, options: Options) -> list[Figures]:
@@ -117,15 +132,24 @@ def server_url(kind: str) -> Iterator[str]:
         yield server.url
 
 
-def write_configuration(folder: Path, kind: str, url: str) -> None:
+def write_configuration(folder: Path, kind: str, url: str, **more: str) -> None:
     """Write the skewless.toml of a repo with a store on a server."""
-    chosen = {"kind": kind, **OPTIONS[kind](url)}
+    chosen = {"kind": kind, **OPTIONS[kind](url), **more}
     text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in chosen.items())
     (folder / "skewless.toml").write_text(f"[online]\n{text}\n", encoding="utf-8")
 
 
 def fill(folder: str, newest: str) -> None:
     """Bring ten latest features of every entity online."""
+    import skewless as sl
+
+    with sl.FeatureStore(folder) as store:
+        store.apply(store.plan(features_of(newest)))
+        store.materialize()
+
+
+def features_of(newest: str) -> Any:
+    """Return the view of ten latest features over a file."""
     import skewless as sl
 
     names = [f"f{number}" for number in range(WIDTH)]
@@ -137,12 +161,9 @@ def fill(folder: str, newest: str) -> None:
         known_time="created_at",
         table=sl.Parquet(newest),
     )
-    view = sl.FeatureView(
+    return sl.FeatureView(
         "Rows", entity=entity, source=source, features={"newest": source.latest(*names)}
     )
-    with sl.FeatureStore(folder) as store:
-        store.apply(store.plan(view))
-        store.materialize()
 
 
 def compare(
@@ -240,7 +261,7 @@ def ratios(kind: str, results: list[Figures]) -> dict[str, Any]:
     return {
         f"{name} / {peer}": {
             shape: {key: ratio(above[shape], below[shape], key) for key in ("p50_us", "cpu_us")}
-            for shape in HEADINGS
+            for shape in SHAPES
         }
         for name in own
         for peer in peers
@@ -254,11 +275,13 @@ def summary(result: Figures) -> list[Line]:
     told = []
     for kind, peers in BARE.items():
         own, peer = found(every, f"skewless, {kind}"), found(every, next(iter(peers)))
-        for shape, heading in HEADINGS.items():
+        for shape, heading in SHAPES.items():
             if own and peer:
                 what = f"Online read from {kind}, {heading} features, p50 us"
                 told += lines(what, own[shape], {**peer[shape], "name": peer["name"]}, "p50_us")
-    return told
+    wrote, peer = found(every, store_writes.OWN), found(every, store_writes.PEER)
+    what = "Materialize into Redis, 10 features, rows/s"
+    return told + lines(what, wrote, peer, "rows_per_s", more_is_better=True)
 
 
 if __name__ == "__main__":

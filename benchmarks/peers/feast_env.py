@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.harness import CACHE, PeerMissing, note
 
 VERSION = "0.67.0"
-REQUIREMENT = f"feast[duckdb]=={VERSION}"
+REQUIREMENT = f"feast[duckdb,redis]=={VERSION}"
 HOME = CACHE / f"feast-{VERSION}"
 
 
@@ -21,7 +21,8 @@ def feast_python(install: bool) -> Callable[[], str]:
 
     def find() -> str:
         python = HOME / "bin" / "python"
-        if not (HOME / "complete").exists():
+        done = HOME / "complete"
+        if not done.exists() or done.read_text(encoding="utf-8").strip() != REQUIREMENT:
             if not install:
                 raise PeerMissing(f"{REQUIREMENT} has no environment in {HOME} (--no-install)")
             build(python)
@@ -34,7 +35,7 @@ def build(python: Path) -> None:
     """Make the environment; `PeerMissing` if that is impossible here, without a network say."""
     note(f"  installing {REQUIREMENT} into {HOME} ...")
     HOME.parent.mkdir(parents=True, exist_ok=True)
-    venv.create(HOME, clear=True, with_pip=True)
+    venv.create(HOME, clear=not (HOME / "complete").exists(), with_pip=True)
     beside = Path(sys.executable).parent / "uv"
     uv = str(beside) if beside.exists() else shutil.which("uv")
     if uv:

@@ -41,7 +41,7 @@ def serve(
         command = [str(Path(sys.executable).parent / "feast"), "serve", "--host", "127.0.0.1"]
         command += ["--port", str(port), "--workers", str(workers), "--no-access-log"]
         with started(command, f"http://127.0.0.1:{port}/health", folder) as process:
-            server = Measured(process, port, "/get-online-features", body, workers)
+            server = Measured(process, port, "/get-online-features", body, workers=workers)
             check(server, files)
             shapes = [Shape(count, width, entities) for count in (1, 100) for width in (10, 120)]
             shapes.append(Shape(1, 20, entities, windowed=True))

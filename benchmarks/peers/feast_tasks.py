@@ -21,16 +21,21 @@ START = datetime(2024, 12, 1, tzinfo=UTC)
 END = datetime(2025, 6, 1, tzinfo=UTC)
 
 
-def open_store(folder: str) -> Any:
-    """Return a Feast store with everything in a folder."""
+def open_store(folder: str, redis: str | None = None) -> Any:
+    """Return a Feast store with everything in a folder; online perhaps in Redis, at HOST:PORT."""
     from feast import FeatureStore, RepoConfig
     from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
 
+    online: Any = SqliteOnlineStoreConfig(path=f"{folder}/online.db")
+    if redis is not None:
+        from feast.infra.online_stores.redis import RedisOnlineStoreConfig
+
+        online = RedisOnlineStoreConfig(connection_string=redis)
     config = RepoConfig(
         project="bench",
         provider="local",
         registry=f"{folder}/registry.db",
-        online_store=SqliteOnlineStoreConfig(path=f"{folder}/online.db"),
+        online_store=online,
         offline_store={"type": "duckdb"},
         entity_key_serialization_version=3,
     )
@@ -88,10 +93,12 @@ def join(
     return {"wrong_rows": wrong_rows(expected, values)}
 
 
-def materialize(clock: Clock, newest: str, rows: int, width: int) -> dict[str, Any]:
+def materialize(
+    clock: Clock, newest: str, rows: int, width: int, redis: str | None = None
+) -> dict[str, Any]:
     """Bring the newest row of every entity into the online store."""
     with tempfile.TemporaryDirectory() as folder:
-        store = open_store(folder)
+        store = open_store(folder, redis)
         apply_view(store, newest, width)
         with clock, quiet():
             store.materialize(START, END)

@@ -220,6 +220,8 @@ class FeatureStore:
         t = runtime.clock.now() if at is None else to_micros(at, where="at")
         read = runtime.online.read
         states = [read(part.table, part.keys(entities)) for part in lookup.parts]
+        if runtime.may_forget and any(None in some for some in states):
+            runtime.refuse_if_lost(part.table for part in lookup.parts)
         found = lookup.assemble(states, entities, t, t)
         return OnlineResult(lookup.selection.outputs, entities, found, t)
 

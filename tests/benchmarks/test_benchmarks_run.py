@@ -1,7 +1,9 @@
 """Every benchmark runs, at a size where only that matters, and its results have their shape."""
 
+import dataclasses
 import json
 import random
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import data, oracles
+from benchmarks import data, load, oracles
 from benchmarks.__main__ import NAMES, failures
 from benchmarks.harness import Contender, Options, PeerMissing, measure, measured, middle, ratio
+from benchmarks.load import Load
 from benchmarks.peers import feast_env
 from benchmarks.report import details, module, table, tables
 
@@ -43,12 +46,43 @@ def test_benchmark_gives_figures_of_everybody_or_says_why_not(name: str) -> None
         if "Feast" in figures["name"]:
             assert "no environment" in figures["skipped"]
         elif "skewless" in figures["name"]:
-            assert figures.keys() >= OWN[name]
+            assert figures.keys() >= OWN.get(name, set())
             assert figures.get("wrong_rows", figures.get("wrong", 0)) == 0
             assert figures.get("inexact", 0) == 0
         else:
             assert measured(figures)
     assert result["title"] in "\n".join(details(name, result))
+
+
+@pytest.mark.slow
+def test_servers_are_measured_as_fast_as_they_answer_and_at_fixed_rates() -> None:
+    chosen = dataclasses.replace(ONCE, only=("skewless, LMDB, 1 worker", "a constant"))
+    result = module("serving").run(chosen)
+
+    assert failures(result) == []
+    *shapes, floors = [result, *result["parts"]]
+    assert [one["shape"] for one in shapes] == [
+        "1x10", "1x120", "100x10", "100x120", "1x20 windowed",
+    ]  # fmt: skip
+    for figures in [each for one in (*shapes, floors) for each in one["contenders"]]:
+        assert figures["req_s"] > 0
+        assert figures["errors"] == figures["errors_100"] == 0
+        assert figures["p50_ms_100"] <= figures["p95_ms_100"] <= figures["p99_ms_100"]
+    assert len(floors["contenders"]) == 2
+    assert "1 x 20 windowed" in "\n".join(details("serving", result))
+    assert [line[0] for line in module("serving").summary(result)][0].startswith("HTTP, 1 x 10")
+
+
+def test_load_counts_from_when_a_request_was_due_and_knows_what_was_not_answered() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        given = Load("127.0.0.1", silent.getsockname()[1], "/", ["{}"], 0.2, 2, rate=50.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(load, "GRACE", 0.1)
+            figures = load.paced(given).figures()
+
+    assert figures["sent"] == 10
+    assert figures["statuses"] == {"unanswered": 10}
+    assert figures["p50_ms"] == pytest.approx(300, abs=1)
 
 
 @pytest.mark.slow

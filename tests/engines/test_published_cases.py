@@ -91,7 +91,7 @@ def test_chronon_windows_hold_their_start_and_not_their_end_at_the_edges():
 def test_chronon_windows_are_its_naive_aggregator(seed):
     """The condition of NaiveAggregator.scala without rounding: t - w <= event < t."""
     draw = random.Random(seed)
-    rows = [row(draw.randrange(60)) for _ in range(40)]
+    rows = [row(draw.randrange(60), tiebreak=number) for number in range(1, 41)]
     times = range(0, 70, 3)
     expected = [sum(t - 10 <= r.event < t for r in rows) for t in times]
     assert values(LEFT.count("10us"), rows, times, of=LEFT) == expected
@@ -191,9 +191,8 @@ def test_sliding_windows_are_range_frames_of_duckdb(seed):
     times = [r.event for r in rows]
     ours = zip(*(values(feature, rows, times) for feature in features), strict=True)
     for mine, expected in zip(ours, found, strict=True):
-        mine = list(mine)
-        assert mine[:3] == list(expected[:3])
-        assert mine[3:] == pytest.approx(list(expected[3:]), rel=1e-6, abs=1e-3)
+        assert mine[:3] == expected[:3]
+        assert mine[3:] == pytest.approx(expected[3:], rel=1e-6, abs=1e-3)
 
 
 def test_sums_are_exact_as_those_of_fsum(seed):

@@ -1,5 +1,6 @@
 """A shop of card payments for tests of jobs, and the oracle to hold every path against."""
 
+import random
 import struct
 from datetime import datetime
 
@@ -56,6 +57,25 @@ def pay(pay_id, at, amount=1.0, *, card="c1", n=1, city="Bonn", **more):
 
 def cards(*names):
     return [{"card_id": name} for name in names]
+
+
+ALL = cards("c1", "c2", "c3", "nobody")
+
+
+def random_rows(seed, count, *, cards=3, start=NOON - 2 * DAY, end=NOON, first=0):
+    """Rows in any order, with ties and nulls."""
+    chance = random.Random(seed)
+    return [
+        pay(
+            f"p{first + number}",
+            chance.randrange(start, end, MINUTE),
+            chance.choice([None, 0.1, 1e15, -0.0, chance.uniform(-9, 9)]),
+            card=f"c{chance.randint(1, cards)}",
+            n=chance.choice([None, chance.randint(-5, 5)]),
+            city=chance.choice(["Bonn", "Köln", None]),
+        )
+        for number in range(count)
+    ]
 
 
 def open_store(folder, *definitions, clock=None, using=None, **settings):

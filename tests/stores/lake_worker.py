@@ -2,7 +2,7 @@
 
     python lake_worker.py <folder> <kind> <step>
 
-Steps: claimed, committed, noted, forgotten, compacted; "none" runs to the end.
+Steps: claimed, committed, noted, forgotten, compacted.
 """
 
 import os
@@ -69,8 +69,7 @@ def main(folder: Path, kind: str, step: str) -> None:
     if step == "noted":  # the first note is that the log has a lake, the second that rows are there
         made = settler(SOURCE, log._store, log.folder, log._lake)
         made._claimed(made._manifest())
-    if step in places:
-        dying_after(*places[step])
+    dying_after(*places[step])
     log.settle()
 
 

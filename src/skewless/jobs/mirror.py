@@ -28,13 +28,14 @@ from pathlib import Path
 
 from skewless.config import Config
 from skewless.errors import StoreError
+from skewless.jobs.held import HELD
 from skewless.jobs.homes import Home, is_states, open_home
 from skewless.plugins import find
 from skewless.stores.online.base import Item, Rows, Transaction
 
 OUTBOX = "skewless.mirror"
 """Rows that the mirror may lack: the name of the table, a zero byte, the key."""
-LOCAL = {OUTBOX, "skewless.copies", "skewless.progress"}
+LOCAL = {OUTBOX, HELD, "skewless.copies", "skewless.progress"}
 """Tables that are about one store and do not move with a repo."""
 PAGE_ROWS = 1_000
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0

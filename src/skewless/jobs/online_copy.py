@@ -18,7 +18,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from skewless.clock import NEVER
 from skewless.errors import InputError, StoreError, UnknownName
+from skewless.jobs.held import held, note_held
 from skewless.jobs.homes import Home, is_states, open_home
 from skewless.jobs.mirror import LOCAL, OUTBOX, copy_rows
 from skewless.jobs.runtime import Runtime
@@ -156,6 +158,8 @@ class _Copying:
             self._tell(f"comparing {table.table}", 0.5 + number / len(tables) / 2)
             self._compare(table)
         self._remove_tables({table.table for table in tables}, moves)
+        if not moves:
+            self._copy_notes([table.table for table in tables])
         with self._source.journal.transaction() as journal:
             journal.delete(COPIES, [self._name])
         return tables
@@ -253,6 +257,14 @@ class _Copying:
                     self._target.store_of(name).drop(name)
         if self._target.one_store or self._source.one_store:
             self._target.journal.drop(OUTBOX)  # notes of a time when it was the first store
+
+    def _copy_notes(self, tables: Sequence[str]) -> None:
+        """Note in the other store what it holds, where the same journal expects that."""
+        for name in tables:
+            with self._source.journal.transaction() as journal:
+                holds = held(self._source, journal, name, NEVER)
+                if holds is not None and holds != NEVER:
+                    note_held(self._target, journal, name, holds)
 
     def _tell(self, text: str, done: float) -> None:
         if self._progress is not None:

@@ -18,13 +18,18 @@ from skewless.clock import from_micros
 from skewless.definitions import Source
 from skewless.errors import InputError
 from skewless.jobs.arrivals import VERSION, Arrivals, arrivals_of, id_bytes, ids_table
+from skewless.jobs.held import held, logger, note_held
 from skewless.jobs.intake import Admitted, Rejected, admit
 from skewless.jobs.quarantine import set_aside
 from skewless.jobs.repair import applied, catch_up, note_applied, rebuild_marked
 from skewless.jobs.runtime import Runtime
 from skewless.jobs.states import StateTable
 from skewless.jobs.updates import Places, update
+from skewless.jobs.upkeep import build_anew
 from skewless.stores.online.base import Transaction
+from skewless.stores.online.checked import Overtaken
+
+ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -159,13 +164,40 @@ def _append(
 
 def _follow(runtime: Runtime, tables: Sequence[StateTable], arrivals: Arrivals, first: int) -> None:
     """Bring states in another store up to date with the log, in its order."""
-    last = first + len(arrivals.event) - 1
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            lost = _followed(runtime, tables, arrivals, first, again=attempt > 1)
+            break
+        except Overtaken:  # some states have the rows: from now on, from history
+            if attempt == ATTEMPTS:
+                raise
+    for table in lost:
+        logger.warning("%s has lost its rows: building them anew", runtime.home.states.where)
+        build_anew(runtime, table)
+
+
+def _followed(
+    runtime: Runtime, tables: Sequence[StateTable], arrivals: Arrivals, first: int, *, again: bool
+) -> list[StateTable]:
+    """Bring states up to date; return the tables whose states are gone."""
+    last, home, lost = first + len(arrivals.event) - 1, runtime.home, []
     with runtime.writing() as (transaction, states):
         for table in tables:
             layout = table.layout
             done = applied(transaction, layout)
-            if done == first - 1:
+            if done is None:
+                continue
+            holds = held(home, transaction, layout.table, done)
+            if holds is None:
+                lost.append(table)
+                continue
+            if holds == first - 1 and not again:
                 update(runtime, Places(transaction, states), layout, arrivals, first)
-                note_applied(transaction, layout, last)
-            elif done is not None and done < last:
-                note_applied(transaction, layout, catch_up(runtime, states, layout, done))
+                reached = last
+            elif holds < last:
+                reached = catch_up(runtime, states, layout, holds)
+            else:
+                continue
+            note_applied(transaction, layout, reached)
+            note_held(home, transaction, layout.table, reached)
+    return lost

@@ -8,7 +8,7 @@ that brings them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from skewless.jobs.since import RowsSince
 from skewless.jobs.states import StateTable, keyed_rows
 from skewless.plan.layout import StateLayout
 from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.checked import Overtaken
 
+ATTEMPTS = 4
 _APPLIED = "skewless.applied"
 
 
@@ -43,7 +45,7 @@ def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable
             continue
         with runtime.writing() as (transaction, states):
             keys = marked(transaction, layout)
-            states.write(layout.table, materialization(runtime, layout).states_of(keys).items())
+            overwrite(states, layout, materialization(runtime, layout).states_of(keys))
             unmark(transaction, layout, keys)
 
 
@@ -74,5 +76,18 @@ def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int
         only_keys = StateLayout(layout.entity, layout.source, {}, ())
         keys |= set(keyed_rows(only_keys, table, (numbers, numbers, numbers)).keys)
     if keys:
-        states.write(layout.table, materialization(runtime, layout).states_of(keys).items())
+        overwrite(states, layout, materialization(runtime, layout).states_of(keys))
     return rows.sequence
+
+
+def overwrite(states: KeyValues, layout: StateLayout, found: Mapping[bytes, bytes]) -> None:
+    """Write states built from history, whatever is there; other writers must be kept out."""
+    for attempt in range(1, ATTEMPTS + 1):
+        states.read(layout.table, list(found))  # what `CheckedRows` takes the place of
+        try:
+            states.write(layout.table, found.items())
+        except Overtaken:  # by a write that was late in coming
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            return

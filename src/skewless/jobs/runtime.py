@@ -5,7 +5,7 @@ Everything is opened when it is first needed and shared by the verbs of `Feature
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from skewless.definitions import Source
 from skewless.definitions.repo import Definitions, load_folder
 from skewless.definitions.tables import Table
 from skewless.errors import UnknownName
+from skewless.jobs.held import may_forget, refuse_if_lost
 from skewless.jobs.homes import Home, journal_beside, open_home
 from skewless.jobs.mirror import Mirror
 from skewless.jobs.states import StateTables, changes_of
@@ -32,6 +33,7 @@ from skewless.stores.offline.history import History
 from skewless.stores.offline.log import EventLog
 from skewless.stores.online.base import OnlineStore
 from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.checked import CheckedRows
 from skewless.stores.online.noting import NotingRows, NotingStore, NotingTransaction
 
 _CHECK_EVERY = 1_000_000
@@ -107,6 +109,15 @@ class Runtime:
         """Whether states and logs are in one store, so that one transaction changes both."""
         return self.journal is self.online
 
+    @cached_property
+    def may_forget(self) -> bool:
+        """Whether the online store can lose what it has acknowledged, see `jobs.held`."""
+        return may_forget(self.home)
+
+    def refuse_if_lost(self, tables: Iterable[str]) -> None:
+        """Raise `StoreUnavailable` if the online store has lost the states of some tables."""
+        refuse_if_lost(self.home, tables)
+
     @contextmanager
     def writing(self) -> Iterator[tuple[KeyValues, KeyValues]]:
         """Keep other writers of logs and states out, of all processes.
@@ -117,10 +128,12 @@ class Runtime:
         with self.journal.transaction() as transaction:
             if self.one_store:
                 yield transaction, transaction
-            elif isinstance(transaction, NotingTransaction):
-                yield transaction, NotingRows(self.online, transaction)
-            else:
-                yield transaction, self.online
+                return
+            checked = self.online.capabilities.compare_and_set
+            states: KeyValues = CheckedRows(self.online) if checked else self.online
+            if isinstance(transaction, NotingTransaction):
+                states = NotingRows(states, transaction)
+            yield transaction, states
 
     @cached_property
     def folder(self) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skewless.clock import to_micros
 from skewless.engines.local import LocalEngine
@@ -16,7 +17,13 @@ from skewless.engines.local.engine import Retrieved
 from skewless.errors import InputError, MissingColumn, NaiveTime
 from skewless.jobs.runtime import Runtime
 from skewless.plan.results import TrainingSet
-from skewless.plan.retrieval import RetrievalPlan, plan_retrieval
+from skewless.plan.retrieval import (
+    RetrievalPlan,
+    Step,
+    needed_times,
+    plan_retrieval,
+    steps_by_source,
+)
 from skewless.plan.selection import Features, Selection, select
 from skewless.stores.offline._files import translated
 from skewless.stores.offline.cast import to_micros_array
@@ -73,9 +80,21 @@ def run(
     progress: Progress | None = None,
 ) -> Retrieved:
     """Run a plan with the local engine over the histories of its sources."""
-    sources = {step.source.name: step.source for step in plan.steps}
-    histories = {name: runtime.history(source) for name, source in sources.items()}
+    histories = {}
+    for name, steps in steps_by_source(plan).items():
+        histories[name] = runtime.history(steps[0].source)
+        if len(times):
+            start, end = needed_times(steps, int(times.min()), int(times.max()))
+            histories[name].narrow(start, end, _needed_keys(steps, asked))
     return LocalEngine(histories).run(plan, asked, times, progress)
+
+
+def _needed_keys(steps: Sequence[Step], asked: pa.Table) -> dict[str, list[Any]] | None:
+    """Return the values of join keys that a source is asked for; None: of several entities."""
+    if len({step.entity.name for step in steps}) > 1:
+        return None
+    names = steps[0].entity.key_names
+    return {name: pc.unique(asked[name].drop_null()).to_pylist() for name in names}
 
 
 def as_table(data: Any) -> pa.Table:

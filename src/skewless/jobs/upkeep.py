@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from skewless.clock import NEVER
 from skewless.definitions import FeatureView, Source
 from skewless.errors import InputError
 from skewless.jobs.arrivals import ids_table, versions_let_in
-from skewless.jobs.materialize import Materialization, MaterializeResult
+from skewless.jobs.held import held, is_noted, note_held
+from skewless.jobs.materialize import PROGRESS, Materialization, MaterializeResult
 from skewless.jobs.repair import rebuild_marked
 from skewless.jobs.runtime import Runtime
 from skewless.jobs.states import (
@@ -128,6 +130,8 @@ def _one_table(
     layout = table.layout
     source = layout.source
     _known_to_all(runtime, table)
+    if _is_lost(runtime, layout):
+        everything = True
     history = runtime.history(source)
     start, end = interval
     parts = [(part.name, part.version) for part in history.parts()]
@@ -158,7 +162,32 @@ def _one_table(
     if fewer or exactly:
         job.remove_others(runtime.writing)
     _note_done(runtime, layout, done, end)
+    if runtime.may_forget:
+        with runtime.journal.transaction() as transaction:
+            holds = held(runtime.home, transaction, layout.table, NEVER)
+            reached = job.sequence if holds in (None, NEVER) else max(holds or 0, job.sequence)
+            note_held(runtime.home, transaction, layout.table, reached)
     return result
+
+
+def build_anew(runtime: Runtime, table: StateTable) -> MaterializeResult:
+    """Build the states of a table from all of history, after the store has lost them."""
+    done = _materialized(runtime, table.layout.table)
+    end = None if done is None else done["end"]
+    return _one_table(runtime, table, (None, end), None, everything=True, exactly=False)
+
+
+def _is_lost(runtime: Runtime, layout: StateLayout) -> bool:
+    """Return whether the store has lost the states of a table; if so, no run is resumed."""
+    if not runtime.may_forget:
+        return False
+    with runtime.journal.transaction() as transaction:
+        lost = held(runtime.home, transaction, layout.table, 0) is None
+        if lost:
+            transaction.delete(PROGRESS, [layout.table.encode()])
+        elif not is_noted(transaction, layout.table):
+            note_held(runtime.home, transaction, layout.table, 0)
+    return lost
 
 
 def _note_done(

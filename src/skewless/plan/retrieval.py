@@ -9,6 +9,7 @@ A retrieval is a list of steps, one or two per source and entity:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -137,6 +138,36 @@ def plan_retrieval(selection: Selection, *, timestamp: str, as_of: str) -> Retri
         steps += _steps(source, entity, tuple(wanted.values()))
     chosen: AsOf = "known" if as_of == "known" else "event_time"
     return RetrievalPlan(selection, tuple(steps), timestamp, chosen)
+
+
+def steps_by_source(plan: RetrievalPlan) -> dict[str, list[Step]]:
+    """Return the steps that read each source."""
+    found: dict[str, list[Step]] = {}
+    for step in plan.steps:
+        found.setdefault(step.source.name, []).append(step)
+    return found
+
+
+def needed_times(steps: Sequence[Step], first: int, last: int) -> tuple[int | None, int]:
+    """Return between which event times rows can matter to some steps, microseconds.
+
+    Args:
+        steps: of one source.
+        first: the earliest time asked about.
+        last: the latest.
+
+    Returns:
+        The earliest event time, None where the oldest row of all may matter, and that after the
+        latest.
+    """
+    spans = [
+        item.aggregate.window.span if isinstance(step, WindowStep) else None
+        for step in steps
+        for item in step.wanted
+    ]
+    if None in spans:
+        return None, last + 1
+    return first - max((span for span in spans if span is not None), default=0) - 1, last + 1
 
 
 def needed_aggregates(need: NeededView) -> list[Aggregate]:

@@ -79,7 +79,8 @@ class _Materialize(msgspec.Struct, gc=False):
 @dataclass(frozen=True)
 class _Wanted:
     """A read: its plan, the columns given, keys by row (None: not all of them), those that are
-    there, the moment."""
+    there, the moment.
+    """
 
     plan: ReadPlan
     given: dict[str, list[Any]]

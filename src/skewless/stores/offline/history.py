@@ -11,8 +11,8 @@ gives: event time, known time, tiebreak, and the moment a row was superseded.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,29 @@ class History:
         self._superseded: dict[bool, Superseded] = {}
         if reader is not None:
             reader.typed(source.columns)
+
+    def narrow(
+        self,
+        start: int | None = None,
+        end: int | None = None,
+        keys: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        """Say, before anything is read, which rows of the table will matter.
+
+        A database sends no others then. A source with row ids needs them all: the version that
+        corrects a row may be of another time and another key.
+
+        Args:
+            start: rows before it do not matter: UTC microseconds of event time.
+            end: rows from it on do not matter.
+            keys: values of key columns that matter; None: all do.
+        """
+        if self._reader is not None and not self.source.row_id:
+            self._reader.narrow(self.source.event_time, start=start, end=end, keys=keys)
+
+    def pinned(self) -> dict[str, Any]:
+        """Return the options with which the table is read again as it is now read."""
+        return {} if self._reader is None else self._reader.pinned()
 
     def chunks(
         self,

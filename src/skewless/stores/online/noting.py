@@ -116,7 +116,7 @@ class NotingTransaction(Transaction):
 class NotingRows(Rows):
     """Rows of a store without transactions, noted in a transaction of another one."""
 
-    def __init__(self, states: OnlineStore, journal: NotingTransaction) -> None:
+    def __init__(self, states: Rows, journal: NotingTransaction) -> None:
         self._rows = states
         self._journal = journal
 

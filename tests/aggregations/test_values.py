@@ -1,0 +1,184 @@
+"""What each aggregation gives, beside libraries that know nothing of skewless."""
+
+import math
+import statistics
+from collections import Counter
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+import skewless as sl
+from skewless.aggregations.base import AGGREGATIONS, aggregation
+from skewless.aggregations.windows import Sliding
+from skewless.clock import SECOND
+from skewless.errors import DefinitionError
+from skewless.types import dtype_of
+
+FLOATS = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6)
+SAMPLES = st.lists(FLOATS, min_size=1, max_size=30)
+GRID = st.lists(st.integers(-9, 9).map(lambda n: n / 4), min_size=1, max_size=30)
+WINDOW = Sliding(3600 * SECOND)
+
+
+def value(name, values, events=None, t=None, window=WINDOW, **parameters):
+    events = list(range(len(values))) if events is None else events
+    return aggregation(name, **parameters).compute(
+        values, events, t if t is not None else events[-1], window
+    )
+
+
+def near(found, expected, scale=1.0):
+    return found == pytest.approx(expected, rel=1e-9, abs=1e-9 * max(scale, 1.0))
+
+
+@given(SAMPLES)
+def test_sum_and_mean_are_the_exact_ones_rounded_once(values):
+    exact = sum(map(Fraction, values))
+    assert value("sum", values) == float(exact)
+    assert value("mean", values) == float(exact / len(values))
+
+
+@given(SAMPLES)
+def test_variance_and_deviation_are_those_of_the_statistics_module(values):
+    exact = [Fraction(v) for v in values]
+    assert near(value("var", values), float(statistics.pvariance(exact)))
+    assert near(value("std", values), math.sqrt(statistics.pvariance(exact)))
+    if len(values) > 1:
+        assert near(value("var", values, ddof=1), float(statistics.variance(exact)))
+        assert near(value("std", values, ddof=1), math.sqrt(statistics.variance(exact)))
+
+
+@given(GRID)
+def test_skew_and_kurtosis_are_those_of_scipy(values):
+    assume(len(set(values)) > 1)
+    assert near(value("skew", values), stats.skew(values))
+    assert near(value("kurtosis", values), stats.kurtosis(values))
+
+
+def test_what_has_no_spread_has_no_skew_and_no_kurtosis():
+    assert value("skew", [3.0, 3.0]) is None
+    assert value("kurtosis", [3.0]) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**9), GRID.map(lambda g: g[0])), min_size=2))
+def test_slope_is_that_of_scipy_per_second(rows):
+    events, values = [event for event, _ in rows], [y for _, y in rows]
+    assume(max(events) - min(events) > SECOND)
+    seconds = [event / SECOND for event in events]
+    assert near(value("slope", values, events), stats.linregress(seconds, values).slope)
+
+
+def test_slope_of_rows_of_one_moment_is_null():
+    assert value("slope", [1.0, 2.0], [5, 5]) is None
+
+
+@given(SAMPLES, st.floats(0, 1))
+def test_quantiles_are_those_of_numpy(values, q):
+    scale = max(map(abs, values))
+    assert near(value("quantile", values, q=q), float(np.quantile(values, q)), scale)
+    assert near(value("median", values), float(np.median(values)), scale)
+
+
+@given(GRID)
+def test_extremes_and_ends(values):
+    assert value("min", values) == min(values)
+    assert value("max", values) == max(values)
+    assert value("first", values) == values[0]
+    assert value("latest", values) == values[-1]
+    assert value("last_n", values, n=3) == values[-3:]
+    assert value("first_n", values, n=3) == values[:3]
+
+
+@given(st.lists(st.sampled_from("abcd") | st.integers(0, 3).map(str), min_size=1))
+def test_counts_of_distinct_values(values):
+    counted = Counter(values)
+    ranked = sorted(counted, key=lambda word: (-counted[word], word))
+    assert value("n_unique", values) == len(counted)
+    assert value("mode", values) == ranked[0]
+    assert value("top_k", values, k=2) == ranked[:2]
+
+
+@given(GRID)
+def test_a_histogram_counts_every_value_once(values):
+    edges = (-1.0, 0.0, 0.5)
+    inside, _ = np.histogram(values, [-np.inf, *edges, np.inf])
+    assert value("histogram", values, edges=edges) == inside.tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 7200), FLOATS), min_size=1, max_size=20))
+def test_ewma_is_the_mean_weighted_by_halves(rows):
+    events = [second * SECOND for second, _ in rows]
+    values = [v for _, v in rows]
+    weights = [0.5 ** ((7200 - second) / 60) for second, _ in rows]
+    expected = float(np.average(values, weights=weights))
+    found = value("ewma", values, events, 7200 * SECOND, half_life="1m")
+    assert near(found, expected, max(map(abs, values)))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0], None),
+        ([1.0, 2.0], 0.0),
+        ([10.0, 11.0, 12.0], 15.0),
+        ([0.0, 5.0, 5.0], 0.0),
+        ([-10.0, 0.0, -5.0], -75.0),
+        ([4.0, 6.0, 5.0, 5.0], 0.0),
+    ],
+)
+def test_trend_is_the_change_of_the_newest_two_in_per_cent(values, expected):
+    found = value("trend", values, recent=2)
+    assert found is None if expected is None else near(found, expected)
+
+
+def test_trend_of_a_negative_mean_has_the_sign_of_its_formula():
+    assert near(value("trend", [-10.0, -5.0], recent=1), -50.0)
+
+
+def test_rate_is_rows_per_second_of_the_window():
+    assert value("rate", [1, 1, 1], window=Sliding(60 * SECOND)) == 3 / 60
+
+
+def test_since_last_is_seconds_since_the_newest_row():
+    assert value("since_last", [1, 1], [SECOND, 3 * SECOND], 10 * SECOND + 500_000) == 7.5
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "std", "var"])
+@given(SAMPLES, st.randoms(use_true_random=False))
+def test_order_changes_no_bit(name, values, chance):
+    shuffled = list(values)
+    chance.shuffle(shuffled)
+    assert value(name, shuffled) == value(name, values)
+
+
+COLUMNS = {
+    "a text": str, "a number": float, "a whole number": int, "a decimal": Decimal,
+    "a date": date, "a truth": bool, "bytes": bytes, "a list": list[int],
+}  # fmt: skip
+NUMERIC = {"sum", "mean", "var", "std", "skew", "kurtosis", "slope", "quantile", "median",
+           "trend", "ewma", "histogram", "approx_quantile"}  # fmt: skip
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("name", sorted(NUMERIC))
+def test_arithmetic_on_what_is_no_number_is_refused_when_it_is_defined(name, column):
+    kind = COLUMNS[column]
+    parameters = {"edges": (0.0,)} if name == "histogram" else {}
+    found = aggregation(name, **parameters)
+    if kind in (float, int, Decimal):
+        found.result_type(dtype_of(kind))
+    else:
+        with pytest.raises(DefinitionError, match="numeric column"):
+            found.result_type(dtype_of(kind))
+
+
+@pytest.mark.parametrize("name", sorted(AGGREGATIONS))
+def test_every_aggregation_is_a_method_of_columns_or_sources(name):
+    source = sl.Source("s", schema={"x": float, "key": str}, event_time="at")
+    assert callable(getattr(source.x, name, None) or getattr(source, name, None))
