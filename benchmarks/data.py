@@ -106,36 +106,47 @@ def zipf_entities(rng: np.random.Generator, rows: int, entities: int) -> Ints:
     return np.asarray(numbers[drawn], np.int64)
 
 
-def events(rows: int, entities: int) -> Path:
-    """Events in time order: entity (zipf), a distinct time, an amount in cents, a merchant."""
+def events(rows: int, entities: int, hot: int = 0) -> Path:
+    """Events in time order: entity (zipf), a distinct time, an amount in cents, a merchant.
+
+    Entity 0 has ``hot`` per cent of them, and of the spine.
+    """
 
     def write(path: Path) -> None:
         rng = np.random.default_rng(SEED + 2)
         at = START + np.sort(rng.integers(0, SPAN, rows)) + np.arange(rows)
         columns: Columns = {
-            "entity": zipf_entities(rng, rows, entities),
+            "entity": _heated(rng, zipf_entities(rng, rows, entities), hot),
             "event_at": at,
             "amount": np.round(rng.lognormal(3, 1, rows), 2),
             "merchant": (rng.pareto(1.2, rows) * 20).astype(np.int64) % 1_000,
         }
         write_parquet(path, [columns])
 
-    return cached(f"events-{rows}-{entities}.parquet", write)
+    return cached(f"events-{rows}-{entities}{_hot(hot)}.parquet", write)
 
 
-def spine(rows: int, entities: int) -> Path:
+def _heated(rng: np.random.Generator, numbers: Ints, hot: int) -> Ints:
+    return np.where(rng.random(len(numbers)) < hot / 100, 0, numbers) if hot else numbers
+
+
+def _hot(hot: int) -> str:
+    return f"-hot{hot}" if hot else ""
+
+
+def spine(rows: int, entities: int, hot: int = 0) -> Path:
     """Spine rows with the popularity of the events."""
 
     def write(path: Path) -> None:
         rng = np.random.default_rng(SEED + 3)
         columns: Columns = {
             "label_row": np.arange(rows),
-            "entity": zipf_entities(rng, rows, entities),
+            "entity": _heated(rng, zipf_entities(rng, rows, entities), hot),
             "label_at": START + rng.integers(0, SPAN, rows),
         }
         write_parquet(path, [columns])
 
-    return cached(f"spine-{rows}-{entities}.parquet", write)
+    return cached(f"spine-{rows}-{entities}{_hot(hot)}.parquet", write)
 
 
 def newest_rows(entities: int, width: int) -> Path:

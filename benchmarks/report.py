@@ -45,6 +45,9 @@ def details(name: str, result: Figures) -> list[str]:
     if "linearity" in result:
         growing = {"cpu_s": "CPU s", "cpu_s_per_million": "CPU s per million events"}
         lines += ["", *one(result["linearity"], {**growing, "peak_mb": "peak MB"})]
+    if "hot_key" in result:
+        busy = {"cpu_s": "CPU s", "wall_s": "wall s", "cores": "cores kept busy"}
+        lines += ["", *one(result["hot_key"], busy)]
     if "windowed" in result:
         lines += ["", *one(result["windowed"], module(name).WINDOWED)]
     return lines

@@ -52,6 +52,8 @@ def run(options: Options) -> Figures:
     result = {**whole, "parts": [part, least]}
     if not options.only or "linearity" in options.only:
         result["linearity"] = linearity(options)
+    if not options.only or "hot key" in options.only:
+        result["hot_key"] = hot_key(options)
     return result
 
 
@@ -183,6 +185,28 @@ def linearity(options: Options) -> Figures:
         "data": [data.facts(spine)],
         "contenders": results,
     }
+
+
+def hot_key(options: Options) -> Figures:
+    """Measure skewless where one entity has 30 % of all rows: it must not serialise the cores."""
+    rows = options.pick(20_000, 1_000_000, 10_000_000)
+    entities = max(200, rows // 100)
+    runs = [
+        Contender(
+            f"skewless, one entity has {hot} % of the events" if hot else "skewless",
+            "benchmarks.windows:skewless",
+            {
+                "events": str(data.events(rows, entities, hot)),
+                "spine": str(data.spine(rows // 10, entities, hot)),
+                "expected": None,
+            },
+        )
+        for hot in (0, 30)
+    ]
+    results = run_all(runs, Options(size=options.size, repeats=options.repeats))
+    for figures in filter(measured, results):
+        figures["cores"] = round(figures["cpu_s"] / figures["wall_s"], 2)
+    return {"title": f"A hot key, {rows:,} events x {rows // 10:,} labels", "contenders": results}
 
 
 def summary(result: Figures) -> list[Line]:

@@ -31,7 +31,19 @@ if TYPE_CHECKING:
         if_else,
         on_demand,
     )
-    from skewless.definitions.tables import CSV, Delta, Files, Frame, Kafka, Parquet
+    from skewless.definitions.tables import (
+        CSV,
+        BigQuery,
+        Delta,
+        Files,
+        Frame,
+        Iceberg,
+        Kafka,
+        Parquet,
+        Postgres,
+        Redshift,
+        Snowflake,
+    )
     from skewless.errors import (
         BreakingChange,
         ConcurrentApply,
@@ -78,7 +90,8 @@ _HOMES = {
     "skewless.config": "Config",
     "skewless.definitions": "Entity FeatureService FeatureView OnDemandView Request Source "
     "feature_view if_else on_demand",
-    "skewless.definitions.tables": "CSV Delta Files Frame Kafka Parquet",
+    "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
+    "Redshift Snowflake",
     "skewless.errors": "BreakingChange ConcurrentApply ConfigError CorruptData DefinitionError "
     "InputError MissingColumn MissingDependency NaiveTime RegistryError SkewlessError StoreError "
     "StoreUnavailable UnknownName",
@@ -93,14 +106,15 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "AsyncClient", "CSV", "Bool", "BreakingChange", "Bytes", "Client", "ConcurrentApply",
-    "Config", "ConfigError", "CorruptData", "Date", "Decimal", "DefinitionError", "Delta",
-    "Entity", "FeatureService", "FeatureStore", "FeatureView", "Files", "Float32", "Float64",
-    "Frame", "InputError", "Int32", "Int64", "Json", "Kafka", "List", "Map", "MissingColumn",
-    "MissingDependency", "NaiveTime", "OnDemandView", "OnlineResult", "Parquet",
-    "RegistryError", "Request", "SkewlessError", "Source", "Status", "StoreError",
-    "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName", "Vector",
-    "feature_view", "if_else", "lifetime", "on_demand", "session", "tumbling",
+    "AsyncClient", "BigQuery", "CSV", "Bool", "BreakingChange", "Bytes", "Client",
+    "ConcurrentApply", "Config", "ConfigError", "CorruptData", "Date", "Decimal",
+    "DefinitionError", "Delta", "Entity", "FeatureService", "FeatureStore", "FeatureView",
+    "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32", "Int64", "Json",
+    "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime", "OnDemandView",
+    "OnlineResult", "Parquet", "Postgres", "Redshift", "RegistryError", "Request",
+    "SkewlessError", "Snowflake", "Source", "Status", "StoreError", "StoreUnavailable",
+    "String", "Struct", "Timestamp", "TrainingSet", "UnknownName", "Vector", "feature_view",
+    "if_else", "lifetime", "on_demand", "session", "tumbling",
 ]  # fmt: skip
 
 

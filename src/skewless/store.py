@@ -234,6 +234,7 @@ class FeatureStore:
         as_of: str = "known",
         full_names: bool = False,
         progress: Progress | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> TrainingSet:
         """Return a training set: the spine's rows, in order, with point-in-time correct features.
 
@@ -245,6 +246,7 @@ class FeatureStore:
             as_of: ``known`` counts what was known at the time, ``event_time`` ignores known time.
             full_names: whether features are called ``View__feature``.
             progress: called with a text and the finished fraction.
+            tables: source to the state its table is read in: a moment, or `TrainingSet.tables`.
 
         Raises:
             MissingColumn, NaiveTime, InputError: the spine is wrong.
@@ -260,6 +262,7 @@ class FeatureStore:
             as_of=as_of,
             full_names=full_names,
             progress=progress,
+            tables=tables,
         )
 
     def read_features(

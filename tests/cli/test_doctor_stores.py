@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -86,6 +87,27 @@ def test_a_store_beside_its_journal_shows_both(tmp_path: Path, redis: Server) ->
     found = findings(tmp_path)
     assert {"ok online store", "ok journal"} <= found.keys()
     assert "may lose acknowledged states" in found["warn online store"][0]
+
+
+@pytest.mark.server("redis")
+def test_a_store_that_lost_its_rows_fails_until_it_is_built_anew(tmp_path: Path) -> None:
+    with running("redis") as server:
+        repo(tmp_path, f'[online]\nkind = "redis"\nurl = "{server.url}"')
+        ran(run_in(tmp_path, "apply", "--yes"))
+        row = '{"card_id": "c", "amount": 1, "at": "2026-01-01T00:00:00Z"}'
+        ran(run_in(tmp_path, "push", "payments", "-", input=row))
+        assert "fail online store" not in findings(tmp_path)
+        server.restart()
+        while "PONG" not in redis_answer(server) and "NOAUTH" not in redis_answer(server):
+            pass
+        assert "has lost the rows" in findings(tmp_path, 1)["fail online store"][0]
+        ran(run_in(tmp_path, "get", "Spend", "card_id=c"), 3)
+        ran(run_in(tmp_path, "online", "rebuild"))
+        assert "fail online store" not in findings(tmp_path)
+
+
+def redis_answer(server: Server) -> str:
+    return redis_command(urlsplit(server.url).port or 0, "PING").decode()
 
 
 @pytest.mark.server("redis")

@@ -58,7 +58,7 @@ def test_get_with_full_names_says_the_view(run: Run) -> None:
         (["Spend", "card=c1"], "Did you mean 'card_id'?"),
         (["Spend", "c1"], "key=value"),
         (["Spend", "card_id=c1", "card_id=c2"], "given twice"),
-        (["Spent", "card_id=c1"], "has no feature service 'Spent'"),
+        (["Spent", "card_id=c1"], "has no view or service 'Spent'"),
         (["Spend:jmp", "card_id=c1"], "Did you mean 'jump'?"),
         (["Spend", "card_id=c1", "--at", "2020-01-01T00:00:00Z"], ""),
         (["Spend", "card_id=c1", "--at", "2026-01-01T00:00:00"], "time zone"),

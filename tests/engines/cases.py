@@ -91,7 +91,10 @@ def views(draw, source):
     if numeric:
         features["derived"] = numeric[0] * 2 - numeric[-1]
     where = source.flag if draw(st.booleans()) else None
-    return FeatureView("View", entity=KEY, source=source, features=features, where=where)
+    closed = draw(st.sampled_from([None, None, "left", "right"]))
+    return FeatureView(
+        "View", entity=KEY, source=source, features=features, where=where, closed=closed
+    )
 
 
 @st.composite

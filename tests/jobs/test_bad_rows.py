@@ -443,7 +443,7 @@ def test_as_of_something_else_is_an_error(fs):
     ("features", "error", "text"),
     [
         ([], InputError, "no features are asked for"),
-        ("Spent", UnknownName, "has no feature service 'Spent'"),
+        ("Spent", UnknownName, "has no view or service 'Spent'"),
         (["Spent:city"], UnknownName, "no view 'Spent'"),
         (["Spend:town"], UnknownName, "no feature 'town'"),
         (["Spend@v7:city"], UnknownName, "no version 'v7'"),

@@ -116,6 +116,39 @@ def test_workers_are_summed_and_a_successor_goes_on(tmp_path: Path) -> None:
     assert found['skewless_http_request_duration_seconds_count{route="/health"}'] == 1
 
 
+def test_what_was_shown_is_counted_on_from_when_a_worker_is_killed(tmp_path: Path) -> None:
+    killed = Metrics(tmp_path, 0)
+    killed.requests.add(("/health", "200"), 3)
+    shown = samples(killed.text())
+    killed.requests.add(("/health", "200"), 9)  # never shown, never written
+    found = samples(Metrics(tmp_path, 0).text())
+    name = 'skewless_http_requests_total{route="/health",status="200"}'
+    assert found[name] == shown[name] == 3
+    assert found["process_cpu_seconds_total"] >= shown["process_cpu_seconds_total"]
+
+
+def test_gauges_of_workers_are_shown_as_the_worst_or_their_sum(tmp_path: Path) -> None:
+    first, second = Metrics(tmp_path, 0), Metrics(tmp_path, 1)
+    first.store_up.set((), 1)
+    second.store_up.set((), 0)
+    first.lag.set((), 0.5)
+    second.lag.set((), 0.1)
+    second.write()
+    text = first.text()
+    found = samples(text)
+    assert found["skewless_store_up"] == 0
+    assert found["skewless_event_loop_lag_seconds"] == 0.5
+    alone = samples(Metrics().text())["process_resident_memory_bytes"]
+    assert found["process_resident_memory_bytes"] > 1.5 * alone
+    assert b"# TYPE process_cpu_seconds_total counter" in text
+
+
+def test_metrics_are_shown_when_they_cannot_be_written(tmp_path: Path) -> None:
+    found = Metrics(tmp_path / "gone", 0)
+    found.requests.add(("/health", "200"))
+    assert b'skewless_http_requests_total{route="/health",status="200"} 1' in found.text()
+
+
 def test_readiness_tells_why_not(app: App) -> None:
     assert call(app, "GET", "/ready").data == {"ready": True, "reasons": []}
     app.reader.down = StoreUnavailable("no route to redis")

@@ -1,6 +1,7 @@
 """The description of the interface is right, and fuzzing from it finds no 500."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,10 @@ async def served(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _running(filled_shop: Path) -> Iterator[None]:
+def _running(filled_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     global _app  # noqa: PLW0603
-    with sl.FeatureStore(filled_shop, clock=SettableClock(NOW)) as store:
+    repo = shutil.copytree(filled_shop, tmp_path_factory.mktemp("fuzzed") / "shop")
+    with sl.FeatureStore(repo, clock=SettableClock(NOW)) as store:
         _app = App(store, Settings())
         _app.start()
         yield

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import skewless as sl
+from skewless.serving import served_log
 from skewless.testing.servers import program
 from skewless.testing.servers import running as running_server
 from tests.serving.calling import PATIENCE, Running, alive, serving, wait_for
@@ -498,6 +499,19 @@ def test_wrong_options_are_refused_before_anything_is_served(
         result = CliRunner().invoke(main, ["serve", "--port", "0", *options])
     assert result.exit_code == 2
     assert part in result.output + result.stderr
+
+
+def test_traces_logs_of_requests_and_the_served_log_can_be_switched_on(
+    repo: Path, tmp_path: Path
+) -> None:
+    options = ["--traces", "--log", "requests", "--served-log", "1", "--workers", "2"]
+    with serving(repo, tmp_path, *options) as server:
+        assert ask(server)[0] == 200
+        assert get(server, "/health")[0] == 200
+    told = [(e["path"], e["status"]) for e in server.events() if e["event"] == "request"]
+    assert {("/v1/features", 200), ("/health", 200)} <= set(told)
+    logged = list(served_log.read(repo / ".skewless" / "served"))
+    assert [line["entity"] for line in logged] == [{"card_id": "c1"}]
 
 
 def test_a_port_that_is_taken_is_said_so(repo: Path) -> None:

@@ -274,10 +274,11 @@ def offset(port: int, name: bytes) -> int:
 def test_no_cut_makes_an_answer_of_dynamodb_one_that_says_no_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_remote, "READ_ATTEMPTS", 1)
     with running("dynamodb") as server, Proxy(port_of(server.url)) as proxy:
-        store = DynamoDBStore("faults", endpoint=f"http://127.0.0.1:{proxy.port}")
+        url = f"http://127.0.0.1:{proxy.port}"
+        store = DynamoDBStore("faults", endpoint=url, timeout=PATIENCE_SECONDS)
         store.write("rows", ROWS)
+        monkeypatch.setattr(_remote, "READ_ATTEMPTS", 1)
         found: set[bytes | None] = set()
         for count in range(0, 420, 7):
             proxy.cut_answers_after(count)

@@ -103,16 +103,19 @@ def _sizes(fs: FeatureStore) -> Findings:
 
 
 def _behind(fs: FeatureStore) -> Findings:
-    """Check that the states in another store than the log hold its newest rows."""
+    """Check that the states in another store than the log are there, and hold its newest rows."""
+    from skewless.jobs.held import held
     from skewless.jobs.repair import applied
 
     runtime = fs.runtime
-    for table in runtime.tables().wanted().values():
-        layout = table.layout
-        done, last = applied(runtime.journal, layout), runtime.log(layout.source).last_sequence()
-        if done is not None and done < last:
-            text = f"{layout.table}: {count_of(last - done, 'row')} of the log are missing"
-            hint = (
-                "The next push brings them, and says why it could not; or: skewless online rebuild"
-            )
+    for name, table in runtime.tables().wanted().items():
+        last = runtime.log(table.layout.source).last_sequence()
+        done = applied(runtime.journal, table.layout)
+        holds = held(runtime.home, runtime.journal, name, last if done is None else done)
+        if holds is None:
+            hint = "Build its states anew: skewless online rebuild"
+            yield Finding("online store", "fail", f"it has lost the rows of {name}", hint)
+        elif holds < last:
+            text = f"{name}: {count_of(last - holds, 'row')} of the log are missing"
+            hint = "The next push brings them, or says why it cannot; or: skewless online rebuild"
             yield Finding("online store", "warn", text, hint)

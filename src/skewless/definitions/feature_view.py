@@ -33,7 +33,7 @@ from skewless.definitions.expressions import (
 )
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
-from skewless.definitions.source import Source, check_filter
+from skewless.definitions.source import Source, check_filter, closing
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType
@@ -61,11 +61,13 @@ class FeatureView:
         source: Source,
         features: Mapping[str, Expression],
         where: Expression | None = None,
+        closed: str | None = None,
         **labels: Any,
     ) -> None:
         self.name = checked_name(name, "feature view")
         self.entity = entity
         self.source = source
+        self._closed = closed
         self.where = where
         self.labels = checked_labels(name, labels)
         self.expressions = fan_out(name, features)
@@ -73,6 +75,7 @@ class FeatureView:
             for key, _ in entity.join_keys:  # known to whoever asks
                 self.expressions.pop(key, None)
         self._check()
+        self.source = closing(source, closed)
 
     def _check(self) -> None:
         place = f"feature view {self.name!r}"
@@ -143,6 +146,7 @@ class FeatureView:
     def fingerprint(self) -> str:
         """Hash of everything that changes values."""
         data = value_part(self.to_dict())
+        data.pop("closed", None)  # the source as the view sees it carries it
         source = value_part(self.source.to_dict())
         for place in ("table", "stream", "future"):
             source.pop(place)
@@ -169,6 +173,7 @@ class FeatureView:
             "source": self.source.name,
             "where": None if self.where is None else self.where.to_dict(),
             "features": {name: e.to_dict() for name, e in self.expressions.items()},
+            **({} if self._closed is None else {"closed": self._closed}),
             **self.labels,
         }
 
@@ -194,7 +199,12 @@ class FeatureView:
 
 
 def feature_view(
-    *, entity: Entity, source: Source, where: Expression | None = None, **labels: Any
+    *,
+    entity: Entity,
+    source: Source,
+    where: Expression | None = None,
+    closed: str | None = None,
+    **labels: Any,
 ) -> Callable[[type], FeatureView]:
     """Make a feature view of a class: its attributes are the features, its docstring describes.
 
@@ -202,6 +212,7 @@ def feature_view(
         entity: what the features describe.
         source: where the rows come from.
         where: which rows count at all.
+        closed: ``"left"`` or ``"right"``, where it is not as the source says.
         labels: ``owner``, ``tags``, ``freshness`` ("5m": the promised age of the newest event),
             ``deprecated`` (a reason), ``sunset`` (a date); outside the fingerprint.
 
@@ -216,6 +227,7 @@ def feature_view(
             entity=entity,
             source=source,
             where=where,
+            closed=closed,
             features=attributes_of(cls, "feature view"),
             **described,
         )

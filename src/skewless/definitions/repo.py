@@ -27,7 +27,7 @@ from skewless.definitions.feature_service import FeatureService
 from skewless.definitions.feature_view import FeatureView
 from skewless.definitions.loading import import_files, remember
 from skewless.definitions.on_demand import Function, OnDemandView
-from skewless.definitions.source import Source
+from skewless.definitions.source import Source, as_defined
 from skewless.errors import DefinitionError, UnknownName
 from skewless.plugins import repo_folder
 from skewless.types import DType
@@ -288,7 +288,7 @@ def _add(
 ) -> None:
     if isinstance(thing, FeatureView):
         _add(found, origin, thing.entity, where)
-        _add(found, origin, thing.source, where)
+        _add(found, origin, as_defined(thing.source), where)
     if isinstance(thing, OnDemandView):
         remember(thing)
     part, kind = next(names for known, names in _KINDS.items() if isinstance(thing, known))

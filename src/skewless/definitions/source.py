@@ -12,6 +12,7 @@ Columns: fab, tested_at, vdd. Did you mean 'vdd'?
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,7 +94,8 @@ class Source(Rows):
         row_id: the column (or columns) that identify a row: a second row of one id is a correction.
         table: the batch side.
         stream: the stream side. Pushing always works.
-        closed: ``"right"`` (the moment asked about counts) or ``"left"`` (it does not).
+        closed: ``"right"`` (the moment asked about counts) or ``"left"`` (it does not); a view may
+            say otherwise.
         lateness: how far behind the newest event a row may be and still be counted; None: any.
         future: how far ahead of now an event time may be before the row is quarantined.
         description: for people; outside the fingerprint.
@@ -121,6 +123,7 @@ class Source(Rows):
         owner: str = "",
     ) -> None:
         super().__init__(self, None)
+        self._defined: Source | None = None
         self.name = checked_name(name, "source")
         self.event_time = event_time
         self.known_time = known_time
@@ -148,8 +151,7 @@ class Source(Rows):
 
     def _check(self) -> None:
         where = f"source {self.name!r}"
-        if self.closed not in ("left", "right"):
-            raise DefinitionError("closed", got=self.closed, expected="'left' or 'right'")
+        check_closed(self.closed)
         if self.known_time is not None and self.delay:
             raise DefinitionError(f"{where} has both a known time and a delay", hint="Drop one.")
         if self._schema is None and self.table is None:
@@ -220,6 +222,34 @@ class Source(Rows):
 
     def __repr__(self) -> str:
         return f"Source({self.name})"
+
+
+def check_closed(closed: object) -> None:
+    """Raise `DefinitionError` unless it says on which side windows are closed."""
+    if closed not in ("left", "right"):
+        raise DefinitionError("closed", got=closed, expected="'left' or 'right'")
+
+
+def closing(source: Source, closed: str | None) -> Source:
+    """Return a source as a view sees it whose windows are closed on a side of its own.
+
+    >>> rows = Source("rows", schema={"x": float}, event_time="at")
+    >>> closing(rows, "left").closed, closing(rows, None) is rows
+    ('left', True)
+    """
+    if closed is None:
+        return source
+    check_closed(closed)
+    if closed == source.closed:
+        return source
+    seen = copy.copy(source)
+    seen._source, seen._defined, seen.closed = seen, as_defined(source), closed
+    return seen
+
+
+def as_defined(source: Source) -> Source:
+    """Return the source that was defined, of one that a view sees otherwise."""
+    return source._defined or source
 
 
 def check_filter(condition: object, source: str) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skewless.aggregations.kernels import group_rows
 from skewless.aggregations.windows import Session
 from skewless.clock import ALWAYS
 from skewless.jobs.marks import mark
@@ -234,40 +235,46 @@ class Materialization:
             rows = rows.take(wanted[rows.group])
         rows = self._kept(rows)
         number = gathered.keys
-        used = np.unique(rows.group)
+        used = np.zeros(len(keyed.keys), bool)
+        used[rows.group] = True
         places = np.zeros(len(keyed.keys), np.int64)
-        for group in used.tolist():
+        for group in np.flatnonzero(used).tolist():
             places[group] = number.setdefault(keyed.keys[group], len(number))
         rows.group = places[rows.group]
         gathered.parts.append(rows)
 
     def _kept(self, rows: RowSet) -> RowSet:
-        rows = rows.take(self._order(rows)[0])
+        rows = rows.take(self._order(rows))
         return rows.take(retained(self.layout, rows, self.floor)) if self.reduces else rows
 
-    def _order(self, rows: RowSet) -> tuple[Ints, Ints]:
-        """Return the positions of rows by group and row order, and the tiebreaks that decide it.
-
-        Only rows of a table that tie with others are asked for the hash of their content.
-        """
+    def _order(self, rows: RowSet) -> Ints:
+        """Return the positions of rows by group and row order."""
         r = rows.records
+        groups = int(rows.group.max()) + 1 if len(rows) else 0
+        order, _ = group_rows(rows.group, r["event"], groups)
+        if not _tied(order, rows.group, r["event"]).any():
+            return order
         tiebreak = np.where(r["tiebreak"] < 0, ALWAYS, r["tiebreak"])
         order = np.lexsort((tiebreak, r["known"], r["event"], rows.group))
-        tied = np.zeros(len(rows), bool)
-        if len(rows) > 1:
-            ties = np.ones(len(rows) - 1, bool)
-            for column in (rows.group, r["event"], r["known"], tiebreak):
-                ties &= column[order][1:] == column[order][:-1]
-            tied[1:] |= ties
-            tied[:-1] |= ties
+        if self._decide(rows, order, tiebreak):
+            order = np.lexsort((tiebreak, r["known"], r["event"], rows.group))
+        return order
+
+    def _decide(self, rows: RowSet, order: Ints, tiebreak: Ints) -> bool:
+        """Give rows of a table that tie the hash of their content, in ``tiebreak``.
+
+        Only those are asked for it. Returns whether there were any.
+        """
+        r = rows.records
+        tied = _tied(order, rows.group, r["event"], r["known"], tiebreak)
         if not tied.any():
-            return order, tiebreak
+            return False
         at = order[tied]
         numbers = r["tiebreak"][at] - ALWAYS
         asked = np.unique(numbers)
         hashes = self.history.content_hash(asked)[np.searchsorted(asked, numbers)]
         tiebreak[at] = ALWAYS + (hashes >> np.uint64(1)).astype(np.int64)
-        return np.lexsort((tiebreak, r["known"], r["event"], rows.group)), tiebreak
+        return True
 
     def _reduce(self, gathered: _Gathered) -> None:
         """Make one part of all, of the rows that are still needed; fold them where they are many.
@@ -280,9 +287,10 @@ class Materialization:
             rows = rows.joined(part)
         many = len(rows) > _MANY * len(gathered.keys)
         if not (gathered.tiles or (many and self._folds)):
-            gathered.parts = [self._kept(rows)]
+            if len(gathered.parts) > 1:
+                gathered.parts = [self._kept(rows)]
             return
-        order = self._order(rows)[0]
+        order = self._order(rows)
         fresh, rows = order >= gathered.folded, rows.take(order)
         gathered.tiles += [Tiles() for _ in range(len(gathered.keys) - len(gathered.tiles))]
         until = np.full(len(gathered.tiles), self.floor)
@@ -302,21 +310,23 @@ class Materialization:
             return
         self._reduce(gathered)
         (rows,) = gathered.parts
-        rows.records["tiebreak"] = self._order(rows)[1]
+        tiebreak = np.where(rows.records["tiebreak"] < 0, ALWAYS, rows.records["tiebreak"])
+        self._decide(rows, np.arange(len(rows)), tiebreak)
+        rows.records["tiebreak"] = tiebreak
         keys = list(gathered.keys)
         by_key = sorted(range(len(keys)), key=keys.__getitem__)
         place = np.empty(len(keys), np.int64)
         place[by_key] = np.arange(len(keys))
-        rows.group = place[rows.group]
-        rows = rows.take(np.argsort(rows.group, kind="stable"))
-        bounds = np.searchsorted(rows.group, np.arange(0, len(keys) + _BATCH, _BATCH))
+        groups = place[rows.group]
+        order, start = group_rows(groups, np.zeros(len(groups), np.int64), len(keys))
+        bounds = start[np.minimum(np.arange(0, len(keys) + _BATCH, _BATCH), len(keys))]
         for number, (low, high) in enumerate(pairwise(bounds.tolist())):
             first = number * _BATCH
             chosen = by_key[first : first + _BATCH]
             if not chosen:
                 return
-            part = rows.take(np.arange(low, high))
-            part.group = part.group - first
+            part = rows.take(order[low:high])
+            part.group = groups[order[low:high]] - first
             tiles = [gathered.tiles[at] for at in chosen] if gathered.tiles else None
             yield _Batch([keys[at] for at in chosen], part, tiles)
 
@@ -364,3 +374,15 @@ class Materialization:
             return None
         data = json.loads(note)
         return bytes.fromhex(data["key"]) if data["mark"] == mark else None
+
+
+def _tied(order: Ints, *columns: Ints) -> npt.NDArray[np.bool_]:
+    """Return which rows, taken in an order, equal a neighbour in all columns."""
+    same = np.ones(max(len(order) - 1, 0), bool)
+    for column in columns:
+        ordered = column[order]
+        same &= ordered[1:] == ordered[:-1]
+    tied = np.zeros(len(order), bool)
+    tied[1:] |= same
+    tied[:-1] |= same
+    return tied

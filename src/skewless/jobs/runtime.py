@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from skewless.clock import Clock, SystemClock
+from skewless.clock import Clock, SystemClock, iso, to_micros
 from skewless.config import Config
 from skewless.definitions import Source
 from skewless.definitions.repo import Definitions, load_folder
-from skewless.definitions.tables import Table
-from skewless.errors import UnknownName
+from skewless.definitions.source import as_defined
+from skewless.definitions.tables import Recorded, Table
+from skewless.errors import InputError, UnknownName
 from skewless.jobs.held import may_forget, refuse_if_lost
 from skewless.jobs.homes import Home, journal_beside, open_home
 from skewless.jobs.mirror import Mirror
@@ -25,7 +27,7 @@ from skewless.jobs.states import StateTables, changes_of
 from skewless.plan.lookup import Lookup
 from skewless.plan.registry_state import RegistryState
 from skewless.plan.selection import Features, references, select
-from skewless.plugins import create, table_reader, table_settings
+from skewless.plugins import create, find, table_reader, table_settings
 from skewless.registry.base import Registry
 from skewless.stores.offline._lake import LakeTable, lake_table
 from skewless.stores.offline.base import TableReader
@@ -37,6 +39,9 @@ from skewless.stores.online.checked import CheckedRows
 from skewless.stores.online.noting import NotingRows, NotingStore, NotingTransaction
 
 _CHECK_EVERY = 1_000_000
+
+Pinned = str | datetime | Mapping[str, Any]
+"""A state of a table: a moment, or options of its kind that say which."""
 
 
 class Runtime:
@@ -231,6 +236,7 @@ class Runtime:
 
     def log(self, source: Source) -> EventLog:
         """Return the event log of a source."""
+        source = as_defined(source)
         found = self._logs.get(source.name)
         if found is None or found.source is not source:
             lake = self._lake(source)
@@ -244,9 +250,16 @@ class Runtime:
             return None
         return lake_table(options, source, self.config.folder, self.config.tables)
 
-    def table(self, source: Source) -> TableReader | None:
-        """Return the reader of a source's table, None where it has none."""
+    def table(self, source: Source, state: Pinned | None = None) -> TableReader | None:
+        """Return the reader of a source's table, None where it has none.
+
+        Args:
+            source: whose table.
+            state: which state of it; None: the one that the source names, else the newest.
+        """
         table = self._frames.get(source.name, source.table)
+        if state is not None:
+            table = pinned_table(source, table, state)
         if table is None:
             return None
         reader: TableReader = table_reader(table, self.config.folder, self.config.tables)
@@ -257,9 +270,9 @@ class Runtime:
         table = self.table(source)
         return [] if table is None else [(part.name, part.version) for part in table.parts()]
 
-    def history(self, source: Source) -> History:
-        """Return the history of a source: its table and its event log."""
-        return History(source, self.table(source), self.log(source))
+    def history(self, source: Source, state: Pinned | None = None) -> History:
+        """Return the history of a source: its table (in some ``state``) and its event log."""
+        return History(source, self.table(source, state), self.log(source))
 
     def close(self) -> None:
         """Close what is open."""
@@ -275,3 +288,23 @@ class Runtime:
         registry = self.__dict__.pop("registry", None)
         if registry is not None:
             registry.close()
+
+
+def pinned_table(source: Source, table: Table | None, state: Pinned) -> Table:
+    """Return a source's table as it was in some state.
+
+    Raises:
+        InputError: the table has no states, or not this one.
+    """
+    travels = () if table is None else find("table", table.kind).travels
+    if not isinstance(state, Mapping):
+        state = {"as_of": iso(to_micros(state, where=f"the state of source {source.name!r}"))}
+    for name in state:
+        if name not in travels:
+            raise InputError(
+                f"the table of source {source.name!r} cannot be read as it was",
+                got=f"{name} for {table!r}",
+                expected=", ".join(travels) or "a table of Delta or Iceberg",
+            )
+    options = {} if table is None else table.to_dict()
+    return Recorded(options | dict.fromkeys(travels) | dict(state))

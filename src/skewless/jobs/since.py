@@ -86,7 +86,7 @@ class RowsSince:
             keys: of the entities.
             rows: their rows so far; the group of a row is the place of its entity in ``keys``.
         """
-        place = {key: number for number, key in enumerate(keys)}
+        place = {key: number for number, key in enumerate(keys)} if self._parts else {}
         for others, since in self._parts:
             groups = np.array([place.get(key, -1) for key in others], np.int64)
             wanted = groups[since.group] >= 0 if len(since) else np.zeros(0, bool)

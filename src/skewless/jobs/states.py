@@ -188,15 +188,24 @@ def keyed_rows(
         order = (order[0][taken], order[1][taken], order[2][taken])
         superseded = None if superseded is None else superseded[taken]
     columns = {name: table[name] for name in table.schema.names}
-    codec = KeyCodec(layout.entity)
-    encoded = codec.encode_columns({name: _one(columns[name]) for name in names})
-    number: dict[bytes, int] = {}
-    group = np.fromiter(
-        (number.setdefault(key, len(number)) for key in encoded), np.int64, len(encoded)
-    )
+    keys, group = _numbered(layout, {name: _one(columns[name]) for name in names})
     slots = [_one(evaluate(e, columns, table.num_rows)) for e in layout.expressions]
     rows = RowSet.build(layout.slots, slots, order, group, superseded)
-    return KeyedRows(list(number), rows, taken)
+    return KeyedRows(keys, rows, taken)
+
+
+def _numbered(layout: StateLayout, columns: Mapping[str, pa.Array]) -> tuple[list[bytes], Ints]:
+    """Return the distinct keys in order of first row, and the number of each row's key."""
+    codec = KeyCodec(layout.entity)
+    if len(columns) == 1:
+        ((name, column),) = columns.items()
+        numbered = column.dictionary_encode()
+        keys = codec.encode_columns({name: numbered.dictionary})
+    else:
+        encoded = pa.array(codec.encode_columns(columns), pa.binary())
+        numbered = encoded.dictionary_encode()
+        keys = numbered.dictionary.to_pylist()
+    return keys, np.asarray(numbered.indices).astype(np.int64)
 
 
 def keys_of(layout: StateLayout, table: pa.Table, sequences: Ints) -> list[tuple[bytes, int]]:

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from skewless.clock import to_micros
 from skewless.engines.local import LocalEngine
 from skewless.engines.local.engine import Retrieved
-from skewless.errors import InputError, MissingColumn, NaiveTime
-from skewless.jobs.runtime import Runtime
+from skewless.errors import InputError, MissingColumn, NaiveTime, UnknownName
+from skewless.jobs.runtime import Pinned, Runtime
 from skewless.plan.results import TrainingSet
 from skewless.plan.retrieval import (
     RetrievalPlan,
@@ -27,6 +27,7 @@ from skewless.plan.retrieval import (
 from skewless.plan.selection import Features, Selection, select
 from skewless.stores.offline._files import translated
 from skewless.stores.offline.cast import to_micros_array
+from skewless.stores.offline.history import History
 from skewless.types import DType, dtype_from_arrow
 
 Ints = npt.NDArray[np.int64]
@@ -43,6 +44,7 @@ def training_set(
     as_of: str,
     full_names: bool,
     progress: Progress | None,
+    tables: Mapping[str, Pinned] | None = None,
 ) -> TrainingSet:
     """Return a training set; see `FeatureStore.get_historical_features`."""
     selection = select(runtime.state(fresh=True), features, full_names=full_names)
@@ -51,7 +53,9 @@ def training_set(
     check_spine(table, selection, timestamp)
     times = spine_times(table, timestamp)
     asked = spine_columns(table, selection)
-    found = run(runtime, plan, asked, times, progress)
+    histories = open_histories(runtime, plan, asked, times, tables)
+    found = LocalEngine(histories).run(plan, asked, times, progress)
+    states = {name: pins for name, each in histories.items() if (pins := each.pinned())}
 
     def other() -> TrainingSet:
         opposite = "event_time" if plan.as_of == "known" else "known"
@@ -63,13 +67,14 @@ def training_set(
             as_of=opposite,
             full_names=full_names,
             progress=None,
+            tables=states,
         )
 
     notes = _notes(runtime, plan, found, asked, times)
     whole = table
     for name, column in found.columns.items():
         whole = whole.append_column(name, column)
-    return TrainingSet(whole, plan, notes, other)
+    return TrainingSet(whole, plan, notes, other, states)
 
 
 def run(
@@ -80,13 +85,33 @@ def run(
     progress: Progress | None = None,
 ) -> Retrieved:
     """Run a plan with the local engine over the histories of its sources."""
+    histories = open_histories(runtime, plan, asked, times)
+    return LocalEngine(histories).run(plan, asked, times, progress)
+
+
+def open_histories(
+    runtime: Runtime,
+    plan: RetrievalPlan,
+    asked: pa.Table,
+    times: Ints,
+    tables: Mapping[str, Pinned] | None = None,
+) -> dict[str, History]:
+    """Return the histories of a plan's sources, told what of them will matter.
+
+    Raises:
+        UnknownName: ``tables`` names a source that the plan does not read.
+    """
     histories = {}
-    for name, steps in steps_by_source(plan).items():
-        histories[name] = runtime.history(steps[0].source)
+    needed = steps_by_source(plan)
+    for name in tables or ():
+        if name not in needed:
+            raise UnknownName.of("source", name, needed, where="the training set")
+    for name, steps in needed.items():
+        histories[name] = runtime.history(steps[0].source, (tables or {}).get(name))
         if len(times):
             start, end = needed_times(steps, int(times.min()), int(times.max()))
             histories[name].narrow(start, end, _needed_keys(steps, asked))
-    return LocalEngine(histories).run(plan, asked, times, progress)
+    return histories
 
 
 def _needed_keys(steps: Sequence[Step], asked: pa.Table) -> dict[str, list[Any]] | None:

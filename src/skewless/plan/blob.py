@@ -32,6 +32,11 @@ VERSION = 1
 TILED = 1
 """The flag of states that end with tiles."""
 HEADER = struct.Struct("<BBHIIIqqI")
+_HEADER = np.dtype(
+    [("version", "u1"), ("flags", "u1"), ("tails", "<u2"), ("layout", "<u4"), ("rows", "<u4"),
+     ("corrections", "<u4"), ("sequence", "<i8"), ("floor", "<i8"), ("limit", "<u4")]
+)  # fmt: skip
+"""The same as `HEADER`, of many states at once."""
 _CORRECTION = np.dtype([("row", "<u4"), ("superseded", "<i8")])
 
 
@@ -95,22 +100,30 @@ def encode(
     size, total = rows.records.dtype.itemsize, len(rows)
     corrected = rows.superseded != NEVER if rows.corrected else np.zeros(total, bool)
     tails = list(rows.tails.values())
-    pack, blobs = HEADER.pack, []
-    any_corrected = bool(corrected.any())
-    bounds = (starts.tolist(), ends.tolist(), sequence.tolist(), floor.tolist())
-    for start, end, last, since in zip(*bounds, strict=True):
-        corrections, count = b"", 0
-        if any_corrected and corrected[start:end].any():
-            corrections, count = _encode_corrections(rows.superseded[start:end])
-        kept = end - start
-        head = pack(VERSION, flags, len(tails), mark, kept, count, last, since, grown(kept))
+    corrections = [b""] * len(ends)
+    if corrected.any():
+        corrections = [
+            _encode_corrections(rows.superseded[start:end]) if corrected[start:end].any() else b""
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+    counts = np.fromiter(map(len, corrections), np.int64, len(ends)) // _CORRECTION.itemsize
+    heads = np.empty(len(ends), _HEADER)
+    kept = ends - starts
+    fields = (VERSION, flags, len(tails), mark, kept, counts, sequence, floor, grown(kept))
+    for name, values in zip(_HEADER.names or (), fields, strict=True):
+        heads[name] = values
+    head_bytes, step = heads.tobytes(), HEADER.size
+    bounds = (starts.tolist(), ends.tolist(), range(0, len(head_bytes), step), corrections)
+    blobs = []
+    for start, end, at, replaced in zip(*bounds, strict=True):
+        head = head_bytes[at : at + step]
         records = body[(total - end) * size : (total - start) * size]
         if not tails:
-            blobs.append(head + records + corrections)
+            blobs.append(head + records + replaced)
             continue
         pieces = [b"".join(reversed(tail[start:end])) for tail in tails]
         sizes = struct.pack(f"<{len(pieces)}I", *map(len, pieces))
-        blobs.append(b"".join((head, sizes, records, corrections, *pieces)))
+        blobs.append(b"".join((head, sizes, records, replaced, *pieces)))
     if tiles is not None:
         return [blob + own for blob, own in zip(blobs, tiles, strict=True)]
     return blobs
@@ -126,17 +139,17 @@ def tile_bytes(blob: bytes, record_size: int) -> bytes | None:
     return blob[rows_end + corrections * _CORRECTION.itemsize + sum(sizes) :]
 
 
-def grown(rows: int) -> int:
-    """Return the number of rows at which a state that keeps ``rows`` lets old ones go."""
+def grown(rows: Any) -> Any:
+    """Return the number of rows (or numbers) at which a state of ``rows`` lets old ones go."""
     return rows + rows // 2 + 8
 
 
-def _encode_corrections(superseded: np.ndarray) -> tuple[bytes, int]:
+def _encode_corrections(superseded: np.ndarray) -> bytes:
     newest_first = superseded[::-1]
     at = np.flatnonzero(newest_first != NEVER)
     found = np.zeros(len(at), _CORRECTION)
     found["row"], found["superseded"] = at, newest_first[at]
-    return found.tobytes(), len(at)
+    return found.tobytes()
 
 
 def decode(

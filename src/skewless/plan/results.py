@@ -142,6 +142,8 @@ class TrainingSet(_Tabular):
     Attributes:
         plan: how it was made.
         notes: what a reader should know: rows left out, knowledge that hides most of it.
+        tables: for each source whose table can go back (Delta, Iceberg) the state that was read:
+            handed to ``get_historical_features(..., tables=...)`` it is read again.
     """
 
     def __init__(
@@ -150,10 +152,12 @@ class TrainingSet(_Tabular):
         plan: RetrievalPlan,
         notes: Sequence[str],
         compare: Callable[[], TrainingSet],
+        tables: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._table = table
         self.plan = plan
         self.notes = tuple(notes)
+        self.tables = {name: dict(state) for name, state in (tables or {}).items()}
         self._compare = compare
 
     def to_arrow(self) -> pa.Table:

@@ -113,7 +113,8 @@ class RowSet:
         at = np.flatnonzero(rows) if rows.dtype == bool else rows
         tails = {slot: [tail[i] for i in at.tolist()] for slot, tail in self.tails.items()}
         superseded = self.superseded[at] if self.corrected else None
-        return RowSet(self.slots, self.records[at], self.group[at], superseded, tails)
+        # np.take: indexing of records goes field by field, twenty times slower.
+        return RowSet(self.slots, np.take(self.records, at), self.group[at], superseded, tails)
 
     def order(self) -> np.ndarray:
         """Return the positions of the rows by group and row order."""

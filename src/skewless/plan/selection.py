@@ -19,7 +19,7 @@ from skewless.definitions import (
 )
 from skewless.definitions.expressions import split_reference
 from skewless.definitions.feature_service import Member, references_of
-from skewless.errors import InputError
+from skewless.errors import InputError, UnknownName
 from skewless.plan.registry_state import RegistryState
 from skewless.types import DType
 
@@ -149,6 +149,9 @@ def references(state: RegistryState, features: Features) -> list[str]:
     if isinstance(features, str) and ":" not in features:
         if features in state.current:
             return references_of(state.view(features))
+        if features not in state.services:
+            known = [*state.current, *state.services]
+            raise UnknownName.of("view or service", features, known, where="the registry")
         return list(state.service(features))
     if isinstance(features, (str, FeatureView, OnDemandView, FeatureRef)):
         return references_of(features)

@@ -35,11 +35,12 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _NEEDED = ("uvicorn", "orjson", "httptools")
 
 
-def tune_memory() -> None:
-    """Keep freed memory for the next answer instead of handing it back to the system.
+def tune() -> None:
+    """Keep freed memory for the next answer, and let threads that write not hold reads up.
 
     Large answers would otherwise be mapped and unmapped anew each time, which costs more than
-    writing them. Where the C library is not glibc this does nothing.
+    writing them; where the C library is not glibc, they are. A thread that computes gives the
+    interpreter away ten times as often as by default.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -47,6 +48,7 @@ def tune_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 512 << 20)
         mallopt(_M_TOP_PAD, 16 << 20)
     gc.set_threshold(20_000, 20, 50)
+    sys.setswitchinterval(0.0005)
 
 
 def check_installed() -> None:
@@ -136,7 +138,7 @@ def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
     server = _server_of(config, app)
-    tune_memory()
+    tune()
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal that ended it once more, for handlers that were there before.
         signal.signal(number, _ignore)

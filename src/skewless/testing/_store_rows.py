@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -86,6 +87,15 @@ class RowLaws:
         store.write("rows", [(b"a", b"1"), (b"b", b"2")])
         asked = [b"b", b"x", b"a", b"b", b"a", b"x"]
         assert store.read("rows", asked) == [b"2", None, b"1", b"2", b"1", None]
+
+    def test_reads_of_an_event_loop_answer_as_others_do(self, store: OnlineStore) -> None:
+        store.write("rows", [(b"%d" % number, b"value %d" % number) for number in range(20)])
+        asked = [[b"%d" % number, b"none", b"%d" % (number + 1)] for number in range(20)]
+
+        async def read_all() -> list[list[bytes | None]]:
+            return await asyncio.gather(*(store.read_async("rows", keys) for keys in asked))
+
+        assert asyncio.run(read_all()) == [store.read("rows", keys) for keys in asked]
 
     def test_one_read_may_ask_for_thousands_of_keys(self, store: OnlineStore) -> None:
         keys = [b"%d" % number for number in range(3_000)]

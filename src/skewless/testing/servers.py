@@ -4,9 +4,11 @@
         store = RedisStore(server.url)
 
 Known: redis, redis-sentinel, redis-cluster, redis-cluster-replica, valkey, postgres, dynamodb,
-bigtable, s3 (moto). A program that is not installed skips the test and says why; where the environment has
-`CI=true` it fails the test instead, so that a build can not pass without having tested anything:
-but for Bigtable's emulator, which no distribution has, and DynamoDB Local where it cannot run.
+bigtable, s3 (moto), snowflake (fakesnow), bigquery (bqemulator; its URL has the address of its
+storage API too). A program that is not installed skips the test and says why; where the
+environment has `CI=true` it fails the test instead, so that a build can not pass without having
+tested anything: but for Bigtable's emulator, which no distribution has, fakesnow and bqemulator,
+whose needs are not those of skewless, and DynamoDB Local where it cannot run.
 """
 
 from __future__ import annotations
@@ -278,6 +280,31 @@ def _s3(server: Server, directory: Path) -> None:
     server.url = f"http://127.0.0.1:{port}"
 
 
+def _fakesnow(server: Server, directory: Path) -> None:
+    """Start an imitation of Snowflake; what it needs does not go with this environment."""
+    install = "pip install 'fakesnow[server]' in an environment of its own, and put it on the PATH"
+    named = os.environ.get("FAKESNOW")
+    place = Path(named) if named else None
+    fakesnow = program("fakesnow", place, install=install, required=False)
+    port, log = free_port(), directory / "log"
+    _spawn(server, [fakesnow, "-s", "-p", str(port)], log)
+    wait_until(lambda: _accepts(port), server, "start", log)
+    server.url = f"http://127.0.0.1:{port}"
+
+
+def _bqemulator(server: Server, directory: Path) -> None:
+    """Start an imitation of BigQuery; what it needs does not go with this environment."""
+    install = "pip install bqemulator in an environment of its own, and put it on the PATH"
+    named = os.environ.get("BQEMULATOR")
+    place = Path(named) if named else None
+    emulator = program("bqemulator", place, install=install, required=False)
+    rest, storage, log = free_port(), free_port(), directory / "log"
+    options = ["--rest-port", str(rest), "--grpc-port", str(storage), "--project", "tests"]
+    _spawn(server, [emulator, "start", *options], log)
+    wait_until(lambda: _accepts(rest) and _accepts(storage), server, "start", log)
+    server.url = f"http://127.0.0.1:{rest} 127.0.0.1:{storage}"
+
+
 def _accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS).close()
@@ -313,4 +340,6 @@ _STARTERS: dict[str, Callable[[Server, Path], None]] = {
     "dynamodb": _dynamodb,
     "bigtable": _bigtable,
     "s3": _s3,
+    "snowflake": _fakesnow,
+    "bigquery": _bqemulator,
 }

@@ -72,7 +72,7 @@ class LocalEngine:
             progress: called with a step's text and the finished fraction of the whole.
         """
         indexes: dict[str, SpineIndex] = {}
-        aggregates: dict[tuple[str, str, Key], pa.Array] = {}
+        aggregates: dict[tuple[str, str, str, Key], pa.Array] = {}
         dropped: dict[str, int] = {}
         unmatched: dict[str, int] = {}
         for number, step in enumerate(plan.steps):
@@ -85,7 +85,7 @@ class LocalEngine:
             found, unmatched[step.explain()] = self._step(scan, indexes[name], step)
             back = _positions_back(indexes[name].order, len(times))
             for item in step.wanted:
-                place = (step.source.name, name, item.key)
+                place = (step.source.name, step.source.closed, name, item.key)
                 column = _joined(found.pop(item.key), item.aggregate).take(back)
                 column = _with_identity(column, back, item.aggregate)
                 aggregates[place] = _finished(column, item.aggregate)
@@ -109,6 +109,7 @@ class LocalEngine:
             self._histories[step.source.name],
             step.entity,
             as_known=plan.as_of == "known",
+            left=step.source.closed == "left",
             start=start,
             end=end,
         )
@@ -169,7 +170,7 @@ class LocalEngine:
     def _features(
         self,
         plan: RetrievalPlan,
-        aggregates: Mapping[tuple[str, str, Key], pa.Array],
+        aggregates: Mapping[tuple[str, str, str, Key], pa.Array],
         spine: pa.Table,
         length: int,
     ) -> dict[str, pa.Array]:
@@ -183,7 +184,8 @@ class LocalEngine:
                 for leaf in expression.leaves():
                     if isinstance(leaf, Aggregate):
                         item = WantedAggregate(leaf, filter_of(view, leaf))
-                        place = (view.source.name, view.entity.name, item.key)
+                        source = view.source
+                        place = (source.name, source.closed, view.entity.name, item.key)
                         leaves[leaf_key(leaf)] = aggregates[place]
                 reference = need.reference(feature)
                 if isinstance(expression, Aggregate):

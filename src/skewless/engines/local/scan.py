@@ -59,6 +59,7 @@ class Scan:
         history: of the source.
         entity: whose keys.
         as_known: whether known time counts.
+        left: whether the moment asked about does not count itself.
         start: rows before it do not matter, microseconds; None: all do.
         end: rows from it on do not matter.
     """
@@ -69,13 +70,14 @@ class Scan:
         entity: Entity,
         *,
         as_known: bool,
+        left: bool,
         start: int | None = None,
         end: int | None = None,
     ) -> None:
         self.history = history
         self.entity = entity
         self.as_known = as_known
-        self.left = int(history.source.closed == "left")
+        self.left = int(left)
         self.bounds = (start, end)
         self.dropped = 0
 

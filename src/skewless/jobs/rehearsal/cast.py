@@ -150,7 +150,10 @@ def _view(
     for number, made in enumerate(_derived(chance, list(features.values()))):
         features[f"derived{number}"] = made
     where = chance.choice((None, None, source.flag, source.number >= 0))
-    return FeatureView(name, entity=entity, source=source, features=features, where=where)
+    closed = chance.choice((None, None, "left", "right"))
+    return FeatureView(
+        name, entity=entity, source=source, features=features, where=where, closed=closed
+    )
 
 
 def _derived(chance: random.Random, features: list[Expression]) -> Iterator[Expression]:

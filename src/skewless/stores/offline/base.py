@@ -25,7 +25,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from skewless.config import TableSettings
 from skewless.errors import UnknownName
@@ -100,6 +100,9 @@ class TableReader(ABC):
 
     where: str
     """How errors name this table."""
+
+    travels: ClassVar[tuple[str, ...]] = ()
+    """Options that say which state of the table is read; none for tables that cannot go back."""
 
     def __init__(
         self,
@@ -183,10 +186,7 @@ class TableReader(ABC):
         """Return the number of rows."""
 
     def pinned(self) -> dict[str, Any]:
-        """Return the options with which the table is read again as it is now read.
-
-        Nothing for tables that cannot go back.
-        """
+        """Return the values of `travels` with which the table is read again as it is now read."""
         return {}
 
     def narrow(

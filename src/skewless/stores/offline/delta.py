@@ -35,6 +35,7 @@ STATISTICS_SLACK = 1_000
 class DeltaReader(ParquetReader):
     """Reads `skewless.Delta`; columns that older files lack are null in their rows."""
 
+    travels = ("version", "as_of")
     _version: int | None = None
 
     def pinned(self) -> dict[str, Any]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 class IcebergReader(ParquetReader):
     """Reads `skewless.Iceberg`; columns that older files lack are null in their rows."""
 
+    travels = ("snapshot", "as_of")
     _snapshot_id: int | None = None
 
     def pinned(self) -> dict[str, Any]:

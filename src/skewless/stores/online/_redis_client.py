@@ -93,5 +93,5 @@ def _master(url: str, options: dict[str, Any]) -> Client:
     )
     place: dict[str, Any] = {"service_name": name, "db": int(database or 0)}
     client: Client = sentinel.master_for(**place, **login, **options)  # type: ignore[no-untyped-call]
-    client.ping()
+    check_version(str(client.info("server").get("redis_version", "")), where_of(url))
     return client

@@ -98,6 +98,8 @@ class DynamoDBStore(OnlineStore):
     # --------------------------------------------------------------------------------- reading
 
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        if len(keys) == 1:
+            return [self.read_one(table, keys[0])]
         chunks = pieces(list(dict.fromkeys(keys)), READ_KEYS)
         found: dict[bytes, bytes] = {}
         for some in self._at_once(lambda chunk: self._get(table, chunk), chunks):

@@ -85,6 +85,9 @@ class LMDBStore(OnlineStore):
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return self._read(_read, table, keys)
 
+    async def read_async(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self.read(table, keys)  # sooner done than handed to a thread
+
     def scan(
         self,
         table: str,

@@ -38,15 +38,22 @@ READ_ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 0.05
 SCAN_COUNT = 1_000
 CHUNK_ROWS = 5_000
+SCRIPT_ROWS = 500
 DEFAULT_TIMEOUT_SECONDS = 5.0
 
-# KEYS[1], expected there ('1' or ''), expected, new there, new
+# Of each key: expected there ('1' or ''), expected, new there, new
 _COMPARE_AND_SET = """
-local now = redis.call('GET', KEYS[1])
-if (now ~= false) ~= (ARGV[1] == '1') then return 0 end
-if now and now ~= ARGV[2] then return 0 end
-if ARGV[3] == '1' then redis.call('SET', KEYS[1], ARGV[4]) else redis.call('DEL', KEYS[1]) end
-return 1
+local done = {}
+for i, key in ipairs(KEYS) do
+  local at = 4 * i - 3
+  local now = redis.call('GET', key)
+  local same
+  if ARGV[at] == '1' then same = now == ARGV[at + 1] else same = not now end
+  if same and ARGV[at + 2] == '1' then redis.call('SET', key, ARGV[at + 3])
+  elseif same then redis.call('DEL', key) end
+  done[i] = same and 1 or 0
+end
+return done
 """
 
 
@@ -179,15 +186,16 @@ class RedisStore(OnlineStore):
 
     def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
         prefix = self._prefix(checked_table(table))
+        asked = list(changes)
+        size = 1 if self._is_cluster else SCRIPT_ROWS
         scripts = [
-            ("EVAL", _COMPARE_AND_SET, 1, prefix + key, *_optional(expected), *_optional(new))
-            for key, expected, new in changes
+            _script(prefix, asked[start : start + size]) for start in range(0, len(asked), size)
         ]
         if not scripts:
             return []
         add = ("SADD", self._tables_key, table.encode())
         _, *done = self._once(lambda: self._pipelined([add, *scripts]))
-        return [answer == 1 for answer in done]
+        return [took == 1 for answer in done for took in answer]
 
     def concerns(self) -> list[tuple[str, str]]:
         try:
@@ -280,6 +288,13 @@ _TRANSIENT = (
     redis.sentinel.MasterNotFoundError,
 )
 _OTHER = (redis.RedisError,)
+
+
+def _script(prefix: bytes, changes: Sequence[Change]) -> tuple[Any, ...]:
+    """Return the command that makes changes of rows that lie on one node."""
+    keys = [prefix + key for key, _, _ in changes]
+    values = [part for _, *both in changes for value in both for part in _optional(value)]
+    return ("EVAL", _COMPARE_AND_SET, len(keys), *keys, *values)
 
 
 def _optional(value: bytes | None) -> tuple[str, bytes]:
