@@ -100,6 +100,15 @@ class Measured:
         with http.urlopen(http.Request(url, body, headers), timeout=PATIENCE) as answer:
             return json.load(answer)
 
+    def wait_for(self, path: str, text: bytes) -> None:
+        """Wait until the server shows a text: it has done what it does at its start."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with http.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
+                if text in answer.read():
+                    return
+            time.sleep(0.1)
+
     def figures(self, shape: Shape, plan: Plan) -> dict[str, Any]:
         """Return what was measured of a shape: capacity, CPU, latency at the rates."""
         rng = random.Random(1)
@@ -164,6 +173,19 @@ class Measured:
         for pid in own & parents.keys():
             total += parents[pid][1]
         return total / _TICKS
+
+
+def every_shape(
+    serve: Callable[[], contextlib.AbstractContextManager[Measured]],
+    shapes: Sequence[Shape],
+    plan: Plan,
+) -> dict[str, Any]:
+    """Measure every shape with a server of its own: one that was overrun is no use to the next."""
+    found = {}
+    for shape in shapes:
+        with serve() as server:
+            found[shape.name] = server.figures(shape, plan)
+    return found
 
 
 def free_port() -> int:

@@ -8,8 +8,10 @@ skewless and Feast's own server hold the same rows and are asked by the same loa
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from benchmarks.harness import (
     run_all,
 )
 from benchmarks.peers.feast_env import feast_python
-from benchmarks.servers import Measured, Plan, Shape, free_port, started
+from benchmarks.servers import Measured, Plan, Shape, every_shape, free_port, started
 
 WIDTHS = (10, 20, 120)
 SHAPES = ((1, 10), (1, 120), (100, 10), (100, 120))
@@ -117,23 +119,27 @@ def skewless(
         (Path(folder) / "skewless.toml").write_text(f'[online]\nkind = "{kind}"\n')
         with online.filled(folder, widest) as store:
             sums = online.push_windows(store, windows)
-        port = free_port()
-        command = [sys.executable, "-m", "skewless.cli.main", "serve", "--repo", folder]
-        command += ["--port", str(port), "--workers", str(workers)]
-        with started(command, f"http://127.0.0.1:{port}/ready", folder) as process:
-            contract = mode == "contract"
-            path = "/get-online-features" if contract else "/v1/features"
-            # What is the least bit unusual is not answered by the short cut.
-            more = "content-encoding: identity\r\n" if mode == "long" else ""
-            server = Measured(process, port, path, body, workers=workers, more=more)
-            check(server, online.expected(widest), sums, contract)
-            shapes = [Shape(*shape, among=entities) for shape in SHAPES]
-            shapes.append(Shape(1, 20, among=windows, windowed=True))
-            with clock:
-                measured_shapes = {
-                    shape.name: server.figures(shape, Plan(seconds)) for shape in shapes
-                }
-    return measured_shapes
+        right = online.expected(widest)
+        contract = mode == "contract"
+        # What is the least bit unusual is not answered by the short cut.
+        more = "content-encoding: identity\r\n" if mode == "long" else ""
+
+        @contextlib.contextmanager
+        def serve() -> Iterator[Measured]:
+            port = free_port()
+            command = [sys.executable, "-m", "skewless.cli.main", "serve", "--repo", folder]
+            command += ["--port", str(port), "--workers", str(workers)]
+            with started(command, f"http://127.0.0.1:{port}/ready", folder) as process:
+                path = "/get-online-features" if contract else "/v1/features"
+                server = Measured(process, port, path, body, workers=workers, more=more)
+                server.wait_for("/metrics", b"skewless_view_last_event_timestamp_seconds{")
+                check(server, right, sums, contract)
+                yield server
+
+        shapes = [Shape(*shape, among=entities) for shape in SHAPES]
+        shapes.append(Shape(1, 20, among=windows, windowed=True))
+        with clock:
+            return every_shape(serve, shapes, Plan(seconds))
 
 
 def floor(clock: Clock, kind: str, seconds: float) -> dict[str, Any]:

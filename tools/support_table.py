@@ -1,7 +1,8 @@
-"""Writes the table of online stores into docs/stores.md: `python tools/support_table.py`.
+"""Writes the tables of stores into docs: `python tools/support_table.py`.
 
-The table is made from each store's `Capabilities`; a test fails while the page holds another one.
-`--check` only says whether it does.
+That of online stores is made from each store's `Capabilities`, that of kinds of tables from each
+reader's `Support`; a test fails while a page holds another one. `--check` only says whether one
+does.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from skewless.definitions import tables
 from skewless.plugins import BUILT_IN, EXTRAS, find
 from skewless.stores.online.base import Capabilities
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "stores.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- support table: begin -->", "<!-- support table: end -->"
 LEFT_OUT = {"memory"}
 UNVERIFIED = "not verified against a server"
@@ -39,27 +42,62 @@ def table() -> str:
     return "\n".join([BEGIN, *lines, END])
 
 
-def written(page: str) -> str:
+def table_of_tables() -> str:
+    """Return the table of kinds of tables in Markdown, between its markers."""
+    headings = ["table", "reads", "extra", "pushed down", "goes back by", "verified against"]
+    lines = [_line(headings), _line(["---"] * len(headings))]
+    names = {
+        made.kind: name
+        for name, made in vars(tables).items()
+        if isinstance(made, type) and issubclass(made, tables.Table) and made.kind
+    }
+    for kind in BUILT_IN["table"]:
+        reader = find("table", kind)
+        support = reader.support
+        cells = [
+            f"`sl.{names[kind]}`",
+            support.reads,
+            f"`{support.extra}`" if support.extra else "",
+            ", ".join(support.pushes_down),
+            ", ".join(f"`{option}`" for option in reader.travels),
+            support.verified or UNVERIFIED,
+        ]
+        lines.append(_line(cells))
+    return "\n".join([BEGIN, *lines, END])
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "stores.md": table,
+    "offline-stores.md": table_of_tables,
+}
+"""Page to what makes its table."""
+
+
+def written(page: str, made: Callable[[], str] = table) -> str:
     """Return a page with the table that it should have."""
     before, _, rest = page.partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:
-        raise SystemExit(f"{PAGE} lacks the lines\n{BEGIN}\n{END}")
-    return before + table() + after
+        raise SystemExit(f"a page lacks the lines\n{BEGIN}\n{END}")
+    return before + made() + after
 
 
 def main() -> int:
-    """Write the page, or with --check say whether it is current."""
-    parser = argparse.ArgumentParser(description="Writes the table of stores into docs/stores.md.")
-    parser.add_argument("--check", action="store_true", help="change nothing; fail if it is old")
+    """Write the pages, or with --check say whether they are current."""
+    parser = argparse.ArgumentParser(description="Writes the tables of stores into docs.")
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if one is old")
     check = parser.parse_args().check
-    page = PAGE.read_text(encoding="utf-8")
-    new = written(page)
-    if check and new != page:
-        sys.stderr.write("docs/stores.md is old; run: python tools/support_table.py\n")
+    old = []
+    for name, made in PAGES.items():
+        page = (DOCS / name).read_text(encoding="utf-8")
+        new = written(page, made)
+        if new != page:
+            old.append(name)
+            if not check:
+                (DOCS / name).write_text(new, encoding="utf-8")
+    if check and old:
+        sys.stderr.write(f"old: {', '.join(old)}; run: python tools/support_table.py\n")
         return 1
-    if not check:
-        PAGE.write_text(new, encoding="utf-8")
     return 0
 
 

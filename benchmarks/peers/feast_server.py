@@ -7,15 +7,17 @@ features, because Feast reads all features of a view. It is started as its docum
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks.child import Clock
 from benchmarks.peers.feast_tasks import END, START, open_store, quiet
-from benchmarks.servers import Measured, Plan, Shape, free_port, started
+from benchmarks.servers import Measured, Plan, Shape, every_shape, free_port, started
 
 SETTINGS = """\
 project: bench
@@ -37,17 +39,21 @@ def serve(
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "feature_store.yaml").write_text(SETTINGS)
         fill(folder, files)
-        port = free_port()
-        command = [str(Path(sys.executable).parent / "feast"), "serve", "--host", "127.0.0.1"]
-        command += ["--port", str(port), "--workers", str(workers), "--no-access-log"]
-        with started(command, f"http://127.0.0.1:{port}/health", folder) as process:
-            server = Measured(process, port, "/get-online-features", body, workers=workers)
-            check(server, files)
-            shapes = [Shape(count, width, entities) for count in (1, 100) for width in (10, 120)]
-            shapes.append(Shape(1, 20, entities, windowed=True))
-            with clock:
-                found = {shape.name: server.figures(shape, Plan(seconds)) for shape in shapes}
-    return found
+
+        @contextlib.contextmanager
+        def serving() -> Iterator[Measured]:
+            port = free_port()
+            command = [str(Path(sys.executable).parent / "feast"), "serve", "--host", "127.0.0.1"]
+            command += ["--port", str(port), "--workers", str(workers), "--no-access-log"]
+            with started(command, f"http://127.0.0.1:{port}/health", folder) as process:
+                server = Measured(process, port, "/get-online-features", body, workers=workers)
+                check(server, files)
+                yield server
+
+        shapes = [Shape(count, width, entities) for count in (1, 100) for width in (10, 120)]
+        shapes.append(Shape(1, 20, entities, windowed=True))
+        with clock:
+            return every_shape(serving, shapes, Plan(seconds))
 
 
 def fill(folder: str, files: dict[str, str]) -> None:

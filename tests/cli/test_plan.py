@@ -30,6 +30,19 @@ def test_plan_as_json_has_the_steps(new_shop: Path) -> None:
     ]
 
 
+def test_plan_estimates_states_from_history_and_status_shows_what_they_are(shop: Path) -> None:
+    change(shop, '"1h"', '"2h"')
+    found = data_of(run_in(shop, "plan", "--json"))["states"]
+    assert [state["views"] for state in found] == [["Spend"]]
+    shown = ran(run_in(shop, "plan")).stdout
+    assert "The state of an entity online, estimated from history" in shown
+    assert "Spend (payments by card): " in shown
+    (stored,) = data_of(run_in(shop, "status", "--json"))["states"]
+    assert stored["views"] == ["Spend@v1"]
+    assert stored["entities"] == found[0]["entities"]
+    assert "Spend@v1 (payments by card): " in ran(run_in(shop, "status")).stdout
+
+
 def test_check_says_no_while_there_is_something_to_apply(new_shop: Path) -> None:
     ran(run_in(new_shop, "plan", "--check"), 1)
     assert data_of(run_in(new_shop, "plan", "--check", "--json"), 1)["is_empty"] is False

@@ -141,7 +141,7 @@ def test_paths_of_tables_start_at_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Reader:
-        def __init__(self, table: Any, base: Path) -> None:
+        def __init__(self, table: Any, base: Path, settings: Any) -> None:
             self.base = base
 
         def schema(self) -> dict[str, type]:

@@ -203,6 +203,36 @@ def test_views_may_be_named(shop):
         shop.verify("Spent")
 
 
+def test_features_on_demand_are_compared_with_what_they_are_computed_from(tmp_path):
+    """With request fields there is nothing to ask for by itself: results at hand are compared."""
+    asked = sl.Request("asked", float)
+
+    @sl.on_demand
+    class Ratio:
+        ratio = asked / SPEND.total
+        plain = SPEND.total * 2
+
+    @sl.on_demand
+    class Doubled:
+        twice = SPEND.total * 2
+
+    with open_store(tmp_path / "shop", SPEND, Ratio, Doubled, rewind="1h") as fs:
+        fs.push("pays", ROWS)
+        fs.runtime.clock.time = NOON + MINUTE
+        report = fs.verify(seed=1)
+        assert report.ok
+        assert report.values["Doubled@v1:twice"] > 0
+        assert any("Ratio@v1 needs request fields (asked)" in note for note in report.notes)
+        entities = [{"card_id": f"c{n}", "asked": 3.0} for n in range(3)]
+        result = fs.get_online_features(["Ratio:ratio", "Ratio:plain"], entities)
+        assert fs.verify(served=[result]).ok
+        result.values[1][0] += 1.0
+        (difference,) = found(fs, served=[result]).differences
+        assert difference.feature == "Ratio@v1:ratio"
+        assert difference.entity == entities[1]
+        assert {row.values["pay_id"] for row in difference.rows} == {"p1", "p4", "p7", "p10"}
+
+
 # ---------------------------------------------------------------------------------- what was served
 
 

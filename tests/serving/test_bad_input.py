@@ -316,6 +316,32 @@ def test_a_service_whose_view_went_away_is_refused(repo: Path, store: sl.Feature
     refused(call(app, "POST", "/v1/features", {"service": "fraud", "entities": C1}), 404)
 
 
+def test_what_should_not_happen_is_answered_logged_and_counted(
+    app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a secret of the inside")
+
+    monkeypatch.setattr(app.reader, "read_now", broken)
+    feast = {"features": ["Spend:total"], "entities": {"card_id": ["c1"]}}
+    for path, body in (("/v1/features", {"service": "fraud", "entities": C1}),
+                       ("/get-online-features", feast)):  # fmt: skip
+        capsys.readouterr()
+        slow = call(app, "POST", path, body, headers={"x-request-id": "me"})
+        quick = app.at_once(path.encode(), {b"x-request-id": b"me"}, json.dumps(body).encode())
+        assert quick is not None
+        assert (slow.status, slow.body) == (quick[0].status, quick[0].body)
+        assert slow.status == 500
+        assert "secret" not in slow.body.decode()
+        assert "me" in json.dumps(slow.data)
+        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        failed = [line for line in lines if line["event"] == "failed"]
+        assert [line["id"] for line in failed] == ["me", "me"]
+        assert all("a secret of the inside" in line["trace"] for line in failed)
+        counted = f'skewless_http_requests_total{{route="{path}",status="500"}} 2'
+        assert counted in call(app, "GET", "/metrics").body.decode()
+
+
 def test_a_function_of_a_user_that_fails_is_no_crash(tmp_path: Path) -> None:
     (tmp_path / "features.py").write_text(
         "import skewless as sl\n"

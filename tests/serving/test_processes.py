@@ -180,7 +180,7 @@ def test_slow_clients_hold_nobody_up_and_are_given_up(one: Running) -> None:
             assert json.loads(body)["error"] == "RequestError"
         with contextlib.suppress(ConnectionResetError):
             assert silent.recv(1) == b""
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 40
 
 
 def test_a_client_that_takes_no_answer_is_given_up(one: Running, repo: Path) -> None:
@@ -324,9 +324,7 @@ def test_an_apply_is_served_within_seconds(two: Running, repo: Path) -> None:
     with sl.FeatureStore(repo) as store:
         store.apply(store.plan())
     with sl.Client(two.url) as client:
-        wait_for(
-            lambda: {"later"} <= {s["name"] for s in client.listed("services")}, "the service", 15
-        )
+        wait_for(lambda: {"later"} <= {s["name"] for s in client.listed("services")}, "the service")
 
 
 # ----------------------------------------------------------------------------------- overload
@@ -409,13 +407,13 @@ def test_a_store_that_hangs_is_503_with_a_reason_and_recovers(
     try:
         began = time.monotonic()
         status, headers, body = ask(server)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 30
         assert (status, headers["retry-after"]) == (503, "1"), body
         assert json.loads(body)["error"] == "StoreUnavailable"
         began = time.monotonic()
         for _ in range(20):
             assert ask(server)[0] == 503
-        assert time.monotonic() - began < 5, "nobody waits again for a store known to be away"
+        assert time.monotonic() - began < 15, "nobody waits again for a store known to be away"
         status, _, body = get(server, "/ready")
         assert status == 503
         assert json.loads(body)["reasons"]

@@ -1,6 +1,7 @@
 """Tables on S3, over a network: Parquet, CSV and Delta, and what a store refuses."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,16 +12,20 @@ import pyarrow.csv as pacsv
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 import skewless as sl
 from skewless.config import Config, TableSettings
 from skewless.errors import ConfigError, StoreError, StoreUnavailable
 from skewless.stores.offline import _filesystems
+from skewless.stores.offline._lake import lake_table
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.csv import CSVReader
 from skewless.stores.offline.delta import DeltaReader
+from skewless.stores.offline.iceberg import IcebergReader, open_catalog
+from skewless.stores.offline.log import EventLog
 from skewless.stores.offline.parquet import ParquetReader
+from skewless.testing.memory import MemoryStore
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 from skewless.testing.servers import free_port, running
 
@@ -91,6 +96,51 @@ class TestDeltaOnS3(OfflineStoreSuite):
             return DeltaReader(sl.Delta(place), settings=settings)
 
         return read
+
+
+class TestIcebergOnS3(OfflineStoreSuite):
+    @pytest.fixture
+    def read(self, tmp_path: Path, settings: TableSettings, place: str) -> Read:
+        catalog = {"type": "sql", "uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": place}
+        both = TableSettings(settings.filesystem, {"lake": catalog})
+
+        def read(rows: pa.Table) -> TableReader:
+            opened = open_catalog("lake", both)
+            opened.create_namespace("shop")
+            table = opened.create_table("shop.rows", schema=rows.schema)
+            if rows.num_rows:
+                table.append(rows)
+            return IcebergReader(sl.Iceberg("shop.rows", "lake"), settings=both)
+
+        return read
+
+
+def test_an_event_log_settles_into_a_delta_table_on_s3(
+    place: str, settings: TableSettings, tmp_path: Path
+) -> None:
+    source = sl.Source("events", schema={"n": int}, event_time="at")
+    options = {"kind": "delta", "path": place}
+    store = MemoryStore()
+    logs = [
+        EventLog(source, store, tmp_path / name, lake_table(options, source, tmp_path, settings))
+        for name in ("a", "b")
+    ]
+    for first in (1, 11, 21):
+        numbers = np.arange(first, first + 10)
+        at = pa.array(numbers).cast(pa.timestamp("us", "UTC"))
+        batch = pa.RecordBatch.from_arrays([pa.array(numbers), at], schema=logs[0].schema)
+        with store.transaction() as transaction:
+            logs[0].append(transaction, batch, numbers)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda log: log.settle(), logs))
+    logs[0].settle()
+    assert logs[0].unsettled() == 0
+    found = [n for c in logs[1].reader().chunks(["n"]) for n in c.table["n"].to_pylist()]
+    assert sorted(found) == list(range(1, 31))
+    stored = _filesystems.delta_options(place, settings)
+    table = DeltaTable(f"{place}/events", storage_options=stored).to_pyarrow_table()
+    assert sorted(table["n"].to_pylist()) == list(range(1, 31))
+    assert list(tmp_path.rglob("*.parquet")) == []
 
 
 def test_csv_on_s3_is_read(place: str, settings: TableSettings, files: pafs.FileSystem) -> None:

@@ -147,8 +147,7 @@ def test_snowflake_that_cannot_be_reached_is_an_outage_without_its_password() ->
 @pytest.fixture(scope="module")
 def bigquery() -> Iterator[dict[str, str]]:
     with running("bigquery") as server:
-        rest, _, storage = server.url.partition(" ")
-        yield {"project": "tests", "endpoint": rest, "storage_endpoint": storage}
+        yield {"project": "tests", "endpoint": server.url}
 
 
 @pytest.fixture

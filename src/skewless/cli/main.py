@@ -32,7 +32,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "plan": ("plan", "Show what applying the definitions would change."),
         "apply": ("plan", "Apply the definitions to the registry."),
         "history": ("lifecycle", "List the changes of the registry."),
-        "registry": ("registry", "Copy the registry, export it, import it."),
+        "registry": ("registry", "Copy the registry, export it to a file, import it from one."),
         "retire": ("lifecycle", "End the service of an old version of a view."),
         "deprecate": ("lifecycle", "Say that something should no longer be used."),
     },

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from skewless.cli.options import command
 from skewless.cli.output import emit, note, paint, say
-from skewless.errors import InputError
+from skewless.errors import InputError, SkewlessError, StoreError
 from skewless.plan.apply_plan import ApplyPlan
 
+if TYPE_CHECKING:
+    from skewless.plan.sizes import StateSize
+    from skewless.store import FeatureStore
+
+SIZES = "(bytes and rows kept: median, 99 %, largest)"
 COLOURS = {"+": "green", "~": "yellow", "-": "red", "!": "red"}
 
 repin_option = click.option(
@@ -42,16 +49,24 @@ def plan_command(
     """Show what applying the definitions would change.
 
     Nothing is written. The plan says what is added, changed and removed, which changes alter
-    values (a new version; the old one serves on), what would break and which services feel it.
+    values (a new version; the old one serves on), what would break and which services feel it. For
+    views that are added or changed, the size of their states online is estimated from history.
     """
     from skewless.store import FeatureStore
 
     with FeatureStore(repo) as fs:
         plan = fs.plan(repin=repin_all or repin)
+        sizes, problem = estimates(fs, plan)
     if as_json:
-        emit(plan)
+        emit({**plan.to_dict(), "states": [size.to_dict() for size in sizes]})
     else:
         say(coloured(plan))
+        if sizes:
+            say(f"\nThe state of an entity online, estimated from history\n{SIZES}:\n")
+        for size in sizes:
+            say("\n".join(f"  {line}" for line in str(size).splitlines()))
+    if problem is not None:
+        note(f"No estimate of the size of states: {problem}")
     if check and not plan.is_empty:
         ctx.exit(1)
 
@@ -100,6 +115,16 @@ def apply_command(
         emit({"revision": revision, **plan.to_dict()})
     elif not plan.is_empty:
         say(f"\nApplied: the registry is at revision {revision}.")
+
+
+def estimates(fs: FeatureStore, plan: ApplyPlan) -> tuple[list[StateSize], SkewlessError | None]:
+    """Return how large states will be, or why that cannot be told."""
+    from skewless.jobs.sizes import estimated_sizes
+
+    try:
+        return estimated_sizes(fs.runtime, plan), None
+    except (StoreError, InputError) as problem:
+        return [], problem
 
 
 def confirmed() -> bool:

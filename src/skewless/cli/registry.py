@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 def registry_command(
     repo: str, as_json: bool, action: str, file: Path | None, to: str | None
 ) -> None:
-    """Copy the registry, export it to a file, import it from one: with its whole history.
+    """Copy the registry, export it to a file, import it from one.
+
+    Its whole history goes along: versions, revisions, deprecations, finished intervals, progress.
 
     copy: to another registry, which must be empty; ${NAME} in the address is looked up in the
     environment. What arrived is compared, row by row.

@@ -9,6 +9,7 @@ The same application runs under tests without a socket.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,14 @@ from skewless.serving.logs import RequestLog, event
 from skewless.serving.metrics import KIND, Metrics
 from skewless.serving.openapi import document
 from skewless.serving.plans import Plans
-from skewless.serving.problems import ClientGone, MethodNotAllowed, NotFound, Overloaded, answer_to
+from skewless.serving.problems import (
+    ClientGone,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    answer_to,
+)
 from skewless.serving.reads import Reader
 from skewless.serving.served_log import ServedLog
 from skewless.serving.settings import Settings
@@ -169,6 +177,8 @@ class App:
             response = self._problem(route, raised)
         except ClientGone:
             return
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer
+            response = self._failed(route, bug, request_id)
         finally:
             self._active -= 1
         await response.send(send, request_id)
@@ -194,6 +204,7 @@ class App:
         began = time.perf_counter()
         route, handler = self.quick[path]
         problem: SkewlessError | None = None
+        request_id = self._ids.of(headers)
         try:
             caller = self._caller(headers)
             self._check_load()
@@ -203,7 +214,8 @@ class App:
         except SkewlessError as raised:
             problem = raised
             response = self._problem(route, raised)
-        request_id = self._ids.of(headers)
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer
+            response = self._failed(route, bug, request_id)
         self._count(route.path, response.status, began)
         if problem is not None or self.log.everything:
             scope = {"method": "POST", "path": route.path}
@@ -267,6 +279,14 @@ class App:
             return problem_response(problem)
         status, headers, content = answer_to(problem)
         return Response.json(content, status, headers)
+
+    def _failed(self, route: Route | None, bug: Exception, request_id: bytes) -> Response:
+        """Log what should not have happened, with its trace, and return an answer without it."""
+        number = request_id.decode("latin-1")
+        trace = "".join(traceback.format_exception(bug))
+        event("failed", id=number, path=None if route is None else route.path, trace=trace)
+        problem = InternalError("an internal error", hint=f"The log has it as {number}.")
+        return self._problem(route, problem)
 
     async def _health(self, request: Request) -> Response:
         """Answer ``GET /health``: alive. Empty, as Feast's clients expect it."""

@@ -206,9 +206,7 @@ class Metrics:
         self.store_read = Histogram(
             "skewless_store_read_duration_seconds", "Time of one read of the online store."
         )
-        self.store_up = LeastGauge(
-            "skewless_store_up", "Whether the online store answers (1) or not."
-        )
+        self.store_up = LeastGauge("skewless_store_up", "Whether the online store answers (1).")
         self.pushed = Counter(
             "skewless_push_rows_total", "Rows handed in by pushes.", ("source", "outcome")
         )
@@ -234,13 +232,12 @@ class Metrics:
             "skewless_event_loop_lag_seconds", "How far behind the event loop is, of any worker."
         )
         self.cpu = Total("process_cpu_seconds_total", "User and system CPU time.")
-        self.cpu_before = 0.0
         self.memory = SummedGauge("process_resident_memory_bytes", "Resident memory.")
         self.info = Gauge("skewless_build_info", "Versions.", ("version", "python"))
         self.all: tuple[Metric, ...] = tuple(
             metric for metric in vars(self).values() if isinstance(metric, Metric)
         )
-        self._lock = threading.Lock()
+        self._lock, self.cpu_before = threading.Lock(), 0.0
         self._go_on()
 
     def text(self) -> bytes:

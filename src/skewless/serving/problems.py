@@ -81,6 +81,12 @@ class TooManyRequests(RequestError):
     status = 429
 
 
+class InternalError(RequestError):
+    """Something that should not happen: a mistake of the server or of a user's function."""
+
+    status = 500
+
+
 class Overloaded(StoreUnavailable):
     """The server has more to do than it can; nothing was done, the same call may succeed later."""
 

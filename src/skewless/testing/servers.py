@@ -4,11 +4,11 @@
         store = RedisStore(server.url)
 
 Known: redis, redis-sentinel, redis-cluster, redis-cluster-replica, valkey, postgres, dynamodb,
-bigtable, s3 (moto), snowflake (fakesnow), bigquery (bqemulator; its URL has the address of its
-storage API too). A program that is not installed skips the test and says why; where the
-environment has `CI=true` it fails the test instead, so that a build can not pass without having
-tested anything: but for Bigtable's emulator, which no distribution has, fakesnow and bqemulator,
-whose needs are not those of skewless, and DynamoDB Local where it cannot run.
+bigtable, s3 (moto), snowflake (fakesnow), bigquery (bqemulator). A program that is not installed
+skips the test and says why; where the environment has `CI=true` it fails the test instead, so that
+a build can not pass without having tested anything: but for Bigtable's emulator, which no
+distribution has, fakesnow and bqemulator, whose needs are not those of skewless, and DynamoDB Local
+where it cannot run.
 """
 
 from __future__ import annotations
@@ -302,7 +302,7 @@ def _bqemulator(server: Server, directory: Path) -> None:
     options = ["--rest-port", str(rest), "--grpc-port", str(storage), "--project", "tests"]
     _spawn(server, [emulator, "start", *options], log)
     wait_until(lambda: _accepts(rest) and _accepts(storage), server, "start", log)
-    server.url = f"http://127.0.0.1:{rest} 127.0.0.1:{storage}"
+    server.url = f"http://127.0.0.1:{rest}"
 
 
 def _accepts(port: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from skewless.config import TableSettings
@@ -17,7 +16,7 @@ from skewless.stores.offline._lake import (
     overtaken,
     to_join,
 )
-from skewless.stores.offline.iceberg import listed, open_catalog, told
+from skewless.stores.offline.iceberg import database_errors, listed, open_catalog, told
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 OWNER, REACHED = "skewless.log", "skewless.sequence"
 """Properties of the table: which log it belongs to, and up to which sequence it has rows."""
 
+ATTEMPTS = 5
 RETRIES = "commit.retry.num-retries"
 """None: a commit that was overtaken must fail, because its rows may be in already."""
 
@@ -51,22 +51,8 @@ class IcebergLog(LakeTable):
         self._table: Any = None
 
     def claim(self, log: str, schema: pa.Schema) -> int:
-        from pyiceberg.exceptions import (
-            NamespaceAlreadyExistsError,
-            NoSuchTableError,
-            TableAlreadyExistsError,
-        )
-
-        catalog = self._open()
         with told(self.where):
-            try:
-                self._table = catalog.load_table(self._name)
-            except NoSuchTableError:
-                with contextlib.suppress(NamespaceAlreadyExistsError):
-                    catalog.create_namespace(self._name.rpartition(".")[0])
-                with contextlib.suppress(TableAlreadyExistsError):
-                    self._create(schema, log)
-                self._table = catalog.load_table(self._name)
+            self._table = self._found_or_made(schema, log)
         owner = self._table.properties.get(OWNER)
         if owner != log:
             raise belongs_to_another(self.where, owner, log)
@@ -148,6 +134,29 @@ class IcebergLog(LakeTable):
             for file in made:
                 files.append_data_file(file)
         return len(tasks), len(made)
+
+    def _found_or_made(self, schema: pa.Schema, log: str) -> Any:
+        """Return the table; of several that make it at once, all but one find it made."""
+        from pyiceberg import exceptions as known
+
+        catalog = self._open()
+        made_meanwhile = (
+            known.NamespaceAlreadyExistsError,
+            known.TableAlreadyExistsError,
+            known.CommitFailedException,
+            *database_errors(),
+        )
+        for attempt in range(ATTEMPTS):
+            try:
+                return catalog.load_table(self._name)
+            except known.NoSuchTableError:
+                try:
+                    catalog.create_namespace_if_not_exists(self._name.rpartition(".")[0])
+                    self._create(schema, log)
+                except made_meanwhile:
+                    if attempt == ATTEMPTS - 1:
+                        raise
+        return catalog.load_table(self._name)
 
     def _create(self, schema: pa.Schema, log: str) -> None:
         properties = {OWNER: log, RETRIES: "0"}

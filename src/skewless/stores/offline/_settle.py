@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skewless.clock import ALWAYS, NEVER
-from skewless.errors import Conflict, StoreError
+from skewless.errors import Conflict, CorruptData, InputError, StoreError
 from skewless.stores.offline._footers import DAY
 from skewless.stores.offline._journal import (
     JOURNAL,
@@ -41,7 +41,7 @@ from skewless.stores.offline._journal import (
     log_table,
     sequence_of,
 )
-from skewless.stores.offline._lake import lake_rows, lake_schema
+from skewless.stores.offline._lake import lake_rows, lake_schema, overtaken
 from skewless.stores.offline._log_columns import log_schema
 from skewless.stores.offline._log_reader import LogReader, elsewhere
 from skewless.stores.offline._manifest import LogFile, Manifest
@@ -265,9 +265,25 @@ class _LakeSettler(_Settler):
     def __init__(self, source: Source, store: OnlineStore, folder: Path, lake: LakeTable) -> None:
         super().__init__(source, store, folder)
         self._lake = lake
+        self._generation = 0
 
     def run(self) -> Settled:
-        manifest = self._claimed(self._manifest())
+        try:
+            return self._run()
+        except (CorruptData, InputError):
+            # Rows are missing from the journal when another process has settled them meanwhile.
+            if self._manifest().generation == self._generation:
+                raise
+            raise overtaken(self._lake.where) from None
+
+    def _replace(self, before: Manifest, after: Manifest) -> Manifest:
+        self._generation = after.generation
+        return super()._replace(before, after)
+
+    def _run(self) -> Settled:
+        manifest = self._manifest()
+        self._generation = manifest.generation
+        manifest = self._claimed(manifest)
         self._forget_settled(manifest)
         self.remove_strays(manifest)
         reader = self._reader()
@@ -305,11 +321,10 @@ class _LakeSettler(_Settler):
         They are not where the journal was restored from a backup, and has gone another way since.
         """
         if reached <= last:
-            own = LogReader(self._source, self._store, self._folder)
+            reader = LogReader(self._source, self._store, self._folder, self._lake)
             names = [SEQUENCE, *self._source.columns]
-            mine = own.take(np.arange(settled + 1, reached + 1), names)
-            theirs = LogReader(self._source, self._store, self._folder, self._lake)
-            if theirs.in_lake(settled + 1, reached, names).equals(mine):
+            mine = reader.take(np.arange(settled + 1, reached + 1), names)
+            if reader.in_lake(settled + 1, reached, names).equals(mine):
                 return
         raise StoreError(
             "the table that an event log settles into has other rows than the log",

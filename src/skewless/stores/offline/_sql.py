@@ -30,7 +30,7 @@ from skewless.errors import ConfigError, InputError, MissingColumn, MissingDepen
 from skewless.stores.offline._files import DataFile, Listing
 from skewless.stores.offline._footers import DAY
 from skewless.stores.offline._parquet_files import ParquetFiles
-from skewless.stores.offline.base import Part
+from skewless.stores.offline.base import Part, Support
 from skewless.stores.offline.parquet import ParquetReader
 from skewless.types import DType
 
@@ -43,6 +43,11 @@ MOST_KEYS = 1_000
 """Beyond as many values of a key all rows are asked for."""
 GROUP_ROWS = 1 << 18
 _NARROWED = (str, int)
+
+
+def database(verified: str, extra: str) -> Support:
+    """Return what every database can do."""
+    return Support("a table or query", ("columns", "times", "keys"), verified, extra)
 
 
 class Session(Protocol):
@@ -76,12 +81,6 @@ class SQLReader(ParquetReader):
 
     dialect: ClassVar[str]
     """As sqlglot calls it."""
-
-    extra: ClassVar[str]
-    """Of skewless, that brings the driver."""
-
-    verified: ClassVar[str] = ""
-    """What the conformance suite has passed against; "" if no server could be had."""
 
     def __init__(
         self,
@@ -275,7 +274,9 @@ class SQLReader(ParquetReader):
         try:
             import sqlglot
         except ImportError:
-            raise MissingDependency.of("sqlglot", self.extra, needed_for=self.where) from None
+            raise MissingDependency.of(
+                "sqlglot", self.support.extra, needed_for=self.where
+            ) from None
         return sqlglot
 
     # --------------------------------------------------------------------------------- the answer

@@ -84,6 +84,23 @@ class Part:
     version: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """What a kind of table is and can do, as data: the docs' table is made of it.
+
+    Attributes:
+        reads: what, in a few words.
+        pushes_down: what of a request is answered without reading the rest.
+        verified: what the conformance suite has passed against; "" if no server could be had.
+        extra: of skewless, that brings what it needs.
+    """
+
+    reads: str
+    pushes_down: tuple[str, ...] = ()
+    verified: str = "local disks"
+    extra: str = ""
+
+
 class TableReader(ABC):
     """Reads one table. Subclasses: one file each, see the module.
 
@@ -100,6 +117,8 @@ class TableReader(ABC):
 
     where: str
     """How errors name this table."""
+
+    support: ClassVar[Support] = Support("another kind of table")
 
     travels: ClassVar[tuple[str, ...]] = ()
     """Options that say which state of the table is read; none for tables that cannot go back."""

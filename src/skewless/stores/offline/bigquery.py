@@ -10,24 +10,24 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from skewless.errors import ConfigError, MissingDependency, StoreError, StoreUnavailable
-from skewless.stores.offline._sql import Session, SQLReader
+from skewless.stores.offline._sql import Session, SQLReader, database
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OPTIONS = ("project", "location", "endpoint", "storage_endpoint")
+OPTIONS = ("project", "location", "endpoint")
 RETRY_SECONDS = 60.0
 
 
 class BigQueryReader(SQLReader):
     """Reads `skewless.BigQuery`; credentials are the application default ones.
 
-    ``endpoint`` and ``storage_endpoint`` of the connection lead to an emulator, without
-    credentials.
+    ``endpoint`` of the connection leads to an emulator: without credentials, and with rows by REST
+    in place of the Storage Read API.
     """
 
     dialect = "bigquery"
-    extra = "bigquery"
+    support = database("bqemulator, an imitation, by REST", "bigquery")
 
     @contextmanager
     def _connected(self) -> Iterator[Session]:
@@ -37,7 +37,7 @@ class BigQueryReader(SQLReader):
             from google.cloud import bigquery, bigquery_storage
         except ImportError:
             raise MissingDependency.of(
-                "google-cloud-bigquery", self.extra, needed_for=self.where
+                "google-cloud-bigquery", self.support.extra, needed_for=self.where
             ) from None
         connection = self.table.options["connection"]
         options = self._connection() if connection in self.settings.connections else {}
@@ -96,7 +96,6 @@ def _clients(options: Mapping[str, Any], bigquery: Any, storage: Any) -> tuple[A
     if "endpoint" not in options:
         client = bigquery.Client(**given)
         return client, storage.BigQueryReadClient(credentials=client._credentials)
-    import grpc  # type: ignore[import-untyped, unused-ignore]
     from google.auth.credentials import AnonymousCredentials
 
     client = bigquery.Client(
@@ -104,9 +103,7 @@ def _clients(options: Mapping[str, Any], bigquery: Any, storage: Any) -> tuple[A
         client_options={"api_endpoint": options["endpoint"]},
         **given,
     )
-    transport = storage.BigQueryReadClient.get_transport_class("grpc")
-    channel = grpc.insecure_channel(options["storage_endpoint"])
-    return client, storage.BigQueryReadClient(transport=transport(channel=channel))
+    return client, None
 
 
 class _Client:

@@ -27,7 +27,7 @@ from skewless.stores.offline._files import (
     translated,
     version_of,
 )
-from skewless.stores.offline.base import Chunk, Part, TableReader
+from skewless.stores.offline.base import Chunk, Part, Support, TableReader
 from skewless.types import DType
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class CSVReader(TableReader):
 
     A row is found again by reading its file from the start, so `take` costs what `chunks` does.
     """
+
+    support = Support("the same, also gzip and zip", ("columns",))
 
     def __init__(
         self,

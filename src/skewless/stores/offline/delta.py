@@ -21,6 +21,7 @@ from skewless.errors import CorruptData, MissingDependency, StoreError
 from skewless.stores.offline._files import DataFile, Listing, translated
 from skewless.stores.offline._filesystems import delta_options, locate
 from skewless.stores.offline._parquet_files import ParquetFiles
+from skewless.stores.offline.base import Support
 from skewless.stores.offline.parquet import ParquetReader
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ STATISTICS_SLACK = 1_000
 
 class DeltaReader(ParquetReader):
     """Reads `skewless.Delta`; columns that older files lack are null in their rows."""
+
+    support = Support(
+        "a Delta Lake table",
+        ("columns", "files and row groups by time"),
+        "local disks, moto's S3",
+        "delta",
+    )
 
     travels = ("version", "as_of")
     _version: int | None = None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.errors import InputError, MissingColumn, StoreError
-from skewless.stores.offline.base import CHUNK_ROWS, Chunk, Part, TableReader
+from skewless.stores.offline.base import CHUNK_ROWS, Chunk, Part, Support, TableReader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 class FrameReader(TableReader):
     """Reads `skewless.Frame`; it has one part, and every row is always at hand."""
+
+    support = Support("Arrow, Polars or pandas in memory", ("columns",), "memory")
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ from skewless.stores.offline._files import DataFile, Listing, translated
 from skewless.stores.offline._filesystems import iceberg_options
 from skewless.stores.offline._footers import DAY
 from skewless.stores.offline._parquet_files import ParquetFiles
+from skewless.stores.offline.base import Support
 from skewless.stores.offline.parquet import ParquetReader
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 
 class IcebergReader(ParquetReader):
     """Reads `skewless.Iceberg`; columns that older files lack are null in their rows."""
+
+    support = Support(
+        "an Iceberg table of a catalog",
+        ("columns", "files and row groups by time"),
+        "an SQL catalog on local disks",
+        "iceberg",
+    )
 
     travels = ("snapshot", "as_of")
     _snapshot_id: int | None = None
@@ -92,7 +100,11 @@ def open_catalog(name: str, settings: TableSettings) -> Any:
     properties = iceberg_options(settings) | {key: str(value) for key, value in given.items()}
     with told(f"catalog {name!r}"):
         try:
-            return load_catalog(name, **properties)
+            try:
+                return load_catalog(name, **properties)
+            except database_errors():
+                # Of two that open a new SQL catalog at once, both make its tables.
+                return load_catalog(name, **properties)
         except NotInstalledError as error:
             raise MissingDependency(str(error)) from error
         except ValueError as error:
@@ -128,13 +140,13 @@ def told(where: str) -> Iterator[None]:
         raise CorruptData(
             "an Iceberg table cannot be read", got=str(error)[:300], where=where
         ) from error
-    except _database_errors() as error:
+    except database_errors() as error:
         raise StoreUnavailable(
             "an Iceberg catalog cannot be reached", got=type(error).__name__, where=where
         ) from error
 
 
-def _database_errors() -> tuple[type[Exception], ...]:
+def database_errors() -> tuple[type[Exception], ...]:
     """Return the errors of the database that an SQL catalog is kept in."""
     try:
         from sqlalchemy.exc import SQLAlchemyError

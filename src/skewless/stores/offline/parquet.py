@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from skewless.stores.offline._files import list_files
 from skewless.stores.offline._footers import Footer
 from skewless.stores.offline._parquet_files import ParquetFiles
-from skewless.stores.offline.base import Chunk, Part, TableReader
+from skewless.stores.offline.base import Chunk, Part, Support, TableReader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,10 @@ SUFFIXES = (".parquet", ".parq", ".pq")
 
 class ParquetReader(TableReader):
     """Reads `skewless.Parquet`, with Arrow's threads, one chunk ahead."""
+
+    support = Support(
+        "a file, a folder or a pattern", ("columns", "row groups by time"), "local disks, moto's S3"
+    )
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from skewless.errors import ConfigError, MissingDependency, StoreError, StoreUnavailable
-from skewless.stores.offline._sql import Session, SQLReader
+from skewless.stores.offline._sql import Session, SQLReader, database
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,8 +24,7 @@ class PostgresReader(SQLReader):
     """Reads `skewless.Postgres` in a read-only transaction."""
 
     dialect = "postgres"
-    extra = "postgres"
-    verified = "PostgreSQL 15"
+    support = database("PostgreSQL 15", "postgres")
 
     @contextmanager
     def _connected(self) -> Iterator[Session]:
@@ -34,7 +33,7 @@ class PostgresReader(SQLReader):
             from adbc_driver_postgresql import dbapi
         except ImportError:
             raise MissingDependency.of(
-                "adbc_driver_postgresql", self.extra, needed_for=self.where
+                "adbc_driver_postgresql", self.support.extra, needed_for=self.where
             ) from None
         options = self._connection()
         unknown = sorted(options.keys() - {"uri", "kind"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skewless.stores.offline._sql import database
 from skewless.stores.offline.postgres import PostgresReader
 
 
@@ -14,7 +15,7 @@ class RedshiftReader(PostgresReader):
     """Reads `skewless.Redshift`."""
 
     dialect = "redshift"
-    verified = ""
+    support = database("", "postgres")
 
     def _begin(self, cursor: Any) -> None:
         """Redshift knows no read-only transactions; the query only reads."""

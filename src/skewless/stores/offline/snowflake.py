@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from skewless.errors import MissingDependency, StoreError, StoreUnavailable
-from skewless.stores.offline._sql import Session, SQLReader
+from skewless.stores.offline._sql import Session, SQLReader, database
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +26,7 @@ class SnowflakeReader(SQLReader):
     """Reads `skewless.Snowflake`; unquoted columns are found whatever their case."""
 
     dialect = "snowflake"
-    extra = "snowflake"
-    verified = "fakesnow, which imitates it"
+    support = database("fakesnow, an imitation", "snowflake")
 
     @contextmanager
     def _connected(self) -> Iterator[Session]:
@@ -36,7 +35,7 @@ class SnowflakeReader(SQLReader):
             from snowflake.connector.errors import Error
         except ImportError:
             raise MissingDependency.of(
-                "snowflake-connector-python", self.extra, needed_for=self.where
+                "snowflake-connector-python", self.support.extra, needed_for=self.where
             ) from None
         options = {"login_timeout": LOGIN_SECONDS} | self._connection()
         try:

@@ -15,7 +15,8 @@ from skewless.errors import StoreError
 Client: TypeAlias = Any
 """A `redis.Redis` or `redis.RedisCluster`; their types promise less than they do."""
 
-SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix", "redis+sentinel")
+SENTINELS = ("redis+sentinel", "rediss+sentinel")
+SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix", *SENTINELS)
 SENTINEL_PORT = 26379
 OLDEST = (5, 0)
 """The oldest server that the driver of today and the store's commands are meant for."""
@@ -48,7 +49,7 @@ def connect(url: str, timeout: float) -> Client:
         "retry": Retry(NoBackoff(), 0),
     }
     url = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
-    if url.startswith("redis+sentinel://"):
+    if urlsplit(url).scheme in SENTINELS:
         return _master(url, options)
     client = redis.Redis.from_url(url, **options)
     try:
@@ -61,6 +62,38 @@ def connect(url: str, timeout: float) -> Client:
         return client
     client.close()
     return redis.RedisCluster.from_url(url, **options)
+
+
+class Line:
+    """One connection for reads, without what the driver's pool and pipeline do around a command.
+
+    Of a read of one row that is more than half of the driver's time.
+
+    Args:
+        client: of a single server; its settings count.
+
+    Attributes:
+        idle: whether the last answer has come in full, so that another command may be sent.
+    """
+
+    def __init__(self, client: Client) -> None:
+        pool = client.connection_pool
+        self._connection: Any = pool.connection_class(**pool.connection_kwargs)
+        self._connection.connect()
+        self.idle = True
+
+    def ask(self, *command: bytes) -> Any:
+        """Return the answer to a command."""
+        self.idle = False
+        connection = self._connection
+        connection.send_packed_command(connection.pack_command(*command), check_health=False)
+        answer = connection.read_response()
+        self.idle = True
+        return answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
 
 
 def check_version(version: str, where: str) -> None:
@@ -82,6 +115,8 @@ def check_version(version: str, where: str) -> None:
 
 def _master(url: str, options: dict[str, Any]) -> Client:
     parts = urlsplit(url)
+    if parts.scheme.startswith("rediss"):
+        options = options | {"ssl": True}
     credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
     addresses = [host.partition(":") for host in hosts.split(",")]

@@ -27,7 +27,8 @@ try:
 except ImportError as error:
     raise MissingDependency.of("redis", "redis", needed_for="RedisStore") from error
 
-from skewless.stores.online._redis_client import connect, where_of
+from skewless.stores.online._pool import Pool
+from skewless.stores.online._redis_client import Line, connect, where_of
 
 if TYPE_CHECKING:
     from skewless.stores.online._redis_client import Client
@@ -64,8 +65,9 @@ class RedisStore(OnlineStore):
     repeated write could undo a later one of somebody else.
 
     Args:
-        url: `redis://`, `rediss://` (TLS), `unix://`, or `redis+sentinel://host,host/name/db`. User
-            and password go before an `@`, and never into an error.
+        url: `redis://`, `rediss://` (TLS), `unix://`, or `redis+sentinel://host,host/name/db`
+            (`rediss+sentinel` for TLS). User and password go before an `@`, and never into an
+            error.
         namespace: what all keys begin with, so that several stores can share a server.
         timeout: seconds to wait for a connection or an answer.
 
@@ -88,6 +90,7 @@ class RedisStore(OnlineStore):
         self.where = where_of(url)
         self._namespace = namespace.encode()
         self._tables_key = self._namespace + b"::tables"
+        self._lines = Pool(self._line, usable=lambda line: line.idle, closed=self.closed)
         self._client: Client | None = self._safely(lambda: connect(url, timeout))
         # Commands that a cluster splits over its nodes are not one.
         self._is_cluster = isinstance(self._client, redis.RedisCluster)
@@ -106,15 +109,11 @@ class RedisStore(OnlineStore):
         names = [prefix + key for key in keys]
         return self._safely(lambda: self._get(names))
 
-    def read_one(self, table: str, key: bytes) -> bytes | None:
-        name = self._prefix(table) + key
-        value: bytes | None = self._safely(lambda: self._open().get(name))
-        return value
-
     def _get(self, names: Sequence[bytes]) -> list[bytes | None]:
         if not self._is_cluster:
-            values: list[bytes | None] = self._open().mget(names)
-            return values
+            with self._lines.connection() as line:
+                values: list[bytes | None] = line.ask(b"MGET", *names)
+                return values
         return self._pipelined([("GET", name) for name in names])
 
     def scan(
@@ -211,6 +210,7 @@ class RedisStore(OnlineStore):
     def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
+            self._lines.close()
             client.close()
 
     # ----------------------------------------------------------------------------- the server
@@ -218,6 +218,9 @@ class RedisStore(OnlineStore):
     def _prefix(self, table: str) -> bytes:
         # Quoted names hold neither the ":" that ends them nor the "{" that would place them.
         return b"%b:%b:" % (self._namespace, quote_from_bytes(table.encode()).encode())
+
+    def _line(self) -> Line:
+        return Line(self._open())
 
     def _open(self) -> Client:
         if self._client is None:
@@ -250,6 +253,7 @@ class RedisStore(OnlineStore):
             try:
                 return call()
             except _TRANSIENT as error:
+                self._lines.discard_idle()
                 if attempt == READ_ATTEMPTS or isinstance(error, redis.AuthenticationError):
                     raise self._error(error) from error
                 time.sleep(random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt)
