@@ -333,6 +333,30 @@ def test_of_two_that_settle_at_once_from_different_machines_nothing_is_doubled(
     assert contents(logs[1]) == expected(60)
 
 
+def test_reading_goes_on_while_another_thread_appends_settles_and_joins(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_settle, "JOINED_FILES", 2)
+    store = MemoryStore()
+    log = EventLog(EVENTS, store, tmp_path, lake_of(kind, tmp_path))
+    push(log, 5)
+
+    def write() -> None:
+        for _ in range(6):
+            push(log, 7)
+            log.settle()
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not writing.done():
+            reader = log.reader()
+            seen = reader.last_sequence()
+            found = [n for c in reader.chunks(["n"]) for n in c.table["n"].to_pylist()]
+            assert sorted(found) == list(range(1, seen + 1))
+        writing.result()
+    assert contents(log) == expected(47)
+
+
 def test_a_journal_that_was_restored_from_an_older_backup_is_noticed(
     kind: str, tmp_path: Path
 ) -> None:

@@ -140,7 +140,7 @@ class IcebergLog(LakeTable):
         from pyiceberg import exceptions as known
 
         catalog = self._open()
-        made_meanwhile = (
+        made_meanwhile: tuple[type[Exception], ...] = (
             known.NamespaceAlreadyExistsError,
             known.TableAlreadyExistsError,
             known.CommitFailedException,
