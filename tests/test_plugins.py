@@ -13,8 +13,8 @@ from skewless.stores.online.sqlite import SQLiteStore
 
 
 class Reader:
-    def __init__(self, table: object, base: Path) -> None:
-        self.table, self.base = table, base
+    def __init__(self, table: object, base: Path, settings: object) -> None:
+        self.table, self.base, self.settings = table, base, settings
 
 
 @pytest.fixture

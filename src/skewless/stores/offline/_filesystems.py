@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -114,10 +115,14 @@ def options_of(path: str, settings: TableSettings) -> dict[str, Any]:
 def delta_options(path: str, settings: TableSettings) -> dict[str, str]:
     """Return the same settings as deltalake calls them."""
     options = _renamed(path, settings, _DELTA)
-    if options.get("AWS_ENDPOINT_URL", "").startswith("http://"):
-        options["AWS_ALLOW_HTTP"] = "true"
-    if options.get("AZURE_STORAGE_ENDPOINT", "").startswith("http://"):
-        options["AZURE_STORAGE_ALLOW_HTTP"] = "true"
+    account, azure = options.get("AZURE_STORAGE_ACCOUNT_NAME"), "AZURE_STORAGE_ENDPOINT"
+    if azure in options:
+        # As Arrow takes it: what follows the name of the account, or the host of an emulator.
+        way, _, host = options[azure].partition("://")
+        suffix = host.startswith(".")
+        options[azure] = f"{way}://{account}{host}" if suffix else f"{way}://{host}/{account}"
+    if any(value.startswith("http://") for value in options.values()):
+        options["allow_http"] = "true"
     return options
 
 
@@ -160,6 +165,8 @@ def _made(scheme: str, options: tuple[tuple[str, Any], ...]) -> pafs.FileSystem:
         before, found, after = given.get(host, "").partition("://")
         if found:
             given[way], given[host] = before, after.rstrip("/")
+    if "retry_time_limit" in given:
+        given["retry_time_limit"] = timedelta(seconds=given["retry_time_limit"])
     try:
         return kinds[scheme](**given)
     except (TypeError, ValueError) as error:
