@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +218,46 @@ def test_columns_that_were_added_are_null_in_older_rows(kind: str, tmp_path: Pat
     found = log.reader().take(np.arange(1, 4), ["n", "more", "v"])
     assert found["more"].to_pylist() == [None, None, 2.5]
     assert found["v"].to_pylist() == [None, None, [1.0, 2.0]]
+
+
+def test_every_type_of_a_source_comes_back_from_a_lake(kind: str, tmp_path: Path) -> None:
+    source = Source(
+        "every",
+        schema={
+            "i": sl.Int32, "f": sl.Float32, "b": bool, "raw": bytes, "day": sl.Date, "doc": sl.Json,
+            "price": sl.Decimal(12, 2), "list": list[int], "v": sl.Vector(2), "moment": sl.Timestamp,
+            "map": sl.Map(float), "struct": sl.Struct({"x": int, "y": list[str]}),
+        },
+        event_time="at",
+    )  # fmt: skip
+    log = EventLog(source, MemoryStore(), tmp_path, lake_of(kind, tmp_path, source))
+    values = {
+        "i": 1, "f": 0.5, "b": True, "raw": b"\x00", "day": date(2026, 1, 1), "doc": "{}",
+        "price": Decimal("1.25"), "list": [1, 2], "v": [0.5, 1.5], "at": datetime.now(UTC),
+        "moment": datetime.now(UTC), "map": [("k", 1.5)], "struct": {"x": 1, "y": ["a", None]},
+    }  # fmt: skip
+    nothing = dict.fromkeys(values) | {"at": values["at"]}
+    for _ in range(2):
+        pushed(log, pa.Table.from_pylist([values, nothing], schema=log.schema))
+        assert log.settle().rows == 2
+    found = log.reader().take(np.arange(1, 5), log.schema.names)
+    assert found.schema.types == log.schema.types
+    assert found.to_pylist() == [values, nothing] * 2
+
+
+def test_a_type_that_changes_leaves_the_rows_in_the_journal(kind: str, tmp_path: Path) -> None:
+    store = MemoryStore()
+    log = EventLog(EVENTS, store, tmp_path, lake_of(kind, tmp_path))
+    push(log, 2)
+    log.settle()
+    other = Source("events", schema={"n": float, "text": str}, event_time="at")
+    log = EventLog(other, store, tmp_path, lake_of(kind, tmp_path, other))
+    rows = rows_of(3, 1).set_column(0, "n", pa.array([2.5], pa.float64()))
+    pushed(log, rows)
+    with pytest.raises(StoreError, match="cannot be written to"):
+        log.settle()
+    assert log.unsettled() == 1
+    assert log.reader().take(np.arange(1, 4), ["n"])["n"].to_pylist() == [1.0, 2.0, 2.5]
 
 
 def test_rows_outside_the_time_asked_for_are_not_read(log: EventLog) -> None:

@@ -4,11 +4,12 @@
         store = RedisStore(server.url)
 
 Known: redis, redis-sentinel, redis-cluster, redis-cluster-replica, valkey, postgres, dynamodb,
-bigtable, s3 (moto), snowflake (fakesnow), bigquery (bqemulator). A program that is not installed
-skips the test and says why; where the environment has `CI=true` it fails the test instead, so that
-a build can not pass without having tested anything: but for Bigtable's emulator, which no
-distribution has, fakesnow and bqemulator, whose needs are not those of skewless, and DynamoDB Local
-where it cannot run.
+bigtable, s3 (moto), azure (Azurite), gcs (gcp-storage-emulator), snowflake (fakesnow), bigquery
+(bqemulator). A program that is not installed skips the test and says why; where the environment has
+`CI=true` it fails the test instead, so that a build can not pass without having tested anything:
+but for Bigtable's emulator, which no distribution has, DynamoDB Local where it cannot run, and the
+last four, whose needs are not those of skewless: AZURITE, GCP_STORAGE_EMULATOR, FAKESNOW and
+BQEMULATOR name them where they are not on the PATH.
 """
 
 from __future__ import annotations
@@ -280,6 +281,40 @@ def _s3(server: Server, directory: Path) -> None:
     server.url = f"http://127.0.0.1:{port}"
 
 
+def _azure(server: Server, directory: Path) -> None:
+    named = os.environ.get("AZURITE")
+    place = Path(named) if named else None
+    azurite = program("azurite-blob", place, install="npm install azurite", required=False)
+    port, log = free_port(), directory / "log"
+    options = ["--location", str(directory), "--skipApiVersionCheck"]
+    command = [azurite, "--blobHost", "127.0.0.1", "--blobPort", str(port), *options]
+    _spawn(server, command, log)
+    wait_until(lambda: _accepts(port), server, "start", log)
+    server.url = f"http://127.0.0.1:{port}"
+
+
+def _gcs(server: Server, directory: Path) -> None:
+    install = (
+        "pip install gcp-storage-emulator in an environment of its own, and put it on the PATH"
+    )
+    named = os.environ.get("GCP_STORAGE_EMULATOR")
+    place = Path(named) if named else None
+    emulator = program("gcp-storage-emulator", place, install=install, required=False)
+    port, log = free_port(), directory / "log"
+    options = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--in-memory",
+        "--default-bucket",
+        "lake",
+    ]
+    _spawn(server, [emulator, "start", *options], log)
+    wait_until(lambda: _accepts(port), server, "start", log)
+    server.url = f"http://127.0.0.1:{port}"
+
+
 def _fakesnow(server: Server, directory: Path) -> None:
     """Start an imitation of Snowflake; what it needs does not go with this environment."""
     install = "pip install 'fakesnow[server]' in an environment of its own, and put it on the PATH"
@@ -340,6 +375,8 @@ _STARTERS: dict[str, Callable[[Server, Path], None]] = {
     "dynamodb": _dynamodb,
     "bigtable": _bigtable,
     "s3": _s3,
+    "azure": _azure,
+    "gcs": _gcs,
     "snowflake": _fakesnow,
     "bigquery": _bqemulator,
 }

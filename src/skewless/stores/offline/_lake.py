@@ -214,6 +214,16 @@ def belongs_to_another(where: str, got: object, expected: str) -> StoreError:
     )
 
 
+def unfit(got: str, where: str) -> StoreError:
+    """Return the error for rows that a table does not take."""
+    return StoreError(
+        "rows of an event log cannot be written to the table it settles into",
+        got=got,
+        where=where,
+        hint="Nothing is lost: they wait in the journal.",
+    )
+
+
 def overtaken(where: str) -> Conflict:
     """Return the error for a commit that came second."""
     return Conflict(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skewless.config import TableSettings
-from skewless.errors import StoreError
 from skewless.stores.offline._files import translated
 from skewless.stores.offline._filesystems import delta_options, locate
 from skewless.stores.offline._journal import SEQUENCE
@@ -19,6 +18,7 @@ from skewless.stores.offline._lake import (
     belongs_to_another,
     overtaken,
     to_join,
+    unfit,
 )
 from skewless.stores.offline.delta import delta_files, open_delta, told
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 OWNER = "skewless.log"
 """Property of the table that names the log it belongs to; also the application of its commits."""
+
+_WIDER = {("integer", "long"), ("float", "double"), ("integer", "double")}
+"""Delta's types of a column in the log and in the table that differ and still fit."""
 
 
 class DeltaLog(LakeTable):
@@ -69,7 +72,7 @@ class DeltaLog(LakeTable):
                     )
             except DeltaError as error:
                 if not self._exists():
-                    raise self._failed(error) from error
+                    raise unfit(str(error)[:300], self.where) from error
         self._table = open_delta(self._path, self._options)
         owner = self._table.metadata().description
         if owner != self._app:
@@ -80,6 +83,7 @@ class DeltaLog(LakeTable):
         import deltalake
         from deltalake.exceptions import CommitFailedError, DeltaError
 
+        rows = self._fitting(rows)
         properties = deltalake.CommitProperties(
             custom_metadata={"userMetadata": f"rows up to {last}"},
             app_transactions=[deltalake.Transaction(self._app, last)],
@@ -96,7 +100,7 @@ class DeltaLog(LakeTable):
         except CommitFailedError as error:
             raise overtaken(self.where) from error
         except DeltaError as error:
-            raise self._failed(error) from error
+            raise unfit(str(error)[:300], self.where) from error
 
     def look(self) -> LakeFiles:
         table = open_delta(self._path, self._options)
@@ -128,10 +132,25 @@ class DeltaLog(LakeTable):
         with told(self._path):
             return bool(deltalake.DeltaTable.is_deltatable(self._path, self._options or None))
 
-    def _failed(self, error: Exception) -> StoreError:
-        return StoreError(
-            "rows of an event log cannot be written to a Delta table",
-            got=str(error)[:300],
-            where=self.where,
-            hint="Nothing is lost: they wait in the journal.",
-        )
+    def _fitting(self, rows: pa.Table) -> pa.Table:
+        """Return rows in the types of the table, which deltalake would force them into.
+
+        Raises:
+            StoreError: a column has another type now, whose values the table cannot hold.
+        """
+        import deltalake
+        import pyarrow as pa
+
+        given = {field.name: field for field in deltalake.Schema.from_arrow(rows.schema).fields}
+        for stored in self._table.schema().fields:
+            field = given.get(stored.name)
+            if field is None or field.type == stored.type:
+                continue
+            kinds = (str(field.type.type), str(stored.type.type))
+            if kinds not in _WIDER:
+                change = f"column {stored.name!r}: {kinds[1]} in the table, {kinds[0]} in the log"
+                raise unfit(change, self.where)
+            at = rows.column_names.index(stored.name)
+            wide = pa.int64() if kinds[1] == "long" else pa.float64()
+            rows = rows.set_column(at, stored.name, rows.column(at).cast(wide))
+        return rows

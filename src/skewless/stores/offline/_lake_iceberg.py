@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skewless.config import TableSettings
-from skewless.errors import StoreError
 from skewless.stores.offline._journal import SEQUENCE
 from skewless.stores.offline._lake import (
     DATE,
@@ -15,6 +14,7 @@ from skewless.stores.offline._lake import (
     belongs_to_another,
     overtaken,
     to_join,
+    unfit,
 )
 from skewless.stores.offline.iceberg import database_errors, listed, open_catalog, told
 
@@ -62,7 +62,7 @@ class IcebergLog(LakeTable):
         return int(self._table.properties.get(REACHED, 0))
 
     def append(self, rows: pa.Table, last: int) -> None:
-        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.exceptions import CommitFailedException, ValidationError
 
         with told(self.where):
             try:
@@ -73,13 +73,8 @@ class IcebergLog(LakeTable):
                     change.append(rows, snapshot_properties={REACHED: str(last)})
             except CommitFailedException as error:
                 raise overtaken(self.where) from error
-            except (ValueError, TypeError) as error:
-                raise StoreError(
-                    "rows of an event log cannot be written to an Iceberg table",
-                    got=str(error)[:300],
-                    where=self.where,
-                    hint="Nothing is lost: they wait in the journal.",
-                ) from error
+            except (ValidationError, ValueError, TypeError) as error:
+                raise unfit(str(error)[:300], self.where) from error
             self._table.refresh()
 
     def look(self) -> LakeFiles:

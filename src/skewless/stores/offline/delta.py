@@ -39,7 +39,7 @@ class DeltaReader(ParquetReader):
     support = Support(
         "a Delta Lake table",
         ("columns", "files and row groups by time"),
-        "local disks, moto's S3",
+        "local disks, moto's S3, Azurite",
         "delta",
     )
 

@@ -43,7 +43,7 @@ class IcebergReader(ParquetReader):
     support = Support(
         "an Iceberg table of a catalog",
         ("columns", "files and row groups by time"),
-        "an SQL catalog on local disks",
+        "an SQL catalog; local disks, moto's S3",
         "iceberg",
     )
 

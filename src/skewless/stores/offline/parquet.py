@@ -33,7 +33,9 @@ class ParquetReader(TableReader):
     """Reads `skewless.Parquet`, with Arrow's threads, one chunk ahead."""
 
     support = Support(
-        "a file, a folder or a pattern", ("columns", "row groups by time"), "local disks, moto's S3"
+        "a file, a folder or a pattern",
+        ("columns", "row groups by time"),
+        "local disks, moto's S3, Azurite, gcp-storage-emulator",
     )
 
     def __init__(
