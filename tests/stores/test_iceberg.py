@@ -235,6 +235,22 @@ def test_a_snapshot_from_before_a_change_has_the_columns_of_then(
     assert values(reader_of(settings, snapshot=first), "old") == ["a"]
 
 
+def test_a_renamed_field_within_a_column_is_an_error_and_never_null(
+    catalog: Catalog, settings: TableSettings
+) -> None:
+    struct = pa.struct([("a", pa.int64())])
+    table = catalog.create_table("shop.rows", schema=pa.schema([("s", struct), ("x", pa.int64())]))
+    table.append(pa.table({"s": pa.array([{"a": 1}], struct), "x": [1]}))
+    assert values(reader_of(settings), "s") == [{"a": 1}]
+    with table.update_schema() as change:
+        change.add_column(("s", "more"), LongType())
+    assert values(reader_of(settings), "s") == [{"a": 1, "more": None}]
+    with table.update_schema() as change:
+        change.rename_column(("s", "a"), "b")
+    with pytest.raises(StoreError, match="a field within a column was renamed"):
+        values(reader_of(settings), "s")
+
+
 def test_a_dropped_column_that_is_added_again_is_another_one(
     catalog: Catalog, settings: TableSettings
 ) -> None:

@@ -144,24 +144,34 @@ def _with_hashes(history: SourceHistory, tiebreak: Ints, number: Ints) -> Ints:
 def _taken_away(rows: list[HistoryRow], until: list[int]) -> list[HistoryRow]:
     """Return deletions for the rows whose replacement is not among ``rows``.
 
-    A deletion stands right behind its row in the order of versions: of rows that came to be known
-    at one moment, each may have been replaced by the next, the last by a row of another entity.
+    A deletion stands right behind its row in the order of versions, and behind re-deliveries of it
+    that came to be known with the deletion: of rows known at one moment, each may have been
+    replaced by the next, the last by a row of another entity. What is identical to a row did not
+    replace it: a row of another entity came in between.
     """
-    newest: dict[tuple[Any, int], tuple[Any, ...]] = {}
-    for row in rows:
-        if not row.late:
-            place = (row.row_id, row.known)
-            newest[place] = max(newest.get(place, ()), _among_versions(row))
+    counting: dict[tuple[Any, int], list[HistoryRow]] = {}
+    again: dict[tuple[Any, int], int] = {}
+    for row, moment in zip(rows, until, strict=True):
+        place = (row.row_id, row.known)
+        if moment == ALWAYS:
+            again[place] = max(again.get(place, 0), row.tiebreak)
+        elif not row.late:
+            counting.setdefault(place, []).append(row)
     found = []
     for row, moment in zip(rows, until, strict=True):
         if moment in (NEVER, ALWAYS):
             continue
         after = _among_versions(row) if moment == row.known else ()
-        if newest.get((row.row_id, moment), ()) <= after:
-            number = max(row.tiebreak, 0) + 1
-            found.append(
-                HistoryRow(row.values, None, moment, number, row_id=row.row_id, deleted=True)
-            )
+        place = (row.row_id, moment)
+        later = [each for each in counting.get(place, ()) if _among_versions(each) > after]
+        following = min(later, key=_among_versions, default=None)
+        if following is None:
+            number = max(row.tiebreak, again.get(place, 0), 0) + 1
+        elif following.content == row.content:
+            number = max(following.tiebreak - 1, 0)
+        else:
+            continue
+        found.append(HistoryRow(row.values, None, moment, number, row_id=row.row_id, deleted=True))
     return found
 
 

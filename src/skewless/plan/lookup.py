@@ -77,8 +77,7 @@ class Lookup:
             k: the knowledge, microseconds.
         """
         answers = [
-            [part.answer(blob, t, k) for blob in blobs]
-            for part, blobs in zip(self.parts, states, strict=True)
+            part.answers(blobs, t, k) for part, blobs in zip(self.parts, states, strict=True)
         ]
         if self.simple and len(self.parts) == 1:
             only = answers[0]

@@ -35,6 +35,10 @@ class NewestRow:
         tails = f"{len(self._tails)}I" if self._tails else ""
         self._head = struct.Struct(f"{HEADER.format}{tails}qqq{nulls}s")
         self._row = struct.Struct(f"<{''.join(codes)}")
+        # Of head and row what `read_many` looks at: version, layout, corrections, floor, times.
+        skipped = 4 + 4 * len(self._tails)
+        self._glance = struct.Struct(f"<B3xI4xI8xq{skipped}xqq8x{nulls}s")
+        self._no_nulls = bytes(nulls)
         self._version = VERSION
         self._mark = layout_mark(layout.fingerprint)
         self._record = self._head.size + self._row.size - HEADER.size - 4 * len(self._tails)
@@ -97,6 +101,29 @@ class NewestRow:
             values.append(value)
             statuses.append(status)
         return values, statuses, event
+
+    def read_many(self, blobs: Sequence[bytes | None], t: int, k: int) -> list[Answers | None]:
+        """Return what `read` says of each state; None where there is none."""
+        if not (self._plain and self._all_in_order):
+            return [None if blob is None else self.read(blob, t, k) for blob in blobs]
+        glance, row, size = self._glance.unpack_from, self._row.unpack_from, self._head.size
+        least, at = size + self._row.size, t - self._left
+        wanted, present, no_nulls = (self._version, self._mark, 0), self._present, self._no_nulls
+        answers: list[Answers | None] = []
+        for blob in blobs:
+            if blob is not None and len(blob) >= least:
+                version, mark, corrections, floor, event, known, nulls = glance(blob)
+                if (
+                    (version, mark, corrections) == wanted
+                    and floor <= t
+                    and event <= at
+                    and known <= k
+                    and nulls == no_nulls
+                ):
+                    answers.append((list(row(blob, size)), present, event))
+                    continue
+            answers.append(None if blob is None else self.read(blob, t, k))
+        return answers
 
     @staticmethod
     def _one(raw: Any, null: int, slot: Slot, tail: bytes | None) -> tuple[Any, Status]:

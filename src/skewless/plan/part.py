@@ -55,6 +55,16 @@ class Part:
         encode = self.codec.encode
         return [encode(entity) for entity in entities]
 
+    def answers(self, blobs: Sequence[bytes | None], t: int, k: int) -> list[Answers]:
+        """Return what `answer` says of each entity."""
+        if self.newest is None:
+            return [self.answer(blob, t, k) for blob in blobs]
+        found = self.newest.read_many(blobs, t, k)
+        return [
+            self.answer(blob, t, k) if answers is None else answers
+            for blob, answers in zip(blobs, found, strict=True)
+        ]
+
     def answer(self, blob: bytes | None, t: int, k: int) -> Answers:
         """Return the values of one entity at ``t`` with knowledge ``k``."""
         if blob is None:

@@ -52,9 +52,14 @@ class Footer:
         """Return the footer with columns named by their ids, those of other ids left out.
 
         A file without ids is what it is.
+
+        Raises:
+            StoreError: a field within a column has another name in the table by now.
         """
         import pyarrow as pa
 
+        for field in self.schema:
+            _check_fields(field, names)
         ids = [field_id(field) for field in self.schema]
         if all(found is None for found in ids):
             return self
@@ -94,6 +99,28 @@ class Footer:
             _bounds(self.metadata.row_group(group).column(leaves[0]).statistics, scale, slack)
             for group in range(len(self.group_rows))
         ]
+
+
+def _check_fields(field: pa.Field, names: Mapping[int, str]) -> None:
+    """Raise `StoreError` if a field within a column was renamed: it would be read as null."""
+    import pyarrow as pa
+
+    arrow = field.type
+    if pa.types.is_struct(arrow):
+        for inner in arrow:
+            name = names.get(field_id(inner) or -1, inner.name)
+            if name.rpartition(".")[2] != inner.name:
+                raise StoreError(
+                    "a field within a column was renamed, and older files have its old name",
+                    got=inner.name,
+                    expected=name,
+                    hint="Rewrite the older files, or rename it back.",
+                )
+            _check_fields(inner, names)
+    elif pa.types.is_list(arrow):
+        _check_fields(arrow.value_field, names)
+    elif pa.types.is_map(arrow):
+        _check_fields(arrow.item_field, names)
 
 
 def field_id(field: pa.Field) -> int | None:

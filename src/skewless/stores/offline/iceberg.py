@@ -181,7 +181,7 @@ def iceberg_files(
 
     schema, listing = listed(table, snapshot, where)
     arrow = _plain(schema_to_pyarrow(schema, include_field_ids=False))
-    ids = {field.field_id: field.name for field in schema.fields}
+    ids = {number: schema.find_column_name(number) or "" for number in schema.field_ids}
     return ParquetFiles(listing, where, schema=arrow, cached=cached, ids=ids)
 
 
