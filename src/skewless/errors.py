@@ -81,6 +81,18 @@ class UnknownName(SkewlessError, LookupError):
         suggestion = f"{listing} Did you mean {close[0]!r}?" if close else listing
         return cls(f"{where} has no {kind} {name!r}", hint=suggestion)
 
+    def as_attribute(self) -> UnknownAttribute:
+        """Return the same error as one of attributes, which ``hasattr`` understands."""
+        return UnknownAttribute(self.what, hint=self.hint)
+
+
+class UnknownAttribute(UnknownName, AttributeError):
+    """A column or feature, asked for as an attribute, that is not there."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what an `UnknownName` does."""
+        return super().to_dict() | {"error": UnknownName.__name__}
+
 
 class InputError(SkewlessError, ValueError):
     """Data or arguments handed to a verb are wrong: a spine, rows, a time, a key."""

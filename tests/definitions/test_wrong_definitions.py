@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import skewless as sl
 from skewless.aggregations.windows import lifetime, session, tumbling
 from skewless.definitions import (
     Entity,
@@ -191,3 +192,17 @@ def test_a_wrong_definition_is_told(wrong: Wrong, message: str) -> None:
     with pytest.raises((DefinitionError, UnknownName, InputError), match=message) as caught:
         wrong()
     assert len(str(caught.value)) < 400
+
+
+def test_what_is_not_there_is_no_attribute_either() -> None:
+    source = sl.Source("pays", schema={"card": str, "amount": float}, event_time="at")
+    view = sl.FeatureView(
+        "Spend", entity=sl.Entity("card", card=str), source=source,
+        features={"total": source.amount.sum("1h")},
+    )  # fmt: skip
+    assert hasattr(source, "amount")
+    assert not hasattr(source, "amuont")
+    assert getattr(view, "totla", None) is None
+    with pytest.raises(sl.UnknownName, match="Did you mean 'total'") as wrong:
+        view.totla  # noqa: B018
+    assert isinstance(wrong.value, AttributeError)

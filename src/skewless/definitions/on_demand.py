@@ -134,7 +134,10 @@ class OnDemandView:
     def __getattr__(self, name: str) -> FeatureRef:
         if name.startswith("_") or "dtypes" not in self.__dict__:
             raise AttributeError(name)
-        return self[name]
+        try:
+            return self[name]
+        except UnknownName as problem:
+            raise problem.as_attribute() from None
 
     def __getitem__(self, name: str) -> FeatureRef:
         """Return the reference to a feature; the form for names that clash."""

@@ -44,7 +44,10 @@ class Rows:
     def __getattr__(self, name: str) -> Column:
         if name.startswith("_"):
             raise AttributeError(name)
-        return self[name]
+        try:
+            return self[name]
+        except UnknownName as problem:
+            raise problem.as_attribute() from None
 
     def where(self, condition: Expression) -> Rows:
         """Return the rows for which ``condition`` is true (not false, not null)."""
