@@ -127,7 +127,7 @@ class TableSettings:
 
     filesystem: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
-    where: str = FILE_NAME
+    where: str = field(default=FILE_NAME, compare=False)
 
     def of_filesystem(self, scheme: str) -> dict[str, Any]:
         """Return the settings of a file system, none if there are none.

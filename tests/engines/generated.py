@@ -3,13 +3,13 @@
 python -m tests.engines.generated MEMORY
 """
 
-import resource
 import sys
 
 import numpy as np
 import pyarrow as pa
 
 import skewless as sl
+from benchmarks.child import peak_bytes
 from skewless.engines.local import LocalEngine
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import select
@@ -55,7 +55,7 @@ def grown(memory):
 
     def run(count):
         LocalEngine({"rows": Generated(count)}, memory=memory).run(plan, spine, times)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return peak_bytes()
 
     before = run(1)  # loads what is loaded when it is first used
     return run(COUNT) - before

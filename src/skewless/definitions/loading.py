@@ -156,7 +156,7 @@ def _own_names(folder: Path) -> set[str]:
 def _modules(names: set[str], wanted: Callable[[ModuleType], bool]) -> dict[str, ModuleType]:
     return {
         name: module
-        for name, module in list(sys.modules.items())
+        for name, module in sys.modules.copy().items()
         if name.partition(".")[0] in names and wanted(module)
     }
 
