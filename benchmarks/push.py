@@ -47,6 +47,14 @@ def run(options: Options) -> Figures:
                 about="three plain values, no aggregation, no log",
             ),
         ]
+    contenders.append(
+        Contender(
+            "bare LMDB, one row at a time",
+            "benchmarks.push:bare",
+            {"seconds": seconds},
+            about="the floor: a durable transaction of as many bytes, with nothing computed",
+        )
+    )
     return {
         "title": "Push, three metrics x (three windows + last 100), durable",
         "contenders": run_all(contenders, options),
@@ -85,6 +93,29 @@ def skewless(clock: Clock, seconds: float, batch: int) -> dict[str, Any]:
                     raise RuntimeError(f"{result.accepted} of {batch} rows were accepted")
     rate = round(len(taken) * batch / (sum(taken) / 1e9), 1)
     return {"events": len(taken) * batch, "events_per_s": rate, **latencies(taken)}
+
+
+def bare(clock: Clock, seconds: float) -> dict[str, Any]:
+    """Put an entry of a log and a state of fifty rows, each pair flushed to disk."""
+    import lmdb
+
+    rng = random.Random(1)
+    taken: list[int] = []
+    entry, state = bytes(400), bytes(50 * 50)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        lmdb.open(folder, map_size=1 << 30) as environment,
+        clock,
+    ):
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            begin = time.perf_counter_ns()
+            with environment.begin(write=True) as writing:
+                writing.put(b"log%12d" % len(taken), entry)
+                writing.put(b"state%12d" % rng.randrange(ENTITIES), state)
+            taken.append(time.perf_counter_ns() - begin)
+    rate = round(len(taken) / (sum(taken) / 1e9), 1)
+    return {"events": len(taken), "events_per_s": rate, **latencies(taken)}
 
 
 def rows(rng: random.Random, batch: int) -> Any:
