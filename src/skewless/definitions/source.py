@@ -6,7 +6,7 @@ tests.vdd
 >>> tests.vd
 Traceback (most recent call last):
     ...
-skewless.errors.UnknownAttribute: source 'tests' has no column 'vd'.. \
+skewless.errors.UnknownAttribute: source 'tests' has no column 'vd'. \
 Columns: fab, tested_at, vdd. Did you mean 'vdd'?
 """
 
