@@ -105,7 +105,7 @@ def updated(
 def answers(view: FeatureView, layout: StateLayout, state: bytes, t: int) -> dict[str, Any]:
     """What a state answers at a moment, as bits, with statuses."""
     part = Part(layout, [(view, 1, feature) for feature in view.features])
-    values, statuses, _ = part.answer(state, t, t)
+    ((values, statuses, _),) = part.answers([state], t, t)
     found = zip(view.features, values, statuses, strict=True)
     return {name: [bits(value), status.value] for name, value, status in found}
 

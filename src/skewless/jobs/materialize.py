@@ -27,6 +27,7 @@ import pyarrow as pa
 from skewless.aggregations.kernels import group_rows
 from skewless.aggregations.windows import Session
 from skewless.clock import ALWAYS
+from skewless.engines.local.spine import tied
 from skewless.jobs.marks import mark
 from skewless.jobs.since import RowsSince
 from skewless.jobs.states import columns_needed, keyed_rows
@@ -252,7 +253,7 @@ class Materialization:
         r = rows.records
         groups = int(rows.group.max()) + 1 if len(rows) else 0
         order, _ = group_rows(rows.group, r["event"], groups)
-        if not _tied(order, rows.group, r["event"]).any():
+        if not tied(rows.group[order], r["event"][order]).any():
             return order
         tiebreak = np.where(r["tiebreak"] < 0, ALWAYS, r["tiebreak"])
         order = np.lexsort((tiebreak, r["known"], r["event"], rows.group))
@@ -266,10 +267,11 @@ class Materialization:
         Only those are asked for it. Returns whether there were any.
         """
         r = rows.records
-        tied = _tied(order, rows.group, r["event"], r["known"], tiebreak)
-        if not tied.any():
+        columns = (rows.group, r["event"], r["known"], tiebreak)
+        alike = tied(*(column[order] for column in columns))
+        if not alike.any():
             return False
-        at = order[tied]
+        at = order[alike]
         numbers = r["tiebreak"][at] - ALWAYS
         asked = np.unique(numbers)
         hashes = self.history.content_hash(asked)[np.searchsorted(asked, numbers)]
@@ -374,15 +376,3 @@ class Materialization:
             return None
         data = json.loads(note)
         return bytes.fromhex(data["key"]) if data["mark"] == mark else None
-
-
-def _tied(order: Ints, *columns: Ints) -> npt.NDArray[np.bool_]:
-    """Return which rows, taken in an order, equal a neighbour in all columns."""
-    same = np.ones(max(len(order) - 1, 0), bool)
-    for column in columns:
-        ordered = column[order]
-        same &= ordered[1:] == ordered[:-1]
-    tied = np.zeros(len(order), bool)
-    tied[1:] |= same
-    tied[:-1] |= same
-    return tied

@@ -56,23 +56,17 @@ class Part:
         return [encode(entity) for entity in entities]
 
     def answers(self, blobs: Sequence[bytes | None], t: int, k: int) -> list[Answers]:
-        """Return what `answer` says of each entity."""
-        if self.newest is None:
-            return [self.answer(blob, t, k) for blob in blobs]
-        found = self.newest.read_many(blobs, t, k)
+        """Return the values of entities, each by its state, at ``t`` with knowledge ``k``."""
+        found: Sequence[Answers | None] = [None] * len(blobs)
+        if self.newest is not None:
+            found = self.newest.read_many(blobs, t, k)
         return [
-            self.answer(blob, t, k) if answers is None else answers
+            self._unknown if blob is None else answers or self._from_rows(blob, t, k)
             for blob, answers in zip(blobs, found, strict=True)
         ]
 
-    def answer(self, blob: bytes | None, t: int, k: int) -> Answers:
-        """Return the values of one entity at ``t`` with knowledge ``k``."""
-        if blob is None:
-            return self._unknown
-        if self.newest is not None:
-            answers = self.newest.read(blob, t, k)
-            if answers is not None:
-                return answers
+    def _from_rows(self, blob: bytes, t: int, k: int) -> Answers:
+        """Return the values of one entity from all rows of its state."""
         header = read_header(blob)
         if header.layout != self._mark:
             raise CorruptData("a state of another layout", where=f"table {self.table!r}")

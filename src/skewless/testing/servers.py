@@ -111,6 +111,12 @@ def program(name: str, *candidates: Path | None, install: str, required: bool = 
     return found
 
 
+def imitation(name: str, variable: str, *, install: str) -> str:
+    """Return the path of a program that nobody has to have: a variable may say where it is."""
+    named = os.environ.get(variable)
+    return program(name, Path(named) if named else None, install=install, required=False)
+
+
 def missing(reason: str, *, required: bool = True) -> NoReturn:
     """Skip the test for want of a server, or fail it where CI=true if it is ``required``."""
     if required and os.environ.get("CI") == "true":
@@ -282,9 +288,7 @@ def _s3(server: Server, directory: Path) -> None:
 
 
 def _azure(server: Server, directory: Path) -> None:
-    named = os.environ.get("AZURITE")
-    place = Path(named) if named else None
-    azurite = program("azurite-blob", place, install="npm install azurite", required=False)
+    azurite = imitation("azurite-blob", "AZURITE", install="npm install azurite")
     port, log = free_port(), directory / "log"
     options = ["--location", str(directory), "--skipApiVersionCheck"]
     command = [azurite, "--blobHost", "127.0.0.1", "--blobPort", str(port), *options]
@@ -297,9 +301,7 @@ def _gcs(server: Server, directory: Path) -> None:
     install = (
         "pip install gcp-storage-emulator in an environment of its own, and put it on the PATH"
     )
-    named = os.environ.get("GCP_STORAGE_EMULATOR")
-    place = Path(named) if named else None
-    emulator = program("gcp-storage-emulator", place, install=install, required=False)
+    emulator = imitation("gcp-storage-emulator", "GCP_STORAGE_EMULATOR", install=install)
     port, log = free_port(), directory / "log"
     options = [
         "--host",
@@ -318,9 +320,7 @@ def _gcs(server: Server, directory: Path) -> None:
 def _fakesnow(server: Server, directory: Path) -> None:
     """Start an imitation of Snowflake; what it needs does not go with this environment."""
     install = "pip install 'fakesnow[server]' in an environment of its own, and put it on the PATH"
-    named = os.environ.get("FAKESNOW")
-    place = Path(named) if named else None
-    fakesnow = program("fakesnow", place, install=install, required=False)
+    fakesnow = imitation("fakesnow", "FAKESNOW", install=install)
     port, log = free_port(), directory / "log"
     _spawn(server, [fakesnow, "-s", "-p", str(port)], log)
     wait_until(lambda: _accepts(port), server, "start", log)
@@ -330,9 +330,7 @@ def _fakesnow(server: Server, directory: Path) -> None:
 def _bqemulator(server: Server, directory: Path) -> None:
     """Start an imitation of BigQuery; what it needs does not go with this environment."""
     install = "pip install bqemulator in an environment of its own, and put it on the PATH"
-    named = os.environ.get("BQEMULATOR")
-    place = Path(named) if named else None
-    emulator = program("bqemulator", place, install=install, required=False)
+    emulator = imitation("bqemulator", "BQEMULATOR", install=install)
     rest, storage, log = free_port(), free_port(), directory / "log"
     options = ["--rest-port", str(rest), "--grpc-port", str(storage), "--project", "tests"]
     _spawn(server, [emulator, "start", *options], log)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from skewless.aggregations.kernels import group_rows
@@ -14,9 +13,7 @@ from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Expression
 from skewless.engines.local.blocks import Block, Joined
 from skewless.engines.local.scan import Scan
-from skewless.engines.local.spine import Ints, distinct
-
-Bools = npt.NDArray[np.bool_]
+from skewless.engines.local.spine import Ints, distinct, tied
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,32 +72,19 @@ def _settle_ties(
 ) -> None:
     """Order rows of one key and event time by known time, sequence and, at last, content hash."""
     event, known, tiebreak = times
-    tied = _tied(codes[order], event[order])
-    if not tied.any():
+    alike = tied(codes[order], event[order])
+    if not alike.any():
         return
-    at = np.flatnonzero(tied)
+    at = np.flatnonzero(alike)
     rows = order[at]
     last = np.zeros(len(rows), np.int64) if tiebreak is None else tiebreak[rows]
     run = np.cumsum(np.r_[True, (np.diff(codes[rows]) != 0) | (np.diff(event[rows]) != 0)])
     inner = np.lexsort((last, known[rows], run))
     still = np.zeros(len(rows), bool)
-    still[inner] = _tied(run[inner], known[rows][inner], last[inner])
+    still[inner] = tied(run[inner], known[rows][inner], last[inner])
     hashes = np.zeros(len(rows), np.uint64)
     if still.any():
         given = numbers[rows[still]]
         asked = distinct(given)
         hashes[still] = scan.content_hash(asked)[np.searchsorted(asked, given)]
     order[at] = rows[np.lexsort((hashes, last, known[rows], run))]
-
-
-def _tied(*columns: Ints) -> Bools:
-    """Return which of sorted rows equal a neighbour in all columns."""
-    tied = np.zeros(len(columns[0]), bool)
-    if len(tied) < 2:
-        return tied
-    same = np.ones(len(tied) - 1, bool)
-    for column in columns:
-        same &= column[1:] == column[:-1]
-    tied[1:] |= same
-    tied[:-1] |= same
-    return tied

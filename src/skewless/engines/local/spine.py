@@ -100,3 +100,16 @@ def distinct(values: Ints) -> Ints:
     new = np.ones(len(ordered), bool)
     new[1:] = ordered[1:] != ordered[:-1]
     return ordered[new]
+
+
+def tied(*columns: Ints) -> npt.NDArray[np.bool_]:
+    """Return which of sorted rows equal a neighbour in all columns."""
+    tied = np.zeros(len(columns[0]), bool)
+    if len(tied) < 2:
+        return tied
+    same = np.ones(len(tied) - 1, bool)
+    for column in columns:
+        same &= column[1:] == column[:-1]
+    tied[1:] |= same
+    tied[:-1] |= same
+    return tied

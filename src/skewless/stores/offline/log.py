@@ -135,7 +135,7 @@ class EventLog:
         rows.write(self._table, items)
         return state.next_sequence
 
-    def reached(self, rows: Transaction) -> tuple[int, int | None]:
+    def reached(self, rows: Transaction | None = None) -> tuple[int, int | None]:
         """Return the sequence of the next row, and `newest_event`."""
         state = self._state(rows)
         newest = None if state.newest_event == ALWAYS else state.newest_event
@@ -147,12 +147,11 @@ class EventLog:
         Args:
             rows: a transaction to look in; None: what is kept.
         """
-        return self._state(rows).next_sequence - 1
+        return self.reached(rows)[0] - 1
 
     def newest_event(self, rows: Transaction | None = None) -> int | None:
         """Return the greatest event time of all rows, UTC microseconds, None if there is none."""
-        newest = self._state(rows).newest_event
-        return None if newest == ALWAYS else newest
+        return self.reached(rows)[1]
 
     def unsettled(self) -> int:
         """Return how many rows are in the journal."""

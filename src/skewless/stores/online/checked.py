@@ -7,17 +7,18 @@ finds another value than it expects and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from skewless.errors import Conflict
-from skewless.stores.online.base import Item, OnlineStore, Rows
+from skewless.stores.online.base import Item, OnlineStore
+from skewless.stores.online.passing import PassingReads
 
 
 class Overtaken(Conflict):
     """Somebody else has written a row since it was read; others of the same call were written."""
 
 
-class CheckedRows(Rows):
+class CheckedRows(PassingReads):
     """The rows of a store for one writer: what it has read, it writes by compare-and-set.
 
     Rows that it has not read are written as they come.
@@ -27,6 +28,7 @@ class CheckedRows(Rows):
     """
 
     def __init__(self, store: OnlineStore) -> None:
+        super().__init__(store)
         self._store = store
         self._seen: dict[tuple[str, bytes], bytes | None] = {}
 
@@ -38,16 +40,6 @@ class CheckedRows(Rows):
     def read_one(self, table: str, key: bytes) -> bytes | None:
         value = self._seen[table, key] = self._store.read_one(table, key)
         return value
-
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        return self._store.scan(table, prefix=prefix, after=after, limit=limit)
 
     def write(self, table: str, items: Iterable[Item]) -> None:
         rows = dict(items)

@@ -6,14 +6,15 @@ What is done about the notes is for the caller to say; `jobs.mirror` copies the 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from skewless.stores.online.base import Item, OnlineStore, Rows, Transaction
+from skewless.stores.online.passing import PassingReads
 
 Note = Callable[[Rows, str, Iterable[bytes]], None]
 
 
-class NotingStore(OnlineStore):
+class NotingStore(PassingReads, OnlineStore):
     """A store with transactions that notes which rows it changes, in the same transaction.
 
     Args:
@@ -23,27 +24,12 @@ class NotingStore(OnlineStore):
     """
 
     def __init__(self, store: OnlineStore, note: Note, after: Callable[[], None]) -> None:
+        super().__init__(store)
         self.store = store
         self._note = note
         self._after = after
         self.where = store.where
         self.capabilities = store.capabilities
-
-    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self.store.read(table, keys)
-
-    def read_one(self, table: str, key: bytes) -> bytes | None:
-        return self.store.read_one(table, key)
-
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        return self.store.scan(table, prefix=prefix, after=after, limit=limit)
 
     def tables(self) -> list[str]:
         return self.store.tables()
@@ -75,28 +61,12 @@ class NotingStore(OnlineStore):
         self.store.close()
 
 
-class NotingTransaction(Transaction):
+class NotingTransaction(PassingReads, Transaction):
     """A transaction that notes which rows it changes."""
 
     def __init__(self, rows: Transaction, note: Note) -> None:
-        self._rows = rows
+        super().__init__(rows)
         self._note = note
-
-    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self._rows.read(table, keys)
-
-    def read_one(self, table: str, key: bytes) -> bytes | None:
-        return self._rows.read_one(table, key)
-
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        return self._rows.scan(table, prefix=prefix, after=after, limit=limit)
 
     def write(self, table: str, items: Iterable[Item]) -> None:
         rows = list(items)
@@ -113,28 +83,12 @@ class NotingTransaction(Transaction):
         self._note(self._rows, table, keys)
 
 
-class NotingRows(Rows):
+class NotingRows(PassingReads):
     """Rows of a store without transactions, noted in a transaction of another one."""
 
     def __init__(self, states: Rows, journal: NotingTransaction) -> None:
-        self._rows = states
+        super().__init__(states)
         self._journal = journal
-
-    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self._rows.read(table, keys)
-
-    def read_one(self, table: str, key: bytes) -> bytes | None:
-        return self._rows.read_one(table, key)
-
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        return self._rows.scan(table, prefix=prefix, after=after, limit=limit)
 
     def write(self, table: str, items: Iterable[Item]) -> None:
         rows = list(items)
