@@ -106,7 +106,7 @@ async def without_sockets() -> dict[str, float]:
 
     from benchmarks import data, online
     from skewless.serving.app import App
-    from skewless.serving.connection import Connection
+    from skewless.serving.http.connection import Connection
     from skewless.serving.settings import Settings
 
     names = [f"Rows:f{number}" for number in range(10)]

@@ -126,7 +126,7 @@ def opened(folder: str, stream: str) -> Any:
 
 def skewless(clock: Clock, file: str, batch: int, seconds: float) -> dict[str, Any]:
     """Take a file in for some seconds, or to its end."""
-    from skewless.jobs.stream import StreamWorker
+    from skewless.ingest.stream.worker import StreamWorker
 
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -151,7 +151,7 @@ def waits(clock: Clock, rate: int, seconds: float) -> dict[str, Any]:
 
     An event's wait begins when it was due, and ends when the batch it is in can be read.
     """
-    from skewless.jobs.stream import StreamWorker
+    from skewless.ingest.stream.worker import StreamWorker
 
     taken: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ import pytest
 from skewless.definitions.tables import CSV, Parquet
 from skewless.errors import ConfigError, MissingDependency, UnknownName
 from skewless.plugins import BUILT_IN, EXTRAS, create, find, repo_folder, table_reader
-from skewless.stores.online.sqlite import SQLiteStore
+from skewless.stores.online.sqlite.store import SQLiteStore
 
 
 class Reader:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import skewless as sl
-from skewless.jobs.stream import StreamWorker
+from skewless.ingest.stream.worker import StreamWorker
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skewless.aggregations.windows import lifetime, session, tumbling
+    from skewless.client.async_client import AsyncClient
+    from skewless.client.client import Client
     from skewless.config import Config
     from skewless.definitions import (
         Entity,
@@ -61,9 +63,7 @@ if TYPE_CHECKING:
         UnknownName,
     )
     from skewless.plan.results import OnlineResult, TrainingSet
-    from skewless.plan.status import Status
-    from skewless.serving.async_client import AsyncClient
-    from skewless.serving.client import Client
+    from skewless.state.status import Status
     from skewless.store import FeatureStore
     from skewless.types import (
         Bool,
@@ -96,9 +96,9 @@ _HOMES = {
     "InputError MissingColumn MissingDependency NaiveTime RegistryError SkewlessError StoreError "
     "StoreUnavailable UnknownName",
     "skewless.plan.results": "OnlineResult TrainingSet",
-    "skewless.plan.status": "Status",
-    "skewless.serving.async_client": "AsyncClient",
-    "skewless.serving.client": "Client",
+    "skewless.state.status": "Status",
+    "skewless.client.async_client": "AsyncClient",
+    "skewless.client.client": "Client",
     "skewless.store": "FeatureStore",
     "skewless.types": "Bool Bytes Date Decimal Float32 Float64 Int32 Int64 Json List Map String "
     "Struct Timestamp Vector",

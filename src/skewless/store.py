@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any, Self
 from skewless.clock import Clock, to_micros
 from skewless.config import Config
 from skewless.errors import InputError
-from skewless.jobs.runtime import Runtime
-from skewless.plan.diff import ApplyPlan, diff
+from skewless.plan.apply.diff import ApplyPlan, diff
 from skewless.plan.results import OnlineResult, TrainingSet
 from skewless.plan.selection import Features
+from skewless.runtime import Runtime
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from skewless.jobs.backtest import BacktestReport
-    from skewless.jobs.materialize import MaterializeResult
-    from skewless.jobs.push import PushResult
-    from skewless.jobs.quarantine import Quarantined
-    from skewless.monitoring.explain import Explanation
+    from skewless.explain.explain import Explanation
+    from skewless.ingest.push import PushResult
+    from skewless.ingest.quarantine import Quarantined
+    from skewless.leakage.receipt import LeakageReceipt
+    from skewless.materialize.materialize import MaterializeResult
     from skewless.monitoring.freshness import FreshnessReport
-    from skewless.monitoring.leakage import LeakageReceipt
-    from skewless.monitoring.parity_report import ParityReport
     from skewless.monitoring.statistics import ViewStatistics
+    from skewless.parity.report import ParityReport
     from skewless.stores.online.base import OnlineStore
+    from skewless.training.backtest import BacktestReport
 
 Moment = datetime | str | int
 """A datetime with a time zone, ISO 8601 text with an offset, or UTC microseconds."""
@@ -114,7 +114,7 @@ class FeatureStore:
             ConcurrentApply: somebody applied since the plan was made.
             BreakingChange: something would break and ``allow_breaking`` is not given.
         """
-        from skewless.jobs.apply import apply_plan
+        from skewless.online.apply import apply_plan
 
         if not isinstance(plan, ApplyPlan):
             plan = self.plan(*plan) if isinstance(plan, (list, tuple)) else self.plan(plan)
@@ -136,19 +136,19 @@ class FeatureStore:
             UnknownName: no such source.
             MissingColumn, InputError: the rows as a whole do not fit the source.
         """
-        from skewless.jobs.push import push
+        from skewless.ingest.push import push
 
         return push(self.runtime, source, rows, backdate=backdate)
 
     def delete(self, source: str, row_ids: Sequence[Any]) -> PushResult:
         """Delete rows of a source by row id: from now on they do not count."""
-        from skewless.jobs.push import delete
+        from skewless.ingest.push import delete
 
         return delete(self.runtime, source, row_ids)
 
     def quarantine(self, source: str, limit: int = 100) -> list[Quarantined]:
         """Return the newest quarantined rows of a source, with their reasons."""
-        from skewless.jobs.quarantine import quarantined
+        from skewless.ingest.quarantine import quarantined
 
         return quarantined(self.runtime, source, limit)
 
@@ -171,7 +171,7 @@ class FeatureStore:
         Raises:
             UnknownName: no such view.
         """
-        from skewless.jobs.upkeep import materialize
+        from skewless.materialize.verbs import materialize
 
         return materialize(self.runtime, views, _moment(start), _moment(end), progress=progress)
 
@@ -184,13 +184,13 @@ class FeatureStore:
         progress: Progress | None = None,
     ) -> list[MaterializeResult]:
         """Build states anew from history, rows that came too late (``lateness``) included."""
-        from skewless.jobs.upkeep import backfill
+        from skewless.materialize.verbs import backfill
 
         return backfill(self.runtime, views, _moment(start), _moment(end), progress=progress)
 
     def compact(self, source: str | None = None) -> dict[str, int]:
         """Settle the event logs into Parquet; return the number of rows settled by source."""
-        from skewless.jobs.upkeep import compact
+        from skewless.materialize.verbs import compact
 
         return compact(self.runtime, source)
 
@@ -252,7 +252,7 @@ class FeatureStore:
             MissingColumn, NaiveTime, InputError: the spine is wrong.
             UnknownName: a feature that does not exist.
         """
-        from skewless.jobs.training import training_set
+        from skewless.training.training_set import training_set
 
         return training_set(
             self.runtime,
@@ -281,7 +281,7 @@ class FeatureStore:
             start: changes from here on; None for the first.
             end: changes before here; None for now.
         """
-        from skewless.jobs.changes import value_changes
+        from skewless.training.value_changes import value_changes
 
         return value_changes(self.runtime, view, entities, _moment(start), _moment(end))
 
@@ -289,7 +289,7 @@ class FeatureStore:
         self, feature: str, entity: Mapping[str, Any], *, at: Moment | None = None
     ) -> Explanation:
         """Return the rows behind a value: which counted, which did not and why, and the value."""
-        from skewless.monitoring.explain import explain
+        from skewless.explain.explain import explain
 
         return explain(self.runtime, feature, entity, _moment(at))
 
@@ -311,7 +311,7 @@ class FeatureStore:
             times: for columns of a plain frame: the column with the event time of each.
             known: likewise, the column with the time it was known.
         """
-        from skewless.monitoring.leakage import receipt
+        from skewless.leakage.receipt import receipt
 
         return receipt(
             self.runtime, training, timestamp=timestamp, label=label, times=times, known=known
@@ -319,7 +319,7 @@ class FeatureStore:
 
     def backtest(self, spine: Any, features: Features, **options: Any) -> BacktestReport:
         """Train one model on naive, event-time and as-known features and compare on a holdout."""
-        from skewless.jobs.backtest import backtest
+        from skewless.training.backtest import backtest
 
         return backtest(self.runtime, spine, features, **options)
 
@@ -348,11 +348,11 @@ class FeatureStore:
             UnknownName: no such view.
             InputError: not a served log.
         """
-        from skewless.monitoring.parity import generated, verify
+        from skewless.parity.verify import generated, verify
 
         if generate is None:
             return verify(self.runtime, views, served=served, entities=entities, seed=seed)
-        from skewless.jobs.rehearsal import rehearse
+        from skewless.testing.rehearsal import rehearse
 
         report, seed, judge = generated(seed)
         report.traffic = rehearse(generate, seed=seed, judge=judge, progress=progress)

@@ -10,8 +10,8 @@ import pytest
 
 from skewless.cli import store_checks
 from skewless.errors import StoreError
-from skewless.stores.online._postgres_rows import check_version as check_postgres
-from skewless.stores.online._redis_client import check_version as check_redis
+from skewless.stores.online.postgres.rows import check_version as check_postgres
+from skewless.stores.online.redis.client import check_version as check_redis
 from skewless.testing.servers import PASSWORD, Server, free_port, redis_command, running
 from tests.cli.running import data_of, ran, run_in
 

@@ -289,7 +289,7 @@ def test_a_function_without_its_folder_says_so_when_used() -> None:
 
 
 def test_a_repo_is_the_same_after_it_was_applied(repo: Path, tmp_path: Path) -> None:
-    from skewless.plan.diff import diff
+    from skewless.plan.apply.diff import diff
 
     with SQLiteRegistry(tmp_path / "registry.db", folder=repo) as registry:
         applied(registry, load_folder(repo), removing=True)

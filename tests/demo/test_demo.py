@@ -17,7 +17,7 @@ from skewless.demo import main
 from skewless.demo.data import Flights, local_to_utc, read_flights, utc_to_local
 from skewless.demo.folder import make_repo
 from skewless.errors import InputError
-from skewless.jobs.stream_status import stream_status
+from skewless.ingest.stream.status import stream_status
 
 DAYS = 5
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from skewless.definitions.repo import Definitions
 from skewless.engines.local import LocalEngine
 from skewless.engines.reference import ReferenceEngine
-from skewless.plan.diff import diff
-from skewless.plan.registry_state import RegistryState
+from skewless.plan.apply.diff import diff
+from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import select
 from skewless.testing.history import MemoryHistory

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import skewless as sl
 from skewless.clock import from_micros
-from skewless.engines.local import engine, spill
+from skewless.engines.local import engine, external_sort
 from skewless.engines.reference import HistoryRow
 from skewless.errors import StoreError
 from tests.engines import cases
@@ -68,13 +68,13 @@ def folder(tmp_path, monkeypatch):
 def spilled(monkeypatch):
     """Notes the number of keys in each run that was read back."""
     runs = []
-    read = spill.Spilled.read
+    read = external_sort.Spilled.read
 
     def noted(self, first, last):
         runs.append(last - first)
         return read(self, first, last)
 
-    monkeypatch.setattr(spill.Spilled, "read", noted)
+    monkeypatch.setattr(external_sort.Spilled, "read", noted)
     return runs
 
 
@@ -138,7 +138,7 @@ def test_a_missing_temporary_folder_is_told(monkeypatch, tmp_path):
 )
 def test_runs_cover_all_keys_once_and_fit_the_budget_unless_of_one_key(sizes, memory):
     codes = np.repeat(np.arange(len(sizes)), sizes)
-    with spill.Spilled(len(sizes)) as rows:
+    with external_sort.Spilled(len(sizes)) as rows:
         rows.add(pa.RecordBatch.from_arrays([pa.array(codes)], ["code"]))
         runs = list(rows.runs(memory))
     assert [first for first, _ in runs] == [0, *(last for _, last in runs[:-1])]

@@ -8,7 +8,7 @@ import skewless as sl
 from skewless.clock import ALWAYS, from_micros, to_micros
 from skewless.config import Config
 from skewless.engines.reference import HistoryRow, view_values
-from skewless.stores.offline._journal import DELETED
+from skewless.stores.offline.log.journal import DELETED
 from skewless.testing.clock import SettableClock
 
 NOON = to_micros("2026-01-02T12:00:00Z")

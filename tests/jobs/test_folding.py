@@ -3,7 +3,7 @@
 import pytest
 
 import skewless as sl
-from skewless.jobs import materialize as materialize_module
+from skewless.materialize import materialize as materialize_module
 from tests.jobs.shop import (
     ALL,
     HOUR,
@@ -41,7 +41,7 @@ def tiled_spend(pays):
 
 
 def fold_after(monkeypatch, rows):
-    monkeypatch.setattr("skewless.stores.offline._parquet_files.CHUNK_ROWS", 4)
+    monkeypatch.setattr("skewless.stores.offline.tables._parquet_files.CHUNK_ROWS", 4)
     monkeypatch.setattr(materialize_module, "_WAITING", rows)
     monkeypatch.setattr(materialize_module, "_MANY", 0)
 

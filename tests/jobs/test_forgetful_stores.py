@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from skewless.errors import StoreUnavailable
-from skewless.jobs.held import HELD, SPREAD
-from skewless.jobs.homes import is_states
-from skewless.jobs.upkeep import rebuild
+from skewless.materialize.verbs import rebuild
+from skewless.online.loss_detection import HELD, SPREAD
+from skewless.online.storage import is_states
 from skewless.testing.clock import SettableClock
 from skewless.testing.servers import Server, redis_command, running
 from tests.jobs.shop import HOUR, NOON, cards, open_store, pay, payments, spend_of

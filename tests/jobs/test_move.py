@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from skewless.errors import ConfigError, InputError, StoreError, UnknownName
-from skewless.jobs import mirror as mirroring
-from skewless.jobs import online_copy
-from skewless.jobs.mirror import OUTBOX
-from skewless.jobs.online_copy import COPIES, copy_online
-from skewless.jobs.upkeep import rebuild
+from skewless.materialize.verbs import rebuild
+from skewless.online.move import copy as online_copy
+from skewless.online.move import mirror as mirroring
+from skewless.online.move.copy import COPIES, copy_online
+from skewless.online.move.mirror import OUTBOX
 from skewless.testing.proxy import Proxy
 from skewless.testing.servers import Server, running
 from tests.jobs.shop import HOUR, MINUTE, NOON, cards, open_store, pay, payments, spend_of

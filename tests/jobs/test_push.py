@@ -447,7 +447,7 @@ def broken(table, items):
 
 
 def test_materialize_keeps_what_is_pushed_to_a_store_without_transactions(folder, monkeypatch):
-    from skewless.jobs import materialize
+    from skewless.materialize import materialize
 
     monkeypatch.setattr(materialize, "_BATCH", 1)
     source = payments(row_id="pay_id")

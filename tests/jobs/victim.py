@@ -14,15 +14,15 @@ from functools import partial
 import pyarrow as pa
 
 import skewless as sl
-from skewless.jobs import materialize
+from skewless.materialize import materialize
 from tests.jobs.shop import HOUR, MINUTE, NOON, SettableClock, open_store, pay, payments, spend_of
 
 # Loaded once, in the server that the processes are forked from.
 for module in (
-    "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "skewless.jobs.apply",
-    "skewless.jobs.push", "skewless.jobs.upkeep", "skewless.registry.sqlite",
-    "skewless.stores.offline.parquet", "skewless.stores.online.lmdb",
-    "skewless.stores.online.sqlite",
+    "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "skewless.online.apply",
+    "skewless.ingest.push", "skewless.materialize.verbs", "skewless.registry.sqlite",
+    "skewless.stores.offline.tables.parquet", "skewless.stores.online.lmdb.store",
+    "skewless.stores.online.sqlite.store",
 ):  # fmt: skip
     importlib.import_module(module)
 pa.array([1.5])  # Arrow looks for pandas when it first makes an array

@@ -11,8 +11,8 @@ import pytest
 import skewless as sl
 from skewless.clock import to_micros
 from skewless.errors import InputError, MissingColumn, MissingDependency
-from skewless.jobs.newest import newest_values
 from skewless.plan.selection import select
+from skewless.training.naive_join import newest_values
 from tests.monitoring.loans import START, loans_of, recent_of, rows_of, spine_of, table_of, view_of
 from tests.monitoring.shop import StandingClock, store
 

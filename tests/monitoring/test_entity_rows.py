@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from skewless.clock import from_micros
 from skewless.definitions import Entity, Source
 from skewless.engines.reference import HistoryRow, visible
-from skewless.monitoring.entity_rows import entity_rows
+from skewless.explain.entity_rows import entity_rows
 from skewless.testing.history import MemoryHistory
 
 CARD = Entity("card", card=str)

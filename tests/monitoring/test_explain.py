@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import skewless as sl
 from skewless.clock import to_micros
 from skewless.errors import InputError, MissingColumn, UnknownName
-from skewless.monitoring.text import same_bits
+from skewless.formatting import same_bits
 from tests.monitoring.shop import NOON, StandingClock, at, pay, payments, spend_of, store
 
 HISTORY = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.monitoring.separation import auc, likeness, ranks
+from skewless.leakage.label_similarity import auc, likeness, ranks
 
 FLAGS = pa.array([False, True] * 20)
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from skewless.monitoring.text import ago, aligned, plain, same_bits, shown
+from skewless.formatting import ago, aligned, plain, same_bits, shown
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def letting_go(request):
     """When states let old rows go: as they do, or with every row, so that few rows prove it."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "at once":
-            patch.setattr("skewless.plan.blob.grown", lambda rows: rows)
-            patch.setattr("skewless.plan.insert.grown", lambda rows: rows)
+            patch.setattr("skewless.state.blob.grown", lambda rows: rows)
+            patch.setattr("skewless.state.prepend.grown", lambda rows: rows)
         yield
 
 

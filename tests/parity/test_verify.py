@@ -8,11 +8,11 @@ import pytest
 
 import skewless as sl
 from skewless.errors import InputError, UnknownName
-from skewless.jobs.rehearsal import rehearse
-from skewless.monitoring import suspects
-from skewless.plan.insert import Inserter
+from skewless.parity import diagnose
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
+from skewless.state.prepend import Inserter
+from skewless.testing.rehearsal import rehearse
 from tests.cli.running import data_of, ran, run_in
 from tests.jobs.shop import HOUR, MINUTE, NOON, SECOND, cards, open_store, pay, payments
 from tests.serving.calling import call
@@ -109,7 +109,7 @@ def test_a_row_that_the_online_state_lost_is_found_and_shown(shop):
     (newest,) = only(report, "newest", now)
     assert (newest.served, newest.computed) == (("x1", "present"), "lost")
     assert newest.reference == ("lost", "present")
-    assert newest.why == suspects.LACKS_NEWEST
+    assert newest.why == diagnose.LACKS_NEWEST
     assert [row.values["pay_id"] for row in newest.rows] == ["p99"]
     assert "p99" in json.dumps(report.to_dict()["differences"])
 
@@ -125,7 +125,7 @@ def test_a_single_wrong_bit_in_a_stored_value_is_found(shop):
     assert {each.feature for each in report.differences} <= {"Spend@v1:total", "Spend@v1:spread"}
     (total,) = only(report, "total", shop.runtime.clock.time)
     assert total.served[0] != total.computed == total.reference[0]
-    assert total.why == suspects.NO_SUCH
+    assert total.why == diagnose.NO_SUCH
     assert {row.values["pay_id"] for row in total.rows} == {"p1", "p4", "p7", "p10"}
     assert total.served[0].hex() in str(report)
     assert total.computed.hex() in str(report)

@@ -12,11 +12,11 @@ import numpy as np
 import skewless as sl
 from skewless.clock import ALWAYS, NEVER, from_micros
 from skewless.definitions import Entity, FeatureView, Source
-from skewless.plan.insert import Inserter
-from skewless.plan.layout import StateLayout
-from skewless.plan.part import Part
-from skewless.plan.rows import RowSet
-from skewless.plan.update import Replacement, update_states
+from skewless.plan.table_read import Part
+from skewless.state.layout import StateLayout
+from skewless.state.packed_rows import RowSet
+from skewless.state.prepend import Inserter
+from skewless.state.update import Replacement, update_states
 from skewless.types import Decimal, Float32, Int32, Json, List, Map, Struct, Vector
 
 KEY = Entity("key", key=str)

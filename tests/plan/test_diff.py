@@ -10,8 +10,8 @@ from skewless.definitions import Entity, FeatureRef, FeatureView, OnDemandView, 
 from skewless.definitions.repo import Definitions
 from skewless.definitions.tables import CSV, Parquet
 from skewless.errors import DefinitionError, UnknownName
-from skewless.plan.diff import diff
-from skewless.plan.registry_state import RegistryState
+from skewless.plan.apply.diff import diff
+from skewless.plan.apply.registry_state import RegistryState
 from skewless.registry.base import Registry
 from skewless.registry.sqlite import SQLiteRegistry
 from skewless.types import Float64

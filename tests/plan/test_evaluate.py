@@ -9,7 +9,7 @@ from hypothesis import example, given
 from skewless.definitions import Aggregate, FeatureRef, Request, Source, if_else
 from skewless.definitions.expressions import Literal, Operation
 from skewless.errors import MissingColumn
-from skewless.plan.evaluate import compile_scalar, evaluate, evaluate_scalar, leaf_key
+from skewless.expressions.evaluate import compile_scalar, evaluate, evaluate_scalar, leaf_key
 from skewless.types import Float32, Int32, dtype_of
 from tests.plan.expressions import VALUES, bits, expressions, rows
 

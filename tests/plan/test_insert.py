@@ -10,9 +10,9 @@ import skewless as sl
 from skewless.clock import ALWAYS
 from skewless.definitions import FeatureView, Source
 from skewless.engines.reference import HistoryRow, view_values
-from skewless.plan.blob import decode, encode, layout_mark, read_header
-from skewless.plan.insert import Inserter
-from skewless.plan.update import Replacement
+from skewless.state.blob import decode, encode, layout_mark, read_header
+from skewless.state.prepend import Inserter
+from skewless.state.update import Replacement
 from tests.engines.cases import FLOATS
 from tests.plan.states import (
     KEY,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import skewless as sl
 from skewless.errors import InputError, MissingColumn
-from skewless.plan.keys import KeyCodec
+from skewless.state.keys import KeyCodec
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 VALUES = {

@@ -13,11 +13,11 @@ from skewless.aggregations.exact import ExactSum
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Entity, FeatureView, Source
 from skewless.errors import CorruptData
-from skewless.plan.blob import HEADER, decode, encode, layout_mark, read_header, tile_bytes
-from skewless.plan.insert import Inserter
-from skewless.plan.layout import StateLayout
-from skewless.plan.tiles import Tiles, folded_to
-from skewless.plan.update import Replacement
+from skewless.state.blob import HEADER, decode, encode, layout_mark, read_header, tile_bytes
+from skewless.state.layout import StateLayout
+from skewless.state.prepend import Inserter
+from skewless.state.tiles import Tiles, folded_to
+from skewless.state.update import Replacement
 from tests.plan.states import (
     SCHEMA,
     SOURCE,

@@ -5,10 +5,10 @@ import pytest
 
 import skewless as sl
 from skewless.definitions import FeatureView
-from skewless.jobs.sizes import estimated_sizes
 from skewless.monitoring.state_sizes import stored_sizes
-from skewless.plan.layout import StateLayout
-from skewless.plan.sizes import Spread, bytes_text, estimated, spans_of
+from skewless.online.sizes import estimated_sizes
+from skewless.state.layout import StateLayout
+from skewless.state.sizes import Spread, bytes_text, estimated, spans_of
 from tests.jobs.shop import DAY, HOUR, MINUTE, NOON, open_store, pay, payments, write_part
 from tests.plan.states import KEY, SOURCE
 

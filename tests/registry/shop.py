@@ -11,9 +11,9 @@ from skewless.definitions import (
     Source,
 )
 from skewless.definitions.repo import Definitions
-from skewless.plan.apply_plan import ApplyPlan, Step
-from skewless.plan.diff import diff
-from skewless.plan.registry_state import RegistryState
+from skewless.plan.apply.apply_plan import ApplyPlan, Step
+from skewless.plan.apply.diff import diff
+from skewless.plan.apply.registry_state import RegistryState
 from skewless.registry.base import Registry
 
 

@@ -157,7 +157,7 @@ def test_a_wrong_call_says_what_is_missing(words: list[str], tmp_path: Path) -> 
 def test_five_people_who_apply_at_once_lose_nothing(postgres_url: str) -> None:
     from skewless.definitions.repo import Definitions
     from skewless.errors import ConcurrentApply
-    from skewless.plan.diff import diff
+    from skewless.plan.apply.diff import diff
 
     refused: list[str] = []
 

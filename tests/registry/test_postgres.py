@@ -86,7 +86,7 @@ APPLY_UNTIL_TOLD = """
     import sys
     from skewless.definitions.repo import Definitions
     from skewless.errors import ConcurrentApply
-    from skewless.plan.diff import diff
+    from skewless.plan.apply.diff import diff
     from skewless.registry.postgres import PostgresRegistry
     from tests.registry.shop import spend
 

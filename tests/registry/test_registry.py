@@ -10,7 +10,7 @@ import pytest
 from skewless.clock import SECOND
 from skewless.definitions.repo import Definitions
 from skewless.errors import BreakingChange, ConcurrentApply, InputError, RegistryError, UnknownName
-from skewless.plan.diff import diff
+from skewless.plan.apply.diff import diff
 from skewless.registry.base import Registry, copy
 from skewless.registry.sqlite import SQLiteRegistry
 from tests.registry.shop import applied, fraud, payments, ratio, shop, spend

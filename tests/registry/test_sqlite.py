@@ -16,7 +16,7 @@ import pytest
 
 from skewless.definitions.repo import Definitions
 from skewless.errors import CorruptData, RegistryError, StoreError
-from skewless.plan.diff import diff
+from skewless.plan.apply.diff import diff
 from skewless.registry import sql
 from skewless.registry.sqlite import SQLiteRegistry
 from tests.registry.shop import applied, shop, spend
@@ -208,7 +208,7 @@ APPLY_UNTIL_TOLD = """
     import sys
     from skewless.definitions.repo import Definitions
     from skewless.errors import ConcurrentApply
-    from skewless.plan.diff import diff
+    from skewless.plan.apply.diff import diff
     from skewless.registry.sqlite import SQLiteRegistry
     from tests.registry.shop import spend
 
@@ -251,7 +251,7 @@ APPLY_FOR_EVER = """
     import sys
     from skewless.definitions import FeatureService
     from skewless.definitions.repo import Definitions
-    from skewless.plan.diff import diff
+    from skewless.plan.apply.diff import diff
     from skewless.registry.sqlite import SQLiteRegistry
     from tests.registry.shop import fraud, ratio, spend
 

@@ -17,7 +17,7 @@ import pytest
 import skewless as sl
 from skewless.errors import Conflict
 from skewless.plan.results import OnlineResult
-from skewless.serving import keys
+from skewless.serving.operate import keys
 from skewless.serving.problems import AccessDenied, Forbidden, RequestError
 from tests.serving.calling import Running, serving
 from tests.serving.test_features import CARDS

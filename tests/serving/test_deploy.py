@@ -18,7 +18,7 @@ import yaml
 from skewless.cli.main import main
 from skewless.config import Config
 from skewless.serving.app import App
-from skewless.serving.metrics import Counter, Histogram, Metric, Metrics
+from skewless.serving.operate.metrics import Counter, Histogram, Metric, Metrics
 from skewless.testing.servers import program
 from tests.serving.calling import call, serving
 

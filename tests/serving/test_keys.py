@@ -9,9 +9,9 @@ from click.testing import CliRunner
 import skewless as sl
 from skewless.cli.main import main
 from skewless.errors import ConfigError, InputError, UnknownName
-from skewless.serving import keys
 from skewless.serving.app import App
-from skewless.serving.keys import Keyring
+from skewless.serving.operate import keys
+from skewless.serving.operate.keys import Keyring
 from skewless.serving.server import check_access
 from skewless.serving.settings import Settings
 from tests.serving.calling import Answer, call

@@ -10,11 +10,11 @@ import pytest
 
 import skewless as sl
 from skewless.errors import StoreUnavailable
-from skewless.monitoring.served import read_log
-from skewless.serving import served_log
+from skewless.parity.served import read_log
 from skewless.serving.app import App
-from skewless.serving.metrics import Counter as MetricCounter
-from skewless.serving.metrics import Histogram, Metrics
+from skewless.serving.operate.metrics import Counter as MetricCounter
+from skewless.serving.operate.metrics import Histogram, Metrics
+from skewless.serving.read import served_log
 from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
 from tests.serving.calling import call
@@ -248,7 +248,7 @@ def test_traces_are_spans_within_the_callers_trace(app: App) -> None:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from skewless.serving.traces import traced
+    from skewless.serving.operate.traces import traced
 
     exporter = InMemorySpanExporter()
     provider = TracerProvider()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import skewless as sl
-from skewless.serving import served_log
+from skewless.serving.read import served_log
 from skewless.testing.servers import program
 from skewless.testing.servers import running as running_server
 from tests.serving.calling import PATIENCE, Running, alive, serving, wait_for

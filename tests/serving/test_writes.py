@@ -140,7 +140,7 @@ def test_a_job_whose_process_was_killed_is_lost_and_holds_nobody_up(
 def test_only_the_newest_jobs_are_kept(
     app: App, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skewless.serving.jobs.KEPT", 3)
+    monkeypatch.setattr("skewless.serving.write.jobs.KEPT", 3)
     jobs = []
     for _ in range(5):
         jobs.append(started(app, {})["job"])

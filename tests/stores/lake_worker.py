@@ -12,10 +12,10 @@ from typing import Any
 
 from skewless.config import TableSettings
 from skewless.definitions import Source
-from skewless.stores.offline import _settle
-from skewless.stores.offline._lake import LakeTable, lake_table
-from skewless.stores.offline.log import EventLog
-from skewless.stores.online.lmdb import LMDBStore
+from skewless.stores.offline.log import settle as _settle
+from skewless.stores.offline.log.lake import LakeTable, lake_table
+from skewless.stores.offline.log.log import EventLog
+from skewless.stores.online.lmdb.store import LMDBStore
 
 SOURCE = Source("events", schema={"n": int, "text": str}, event_time="at")
 STEPS = ["claimed", "committed", "noted", "forgotten", "compacted"]

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from skewless.clock import SECOND
 from skewless.definitions import Source
-from skewless.stores.offline import _settle
-from skewless.stores.offline.log import EventLog
-from skewless.stores.online.lmdb import LMDBStore
+from skewless.stores.offline.log import settle as _settle
+from skewless.stores.offline.log.log import EventLog
+from skewless.stores.online.lmdb.store import LMDBStore
 
 DAY = 86_400 * SECOND
 SOURCE = Source("events", schema={"n": int, "text": str}, event_time="at")

@@ -12,10 +12,10 @@ from google.api_core import exceptions as google
 from google.auth import exceptions as google_auth
 
 from skewless.errors import StoreError, StoreUnavailable
-from skewless.stores.online import _bigtable_client as bigtable
-from skewless.stores.online import _dynamodb_client as dynamodb
-from skewless.stores.online._dynamodb_items import place_of
-from skewless.stores.online.dynamodb import DynamoDBStore
+from skewless.stores.online.bigtable import client as bigtable
+from skewless.stores.online.dynamodb import client as dynamodb
+from skewless.stores.online.dynamodb.items import place_of
+from skewless.stores.online.dynamodb.store import DynamoDBStore
 from skewless.testing.servers import running
 
 SECRET = "the-secret-of-the-tests"

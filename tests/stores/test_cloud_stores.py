@@ -13,13 +13,13 @@ import pytest
 from google.cloud.bigtable_v2 import types as bigtable_types
 
 from skewless.errors import StoreError, StoreUnavailable
-from skewless.stores.online import _bigtable_rows as bigtable_rows
-from skewless.stores.online import _dynamodb_items as dynamodb_items
-from skewless.stores.online._remote import at_once
-from skewless.stores.online._stored_keys import end_of, in_key_order, stored_key
 from skewless.stores.online.base import OnlineStore
-from skewless.stores.online.bigtable import BigtableStore
-from skewless.stores.online.dynamodb import DynamoDBStore
+from skewless.stores.online.bigtable import rows as bigtable_rows
+from skewless.stores.online.bigtable.store import BigtableStore
+from skewless.stores.online.dynamodb import items as dynamodb_items
+from skewless.stores.online.dynamodb.store import DynamoDBStore
+from skewless.stores.online.remote import at_once
+from skewless.stores.online.stored_keys import end_of, in_key_order, stored_key
 from skewless.testing.online_store import OnlineStoreSuite
 from skewless.testing.servers import Server, free_port, running
 

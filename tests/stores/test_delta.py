@@ -17,9 +17,9 @@ from deltalake import DeltaTable, write_deltalake
 from skewless.clock import to_micros
 from skewless.definitions.tables import Delta
 from skewless.errors import CorruptData, DefinitionError, MissingColumn, StoreError
-from skewless.stores.offline import _parquet_files
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.delta import DeltaReader
+from skewless.stores.offline.tables import _parquet_files
+from skewless.stores.offline.tables.delta import DeltaReader
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 
 

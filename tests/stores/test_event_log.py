@@ -16,12 +16,12 @@ import pytest
 from skewless.clock import SECOND, to_micros
 from skewless.definitions import Source
 from skewless.errors import CorruptData, InputError, StoreError
-from skewless.stores.offline import _settle
-from skewless.stores.offline._journal import MANIFEST_KEY, STATE_KEY, log_table
-from skewless.stores.offline._manifest import Manifest
 from skewless.stores.offline.base import Chunk
-from skewless.stores.offline.log import EventLog
-from skewless.stores.online.lmdb import LMDBStore
+from skewless.stores.offline.log import settle as _settle
+from skewless.stores.offline.log.journal import MANIFEST_KEY, STATE_KEY, log_table
+from skewless.stores.offline.log.log import EventLog
+from skewless.stores.offline.log.manifest import Manifest
+from skewless.stores.online.lmdb.store import LMDBStore
 from skewless.testing.memory import MemoryStore
 from skewless.types import Int32
 from tests.stores.log_worker import SOURCE, batch_of
@@ -208,8 +208,8 @@ def test_a_reader_keeps_its_rows_while_they_are_settled_and_joined(log: Log) -> 
 def test_a_scan_that_has_begun_finds_rows_that_move_before_it(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skewless.stores.offline._log_reader.CHUNK_ROWS", 10)
-    monkeypatch.setattr("skewless.stores.offline._log_reader.JOURNAL_ROWS", 10)
+    monkeypatch.setattr("skewless.stores.offline.log.reader.CHUNK_ROWS", 10)
+    monkeypatch.setattr("skewless.stores.offline.log.reader.JOURNAL_ROWS", 10)
     for _ in range(8):
         log.add(10)
         log.settle()
@@ -263,7 +263,7 @@ def test_reading_goes_on_while_another_thread_appends_and_settles(tmp_path: Path
 def test_chunks_are_bounded_however_much_was_pushed_at_once(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skewless.stores.offline._log_reader.CHUNK_ROWS", 100)
+    monkeypatch.setattr("skewless.stores.offline.log.reader.CHUNK_ROWS", 100)
     log.add(250)
     log.add(30)
     sizes = [chunk.table.num_rows for chunk in log.reader().chunks(["n"])]

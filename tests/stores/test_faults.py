@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from skewless.errors import StoreUnavailable
-from skewless.stores.online import _remote
+from skewless.stores.online import remote
 from skewless.stores.online.base import OnlineStore
-from skewless.stores.online.dynamodb import DynamoDBStore
-from skewless.stores.online.postgres import PostgresStore
-from skewless.stores.online.redis import RedisStore
+from skewless.stores.online.dynamodb.store import DynamoDBStore
+from skewless.stores.online.postgres.store import PostgresStore
+from skewless.stores.online.redis.store import RedisStore
 from skewless.testing.proxy import Proxy
 from skewless.testing.servers import Server, redis_command, running
 
@@ -278,7 +278,7 @@ def test_no_cut_makes_an_answer_of_dynamodb_one_that_says_no_row(
         url = f"http://127.0.0.1:{proxy.port}"
         store = DynamoDBStore("faults", endpoint=url, timeout=PATIENCE_SECONDS)
         store.write("rows", ROWS)
-        monkeypatch.setattr(_remote, "READ_ATTEMPTS", 1)
+        monkeypatch.setattr(remote, "READ_ATTEMPTS", 1)
         found: set[bytes | None] = set()
         for count in range(0, 420, 7):
             proxy.cut_answers_after(count)

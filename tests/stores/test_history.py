@@ -17,12 +17,12 @@ from skewless.definitions import Source
 from skewless.definitions.tables import CSV, Frame, Parquet
 from skewless.engines.reference import HistoryRow, versions
 from skewless.errors import InputError, NaiveTime, UnknownName
-from skewless.stores.offline import _superseded
-from skewless.stores.offline.csv import CSVReader
-from skewless.stores.offline.frame import FrameReader
+from skewless.stores.offline import superseded as _superseded
 from skewless.stores.offline.history import LOG_ROWS, History
-from skewless.stores.offline.log import EventLog
-from skewless.stores.offline.parquet import ParquetReader
+from skewless.stores.offline.log.log import EventLog
+from skewless.stores.offline.tables.csv import CSVReader
+from skewless.stores.offline.tables.frame import FrameReader
+from skewless.stores.offline.tables.parquet import ParquetReader
 from skewless.testing.memory import MemoryStore
 
 SCHEMA = {"key": str, "x": float}

@@ -34,10 +34,10 @@ from skewless.errors import (
     StoreError,
     StoreUnavailable,
 )
-from skewless.stores.offline import _parquet_files
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.cast import to_source_columns
-from skewless.stores.offline.iceberg import IcebergReader
+from skewless.stores.offline.tables import _parquet_files
+from skewless.stores.offline.tables.iceberg import IcebergReader
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 from skewless.testing.servers import free_port
 from skewless.types import Int64, String

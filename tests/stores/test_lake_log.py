@@ -20,10 +20,10 @@ from skewless.clock import SECOND
 from skewless.config import TableSettings
 from skewless.definitions import Source
 from skewless.errors import ConfigError, StoreError
-from skewless.stores.offline import _settle
-from skewless.stores.offline._lake import lake_table
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.log import EventLog
+from skewless.stores.offline.log import settle as _settle
+from skewless.stores.offline.log.lake import lake_table
+from skewless.stores.offline.log.log import EventLog
 from skewless.testing.memory import MemoryStore
 from skewless.testing.offline_store import SOURCE, OfflineStoreSuite, Read
 from tests.stores import lake_worker

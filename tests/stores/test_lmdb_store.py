@@ -14,8 +14,8 @@ import lmdb
 import pytest
 
 from skewless.errors import CorruptData, StoreError
-from skewless.stores.online._lmdb_sharing import _environments
-from skewless.stores.online.lmdb import LMDBStore
+from skewless.stores.online.lmdb.sharing import _environments
+from skewless.stores.online.lmdb.store import LMDBStore
 
 SPAWN = multiprocessing.get_context("spawn")
 MIB = 1 << 20

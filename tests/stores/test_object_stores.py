@@ -17,14 +17,14 @@ from deltalake import DeltaTable, write_deltalake
 import skewless as sl
 from skewless.config import Config, TableSettings
 from skewless.errors import ConfigError, StoreError, StoreUnavailable
-from skewless.stores.offline import _filesystems
-from skewless.stores.offline._lake import lake_table
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.csv import CSVReader
-from skewless.stores.offline.delta import DeltaReader
-from skewless.stores.offline.iceberg import IcebergReader, open_catalog
-from skewless.stores.offline.log import EventLog
-from skewless.stores.offline.parquet import ParquetReader
+from skewless.stores.offline.files import filesystems
+from skewless.stores.offline.log.lake import lake_table
+from skewless.stores.offline.log.log import EventLog
+from skewless.stores.offline.tables.csv import CSVReader
+from skewless.stores.offline.tables.delta import DeltaReader
+from skewless.stores.offline.tables.iceberg import IcebergReader, open_catalog
+from skewless.stores.offline.tables.parquet import ParquetReader
 from skewless.testing.memory import MemoryStore
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 from skewless.testing.servers import free_port, running
@@ -70,7 +70,7 @@ def place() -> str:
 
 @pytest.fixture
 def files(settings: TableSettings) -> pafs.FileSystem:
-    return _filesystems.locate("s3://lake/", None, settings)[0]
+    return filesystems.locate("s3://lake/", None, settings)[0]
 
 
 class TestParquetOnS3(OfflineStoreSuite):
@@ -89,7 +89,7 @@ class TestDeltaOnS3(OfflineStoreSuite):
     @pytest.fixture
     def read(self, place: str, settings: TableSettings) -> Read:
         def read(rows: pa.Table) -> TableReader:
-            options = _filesystems.delta_options(place, settings)
+            options = filesystems.delta_options(place, settings)
             for begin in range(0, max(rows.num_rows, 1), 1100):
                 part = rows.slice(begin, 1100)
                 write_deltalake(place, part, mode="append", storage_options=options)
@@ -137,7 +137,7 @@ def test_an_event_log_settles_into_a_delta_table_on_s3(
     assert logs[0].unsettled() == 0
     found = [n for c in logs[1].reader().chunks(["n"]) for n in c.table["n"].to_pylist()]
     assert sorted(found) == list(range(1, 31))
-    stored = _filesystems.delta_options(place, settings)
+    stored = filesystems.delta_options(place, settings)
     table = DeltaTable(f"{place}/events", storage_options=stored).to_pyarrow_table()
     assert sorted(table["n"].to_pylist()) == list(range(1, 31))
     assert list(tmp_path.rglob("*.parquet")) == []
@@ -240,7 +240,7 @@ def test_a_variable_of_the_settings_is_looked_up_when_a_table_is_read(tmp_path: 
 
 def test_credentials_that_are_refused_are_no_outage() -> None:
     """As S3 says it; moto lets everybody in."""
-    from skewless.stores.offline._files import translated
+    from skewless.stores.offline.files.paths import translated
 
     said = "AWS Error ACCESS_DENIED during HeadObject operation: No response body."
     with (

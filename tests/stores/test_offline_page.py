@@ -11,7 +11,7 @@ import skewless
 from skewless.config import Config
 from skewless.definitions.tables import Table
 from skewless.plugins import BUILT_IN
-from skewless.stores.offline._lake import OPTIONS
+from skewless.stores.offline.log.lake import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "offline-stores.md").read_text(encoding="utf-8")

@@ -15,11 +15,11 @@ from deltalake import write_deltalake
 
 from skewless.definitions.tables import CSV, Delta, Frame, Parquet
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.csv import CSVReader
-from skewless.stores.offline.delta import DeltaReader
-from skewless.stores.offline.frame import FrameReader
-from skewless.stores.offline.log import EventLog
-from skewless.stores.offline.parquet import ParquetReader
+from skewless.stores.offline.log.log import EventLog
+from skewless.stores.offline.tables.csv import CSVReader
+from skewless.stores.offline.tables.delta import DeltaReader
+from skewless.stores.offline.tables.frame import FrameReader
+from skewless.stores.offline.tables.parquet import ParquetReader
 from skewless.testing.memory import MemoryStore
 from skewless.testing.offline_store import SOURCE, OfflineStoreSuite, Read
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from skewless.stores.online.base import OnlineStore
-from skewless.stores.online.lmdb import LMDBStore
-from skewless.stores.online.sqlite import SQLiteStore
+from skewless.stores.online.lmdb.store import LMDBStore
+from skewless.stores.online.sqlite.store import SQLiteStore
 from skewless.testing.memory import MemoryStore
 from skewless.testing.online_store import OnlineStoreSuite
 

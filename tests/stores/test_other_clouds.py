@@ -11,10 +11,10 @@ from deltalake import write_deltalake
 import skewless as sl
 from skewless.config import TableSettings
 from skewless.errors import StoreError
-from skewless.stores.offline import _filesystems
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.delta import DeltaReader
-from skewless.stores.offline.parquet import ParquetReader
+from skewless.stores.offline.files import filesystems
+from skewless.stores.offline.tables.delta import DeltaReader
+from skewless.stores.offline.tables.parquet import ParquetReader
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 from skewless.testing.servers import running
 
@@ -32,7 +32,7 @@ def azure() -> Iterator[TableSettings]:
             "dfs_storage_authority": server.url,
         }
         settings = TableSettings(filesystem={"abfs": options})
-        filesystem, _, _ = _filesystems.locate("abfs://lake/", None, settings)
+        filesystem, _, _ = filesystems.locate("abfs://lake/", None, settings)
         filesystem.create_dir("lake")
         yield settings
 
@@ -45,7 +45,7 @@ def google() -> Iterator[TableSettings]:
 
 
 def parquet_at(address: str, settings: TableSettings, rows: pa.Table) -> ParquetReader:
-    filesystem, _, _ = _filesystems.locate(address, None, settings)
+    filesystem, _, _ = filesystems.locate(address, None, settings)
     folder = f"lake/{address.rpartition('/')[2]}"
     for number, name in enumerate(["b/x.parquet", "a.parquet", "b/c/y.parquet"]):
         part = rows.slice(number * 1000, 1000 if number < 2 else None)
@@ -66,7 +66,7 @@ class TestDeltaOnAzure(OfflineStoreSuite):
     def read(self, azure: TableSettings) -> Read:
         def read(rows: pa.Table) -> TableReader:
             address = f"abfs://lake/{uuid4().hex}"
-            options = _filesystems.delta_options(address, azure)
+            options = filesystems.delta_options(address, azure)
             write_deltalake(address, rows, storage_options=options)
             return DeltaReader(sl.Delta(address), settings=azure)
 
@@ -97,7 +97,7 @@ def test_hosts_of_azure_are_told_to_delta_as_it_takes_them() -> None:
     def endpoint(authority: str) -> str:
         options = {"account_name": "lab", "blob_storage_authority": authority}
         settings = TableSettings(filesystem={"abfs": options})
-        return _filesystems.delta_options("abfs://lake/x", settings)["AZURE_STORAGE_ENDPOINT"]
+        return filesystems.delta_options("abfs://lake/x", settings)["AZURE_STORAGE_ENDPOINT"]
 
     assert endpoint(".blob.core.chinacloudapi.cn") == "https://lab.blob.core.chinacloudapi.cn"
     assert endpoint("http://127.0.0.1:10000") == "http://127.0.0.1:10000/lab"

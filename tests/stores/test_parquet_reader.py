@@ -13,12 +13,12 @@ import pytest
 
 from skewless.definitions.tables import CSV, Delta, Frame, Parquet, Recorded
 from skewless.errors import ConfigError, CorruptData, InputError, MissingColumn, StoreError
-from skewless.stores.offline import _parquet_files
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.csv import CSVReader
-from skewless.stores.offline.delta import DeltaReader
-from skewless.stores.offline.frame import FrameReader
-from skewless.stores.offline.parquet import ParquetReader
+from skewless.stores.offline.tables import _parquet_files
+from skewless.stores.offline.tables.csv import CSVReader
+from skewless.stores.offline.tables.delta import DeltaReader
+from skewless.stores.offline.tables.frame import FrameReader
+from skewless.stores.offline.tables.parquet import ParquetReader
 from skewless.types import Date, Float64, Int32, Int64, String, Timestamp
 
 
@@ -265,7 +265,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     script = (
         "import resource, sys\n"
         "from skewless.definitions.tables import Parquet\n"
-        "from skewless.stores.offline.parquet import ParquetReader\n"
+        "from skewless.stores.offline.tables.parquet import ParquetReader\n"
         "import pyarrow.parquet\n"
         "reader = ParquetReader(Parquet(sys.argv[1]))\n"
         "names = reader.arrow_schema().names\n"

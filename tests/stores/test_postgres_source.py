@@ -27,7 +27,7 @@ from skewless.errors import (
 )
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.cast import to_source_columns
-from skewless.stores.offline.postgres import PostgresReader
+from skewless.stores.offline.tables.postgres import PostgresReader
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 from skewless.testing.servers import PASSWORD, free_port, running
 

@@ -14,8 +14,8 @@ import pytest
 
 from skewless.errors import Conflict, InputError, StoreError, StoreUnavailable
 from skewless.stores.online.base import OnlineStore
-from skewless.stores.online.postgres import PostgresStore
-from skewless.stores.online.redis import RedisStore
+from skewless.stores.online.postgres.store import PostgresStore
+from skewless.stores.online.redis.store import RedisStore
 from skewless.testing.online_store import OnlineStoreSuite
 from skewless.testing.servers import PASSWORD, Server, free_port, running
 

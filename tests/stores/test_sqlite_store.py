@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from skewless.errors import CorruptData, StoreError
-from skewless.stores.online.sqlite import SQLiteStore
+from skewless.stores.online.sqlite.store import SQLiteStore
 
 SPAWN = multiprocessing.get_context("spawn")
 MIB = 1 << 20

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from pymongo import errors as mongo
 
 from skewless.errors import InputError, StoreError, StoreUnavailable
-from skewless.stores.online import _cassandra_client as cql
-from skewless.stores.online import _mongodb_client as mongodb
 from skewless.stores.online.base import OnlineStore
-from skewless.stores.online.cassandra import CassandraStore
-from skewless.stores.online.mongodb import MongoDBStore
+from skewless.stores.online.cassandra import client as cql
+from skewless.stores.online.cassandra.store import CassandraStore
+from skewless.stores.online.mongodb import client as mongodb
+from skewless.stores.online.mongodb.store import MongoDBStore
 from skewless.testing.servers import free_port
 
 SECRET = "the-secret-of-the-tests"

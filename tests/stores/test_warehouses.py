@@ -11,12 +11,12 @@ import skewless as sl
 from skewless.clock import to_micros
 from skewless.config import TableSettings
 from skewless.errors import ConfigError, MissingColumn, StoreError, StoreUnavailable
-from skewless.stores.offline._sql import SQLReader
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.bigquery import BigQueryReader
 from skewless.stores.offline.cast import to_source_columns
-from skewless.stores.offline.redshift import RedshiftReader
-from skewless.stores.offline.snowflake import SnowflakeReader
+from skewless.stores.offline.tables._sql import SQLReader
+from skewless.stores.offline.tables.bigquery import BigQueryReader
+from skewless.stores.offline.tables.redshift import RedshiftReader
+from skewless.stores.offline.tables.snowflake import SnowflakeReader
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 from skewless.testing.servers import free_port, running
 

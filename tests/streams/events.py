@@ -11,8 +11,8 @@ import skewless as sl
 from skewless.clock import from_micros
 from skewless.definitions import Source
 from skewless.definitions.tables import Stream
-from skewless.jobs.stream import StreamWorker
-from skewless.jobs.stream_metrics import StreamMetrics
+from skewless.ingest.stream.metrics import StreamMetrics
+from skewless.ingest.stream.worker import StreamWorker
 
 FABS = [f"f{number}" for number in range(5)]
 LANDING = sl.Files("landing")

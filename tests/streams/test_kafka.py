@@ -9,7 +9,7 @@ import pytest
 
 import skewless as sl
 from skewless.errors import CorruptData, InputError, StoreUnavailable
-from skewless.jobs.stream import StreamWorker
+from skewless.ingest.stream.worker import StreamWorker
 from skewless.streams.base import Batch
 from skewless.testing.kafka_servers import KAFKA, KafkaServer, Message, kafka
 from skewless.types import Int64, String
@@ -266,7 +266,7 @@ def test_a_broker_that_cannot_be_reached_is_an_outage(
 def test_secrets_come_from_the_environment_and_are_not_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from skewless.jobs.stream_status import stream_status
+    from skewless.ingest.stream.status import stream_status
 
     options = {
         "sasl.username": "me",

@@ -26,8 +26,8 @@ import json, os, random, select, signal, sys, time
 import pyarrow.compute, pyarrow.parquet
 pyarrow.array([1])  # which imports pandas where there is one: once, and not in each child
 import skewless as sl
-import skewless.registry.sqlite, skewless.stores.online.lmdb, skewless.streams.files
-from skewless.jobs.stream import StreamWorker
+import skewless.registry.sqlite, skewless.stores.online.lmdb.store, skewless.streams.files
+from skewless.ingest.stream.worker import StreamWorker
 
 folder = sys.argv[1]
 

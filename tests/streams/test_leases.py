@@ -8,8 +8,8 @@ import pytest
 
 import skewless as sl
 from skewless.errors import Conflict
-from skewless.jobs.stream import StreamWorker
-from skewless.jobs.stream_lease import LEASES, Holder, Lease
+from skewless.ingest.stream.worker import StreamWorker
+from skewless.online.lease import LEASES, Holder, Lease
 from tests.streams.events import (
     append,
     event,

@@ -8,7 +8,7 @@ import pytest
 import skewless as sl
 from skewless.config import Config
 from skewless.errors import StoreUnavailable
-from skewless.jobs.stream import StreamWorker
+from skewless.ingest.stream.worker import StreamWorker
 from skewless.testing.memory import MemoryStore
 from tests.streams.events import (
     LANDING,

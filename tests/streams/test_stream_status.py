@@ -6,10 +6,10 @@ import pytest
 
 import skewless as sl
 from skewless.errors import Conflict, CorruptData, InputError
-from skewless.jobs.runtime import Runtime
-from skewless.jobs.stream import StreamWorker
-from skewless.jobs.stream_metrics import StreamMetrics, prometheus
-from skewless.jobs.stream_status import forget_position, stream_status
+from skewless.ingest.stream.metrics import StreamMetrics, prometheus
+from skewless.ingest.stream.status import forget_position, stream_status
+from skewless.ingest.stream.worker import StreamWorker
+from skewless.runtime import Runtime
 from tests.streams.events import (
     LANDING,
     append,
@@ -105,7 +105,7 @@ def test_workers_of_other_repos_have_consumer_names_of_their_own(tmp_path: Path)
 
 
 def test_a_runtime_is_fenced_without_being_copied(fs: sl.FeatureStore) -> None:
-    from skewless.jobs.stream_lease import Fenced
+    from skewless.online.lease import Fenced
 
     fenced = Fenced.of(fs.runtime, "tests/files:landing", b"elsewhere")
     assert isinstance(fs.runtime, Runtime)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import skewless as sl
-from skewless.jobs.stream import StreamWorker
-from skewless.jobs.stream_metrics import StreamMetrics
-from skewless.jobs.stream_status import stream_status
+from skewless.ingest.stream.metrics import StreamMetrics
+from skewless.ingest.stream.status import stream_status
+from skewless.ingest.stream.worker import StreamWorker
 from tests.streams.events import (
     LANDING,
     append,

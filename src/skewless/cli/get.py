@@ -11,7 +11,7 @@ from skewless.cli.inputs import entities_of, types_asked
 from skewless.cli.options import asked_for, at_option, command, pairs, typed
 from skewless.cli.output import emit, paint, say, table
 from skewless.errors import InputError
-from skewless.monitoring.text import ago, shown
+from skewless.formatting import ago, shown
 
 if TYPE_CHECKING:
     from skewless.plan.results import OnlineResult

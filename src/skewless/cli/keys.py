@@ -47,7 +47,7 @@ def keys_command(*, repo: str, as_json: bool, action: str, key: str | None, **gi
     """
     from skewless.store import FeatureStore
 
-    keys = importlib.import_module("skewless.serving.keys")
+    keys = importlib.import_module("skewless.serving.operate.keys")
     if (action == "revoke") != (key is not None):
         raise InputError(
             f"keys {action} needs the id of a key" if key is None else f"keys {action} takes no key"

@@ -11,7 +11,7 @@ from skewless.cli.options import command, listed
 from skewless.cli.output import count_of, emit, note, progress, say, table
 
 if TYPE_CHECKING:
-    from skewless.jobs.materialize import MaterializeResult
+    from skewless.materialize.materialize import MaterializeResult
 
 _views = click.argument("views", nargs=-1, metavar="[VIEW]...")
 _start = click.option("--start", metavar="TIME", help="Look for changes from here on.")

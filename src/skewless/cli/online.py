@@ -12,7 +12,7 @@ from skewless.cli.output import count_of, emit, note, progress, say, table
 from skewless.errors import InputError
 
 if TYPE_CHECKING:
-    from skewless.jobs.materialize import MaterializeResult
+    from skewless.materialize.materialize import MaterializeResult
     from skewless.store import FeatureStore
 
 
@@ -57,7 +57,7 @@ def online_command(
 
 
 def _copy(fs: FeatureStore, to: str, as_json: bool) -> None:
-    from skewless.jobs.online_copy import copy_online
+    from skewless.online.move.copy import copy_online
 
     with progress() as report:
         result = copy_online(fs.runtime, to, progress=report)
@@ -75,7 +75,7 @@ def _copy(fs: FeatureStore, to: str, as_json: bool) -> None:
 
 
 def _rebuild(fs: FeatureStore, views: list[str] | None, as_json: bool) -> None:
-    from skewless.jobs.upkeep import rebuild
+    from skewless.materialize.verbs import rebuild
 
     with progress() as report:
         results: list[MaterializeResult] = rebuild(fs.runtime, views, progress=report)

@@ -18,7 +18,7 @@ from typing import IO, Any
 import click
 
 from skewless.errors import SkewlessError
-from skewless.monitoring.text import aligned, plain
+from skewless.formatting import aligned, plain
 
 Progress = Callable[[str, float], None]
 _LONGEST = 60

@@ -9,10 +9,10 @@ import click
 from skewless.cli.options import command
 from skewless.cli.output import emit, note, paint, say
 from skewless.errors import InputError, SkewlessError, StoreError
-from skewless.plan.apply_plan import ApplyPlan
+from skewless.plan.apply.apply_plan import ApplyPlan
 
 if TYPE_CHECKING:
-    from skewless.plan.sizes import StateSize
+    from skewless.state.sizes import StateSize
     from skewless.store import FeatureStore
 
 SIZES = "(bytes and rows kept: median, 99 %, largest)"
@@ -119,7 +119,7 @@ def apply_command(
 
 def estimates(fs: FeatureStore, plan: ApplyPlan) -> tuple[list[StateSize], SkewlessError | None]:
     """Return how large states will be, or why that cannot be told."""
-    from skewless.jobs.sizes import estimated_sizes
+    from skewless.online.sizes import estimated_sizes
 
     try:
         return estimated_sizes(fs.runtime, plan), None

@@ -14,7 +14,7 @@ from skewless.errors import InputError, SkewlessError
 
 if TYPE_CHECKING:
     from skewless.definitions import Source
-    from skewless.jobs.push import PushResult
+    from skewless.ingest.push import PushResult
 
 _SHOWN = 10
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from skewless.cli.checks import Finding, Findings, failed
 from skewless.cli.output import count_of
 from skewless.errors import SkewlessError
-from skewless.monitoring.text import ago
+from skewless.formatting import ago
 
 if TYPE_CHECKING:
     from skewless.definitions import Source

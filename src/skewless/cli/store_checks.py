@@ -42,7 +42,7 @@ def others(fs: FeatureStore) -> Findings:
 
 
 def _other(fs: FeatureStore, name: str, check: str) -> Findings:
-    from skewless.jobs.homes import open_store
+    from skewless.online.storage import open_store
 
     section = fs.config.stores[name]
     first, key = fs.runtime.home.states, os.urandom(8)
@@ -87,7 +87,7 @@ def _examined(check: str, kind: str, store: OnlineStore) -> Findings:
 
 def _sizes(fs: FeatureStore) -> Findings:
     """Check that states are far from the longest value that the store takes."""
-    from skewless.jobs.homes import is_states
+    from skewless.online.storage import is_states
 
     store = fs.runtime.home.states
     limit = store.capabilities.max_value_bytes
@@ -104,8 +104,8 @@ def _sizes(fs: FeatureStore) -> Findings:
 
 def _behind(fs: FeatureStore) -> Findings:
     """Check that the states in another store than the log are there, and hold its newest rows."""
-    from skewless.jobs.held import held
-    from skewless.jobs.repair import applied
+    from skewless.materialize.repair import applied
+    from skewless.online.loss_detection import held
 
     runtime = fs.runtime
     for name, table in runtime.tables().wanted().items():

@@ -12,7 +12,7 @@ from skewless.cli.output import count_of, emit, note, say, table
 from skewless.errors import InputError
 
 if TYPE_CHECKING:
-    from skewless.jobs.stream_metrics import StreamMetrics
+    from skewless.ingest.stream.metrics import StreamMetrics
     from skewless.store import FeatureStore
 
 _TOLD_EVERY_SECONDS = 10.0
@@ -69,7 +69,7 @@ def stream_command(*, repo: str, as_json: bool, action: str, **given: Any) -> No
 
 def _run(fs: FeatureStore, source: str, as_json: bool, given: dict[str, Any]) -> None:
     from skewless.clock import to_micros
-    from skewless.jobs.stream import StreamWorker, until_signalled
+    from skewless.ingest.stream.worker import StreamWorker, until_signalled
 
     start = given["start"]
     worker = StreamWorker(
@@ -110,7 +110,7 @@ def _line(metrics: StreamMetrics) -> str:
 
 
 def _status(fs: FeatureStore, source: str | None, as_json: bool) -> None:
-    from skewless.jobs.stream_status import stream_status
+    from skewless.ingest.stream.status import stream_status
 
     found = stream_status(fs.runtime, None if source is None else [source])
     if as_json:
@@ -138,7 +138,7 @@ def _status(fs: FeatureStore, source: str | None, as_json: bool) -> None:
 
 
 def _reset(fs: FeatureStore, source: str, as_json: bool) -> None:
-    from skewless.jobs.stream_status import forget_position
+    from skewless.ingest.stream.status import forget_position
 
     known = forget_position(fs.runtime, source)
     if as_json:

@@ -1,7 +1,7 @@
 """What may be done to values inside expressions: each operation with its rule for types.
 
 An operation is a name, the types it takes and the type it gives. How it is carried out on Arrow
-columns is in `skewless.plan.evaluate`; how on single values, slow and obvious, in
+columns is in `skewless.expressions.evaluate`; how on single values, slow and obvious, in
 `skewless.engines.reference`.
 
 Rules that hold for all: null in, null out (except where said); a result that is not a number is

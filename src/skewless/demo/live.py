@@ -121,7 +121,7 @@ def _taken_in(
     fs: FeatureStore, source: str, day: Day, stack: ExitStack
 ) -> Callable[[dict[str, Any]], None]:
     """Return what appends an event to the file of a stream and lets its worker take it in."""
-    from skewless.jobs.stream import StreamWorker
+    from skewless.ingest.stream.worker import StreamWorker
 
     worker = stack.enter_context(StreamWorker(fs.runtime, source))
     path = fs.config.folder / "live" / source / "today.jsonl"

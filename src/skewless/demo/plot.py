@@ -13,8 +13,8 @@ from skewless.demo.data import NEW_YORK
 if TYPE_CHECKING:
     from skewless.demo.live import Day
     from skewless.demo.storm import Storm
-    from skewless.jobs.backtest import BacktestReport
     from skewless.plan.results import TrainingSet
+    from skewless.training.backtest import BacktestReport
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 KNOWN, LEAK, DOT = "#0b7285", "#e8590c", "#b8c1cc"

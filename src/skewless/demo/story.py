@@ -18,8 +18,8 @@ from skewless.demo.storm import storm_of
 from skewless.store import FeatureStore
 
 if TYPE_CHECKING:
-    from skewless.jobs.backtest import BacktestReport
     from skewless.plan.results import TrainingSet
+    from skewless.training.backtest import BacktestReport
 
 _HOLDOUT = 0.25
 _EXPLAINED = "AircraftHistory:last_5_arrivals"

@@ -28,8 +28,8 @@ from skewless.clock import NEVER, to_micros
 from skewless.definitions import Aggregate, FeatureView
 from skewless.definitions.expressions import Expression
 from skewless.errors import InputError
-from skewless.plan.scalar import evaluate_scalar, leaf_key
-from skewless.plan.status import Status
+from skewless.expressions.scalar import evaluate_scalar, leaf_key
+from skewless.state.status import Status
 
 Answer = tuple[Any, Status]
 

@@ -16,8 +16,8 @@ from typing import Any
 from skewless.clock import iso
 from skewless.definitions import FeatureView
 from skewless.durations import format_duration
-from skewless.monitoring.opened import Opened
-from skewless.monitoring.text import ago, aligned
+from skewless.explain.store_view import Opened
+from skewless.formatting import ago, aligned
 from skewless.stores.offline.history import History
 
 _FIRST_STEP = 3_600_000_000

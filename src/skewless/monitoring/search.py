@@ -17,7 +17,7 @@ from typing import Any
 
 from skewless.aggregations.windows import Session, Sliding, Tumbling
 from skewless.definitions import Aggregate, Expression, FeatureView
-from skewless.plan.registry_state import RegistryState, View
+from skewless.plan.apply.registry_state import RegistryState, View
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+[a-z]*")
 _COMMON = frozenset(

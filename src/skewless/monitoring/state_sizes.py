@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from skewless.monitoring.opened import Opened
-from skewless.plan.blob import read_header
-from skewless.plan.sizes import Spread, StateSize
+from skewless.explain.store_view import Opened
+from skewless.state.blob import read_header
+from skewless.state.sizes import Spread, StateSize
 
 SAMPLE = 1000
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from skewless.clock import iso
 from skewless.definitions import Entity
 from skewless.errors import InputError
-from skewless.monitoring.entity_rows import every_key
-from skewless.monitoring.opened import Opened
-from skewless.monitoring.text import aligned, plain, shown
+from skewless.explain.entity_rows import every_key
+from skewless.explain.store_view import Opened
+from skewless.formatting import aligned, plain, shown
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import Selection, select
 from skewless.types import DType

@@ -8,7 +8,7 @@ A `Lookup` is made once per list of features and reused until the registry chang
     result = lookup.assemble(states_per_part, entities, t, k)
 
 Features that are the newest row's columns are read straight out of its packed form; everything
-else goes through `plan.moment`.
+else goes through `state.window_eval`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 from skewless.definitions import FeatureView
 from skewless.errors import InputError, MissingColumn
-from skewless.plan.layout import StateLayout
-from skewless.plan.on_demand import compute_rows
-from skewless.plan.part import Part
+from skewless.expressions.on_demand import compute_rows
 from skewless.plan.selection import Selection
-from skewless.plan.status import Status
+from skewless.plan.table_read import Part
+from skewless.state.layout import StateLayout
+from skewless.state.status import Status
 
 
 class Lookup:

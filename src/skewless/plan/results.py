@@ -13,7 +13,7 @@ from skewless.clock import from_micros, iso
 from skewless.errors import MissingDependency
 from skewless.plan.retrieval import RetrievalPlan
 from skewless.plan.selection import Output
-from skewless.plan.status import Status
+from skewless.state.status import Status
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -17,9 +17,9 @@ from skewless.aggregations.ordering import Latest
 from skewless.aggregations.windows import LastN
 from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
 from skewless.errors import InputError
-from skewless.plan.layout import filter_of
-from skewless.plan.scalar import leaf_key
+from skewless.expressions.scalar import leaf_key
 from skewless.plan.selection import NeededView, Selection
+from skewless.state.layout import filter_of
 
 AsOf = Literal["known", "event_time"]
 

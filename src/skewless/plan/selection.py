@@ -20,7 +20,7 @@ from skewless.definitions import (
 from skewless.definitions.expressions import split_reference
 from skewless.definitions.feature_service import Member, references_of
 from skewless.errors import InputError, UnknownName
-from skewless.plan.registry_state import RegistryState
+from skewless.plan.apply.registry_state import RegistryState
 from skewless.types import DType
 
 Features = str | Member | FeatureService | Iterable[Member]

@@ -21,8 +21,8 @@ from datetime import date
 from typing import Any, Self, overload
 
 from skewless.errors import RegistryError
-from skewless.plan.diff import ApplyPlan
-from skewless.plan.registry_state import Deprecation, RegistryState
+from skewless.plan.apply.diff import ApplyPlan
+from skewless.plan.apply.registry_state import Deprecation, RegistryState
 
 __all__ = ["Deprecation", "Interval", "Registry", "RegistryState", "Revision", "copy"]
 

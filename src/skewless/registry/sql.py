@@ -19,8 +19,8 @@ from typing import Any, Protocol, cast, overload
 from skewless.clock import Clock, SystemClock, iso
 from skewless.definitions.expressions import split_reference
 from skewless.errors import BreakingChange, ConcurrentApply, InputError, RegistryError, UnknownName
-from skewless.plan.apply_plan import ApplyPlan
-from skewless.plan.registry_state import (
+from skewless.plan.apply.apply_plan import ApplyPlan
+from skewless.plan.apply.registry_state import (
     VIEW_KINDS,
     Deprecation,
     Kind,

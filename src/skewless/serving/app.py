@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skewless.errors import SkewlessError
-from skewless.serving.catalog import Catalog
-from skewless.serving.feast import Feast, problem_response
-from skewless.serving.features import FeaturesHandler
-from skewless.serving.forward import Forward
-from skewless.serving.http import Receive, Request, RequestIds, Response, Scope, Send, dump
-from skewless.serving.keys import ANYBODY, Caller
-from skewless.serving.logs import RequestLog, event
-from skewless.serving.metrics import KIND, Metrics
+from skewless.serving.feast.contract import Feast, problem_response
+from skewless.serving.http.forward import Forward
+from skewless.serving.http.http import Receive, Request, RequestIds, Response, Scope, Send, dump
 from skewless.serving.openapi import document
-from skewless.serving.plans import Plans
+from skewless.serving.operate.background import Upkeep
+from skewless.serving.operate.catalog import Catalog
+from skewless.serving.operate.keys import ANYBODY, Caller
+from skewless.serving.operate.logs import RequestLog, event
+from skewless.serving.operate.metrics import KIND, Metrics
 from skewless.serving.problems import (
     ClientGone,
     InternalError,
@@ -33,11 +32,12 @@ from skewless.serving.problems import (
     Overloaded,
     answer_to,
 )
-from skewless.serving.reads import Reader
-from skewless.serving.served_log import ServedLog
+from skewless.serving.read.features import FeaturesHandler
+from skewless.serving.read.plans import Plans
+from skewless.serving.read.reader import Reader
+from skewless.serving.read.served_log import ServedLog
 from skewless.serving.settings import Settings
-from skewless.serving.upkeep import Upkeep
-from skewless.serving.writes import Writer
+from skewless.serving.write.writes import Writer
 from skewless.store import FeatureStore
 
 Handler = Callable[[Request], Awaitable[Response]]

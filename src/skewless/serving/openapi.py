@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import skewless
-from skewless.plan.status import Status
-from skewless.serving.encode import EXTRAS
-from skewless.serving.http import ARROW
+from skewless.serving.http.http import ARROW
+from skewless.serving.read.encode import EXTRAS
+from skewless.state.status import Status
 
 Schema = dict[str, Any]
 _ARROW = ARROW.decode()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.errors import ConfigError, MissingDependency
-from skewless.serving.logs import event
+from skewless.serving.operate.logs import event
 from skewless.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,11 +113,11 @@ def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
     """Run an application in this process until SIGTERM or SIGINT, then let requests finish."""
     import uvicorn
 
-    from skewless.serving.connection import Connection
+    from skewless.serving.http.connection import Connection
 
     traced: Any = app
     if settings.traces:
-        from skewless.serving.traces import traced as make
+        from skewless.serving.operate.traces import traced as make
 
         traced = make(app)
     _log_as_json()
@@ -219,7 +219,7 @@ def serve(repo: str, settings: Settings) -> None:
 
 def check_access(store: Any, settings: Settings) -> None:
     """Raise `ConfigError` when other machines could come in without a key, and nobody said so."""
-    from skewless.serving.keys import Keyring
+    from skewless.serving.operate.keys import Keyring
 
     if settings.loopback or settings.anonymous:
         return

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from skewless.serving.logs import event
+from skewless.serving.operate.logs import event
 from skewless.serving.server import BACKLOG, announce, listen
 from skewless.serving.settings import Settings
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from skewless.aggregations.approximate import BEYOND, ApproxQuantile, ApproxUnique, middle_of
 from skewless.aggregations.kernels import Queries, Spans, sweep_unique
-from skewless.engines.local.gathered import Flags, gather
 from skewless.engines.local.spine import Ints
+from skewless.engines.local.window_rows import Flags, gather
 
 
 def sweep_approx_unique(

@@ -12,15 +12,13 @@ import pyarrow.compute as pc
 
 from skewless.definitions import Aggregate
 from skewless.engines.history import SourceHistory
+from skewless.engines.local.external_sort import held_runs
 from skewless.engines.local.latest import run_latest
 from skewless.engines.local.scan import Scan
-from skewless.engines.local.spill import held_runs
 from skewless.engines.local.spine import Ints, SpineIndex
 from skewless.engines.local.windows import Key, expressions_of, run_windows
-from skewless.plan.evaluate import evaluate, leaf_key
-from skewless.plan.layout import expression_key, filter_of
-from skewless.plan.moment import identity
-from skewless.plan.on_demand import compute_columns
+from skewless.expressions.evaluate import evaluate, leaf_key
+from skewless.expressions.on_demand import compute_columns
 from skewless.plan.retrieval import (
     LatestStep,
     RetrievalPlan,
@@ -28,6 +26,8 @@ from skewless.plan.retrieval import (
     WantedAggregate,
     WindowStep,
 )
+from skewless.state.layout import expression_key, filter_of
+from skewless.state.window_eval import identity
 
 Progress = Callable[[str, float], None]
 

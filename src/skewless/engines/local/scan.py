@@ -14,8 +14,8 @@ from skewless.definitions import Entity, Expression
 from skewless.definitions.expressions import Column
 from skewless.engines.history import ReplacedRows, SourceHistory
 from skewless.engines.local.spine import Ints, KeyIndex
-from skewless.plan.evaluate import evaluate
-from skewless.plan.layout import expression_key
+from skewless.expressions.evaluate import evaluate
+from skewless.state.layout import expression_key
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,12 +19,12 @@ from skewless.aggregations.spans import Rows, window_spans
 from skewless.aggregations.windows import Window
 from skewless.definitions import Expression
 from skewless.engines.local.columns import Coded
-from skewless.engines.local.held import HeldRows
 from skewless.engines.local.scan import as_mask
+from skewless.engines.local.sorted_rows import HeldRows
 from skewless.engines.local.spine import Ints
-from skewless.engines.local.swept import SweptWindow
-from skewless.plan.layout import expression_key
+from skewless.engines.local.window_kernels import SweptWindow
 from skewless.plan.retrieval import WantedAggregate
+from skewless.state.layout import expression_key
 
 _CHUNK = 1_000_000
 Key = tuple[str, str]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skewless.clock import ALWAYS
 from skewless.errors import InputError, MissingColumn, NaiveTime
-from skewless.stores.offline import _nested
+from skewless.stores.offline import nested
 from skewless.types import FLOAT, INTEGER, DType, Timestamp
 
 if TYPE_CHECKING:
@@ -341,6 +341,6 @@ def _from_text(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
 
 _CONVERT: dict[str, Callable[[pa.ChunkedArray, DType, _Place], Any]] = {
     "bool": _exact, "str": _exact, "bytes": _exact, "date": _exact, "decimal": _decimal,
-    "timestamp": _timestamp, "json": _nested.json_text, "list": _nested.lists,
-    "vector": _nested.vectors, "map": _nested.maps, "struct": _nested.structs,
+    "timestamp": _timestamp, "json": nested.json_text, "list": nested.lists,
+    "vector": nested.vectors, "map": nested.maps, "struct": nested.structs,
 } | dict.fromkeys(INTEGER, _integer) | dict.fromkeys(FLOAT, _float)  # fmt: skip

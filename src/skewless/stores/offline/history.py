@@ -19,18 +19,18 @@ import numpy.typing as npt
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.errors import UnknownName
-from skewless.stores.offline._journal import DELETED, KNOWN, LATE
-from skewless.stores.offline._superseded import Superseded, find_superseded
 from skewless.stores.offline.base import Chunk, Part, TableReader
 from skewless.stores.offline.cast import to_micros_array, to_source_columns
 from skewless.stores.offline.hashing import content_hash
+from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE
+from skewless.stores.offline.superseded import Superseded, find_superseded
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.definitions.source import Source
-    from skewless.stores.offline._log_reader import LogReader
-    from skewless.stores.offline.log import EventLog
+    from skewless.stores.offline.log.log import EventLog
+    from skewless.stores.offline.log.reader import LogReader
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]

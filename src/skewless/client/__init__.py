@@ -1,0 +1,1 @@
+"""Calling a server over HTTP, from threads and from asyncio."""

@@ -1,0 +1,73 @@
+"""Answers to reads as the results that reads in process give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from skewless.clock import to_micros
+from skewless.definitions.expressions import split_reference
+from skewless.parity.served import restored
+from skewless.plan.results import OnlineResult
+from skewless.plan.selection import Output
+from skewless.state.status import Status
+from skewless.types import dtype_from_dict
+
+_PLAIN = frozenset({"bool", "int32", "int64", "str", "json"})
+
+
+class _Answer(msgspec.Struct, gc=False):
+    at: str
+    values: dict[str, list[Any]]
+    statuses: dict[str, list[str]]
+    event_times: dict[str, list[str | None]]
+    versions: msgspec.Raw
+    types: msgspec.Raw
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_outputs: dict[bytes, tuple[Output, ...]] = {}
+
+
+def result(body: bytes, entities: Sequence[Mapping[str, Any]]) -> OnlineResult:
+    """Return the answer to a read as the result that reads in process give."""
+    answer = _ANSWER.decode(body)
+    outputs = _outputs_of(bytes(answer.versions), bytes(answer.types))
+    columns = []
+    for output in outputs:
+        column = answer.values[output.name]
+        kind = output.dtype.kind
+        if kind not in _PLAIN and (kind != "float64" or any(type(v) is str for v in column)):
+            column = [restored(output.dtype, value) for value in column]
+        columns.append(column)
+    statuses = ([Status(s) for s in answer.statuses[output.name]] for output in outputs)
+    times: dict[str | None, int | None] = {None: None}
+    events = []
+    for output in outputs:
+        texts = answer.event_times[output.name]
+        for text in texts:
+            if text not in times and text is not None:
+                times[text] = to_micros(text)
+        events.append([times[text] for text in texts])
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    states = [list(row) for row in zip(*statuses, strict=True)]
+    newest = [list(row) for row in zip(*events, strict=True)]
+    return OnlineResult(outputs, entities, (rows, states, newest), to_micros(answer.at))
+
+
+def _outputs_of(versions: bytes, types: bytes) -> tuple[Output, ...]:
+    key = versions + types
+    found = _outputs.get(key)
+    if found is None:
+        dtypes = msgspec.json.decode(types)
+        listed = []
+        for name, reference in msgspec.json.decode(versions).items():
+            view, version, feature = split_reference(reference)
+            dtype = dtype_from_dict(dtypes[name])
+            listed.append(Output(name, view, version or 0, feature, dtype))
+        if len(_outputs) > 1_000:
+            _outputs.clear()
+        found = _outputs[key] = tuple(listed)
+    return found

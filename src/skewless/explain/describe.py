@@ -1,0 +1,88 @@
+"""Windows and formulas in words, for `skewless.explain.explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skewless.aggregations.windows import LastN, Session, Sliding, Tumbling
+from skewless.clock import iso
+from skewless.definitions import Aggregate, Expression, FeatureView
+from skewless.definitions.expressions import Column, FeatureRef, Operation, Request
+from skewless.durations import format_duration
+from skewless.engines.reference import moment_on_event_axis
+from skewless.expressions.scalar import leaf_key
+from skewless.types import DType
+
+
+def columns_used(aggregate: Aggregate, view: FeatureView) -> tuple[str, ...]:
+    """Return the columns that an aggregate and the filters before it read, values first."""
+    used = (aggregate.column, aggregate.by, aggregate.where, view.where)
+    read = [expression for expression in used if expression is not None]
+    leaves = (leaf for expression in read for leaf in expression.leaves())
+    return tuple({leaf.name: None for leaf in leaves if isinstance(leaf, Column)})
+
+
+def bounds_of(aggregate: Aggregate, view: FeatureView, t: int) -> tuple[int | None, int]:
+    """Return the event times around the window: after the first, up to the second."""
+    window = aggregate.window
+    at = moment_on_event_axis(view, t) - window.offset
+    match window:
+        case Sliding(width=width, resolution=step):
+            start = at - width
+            return (start // step * step if step else start), at
+        case Tumbling(width=width):
+            end = at // width * width
+            return end - width - 1, end - 1
+    return None, at
+
+
+def window_text(
+    aggregate: Aggregate, view: FeatureView, after: int | None, until: int, t: int
+) -> str:
+    """Return in words which rows the window takes."""
+    exclusive = view.source.closed == "left" or isinstance(aggregate.window, Tumbling)
+    end = f"event time < {iso(until + 1)}" if exclusive else f"event time <= {iso(until)}"
+    match aggregate.window:
+        case LastN(n=n):
+            text = f"the newest row with {end}" if n == 1 else f"the {n} newest rows with {end}"
+        case Session(gap=gap):
+            text = f"the newest run of rows at most {format_duration(gap)} apart with {end}"
+        case _ if after is None:
+            text = f"all rows with {end}"
+        case _ if exclusive:
+            text = f"{iso(after + 1)} <= {end}"
+        case _:
+            text = f"{iso(after)} < {end}"
+    if aggregate.ttl is not None:
+        text += f", expired after {format_duration(aggregate.ttl)}"
+    return f"{text}, known by {iso(t)}"
+
+
+def letter_of(number: int) -> str:
+    """Return what the operand of this number is called in a formula: a, b, c, ..."""
+    return "abcdefghijklmnopqrstuvwxyz"[number] if number < 26 else f"a{number}"
+
+
+class _Named(Expression):
+    """A leaf that prints as a text."""
+
+    def __init__(self, text: str, dtype: DType) -> None:
+        self.text = text
+        self.dtype = dtype
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def formula_of(expression: Expression, texts: Mapping[str, str]) -> str:
+    """Return an expression with texts in place of its leaves, by `leaf_key`."""
+
+    def named(leaf: Expression) -> Expression:
+        if not isinstance(leaf, (Aggregate, FeatureRef, Request)):
+            return leaf
+        return _Named(texts[leaf_key(leaf)], leaf.dtype)
+
+    text = repr(expression.replace_leaves(named))
+    if isinstance(expression, Operation):
+        text = text.rpartition(": ")[0]
+    return text[1:-1] if text.startswith("(") and text.endswith(")") else text

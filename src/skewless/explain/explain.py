@@ -1,0 +1,231 @@
+"""Why a feature has its value: the rows that counted, those that did not, and the reason.
+
+    print(explain(runtime, "FabRolling:vdd_mean", {"fab_id": "f1"}, None))
+
+The rows come from history and the value from the reference engine, so this is an answer that does
+not lean on the machinery it explains; what the online store says is set beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skewless.definitions import Aggregate, FeatureView, OnDemandView
+from skewless.definitions.expressions import Column, FeatureRef, Request, split_reference
+from skewless.durations import format_duration
+from skewless.engines.reference import (
+    HistoryRow,
+    aggregate_value,
+    explain_rows,
+    feature_value,
+    visible,
+)
+from skewless.errors import InputError, MissingColumn
+from skewless.explain.describe import (
+    bounds_of,
+    columns_used,
+    formula_of,
+    letter_of,
+    window_text,
+)
+from skewless.explain.entity_rows import entity_rows, key_of
+from skewless.explain.report import (
+    ExplainedAggregate,
+    ExplainedRow,
+    Explanation,
+    OnlineAnswer,
+)
+from skewless.explain.store_view import Opened
+from skewless.expressions.on_demand import compute_rows
+from skewless.expressions.scalar import evaluate_scalar, leaf_key
+from skewless.formatting import same_bits, shown
+from skewless.plan.selection import NeededView, select
+from skewless.types import DType
+
+__all__ = ["Explanation", "explain"]
+
+
+def explain(
+    runtime: Opened, feature: str, entity: Mapping[str, Any], at: int | None
+) -> Explanation:
+    """Return where a feature's value comes from.
+
+    Args:
+        runtime: the open repo.
+        feature: ``View:feature`` or ``View@v2:feature``.
+        entity: join keys; for on-demand features also the request fields.
+        at: the moment, UTC microseconds; None: now.
+
+    Raises:
+        DefinitionError: the text is no reference.
+        UnknownName: there is no such feature.
+        MissingColumn, InputError: a join key or request field is missing or wrong.
+    """
+    now = runtime.clock.now()
+    job = _Job(runtime, entity, now if at is None else at)
+    found = job.explained(feature)
+    online = job.online(found, now)
+    return Explanation(**{**found.__dict__, "online": online})
+
+
+class _Job:
+    """One question: an entity and a moment. Rows are read once for each source."""
+
+    def __init__(self, runtime: Opened, entity: Mapping[str, Any], t: int) -> None:
+        self.runtime = runtime
+        self.state = runtime.state()
+        self.given = entity
+        self.t = t
+        self._rows: dict[tuple[str, tuple[str, ...]], list[HistoryRow]] = {}
+
+    def explained(self, feature: str) -> Explanation:
+        """Return the explanation of a feature, without what the online store says."""
+        name, version, short = split_reference(feature)
+        view = self.state.view(name, version)
+        _ = view[short]
+        number = self.state.current[name] if version is None else version
+        reference = f"{name}@v{number}:{short}"
+        if isinstance(view, OnDemandView):
+            return self._on_demand(view, reference, short)
+        return self._of_view(view, reference, short)
+
+    def rows(self, view: FeatureView) -> list[HistoryRow]:
+        """Return the entity's rows of the view's source."""
+        place = (repr(view.source.to_dict()), view.entity.key_names)
+        if place not in self._rows:
+            key = key_of(view.entity, self.given)
+            history = self.runtime.history(view.source)
+            self._rows[place] = entity_rows(history, view.entity, key)
+        return self._rows[place]
+
+    def _of_view(self, view: FeatureView, reference: str, feature: str) -> Explanation:
+        key = key_of(view.entity, self.given)
+        rows = self.rows(view)
+        expression = view.expressions[feature]
+        value, status = feature_value(view, feature, rows, self.t, self.t)
+        aggregates: dict[str, Aggregate] = {}
+        for leaf in expression.leaves():
+            if isinstance(leaf, Aggregate):
+                aggregates.setdefault(leaf_key(leaf), leaf)
+        alone = isinstance(expression, Aggregate)
+        letters = {name: letter_of(at) for at, name in enumerate(aggregates)}
+        parts = tuple(
+            self._aggregate(view, aggregate, rows, "" if alone else letters[name])
+            for name, aggregate in aggregates.items()
+        )
+        values = dict(zip(aggregates, (shown(part.value) for part in parts), strict=True))
+        return Explanation(
+            reference,
+            key,
+            self.t,
+            value,
+            status.value,
+            formula="" if alone else formula_of(expression, letters),
+            filled="" if alone else formula_of(expression, values),
+            aggregates=parts,
+        )
+
+    def _aggregate(
+        self, view: FeatureView, aggregate: Aggregate, rows: list[HistoryRow], letter: str
+    ) -> ExplainedAggregate:
+        value, status = aggregate_value(aggregate, view, visible(rows, self.t), self.t)
+        after, until = bounds_of(aggregate, view, self.t)
+        column = aggregate.column
+        explained = tuple(
+            ExplainedRow(
+                row.event,
+                row.known,
+                verdict,
+                None if column is None else evaluate_scalar(column, row.values),
+                row.values,
+            )
+            for row, verdict in explain_rows(aggregate, view, rows, self.t, self.t)
+            if row.event is not None
+        )
+        return ExplainedAggregate(
+            repr(aggregate),
+            letter,
+            window_text(aggregate, view, after, until, self.t),
+            after,
+            until,
+            value,
+            status.value,
+            explained,
+            columns_used(aggregate, view),
+            computed=not (column is None or isinstance(column, Column)),
+        )
+
+    def _on_demand(self, view: OnDemandView, reference: str, feature: str) -> Explanation:
+        expression = view.expressions.get(feature)
+        leaves = list(view.inputs.values() if expression is None else expression.leaves())
+        inputs = {x.reference: x for x in leaves if isinstance(x, FeatureRef)}
+        explained = tuple(self.explained(name) for name in inputs)
+        requests = {x.name: self._field(x.name, x.dtype) for x in leaves if isinstance(x, Request)}
+        value = self._computed(reference)
+        if expression is None:
+            formula = f"{view.name}({', '.join(f'{a}={x!r}' for a, x in view.inputs.items())})"
+            filled = ""
+        else:
+            names = {name: name for name in (*inputs, *requests)}
+            values = {name: shown(e.value) for name, e in zip(inputs, explained, strict=True)}
+            values |= {name: shown(value) for name, value in requests.items()}
+            formula, filled = formula_of(expression, names), formula_of(expression, values)
+        entity = {name: value for given in explained for name, value in given.entity.items()}
+        return Explanation(
+            reference,
+            entity,
+            self.t,
+            value,
+            "null" if value is None else "present",
+            formula,
+            filled,
+            inputs=explained,
+            requests=requests,
+        )
+
+    def _computed(self, reference: str) -> Any:
+        """Return the value of an on-demand feature, over values of the reference engine."""
+        selection = select(self.state, [reference])
+        columns: dict[str, list[Any]] = {}
+        for need in selection.views:
+            columns |= self._values(need)
+        for request in selection.requests:
+            columns[request.name] = [self._field(request.name, request.dtype)]
+        compute_rows(selection, columns, 1)
+        return columns[selection.outputs[0].reference][0]
+
+    def _values(self, need: NeededView) -> dict[str, list[Any]]:
+        rows = self.rows(need.view)
+        return {
+            need.reference(name): [feature_value(need.view, name, rows, self.t, self.t)[0]]
+            for name in need.features
+        }
+
+    def _field(self, name: str, dtype: DType) -> Any:
+        if name not in self.given:
+            raise MissingColumn.of(name, self.given, where="the request")
+        try:
+            return dtype.coerce(self.given[name])
+        except ValueError as problem:
+            raise InputError(f"request field {name!r}: {problem}") from None
+
+    def online(self, found: Explanation, now: int) -> OnlineAnswer:
+        """Return what the online store says, where it can be asked for the moment."""
+        rewind = self.runtime.config.rewind
+        if not now - rewind <= self.t <= now:
+            reach = format_duration(rewind)
+            return OnlineAnswer(note=f"answers for the last {reach} only (rewind)")
+        lookup = self.runtime.lookup([found.feature], False)
+        try:
+            states = [
+                self.runtime.online.read(part.table, part.keys([self.given]))
+                for part in lookup.parts
+            ]
+            values, statuses, _ = lookup.assemble(states, [self.given], self.t, self.t)
+        except InputError as problem:
+            return OnlineAnswer(note=f"cannot answer: {problem}")
+        value, status = values[0][0], statuses[0][0].value
+        same = same_bits(value, found.value) and status == found.status
+        note = "" if same else "Bring it up to date: fs.materialize()."
+        return OnlineAnswer(value, status, same, note)

@@ -1,0 +1,54 @@
+"""What monitoring needs of an open repo, and nothing more; `skewless.jobs` provides it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from skewless.clock import Clock
+from skewless.config import Config
+from skewless.definitions import Source
+from skewless.plan.apply.registry_state import RegistryState
+from skewless.plan.lookup import Lookup
+from skewless.plan.selection import Features
+from skewless.registry.base import Registry
+from skewless.stores.offline.history import History
+from skewless.stores.offline.log.log import EventLog
+from skewless.stores.online.base import OnlineStore
+
+
+class Opened(Protocol):
+    """The open parts of one repo.
+
+    Attributes:
+        config: its settings.
+        clock: tells the present.
+    """
+
+    config: Config
+    clock: Clock
+
+    @property
+    def registry(self) -> Registry:
+        """The registry."""
+
+    @property
+    def online(self) -> OnlineStore:
+        """The online store."""
+
+    def state(self, *, fresh: bool = False) -> RegistryState:
+        """Return the registry's state."""
+
+    def lookup(self, features: Features, full_names: bool) -> Lookup:
+        """Return the compiled plan of an online read."""
+
+    def tables(self) -> Any:
+        """Return the tables of states."""
+
+    def source(self, name: str) -> Source:
+        """Return a source by name."""
+
+    def log(self, source: Source) -> EventLog:
+        """Return the event log of a source."""
+
+    def history(self, source: Source) -> History:
+        """Return the history of a source."""

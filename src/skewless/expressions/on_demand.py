@@ -1,0 +1,129 @@
+"""Carrying out on-demand features: over lists of values online, over Arrow columns offline.
+
+Both give the same numbers: expressions are held to it by tests, and a function sees NumPy columns
+in both, as long as it works element by element.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skewless.definitions import Expression, OnDemandView
+from skewless.errors import DefinitionError, InputError
+from skewless.expressions.evaluate import compile_scalar, evaluate, leaf_key
+from skewless.plan.selection import Selection
+from skewless.types import DType
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+def compute_rows(selection: Selection, columns: dict[str, list[Any]], length: int) -> None:
+    """Add the on-demand features of a selection to ``columns`` of Python values.
+
+    Args:
+        selection: says what is to be computed.
+        columns: values by feature reference and request field; results are added.
+        length: how many rows there are.
+    """
+    for need in selection.on_demand:
+        view = need.view
+        if view.code:
+            inputs = {
+                name: _as_numpy(columns[leaf_key(leaf)], leaf.dtype)
+                for name, leaf in view.inputs.items()
+            }
+            for feature, values in _call(view, inputs, length).items():
+                columns[need.reference(feature)] = values
+            continue
+        for feature, expression in view.expressions.items():
+            compute = compile_scalar(expression)
+            keys = [leaf_key(leaf) for leaf in _inputs(expression)]
+            columns[need.reference(feature)] = [
+                compute({key: columns[key][row] for key in keys}) for row in range(length)
+            ]
+
+
+def compute_columns(selection: Selection, columns: dict[str, pa.Array], length: int) -> None:
+    """Add the on-demand features of a selection to Arrow ``columns``; as `compute_rows`."""
+    import pyarrow as pa
+
+    for need in selection.on_demand:
+        view = need.view
+        if view.code:
+            inputs = {
+                name: _as_numpy(columns[leaf_key(leaf)].to_pylist(), leaf.dtype)
+                for name, leaf in view.inputs.items()
+            }
+            for feature, values in _call(view, inputs, length).items():
+                dtype = view.dtypes[feature].arrow()
+                columns[need.reference(feature)] = pa.array(values, type=dtype)
+            continue
+        for feature, expression in view.expressions.items():
+            columns[need.reference(feature)] = evaluate(expression, columns, length)
+
+
+def _inputs(expression: Expression) -> list[Expression]:
+    from skewless.definitions.expressions import Literal
+
+    return [leaf for leaf in expression.leaves() if not isinstance(leaf, Literal)]
+
+
+def _as_numpy(values: list[Any], dtype: DType) -> np.ndarray:
+    """Numbers become float64 with NaN for null, all else objects with None."""
+    import numpy as np
+
+    if dtype.is_numeric and dtype.kind != "decimal":
+        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _call(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> dict[str, list[Any]]:
+    """Return the columns a user's function gives, checked and in canonical form."""
+    where = f"on-demand view {view.name!r}"
+    if view.function is None:
+        raise DefinitionError(
+            f"the function of {where} was not found",
+            got=view.code.get("path"),
+            hint="Start from the repo's folder, or apply the definitions again.",
+        )
+    given: Any = view.function(**inputs)
+    if not isinstance(given, Mapping):
+        if len(view.dtypes) != 1:
+            raise InputError(
+                f"{where} gave one column", expected=f"a mapping of {', '.join(view.features)}"
+            )
+        given = {view.features[0]: given}
+    if set(given) != set(view.features):
+        raise InputError(f"{where} gave other columns", got=sorted(given), expected=view.features)
+    return {
+        feature: _column(where, feature, given[feature], dtype, length)
+        for feature, dtype in view.dtypes.items()
+    }
+
+
+def _column(where: str, feature: str, values: Any, dtype: DType, length: int) -> list[Any]:
+    listed: list[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
+    if len(listed) != length:
+        raise InputError(
+            f"{where} gave a column {feature!r} of another length", got=len(listed), expected=length
+        )
+    try:
+        return [dtype.coerce(_whole(value, dtype)) for value in listed]
+    except ValueError as problem:
+        raise InputError(f"{where} gave a wrong {feature!r}: {problem}") from None
+
+
+def _whole(value: Any, dtype: DType) -> Any:
+    """Return whole floats as integers where an integer is declared: NumPy computes in floats."""
+    if dtype.is_integer and isinstance(value, float):
+        if math.isnan(value):
+            return None
+        if value.is_integer():
+            return int(value)
+    return value

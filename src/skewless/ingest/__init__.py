@@ -1,0 +1,1 @@
+"""Rows come in: validated, deduplicated, appended to the log, counted online."""

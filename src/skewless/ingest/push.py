@@ -1,0 +1,203 @@
+"""Push: rows of a source into its event log and the online states, exactly once per row id.
+
+Where the online store has transactions, log and states change in one of them. Elsewhere the log
+is first, which makes the rows durable, and the states follow, one writer at a time; what a crash
+left undone is done with the next push, because the journal knows the last row the states hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from skewless.clock import from_micros
+from skewless.definitions import Source
+from skewless.errors import InputError
+from skewless.ingest.dedup import VERSION, Arrivals, arrivals_of, id_bytes, ids_table
+from skewless.ingest.quarantine import set_aside
+from skewless.ingest.validation import Admitted, Rejected, admit
+from skewless.materialize.repair import applied, catch_up, note_applied, rebuild_marked
+from skewless.materialize.verbs import build_anew
+from skewless.online.loss_detection import held, logger, note_held
+from skewless.online.tables import StateTable
+from skewless.online.update import Places, update
+from skewless.runtime import Runtime
+from skewless.stores.online.base import Transaction
+from skewless.stores.online.compare_and_set import Overtaken
+
+ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """What became of the rows handed in.
+
+    Attributes:
+        accepted: new rows, corrections and late ones among them.
+        corrections: of these, rows that replace an earlier one of their row id.
+        duplicates: rows that were there already.
+        late: accepted rows beyond the source's lateness: kept, but not counted.
+        quarantined: rows that do not fit the source, with reasons.
+        sequence: of the newest row in the event log.
+    """
+
+    accepted: int
+    corrections: int
+    duplicates: int
+    late: int
+    quarantined: tuple[Rejected, ...]
+    sequence: int
+
+
+def push(runtime: Runtime, source_name: str, rows: Any, *, backdate: bool) -> PushResult:
+    """Hand rows of a source to the store; see `FeatureStore.push`."""
+    source = runtime.source(source_name)
+    admitted = admit(source, rows, now=runtime.clock.now(), backdate=backdate)
+    return ingest(runtime, source, admitted)
+
+
+def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushResult:
+    """Delete rows by row id; see `FeatureStore.delete`."""
+    source = runtime.source(source_name)
+    if not source.row_id:
+        raise InputError(f"source {source.name!r} has no row id, so no row can be named")
+    now = runtime.clock.now()
+    ids = [_row_id(source, value) for value in row_ids]
+    with runtime.journal.transaction() as transaction:
+        found = transaction.read(ids_table(source), [id_bytes(value) for value in ids])
+    versions = [VERSION.unpack_from(state) for state in found if state is not None]
+    numbers = np.array(sorted({v[0] for v in versions if not v[3]}), np.int64)
+    columns = list(source.columns)
+    batch = runtime.log(source).reader().take(numbers, columns).combine_chunks()
+    if source.known_time is not None:
+        at = pa.array([from_micros(now)] * len(batch), source.columns[source.known_time].arrow())
+        batch = batch.set_column(columns.index(source.known_time), source.known_time, at)
+    record = pa.RecordBatch.from_arrays([c.combine_chunks() for c in batch.columns], columns)
+    event = np.asarray(record.column(columns.index(source.event_time)).cast(pa.int64()))
+    admitted = Admitted(record, event, np.full(len(event), now, np.int64), [])
+    return ingest(runtime, source, admitted, deleted=True)
+
+
+def _row_id(source: Source, given: Any) -> list[Any]:
+    """Return a row id in canonical form: one value, or one for each column of it."""
+    values = [given] if len(source.row_id) == 1 else given
+    where = f"row id ({', '.join(source.row_id)}) of source {source.name!r}"
+    if not isinstance(values, (list, tuple)) or len(values) != len(source.row_id):
+        raise InputError("not a row id", got=repr(given), where=where)
+    try:
+        types = [source.columns[name] for name in source.row_id]
+        return [dtype.coerce(value) for dtype, value in zip(types, values, strict=True)]
+    except ValueError as problem:
+        raise InputError("not a row id", got=str(problem), where=where) from None
+
+
+def ingest(
+    runtime: Runtime,
+    source: Source,
+    admitted: Admitted,
+    *,
+    deleted: bool = False,
+    position: tuple[str, bytes] | None = None,
+) -> PushResult:
+    """Append admitted rows to the log and bring the states up to date.
+
+    Args:
+        runtime: the open parts.
+        source: whose rows they are.
+        admitted: the rows.
+        deleted: whether they delete the rows of their ids.
+        position: name and position of the stream they came from, kept with them or not at all.
+    """
+    while True:
+        tables = runtime.tables().of_source(source.name)
+        with runtime.journal.transaction() as transaction:
+            if not runtime.knows_tables(transaction):
+                continue
+            arrivals, first = _append(runtime, transaction, source, admitted, deleted)
+            if position is not None:
+                transaction.write("skewless.positions", [(position[0].encode(), position[1])])
+            set_aside(transaction, source, admitted.rejected, runtime.clock.now())
+            for table in tables:
+                if runtime.one_store:
+                    places = Places(transaction, transaction)
+                    update(runtime, places, table.layout, arrivals, first)
+                elif applied(transaction, table.layout) is None:
+                    note_applied(transaction, table.layout, first - 1)
+            break
+    if not runtime.one_store:
+        _follow(runtime, tables, arrivals, first)
+    rebuild_marked(runtime, source, tables)
+    return PushResult(
+        accepted=len(arrivals.event),
+        corrections=arrivals.corrections,
+        duplicates=arrivals.duplicates,
+        late=arrivals.late_ones,
+        quarantined=tuple(admitted.rejected),
+        sequence=first + len(arrivals.event) - 1,
+    )
+
+
+def _append(
+    runtime: Runtime, transaction: Transaction, source: Source, admitted: Admitted, deleted: bool
+) -> tuple[Arrivals, int]:
+    """Append rows to the log, duplicates left out; return them and the sequence of the first."""
+    log = runtime.log(source)
+    first, newest = log.reached(transaction)
+    arrivals = arrivals_of(transaction, source, admitted, (first, newest), deleted)
+    log.append(
+        transaction,
+        arrivals.batch,
+        arrivals.known,
+        event=arrivals.event,
+        late=arrivals.late if arrivals.late_ones else None,
+        deleted=np.ones(len(arrivals.event), bool) if deleted else None,
+        supersedes=arrivals.supersedes if arrivals.corrections else None,
+    )
+    if arrivals.versions:
+        transaction.write(ids_table(source), arrivals.versions)
+    return arrivals, first
+
+
+def _follow(runtime: Runtime, tables: Sequence[StateTable], arrivals: Arrivals, first: int) -> None:
+    """Bring states in another store up to date with the log, in its order."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            lost = _followed(runtime, tables, arrivals, first, again=attempt > 1)
+            break
+        except Overtaken:  # some states have the rows: from now on, from history
+            if attempt == ATTEMPTS:
+                raise
+    for table in lost:
+        logger.warning("%s has lost its rows: building them anew", runtime.home.states.where)
+        build_anew(runtime, table)
+
+
+def _followed(
+    runtime: Runtime, tables: Sequence[StateTable], arrivals: Arrivals, first: int, *, again: bool
+) -> list[StateTable]:
+    """Bring states up to date; return the tables whose states are gone."""
+    last, home, lost = first + len(arrivals.event) - 1, runtime.home, []
+    with runtime.writing() as (transaction, states):
+        for table in tables:
+            layout = table.layout
+            done = applied(transaction, layout)
+            if done is None:
+                continue
+            holds = held(home, transaction, layout.table, done)
+            if holds is None:
+                lost.append(table)
+                continue
+            if holds == first - 1 and not again:
+                update(runtime, Places(transaction, states), layout, arrivals, first)
+                reached = last
+            elif holds < last:
+                reached = catch_up(runtime, states, layout, holds)
+            else:
+                continue
+            note_applied(transaction, layout, reached)
+            note_held(home, transaction, layout.table, reached)
+    return lost

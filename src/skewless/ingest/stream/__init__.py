@@ -1,0 +1,1 @@
+"""The stream worker: reads events, pushes them and remembers the position."""

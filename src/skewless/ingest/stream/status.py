@@ -1,0 +1,125 @@
+"""How streams stand: their positions, their workers, and starting one anew.
+
+for status in stream_status(fs.runtime):
+    print(status.source, status.state, status.position)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from skewless.config import without_secrets
+from skewless.definitions import Source
+from skewless.errors import Conflict, InputError
+from skewless.online.lease import POSITIONS, Holder, store_id
+from skewless.plugins import find
+from skewless.runtime import Runtime
+from skewless.streams.base import StreamReader
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """How one stream stands.
+
+    Attributes:
+        source: whose stream it is.
+        stream: kind and options of the stream, without secrets.
+        state: ``running``, ``stopped``, ``died`` (its worker was killed, or cannot reach the
+            store) or ``never`` (no worker ever ran).
+        position: partition to how far it was read; None before the first row.
+        worker: host, pid and start of the last worker.
+        metrics: what that worker counted when it last told, a few seconds ago at most while it
+            runs.
+    """
+
+    source: str
+    stream: dict[str, Any]
+    state: str
+    position: dict[str, int] | None
+    worker: dict[str, Any] | None
+    metrics: dict[str, Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return vars(self).copy()
+
+
+def stream_status(runtime: Runtime, sources: list[str] | None = None) -> list[StreamStatus]:
+    """Return how the streams of sources stand; None: of all that have one.
+
+    Raises:
+        UnknownName: no such source.
+        InputError: a source without a stream.
+    """
+    if sources is None:
+        found = [s for s in runtime.state(fresh=True).sources.values() if s.stream is not None]
+    else:
+        found = [runtime.source(name) for name in sources]
+    return [_status(runtime, source) for source in sorted(found, key=lambda s: s.name)]
+
+
+def _status(runtime: Runtime, source: Source) -> StreamStatus:
+    reader = stream_reader(runtime, source)
+    stored = runtime.journal.read_one(POSITIONS, position_name(source, reader).encode())
+    holder = Holder.read(runtime.journal, source.name)
+    state = "never"
+    if holder is not None:
+        state = "running" if holder.alive else ("died" if holder.until else "stopped")
+    return StreamStatus(
+        source.name,
+        without_secrets("stream", source.stream.to_dict() if source.stream else {}),
+        state,
+        None if stored is None else reader.describe(stored),
+        None if holder is None else {k: getattr(holder, k) for k in ("host", "pid", "since")},
+        None if holder is None else holder.metrics,
+    )
+
+
+def forget_position(runtime: Runtime, source_name: str) -> bool:
+    """Let the next worker begin a stream as if it had never been read; return whether it had.
+
+    Rows that come again are duplicates where the source has a row id, and count twice elsewhere.
+
+    Raises:
+        Conflict: a worker is at work on it.
+        InputError: the source has no stream.
+    """
+    source = runtime.source(source_name)
+    key = position_name(source, stream_reader(runtime, source)).encode()
+    with runtime.journal.transaction() as rows:
+        holder = Holder.read(rows, source_name)
+        if holder is not None and holder.alive:
+            raise Conflict(
+                f"a worker is at work on the stream of {source_name!r}",
+                where=f"process {holder.pid} on {holder.host}",
+                hint="Stop it first.",
+            )
+        known = rows.read_one(POSITIONS, key) is not None
+        rows.delete(POSITIONS, [key])
+    return known
+
+
+def stream_reader(runtime: Runtime, source: Source) -> StreamReader:
+    """Return the reader of a source's stream.
+
+    Raises:
+        InputError: it has none.
+        MissingDependency: a library it needs is not installed.
+    """
+    if source.stream is None:
+        raise InputError(
+            f"source {source.name!r} has no stream",
+            hint="Define one, for example: stream=sl.Files('landing/'). Pushing always works.",
+        )
+    made = find("stream", source.stream.kind)
+    consumer = f"skewless-{source.name}-{store_id(runtime.journal)}"
+    reader: StreamReader = made(source.stream, runtime.config.folder, consumer=consumer)
+    reader.typed(source.columns)
+    return reader
+
+
+def position_name(source: Source, reader: StreamReader) -> str:
+    """Return the name of a stream's position: a stream defined anew has another."""
+    kind = source.stream.kind if source.stream else ""
+    return f"{source.name}/{kind}:{reader.name}"

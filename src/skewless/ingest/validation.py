@@ -1,0 +1,201 @@
+"""Rows on their way in: checked against their source; the bad ones are set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skewless.clock import iso, to_micros
+from skewless.definitions import Source
+from skewless.errors import MissingColumn, SkewlessError, UnknownName
+from skewless.stores.offline.cast import to_source_columns
+from skewless.training.training_set import as_table
+
+Ints = npt.NDArray[np.int64]
+Coercer = tuple[str, Callable[..., Any], bool]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that was set aside.
+
+    Attributes:
+        row: its position among those handed in.
+        reason: why.
+        values: what it held, as text.
+    """
+
+    row: int
+    reason: str
+    values: str
+
+
+@dataclass(frozen=True, eq=False)
+class Admitted:
+    """Rows that fit their source.
+
+    Attributes:
+        batch: all columns of the source, in canonical Arrow types.
+        event, known: microseconds.
+        rejected: the rows that did not fit.
+    """
+
+    batch: pa.RecordBatch
+    event: Ints
+    known: Ints
+    rejected: list[Rejected]
+
+
+def admit(source: Source, rows: Any, *, now: int, backdate: bool) -> Admitted:
+    """Return the rows of any accepted kind that fit ``source``, and those that do not.
+
+    Args:
+        source: whose rows they are.
+        rows: dicts, an Arrow, Polars or pandas table, or the path of a Parquet file.
+        now: the present, microseconds: rows pushed now are known from now on.
+        backdate: whether known time is event time + delay instead.
+
+    Raises:
+        UnknownName: a column the source does not have.
+        MissingColumn: the event time or a row id is missing altogether.
+    """
+    if isinstance(rows, Mapping):
+        rows = [rows]
+    path = isinstance(rows, (str, bytes, Path))
+    listed = isinstance(rows, Sequence) and not path
+    if (
+        not listed
+        and not path
+        and isinstance(rows, Iterable)
+        and not hasattr(rows, "__arrow_c_stream__")
+    ):
+        listed, rows = True, list(rows)
+    if not listed:
+        table = as_table(rows)
+        _check_names(source, table.column_names)
+        admitted = _admit_table(source, table, now, backdate)
+        if admitted is not None:
+            return admitted
+        rows = table.to_pylist()
+    return _admit_rows(source, rows, now, backdate)
+
+
+def _check_names(source: Source, names: Iterable[str]) -> None:
+    where = f"source {source.name!r}"
+    given = list(names)
+    for name in given:
+        if name not in source.columns:
+            raise UnknownName.of("column", str(name), source.columns, where=where)
+    needed = [source.event_time, *source.row_id]
+    if source.known_time is not None:
+        needed.append(source.known_time)
+    for name in needed:
+        if given and name not in given:
+            raise MissingColumn.of(name, given, where=f"what was pushed to {where}")
+
+
+def _admit_table(source: Source, table: pa.Table, now: int, backdate: bool) -> Admitted | None:
+    """Return all rows typed at once, or None when a row does not fit."""
+    columns = source.columns
+    for name in columns:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, columns[name].arrow()))
+    try:
+        typed = to_source_columns(table, source, list(columns)).combine_chunks()
+    except (SkewlessError, pa.ArrowException):
+        return None
+    needed = [source.event_time, *source.row_id]
+    if source.known_time is not None:
+        needed.append(source.known_time)
+    if any(typed[name].null_count for name in needed):
+        return None
+    event = _micros(typed[source.event_time])
+    known = _known(source, typed, event, now, backdate)
+    latest = now + source.future
+    if len(event) and (int(event.max()) > latest or int(known.max()) > latest):
+        return None
+    batches = typed.to_batches()
+    batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=typed.schema)
+    return Admitted(batch, event, known, [])
+
+
+def _known(source: Source, typed: Any, event: Ints, now: int, backdate: bool) -> Ints:
+    if source.known_time is not None:
+        return _micros(typed[source.known_time])
+    if backdate:
+        return event + source.delay
+    return np.full(len(event), now, np.int64)
+
+
+def _micros(column: pa.ChunkedArray | pa.Array) -> Ints:
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return np.asarray(column.view(pa.int64()))
+
+
+def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -> Admitted:
+    """Check value by value, so that a bad row is set aside alone."""
+    names = dict.fromkeys(n for row in rows if isinstance(row, Mapping) for n in row)
+    if names:
+        _check_names(source, names)
+    coercers, type_ = _columns_of(source)
+    typed: list[dict[str, Any]] = []
+    rejected = []
+    times = [name for name in (source.event_time, source.known_time) if name is not None]
+    latest = now + source.future
+    for number, row in enumerate(rows):
+        try:
+            values = _typed_row(row, coercers)
+            _check_future(row, times, latest)
+        except (ValueError, SkewlessError) as problem:
+            rejected.append(Rejected(number, str(problem), repr(row)[:2000]))
+            continue
+        typed.append(values)
+    # One array of all columns: an array of each costs three microseconds a column.
+    batch = pa.RecordBatch.from_struct_array(pa.array(typed, type=type_))
+    event = _micros(batch.column(source.event_time))
+    return Admitted(batch, event, _known(source, batch, event, now, backdate), rejected)
+
+
+@lru_cache(maxsize=256)
+def _columns_of(source: Source) -> tuple[list[Coercer], pa.StructType]:
+    """Return checks of a source's columns, and their Arrow types."""
+    needed = {source.event_time, *source.row_id, source.known_time}
+    columns = source.columns
+    coercers = [(name, dtype.coerce, name in needed) for name, dtype in columns.items()]
+    return coercers, pa.struct([(name, dtype.arrow()) for name, dtype in columns.items()])
+
+
+def _typed_row(row: Any, coercers: list[Coercer]) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        raise ValueError(f"a row is a mapping of columns, not {type(row).__name__}")
+    values: dict[str, Any] = {}
+    for name, coerce, needed in coercers:
+        value = row.get(name)
+        if value is None:
+            if needed:
+                raise ValueError(f"{name} is null")
+            continue
+        try:
+            typed = coerce(value)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as problem:
+            # What a caller's value does when it is asked to be a number, nobody knows.
+            raise ValueError(f"{name}: {problem}") from None
+        if typed is None and needed:
+            raise ValueError(f"{name} is null")
+        values[name] = typed
+    return values
+
+
+def _check_future(row: Mapping[str, Any], times: Iterable[str], latest: int) -> None:
+    for name in times:
+        micros = to_micros(row[name], where=name)
+        if micros > latest:
+            raise ValueError(f"{name} lies in the future: {iso(micros)}, after {iso(latest)}")

@@ -1,1 +1,0 @@
-"""Loops that run plans: push, materialize, streams, compaction. Retries and progress live here."""

@@ -1,0 +1,1 @@
+"""What in a training set comes from after its label's time."""

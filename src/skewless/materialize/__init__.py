@@ -1,0 +1,1 @@
+"""States from history: materialize, backfill, repair, compact."""

@@ -1,0 +1,378 @@
+"""Bringing the online store up to date from history.
+
+The state of an entity is always built from everything that can still count for it, never from a
+part of it; so running twice, late rows and rows out of order change nothing. The interval only
+says which rows are looked at to find the entities that changed.
+
+Rows are reduced chunk by chunk to those that can still count, so memory follows the states, not
+the history. States are written in batches, each with the position it reached, so that a run that
+was killed goes on where it stopped. Rows pushed meanwhile are added to each batch before it is
+written, while other writers wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skewless.aggregations.kernels import group_rows
+from skewless.aggregations.windows import Session
+from skewless.clock import ALWAYS
+from skewless.engines.local.spine import tied
+from skewless.online.dirty_keys import mark
+from skewless.online.log_tail import RowsSince
+from skewless.online.tables import columns_needed, keyed_rows
+from skewless.state.layout import StateLayout, retained
+from skewless.state.packed_rows import RowSet
+from skewless.state.tiles import Tiles, fold
+from skewless.state.update import update_states
+from skewless.stores.offline.history import History, HistoryChunk
+from skewless.stores.offline.log.log import EventLog
+from skewless.stores.online.base import Rows as KeyValues
+
+Ints = npt.NDArray[np.int64]
+Progress = Callable[[str, float], None]
+Writing = Callable[[], AbstractContextManager[tuple[KeyValues, KeyValues]]]
+"""Keeps other writers out, and gives where marks and states are written: `Runtime.writing`."""
+PROGRESS = "skewless.progress"
+_BATCH = 20_000
+_WAITING = 2_000_000
+_MANY = 8
+"""Rows per entity from which on folding them early takes less memory than keeping them."""
+
+
+@dataclass(frozen=True)
+class MaterializeResult:
+    """What a run did for one table of states.
+
+    Attributes:
+        table: of the online store.
+        entities: how many states were written.
+        rows: how many rows of history were read.
+        skipped: whether nothing had changed since the run before.
+        resumed: how many states an earlier, killed run had already written.
+    """
+
+    table: str
+    entities: int = 0
+    rows: int = 0
+    skipped: bool = False
+    resumed: int = 0
+
+
+@dataclass
+class _Gathered:
+    """Rows that can still count, gathered over chunks.
+
+    Attributes:
+        keys: the number of each, which is the group of its rows.
+        parts: the rows.
+        tiles: of each key, by number, where rows are folded as they are read.
+        folded: how many rows of the first part are in the tiles: all of it, or none.
+        read: how many rows were looked at.
+    """
+
+    keys: dict[bytes, int] = field(default_factory=dict)
+    parts: list[RowSet] = field(default_factory=list)
+    tiles: list[Tiles] = field(default_factory=list)
+    folded: int = 0
+    read: int = 0
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some keys, in ascending order, with their rows and what was folded of them."""
+
+    keys: list[bytes]
+    rows: RowSet
+    tiles: list[Tiles] | None
+
+
+class Materialization:
+    """Builds states of one table from history.
+
+    Args:
+        layout: of the states.
+        history: of the source; read as it is now.
+        log: of the source, which goes on.
+        now: the present, microseconds.
+        rewind: how far in the past a read may ask, microseconds.
+    """
+
+    def __init__(
+        self, layout: StateLayout, history: History, log: EventLog, *, now: int, rewind: int
+    ) -> None:
+        self.layout = layout
+        self.history = history
+        self.floor = now - rewind
+        self.sequence = history.last_sequence()
+        self.since = RowsSince(layout, log, self.sequence)
+        self._gathered = _Gathered()
+        self.reduces = not any(isinstance(rule.window, Session) for rule in layout.rules)
+
+    def run(
+        self,
+        writing: Writing,
+        purpose: object,
+        *,
+        end: int | None = None,
+        only: set[bytes] | None = None,
+        progress: Progress | None = None,
+    ) -> MaterializeResult:
+        """Build and write the states.
+
+        Args:
+            writing: keeps other writers out, and gives where marks and states are written.
+            purpose: plain data that tells this run from others, so that one that was killed goes
+                on where it stopped.
+            end: rows of the table from it on are left for a later run; None: none are.
+            only: keys of the entities to rebuild; None for all.
+            progress: called with a text and the finished fraction.
+        """
+        total = max(self.history.row_count(), 1)
+        gathered = self._gathered = _Gathered()
+        for _ in self._gather(gathered, end, only):
+            if progress is not None:
+                progress(f"reading {self.layout.source.name}", min(gathered.read / total, 1.0) / 2)
+        mark = self._mark(purpose, end, only)
+        with writing() as (journal, _):
+            before = self._position(journal, mark)
+        written = resumed = 0
+        total = max(len(gathered.keys), 1)
+        for batch in self._batches(gathered):
+            if before is not None and batch.keys[-1] <= before:
+                resumed += len(batch.keys)
+                continue
+            note = json.dumps({"mark": mark, "key": batch.keys[-1].hex()}).encode()
+            with writing() as (journal, store):
+                self._write(journal, store, batch)
+                journal.write(PROGRESS, [(self.layout.table.encode(), note)])
+            written += len(batch.keys)
+            if progress is not None:
+                progress(f"writing {self.layout.table}", 0.5 + (written + resumed) / total / 2)
+        with writing() as (journal, _):
+            journal.delete(PROGRESS, [self.layout.table.encode()])
+        return MaterializeResult(self.layout.table, written, gathered.read, resumed=resumed)
+
+    def remove_others(self, writing: Writing) -> None:
+        """Remove the states of entities that the history of the run no longer has rows of."""
+        table, keys = self.layout.table, self._gathered.keys
+        with writing() as (_, store):
+            self.since.read()
+            found = [key for key, _ in store.scan(table) if key not in keys]
+            since = self.since.keys()
+            store.delete(table, [key for key in found if key not in since])
+
+    def states_of(self, only: set[bytes]) -> dict[bytes, bytes]:
+        """Return the states of some entities, those without any row left out."""
+        gathered = _Gathered()
+        for _ in self._gather(gathered, None, only):
+            pass
+        found: dict[bytes, bytes] = {}
+        for batch in self._batches(gathered):
+            found.update(zip(batch.keys, self._states(batch), strict=True))
+        return found
+
+    def _chunks(self, end: int | None) -> Iterator[HistoryChunk]:
+        """Yield the history; of the table the rows before ``end``, of the event log all."""
+        columns = columns_needed([self.layout])
+        if end is None:
+            yield from self.history.chunks(columns)
+            return
+        names = [part.name for part in self.history.parts()]
+        yield from self.history.chunks(columns, end=end, parts=names)
+        yield from self.history.chunks(columns, after=0)
+
+    def _gather(
+        self, gathered: _Gathered, end: int | None, only: set[bytes] | None
+    ) -> Iterator[None]:
+        """Read the history chunk by chunk, keeping rows that can still count."""
+        superseded = self.history.superseded()
+        waiting = 0
+        for chunk in self._chunks(end):
+            inside = ~chunk.late
+            if end is not None:
+                inside &= (chunk.event < end) | (chunk.tiebreak > 0)
+            at = np.flatnonzero(inside)
+            gathered.read += len(chunk.event)
+            if not len(at):
+                continue
+            table = chunk.table if len(at) == len(inside) else chunk.table.take(pa.array(at))
+            until = None
+            if len(superseded) or self.since.replaced:
+                until = self.since.until(chunk.tiebreak[at], superseded.of(chunk.row[at]))
+            # Until ties are decided, rows of a table have their number in place of their content.
+            of_log = chunk.tiebreak[at] > 0
+            tiebreak = np.where(of_log, chunk.tiebreak[at], ALWAYS + chunk.row[at])
+            order = (chunk.event[at], chunk.known[at], tiebreak)
+            self._add(gathered, table, order, until, only)
+            waiting += len(gathered.parts[-1])
+            if self.reduces and waiting > _WAITING:
+                self._reduce(gathered)
+                waiting = 0
+            yield
+
+    def _add(
+        self,
+        gathered: _Gathered,
+        table: pa.Table,
+        order: tuple[Ints, Ints, Ints],
+        until: Ints | None,
+        only: set[bytes] | None,
+    ) -> None:
+        keyed = keyed_rows(self.layout, table, order, until)
+        rows = keyed.rows
+        if only is not None:
+            wanted = np.array([key in only for key in keyed.keys], bool)
+            rows = rows.take(wanted[rows.group])
+        rows = self._kept(rows)
+        number = gathered.keys
+        used = np.zeros(len(keyed.keys), bool)
+        used[rows.group] = True
+        places = np.zeros(len(keyed.keys), np.int64)
+        for group in np.flatnonzero(used).tolist():
+            places[group] = number.setdefault(keyed.keys[group], len(number))
+        rows.group = places[rows.group]
+        gathered.parts.append(rows)
+
+    def _kept(self, rows: RowSet) -> RowSet:
+        rows = rows.take(self._order(rows))
+        return rows.take(retained(self.layout, rows, self.floor)) if self.reduces else rows
+
+    def _order(self, rows: RowSet) -> Ints:
+        """Return the positions of rows by group and row order."""
+        r = rows.records
+        groups = int(rows.group.max()) + 1 if len(rows) else 0
+        order, _ = group_rows(rows.group, r["event"], groups)
+        if not tied(rows.group[order], r["event"][order]).any():
+            return order
+        tiebreak = np.where(r["tiebreak"] < 0, ALWAYS, r["tiebreak"])
+        order = np.lexsort((tiebreak, r["known"], r["event"], rows.group))
+        if self._decide(rows, order, tiebreak):
+            order = np.lexsort((tiebreak, r["known"], r["event"], rows.group))
+        return order
+
+    def _decide(self, rows: RowSet, order: Ints, tiebreak: Ints) -> bool:
+        """Give rows of a table that tie the hash of their content, in ``tiebreak``.
+
+        Only those are asked for it. Returns whether there were any.
+        """
+        r = rows.records
+        columns = (rows.group, r["event"], r["known"], tiebreak)
+        alike = tied(*(column[order] for column in columns))
+        if not alike.any():
+            return False
+        at = order[alike]
+        numbers = r["tiebreak"][at] - ALWAYS
+        asked = np.unique(numbers)
+        hashes = self.history.content_hash(asked)[np.searchsorted(asked, numbers)]
+        tiebreak[at] = ALWAYS + (hashes >> np.uint64(1)).astype(np.int64)
+        return True
+
+    def _reduce(self, gathered: _Gathered) -> None:
+        """Make one part of all, of the rows that are still needed; fold them where they are many.
+
+        Every row that counts at the floor goes into the tiles, in whatever chunk it comes, so the
+        states are the same as if all rows had been folded at once.
+        """
+        rows = gathered.parts[0]
+        for part in gathered.parts[1:]:
+            rows = rows.joined(part)
+        many = len(rows) > _MANY * len(gathered.keys)
+        if not (gathered.tiles or (many and self._folds)):
+            if len(gathered.parts) > 1:
+                gathered.parts = [self._kept(rows)]
+            return
+        order = self._order(rows)
+        fresh, rows = order >= gathered.folded, rows.take(order)
+        gathered.tiles += [Tiles() for _ in range(len(gathered.keys) - len(gathered.tiles))]
+        until = np.full(len(gathered.tiles), self.floor)
+        fold(self.layout, rows, fresh, gathered.tiles, until)
+        rows = rows.take(retained(self.layout, rows, self.floor, until[rows.group]))
+        gathered.parts, gathered.folded = [rows], len(rows)
+
+    @cached_property
+    def _folds(self) -> bool:
+        """Whether rows may be folded before all are read: none of them is yet to be replaced."""
+        replaced = self.since.replaced or self.history.superseded().any_after(self.floor)
+        return self.layout.tiled and self.reduces and not replaced
+
+    def _batches(self, gathered: _Gathered) -> Iterable[_Batch]:
+        """Yield keys in ascending order with their rows, a batch at a time."""
+        if not gathered.keys:
+            return
+        self._reduce(gathered)
+        (rows,) = gathered.parts
+        tiebreak = np.where(rows.records["tiebreak"] < 0, ALWAYS, rows.records["tiebreak"])
+        self._decide(rows, np.arange(len(rows)), tiebreak)
+        rows.records["tiebreak"] = tiebreak
+        keys = list(gathered.keys)
+        by_key = sorted(range(len(keys)), key=keys.__getitem__)
+        place = np.empty(len(keys), np.int64)
+        place[by_key] = np.arange(len(keys))
+        groups = place[rows.group]
+        order, start = group_rows(groups, np.zeros(len(groups), np.int64), len(keys))
+        bounds = start[np.minimum(np.arange(0, len(keys) + _BATCH, _BATCH), len(keys))]
+        for number, (low, high) in enumerate(pairwise(bounds.tolist())):
+            first = number * _BATCH
+            chosen = by_key[first : first + _BATCH]
+            if not chosen:
+                return
+            part = rows.take(order[low:high])
+            part.group = groups[order[low:high]] - first
+            tiles = [gathered.tiles[at] for at in chosen] if gathered.tiles else None
+            yield _Batch([keys[at] for at in chosen], part, tiles)
+
+    def _write(self, journal: KeyValues, store: KeyValues, batch: _Batch) -> None:
+        """Write the states of some entities.
+
+        Those with rows that were replaced since the history was read are marked instead: rows
+        that were let go may count again.
+        """
+        self.since.read()
+        states = dict(zip(batch.keys, self._states(batch), strict=True))
+        rows, before = batch.rows, batch.rows.superseded
+        short = rows.group[self.since.until(rows.records["tiebreak"], before) != before]
+        marked = {batch.keys[group] for group in np.unique(short).tolist()}
+        if batch.tiles is not None:
+            marked |= states.keys() & self.since.keys_replaced()
+        if marked:
+            mark(journal, self.layout, marked, self.since.sequence)
+            states = {key: state for key, state in states.items() if key not in marked}
+        store.write(self.layout.table, states.items())
+
+    def _states(self, batch: _Batch) -> list[bytes]:
+        rows = self.since.joined(batch.keys, batch.rows)
+        nothing: list[bytes | None] = [None] * len(batch.keys)
+        return update_states(
+            self.layout,
+            nothing,
+            rows,
+            sequence=self.since.sequence,
+            floor=self.floor,
+            tiles=batch.tiles,
+            folded=0 if batch.tiles is None else len(batch.rows),
+        )
+
+    def _mark(self, purpose: object, end: int | None, only: set[bytes] | None) -> str:
+        """Return what a run is known by: the same purpose over the same history."""
+        keys = None if only is None else hashlib.sha256(b"\0".join(sorted(only))).hexdigest()
+        text = json.dumps([purpose, self.sequence, end, keys])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _position(self, journal: KeyValues, mark: str) -> bytes | None:
+        """Return the last key that a killed run over the same history wrote."""
+        note = journal.read_one(PROGRESS, self.layout.table.encode())
+        if note is None:
+            return None
+        data = json.loads(note)
+        return bytes.fromhex(data["key"]) if data["mark"] == mark else None

@@ -1,0 +1,93 @@
+"""States built anew from history, for some entities: after a crash, or when pushes cannot do.
+
+Where states are in another store than the event log, a crash can keep rows from them; the journal
+notes the last row that the states of each table hold. Rows that were known before another version
+of their row, but came after it, are left to this too: their entities are marked in the transaction
+that brings them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from skewless.definitions import Source
+from skewless.materialize.materialize import Materialization
+from skewless.online.dirty_keys import marked, unmark
+from skewless.online.log_tail import RowsSince
+from skewless.online.tables import StateTable, keyed_rows
+from skewless.runtime import Runtime
+from skewless.state.layout import StateLayout
+from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.compare_and_set import Overtaken
+
+ATTEMPTS = 4
+_APPLIED = "skewless.applied"
+
+
+def materialization(runtime: Runtime, layout: StateLayout) -> Materialization:
+    """Return what builds states of a layout from history as it is now."""
+    source = layout.source
+    now, rewind = runtime.clock.now(), runtime.config.rewind
+    return Materialization(
+        layout, runtime.history(source), runtime.log(source), now=now, rewind=rewind
+    )
+
+
+def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> None:
+    """Build the states of marked entities anew, if there are any."""
+    if not source.row_id:
+        return
+    for table in tables:
+        layout = table.layout
+        if not marked(runtime.journal, layout, limit=1):
+            continue
+        with runtime.writing() as (transaction, states):
+            keys = marked(transaction, layout)
+            overwrite(states, layout, materialization(runtime, layout).states_of(keys))
+            unmark(transaction, layout, keys)
+
+
+def applied(journal: KeyValues, layout: StateLayout) -> int | None:
+    """Return the last row of the log that all states of a layout hold."""
+    note = journal.read_one(_APPLIED, layout.table.encode())
+    return None if note is None else int(note)
+
+
+def note_applied(journal: KeyValues, layout: StateLayout, sequence: int) -> None:
+    """Note the last row of the log that all states of a layout hold."""
+    journal.write(_APPLIED, [(layout.table.encode(), b"%d" % sequence)])
+
+
+def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int) -> int:
+    """Bring states up to date with the rows of the log after ``done``; return the last row.
+
+    The states of all entities that these rows are about are built anew. Other writers must be
+    kept out meanwhile.
+    """
+    log = runtime.log(layout.source)
+    rows = RowsSince(layout, log, done)
+    rows.read()
+    keys = rows.keys()
+    if rows.replaced:
+        numbers = np.array(sorted(rows.replaced), np.int64)
+        table = log.reader().take(numbers, list(layout.entity.key_names))
+        only_keys = StateLayout(layout.entity, layout.source, {}, ())
+        keys |= set(keyed_rows(only_keys, table, (numbers, numbers, numbers)).keys)
+    if keys:
+        overwrite(states, layout, materialization(runtime, layout).states_of(keys))
+    return rows.sequence
+
+
+def overwrite(states: KeyValues, layout: StateLayout, found: Mapping[bytes, bytes]) -> None:
+    """Write states built from history, whatever is there; other writers must be kept out."""
+    for attempt in range(1, ATTEMPTS + 1):
+        states.read(layout.table, list(found))  # what `CheckedRows` takes the place of
+        try:
+            states.write(layout.table, found.items())
+        except Overtaken:  # by a write that was late in coming
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            return

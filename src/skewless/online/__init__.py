@@ -1,0 +1,1 @@
+"""The tables of states of a repo: created, updated, completed, repaired."""

@@ -1,0 +1,33 @@
+"""Marks: entities whose states have to be built anew from history, see `materialize.repair`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from skewless.state.layout import StateLayout
+from skewless.stores.online.base import Rows as KeyValues
+
+_MARKS = "skewless.dirty"
+
+
+def mark(journal: KeyValues, layout: StateLayout, keys: Iterable[bytes], sequence: int) -> None:
+    """Note the entities whose states have to be built anew, as of a row of the log."""
+    prefix = _prefix(layout)
+    journal.write(_MARKS, [(prefix + key, b"%d" % sequence) for key in keys])
+
+
+def marked(journal: KeyValues, layout: StateLayout, limit: int | None = None) -> set[bytes]:
+    """Return the entities that are marked, at most so many."""
+    prefix = _prefix(layout)
+    found = journal.scan(_MARKS, prefix=prefix, limit=limit)
+    return {key[len(prefix) :] for key, _ in found}
+
+
+def unmark(journal: KeyValues, layout: StateLayout, keys: Iterable[bytes]) -> None:
+    """Forget marks."""
+    prefix = _prefix(layout)
+    journal.delete(_MARKS, [prefix + key for key in keys])
+
+
+def _prefix(layout: StateLayout) -> bytes:
+    return layout.table.encode() + b"/"

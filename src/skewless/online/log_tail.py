@@ -1,0 +1,113 @@
+"""Rows that were pushed after the snapshot of a history that states are built from.
+
+A build reads the history as it was when it began. Before it writes states it adds what has come
+since, under a lock that keeps other writers out; so nothing is lost, and nothing counted twice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skewless.online.tables import columns_needed, keyed_rows, keys_of
+from skewless.state.layout import StateLayout
+from skewless.state.packed_rows import RowSet
+from skewless.stores.offline.cast import to_micros_array, to_source_columns
+from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE, SUPERSEDES
+from skewless.stores.offline.log.log import EventLog
+
+Ints = npt.NDArray[np.int64]
+
+
+class RowsSince:
+    """The rows of an event log after a sequence, as a layout keeps them.
+
+    Args:
+        layout: of the states.
+        log: of the source.
+        sequence: rows up to it are in the history already.
+
+    Attributes:
+        sequence: the newest row seen so far.
+        replaced: the rows, by sequence, that those seen replace, and when.
+    """
+
+    def __init__(self, layout: StateLayout, log: EventLog, sequence: int) -> None:
+        self.sequence = sequence
+        self._before = sequence
+        self._layout = layout
+        self._log = log
+        self._parts: list[tuple[list[bytes], RowSet]] = []
+        self.replaced: dict[int, int] = {}
+
+    def read(self) -> None:
+        """Look for rows that have come since the last look."""
+        if self._log.last_sequence() == self.sequence:
+            return
+        columns = columns_needed([self._layout])
+        source = self._layout.source
+        reader = self._log.reader()
+        names = [*columns, source.event_time, KNOWN, LATE, DELETED, SUPERSEDES]
+        for chunk in reader.chunks(list(dict.fromkeys(names)), after=self.sequence):
+            late = chunk.table[LATE].to_numpy()
+            replaces = chunk.table[SUPERSEDES].to_numpy()
+            known = to_micros_array(chunk.table[KNOWN])
+            corrects = (replaces > 0) & ~late
+            self._replace(replaces[corrects], known[corrects])
+            at = np.flatnonzero(~late & ~chunk.table[DELETED].to_numpy())
+            table = to_source_columns(chunk.table.take(pa.array(at)), source, columns)
+            event = to_micros_array(chunk.table[source.event_time])
+            keyed = keyed_rows(self._layout, table, (event[at], known[at], chunk.rows[at]))
+            self._parts.append((keyed.keys, keyed.rows))
+        self.sequence = reader.last_sequence()
+
+    def add(self, keys: list[bytes], rows: RowSet, replaced: dict[int, int]) -> None:
+        """Add rows that are not in the log yet, and the rows they replace (by sequence, when)."""
+        self._parts.append((keys, rows))
+        self._replace(np.array(list(replaced), np.int64), np.array([*replaced.values()], np.int64))
+
+    def keys(self) -> set[bytes]:
+        """Return the entities of all rows seen so far."""
+        return {key for keys, _ in self._parts for key in keys}
+
+    def keys_replaced(self) -> set[bytes]:
+        """Return the entities of all rows of the snapshot that those seen replace."""
+        numbers = np.array(sorted(n for n in self.replaced if n <= self._before), np.int64)
+        if not len(numbers):
+            return set()
+        table = self._log.reader().take(numbers, list(self._layout.entity.key_names))
+        return {key for key, _ in keys_of(self._layout, table, numbers)}
+
+    def joined(self, keys: list[bytes], rows: RowSet) -> RowSet:
+        """Return rows of some entities with those that have come since.
+
+        Args:
+            keys: of the entities.
+            rows: their rows so far; the group of a row is the place of its entity in ``keys``.
+        """
+        place = {key: number for number, key in enumerate(keys)} if self._parts else {}
+        for others, since in self._parts:
+            groups = np.array([place.get(key, -1) for key in others], np.int64)
+            wanted = groups[since.group] >= 0 if len(since) else np.zeros(0, bool)
+            if wanted.any():
+                more = since.take(wanted)
+                more.group = groups[more.group]
+                rows = rows.joined(more)
+        if self.replaced:
+            rows.superseded[:] = self.until(rows.records["tiebreak"], rows.superseded)
+        return rows
+
+    def until(self, sequences: Ints, until: Ints) -> Ints:
+        """Return when rows were replaced, given what was known of it when the history was read."""
+        numbers = np.array(sorted(self.replaced), np.int64)
+        if not len(numbers):
+            return until
+        times = np.array([self.replaced[number] for number in numbers.tolist()], np.int64)
+        nearest = np.minimum(np.searchsorted(numbers, sequences), len(numbers) - 1)
+        hit = numbers[nearest] == sequences
+        return np.where(hit, np.minimum(until, times[nearest]), until)
+
+    def _replace(self, numbers: Ints, times: Ints) -> None:
+        for number, time in zip(numbers.tolist(), times.tolist(), strict=True):
+            self.replaced[number] = min(time, self.replaced.get(number, time))

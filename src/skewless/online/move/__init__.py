@@ -1,0 +1,1 @@
+"""Moving states between stores: copy and mirror."""

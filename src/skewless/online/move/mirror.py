@@ -1,0 +1,176 @@
+"""The mirror: a second online store that takes every write too, while a repo moves to it.
+
+    [online]
+    kind = "lmdb"
+    mirror = "next"                # a store of [stores.next]
+
+Reads ask the first store alone. A write is kept in the first store together with a note of the rows
+it changed (the outbox, a table of the journal), in one transaction. Then, in a second one, which
+keeps other writers out, the rows of the outbox are copied as they are now and the notes removed. So
+the mirror never gets an older value after a newer one, and a crash or an outage of the mirror
+leaves notes, not gaps: whatever writes next, or `skewless online copy`, settles them.
+
+A mirror that fails never fails a write. That is said once in the log of Python (`skewless.mirror`),
+counted, shown by `skewless online status` and `doctor`, and tried again after a growing pause.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+from skewless.config import Config
+from skewless.errors import StoreError
+from skewless.online.loss_detection import HELD
+from skewless.online.storage import Home, is_states, open_home
+from skewless.plugins import find
+from skewless.stores.online.base import Item, Rows, Transaction
+
+OUTBOX = "skewless.mirror"
+"""Rows that the mirror may lack: the name of the table, a zero byte, the key."""
+LOCAL = {OUTBOX, HELD, "skewless.copies", "skewless.progress"}
+"""Tables that are about one store and do not move with a repo."""
+PAGE_ROWS = 1_000
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+_logger = logging.getLogger("skewless.mirror")
+
+
+@dataclass(frozen=True)
+class MirrorStatus:
+    """How a mirror stands.
+
+    Attributes:
+        name: of the store in the settings.
+        pending: rows it may lack.
+        copied: rows that this process has copied to it.
+        failures: how often this process could not write to it.
+        problem: why it could not the last time; empty: it could.
+    """
+
+    name: str
+    pending: int
+    copied: int
+    failures: int
+    problem: str
+
+
+class Mirror:
+    """Copies what changes to another store.
+
+    Args:
+        config: the settings; they name a mirror.
+        home: where rows are read from.
+        folder: of the offline store.
+    """
+
+    def __init__(self, config: Config, home: Home, folder: Path) -> None:
+        self.name = config.mirror
+        section = config.stores[self.name]
+        where = f"[stores.{self.name}] of {config.file or config.folder}"
+        self._home = home
+        self._open = partial(open_home, section, folder, where)
+        kind = find("online_store", section.kind)  # a missing driver is told now
+        self._journal_moves = kind.capabilities.transactions or home.one_store
+        self._target: Home | None = None
+        self._lock = threading.Lock()
+        self._copied = self._failures = 0
+        self._problem = ""
+        self._pause, self._not_before = FIRST_PAUSE, 0.0
+        self._behind = True  # of what was before this process nothing is known
+
+    def wants(self, table: str) -> bool:
+        """Return whether a table is mirrored."""
+        return table not in LOCAL and (self._journal_moves or is_states(table))
+
+    def note(self, journal: Rows, table: str, keys: Iterable[bytes]) -> None:
+        """Note rows that are about to change, in the transaction that changes them."""
+        if not self.wants(table):
+            return
+        self._behind = True
+        start = table.encode() + b"\0"
+        journal.write(OUTBOX, [(start + key, b"") for key in keys])
+
+    def settle(self) -> None:
+        """Copy what is in the outbox, unless the mirror has just failed; never raises for it."""
+        if self._behind:
+            with self._lock:
+                if time.monotonic() >= self._not_before:
+                    self._settle()
+
+    def _settle(self) -> None:
+        self._behind = False
+        try:
+            while self.settle_some():
+                pass
+        except StoreError as problem:
+            self._behind = True
+            self._failures += 1
+            self._not_before = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            if not self._problem:
+                _logger.warning("mirror %s: writes wait in the outbox: %s", self.name, problem)
+            self._problem = str(problem)
+        else:
+            if self._problem:
+                _logger.warning("mirror %s: takes writes again", self.name)
+            self._pause, self._problem = FIRST_PAUSE, ""
+
+    def settle_some(self) -> bool:
+        """Copy some rows of the outbox; return whether there may be more.
+
+        Raises:
+            StoreError: the mirror, or the first store, does not take part.
+        """
+        if self._target is None:
+            self._target = self._open()
+        with self._home.journal.transaction() as journal:
+            notes = [key for key, _ in journal.scan(OUTBOX, limit=PAGE_ROWS)]
+            split = [note.partition(b"\0") for note in notes]
+            for name, group in groupby(split, key=itemgetter(0)):
+                table, keys = name.decode(), [key for _, _, key in group]
+                copy_rows(self._home, journal, self._target, table, keys)
+            journal.delete(OUTBOX, notes)
+        self._copied += len(notes)
+        return len(notes) == PAGE_ROWS
+
+    def status(self) -> MirrorStatus:
+        """Return how the mirror stands."""
+        pending = sum(1 for _ in self._home.journal.scan(OUTBOX))
+        return MirrorStatus(self.name, pending, self._copied, self._failures, self._problem)
+
+    def close(self) -> None:
+        """Close the mirror's stores."""
+        target, self._target = self._target, None
+        if target is not None:
+            target.close()
+
+
+def copy_rows(
+    home: Home, journal: Transaction, target: Home, table: str, keys: Sequence[bytes]
+) -> list[Item]:
+    """Make rows of a table in ``target`` what they are now; return those there are.
+
+    Args:
+        home: where they are.
+        journal: a transaction of its journal, which keeps writers out.
+        target: where they go.
+        table: name of the table.
+        keys: of the rows.
+    """
+    source: Rows = journal if home.one_store or not is_states(table) else home.states
+    found = list(zip(keys, source.read(table, keys), strict=True))
+    rows = [(key, value) for key, value in found if value is not None]
+    place = target.store_of(table)
+    if rows:
+        place.write(table, rows)
+    gone = [key for key, value in found if value is None]
+    if gone:
+        place.delete(table, gone)
+    return rows

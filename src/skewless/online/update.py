@@ -1,0 +1,264 @@
+"""Bringing the online states up to date with rows of the event log.
+
+Nearly every row is newer than all others of its entity and goes in front of its state
+(`state.prepend`); the rest take the long way (`state.update`). States in which rows already let go
+may count again are built anew from history.
+
+All of this happens while other writers are kept out (`Runtime.writing`), in the order of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skewless.aggregations.windows import Session
+from skewless.clock import NEVER
+from skewless.ingest.dedup import Arrivals
+from skewless.materialize.repair import materialization
+from skewless.online.dirty_keys import mark
+from skewless.online.tables import KeyedRows, keyed_rows, keys_of
+from skewless.runtime import Runtime
+from skewless.state.blob import decode
+from skewless.state.keys import KeyCodec
+from skewless.state.layout import StateLayout
+from skewless.state.prepend import Inserter
+from skewless.state.update import Replacement, update_states
+from skewless.stores.online.base import Rows as KeyValues
+
+Ints = npt.NDArray[np.int64]
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are written while other writers are kept out, see `Runtime.writing`."""
+
+    journal: KeyValues
+    states: KeyValues
+
+
+def update(
+    runtime: Runtime, places: Places, layout: StateLayout, arrivals: Arrivals, first: int
+) -> None:
+    """Bring the states of one layout up to date with rows just appended.
+
+    Args:
+        runtime: the open parts.
+        places: where states and marks are written.
+        layout: of the states.
+        arrivals: the rows.
+        first: sequence of the first of them.
+    """
+    store = places.states
+    batch, order = _counting(arrivals, first)
+    last = first + len(arrivals.event) - 1
+    if arrivals.outdated:
+        outdated = _outdated_keys(runtime, layout, arrivals, first)
+        mark(places.journal, layout, outdated, last)
+    replaced = _replaced(runtime, layout, arrivals, first)
+    floor = runtime.clock.now() - runtime.config.rewind
+    few = len(arrivals.event) <= _FEW and not replaced
+    if few and _few(store, layout, batch, order, floor):
+        return
+    keyed = keyed_rows(layout, batch, order)
+    states = store.read(layout.table, keyed.keys)
+    replacements = _in_states(store, layout, keyed, states, replaced)
+    before = list(states)
+    rest = _insert(layout, keyed, states, floor, {r.group for r in replacements})
+    if rest:
+        _merge(layout, keyed, (states, rest), (floor, last), replacements)
+    found = {k: s for k, s in zip(keyed.keys, states, strict=True) if s is not None}
+    short = _short(layout, before, found, keyed, {key for key, _, _ in replaced})
+    if short:
+        job = materialization(runtime, layout)
+        unseen = keyed.rows.take(keyed.rows.records["tiebreak"] > job.sequence)
+        job.since.add(keyed.keys, unseen, {number: at for _, number, at in replaced})
+        found |= job.states_of(short)
+    store.write(layout.table, found.items())
+
+
+def _counting(arrivals: Arrivals, first: int) -> tuple[pa.RecordBatch, tuple[Ints, Ints, Ints]]:
+    """Return the rows that count now, and their order."""
+    order = (arrivals.event, arrivals.known, first + np.arange(len(arrivals.event)))
+    if not (arrivals.deleted or arrivals.outdated or arrivals.late_ones):
+        return arrivals.batch, order
+    counts = ~arrivals.late & (not arrivals.deleted)
+    counts[[place for place, _ in arrivals.outdated]] = False
+    at = np.flatnonzero(counts)
+    return arrivals.batch.take(pa.array(at)), (order[0][at], order[1][at], order[2][at])
+
+
+@lru_cache(maxsize=256)
+def _inserter(layout: StateLayout) -> tuple[Inserter, KeyCodec]:
+    return Inserter(layout), KeyCodec(layout.entity)
+
+
+def _few(
+    store: KeyValues,
+    layout: StateLayout,
+    batch: pa.RecordBatch,
+    order: tuple[Ints, Ints, Ints],
+    floor: int,
+) -> bool:
+    """Add a few rows value by value; return whether that was enough."""
+    inserter, codec = _inserter(layout)
+    names = layout.entity.key_names
+    changed: dict[bytes, bytes] = {}
+    for row, *times in zip(batch.to_pylist(), *(o.tolist() for o in order), strict=True):
+        if any(row[name] is None for name in names):
+            continue
+        key = codec.encode(row)
+        place = (times[0], times[1], times[2])
+        record, tails = inserter.record(row, place)
+        state = changed.get(key) or store.read_one(layout.table, key)
+        if state is None:
+            changed[key] = inserter.start(record, place, tails, floor)
+            continue
+        added = inserter.add(state, record, place, tails)
+        if added is None:
+            return False
+        changed[key] = added
+    store.write(layout.table, changed.items())
+    return True
+
+
+def _insert(
+    layout: StateLayout,
+    keyed: KeyedRows,
+    states: list[bytes | None],
+    floor: int,
+    corrected: set[int],
+) -> dict[int, list[int]]:
+    """Put rows in front of their states; return those that need the long way, by group."""
+    inserter, _ = _inserter(layout)
+    rows = keyed.rows
+    records, size = np.ascontiguousarray(rows.records).tobytes(), rows.records.dtype.itemsize
+    columns = [rows.records[name].tolist() for name in ("event", "known", "tiebreak")]
+    tails = list(rows.tails.values())
+    rest: dict[int, list[int]] = {group: [] for group in corrected}
+    for number, (group, *order) in enumerate(zip(rows.group.tolist(), *columns, strict=True)):
+        if group in rest:
+            rest[group].append(number)
+            continue
+        record = records[number * size : (number + 1) * size]
+        own = [tail[number] for tail in tails]
+        state, place = states[group], (order[0], order[1], order[2])
+        if state is None:
+            states[group] = inserter.start(record, place, own, floor)
+            continue
+        added = inserter.add(state, record, place, own)
+        if added is None:
+            rest[group] = [number]
+        else:
+            states[group] = added
+    return rest
+
+
+def _merge(
+    layout: StateLayout,
+    keyed: KeyedRows,
+    work: tuple[list[bytes | None], dict[int, list[int]]],
+    reached: tuple[int, int],
+    replacements: Sequence[Replacement],
+) -> None:
+    """Bring the remaining states up to date the long way."""
+    (states, rest), (floor, last) = work, reached
+    groups = sorted(g for g in rest if states[g] is not None or rest[g])
+    place = {group: number for number, group in enumerate(groups)}
+    at = np.array([number for group in groups for number in rest[group]], np.int64)
+    rows = keyed.rows.take(at)
+    rows.group = np.array([place[g] for g in rows.group.tolist()], np.int64)
+    moved = [Replacement(place[r.group], r.tiebreak, r.at) for r in replacements
+             if r.group in place]  # fmt: skip
+    old = [states[group] for group in groups]
+    new = update_states(layout, old, rows, sequence=last, floor=floor, replacements=moved)
+    for group, state in zip(groups, new, strict=True):
+        states[group] = state
+
+
+def _in_states(
+    store: KeyValues,
+    layout: StateLayout,
+    keyed: KeyedRows,
+    states: list[bytes | None],
+    replaced: Sequence[tuple[bytes, int, int]],
+) -> list[Replacement]:
+    """Add the entities of replaced rows to ``keyed`` and ``states``; return the replacements."""
+    place = {key: number for number, key in enumerate(keyed.keys)}
+    more = [key for key in dict.fromkeys(key for key, _, _ in replaced) if key not in place]
+    for key, state in zip(more, store.read(layout.table, more), strict=True):
+        place[key] = len(keyed.keys)
+        keyed.keys.append(key)
+        states.append(state)
+    return [Replacement(place[key], number, at) for key, number, at in replaced]
+
+
+def _replaced(
+    runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int
+) -> list[tuple[bytes, int, int]]:
+    """Return key, sequence and time of every row that the arrivals replace."""
+    if not arrivals.corrections:
+        return []
+    rows = np.flatnonzero(arrivals.supersedes)
+    numbers = arrivals.supersedes[rows]
+    at = dict(zip(numbers.tolist(), arrivals.known[rows].tolist(), strict=True))
+    found = _keys_of(runtime, layout, arrivals, first, numbers)
+    return [(key, number, at[number]) for key, number in found]
+
+
+def _outdated_keys(
+    runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int
+) -> list[bytes]:
+    """Return the entities of all versions of the row ids that got an older version."""
+    numbers = {first + place for place, _ in arrivals.outdated}
+    numbers |= {number for _, earlier in arrivals.outdated for number in earlier}
+    asked = np.array(sorted(numbers), np.int64)
+    return [key for key, _ in _keys_of(runtime, layout, arrivals, first, asked)]
+
+
+def _keys_of(
+    runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int, numbers: Ints
+) -> list[tuple[bytes, int]]:
+    """Return key and sequence of rows of the log, the arrivals among them."""
+    names = list(layout.entity.key_names)
+    tables = []
+    older = np.unique(numbers[numbers < first])
+    if len(older):
+        tables.append((older, runtime.log(layout.source).reader().take(older, names)))
+    same = np.unique(numbers[numbers >= first])
+    if len(same):
+        batch = arrivals.batch.take(pa.array(same - first))
+        tables.append((same, pa.Table.from_batches([batch]).select(names)))
+    return [found for sequences, table in tables for found in keys_of(layout, table, sequences)]
+
+
+def _short(
+    layout: StateLayout,
+    before: Sequence[bytes | None],
+    states: Mapping[bytes, bytes],
+    keyed: KeyedRows,
+    replaced: set[bytes],
+) -> set[bytes]:
+    """Return the entities whose states may lack rows that were let go and count again."""
+    if not layout.needs_older_rows:
+        # When no row is left to tell that the entity was ever seen, an older one has to.
+        return {key for key in replaced & set(states) if _all_replaced(layout, states[key])}
+    found = replaced & {k for k, s in zip(keyed.keys, before, strict=True) if s is not None}
+    if any(isinstance(rule.window, Session) for rule in layout.rules):
+        earliest = np.full(len(keyed.keys), NEVER, np.int64)
+        np.minimum.at(earliest, keyed.rows.group, keyed.rows.records["event"])
+        for key, state, event in zip(keyed.keys, before, earliest.tolist(), strict=True):
+            # A row amid others may join the newest session to older ones.
+            if state is not None and event < decode(layout.slots, [state]).records["event"].max():
+                found.add(key)
+    return found
+
+
+def _all_replaced(layout: StateLayout, state: bytes) -> bool:
+    return bool((decode(layout.slots, [state]).superseded != NEVER).all())

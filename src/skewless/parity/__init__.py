@@ -1,0 +1,1 @@
+"""The proof: what is served is what history gives."""

@@ -1,0 +1,277 @@
+"""Answers to online reads, compared with history bit for bit.
+
+Answers are compared with a training set whose spine they are: the same entities and moments, as
+known then, by the local engine over history. Of some, value and status are also compared with the
+reference engine. For a difference, the rows responsible are looked for (`parity.diagnose`).
+
+A row becomes known when it is admitted and readable when it is durable, milliseconds later. A read
+in between does not have it, and history later says that it was known: such values, right but for
+rows that had only just become known (``GRACE``), are counted as in flight, not as differing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any
+
+from skewless.clock import SECOND
+from skewless.definitions import Aggregate, FeatureView
+from skewless.engines.reference import HistoryRow, feature_value
+from skewless.explain.entity_rows import key_of, mapped, rows_of_entities
+from skewless.explain.store_view import Opened
+from skewless.expressions.on_demand import compute_rows
+from skewless.formatting import same_bits
+from skewless.parity.diagnose import Verdict, counted, judge_value, newest_left_out
+from skewless.parity.report import Difference, ParityReport
+from skewless.parity.served import Answers
+from skewless.plan.retrieval import plan_retrieval
+from skewless.plan.selection import Output, Selection, select
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.stores.offline.history import History
+
+GRACE = 5 * SECOND
+MOST_EXAMINED = 200
+_MOST_COMBINED = 64
+Found = tuple[int, Output]
+"""The place of an answer, and one of its features."""
+
+
+def compare(
+    runtime: Opened,
+    answers: Answers,
+    report: ParityReport,
+    *,
+    checks: int = 0,
+    grace: int = GRACE,
+) -> None:
+    """Compare answers with history and add what was found to a report.
+
+    Args:
+        runtime: the open repo.
+        answers: for one list of features.
+        report: is added to.
+        checks: how many answers, evenly chosen, to compare with the reference engine too.
+        grace: for how long after it became known a row may still be on its way, microseconds.
+    """
+    if not len(answers):
+        return
+    import numpy as np
+
+    from skewless.engines.local import LocalEngine
+
+    selection = select(runtime.state(), list(answers.features), full_names=True)
+    plan = plan_retrieval(selection, timestamp="at", as_of="known")
+    histories = {step.source.name: runtime.history(step.source) for step in plan.steps}
+    times = np.array(answers.times, np.int64)
+    columns = LocalEngine(histories).run(plan, _spine(selection, answers), times).columns
+    report.reads += len(answers)
+    before = report.differing.copy()
+    found: list[tuple[Found, Any]] = []
+    for place, output in enumerate(selection.outputs):
+        dtype = output.dtype
+        computed = [mapped(dtype, value) for value in columns[output.name].to_pylist()]
+        served = [row[place] for row in answers.values]
+        wrong = differing(served, computed)
+        found += [((number, output), computed[number]) for number in wrong]
+        report.values[output.reference] += len(served)
+        if wrong:
+            report.differing[output.reference] += len(wrong)
+    inquiry = _Inquiry(selection, answers, histories, report, grace)
+    inquiry.check(found[:MOST_EXAMINED], checks)
+    _count_kinds(selection, report, report.differing - before, len(answers))
+
+
+def differing(served: Sequence[Any], computed: Sequence[Any]) -> list[int]:
+    """Return where two columns differ in a bit.
+
+    >>> differing([1.0, 0.0, None, "a"], [1.0, -0.0, None, "b"])
+    [1, 3]
+    """
+    return [
+        number
+        for number, (one, other) in enumerate(zip(served, computed, strict=True))
+        if one is not other
+        and not (type(one) is float and type(other) is float and one == other != 0.0)
+        and not same_bits(one, other)
+    ]
+
+
+def _spine(selection: Selection, answers: Answers) -> pa.Table:
+    """Return join keys and request fields of answers, in canonical types."""
+    import pyarrow as pa
+
+    wanted = dict(selection.join_keys) | {r.name: r.dtype for r in selection.requests}
+    if not wanted:
+        return pa.table({"_": pa.nulls(len(answers))})
+    return pa.table(
+        {
+            name: pa.array([dtype.coerce(e[name]) for e in answers.entities], dtype.arrow())
+            for name, dtype in wanted.items()
+        }
+    )
+
+
+def _count_kinds(
+    selection: Selection, report: ParityReport, wrong: Counter[str], answers: int
+) -> None:
+    """Count values by aggregation and window; a derived feature counts for all it is made of."""
+    for need in selection.views:
+        for feature in need.features:
+            reference = need.reference(feature)
+            kinds = {
+                kind_of(leaf)
+                for leaf in need.view.expressions[feature].leaves()
+                if isinstance(leaf, Aggregate)
+            }
+            for kind in kinds:
+                report.kinds[kind] += answers
+                report.differing_kinds[kind] += wrong[reference]
+
+
+def kind_of(aggregate: Aggregate) -> tuple[str, str]:
+    """Return aggregation and kind of window, as reports count them."""
+    window = type(aggregate.window).__name__.lower()
+    if getattr(aggregate.window, "resolution", 0):
+        window = "resolution"
+    return aggregate.aggregation.name, "last n" if window == "lastn" else window
+
+
+class _Inquiry:
+    """Looks into differences, and compares some answers with the reference engine."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        answers: Answers,
+        histories: Mapping[str, History],
+        report: ParityReport,
+        grace: int,
+    ) -> None:
+        self.selection = selection
+        self.answers = answers
+        self.histories = histories
+        self.report = report
+        self.grace = grace
+        self._rows: dict[tuple[str, str], dict[tuple[Any, ...], list[HistoryRow]]] = {}
+        self._views = {need.reference(f): (need.view, f) for need in selection.views
+                       for f in need.features}  # fmt: skip
+
+    def check(self, found: Sequence[tuple[Found, Any]], checks: int) -> None:
+        """Explain what differs; compare ``checks`` answers with the reference engine."""
+        size = len(self.answers)
+        chosen = sorted({number * size // checks for number in range(checks)}) if checks else []
+        self._fetch({number for (number, _), _ in found} | set(chosen))
+        wrong: dict[int, set[str]] = defaultdict(set)
+        for place, computed in found:
+            wrong[place[0]].add(place[1].reference)
+            self._examine(place, computed)
+        for number in chosen:
+            for at, output in enumerate(self.selection.outputs):
+                if output.reference in self._views and output.reference not in wrong[number]:
+                    self._with_reference(number, at, output)
+
+    def _fetch(self, numbers: set[int]) -> None:
+        """Read the rows of the entities of some answers, once for each source and entity."""
+        import pyarrow as pa
+
+        for need in self.selection.views if numbers else ():
+            entity, source = need.view.entity, need.view.source
+            keys = {
+                tuple(key_of(entity, self.answers.entities[number]).values()) for number in numbers
+            }
+            place = (source.name, entity.name)
+            if place in self._rows:
+                continue
+            ordered = list(keys)
+            columns = {
+                name: pa.array([key[at] for key in ordered], dtype.arrow())
+                for at, (name, dtype) in enumerate(entity.join_keys)
+            }
+            rows = rows_of_entities(self.histories[source.name], entity, columns)
+            self._rows[place] = dict(zip(ordered, rows, strict=True))
+
+    def _rows_of(self, view: FeatureView, number: int) -> list[HistoryRow]:
+        key = key_of(view.entity, self.answers.entities[number])
+        return self._rows[view.source.name, view.entity.name][tuple(key.values())]
+
+    def _served(self, number: int, output: Output) -> tuple[Any, str]:
+        at = self.selection.outputs.index(output)
+        return self.answers.values[number][at], self.answers.statuses[number][at]
+
+    def _examine(self, place: Found, computed: Any) -> None:
+        """Find the rows responsible for a difference and note it."""
+        number, output = place
+        t, served = self.answers.times[number], self._served(number, output)
+        verdict = (
+            self._of_view(number, output.reference, served[0])
+            if output.reference in self._views
+            else self._on_demand(number, output.reference, served[0])
+        )
+        if verdict.in_flight:
+            self.report.differing[output.reference] -= 1
+            self.report.in_flight[output.reference] += 1
+            return
+        reference, why, culprits = verdict.value, verdict.why, verdict.rows
+        entity = self.answers.entities[number]
+        self.report.keep(
+            Difference(output.reference, entity, t, served, computed, reference, why, culprits)
+        )
+
+    def _of_view(self, number: int, reference: str, served: Any) -> Verdict:
+        view, feature = self._views[reference]
+        t, rows = self.answers.times[number], self._rows_of(view, number)
+        return judge_value(view, feature, rows, t, served, grace=self.grace)
+
+    def _on_demand(self, number: int, reference: str, served: Any) -> Verdict:
+        """Compute an on-demand feature from values of the reference engine.
+
+        It was in flight if leaving out rows that had only just become known gives what was served.
+        """
+        t, entity = self.answers.times[number], self.answers.entities[number]
+        places = {(view.source.name, view.entity.name): self._rows_of(view, number)
+                  for view, _ in self._views.values()}  # fmt: skip
+        choices = [[rows, *newest_left_out(rows, t, since=t - self.grace)]
+                   for rows in places.values()]  # fmt: skip
+        values = []
+        for rows in islice(product(*choices), _MOST_COMBINED):
+            of = dict(zip(places, rows, strict=True))
+            columns: dict[str, list[Any]] = {
+                name: [feature_value(view, f, of[view.source.name, view.entity.name], t, t)[0]]
+                for name, (view, f) in self._views.items()
+            }
+            columns |= {r.name: [r.dtype.coerce(entity[r.name])] for r in self.selection.requests}
+            compute_rows(self.selection, columns, 1)
+            values.append(columns[reference][0])
+            if same_bits(values[-1], served):
+                break
+        why = f"Computed on demand from {', '.join(self._views)}; these rows count."
+        culprits = tuple(
+            row
+            for view, feature in self._views.values()
+            for row in counted(view, feature, self._rows_of(view, number), t)
+        )
+        agrees = same_bits(values[0], served)
+        in_flight = not agrees and same_bits(values[-1], served)
+        return Verdict((values[0], ""), agrees, why, culprits, in_flight)
+
+    def _with_reference(self, number: int, at: int, output: Output) -> None:
+        """Compare an answer that both paths agree on with the reference engine."""
+        view, feature = self._views[output.reference]
+        rows, t = self._rows_of(view, number), self.answers.times[number]
+        value, status = feature_value(view, feature, rows, t, t)
+        served = (self.answers.values[number][at], self.answers.statuses[number][at])
+        self.report.statuses += 1
+        if same_bits(value, served[0]) and status.value == served[1]:
+            return
+        self.report.differing[output.reference] += 1
+        entity, reference = self.answers.entities[number], (value, status.value)
+        why = "Both paths agree with each other, not with the reference engine."
+        culprits = counted(view, feature, rows, t)
+        self.report.keep(
+            Difference(output.reference, entity, t, served, served[0], reference, why, culprits)
+        )

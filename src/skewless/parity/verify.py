@@ -1,0 +1,75 @@
+"""The proof: what the online path serves is, bit for bit, what the offline path computes.
+
+    print(verify(runtime))                                  # what is served now
+    print(verify(runtime, served=".skewless/served"))       # what was served
+
+See `parity.compare` for how answers are compared, `parity.live` for how
+entities are chosen.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from skewless.explain.store_view import Opened
+from skewless.parity.compare import compare
+from skewless.parity.live import verify_live
+from skewless.parity.report import ParityReport
+from skewless.parity.served import gathered, read_log
+from skewless.plan.results import OnlineResult
+
+CHECKS = 50
+"""How many answers are compared with the reference engine too, status included."""
+_SHARE_CHECKED = 100
+Judge = Callable[[Opened, Sequence[OnlineResult], str], None]
+
+
+def verify(
+    runtime: Opened,
+    views: str | Sequence[str] | None = None,
+    *,
+    served: str | Path | Iterable[OnlineResult] | None = None,
+    entities: int = 1000,
+    seed: int | None = None,
+) -> ParityReport:
+    """Compare what is served now, or was served, with history; see `FeatureStore.verify`."""
+    names = [views] if isinstance(views, str) else views
+    if served is None:
+        chosen = secrets.randbelow(2**32) if seed is None else seed
+        return verify_live(runtime, views=names, entities=entities, seed=chosen, checks=CHECKS)
+    state = runtime.state(fresh=True)
+    if isinstance(served, (str, Path)):
+        report = ParityReport(f"the served log {served}")
+        every = read_log(Path(served), state, report.skipped)
+    else:
+        report = ParityReport("results")
+        every = iter(gathered(served))
+    left = CHECKS
+    for answers in every:
+        if names is None or all(_is_of(name, names) for name in answers.features):
+            compare(runtime, answers, report, checks=min(left, len(answers)))
+            left -= min(left, len(answers))
+    return report
+
+
+def generated(seed: int | None) -> tuple[ParityReport, int, Judge]:
+    """Return a report on generated traffic, its seed, and the judge that writes it."""
+    chosen = secrets.randbelow(2**32) if seed is None else seed
+    report = ParityReport(f"generated traffic, seed {chosen}")
+
+    def judge(runtime: Opened, results: Sequence[OnlineResult], play: str) -> None:
+        before = report.differing.total()
+        for answers in gathered(results):
+            checks = -(-len(answers) // _SHARE_CHECKED)
+            compare(runtime, answers, report, checks=checks, grace=0)
+        if wrong := report.differing.total() - before:
+            report.notes.append(f"{wrong} of them in {play}.")
+
+    return report, chosen, judge
+
+
+def _is_of(reference: str, views: Sequence[str]) -> bool:
+    view = reference.partition(":")[0]
+    return view in views or view.partition("@")[0] in views

@@ -1,0 +1,193 @@
+"""The plan of an apply as a value: its steps, what breaks, who feels it; it prints readably.
+
+>>> added = Step("entity", "card", "added")
+>>> grown = Step("feature view", "Spend", "changed values", 1, 2, ("+ count: count of payments",))
+>>> print(ApplyPlan(base_revision=4, steps=(added, grown)).explain())
+Plan: 1 to add, 1 to change, 0 to remove (registry revision 4).
+<BLANKLINE>
+  + entity card
+  ~ feature view Spend: changed values, v1 -> v2 (v1 serves on until it is retired)
+      + count: count of payments
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from skewless.plan.apply.registry_state import VIEW_KINDS, Kind, Record
+
+Action = Literal[
+    "added", "changed values", "changed storage", "described only", "removed", "unchanged"
+]
+_SIGNS: dict[Action, str] = {"added": "+", "removed": "-", "unchanged": "="}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens to one definition.
+
+    Attributes:
+        kind: entity, source, feature view, on-demand view or feature service.
+        name: of the definition.
+        action: ``changed values`` makes a new version of a view (or goes back to an older one);
+            ``changed storage`` and ``described only`` change no value.
+        before: the current version before, of views; None when there is none.
+        after: the current version after, of views; None when removed.
+        changes: what differs, a line each.
+        services: the feature services that feel it.
+    """
+
+    kind: Kind
+    name: str
+    action: Action
+    before: int | None = None
+    after: int | None = None
+    changes: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+    def explain(self) -> str:
+        """Return the step as a line, and its changes as indented lines."""
+        lines = [f"{_SIGNS.get(self.action, '~')} {self.kind} {self.name}{self._how()}"]
+        lines += [f"    {change}" for change in self.changes]
+        if self.services:
+            lines.append(f"    felt by {_listed('feature service', self.services)}")
+        return "\n".join(lines)
+
+    def _how(self) -> str:
+        if self.action == "removed" and self.kind in VIEW_KINDS:
+            return ": removed, every version of it"
+        if self.action == "added":
+            return f": v{self.after}" if self.after is not None and self.after > 1 else ""
+        moved = ""
+        if self.before is not None and self.before != self.after:
+            back = "back " if self.after is not None and self.after < self.before else ""
+            moved = (
+                f", {back}v{self.before} -> v{self.after} "
+                f"(v{self.before} serves on until it is retired)"
+            )
+        return f": {self.action}{moved}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the step as plain data."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "action": self.action,
+            "before": self.before,
+            "after": self.after,
+            "changes": list(self.changes),
+            "services": list(self.services),
+        }
+
+
+@dataclass(frozen=True)
+class Break:
+    """Something that would stop working, now or when a service is pinned anew.
+
+    Attributes:
+        kind: of the definition that causes it.
+        name: of the definition that causes it.
+        what: happens to it.
+        affects: who feels it, such as ``feature service fraud``.
+    """
+
+    kind: Kind
+    name: str
+    what: str
+    affects: tuple[str, ...] = ()
+
+    def explain(self) -> str:
+        """Return the break as a line."""
+        affects = f" Affects {', '.join(self.affects)}." if self.affects else ""
+        return f"{self.kind} {self.name} {self.what}.{affects}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the break as plain data."""
+        affects = list(self.affects)
+        return {"kind": self.kind, "name": self.name, "what": self.what, "affects": affects}
+
+
+@dataclass(frozen=True)
+class ApplyPlan:
+    """What an apply would change.
+
+    Attributes:
+        base_revision: the revision of the registry it was made for; no other takes it.
+        steps: one for each definition, unchanged ones too.
+        breaking: what would stop working.
+        notes: what is worth knowing, such as services that stay on an older version.
+        warnings: what should be seen to, such as a sunset that has passed.
+        writes: the records that an apply writes.
+        removals: kind and name of what an apply removes; of a view all versions are retired.
+    """
+
+    base_revision: int
+    steps: tuple[Step, ...]
+    breaking: tuple[Break, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    writes: tuple[Record, ...] = field(default=(), repr=False)
+    removals: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether an apply would change nothing."""
+        return all(step.action == "unchanged" for step in self.steps)
+
+    @property
+    def changed(self) -> tuple[Step, ...]:
+        """The steps that change something."""
+        return tuple(step for step in self.steps if step.action != "unchanged")
+
+    @property
+    def summary(self) -> str:
+        """The plan in a line, for the history of the registry."""
+        names = [f"{_SIGNS.get(step.action, '~')}{step.name}" for step in self.changed]
+        return " ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+    def explain(self) -> str:
+        """Return the plan as text for people."""
+        blocks = [self._headline()]
+        if self.changed:
+            steps = [_indented(step.explain()) for step in self.changed]
+            blocks.append("\n".join(steps))
+        for title, lines in (
+            ("Breaking:", [f"! {found.explain()}" for found in self.breaking]),
+            ("Notes:", list(self.notes)),
+            ("Warnings:", list(self.warnings)),
+        ):
+            if lines:
+                blocks.append("\n".join([title, *map(_indented, lines)]))
+        return "\n\n".join(blocks)
+
+    def _headline(self) -> str:
+        where = f"registry revision {self.base_revision}"
+        if self.is_empty:
+            return f"No changes: everything is as wanted ({where})."
+        actions = [step.action for step in self.changed]
+        added, removed = actions.count("added"), actions.count("removed")
+        changed = len(actions) - added - removed
+        return f"Plan: {added} to add, {changed} to change, {removed} to remove ({where})."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data, for ``--json`` and the history."""
+        return {
+            "base_revision": self.base_revision,
+            "is_empty": self.is_empty,
+            "steps": [step.to_dict() for step in self.steps],
+            "breaking": [found.to_dict() for found in self.breaking],
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        return self.explain()
+
+
+def _listed(noun: str, names: tuple[str, ...]) -> str:
+    return f"{noun}{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

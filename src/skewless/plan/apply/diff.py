@@ -1,0 +1,481 @@
+"""What an apply would change: a registry's state against the definitions that are wanted.
+
+>>> from skewless.definitions import Entity
+>>> card = Entity("card", card_id=str)
+>>> plan = diff(RegistryState(), Definitions.of(card))
+>>> print(plan)
+Plan: 1 to add, 0 to change, 0 to remove (registry revision 0).
+<BLANKLINE>
+  + entity card
+>>> plan.is_empty, plan.breaking
+(False, ())
+
+A view whose fingerprint differs gets a new version, and the old one serves on until it is retired;
+one that is again what it once was goes back to that version. On-demand views follow the current
+versions of what they take. A service keeps the versions it was applied with while its list of
+features is the same; with ``repin`` it moves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from skewless.definitions import Entity, FeatureService, FeatureView, OnDemandView, Source
+from skewless.definitions.expressions import split_reference
+from skewless.definitions.fingerprint import fingerprint, value_part
+from skewless.definitions.repo import Definitions, View, check_feature, in_order
+from skewless.errors import DefinitionError, UnknownName
+from skewless.plan.apply.apply_plan import Action, ApplyPlan, Break, Step
+from skewless.plan.apply.breaks import breaks_of
+from skewless.plan.apply.changes import feature_lines, frame_lines, lines_of
+from skewless.plan.apply.registry_state import (
+    SOURCE_STORAGE,
+    VIEW_KINDS,
+    Deprecation,
+    Kind,
+    Record,
+    RegistryState,
+    notice_of,
+    pinned,
+)
+
+__all__ = ["ApplyPlan", "Break", "Step", "diff"]
+
+
+def diff(
+    current: RegistryState,
+    wanted: Definitions,
+    *,
+    removing: bool = False,
+    repin: Collection[str] | bool = (),
+    now: int | None = None,
+) -> ApplyPlan:
+    """Return what an apply of ``wanted`` would change.
+
+    Args:
+        current: what the registry holds.
+        wanted: the definitions to have.
+        removing: whether ``wanted`` is the whole repo, so that what it lacks is removed.
+        repin: services to move to the current versions, or True for all.
+        now: the moment, microseconds, by which sunsets are past; None: they are not looked at.
+
+    Raises:
+        UnknownName: an on-demand view, a service or ``repin`` refers to what is nowhere.
+        DefinitionError: a feature is used with another type than it has.
+        RegistryError: a service refers to a retired version.
+    """
+    current = replace(current, restoring=False)
+    planner = _Planner(current, wanted, removing, repin)
+    planner.run()
+    return ApplyPlan(
+        base_revision=current.revision,
+        steps=tuple(planner.steps),
+        breaking=breaks_of(current, planner),
+        notes=tuple(planner.notes),
+        warnings=() if now is None else _sunsets(planner, now),
+        writes=tuple(planner.writes),
+        removals=tuple(planner.removals),
+    )
+
+
+class _Planner:
+    """Works out the steps: from what others build on to what builds on others."""
+
+    def __init__(
+        self,
+        current: RegistryState,
+        wanted: Definitions,
+        removing: bool,
+        repin: Collection[str] | bool,
+    ) -> None:
+        self.current = current
+        self.wanted = wanted
+        self.repin = repin
+        self.steps: list[Step] = []
+        self.notes: list[str] = []
+        self.writes: list[Record] = []
+        self.removals: list[tuple[Kind, str]] = []
+        self.stuck: dict[str, str] = {}
+        """On-demand views that cannot follow what they take, and why."""
+        self.versions: dict[str, int] = dict(current.current)
+        """Name of each view to its current version after the plan."""
+        self.new_views: dict[tuple[str, int], View] = {}
+        self.pins: dict[str, tuple[str, ...]] = dict(current.pins)
+        """Name of each service to its pins after the plan."""
+        self._decide_removals(removing)
+
+    def run(self) -> None:
+        self._check_repin()
+        for entity in self.wanted.entities.values():
+            self._plain("entity", entity, value_keys=("join_keys",))
+        for source in self.wanted.sources.values():
+            self._plain("source", source)
+        for view in self.wanted.views.values():
+            body = _view_body(view)
+            self._view("feature view", view, view.fingerprint, body, ())
+        self._on_demand_views()
+        self._services()
+        for kind, name in self.removals:
+            before = self.current.current.get(name) if kind in VIEW_KINDS else None
+            self.steps.append(Step(kind, name, "removed", before, None, (), self.felt(kind, name)))
+
+    # ------------------------------------------------------------------------------ what goes
+
+    def _decide_removals(self, removing: bool) -> None:
+        if not removing:
+            return
+        wanted = self.wanted
+        views = {*wanted.views, *wanted.on_demand}
+        for record in self.current.records:
+            if record.kind in VIEW_KINDS and record.current and record.name not in views:
+                self._remove(record.kind, record.name)
+            if record.kind == "feature service" and record.name not in wanted.services:
+                self._remove(record.kind, record.name)
+        serving = [v for key, v in self.current.views.items() if key[0] in self.versions]
+        for kind, names, known in (
+            ("source", wanted.sources, {view.source.name: view.name for view in serving}),
+            ("entity", wanted.entities, {view.entity.name: view.name for view in serving}),
+        ):
+            have: Mapping[str, Any] = getattr(
+                self.current, "sources" if kind == "source" else "entities"
+            )
+            for name in have:
+                if name in names:
+                    continue
+                if name in known:
+                    self.notes.append(
+                        f"{kind} {name} is kept: an older version of {known[name]} serves from it"
+                    )
+                else:
+                    self._remove("source" if kind == "source" else "entity", name)
+
+    def _remove(self, kind: Kind, name: str) -> None:
+        self.removals.append((kind, name))
+        if kind in VIEW_KINDS:
+            del self.versions[name]
+        if kind == "feature service":
+            del self.pins[name]
+
+    # ------------------------------------------------------------------- entities and sources
+
+    def _plain(self, kind: Kind, thing: Entity | Source, value_keys: tuple[str, ...] = ()) -> None:
+        body = thing.to_dict()
+        values = {k: v for k, v in body.items() if k in value_keys or not value_keys}
+        values = {k: v for k, v in values.items() if k not in SOURCE_STORAGE}
+        new = Record(kind, thing.name, 0, fingerprint(_ordered(values)), body)
+        old = self.current.record(kind, thing.name)
+        action: Action = "added"
+        changes: list[str] = []
+        if old is not None:
+            action = _action(old, new, storage=("table", "stream", "future"))
+            changes = lines_of(old.body, body)
+        self._step(new, action, changes)
+
+    # ------------------------------------------------------------------------------------ views
+
+    def _view(
+        self, kind: Kind, view: View, mark: str, body: dict[str, Any], pins: tuple[str, ...]
+    ) -> None:
+        before = self.current.current.get(view.name)
+        version = self._version(view.name, mark)
+        new = Record(kind, view.name, version, mark, body, pins)
+        self.versions[view.name] = version
+        self.new_views[view.name, version] = view
+        if before is None:
+            self._step(new, "added", feature_lines(None, view))
+            return
+        old_view = self._as_written(view.name)
+        changes = [*frame_lines(old_view, view), *feature_lines(old_view, view)]
+        old = self.current.record(kind, view.name)
+        if version != before or old is None:
+            changes += self._inherited(old_view, view, old, pins)
+            self._step(new, "changed values", changes, before)
+            return
+        labels = lines_of(_labels(old.body), _labels(body))
+        moved = _code(old.body).get("path") != _code(body).get("path")
+        action: Action = "unchanged"
+        if moved:
+            action = "changed storage"
+            changes = [f"function: {_code(old.body)['path']} -> {_code(body)['path']}", *labels]
+        elif labels or _text(old.body, "source", "code") != _text(body, "source", "code"):
+            action = "described only"
+            changes = labels or ["the order in which it is written"]
+        self._step(new, action, changes if action != "unchanged" else [], before)
+
+    def _as_written(self, name: str) -> View:
+        """Return the current version of a view, with the references the user wrote."""
+        record = self.current.record("on-demand view", name)
+        return OnDemandView.from_dict(record.body) if record else self.current.view(name)
+
+    def _version(self, name: str, mark: str) -> int:
+        """Return the version with this fingerprint, or the number of a new one."""
+        marks = self.current.fingerprints
+        live = {number: found for (known, number), found in marks.items() if known == name}
+        now = self.current.current.get(name)
+        for number in sorted(live, key=lambda n: (n == now, n), reverse=True):
+            if live[number] == mark:
+                return number
+        ever = [number for known, number in (*marks, *self.current.retired) if known == name]
+        return max(ever, default=0) + 1
+
+    def _inherited(
+        self, old: View, new: View, record: Record | None, pins: tuple[str, ...]
+    ) -> list[str]:
+        """Return what changes the values of a view although it is not written in the view."""
+        lines = []
+        if isinstance(old, FeatureView) and isinstance(new, FeatureView):
+            before, after = _view_body(old), _view_body(new)
+            lines += [f"source.{line}" for line in lines_of(before["source"], after["source"])]
+            before, after = before["entity"], after["entity"]
+            lines += [f"entity.{line}" for line in lines_of(before, after, leave=("description",))]
+        if record is not None and isinstance(new, OnDemandView):
+            if _code(record.body).get("hash") != new.code.get("hash"):
+                lines.append("the code of its function")
+            if record.pins != pins and set(record.pins) != set(pins):
+                gone = [pin for pin in record.pins if pin not in pins]
+                come = [pin for pin in pins if pin not in record.pins]
+                lines.append(f"takes: {', '.join(gone) or 'none'} -> {', '.join(come) or 'none'}")
+        return lines
+
+    def _on_demand_views(self) -> None:
+        kept = {
+            record.name: OnDemandView.from_dict(record.body)
+            for record in self.current.records
+            if record.kind == "on-demand view"
+            and record.current
+            and record.name in self.versions
+            and record.name not in self.wanted.views
+        }
+        for view in in_order({**kept, **self.wanted.on_demand}).values():
+            who = f"on-demand view {view.name!r}"
+            try:
+                pins = tuple(self.resolve(ref.reference, who, ref) for ref in view.refs)
+            except (UnknownName, DefinitionError) as problem:
+                if view.name in self.wanted.on_demand:
+                    raise
+                self.stuck[view.name] = str(problem)
+                continue
+            body = view.to_dict()
+            same = view.name in kept and view.name not in self.wanted.on_demand
+            mark = on_demand_fingerprint(view, pins)
+            if not same or mark != self.current.fingerprints[view.name, self.versions[view.name]]:
+                self._view("on-demand view", view, mark, body, pins)
+
+    def resolve(self, reference: str, who: str, ref: Any = None) -> str:
+        """Return a reference with the version it will mean after the plan."""
+        name, version, feature = split_reference(reference)
+        if name not in self.versions:
+            raise UnknownName.of("view", name, self.versions, where=f"the repo, which {who} uses,")
+        number = self.versions[name] if version is None else version
+        view = self.view(name, number)
+        check_feature(view, feature, None if ref is None else ref.dtype, who)
+        return f"{name}@v{number}:{feature}"
+
+    def view(self, name: str, version: int) -> View:
+        """Return a view as it is after the plan."""
+        if (name, version) in self.new_views:
+            return self.new_views[name, version]
+        return self.current.view(name, version)
+
+    # --------------------------------------------------------------------------------- services
+
+    def _check_repin(self) -> None:
+        if isinstance(self.repin, str):
+            self.repin = (self.repin,)
+        names = {*self.current.services, *self.wanted.services}
+        for name in () if isinstance(self.repin, bool) else self.repin:
+            if name not in names:
+                raise UnknownName.of("feature service", name, names, where="repin")
+
+    def _repins(self, name: str) -> bool:
+        return self.repin if isinstance(self.repin, bool) else name in self.repin
+
+    def _services(self) -> None:
+        kept = {
+            name: FeatureService.from_dict(record.body)
+            for record in self.current.records
+            if record.kind == "feature service" and (name := record.name) in self.pins
+        }
+        for name, service in {**kept, **self.wanted.services}.items():
+            old = self.current.record("feature service", name)
+            who = f"feature service {name!r}"
+            same = old is not None and list(service.references) == old.body["references"]
+            if old is not None and same and not self._repins(name):
+                pins = old.pins
+                self._note_staying(service, pins)
+                for pin in pins:  # a pin may have lost its view
+                    self.resolve(pin, who)
+            else:
+                pins = tuple(self.resolve(reference, who) for reference in service.references)
+            self.pins[name] = pins
+            if old is None or name in self.wanted.services or pins != old.pins:
+                self._service(service, pins, old)
+
+    def _service(self, service: FeatureService, pins: tuple[str, ...], old: Record | None) -> None:
+        new = Record(
+            "feature service", service.name, 0, fingerprint(list(pins)), service.to_dict(), pins
+        )
+        if old is None:
+            self._step(new, "added", [f"+ {pin}" for pin in pins])
+            return
+        changes = _pin_lines(old.pins, pins)
+        changes += lines_of(_labels(old.body), _labels(new.body), leave=("references",))
+        if not changes and pins != old.pins:
+            changes = ["the order of its features"]
+        self._step(new, _action(old, new), changes)
+
+    def _note_staying(self, service: FeatureService, pins: tuple[str, ...]) -> None:
+        stays: dict[str, int] = {}
+        for reference, pin in zip(service.references, pins, strict=True):
+            name, version, _ = split_reference(pin)
+            newest = self.versions.get(name, version)
+            by_name = split_reference(reference)[1] is None
+            if by_name and version is not None and version != newest:
+                stays[name] = version
+        if stays:
+            here = ", ".join(f"{name}@v{version}" for name, version in stays.items())
+            there = ", ".join(f"{name}@v{self.versions[name]}" for name in stays)
+            self.notes.append(
+                f"feature service {service.name} stays on {here}; "
+                f"re-apply with repin to move to {there}"
+            )
+
+    # ------------------------------------------------------------------------------ who feels it
+
+    def _step(
+        self, new: Record, action: Action, changes: Iterable[str], before: int | None = None
+    ) -> None:
+        after = new.version or None
+        changed = action in ("changed values", "changed storage")
+        felt = self.felt(new.kind, new.name) if changed else ()
+        self.steps.append(Step(new.kind, new.name, action, before, after, tuple(changes), felt))
+        if action != "unchanged":
+            self.writes.append(new)
+
+    def felt(self, kind: Kind, name: str) -> tuple[str, ...]:
+        """Return the services that reach a definition, directly or through on-demand views."""
+        if kind == "feature service":
+            return ()
+        return tuple(
+            service
+            for service, views in sorted(self._reach.items())
+            if (service in self.pins or service in self.wanted.services)
+            and any(name in self._needs(view, kind) for view in views)
+        )
+
+    def _needs(self, view: str, kind: Kind) -> set[str]:
+        """Return the names of a kind that a view needs."""
+        if kind in VIEW_KINDS:
+            return {view}
+        found = [v for (known, _), v in self.current.views.items() if known == view]
+        if view in self.wanted.views:
+            found.append(self.wanted.views[view])
+        return {(v.source if kind == "source" else v.entity).name for v in found}
+
+    @cached_property
+    def _reach(self) -> dict[str, set[str]]:
+        """Service, now or wanted, to the views it takes features of, directly or through others."""
+        takes: dict[str, set[str]] = {}
+        for record in self.current.records:
+            if record.kind == "on-demand view" and record.current:
+                takes.setdefault(record.name, set()).update(map(_view_of, record.pins))
+        for view in self.wanted.on_demand.values():
+            takes.setdefault(view.name, set()).update(ref.view for ref in view.refs)
+        reach = {name: set(map(_view_of, pins)) for name, pins in self.current.pins.items()}
+        for name, service in self.wanted.services.items():
+            reach.setdefault(name, set()).update(map(_view_of, service.references))
+        for views in reach.values():
+            todo = list(views)
+            while todo:
+                for taken in takes.get(todo.pop(), set()) - views:
+                    views.add(taken)
+                    todo.append(taken)
+        return reach
+
+
+def on_demand_fingerprint(view: OnDemandView, pins: tuple[str, ...]) -> str:
+    """Return the hash of what changes an on-demand view's values, what it takes included."""
+    body = value_part(pinned(view, pins))
+    code = {key: value for key, value in body["code"].items() if key != "path"}
+    return fingerprint(body | {"code": code})
+
+
+def _view_body(view: FeatureView) -> dict[str, Any]:
+    """Return a view's plain data with what else decides its values."""
+    source = view.source.to_dict()
+    return {
+        "view": view.to_dict(),
+        "source": {key: value for key, value in source.items() if key not in SOURCE_STORAGE},
+        "entity": view.entity.to_dict(),
+    }
+
+
+def _action(old: Record, new: Record, storage: tuple[str, ...] = ()) -> Action:
+    if old.fingerprint != new.fingerprint:
+        return "changed values"
+    if any(old.body[key] != new.body[key] for key in storage if key in new.body):
+        return "changed storage"
+    return "unchanged" if _text(old.body) == _text(new.body) else "described only"
+
+
+def _pin_lines(before: tuple[str, ...], after: tuple[str, ...]) -> list[str]:
+    """Return a line for each pin that comes, goes or moves to another version."""
+    old = {split_reference(pin)[::2]: pin for pin in before if pin not in after}
+    lines = []
+    for pin in after:
+        if pin not in before:
+            moved = old.pop(split_reference(pin)[::2], None)
+            lines.append(f"~ {moved} -> {pin}" if moved else f"+ {pin}")
+    return lines + [f"- {pin}" for pin in old.values()]
+
+
+def _labels(body: dict[str, Any]) -> dict[str, Any]:
+    inner = body.get("view", body)
+    leave = ("name", "entity", "source", "where", "features", "inputs", "returns", "code")
+    return {key: value for key, value in inner.items() if key not in leave}
+
+
+def _code(body: dict[str, Any]) -> dict[str, str]:
+    return body.get("code") or {}
+
+
+def _text(body: dict[str, Any], *leave: str) -> str:
+    return json.dumps({k: v for k, v in body.items() if k not in leave}, default=str)
+
+
+def _ordered(values: dict[str, Any]) -> Any:
+    """Return plain data in which the order of join keys counts."""
+    return {k: list(v.items()) if k == "join_keys" else v for k, v in values.items()}
+
+
+def _view_of(reference: str) -> str:
+    return split_reference(reference)[0]
+
+
+def _sunsets(planner: _Planner, now: int) -> tuple[str, ...]:
+    """Return a warning for everything that outlives its sunset."""
+    written = {(record.kind, record.name): record for record in planner.writes}
+    gone = set(planner.removals)
+    notices = list(planner.current.notices)
+    for record in planner.current.records:
+        key = (record.kind, record.name)
+        if record.current and key not in gone and key not in written:
+            notices.append(notice_of(record))
+    notices += [notice_of(record) for record in planner.writes]
+    names = {name for _, name in gone}
+    return tuple(
+        _warning(notice, planner)
+        for notice in notices
+        if notice.is_past(now) and notice.name not in names
+    )
+
+
+def _warning(notice: Deprecation, planner: _Planner) -> str:
+    users = [name for name, views in sorted(planner._reach.items()) if notice.name in views]
+    used = f"; still used by {', '.join(users)}" if users else ""
+    reason = f" ({notice.reason})" if notice.reason else ""
+    return f"{notice.target} has outlived its sunset of {notice.sunset}{reason}{used}"

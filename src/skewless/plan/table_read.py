@@ -1,0 +1,124 @@
+"""What one table of the online store answers: from packed states to values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from skewless.clock import iso
+from skewless.definitions import Aggregate, Expression, FeatureView
+from skewless.errors import CorruptData, InputError
+from skewless.expressions.evaluate import compile_scalar, leaf_key
+from skewless.state.blob import decode, layout_mark, read_header, tile_bytes
+from skewless.state.keys import KeyCodec
+from skewless.state.layout import AggregateRead, StateLayout
+from skewless.state.newest_row import Answers, NewestRow
+from skewless.state.status import Status
+from skewless.state.window_eval import Moment, Reads
+
+Derived = tuple[Callable[[Mapping[str, Any]], Any], tuple[tuple[str, int], ...]]
+
+
+class Part:
+    """The features of all views over one entity and source, as one table answers for them.
+
+    Args:
+        layout: of the table.
+        features: view, version and name of each feature, in order.
+
+    Attributes:
+        table: of the online store.
+        layout: how its states are packed.
+        references: the full references of the features, in order.
+    """
+
+    def __init__(
+        self, layout: StateLayout, features: Sequence[tuple[FeatureView, int, str]]
+    ) -> None:
+        self.layout = layout
+        self.table = layout.table
+        self.codec = KeyCodec(layout.entity)
+        self.references = tuple(f"{view.name}@v{n}:{feature}" for view, n, feature in features)
+        self._mark = layout_mark(layout.fingerprint)
+        expressions = [(view, view.expressions[feature]) for view, _, feature in features]
+        self.newest = NewestRow.compile(layout, expressions)
+        found: dict[tuple[str, int | None], AggregateRead] = {}
+        self._plans = [_plan(layout, view, e, found) for view, e in expressions]
+        self._reads = Reads(layout, list(found.values()))
+        self._plain = [plan for plan in self._plans if isinstance(plan, int)] == list(
+            range(len(self._plans))
+        )
+        self._unknown = self._with_derived(*self._reads.unknown, None)
+
+    def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        """Return the keys of the entities in the store."""
+        encode = self.codec.encode
+        return [encode(entity) for entity in entities]
+
+    def answers(self, blobs: Sequence[bytes | None], t: int, k: int) -> list[Answers]:
+        """Return the values of entities, each by its state, at ``t`` with knowledge ``k``."""
+        found: Sequence[Answers | None] = [None] * len(blobs)
+        if self.newest is not None:
+            found = self.newest.read_many(blobs, t, k)
+        return [
+            self._unknown if blob is None else answers or self._from_rows(blob, t, k)
+            for blob, answers in zip(blobs, found, strict=True)
+        ]
+
+    def _from_rows(self, blob: bytes, t: int, k: int) -> Answers:
+        """Return the values of one entity from all rows of its state."""
+        header = read_header(blob)
+        if header.layout != self._mark:
+            raise CorruptData("a state of another layout", where=f"table {self.table!r}")
+        if t < header.floor:
+            raise InputError(
+                "a moment further back than the online store remembers",
+                got=iso(t),
+                expected=f"{iso(header.floor)} or later",
+                hint="Ask history for it (get_historical_features), or raise rewind.",
+            )
+        layout = self.layout
+        rows = decode(layout.slots, [blob], layout.record)
+        tiles = tile_bytes(blob, layout.record.itemsize) if layout.tiled else None
+        moment = Moment(rows, layout.left, t, k, tiles)
+        return self._with_derived(*moment.answers(self._reads), moment.newest_event)
+
+    def _with_derived(
+        self, values: list[Any], statuses: list[Status], newest: int | None
+    ) -> Answers:
+        """Return the features' answers from those of the aggregates."""
+        if self._plain:
+            return values, statuses, newest
+        found: list[Any] = []
+        how: list[Status] = []
+        for plan in self._plans:
+            if isinstance(plan, int):
+                found.append(values[plan])
+                how.append(statuses[plan])
+                continue
+            compute, inputs = plan
+            value = compute({key: values[at] for key, at in inputs})
+            found.append(value)
+            present = Status.NULL if value is None else Status.PRESENT
+            how.append(Status.UNKNOWN if newest is None else present)
+        return found, how, newest
+
+
+def _plan(
+    layout: StateLayout,
+    view: FeatureView,
+    expression: Expression,
+    found: dict[tuple[str, int | None], AggregateRead],
+) -> int | Derived:
+    """Return the place of a feature's aggregate, or how it is computed from such places."""
+
+    def place(aggregate: Aggregate) -> int:
+        read = layout.read_of(view, aggregate)
+        key = (leaf_key(aggregate), read.filter)
+        found.setdefault(key, read)
+        return list(found).index(key)
+
+    if isinstance(expression, Aggregate):
+        return place(expression)
+    leaves = [leaf for leaf in expression.leaves() if isinstance(leaf, Aggregate)]
+    return compile_scalar(expression), tuple((leaf_key(leaf), place(leaf)) for leaf in leaves)

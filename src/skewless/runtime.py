@@ -1,0 +1,310 @@
+"""What a repo has open: its registry, stores, event logs and the plans compiled from them.
+
+Everything is opened when it is first needed and shared by the verbs of `FeatureStore`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from skewless.clock import Clock, SystemClock, iso, to_micros
+from skewless.config import Config
+from skewless.definitions import Source
+from skewless.definitions.repo import Definitions, load_folder
+from skewless.definitions.source import as_defined
+from skewless.definitions.tables import Recorded, Table
+from skewless.errors import InputError, UnknownName
+from skewless.online.loss_detection import may_forget, refuse_if_lost
+from skewless.online.move.mirror import Mirror
+from skewless.online.storage import Home, journal_beside, open_home
+from skewless.online.tables import StateTables, changes_of
+from skewless.plan.apply.registry_state import RegistryState
+from skewless.plan.lookup import Lookup
+from skewless.plan.selection import Features, references, select
+from skewless.plugins import create, find, table_reader, table_settings
+from skewless.registry.base import Registry
+from skewless.stores.offline.base import TableReader
+from skewless.stores.offline.history import History
+from skewless.stores.offline.log.lake import LakeTable, lake_table
+from skewless.stores.offline.log.log import EventLog
+from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.change_capture import NotingRows, NotingStore, NotingTransaction
+from skewless.stores.online.compare_and_set import CheckedRows
+
+_CHECK_EVERY = 1_000_000
+
+Pinned = str | datetime | Mapping[str, Any]
+"""A state of a table: a moment, or options of its kind that say which."""
+
+
+class Runtime:
+    """The open parts of one repo.
+
+    Args:
+        config: its settings.
+        clock: tells the present.
+        online: an online store already open; by default the one the settings name.
+    """
+
+    def __init__(
+        self, config: Config, clock: Clock | None = None, online: OnlineStore | None = None
+    ) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self._given = online
+        self._frames: dict[str, Table] = {}
+        self._lookups: dict[Any, Lookup] = {}
+        self._logs: dict[str, EventLog] = {}
+        self._state: RegistryState | None = None
+        self._tables: StateTables | None = None
+        self._changes = 0
+        self._checked = 0
+        self._lock = RLock()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry."""
+        section = self.config.registry
+        where = f"[registry] of {self.config.file or self.config.folder}"
+        made: Registry = create(
+            "registry",
+            section.kind,
+            {"folder": self.config.folder, "clock": self.clock, **section.options},
+            where=where,
+        )
+        return made
+
+    @cached_property
+    def home(self) -> Home:
+        """The online store and the journal, without the mirror."""
+        where = f"[online] of {self.config.file or self.config.folder}"
+        if self._given is not None:
+            return Home(self._given, journal_beside(self._given, self.folder))
+        return open_home(self.config.online, self.folder, where)
+
+    @cached_property
+    def mirror(self) -> Mirror | None:
+        """The store that takes every write too, if the settings name one."""
+        return Mirror(self.config, self.home, self.folder) if self.config.mirror else None
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """The online store."""
+        return self.journal if self.home.one_store else self.home.states
+
+    @cached_property
+    def journal(self) -> OnlineStore:
+        """Where event logs, row ids and records of progress are kept: a store with transactions.
+
+        The online store itself where it has transactions, so that a push is one of them; else an
+        embedded one beside it.
+        """
+        journal, mirror = self.home.journal, self.mirror
+        return journal if mirror is None else NotingStore(journal, mirror.note, mirror.settle)
+
+    @property
+    def one_store(self) -> bool:
+        """Whether states and logs are in one store, so that one transaction changes both."""
+        return self.journal is self.online
+
+    @cached_property
+    def may_forget(self) -> bool:
+        """Whether the store can lose what it has acknowledged, see `online.loss_detection`."""
+        return may_forget(self.home)
+
+    def refuse_if_lost(self, tables: Iterable[str]) -> None:
+        """Raise `StoreUnavailable` if the online store has lost the states of some tables."""
+        refuse_if_lost(self.home, tables)
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[KeyValues, KeyValues]]:
+        """Keep other writers of logs and states out, of all processes.
+
+        Gives a transaction of the journal, and where states are written meanwhile: the same, or
+        the online store where that has no transactions.
+        """
+        with self.journal.transaction() as transaction:
+            if self.one_store:
+                yield transaction, transaction
+                return
+            checked = self.online.capabilities.compare_and_set
+            states: KeyValues = CheckedRows(self.online) if checked else self.online
+            if isinstance(transaction, NotingTransaction):
+                states = NotingRows(states, transaction)
+            yield transaction, states
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the offline store keeps its files."""
+        return Path(self.config.offline.options["folder"])
+
+    def state(self, *, fresh: bool = False) -> RegistryState:
+        """Return the registry's state, at most a second old unless it must be ``fresh``."""
+        now = self.clock.now()
+        with self._lock:
+            if self._state is not None and not fresh and abs(now - self._checked) < _CHECK_EVERY:
+                return self._state
+            self._checked = now
+            revision = None if self._state is None else self._state.revision
+            newer = self.registry.state(if_newer_than=revision)
+            moved = self._tables is not None and changes_of(self.journal) != self._changes
+            if newer is not None:
+                self._state = newer
+            if newer is not None or moved:
+                self.forget_plans()
+            if self._state is None:
+                raise UnknownName("the registry is empty")
+            return self._state
+
+    def forget_plans(self) -> None:
+        """Compile lookups anew: the registry or the tables of states have changed."""
+        with self._lock:
+            self._lookups = {}
+            self._tables = None
+
+    def tables(self) -> StateTables:
+        """Return the tables of states."""
+        with self._lock:
+            self.state()
+            if self._tables is None:
+                # In this order: whoever changes the registry counts the change afterwards.
+                changes = changes_of(self.journal)
+                self._tables = StateTables.load(self.journal, self.state(fresh=True))
+                self._changes = changes
+            return self._tables
+
+    def knows_tables(self, transaction: KeyValues) -> bool:
+        """Return whether `tables` are those of now, inside a transaction of the journal.
+
+        Where they are not, registry and tables are looked at anew.
+        """
+        if changes_of(transaction) == self._changes:
+            return True
+        self.forget_plans()
+        return False
+
+    def lookup(self, features: Features, full_names: bool) -> Lookup:
+        """Return the compiled plan of an online read."""
+        state = self.state()
+        if type(features) is str:
+            key: tuple[Any, bool] = (features, full_names)
+        elif type(features) is list and set(map(type, features)) == {str}:
+            key = (tuple(features), full_names)
+        else:
+            key = (tuple(references(state, features)), full_names)
+        found = self._lookups.get(key)
+        if found is None:
+            selection = select(state, features, full_names=full_names)
+            found = self._lookups[key] = Lookup(selection, self.tables().serving())
+        return found
+
+    def wanted(self, *definitions: Any) -> Definitions:
+        """Return definitions that are given, else those of the repo's files; schemas are read."""
+        token = table_settings.set(self.config.tables)
+        try:
+            if not definitions:
+                files = self.config.definitions or None
+                found = load_folder(self.config.folder, files)
+            else:
+                found = Definitions.of(*definitions)
+            for source in found.sources.values():
+                _ = source.schema
+        finally:
+            table_settings.reset(token)
+        self.remember_frames(found.sources)
+        return found
+
+    def remember_frames(self, sources: Mapping[str, Source]) -> None:
+        """Keep frames in memory that sources were defined with; the registry cannot."""
+        for source in sources.values():
+            if source.table is not None and source.table.kind == "frame":
+                self._frames[source.name] = source.table
+
+    def source(self, name: str) -> Source:
+        """Return a source by name."""
+        sources = self.state().sources
+        if name not in sources:
+            raise UnknownName.of("source", name, sources, where="the registry")
+        return sources[name]
+
+    def log(self, source: Source) -> EventLog:
+        """Return the event log of a source."""
+        source = as_defined(source)
+        found = self._logs.get(source.name)
+        if found is None or found.source is not source:
+            lake = self._lake(source)
+            found = self._logs[source.name] = EventLog(source, self.journal, self.folder, lake)
+        return found
+
+    def _lake(self, source: Source) -> LakeTable | None:
+        """Return the table that the settled rows of a source go to, None for files of its own."""
+        options = self.config.offline.get("log")
+        if options is None:
+            return None
+        return lake_table(options, source, self.config.folder, self.config.tables)
+
+    def table(self, source: Source, state: Pinned | None = None) -> TableReader | None:
+        """Return the reader of a source's table, None where it has none.
+
+        Args:
+            source: whose table.
+            state: which state of it; None: the one that the source names, else the newest.
+        """
+        table = self._frames.get(source.name, source.table)
+        if state is not None:
+            table = pinned_table(source, table, state)
+        if table is None:
+            return None
+        reader: TableReader = table_reader(table, self.config.folder, self.config.tables)
+        return reader
+
+    def parts(self, source: Source) -> list[tuple[str, str]]:
+        """Return name and version of each part of a source's table."""
+        table = self.table(source)
+        return [] if table is None else [(part.name, part.version) for part in table.parts()]
+
+    def history(self, source: Source, state: Pinned | None = None) -> History:
+        """Return the history of a source: its table (in some ``state``) and its event log."""
+        return History(source, self.table(source, state), self.log(source))
+
+    def close(self) -> None:
+        """Close what is open."""
+        mirror, home = (self.__dict__.pop(name, None) for name in ("mirror", "home"))
+        for name in ("online", "journal"):
+            self.__dict__.pop(name, None)
+        if mirror is not None:
+            mirror.close()
+        if home is not None:
+            for store in {id(each): each for each in (home.states, home.journal)}.values():
+                if store is not self._given:
+                    store.close()
+        registry = self.__dict__.pop("registry", None)
+        if registry is not None:
+            registry.close()
+
+
+def pinned_table(source: Source, table: Table | None, state: Pinned) -> Table:
+    """Return a source's table as it was in some state.
+
+    Raises:
+        InputError: the table has no states, or not this one.
+    """
+    travels = () if table is None else find("table", table.kind).travels
+    if not isinstance(state, Mapping):
+        state = {"as_of": iso(to_micros(state, where=f"the state of source {source.name!r}"))}
+    for name in state:
+        if name not in travels:
+            raise InputError(
+                f"the table of source {source.name!r} cannot be read as it was",
+                got=f"{name} for {table!r}",
+                expected=", ".join(travels) or "a table of Delta or Iceberg",
+            )
+    options = {} if table is None else table.to_dict()
+    return Recorded(options | dict.fromkeys(travels) | dict(state))

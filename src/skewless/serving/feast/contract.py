@@ -1,0 +1,339 @@
+"""What clients of Feast speak: its paths, bodies, errors and encodings, over skewless's verbs.
+
+``/get-online-features``, ``/push``, ``/write-to-online-store``, ``/materialize``,
+``/materialize-incremental`` and ``/health``, as Feast 0.67's server has them. A Feast feature view
+is a view of the same name here, a push source is a source, a feature service a feature service.
+
+Where Feast answers 500 for a caller's mistake (its client would try again for seconds), the answer
+here is 404 or 422. What is pushed always goes both into the event log and the online store,
+whatever ``to`` says: there is no other way to keep both in agreement.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+import orjson
+
+from skewless.definitions import FeatureView
+from skewless.errors import (
+    Conflict,
+    MissingColumn,
+    RegistryError,
+    SkewlessError,
+    UnknownName,
+)
+from skewless.serving.feast.values import coerced_key, frame_rows, in_feast, moment_of, timestamp
+from skewless.serving.http.http import Request, Response, decode
+from skewless.serving.operate.keys import Caller
+from skewless.serving.problems import RequestError, TooLarge, answer_to
+from skewless.serving.read.encode import all_present, finite
+from skewless.serving.read.features import FeaturesHandler
+from skewless.serving.read.plans import ReadPlan, Snapshot
+from skewless.serving.read.reader import PIECE_VALUES, Found
+from skewless.serving.write.jobs import Job
+from skewless.serving.write.writes import Writer
+from skewless.state.status import Status
+
+EPOCH = "1970-01-01T00:00:00Z"
+_A_MINUTE = 60_000_000
+_STATUSES = {
+    Status.PRESENT: "PRESENT",
+    Status.NULL: "NULL_VALUE",
+    Status.EMPTY: "PRESENT",
+    Status.UNKNOWN: "NOT_FOUND",
+    Status.EXPIRED: "OUTSIDE_MAX_AGE",
+}
+
+
+class _Read(msgspec.Struct, gc=False):
+    entities: dict[str, list[Any]]
+    features: list[str] | None = None
+    feature_service: str | None = None
+    full_feature_names: bool = False
+    include_feature_view_version_metadata: bool = False
+
+
+class _Push(msgspec.Struct, gc=False):
+    push_source_name: str
+    df: dict[str, list[Any]]
+    to: Literal["online", "offline", "online_and_offline"] = "online"
+
+
+class _Write(msgspec.Struct, gc=False):
+    feature_view_name: str
+    df: dict[str, list[Any]]
+
+
+class _Materialize(msgspec.Struct, gc=False):
+    end_ts: str | None = None
+    start_ts: str | None = None
+    feature_views: list[str] | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A read: its plan, the columns given, keys by row (None: not all of them), those that are
+    there, the moment.
+    """
+
+    plan: ReadPlan
+    given: dict[str, list[Any]]
+    rows: list[dict[str, Any] | None]
+    known: list[dict[str, Any]]
+    t: int
+
+
+NOTHING: Found = ([], [], [])
+_READ = msgspec.json.Decoder(_Read)
+_PUSH = msgspec.json.Decoder(_Push)
+_WRITE = msgspec.json.Decoder(_Write)
+_MATERIALIZE = msgspec.json.Decoder(_Materialize)
+
+
+class Feast:
+    """Answers the requests of Feast's clients."""
+
+    def __init__(self, features: FeaturesHandler, writer: Writer) -> None:
+        self.features = features
+        self.writer = writer
+
+    async def read(self, request: Request) -> Response:
+        """Answer ``POST /get-online-features``."""
+        asked: _Read = await request.decoded(_READ)
+        wanted = self._prepared(asked, request.caller, request.where)
+        found = NOTHING
+        if wanted.known:
+            found = await self.features.reader.read(wanted.plan, wanted.known, wanted.t)
+        return self._answered(asked, wanted, found)
+
+    def at_once(self, body: bytes, caller: Caller, where: str) -> Response | None:
+        """Answer a small read without waiting; None: it is not one of these."""
+        reader = self.features.reader
+        if reader.across_network:
+            return None
+        asked: _Read = decode(_READ, body, where)
+        wanted = self._prepared(asked, caller, where)
+        if len(wanted.known) * len(wanted.plan.names) > PIECE_VALUES:
+            return None
+        if reader.down is not None:
+            raise reader.down
+        found = NOTHING
+        if wanted.known:
+            found = reader.read_now(wanted.plan, wanted.known, wanted.t)
+        return self._answered(asked, wanted, found)
+
+    def _prepared(self, asked: _Read, caller: Caller, where: str) -> _Wanted:
+        caller.require_service(asked.feature_service, where)
+        plan = self._plan(self.features.snapshot(), asked, where)
+        most = self.features.settings.max_entities
+        lengths = {len(values) for values in asked.entities.values()}
+        if len(lengths) != 1 or lengths == {0}:
+            raise RequestError(
+                "All entity rows must have the same columns.",
+                got={name: len(values) for name, values in asked.entities.items()},
+                expected="lists of one length, 1 or more",
+            )
+        if max(lengths) > most:
+            raise TooLarge("too many entities", expected=f"at most {most}")
+        given, rows = _keys(plan, asked.entities, max(lengths))
+        known = [row for row in rows if row is not None]
+        return _Wanted(plan, given, rows, known, self.features.clock.now())
+
+    def _answered(self, asked: _Read, wanted: _Wanted, found: Found) -> Response:
+        plan, known, t = wanted.plan, wanted.known, wanted.t
+        if known:
+            self.features.count(plan, found, t)
+            if self.features.log is not None:
+                self.features.log.note(plan, known, found, t)
+        if len(known) < len(wanted.rows):
+            found = _with_gaps(plan, wanted.rows, found)
+        versions = asked.include_feature_view_version_metadata
+        return Response(_answer(plan, wanted.given, found, versions))
+
+    def _plan(self, snapshot: Snapshot, asked: _Read, where: str) -> ReadPlan:
+        service = asked.feature_service
+        full = asked.full_feature_names
+        if service is not None:
+            return snapshot.plan(service, lambda: list(snapshot.state.service(service)), full)
+        names = asked.features
+        if not names:
+            raise RequestError("features or feature_service is needed", where=where)
+        return snapshot.plan(tuple(names), lambda: self.features.checked_names(names, where), full)
+
+    async def push(self, request: Request) -> Response:
+        """Answer ``POST /push``."""
+        request.caller.require("write", request.where)
+        pushed: _Push = await request.decoded(_PUSH)
+        name = pushed.push_source_name
+        sources = self.features.snapshot().state.sources
+        if name not in sources:
+            problem = RequestError(f"Unable to find push source '{name}'.")
+            return problem_response(problem, "PushSourceNotFoundException")
+        rows = frame_rows(pushed.df, sources[name], None, self.features.clock.now())
+        return await self._write(name, rows, request, b"")
+
+    async def write(self, request: Request) -> Response:
+        """Answer ``POST /write-to-online-store``."""
+        request.caller.require("write", request.where)
+        written: _Write = await request.decoded(_WRITE)
+        name, _, version = written.feature_view_name.partition("@v")
+        state = self.features.snapshot().state
+        view = state.view(name, int(version) if version.isdecimal() else None)
+        if not isinstance(view, FeatureView):
+            raise RequestError(f"{name!r} is computed on demand: there is nothing to write")
+        source = view.source
+        rows = frame_rows(written.df, source, view, self.features.clock.now())
+        return await self._write(source.name, rows, request, b"null")
+
+    async def _write(
+        self, source: str, rows: list[dict[str, Any]], request: Request, body: bytes
+    ) -> Response:
+        result = await self.writer.push(source, rows, False, request.where)
+        bad = result.quarantined
+        if bad and len(bad) == len(rows):
+            raise RequestError(f"no row could be taken: {bad[0].reason}", where=request.where)
+        headers = {"x-skewless-quarantined": str(len(bad))} if bad else None
+        return Response(body, headers=headers)
+
+    async def materialize(self, request: Request) -> Response:
+        """Answer ``POST /materialize`` and ``POST /materialize-incremental``."""
+        request.caller.require("admin", request.where)
+        query = request.query("async", "force")
+        asked: _Materialize = await request.decoded(_MATERIALIZE)
+        start = None if asked.start_ts is None else moment_of(asked.start_ts, "start_ts")
+        end = None if asked.end_ts is None else moment_of(asked.end_ts, "end_ts")
+        if end is not None and end > self.features.clock.now() - _A_MINUTE:
+            end = None  # "until now": rows that come meanwhile are not to be left out
+        if end is None:
+            start = None if start is None else min(start, self.features.clock.now())
+        views = asked.feature_views or None
+        if views and asked.version:
+            views = [f"{name}@{asked.version}" for name in views]
+        try:
+            job = await self.writer.claim("materialize", views, start, end)
+        except Conflict as problem:
+            content = {"error": f"Cannot start materialization: {problem}", "feature_views": views}
+            return Response.json(content, 409)
+        return await self._materialize(job, query.get("async") == "true")
+
+    async def _materialize(self, job: Job, unseen: bool) -> Response:
+        if unseen:
+            self.writer.jobs.start(job)
+            shown = job.views or sorted(self.features.snapshot().state.current)
+            return Response.json({"status": "accepted", "feature_views": shown}, 202)
+        await self.writer.run(job)
+        return Response(b"null")
+
+
+def _keys(
+    plan: ReadPlan, entities: Mapping[str, list[Any]], count: int
+) -> tuple[dict[str, list[Any]], list[dict[str, Any] | None]]:
+    """Return what was given, and for each row its keys; None where one of several is missing.
+
+    Columns that nobody asked for are ignored, as Feast does.
+    """
+    given = {
+        name: [coerced_key(value, plan.types[name], name) for value in values]
+        for name, values in entities.items()
+        if name in plan.inputs
+    }
+    missing = sorted(plan.inputs - given.keys())
+    joins = plan.lookup.selection.join_keys
+    if missing and (not given.keys() & joins.keys() or any(n not in joins for n in missing)):
+        raise MissingColumn.of(missing[0], list(entities), where="the entities of the request")
+    if missing:
+        return given, [None] * count
+    names = tuple(given)
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*given.values(), strict=True)]
+    return given, list(rows)
+
+
+def _with_gaps(plan: ReadPlan, rows: Sequence[Any], found: Found) -> Found:
+    """Put rows that were not found where no keys were."""
+    width = len(plan.names)
+    at = iter(range(len(found[0])))
+    gaps: Found = ([], [], [])
+    for row in rows:
+        number = None if row is None else next(at)
+        gaps[0].append([None] * width if number is None else found[0][number])
+        gaps[1].append([Status.UNKNOWN] * width if number is None else found[1][number])
+        gaps[2].append([None] * width if number is None else found[2][number])
+    return gaps
+
+
+def _answer(plan: ReadPlan, given: Mapping[str, list[Any]], found: Found, versions: bool) -> bytes:
+    """Return the answer as Feast writes it: entity columns first, a result for each column."""
+    rows, statuses, events = found
+    count = len(rows)
+    joins = [name for name in given if name in plan.lookup.selection.join_keys]
+    present = orjson.dumps(["PRESENT"] * count)
+    never = orjson.dumps([EPOCH] * count)
+    results = [_result(given[name], present, never) for name in joins]
+    everything = all_present(statuses)
+    times: dict[tuple[int | None, ...], bytes] = {}
+    for at, (column, at_which) in enumerate(
+        zip(zip(*rows, strict=True), zip(*events, strict=True), strict=True)
+    ):
+        if at_which not in times:
+            shown = [EPOCH if event is None else timestamp(event) for event in at_which]
+            times[at_which] = orjson.dumps(shown)
+        states = present
+        if not everything:
+            states = _statuses([row[at] for row in statuses], column)
+        results.append(_result(column, states, times[at_which]))
+    metadata: dict[str, Any] = {"feature_names": [*joins, *plan.names]}
+    if versions:
+        outputs = plan.lookup.selection.outputs
+        found_views = {output.view: output.version for output in outputs}
+        metadata["feature_view_metadata"] = [
+            {"name": name, "version": version} for name, version in found_views.items()
+        ]
+    return b'{"results":[%s],"metadata":%s}' % (b",".join(results), orjson.dumps(metadata))
+
+
+def _result(column: Sequence[Any], statuses: bytes, times: bytes) -> bytes:
+    values = orjson.dumps(column, default=in_feast, option=_OPTIONS)
+    if values.count(b"null") != column.count(None):  # infinities come out as null
+        values = orjson.dumps(finite(column), default=in_feast, option=_OPTIONS)
+    return b'{"values":%s,"statuses":%s,"event_timestamps":%s}' % (values, statuses, times)
+
+
+def _statuses(states: Sequence[Status], column: Sequence[Any]) -> bytes:
+    return orjson.dumps(
+        [
+            "NULL_VALUE" if status is Status.EMPTY and value is None else _STATUSES[status]
+            for status, value in zip(states, column, strict=True)
+        ]
+    )
+
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def problem_response(problem: SkewlessError, name: str | None = None) -> Response:
+    """Return an error as Feast does: a JSON text that holds JSON, naming an error of Feast's."""
+    status, headers, _ = answer_to(problem)
+    if isinstance(problem, RequestError) and status in (401, 403):
+        body: Any = {"detail": str(problem)}
+        if status == 403:
+            body = _named("FeastPermissionError", problem)
+        return Response.json(body, status, headers)
+    if name is None and isinstance(problem, (UnknownName, RegistryError)):
+        name, status = "FeatureViewNotFoundException", 404
+        if "service" in problem.what:
+            name = "FeatureServiceNotFoundException"
+    return Response.json(_named(name or "FeastError", problem), status, headers)
+
+
+def _named(name: str, problem: SkewlessError) -> str:
+    content = {"module": "feast.errors", "class": name, "message": str(problem)}
+    return json.dumps(content)
+
+
+__all__ = ["Feast", "problem_response"]

@@ -1,0 +1,1 @@
+"""Running a server: metrics, logs, traces, keys, background work."""

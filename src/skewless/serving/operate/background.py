@@ -1,0 +1,181 @@
+"""What a server does beside answering: it looks for changes, probes the store, counts, writes logs.
+
+Everything that waits is done in one thread of its own, so that a registry or store that hangs holds
+nothing up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+
+from skewless.errors import SkewlessError
+from skewless.serving.operate.freshness_probe import ViewAges
+from skewless.serving.operate.keys import Keyring
+from skewless.serving.operate.logs import event
+from skewless.serving.operate.metrics import Metrics
+from skewless.serving.read.reader import Reader
+from skewless.serving.read.served_log import ServedLog
+from skewless.serving.settings import Settings
+from skewless.serving.threads import Threads
+from skewless.store import FeatureStore
+
+EVERY = 1.0
+WHILE_DOWN = 0.2
+FRESHNESS_EVERY = 15.0
+_TICK = 0.05
+
+
+class Upkeep:
+    """The background of one worker.
+
+    Args:
+        store: what is served.
+        settings: of the server.
+        metrics: of the worker.
+        reader: whose plans and store are looked after.
+        log: the served log, or None.
+        first: whether this worker does what only one has to do.
+
+    Attributes:
+        keyring: the keys that count; None: nobody needs one.
+        lag: how far behind the event loop is, seconds.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        settings: Settings,
+        metrics: Metrics,
+        reader: Reader,
+        log: ServedLog | None,
+        *,
+        first: bool = True,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._metrics = metrics
+        self._reader = reader
+        self._log = log
+        self._first = first
+        self.keyring: Keyring | None = None
+        self.lag = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._threads = [Threads(1, 1, name) for name in ("upkeep", "probe", "freshness")]
+        self._failing = False
+        self._ages = ViewAges(store)
+
+    def first_time(self) -> None:
+        """Do everything once, before the first request; raise what goes wrong."""
+        import platform
+
+        import skewless
+
+        self._load_keys()
+        self._reader.plans.refresh()
+        self._store.runtime.online.warm()
+        self._reader.probe()
+        self._note_revision()
+        self._metrics.info.set((skewless.__version__, platform.python_version()), 1)
+        gc.collect()
+        gc.freeze()  # what lives as long as the server is not looked at again
+
+    def go(self) -> None:
+        """Begin to work in the background of the running event loop."""
+        self._tasks = [
+            asyncio.create_task(self._keep_up()),
+            asyncio.create_task(self._probe()),
+            asyncio.create_task(self._measure_lag()),
+        ]
+        if self._first:
+            self._tasks.append(asyncio.create_task(self._watch_freshness()))
+
+    async def stop(self) -> None:
+        """Stop working; what was counted and logged is written down."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self.write()
+        self._ages.stop()
+        for threads in self._threads:
+            threads.close()
+
+    async def _keep_up(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            await self._threads[0].run(None, self.work)
+
+    async def _watch_freshness(self) -> None:
+        while True:
+            try:
+                await self._threads[2].run(None, self.note_freshness)
+            except (SkewlessError, OSError) as problem:
+                event("freshness unknown", reason=str(problem))
+            await asyncio.sleep(FRESHNESS_EVERY)
+
+    async def _probe(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY if self._reader.down is None else WHILE_DOWN)
+            await self._threads[1].run(None, self._reader.probe)
+
+    async def _measure_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(_TICK)
+            self.lag = max(0.0, loop.time() - before - _TICK)
+            self._metrics.lag.set((), round(self.lag, 4))
+
+    def work(self) -> None:
+        """Look for changes, and write metrics and logs down."""
+        try:
+            self._load_keys()
+            if self._reader.plans.refresh():
+                self._note_revision()
+                event("registry", revision=self._revision())
+            self._failing = False
+        except (SkewlessError, OSError) as problem:
+            self._metrics.refresh_failures.add()
+            if not self._failing:
+                event("registry unreachable", reason=str(problem))
+            self._failing = True
+        self.write()
+
+    def write(self) -> None:
+        """Write metrics and the served log down; a full disk is logged and counted."""
+        try:
+            if self._log is not None:
+                self._log.write()
+            self._metrics.write()
+        except OSError as problem:
+            event("cannot write", reason=str(problem))
+
+    def _load_keys(self) -> None:
+        if self._settings.anonymous:
+            self.keyring = None
+            return
+        self.keyring = Keyring.load(self._store.runtime.registry, self.keyring)
+
+    def _revision(self) -> int:
+        current = self._reader.plans.current
+        return 0 if current is None else current.state.revision
+
+    def _note_revision(self) -> None:
+        self._metrics.revision.set((), self._revision())
+
+    def note_freshness(self) -> None:
+        """Note the newest event of each view and whether its owner's promise is kept."""
+        metrics, now = self._metrics, self._store.runtime.clock.now()
+        found = self._ages.now()
+        for gauge in (metrics.last_event, metrics.promised, metrics.fresh):
+            gauge.values = {}
+        for age in found:
+            if age.served is not None:
+                metrics.last_event.set((age.view,), age.served / 1e6)
+            if age.promised is not None:
+                fresh = age.served is not None and now - age.served <= age.promised
+                metrics.promised.set((age.view,), age.promised / 1e6)
+                metrics.fresh.set((age.view,), float(fresh))

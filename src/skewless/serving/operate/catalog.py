@@ -1,0 +1,214 @@
+"""``GET /v1/services``, ``views``, ``features``, ``entities``, ``sources`` and ``explain``.
+
+What there is, as plain data, without addresses or settings of stores.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from skewless.definitions import Aggregate, FeatureView, OnDemandView, Source
+from skewless.durations import format_duration
+from skewless.errors import InputError, MissingColumn
+from skewless.monitoring.search import search
+from skewless.plan.apply.registry_state import RegistryState
+from skewless.plan.selection import select
+from skewless.serving.http.http import Request, Response
+from skewless.serving.problems import RequestError, unknown_key
+from skewless.serving.read.features import FeaturesHandler, at_of
+from skewless.serving.settings import Settings
+from skewless.serving.threads import Threads
+from skewless.store import FeatureStore
+from skewless.types import DType
+
+_LABELS = ("owner", "description", "tags", "deprecated", "sunset")
+
+
+class Catalog:
+    """Answers questions about what there is."""
+
+    def __init__(self, store: FeatureStore, features: FeaturesHandler, settings: Settings) -> None:
+        self.store = store
+        self.features_handler = features
+        self.settings = settings
+        self.threads = Threads(2, settings.max_waiting, "history")
+
+    def _state(self) -> RegistryState:
+        return self.features_handler.snapshot().state
+
+    async def services(self, request: Request) -> Response:
+        """Answer ``GET /v1/services``: those that the caller may read."""
+        request.query()
+        state = self._state()
+        allowed = request.caller.services
+        listed = [
+            {
+                "name": name,
+                "features": list(state.pins[name]),
+                **_labels(state.services[name].labels),
+            }
+            for name in sorted(state.pins)
+            if not allowed or name in allowed
+        ]
+        return Response.json({"services": listed})
+
+    async def views(self, request: Request) -> Response:
+        """Answer ``GET /v1/views``: every version that serves."""
+        request.query()
+        state = self._everything(request)
+        listed = [_view(view, *key, state) for key, view in sorted(state.views.items())]
+        listed += [_on_demand(view, *key, state) for key, view in sorted(state.on_demand.items())]
+        return Response.json({"views": listed})
+
+    async def features(self, request: Request) -> Response:
+        """Answer ``GET /v1/features``: those of current versions; ``?q=`` those that fit words."""
+        state = self._everything(request)
+        query = request.query("q", "limit")
+        if "q" in query:
+            limit = query.get("limit", "10")
+            if not limit.isdecimal() or not 0 < int(limit[:6]) <= 1_000:
+                raise RequestError("not a limit", got=limit, expected="1 to 1000", where="limit")
+            return Response.json({"features": search(state, query["q"], int(limit))})
+        listed = []
+        for name, version in sorted(state.current.items()):
+            view = state.view(name, version)
+            for feature, dtype in view.dtypes.items():
+                entry = {"feature": f"{name}:{feature}", "version": version, "type": repr(dtype)}
+                if isinstance(view, FeatureView):
+                    entry["entity"] = view.entity.name
+                listed.append(entry)
+        return Response.json({"features": listed})
+
+    async def entities(self, request: Request) -> Response:
+        """Answer ``GET /v1/entities``."""
+        request.query()
+        state = self._everything(request)
+        listed = [
+            {
+                "name": name,
+                "join_keys": {key: repr(dtype) for key, dtype in entity.join_keys},
+                "description": entity.description,
+            }
+            for name, entity in sorted(state.entities.items())
+        ]
+        return Response.json({"entities": listed})
+
+    async def sources(self, request: Request) -> Response:
+        """Answer ``GET /v1/sources``."""
+        request.query()
+        state = self._everything(request)
+        listed = [_source(source) for _, source in sorted(state.sources.items())]
+        return Response.json({"sources": listed})
+
+    async def explain(self, request: Request) -> Response:
+        """Answer ``GET /v1/explain?feature=View:feature&<join key>=...&at=...``."""
+        state = self._everything(request)
+        query = request.any_query()
+        feature = query.pop("feature", None)
+        if feature is None or ":" not in feature:
+            raise RequestError(
+                "not a feature", got=feature, expected="feature=View:feature", where=request.where
+            )
+        at = query.pop("at", None)
+        selection = select(state, [feature])
+        types = selection.join_keys | {r.name: r.dtype for r in selection.requests}
+        for name in types:
+            if name not in query:
+                raise MissingColumn.of(name, query, where=f"the query of {request.where}")
+        for name in query:
+            if name not in types:
+                raise unknown_key(name, frozenset(types))
+        entity = {name: from_text(text, types[name], name) for name, text in query.items()}
+        moment = None if at is None else at_of(int(at) if at.lstrip("-").isdecimal() else at)
+        found = await self.threads.run(
+            self.settings.write_timeout, self._explain, feature, entity, moment
+        )
+        return Response.json(found)
+
+    def _explain(self, feature: str, entity: dict[str, Any], at: int | None) -> dict[str, Any]:
+        return self.store.explain(feature, entity, at=at).to_dict()
+
+    def _everything(self, request: Request) -> RegistryState:
+        request.caller.require_everything(request.where)
+        return self._state()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self.threads.close()
+
+
+def _labels(labels: dict[str, Any]) -> dict[str, Any]:
+    return {name: labels[name] for name in _LABELS if labels.get(name)}
+
+
+def _view(view: FeatureView, name: str, version: int, state: RegistryState) -> dict[str, Any]:
+    freshness = view.labels["freshness"]
+    return {
+        "name": name,
+        "version": version,
+        "current": state.current.get(name) == version,
+        "kind": "feature view",
+        "entity": view.entity.name,
+        "source": view.source.name,
+        "features": {
+            feature: {
+                "type": repr(expression.dtype),
+                "computes": repr(expression),
+                "derived": not isinstance(expression, Aggregate),
+            }
+            for feature, expression in view.expressions.items()
+        },
+        "freshness": None if freshness is None else format_duration(freshness),
+        **_labels(view.labels),
+    }
+
+
+def _on_demand(view: OnDemandView, name: str, version: int, state: RegistryState) -> dict[str, Any]:
+    return {
+        "name": name,
+        "version": version,
+        "current": state.current.get(name) == version,
+        "kind": "on-demand view",
+        "features": {feature: {"type": repr(dtype)} for feature, dtype in view.dtypes.items()},
+        "needs": [ref.reference for ref in view.refs],
+        "requests": {field.name: repr(field.dtype) for field in view.requests},
+        **_labels(view.labels),
+    }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "columns": {name: repr(dtype) for name, dtype in source.columns.items()},
+        "event_time": source.event_time,
+        "known_time": source.known_time,
+        "row_id": list(source.row_id),
+        "table": None if source.table is None else source.table.kind,
+        "stream": None if source.stream is None else source.stream.kind,
+        "owner": source.owner,
+        "description": source.description,
+    }
+
+
+def from_text(text: str, dtype: DType, name: str) -> Any:
+    """Return the value that a text of a query stands for.
+
+    Raises:
+        InputError: it is no value of the type.
+    """
+    try:
+        match dtype.kind:
+            case "int32" | "int64":
+                return dtype.coerce(int(text))
+            case "float32" | "float64":
+                return dtype.coerce(float(text))
+            case "bool":
+                return {"true": True, "false": False}[text]
+            case "bytes":
+                return base64.b64decode(text, validate=True)
+            case _:
+                return dtype.coerce(text)
+    except (ValueError, KeyError, OverflowError, binascii.Error):
+        raise InputError(f"{name!r} is no {dtype!r}", got=text[:60], where="the query") from None

@@ -1,0 +1,130 @@
+"""How fresh views are, for metrics: what costs time is done in a process of its own.
+
+The newest event of an event log is one row; that of a table may mean reading files, which would
+take the interpreter away from requests. So tables are looked at by a child process, and only when
+they have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from skewless.errors import StoreError
+from skewless.store import FeatureStore
+
+_PATIENCE = 600.0
+_NICE = 10
+
+
+@dataclass(frozen=True)
+class ViewAge:
+    """What is known of a view's freshness.
+
+    Attributes:
+        view: its name.
+        served: event time of the newest event it serves, UTC microseconds, or None.
+        promised: the greatest age its owner promised, microseconds, or None.
+    """
+
+    view: str
+    served: int | None
+    promised: int | None
+
+
+class ViewAges:
+    """Keeps what is known of views' freshness up to date.
+
+    Args:
+        store: the feature store.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        self._seen: Any = None
+        self._of_tables: list[ViewAge] = []
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def now(self) -> list[ViewAge]:
+        """Return what is known of the current version of each view.
+
+        Raises:
+            SkewlessError: a registry, table or store cannot be read.
+        """
+        runtime = self._store.runtime
+        state = runtime.state()
+        seen = (
+            state.revision,
+            [(name, runtime.parts(source)) for name, source in state.sources.items()],
+            [runtime.registry.intervals(*key) for key in state.views],
+        )
+        if seen != self._seen:
+            self._of_tables = self._look()
+            self._seen = seen
+        newest = {}
+        for name, source in state.sources.items():
+            newest[name] = runtime.log(source).newest_event()
+        found = []
+        for age in self._of_tables:
+            view = state.views.get((age.view, state.current.get(age.view, 0)))
+            if view is None:
+                continue
+            known = [t for t in (age.served, newest[view.source.name]) if t is not None]
+            found.append(ViewAge(age.view, max(known, default=None), age.promised))
+        return found
+
+    def _look(self) -> list[ViewAge]:
+        config = self._store.config
+        shared = self._store.runtime.online.capabilities.shared_by_processes
+        frames = any(
+            source.table is not None and source.table.kind == "frame"
+            for source in self._store.runtime.state().sources.values()
+        )
+        if not shared or frames:
+            return look(self._store)
+        repo = str(config.file or config.folder)
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "skewless.serving.operate.freshness_probe", repo],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            with self._child:
+                out, _ = self._child.communicate(timeout=_PATIENCE)
+            found = json.loads(out)
+        except (OSError, ValueError, subprocess.TimeoutExpired) as problem:
+            self.stop()
+            raise StoreError("the freshness of views is not known", got=str(problem)) from None
+        finally:
+            self._child = None
+        return [ViewAge(*entry) for entry in found]
+
+    def stop(self) -> None:
+        """End the child process, if there is one."""
+        if self._child is not None:
+            self._child.kill()
+
+
+def look(store: FeatureStore) -> list[ViewAge]:
+    """Return the freshness of the current version of each view."""
+    current = store.runtime.state().current
+    return [
+        ViewAge(view.view, view.served, view.promised)
+        for view in store.freshness().views
+        if current.get(view.view) == view.version
+    ]
+
+
+def main() -> None:
+    """Print the freshness of a repo's views as JSON, without haste."""
+    import os
+
+    os.nice(_NICE)
+    with FeatureStore(sys.argv[1]) as store:
+        print(json.dumps([(age.view, age.served, age.promised) for age in look(store)]))
+
+
+if __name__ == "__main__":
+    main()

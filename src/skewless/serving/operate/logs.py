@@ -1,0 +1,58 @@
+"""Logs of the server: one line of JSON on stderr for each event."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from skewless.clock import iso
+
+if TYPE_CHECKING:
+    from skewless.serving.http.http import Scope
+
+SLOW = 1.0
+
+
+def event(name: str, **fields: Any) -> None:
+    """Write one line about something that happened; fields that are None are left out."""
+    line = {"at": iso(time.time_ns() // 1000), "event": name, "process": os.getpid()}
+    line |= {key: value for key, value in fields.items() if value is not None}
+    print(json.dumps(line, default=str, ensure_ascii=True), file=sys.stderr, flush=True)
+
+
+class RequestLog:
+    """Logs requests: all, or those that went wrong on the server's side or were slow.
+
+    Args:
+        everything: whether all are logged.
+    """
+
+    def __init__(self, everything: bool) -> None:
+        self.everything = everything
+
+    def note(
+        self,
+        scope: Scope,
+        status: int,
+        began: float,
+        request_id: bytes,
+        problem: Exception | None,
+    ) -> None:
+        """Log a request if it is to be logged; neither its body nor its query, which are data."""
+        seconds = time.perf_counter() - began
+        if not (self.everything or status >= 500 or seconds > SLOW):
+            return
+        client = scope.get("client")
+        event(
+            "request",
+            id=request_id.decode("latin-1"),
+            method=scope["method"],
+            path=scope["path"][:200],
+            status=status,
+            ms=round(seconds * 1000, 3),
+            client=client[0] if client else None,
+            problem=None if problem is None else str(problem),
+        )

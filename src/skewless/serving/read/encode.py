@@ -1,0 +1,273 @@
+"""Answers as JSON and Arrow, column by column.
+
+In JSON, infinities are the texts ``Infinity`` and ``-Infinity``, bytes are base64, decimals are
+text, times are ISO 8601; every finite number is written so that it reads back to the same bits.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from skewless.clock import from_micros, iso
+from skewless.errors import InputError
+from skewless.serving.problems import RequestError
+from skewless.serving.read.plans import ReadPlan, Row
+from skewless.serving.read.reader import Found
+from skewless.state.status import Status
+from skewless.types import DType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EXTRAS = ("ages", "event_times", "statuses", "types", "versions")
+_OPTIONS = orjson.OPT_UTC_Z
+_TEXT = {status: status.value for status in Status}
+_NUMBER = {status: number for number, status in enumerate(Status)}
+_PRESENT = Status.PRESENT
+_MACHINE_TYPES = {"int64": "q", "float64": "d"}
+
+
+def features_json(
+    plan: ReadPlan, found: Found, t: int, extras: Sequence[str], *, statuses: bool = True
+) -> bytes:
+    """Return the answer to a read.
+
+    Args:
+        plan: the compiled read.
+        found: what it gave.
+        t: the moment, UTC microseconds.
+        extras: of `EXTRAS`, what is wanted beside values.
+        statuses: whether statuses are wanted.
+    """
+    rows, states, events = found
+    present = all_present(states)
+    answer = [b'{"at":"', moment(t).encode(), b'","values":', values_json(plan, rows, present)]
+    if statuses:
+        shown = _present(plan, len(rows)) if present else orjson.dumps(_statuses(plan, states))
+        answer += [b',"statuses":', shown]
+    for extra in extras:
+        if extra == "event_times":
+            shown = orjson.dumps(_by_event(plan, events, iso))
+        elif extra == "ages":
+            shown = orjson.dumps(_by_event(plan, events, lambda event: (t - event) / 1e6))
+        elif extra == "versions":
+            shown = plan.fragment(extra, lambda: versions(plan))
+        elif extra == "types":
+            shown = plan.fragment(extra, lambda: types(plan))
+        else:
+            continue  # statuses are there already
+        answer += [b',"', extra.encode(), b'":', shown]
+    answer.append(b"}")
+    return b"".join(answer)
+
+
+def values_json(plan: ReadPlan, rows: list[list[Any]], present: bool) -> bytes:
+    """Return values by feature, in the order of the entities, as JSON.
+
+    Args:
+        plan: the compiled read.
+        rows: values, a list per entity.
+        present: whether every value is there.
+    """
+    values = dict(zip(plan.names, zip(*rows, strict=True), strict=True))
+    body = orjson.dumps(values, default=_plain, option=_OPTIONS)
+    # Infinities come out as null: count whether there are more nulls than there should be.
+    nulls = 0 if present else sum(row.count(None) for row in rows)
+    if body.count(b"null") != nulls:
+        body = orjson.dumps(finite(values), default=_plain, option=_OPTIONS)
+    return body
+
+
+def alike(states: list[list[Status]]) -> Iterator[tuple[list[Status], int]]:
+    """Yield lists of statuses, each with how often it occurs in a row.
+
+    Parts answer with one and the same list for all entities of which every value is there.
+    """
+    before, times = states[0], 0
+    for row in states:
+        if row is before:
+            times += 1
+        else:
+            yield before, times
+            before, times = row, 1
+    yield before, times
+
+
+def all_present(states: list[list[Status]]) -> bool:
+    """Return whether every value is there."""
+    if len(states) == 1:
+        return states[0].count(_PRESENT) == len(states[0])
+    return all(row.count(_PRESENT) == len(row) for row, _ in alike(states))
+
+
+def _present(plan: ReadPlan, count: int) -> bytes:
+    found = plan.present.get(count)
+    if found is None:
+        found = orjson.dumps(dict.fromkeys(plan.names, ["present"] * count))
+        if len(plan.present) < 64:
+            plan.present[count] = found
+    return found
+
+
+def _statuses(plan: ReadPlan, states: list[list[Status]]) -> dict[str, list[str]]:
+    text = _TEXT
+    by_feature = zip(*states, strict=True)
+    return {
+        name: [text[status] for status in column]
+        for name, column in zip(plan.names, by_feature, strict=True)
+    }
+
+
+def _by_event(plan: ReadPlan, events: list[list[int | None]], shown: Any) -> dict[str, list[Any]]:
+    by_feature = zip(*events, strict=True)
+    return {
+        name: [None if event is None else shown(event) for event in column]
+        for name, column in zip(plan.names, by_feature, strict=True)
+    }
+
+
+def versions(plan: ReadPlan) -> dict[str, str]:
+    """Return by feature the reference that was answered, with its version."""
+    return {output.name: output.reference for output in plan.lookup.selection.outputs}
+
+
+def types(plan: ReadPlan) -> dict[str, Any]:
+    """Return by feature its type as plain data."""
+    return {output.name: output.dtype.to_dict() for output in plan.lookup.selection.outputs}
+
+
+_second, _second_text = -1, ""
+
+
+def moment(t: int) -> str:
+    """Return UTC microseconds as ISO 8601 text."""
+    global _second, _second_text
+    second, micros = divmod(t, 1_000_000)
+    if second != _second:
+        try:
+            text = from_micros(second * 1_000_000).isoformat()[:19]
+        except OverflowError:
+            raise InputError("a time beyond the calendar", got=t) from None
+        _second, _second_text = second, text
+        return f"{text}.{micros:06d}Z"
+    return f"{_second_text}.{micros:06d}Z"
+
+
+def finite(value: Any) -> Any:
+    """Return values with infinities as texts."""
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (Decimal, datetime)):
+        return str(value)
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def features_arrow(
+    plan: ReadPlan, entities: Sequence[Row], found: Found, t: int, extras: Sequence[str]
+) -> bytes:
+    """Return the answer to a read as an Arrow IPC stream.
+
+    The columns are what was given, then the features; with the extras also ``<feature>__status``,
+    ``<feature>__event_time`` and ``<feature>__age`` (seconds). The moment is in the metadata.
+    """
+    import pyarrow as pa
+
+    rows, states, events = found
+    if clash := plan.inputs & set(plan.names):
+        raise RequestError(
+            "a feature and a key of one name",
+            got=sorted(clash)[0], hint="Ask with full_names, or for JSON.",
+        )  # fmt: skip
+    names, arrays = list(plan.types), []
+    for name, dtype in plan.types.items():
+        arrays.append(pa.array([entity[name] for entity in entities], dtype.arrow()))
+    for output, column in zip(plan.lookup.selection.outputs, zip(*rows, strict=True), strict=True):
+        names.append(output.name)
+        arrays.append(_array(column, output.dtype))
+    if "statuses" in extras:
+        for name, shown in zip(plan.names, _status_arrays(states), strict=True):
+            names.append(f"{name}__status")
+            arrays.append(shown)
+    if not {"event_times", "ages"}.isdisjoint(extras):
+        for name, times in zip(plan.names, zip(*events, strict=True), strict=True):
+            if "event_times" in extras:
+                names.append(f"{name}__event_time")
+                arrays.append(pa.array(times, pa.timestamp("us", "UTC")))
+            if "ages" in extras:
+                ages = [None if event is None else (t - event) / 1e6 for event in times]
+                names.append(f"{name}__age")
+                arrays.append(pa.array(ages, pa.float64()))
+    batch = pa.RecordBatch.from_arrays(arrays, names=names, metadata={"at": moment(t)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def _array(column: Sequence[Any], dtype: DType) -> pa.Array:
+    """Return values as an Arrow array; numbers without a null four times as fast as Arrow does."""
+    import pyarrow as pa
+
+    code = _MACHINE_TYPES.get(dtype.kind)
+    if code is not None:
+        try:
+            buffer = pa.py_buffer(array(code, column))
+        except TypeError:  # there is a null
+            return pa.array(column, dtype.arrow())
+        return pa.Array.from_buffers(dtype.arrow(), len(column), [None, buffer])
+    return pa.array(column, dtype.arrow())
+
+
+def _status_arrays(states: list[list[Status]]) -> Iterator[pa.Array]:
+    """Yield for each feature the statuses as an Arrow dictionary array."""
+    import pyarrow as pa
+
+    texts = pa.array(list(_TEXT.values()))
+    if all_present(states):
+        zeros = pa.array([_NUMBER[_PRESENT]] * len(states), pa.int8())
+        yield from [pa.DictionaryArray.from_arrays(zeros, texts)] * len(states[0])
+        return
+    for column in zip(*states, strict=True):
+        numbers = pa.array([_NUMBER[status] for status in column], pa.int8())
+        yield pa.DictionaryArray.from_arrays(numbers, texts)
+
+
+def table_of(body: bytes, where: str) -> pa.Table:
+    """Return the table that an Arrow IPC stream holds.
+
+    Raises:
+        RequestError: it holds none.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.ipc.open_stream(body) as reader:
+            table = reader.read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, EOFError) as problem:
+        raise RequestError(
+            "the body is not an Arrow IPC stream",
+            got=str(problem).splitlines()[0][:200] if str(problem) else "nothing",
+            where=where,
+        ) from None
+    return table

@@ -1,0 +1,224 @@
+"""``POST /v1/features``: feature vectors, as JSON or Arrow, with statuses.
+
+    {"service": "fraud_model", "entities": [{"card_id": "c1"}, {"card_id": "c2"}]}
+    {"features": ["Spend:mean_24h"], "entities": {"card_id": ["c1", "c2"]}, "include": ["ages"]}
+
+Request fields of on-demand features stand beside the join keys. An Arrow IPC stream may take the
+place of the entities; what is asked for then stands in the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from skewless.clock import to_micros
+from skewless.errors import InputError
+from skewless.serving.http.http import ARROW, Request, Response, decode
+from skewless.serving.operate.keys import Caller
+from skewless.serving.problems import RequestError, TooLarge
+from skewless.serving.read.encode import EXTRAS, alike, features_arrow, features_json, table_of
+from skewless.serving.read.plans import Plans, ReadPlan, Row, Snapshot
+from skewless.serving.read.reader import PIECE_VALUES, Found, Reader
+from skewless.serving.read.served_log import ServedLog
+from skewless.serving.settings import Settings
+from skewless.state.status import Status
+
+_ABSENT = msgspec.Raw()
+_PRESENT = (Status.PRESENT.value,)
+_EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+_NAMES: msgspec.json.Decoder[list[str] | str] = msgspec.json.Decoder(list[str] | str)
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The body of a request; see docs/serving.md."""
+
+    entities: list[dict[str, Any]] | dict[str, list[Any]]
+    features: msgspec.Raw = _ABSENT
+    service: str | None = None
+    at: str | int | None = None
+    full_names: bool = False
+    include: list[str] = []
+    statuses: bool = True
+
+
+class FeaturesHandler:
+    """Answers reads."""
+
+    def __init__(self, reader: Reader, settings: Settings, log: ServedLog | None) -> None:
+        self.reader = reader
+        self.plans: Plans = reader.plans
+        self.settings = settings
+        self.log = log
+        self.metrics = reader.metrics
+        self.clock = reader.plans.runtime.clock
+        self._decoder = msgspec.json.Decoder(Asked)
+        self._turn = 0
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request."""
+        where = request.where
+        if request.kind == ARROW:
+            asked = self._asked_by_query(request)
+            asked.entities = table_of(await request.body(), where).to_pydict()
+        else:
+            if request.scope["query_string"]:
+                raise RequestError(
+                    "parameters of a JSON request stand in its body",
+                    got=f"?{request.scope['query_string'].decode('latin-1')[:80]}",
+                    where=where,
+                )
+            asked = await request.decoded(self._decoder)
+        plan, entities, t = self._prepared(asked, request.caller, where)
+        found = await self.reader.read(plan, entities, t)
+        return self._answer(asked, plan, entities, found, t, arrow=request.wants_arrow)
+
+    def at_once(self, body: bytes, caller: Caller, where: str) -> Response | None:
+        """Answer a small request in JSON without waiting; None: it is not one of these."""
+        if self.reader.across_network:
+            return None
+        asked = decode(self._decoder, body, where)
+        plan, entities, t = self._prepared(asked, caller, where)
+        if len(entities) * len(plan.names) > PIECE_VALUES:
+            return None
+        if self.reader.down is not None:
+            raise self.reader.down
+        found = self.reader.read_now(plan, entities, t)
+        return self._answer(asked, plan, entities, found, t)
+
+    def _prepared(
+        self, asked: Asked, caller: Caller, where: str
+    ) -> tuple[ReadPlan, Sequence[Row], int]:
+        """Return the compiled read, the entities and the moment."""
+        if asked.include:
+            check_extras(asked.include, where)
+        plan = self.plan_of(asked, caller, where)
+        entities = plan.entities(asked.entities, self.settings.max_entities, where)
+        return plan, entities, self.clock.now() if asked.at is None else at_of(asked.at)
+
+    def _answer(
+        self, asked: Asked, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int,
+        *, arrow: bool = False,
+    ) -> Response:  # fmt: skip
+        """Count and log what was found, and return it as it is sent."""
+        self.count(plan, found, t)
+        if self.log is not None:
+            self.log.note(plan, entities, found, t)
+        if arrow:
+            extras = [*asked.include, "statuses"] if asked.statuses else asked.include
+            return Response(features_arrow(plan, entities, found, t, extras), kind=ARROW)
+        return Response(features_json(plan, found, t, asked.include, statuses=asked.statuses))
+
+    def plan_of(self, asked: Asked, caller: Caller, where: str) -> ReadPlan:
+        """Return the compiled read for what is asked."""
+        snapshot = self.plans.current or self.snapshot()
+        raw, service = bytes(asked.features), asked.service
+        if service is not None and raw:
+            raise RequestError(
+                "both features and a service are asked for", expected="one of them", where=where
+            )
+        if service is None and not raw:
+            raise RequestError(
+                "nothing is asked for",
+                expected='"features": ["View:feature"] or "service": "name"',
+                where=where,
+            )
+        if caller.services:
+            if raw:  # the name of a service may stand among the features too
+                names = self.names(raw, where)
+                service = names[0] if len(names) == 1 else None
+            caller.require_service(service, where)
+        if service is not None:
+            return snapshot.plan(
+                service, lambda: list(snapshot.state.service(service)), asked.full_names
+            )
+        return snapshot.plan(raw, lambda: self.names(raw, where), asked.full_names)
+
+    def names(self, raw: bytes, where: str) -> list[str]:
+        """Return what the member ``features`` of a body lists."""
+        return self.checked_names(decode(_NAMES, raw, f"features of {where}"), where)
+
+    def checked_names(self, names: list[str] | str, where: str) -> list[str]:
+        """Return references that are not more than one may ask for."""
+        listed = [names] if isinstance(names, str) else names
+        if len(listed) > self.settings.max_features:
+            raise TooLarge(
+                "too many features",
+                got=len(listed),
+                expected=f"at most {self.settings.max_features}",
+                where=where,
+                hint="Split the request, or raise --max-features.",
+            )
+        return listed
+
+    def snapshot(self) -> Snapshot:
+        """Return the registry as it is known."""
+        current = self.plans.current
+        if current is None:
+            self.plans.refresh()
+            current = self.plans.current
+        if current is None:
+            raise InputError("the registry is empty")
+        return current
+
+    def count(self, plan: ReadPlan, found: Found, t: int) -> None:
+        """Count statuses of values, and the age of one entity's."""
+        rows, states, events = found
+        values = self.metrics.values
+        for row, times in alike(states):
+            if row.count(Status.PRESENT) == len(row):
+                values.add(_PRESENT, len(row) * times)
+                continue
+            for status in set(row):
+                values.add((status.value,), row.count(status) * times)
+        self._turn += 1
+        newest = events[self._turn % len(rows)]
+        if len(plan.views) == 1:
+            if newest[0] is not None:
+                self.metrics.age.observe(plan.views[0], (t - newest[0]) / 1e6)
+            return
+        for output, event in zip(plan.lookup.selection.outputs, newest, strict=True):
+            if event is not None:
+                self.metrics.age.observe((output.view,), (t - event) / 1e6)
+
+    def _asked_by_query(self, request: Request) -> Asked:
+        known = ("service", "features", "at", "full_names", "include", "statuses")
+        query = request.query(*known)
+        flags = {"true": True, "false": False}
+        given: dict[str, Any] = {"entities": {}}
+        for name, text in query.items():
+            if name == "features":
+                given[name] = msgspec.Raw(msgspec.json.encode(text.split(",")))
+            elif name == "include":
+                given[name] = [extra for extra in text.split(",") if extra]
+            elif name in ("full_names", "statuses"):
+                given[name] = flags.get(text, text)
+            else:
+                given[name] = text
+        try:
+            return msgspec.convert(given, Asked)
+        except msgspec.ValidationError as problem:
+            raise RequestError("a wrong parameter", got=str(problem), where=request.where) from None
+
+
+def check_extras(asked: Sequence[str], where: str) -> None:
+    """Raise `RequestError` unless all that is to be included is known."""
+    for name in asked:
+        if name not in EXTRAS:
+            raise RequestError(
+                "nothing of that name can be included",
+                got=name, expected=", ".join(EXTRAS), where=f"include of {where}",
+            )  # fmt: skip
+
+
+def at_of(at: str | int) -> int:
+    """Return a moment as UTC microseconds; `InputError` if it is none."""
+    try:
+        t = to_micros(at, where="at")
+    except OverflowError:
+        t = _LATEST + 1
+    if not _EARLIEST <= t <= _LATEST:
+        raise InputError("a time beyond the calendar", got=at, where="at")
+    return t

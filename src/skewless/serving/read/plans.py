@@ -1,0 +1,214 @@
+"""Compiled reads: swapped whole when the registry or the tables of states change.
+
+A request finds its plan in memory; nothing is asked of the registry while it waits. In the
+background `Plans.refresh` looks once a second whether there is anything new.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from skewless.errors import InputError, SkewlessError
+from skewless.online.tables import TABLES
+from skewless.plan.apply.registry_state import RegistryState
+from skewless.plan.lookup import Lookup
+from skewless.plan.selection import Features, select
+from skewless.runtime import Runtime
+from skewless.serving.http.http import dump
+from skewless.serving.problems import RequestError, TooLarge, missing_key, unknown_key
+from skewless.state.layout import StateLayout
+from skewless.types import DType
+
+MOST_PLANS = 2_000
+Row = Mapping[str, Any]
+TEXT_KINDS = ("bytes", "float32", "float64")
+"""Kinds of types of which JSON may hold values as text."""
+_FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": None}
+
+
+class ReadPlan:
+    """A compiled read with what is needed to take a request and to write its answer.
+
+    Attributes:
+        lookup: the compiled read.
+        names: of the features, in order.
+        inputs: the join keys and request fields that every entity must have, no others.
+        views: for each part of the read the view its age is counted under.
+        fragile: whether it calls functions of users, which may raise anything.
+    """
+
+    def __init__(self, lookup: Lookup) -> None:
+        selection = lookup.selection
+        self.lookup = lookup
+        self.names = tuple(output.name for output in selection.outputs)
+        types = selection.join_keys | {r.name: r.dtype for r in selection.requests}
+        self.inputs = frozenset(types)
+        self.types = types
+        self.views = tuple((part.references[0].partition("@v")[0],) for part in lookup.parts)
+        self.fragile = any(need.view.code for need in selection.on_demand)
+        self._in_texts = {name: dtype for name, dtype in types.items() if dtype.kind in TEXT_KINDS}
+        self._fragments: dict[str, bytes] = {}
+        self.present: dict[int, bytes] = {}
+
+    def entities(self, given: Any, most: int, where: str) -> Sequence[Row]:
+        """Return the entities of a request in JSON: a list of objects, or an object of lists.
+
+        Raises:
+            RequestError: a key nobody asked for, or lists of unequal length.
+            MissingColumn: a key is missing.
+            TooLarge: they are more than ``most``.
+        """
+        if isinstance(given, dict):
+            rows = self._of_columns(given, where)
+        else:
+            rows = given
+            width = len(self.inputs)
+            for number, row in enumerate(rows):
+                if len(row) != width:
+                    self.check(row, number)
+        if not 0 < len(rows) <= most:
+            raise _wrong_number(len(rows), most, where)
+        for name, dtype in self._in_texts.items():
+            rows = [row | {name: from_json(row.get(name), dtype, name)} for row in rows]
+        return rows
+
+    def check(self, row: Mapping[str, Any], number: int | None = None) -> None:
+        """Raise unless the keys of an entity are those that are needed."""
+        for name in row:
+            if name not in self.inputs:
+                raise unknown_key(name, self.inputs, number)
+        for name in self.types:
+            if name not in row:
+                raise missing_key(name, list(row), number)
+
+    def _of_columns(self, columns: dict[str, list[Any]], where: str) -> list[dict[str, Any]]:
+        if columns.keys() != self.inputs:
+            self.check(columns)
+        if len(columns) == 1:
+            ((name, values),) = columns.items()
+            return [{name: value} for value in values]
+        if len(set(map(len, columns.values()))) > 1:
+            lengths = {name: len(values) for name, values in columns.items()}
+            raise RequestError(
+                "the lists of entities are of unequal length", got=lengths, where=where
+            )
+        names = tuple(columns)
+        return [
+            dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)
+        ]
+
+    def fragment(self, name: str, make: Callable[[], Any]) -> bytes:
+        """Return a part of every answer as JSON, made when it is first needed."""
+        found = self._fragments.get(name)
+        if found is None:
+            found = self._fragments[name] = dump(make())
+        return found
+
+
+def _wrong_number(count: int, most: int, where: str) -> SkewlessError:
+    if not count:
+        return RequestError("no entities are asked for", expected="1 or more", where=where)
+    return TooLarge(
+        "too many entities",
+        got=count, expected=f"at most {most}", where=where,
+        hint="Split the request, or raise --max-entities.",
+    )  # fmt: skip
+
+
+def from_json(value: Any, dtype: DType, name: str) -> Any:
+    """Return bytes out of base64, and the floats that JSON has no numbers for.
+
+    Raises:
+        InputError: it is not base64.
+    """
+    if not isinstance(value, str):
+        return value
+    if dtype.kind != "bytes":
+        return _FLOATS.get(value, value)
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise InputError(f"{name!r} is not base64", got=value[:60], expected="base64") from None
+
+
+class Snapshot:
+    """The registry at one revision, with the reads compiled so far.
+
+    Attributes:
+        state: of the registry.
+        layouts: of the tables that answer, by name and version of view.
+    """
+
+    def __init__(
+        self, state: RegistryState, layouts: Mapping[tuple[str, int], StateLayout]
+    ) -> None:
+        self.state = state
+        self.layouts = layouts
+        self._plans: dict[Any, ReadPlan] = {}
+
+    def plan(self, key: Any, features: Callable[[], Features], full_names: bool) -> ReadPlan:
+        """Return the compiled read for some features.
+
+        Args:
+            key: what the features came in as, hashable: the same key is the same plan.
+            features: returns them, when the plan is not there yet.
+            full_names: whether features are called ``View__feature``.
+        """
+        found = self._plans.get((key, full_names))
+        if found is None:
+            selection = select(self.state, features(), full_names=full_names)
+            found = ReadPlan(Lookup(selection, self.layouts))
+            if len(self._plans) >= MOST_PLANS:  # callers that never ask the same twice
+                self._plans.clear()
+            self._plans[key, full_names] = found
+        return found
+
+    def compile_services(self) -> None:
+        """Compile the reads of all feature services."""
+        for name in self.state.pins:
+            try:
+                self.plan(name, lambda name=name: name, False)  # type: ignore[misc]
+            except SkewlessError:
+                continue  # a service of a view that was retired: whoever asks for it is told
+
+
+class Plans:
+    """The snapshot that counts, kept up to date.
+
+    Args:
+        runtime: the open repo.
+
+    Attributes:
+        current: the snapshot; None before the registry was read for the first time.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.current: Snapshot | None = None
+        self._tables: tuple[tuple[bytes, bytes], ...] = ()
+
+    def refresh(self) -> bool:
+        """Look for changes and swap the snapshot if there are any; say whether.
+
+        Raises:
+            StoreError, RegistryError: the registry cannot be read; the snapshot stays.
+        """
+        runtime = self.runtime
+        state = runtime.state(fresh=True)
+        tables = tuple(runtime.journal.scan(TABLES))
+        before = self.current
+        if before is not None and before.state is state and tables == self._tables:
+            return False
+        runtime.forget_plans()  # tables may have changed in another process, unseen by this one
+        snapshot = Snapshot(state, runtime.tables().serving())
+        snapshot.compile_services()
+        self.current, self._tables = snapshot, tables
+        return True
+
+    def has_table(self, table: str) -> bool:
+        """Return whether a table of states is still in use: asked when a read finds nothing."""
+        return self.runtime.journal.read_one(TABLES, table.encode()) is not None

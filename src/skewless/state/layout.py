@@ -1,0 +1,369 @@
+"""What the online store keeps of a source for an entity: which columns, which rows, how long.
+
+A layout is made from the views over one source and one entity. Its slots are the distinct row
+expressions and filters that their aggregates use, evaluated when a row is written; so a read
+touches nothing but numbers. Its rules say which rows can still count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from skewless.aggregations.windows import (
+    LastN,
+    Lifetime,
+    Session,
+    Sliding,
+    Tumbling,
+    Window,
+    window_from_dict,
+)
+from skewless.clock import NEVER
+from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
+from skewless.definitions.expressions import expression_from_dict
+from skewless.definitions.fingerprint import fingerprint
+from skewless.state.slots import Slot
+from skewless.state.tiles import DECIDED, MOMENTS, ROWS, deciding, entered, has_tiles
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from skewless.state.packed_rows import RowSet
+
+
+KeyedUse = tuple[str, str | None, bool]
+"""A `Use` with the key of its slot instead of the index."""
+_SUMMED = frozenset({"float32", "float64", "int32", "int64"})
+_RANKED = _SUMMED | {"bool", "str", "bytes", "timestamp", "date"}
+
+
+def expression_key(expression: Expression) -> str:
+    """Return the canonical text of an expression: equal texts, equal values."""
+    return json.dumps(expression.to_dict(), sort_keys=True, separators=(",", ":"), default=str)
+
+
+def filter_of(view: FeatureView, aggregate: Aggregate) -> Expression | None:
+    """Return the condition a row must meet to count: that of the view and of the aggregate."""
+    if view.where is None or aggregate.where is None:
+        return aggregate.where if view.where is None else view.where
+    return view.where & aggregate.where
+
+
+@dataclass(frozen=True, order=True)
+class Use:
+    """What an aggregate takes from the rows of a rule that has tiles.
+
+    Attributes:
+        kind: name of the aggregation.
+        slot: index of the slot of its values; `tiles.ROWS` for whole rows.
+        skips_nulls: whether rows whose value is null do not take part.
+    """
+
+    kind: str
+    slot: int
+    skips_nulls: bool
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which rows one aggregate may still count.
+
+    Attributes:
+        filter: index of the slot that says whether a row passes; None where all do.
+        window: from which the rows are taken.
+        uses: what tiles are asked for; empty where the rows themselves are kept.
+    """
+
+    filter: int | None
+    window: Window
+    uses: tuple[Use, ...] = ()
+
+
+@dataclass(frozen=True)
+class AggregateRead:
+    """How one aggregate finds its rows.
+
+    Attributes:
+        aggregate: what is computed.
+        slot: index of the slot of its values; None for whole rows.
+        filter: index of the slot of its filter; None where all rows pass.
+        rule: index of the rule whose tiles hold its sums; None where rows alone give its value.
+        by: index of the slot of the text that groups its rows; None where they are not grouped.
+    """
+
+    aggregate: Aggregate
+    slot: int | None
+    filter: int | None
+    rule: int | None = None
+    by: int | None = None
+
+
+class StateLayout:
+    """What is kept online of one source for one entity, for a set of views.
+
+    Attributes:
+        entity: whose state it is.
+        source: whose rows are kept.
+        slots: the columns of a kept row.
+        expressions: what each slot holds, as a row expression.
+        rules: which rows are kept.
+    """
+
+    def __init__(
+        self,
+        entity: Entity,
+        source: Source,
+        expressions: Mapping[str, Expression],
+        rules: Iterable[tuple[str | None, Window, tuple[KeyedUse, ...]]],
+    ) -> None:
+        self.entity = entity
+        self.source = source
+        ordered = sorted(expressions.items())
+        self.slots = tuple(Slot(key, expression.dtype) for key, expression in ordered)
+        self.expressions = tuple(expression for _, expression in ordered)
+        self._index = {slot.key: at for at, slot in enumerate(self.slots)}
+        found = [
+            Rule(self._at(key), window, tuple(sorted(self._use(*use) for use in uses)))
+            for key, window, uses in rules
+        ]
+        self.rules = tuple(sorted(found, key=repr))
+
+    @classmethod
+    def of(cls, entity: Entity, source: Source, views: Iterable[FeatureView]) -> StateLayout:
+        """Return the layout that answers for all aggregates of some views."""
+        expressions: dict[str, Expression] = {}
+        wanted: dict[tuple[str | None, Window], list[Aggregate]] = {}
+        for view in views:
+            for aggregate in view.aggregates:
+                where = filter_of(view, aggregate)
+                for expression in (aggregate.column, aggregate.by, where):
+                    if expression is not None:
+                        expressions.setdefault(expression_key(expression), expression)
+                key = None if where is None else expression_key(where)
+                wanted.setdefault((key, aggregate.window), []).append(aggregate)
+        rules = [(key, window, uses_of(window, found)) for (key, window), found in wanted.items()]
+        return cls(entity, source, expressions, rules)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> StateLayout:
+        """Return the layout that `to_dict` wrote."""
+        source = Source.from_dict(data["source"])
+        keys = data["slots"]
+        expressions = {key: expression_from_dict(json.loads(key), source.name) for key in keys}
+        rules = [
+            (
+                None if at is None else keys[at],
+                window_from_dict(window),
+                tuple(
+                    (kind, None if slot == ROWS else keys[slot], skips)
+                    for kind, slot, skips in uses
+                ),
+            )
+            for at, window, uses in data["rules"]
+        ]
+        return cls(Entity.from_dict(data["entity"]), source, expressions, rules)
+
+    def _at(self, key: str | None) -> int | None:
+        return None if key is None else self._index[key]
+
+    def _use(self, kind: str, key: str | None, skips_nulls: bool) -> Use:
+        return Use(kind, ROWS if key is None else self._index[key], skips_nulls)
+
+    def _slot_of(self, expression: Expression | None) -> int | None:
+        return None if expression is None else self._index[expression_key(expression)]
+
+    def read_of(self, view: FeatureView, aggregate: Aggregate) -> AggregateRead:
+        """Return where the aggregate of a view finds its rows."""
+        where = filter_of(view, aggregate)
+        slot, passes = self._slot_of(aggregate.column), self._slot_of(where)
+        rule = None
+        if aggregate.aggregation.name in MOMENTS:
+            for number, each in enumerate(self.rules):
+                if each.uses and (each.filter, each.window) == (passes, aggregate.window):
+                    rule = number
+        return AggregateRead(aggregate, slot, passes, rule, self._slot_of(aggregate.by))
+
+    @cached_property
+    def left(self) -> int:
+        """1 where the moment asked about does not count itself, else 0."""
+        return int(self.source.closed == "left")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that changes what is kept."""
+        rules = [
+            [self._key_at(rule.filter), rule.window.to_dict(), *map(repr, self._keyed_uses(rule))]
+            for rule in self.rules
+        ]
+        slots = [[slot.key, slot.dtype.to_dict()] for slot in self.slots]
+        return fingerprint([self.rows_of, slots, rules])
+
+    @cached_property
+    def rows_of(self) -> list[Any]:
+        """What says which rows there are, known when, and whose: of the source and the entity."""
+        source = self.source
+        times = [source.event_time, source.known_time, source.delay, source.lateness]
+        keys = self.entity.to_dict()["join_keys"]
+        return [source.name, source.closed, *times, list(source.row_id), self.entity.name, keys]
+
+    @cached_property
+    def record(self) -> np.dtype[Any]:
+        """The form of a packed row."""
+        from skewless.state.packed_rows import record_dtype
+
+        return record_dtype(self.slots)
+
+    @cached_property
+    def table(self) -> str:
+        """The table of the online store that holds the state."""
+        return f"{self.source.name}.{self.entity.name}.{self.fingerprint[:8]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the layout as plain data; `from_dict` reads it back."""
+        return {
+            "entity": self.entity.to_dict(),
+            "source": self.source.to_dict(),
+            "slots": [slot.key for slot in self.slots],
+            "rules": [
+                [
+                    rule.filter,
+                    rule.window.to_dict(),
+                    [[use.kind, use.slot, use.skips_nulls] for use in rule.uses],
+                ]
+                for rule in self.rules
+            ],
+        }
+
+    def covers(self, other: StateLayout) -> bool:
+        """Return whether state of this layout can answer everything that of ``other`` can."""
+        mine = {(self._key_at(rule.filter), rule.window): rule for rule in self.rules}
+        if self.rows_of != other.rows_of:
+            return False
+        for theirs in other.rules:
+            rule = mine.get((other._key_at(theirs.filter), theirs.window))
+            if rule is None:
+                return False
+            asked, had = set(other._keyed_uses(theirs)), set(self._keyed_uses(rule))
+            if rule.uses and not (theirs.uses and asked <= had):
+                return False
+        return {s.key for s in other.slots} <= {s.key for s in self.slots}
+
+    def _keyed_uses(self, rule: Rule) -> list[KeyedUse]:
+        return [
+            (use.kind, None if use.slot == ROWS else self.slots[use.slot].key, use.skips_nulls)
+            for use in rule.uses
+        ]
+
+    @cached_property
+    def tiled(self) -> bool:
+        """Whether states have tiles."""
+        return any(rule.uses for rule in self.rules)
+
+    def _key_at(self, slot: int | None) -> str | None:
+        return None if slot is None else self.slots[slot].key
+
+    @property
+    def span(self) -> int | None:
+        """How far back kept rows may lie, microseconds; None where time sets no bound."""
+        spans = [rule.window.span for rule in self.rules]
+        return None if None in spans else max((s for s in spans if s is not None), default=0)
+
+    @property
+    def needs_older_rows(self) -> bool:
+        """Whether a correction or a very late row can bring back rows already let go."""
+        return self.tiled or any(isinstance(rule.window, (LastN, Session)) for rule in self.rules)
+
+    def __repr__(self) -> str:
+        return f"StateLayout({self.table}: {len(self.slots)} slots)"
+
+
+def uses_of(window: Window, aggregates: Iterable[Aggregate]) -> tuple[KeyedUse, ...]:
+    """Return what tiles of a window must give for some aggregates; empty where they cannot."""
+    if not has_tiles(window):
+        return ()
+    found: dict[KeyedUse, None] = {}
+    for aggregate in aggregates:
+        kind, column = aggregate.aggregation, aggregate.column
+        summed = column is None or column.dtype.kind in _SUMMED
+        ranked = column is None or column.dtype.kind in _RANKED
+        if not (kind.name in MOMENTS and summed) and not (kind.name in DECIDED and ranked):
+            return ()
+        if "by" in aggregate.to_dict():
+            return ()
+        key = None if column is None else expression_key(column)
+        found[kind.name, key, not kind.keeps_nulls] = None
+    return tuple(found)
+
+
+def retained(
+    layout: StateLayout, rows: RowSet, floor: int, folded: np.ndarray | None = None
+) -> np.ndarray:
+    """Return which rows may still count at or after ``floor`` (a mask); the newest always stays.
+
+    Args:
+        layout: says what the views need.
+        rows: sorted by group and row order.
+        floor: the earliest moment that will be asked about, microseconds.
+        folded: the moment that the tiles of each row's group are folded to; None: keep all rows
+            that tiles could stand for.
+    """
+    import numpy as np
+
+    event, known = rows.records["event"] + layout.left, rows.records["known"]
+
+    def settled(offset: int) -> np.ndarray:
+        """Rows that count at the floor and are never replaced: they displace older ones."""
+        found: np.ndarray = np.maximum(event + offset, known) <= floor
+        found &= rows.superseded == NEVER
+        return found
+
+    # Whether an entity was ever seen is told by its newest row, at any moment from the floor on.
+    keep = rows.later_in_group(settled(0)) < 1
+    for rule in layout.rules:
+        passes = np.ones(len(rows), bool) if rule.filter is None else rows.passes(rule.filter)
+        window = rule.window
+        alive = passes & (rows.superseded > floor)
+        match window:
+            case Sliding() | Tumbling():
+                alive &= exit_times(window, event - layout.left) + layout.left > floor
+            case LastN():
+                alive &= rows.later_in_group(settled(window.offset) & passes) < window.n
+            case Session():
+                counted = settled(window.offset) & passes
+                alive &= _in_newest_session(rows, window.gap, counted)
+            case Lifetime():
+                pass
+        if rule.uses and folded is not None:
+            inside = alive & (entered(layout, rows, rule) <= folded) & (rows.superseded == NEVER)
+            alive &= ~inside | deciding(rows, rule, inside)
+        keep |= alive
+    return keep
+
+
+def exit_times(window: Sliding | Tumbling, event: np.ndarray) -> np.ndarray:
+    """Return the moment from which each row no longer lies in a window closed on the right."""
+    if isinstance(window, Tumbling):
+        return (event // window.width + 2) * window.width + window.offset
+    if window.resolution:
+        event = -(-event // window.resolution) * window.resolution
+    exits: np.ndarray = event + window.width + window.offset
+    return exits
+
+
+def _in_newest_session(rows: RowSet, gap: int, counted: np.ndarray) -> np.ndarray:
+    """Return rows behind which no counted row follows after more than the gap."""
+    import numpy as np
+
+    at = np.flatnonzero(counted)
+    breaks = np.zeros(len(rows), bool)
+    if len(at) > 1:
+        same = rows.group[at][1:] == rows.group[at][:-1]
+        step = np.diff(rows.records["event"][at])
+        breaks[at[1:][same & (step > gap)]] = True
+    # A row before a break is in an older session than the newest one at the floor.
+    newest: np.ndarray = rows.later_in_group(breaks) == 0
+    return newest

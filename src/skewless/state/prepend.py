@@ -1,0 +1,119 @@
+"""Adding one row to a packed state without unpacking it: the way of nearly every pushed row.
+
+A row that is newer than all others goes in front; nothing else moves. Rows that no longer count
+stay until the state has grown by half, then they are let go all at once (`state.update`), so that
+the cost per row does not depend on the number of rows.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from skewless.expressions.scalar import compile_scalar
+from skewless.state.blob import HEADER, TILED, VERSION, grown, layout_mark
+from skewless.state.layout import StateLayout
+from skewless.state.packed_rows import record_dtype
+from skewless.state.slots import Slot
+from skewless.state.tiles import Tiles, folded_to
+
+_ORDER = struct.Struct("<qqq")
+Order = tuple[int, int, int]
+"""Event time, known time and tiebreak of a row."""
+
+
+class Inserter:
+    """Adds rows to the states of one layout.
+
+    Args:
+        layout: of the states.
+    """
+
+    def __init__(self, layout: StateLayout) -> None:
+        self._mark = layout_mark(layout.fingerprint)
+        self._tail_slots = [at for at, slot in enumerate(layout.slots) if not slot.fixed]
+        self._tails = len(self._tail_slots)
+        self._left = layout.left
+        self._flags = TILED if layout.tiled else 0
+        self._no_tiles = Tiles().to_bytes() if layout.tiled else b""
+        self._sizes = struct.Struct(f"<{self._tails}I")
+        self._rows_at = HEADER.size + self._sizes.size
+        self._record = record_dtype(layout.slots).itemsize
+        self._fields = [
+            (compile_scalar(expression), slot.pack_value, slot.fixed, _nothing(slot))
+            for slot, expression in zip(layout.slots, layout.expressions, strict=True)
+        ]
+        self._nulls = (len(layout.slots) + 7) // 8
+        codes = "".join(slot.struct_code for slot in layout.slots)
+        self._row = struct.Struct(f"<qqq{self._nulls}s{codes}")
+
+    def record(self, values: Mapping[str, Any], order: Order) -> tuple[bytes, list[bytes]]:
+        """Return a row of a source packed, and its tails.
+
+        Args:
+            values: column name to canonical value.
+            order: event time, known time and tiebreak.
+        """
+        nulls = 0
+        raws: list[Any] = []
+        tails: list[bytes] = []
+        for at, (compute, pack, fixed, nothing) in enumerate(self._fields):
+            value = compute(values)
+            raw = nothing
+            if value is None:
+                nulls |= 1 << at
+            else:
+                raw = pack(value)
+            if not fixed:
+                tails.append(raw)
+                raw = len(raw)
+            raws.append(raw)
+        packed = self._row.pack(*order, nulls.to_bytes(self._nulls, "little"), *raws)
+        return packed, tails
+
+    def start(self, record: bytes, order: Order, tails: list[bytes], floor: int) -> bytes:
+        """Return the state of an entity with one row."""
+        sizes = self._sizes.pack(*map(len, tails))
+        fixed = (VERSION, self._flags, self._tails, self._mark)
+        head = HEADER.pack(*fixed, 1, 0, order[2], floor, grown(1))
+        return b"".join((head, sizes, record, *tails, self._no_tiles))
+
+    def add(self, state: bytes, record: bytes, order: Order, tails: list[bytes]) -> bytes | None:
+        """Return the state with a row added, or None when that is not enough.
+
+        None is returned for a row that is not the newest, for states with corrections and for
+        states due to let old rows go. A row of the log that the state holds changes nothing.
+        """
+        head = HEADER.unpack_from(state)
+        version, flags, count, mark, rows, corrections, sequence, floor, limit = head
+        if version != VERSION or mark != self._mark or corrections or rows >= limit:
+            return None
+        if order[2] <= sequence:
+            return state
+        if order <= _ORDER.unpack_from(state, self._rows_at):
+            return None
+        if flags & TILED and max(order[0] + self._left, order[1]) <= folded_to(state):
+            return None
+        new = HEADER.pack(version, flags, count, mark, rows + 1, 0, order[2], floor, limit)
+        if not count:
+            return b"".join((new, record, state[HEADER.size :]))
+        return self._with_tails(state, new, record, tails)
+
+    def _with_tails(self, state: bytes, head: bytes, record: bytes, tails: list[bytes]) -> bytes:
+        rows = HEADER.unpack_from(state)[4]
+        sizes = self._sizes.unpack_from(state, HEADER.size)
+        at = self._rows_at + rows * self._record
+        pieces = [state[self._rows_at : at]]
+        for size, tail in zip(sizes, tails, strict=True):
+            pieces += [tail, state[at : at + size]]
+            at += size
+        grown_sizes = self._sizes.pack(
+            *(size + len(tail) for size, tail in zip(sizes, tails, strict=True))
+        )
+        return b"".join((head, grown_sizes, record, *pieces, state[at:]))
+
+
+def _nothing(slot: Slot) -> Any:
+    """Return what stands for null in a row or its tail."""
+    return b"" if slot.struct_code.endswith("s") or not slot.fixed else 0

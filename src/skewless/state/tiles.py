@@ -1,0 +1,252 @@
+"""Tiles: what stands online for rows already let go, where a window's edges are not fine.
+
+Lifetime and tumbling windows and those with a ``resolution`` begin and end on the edges of tiles,
+so old rows can be folded: counts and exact sums into tiles, while for min, max, first, latest and
+distinct values the rows that decide them stay. A row is in the tiles when it counted at the moment
+they were `folded` to; all rows that come to count later are kept as rows. No tile changes a value:
+sums are exact, and a read adds the rows that are not folded.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from skewless.aggregations.exact import ExactSum
+from skewless.aggregations.windows import Lifetime, Sliding, Tumbling, Window
+from skewless.clock import ALWAYS, NEVER
+from skewless.errors import CorruptData
+
+if TYPE_CHECKING:
+    from skewless.state.layout import Rule, StateLayout
+    from skewless.state.packed_rows import RowSet
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+ROWS = -1
+"""Stands for the slot where whole rows are counted."""
+_SUM = struct.Struct("<HhqI")
+_ENDS = struct.Struct("<Iq")
+MOMENTS = frozenset({"count", "rate", "sum", "mean", "var", "std"})
+DECIDED = frozenset({"min", "max", "first", "latest", "since_last", "n_unique"})
+
+
+class Tiles:
+    """The tiles of one entity.
+
+    Attributes:
+        folded: rows that counted at this moment are in the tiles, microseconds.
+        sums: by rule, slot (`ROWS` for whole rows) and number of the tile.
+    """
+
+    def __init__(self, folded: int = ALWAYS) -> None:
+        self.folded = folded
+        self.sums: dict[tuple[int, int, int], ExactSum] = {}
+
+    def add(self, rule: int, slot: int, tile: int, value: float | int) -> None:
+        """Fold a value in."""
+        key = (rule, slot, tile)
+        if key not in self.sums:
+            self.sums[key] = ExactSum()
+        self.sums[key].add(value)
+
+    def total(self, rule: int, slot: int, tiles: range) -> ExactSum:
+        """Return what the tiles of a rule hold together; the caller may add to it."""
+        found = ExactSum()
+        for (number, column, tile), state in self.sums.items():
+            if number == rule and column == slot and tile in tiles:
+                found.merge(state)
+        return found
+
+    def to_bytes(self) -> bytes:
+        """Return the tiles as they end a blob."""
+        pieces = []
+        for key, state in sorted(self.sums.items()):
+            data = state.to_bytes()
+            pieces.append(_SUM.pack(*key, len(data)) + data)
+        return b"".join(pieces) + _ENDS.pack(len(pieces), self.folded)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Tiles:
+        """Return the tiles that `to_bytes` wrote.
+
+        Raises:
+            CorruptData: they are damaged.
+        """
+        end = len(data) - _ENDS.size
+        try:
+            count, folded = _ENDS.unpack_from(data, max(end, 0))
+            tiles, at = cls(folded), 0
+            for _ in range(count):
+                rule, slot, tile, size = _SUM.unpack_from(data, at)
+                at += _SUM.size
+                tiles.sums[rule, slot, tile] = ExactSum.from_bytes(data[at : at + size])
+                at += size
+        except (struct.error, ValueError) as problem:
+            raise CorruptData("tiles that cannot be read", got=str(problem)) from None
+        if at != end:
+            raise CorruptData("tiles that were cut", got=f"{end} bytes", expected=f"{at} bytes")
+        return tiles
+
+
+def folded_to(blob: bytes) -> int:
+    """Return the moment to which the tiles at the end of a blob are folded."""
+    folded: int = _ENDS.unpack_from(blob, len(blob) - _ENDS.size)[1]
+    return folded
+
+
+def tile_numbers(window: Window, event: Ints) -> Ints:
+    """Return the tile of each row of a window that has tiles."""
+    if isinstance(window, Tumbling):
+        return event // window.width
+    if isinstance(window, Sliding):
+        return -(-event // window.resolution)
+    return np.zeros(len(event), np.int64)
+
+
+def tiles_at(window: Window, at: int) -> range:
+    """Return the tiles a window holds at a moment of the event axis (offset taken off)."""
+    if isinstance(window, Tumbling):
+        newest = at // window.width - 1
+        return range(newest, newest + 1)
+    if isinstance(window, Sliding):
+        return range((at - window.width) // window.resolution + 1, NEVER)
+    return range(1)
+
+
+def has_tiles(window: Window) -> bool:
+    """Return whether a window begins and ends on edges of tiles."""
+    if isinstance(window, Sliding):
+        return window.resolution > 0
+    return isinstance(window, (Lifetime, Tumbling))
+
+
+def entered(layout: StateLayout, rows: RowSet, rule: Rule) -> Ints:
+    """Return the moment from which each row counts for a rule."""
+    event = rows.records["event"] + layout.left + rule.window.offset
+    moments: Ints = np.maximum(event, rows.records["known"])
+    return moments
+
+
+def fold(
+    layout: StateLayout, rows: RowSet, fresh: Bools, tiles: Sequence[Tiles | None], until: Ints
+) -> None:
+    """Fold rows into the tiles of their groups and move these on.
+
+    Args:
+        layout: of the rows.
+        rows: sorted by group.
+        fresh: rows that were never in a state; the others are folded where they entered.
+        tiles: of each group; None where the group is not folded now.
+        until: the moment each group is folded to.
+    """
+    wanted = np.array([each is not None for each in tiles], bool)[rows.group]
+    before = np.array([ALWAYS if each is None else each.folded for each in tiles], np.int64)
+    for number, rule in enumerate(layout.rules):
+        if not rule.uses:
+            continue
+        enter = entered(layout, rows, rule)
+        chosen = wanted & (enter <= until[rows.group]) & (rows.superseded == NEVER)
+        chosen &= fresh | (enter > before[rows.group])
+        if rule.filter is not None:
+            chosen &= rows.passes(rule.filter)
+        at = np.flatnonzero(chosen)
+        numbers = tile_numbers(rule.window, rows.records["event"][at])
+        for slot in _summed_slots(rule):
+            _fold_slot(rows, at, numbers, (number, slot), tiles)
+    for group, each in enumerate(tiles):
+        if each is not None:
+            each.folded = max(each.folded, int(until[group]))
+
+
+def _summed_slots(rule: Rule) -> list[int]:
+    return sorted({use.slot for use in rule.uses if use.kind in MOMENTS})
+
+
+def _fold_slot(
+    rows: RowSet,
+    at: Ints,
+    numbers: Ints,
+    place: tuple[int, int],
+    tiles: Sequence[Tiles | None],
+) -> None:
+    rule, slot = place
+    if slot == ROWS:
+        values: Iterable[float | int] = [0] * len(at)
+    else:
+        some = ~rows.nulls(slot)[at]
+        at, numbers = at[some], numbers[some]
+        values = rows.records[f"s{slot}"][at].tolist()
+    groups = rows.group[at].tolist()
+    for group, tile, value in zip(groups, numbers.tolist(), values, strict=True):
+        target = tiles[group]
+        if target is not None:
+            target.add(rule, slot, tile, value)
+
+
+def drop_old(layout: StateLayout, tiles: Tiles, floor: int) -> None:
+    """Let go of tiles that no window will hold again from ``floor`` on."""
+    for key in list(tiles.sums):
+        window = layout.rules[key[0]].window
+        held = tiles_at(window, floor - layout.left - window.offset)
+        if key[2] < held.start:
+            del tiles.sums[key]
+
+
+def deciding(rows: RowSet, rule: Rule, candidates: Bools) -> Bools:
+    """Return which of the folded rows must stay, because they decide a value (a mask)."""
+    keep = np.zeros(len(rows), bool)
+    at = np.flatnonzero(candidates)
+    if not len(at):
+        return keep
+    numbers = tile_numbers(rule.window, rows.records["event"][at])
+    groups = rows.group[at]
+    run = np.cumsum(np.r_[0, (np.diff(groups) != 0) | (np.diff(numbers) != 0)])
+    for use in rule.uses:
+        if use.kind not in DECIDED:
+            continue
+        if use.slot == ROWS or not use.skips_nulls:
+            some = np.ones(len(at), bool)
+        else:
+            some = ~rows.nulls(use.slot)[at]
+        keep[at[some][_deciders(rows, use.kind, use.slot, (at[some], run[some]))]] = True
+    return keep
+
+
+def _deciders(rows: RowSet, kind: str, slot: int, some: tuple[Ints, Ints]) -> Ints:
+    """Return the positions (among ``some`` rows) of those that decide, one or more a run."""
+    at, run = some
+    if not len(at):
+        return at
+    if kind in ("first", "latest", "since_last"):
+        edges = np.r_[True, np.diff(run) != 0]
+        if kind != "first":
+            edges = np.r_[np.diff(run) != 0, True]
+        return np.flatnonzero(edges)
+    rank = _ranks(rows, slot, at)
+    order = np.lexsort((rank, run))
+    new_run = np.r_[True, np.diff(run[order]) != 0]
+    if kind == "n_unique":
+        new_run |= np.r_[True, np.diff(rank[order]) != 0]
+    if kind == "max":
+        new_run = np.r_[np.diff(run[order]) != 0, True]
+    deciders: Ints = order[new_run]
+    return deciders
+
+
+def _ranks(rows: RowSet, slot: int, at: Ints) -> Ints:
+    """Return numbers that order the values of a slot; -0.0 is less than 0.0."""
+    if slot in rows.tails:
+        tail = rows.tails[slot]
+        texts = np.array([tail[i] for i in at.tolist()], dtype=object)
+        ranks: Ints = np.unique(texts, return_inverse=True)[1].astype(np.int64)
+    elif rows.slots[slot].dtype.kind in ("float32", "float64"):
+        bits = rows.records[f"s{slot}"][at].astype(np.float64).view(np.int64)
+        ranks = np.where(bits < 0, ~bits ^ np.int64(-(2**63)), bits)
+    else:
+        ranks = rows.records[f"s{slot}"][at].astype(np.int64)
+    return ranks

@@ -1,0 +1,1 @@
+"""Files and file systems that tables and logs lie in."""

@@ -1,0 +1,1 @@
+"""Tables that sources read: one file each."""

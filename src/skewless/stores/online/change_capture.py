@@ -1,0 +1,102 @@
+"""Stores that note which rows they change, in the transaction that changes them.
+
+What is done about the notes is for the caller to say; `online.move.mirror` copies the rows
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+from skewless.stores.online.base import Item, OnlineStore, Rows, Transaction
+from skewless.stores.online.delegating import PassingReads
+
+Note = Callable[[Rows, str, Iterable[bytes]], None]
+
+
+class NotingStore(PassingReads, OnlineStore):
+    """A store with transactions that notes which rows it changes, in the same transaction.
+
+    Args:
+        store: where rows are.
+        note: called with the transaction, a table and the keys that are about to change.
+        after: called when a transaction is kept.
+    """
+
+    def __init__(self, store: OnlineStore, note: Note, after: Callable[[], None]) -> None:
+        super().__init__(store)
+        self.store = store
+        self._note = note
+        self._after = after
+        self.where = store.where
+        self.capabilities = store.capabilities
+
+    def tables(self) -> list[str]:
+        return self.store.tables()
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        with self.transaction() as rows:
+            rows.write(table, items)
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        with self.transaction() as rows:
+            rows.delete(table, keys)
+
+    def drop(self, table: str) -> None:
+        self.store.drop(table)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with self.store.transaction() as rows:
+            yield NotingTransaction(rows, self._note)
+        self._after()
+
+    def flush(self) -> None:
+        self.store.flush()
+
+    def warm(self) -> None:
+        self.store.warm()
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class NotingTransaction(PassingReads, Transaction):
+    """A transaction that notes which rows it changes."""
+
+    def __init__(self, rows: Transaction, note: Note) -> None:
+        super().__init__(rows)
+        self._note = note
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        rows = list(items)
+        self.note(table, (key for key, _ in rows))
+        self._rows.write(table, rows)
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        doomed = list(keys)
+        self.note(table, doomed)
+        self._rows.delete(table, doomed)
+
+    def note(self, table: str, keys: Iterable[bytes]) -> None:
+        """Note rows of a table, this store's or that of the states beside it."""
+        self._note(self._rows, table, keys)
+
+
+class NotingRows(PassingReads):
+    """Rows of a store without transactions, noted in a transaction of another one."""
+
+    def __init__(self, states: Rows, journal: NotingTransaction) -> None:
+        super().__init__(states)
+        self._journal = journal
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        rows = list(items)
+        self._rows.write(table, rows)
+        self._journal.note(table, (key for key, _ in rows))
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        doomed = list(keys)
+        self._rows.delete(table, doomed)
+        self._journal.note(table, doomed)

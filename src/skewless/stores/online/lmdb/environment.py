@@ -1,0 +1,261 @@
+"""One open LMDB environment of this process: kept from ending reads, grown, reopened when need be.
+
+Closing an environment or moving its map needs a moment without transactions of this process. Reads
+enter and leave the set `active` (0.1 us, no lock) and stand back while `gate_closed`; writes hold
+`write_lock`; who needs the moment takes both: `exclusive`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+import lmdb
+
+from skewless.errors import CorruptData, StoreError
+from skewless.stores.online.lmdb.errors import MAX_READERS, store_error
+from skewless.stores.online.lmdb.tree import Catalog, Txn
+
+ATTEMPTS = 10
+CURABLE = (lmdb.MapResizedError, lmdb.ReadersFullError, lmdb.BadRslotError, lmdb.PanicError)
+# LMDB may leave pages at the end of its file unwritten that it gave out and took back at once; a
+# file that lacks more than these was cut short.
+TOLERATED_MISSING_PAGES = 1024
+
+
+class Environment:
+    """One open LMDB environment; `env` is replaced when it has to be reopened."""
+
+    def __init__(self, path: str, *, sync: bool, map_size: int) -> None:
+        self.path = path
+        self.sync = sync
+        self.map_size = map_size
+        self.stores = 0
+        self.catalog = Catalog()
+        self.lost_in_fork = False
+        self.reset_locks()
+        self.env = self._open()
+
+    def reset_locks(self) -> None:
+        """Begin with nobody reading or writing, also after a fork."""
+        self.active: set[int] = set()
+        self.gate_closed = False
+        self.gate = threading.Condition()
+        self.write_lock = threading.RLock()
+        self.writer: int | None = None
+
+    def _open(self) -> lmdb.Environment:
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            is_new = not os.path.exists(os.path.join(self.path, "data.mdb"))
+            env = lmdb.open(
+                self.path,
+                map_size=self.map_size,
+                sync=self.sync,
+                max_readers=MAX_READERS,
+                max_spare_txns=1,
+                readahead=False,
+            )
+        except OSError as error:
+            raise StoreError(
+                "the directory of the online store cannot be made",
+                got=error.strerror,
+                where=self.path,
+                hint="Check the path and its permissions.",
+            ) from error
+        except lmdb.Error as error:
+            raise self.error(error) from error
+        try:
+            if is_new:
+                _sync_directory(self.path)
+            env.reader_check()
+            self._check(env)
+        except BaseException:
+            env.close()
+            raise
+        return env
+
+    def _check(self, env: lmdb.Environment) -> None:
+        """Refuse a file that was cut short or that another program wrote."""
+        page = env.stat()["psize"]
+        file = os.path.join(self.path, "data.mdb")
+        needed = (env.info()["last_pgno"] + 1) * page
+        if os.path.getsize(file) < needed:
+            self._restore_length(env, file, page)
+        with env.begin() as txn:
+            try:
+                self.catalog = Catalog.load(txn, self.path)
+                foreign = self.catalog.header is None and txn.stat()["entries"] > 0
+            except lmdb.Error as error:
+                raise self.error(error) from error
+        if foreign:
+            raise StoreError(
+                "this LMDB file was not written by skewless",
+                where=self.path,
+                hint="Give the online store a directory of its own.",
+            )
+
+    def _restore_length(self, env: lmdb.Environment, file: str, page: int) -> None:
+        # Under the write lock nobody else lengthens the file, so this can only lengthen it too.
+        # Touching a page beyond the end of the file would kill the process (SIGBUS).
+        with env.begin(write=True):
+            size, needed = os.path.getsize(file), (env.info()["last_pgno"] + 1) * page
+            if size >= needed:
+                return
+            if needed - size > TOLERATED_MISSING_PAGES * page:
+                raise CorruptData(
+                    "the file of the online store was cut short",
+                    got=f"{size:,} bytes",
+                    expected=f"{needed:,} bytes",
+                    where=file,
+                    hint="Restore a copy, or remove it and materialize again from history.",
+                )
+            os.truncate(file, needed)
+
+    def leave(self, reader: int) -> None:
+        """Take a reading thread out of `active`."""
+        self.active.discard(reader)
+        if self.gate_closed:
+            with self.gate:
+                self.gate.notify_all()
+
+    def stand_back(self, error: lmdb.Error | None, env: lmdb.Environment, attempt: int) -> None:
+        """Wait until reads may go on, or cure what made one fail; the caller is not in `active`."""
+        if error is not None:
+            self.recover(error, env, attempt)
+        with self.gate:
+            self.gate.wait_for(lambda: not self.gate_closed)
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold back every other read and write of this process."""
+        with self.write_lock:
+            self.close_gate()
+            try:
+                yield
+            finally:
+                self.open_gate()
+
+    def close_gate(self) -> None:
+        """Hold new reads back and wait for those under way; under `write_lock`."""
+        with self.gate:
+            self.gate_closed = True
+            self.gate.wait_for(lambda: not self.active)
+
+    def open_gate(self) -> None:
+        """Let reads go on."""
+        with self.gate:
+            self.gate_closed = False
+            self.gate.notify_all()
+
+    def recover(self, error: lmdb.Error, env: lmdb.Environment, attempt: int) -> None:
+        """Return if the call that failed may be tried again, else raise its `StoreError`."""
+        curable = isinstance(error, CURABLE) or _is_closed(env)
+        if self.lost_in_fork or not curable or attempt == ATTEMPTS - 1:
+            raise self.error(error) from error
+        with self.exclusive():
+            if env is not self.env:
+                return
+            if isinstance(error, lmdb.MapResizedError):
+                env.set_mapsize(0)  # adopts the size another process has set
+            elif isinstance(error, lmdb.ReadersFullError):
+                env.reader_check()
+            elif isinstance(error, lmdb.PanicError) or _is_closed(env):
+                env.close()
+                self.env = self._open()
+
+    @contextlib.contextmanager
+    def writing(self, *, durable: bool) -> Iterator[Txn]:
+        """Give one write transaction; writers of all threads and processes take turns."""
+        if self.writer == threading.get_ident():
+            raise StoreError(
+                "a write inside a transaction of the same thread would wait for itself",
+                where=self.path,
+                hint="Inside transaction() use the verbs of the transaction.",
+            )
+        with self.write_lock:
+            txn = self._begin_write()
+            self.writer = threading.get_ident()
+            try:
+                yield txn
+                txn.commit()
+                if durable and not self.sync:
+                    self.env.sync(True)
+            except BaseException:
+                # An abort waits for a moment without reads, which busy readers might never leave.
+                with self.exclusive():
+                    txn.abort()
+                raise
+            finally:
+                self.writer = None
+
+    def _begin_write(self) -> Txn:
+        for attempt in range(ATTEMPTS):
+            env = self.env
+            try:
+                used, size = _used_bytes(env)
+                if used * 2 > size:
+                    self._grow(env, 2 * size)
+                return env.begin(write=True)
+            except lmdb.Error as error:
+                self.recover(error, env, attempt)
+        raise self.gave_up()
+
+    def make_room(self, payload: int) -> None:
+        """Grow the map after a transaction with ``payload`` bytes of rows did not fit."""
+        with self.write_lock:
+            used, size = _used_bytes(self.env)
+            self._grow(self.env, max(2 * size, used + payload))
+
+    def _grow(self, env: lmdb.Environment, size: int) -> None:
+        with self.exclusive():
+            self.map_size = max(self.map_size, size)
+            env.set_mapsize(self.map_size)
+
+    def flush(self) -> None:
+        """Flush what was committed without it."""
+        for attempt in range(ATTEMPTS):
+            env = self.env
+            try:
+                with self.write_lock:
+                    env.sync(True)
+                return
+            except lmdb.Error as error:
+                self.recover(error, env, attempt)
+
+    def gave_up(self) -> StoreError:
+        """Return the error of a call that kept being disturbed."""
+        return StoreError(f"the online store was disturbed {ATTEMPTS} times", where=self.path)
+
+    def error(self, error: lmdb.Error) -> StoreError:
+        """Return the `StoreError` that says what ``error`` means and what to do."""
+        if self.lost_in_fork:
+            return StoreError(
+                "this store was written to while the process forked",
+                where=self.path,
+                hint="Open the store in the child, or fork outside transactions.",
+            )
+        return store_error(error, self.path)
+
+
+def _used_bytes(env: lmdb.Environment) -> tuple[int, int]:
+    info = env.info()
+    return (info["last_pgno"] + 1) * env.stat()["psize"], info["map_size"]
+
+
+def _is_closed(env: lmdb.Environment) -> bool:
+    try:
+        env.info()
+    except lmdb.Error:
+        return True
+    return False
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

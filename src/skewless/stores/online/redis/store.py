@@ -1,0 +1,305 @@
+"""The online store on Redis or Valkey: a single server, one behind Sentinel, or a cluster.
+
+    store = RedisStore("redis://localhost:6379/0")     # finds out by itself if it is a cluster
+    store = RedisStore("redis+sentinel://s1:26379,s2:26379/mymaster")
+    store.write("wafer_tests", [(b"f1", b"state of f1")])
+
+A row is one string at `namespace:table:key`; a hash with a field per feature would make batches
+some twenty times slower. Whether writes are durable the server says: if its append-only file is
+flushed with every one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote_from_bytes
+
+from skewless.errors import MissingDependency, StoreError, StoreUnavailable
+from skewless.stores.online.base import Capabilities, Change, Item, OnlineStore, checked_table
+
+try:
+    import redis
+except ImportError as error:
+    raise MissingDependency.of("redis", "redis", needed_for="RedisStore") from error
+
+from skewless.stores.online.pool import Pool
+from skewless.stores.online.redis.client import Line, connect, where_of
+
+if TYPE_CHECKING:
+    from skewless.stores.online.redis.client import Client
+
+T = TypeVar("T")
+
+READ_ATTEMPTS = 4
+FIRST_PAUSE_SECONDS = 0.05
+SCAN_COUNT = 1_000
+CHUNK_ROWS = 5_000
+SCRIPT_ROWS = 500
+DEFAULT_TIMEOUT_SECONDS = 5.0
+
+# Of each key: expected there ('1' or ''), expected, new there, new
+_COMPARE_AND_SET = """
+local done = {}
+for i, key in ipairs(KEYS) do
+  local at = 4 * i - 3
+  local now = redis.call('GET', key)
+  local same
+  if ARGV[at] == '1' then same = now == ARGV[at + 1] else same = not now end
+  if same and ARGV[at + 2] == '1' then redis.call('SET', key, ARGV[at + 3])
+  elseif same then redis.call('DEL', key) end
+  done[i] = same and 1 or 0
+end
+return done
+"""
+
+
+class RedisStore(OnlineStore):
+    """An online store on a Redis-compatible server.
+
+    Reads that fail are tried again, a few times and with growing random pauses; writes are not: a
+    repeated write could undo a later one of somebody else.
+
+    Args:
+        url: `redis://`, `rediss://` (TLS), `unix://`, or `redis+sentinel://host,host/name/db`
+            (`rediss+sentinel` for TLS). User and password go before an `@`, and never into an
+            error.
+        namespace: what all keys begin with, so that several stores can share a server.
+        timeout: seconds to wait for a connection or an answer.
+
+    Raises:
+        MissingDependency: the driver is not installed: `pip install 'skewless[redis]'`.
+        StoreUnavailable: the server cannot be reached.
+    """
+
+    capabilities = Capabilities(
+        atomic_batch=True,
+        compare_and_set=True,
+        shared_by_processes=True,
+        verified=True,
+        max_value_bytes=512 << 20,
+    )
+
+    def __init__(
+        self, url: str, *, namespace: str = "skewless", timeout: float = DEFAULT_TIMEOUT_SECONDS
+    ) -> None:
+        self.where = where_of(url)
+        self._namespace = namespace.encode()
+        self._tables_key = self._namespace + b"::tables"
+        self._lines = Pool(self._line, usable=lambda line: line.idle, closed=self.closed)
+        self._client: Client | None = self._safely(lambda: connect(url, timeout))
+        # Commands that a cluster splits over its nodes are not one.
+        self._is_cluster = isinstance(self._client, redis.RedisCluster)
+        self.capabilities = dataclasses.replace(
+            type(self).capabilities,
+            atomic_batch=not self._is_cluster,
+            durable=self._asks_for_durability(),
+        )
+
+    # --------------------------------------------------------------------------------- reading
+
+    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        if not keys:
+            return []
+        prefix = self._prefix(table)
+        names = [prefix + key for key in keys]
+        return self._safely(lambda: self._get(names))
+
+    def _get(self, names: Sequence[bytes]) -> list[bytes | None]:
+        if not self._is_cluster:
+            with self._lines.connection() as line:
+                values: list[bytes | None] = line.ask(b"MGET", *names)
+                return values
+        return self._pipelined([("GET", name) for name in names])
+
+    def scan(
+        self,
+        table: str,
+        *,
+        prefix: bytes = b"",
+        after: bytes | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Item]:
+        start = self._prefix(table)
+        names = self._safely(lambda: set(self._names(start + prefix)))
+        keys = sorted(name[len(start) :] for name in names)
+        wanted = iter(keys if after is None else [key for key in keys if key > after])
+        return itertools.islice(self._rows(table, wanted), limit)
+
+    def _rows(self, table: str, keys: Iterator[bytes]) -> Iterator[Item]:
+        while some := list(itertools.islice(keys, SCAN_COUNT)):
+            for key, value in zip(some, self.read(table, some), strict=True):
+                if value is not None:
+                    yield key, value
+
+    def _names(self, prefix: bytes) -> Iterator[bytes]:
+        everywhere = {"target_nodes": redis.RedisCluster.PRIMARIES} if self._is_cluster else {}
+        pattern = b"".join(b"\\" + bytes([c]) if c in b"*?[]\\^-" else bytes([c]) for c in prefix)
+        names: Iterator[bytes] = self._open().scan_iter(
+            match=pattern + b"*", count=SCAN_COUNT, **everywhere
+        )
+        return names
+
+    def tables(self) -> list[str]:
+        names = self._safely(lambda: self._open().smembers(self._tables_key))
+        return sorted(name.decode() for name in names)
+
+    # --------------------------------------------------------------------------------- writing
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        prefix = self._prefix(checked_table(table))
+        rows = [(prefix + key, value) for key, value in items]
+        if rows:
+            add = ("SADD", self._tables_key, table.encode())
+            self._once(lambda: self._pipelined([add, *self._sets(rows)], atomic=True))
+
+    def _sets(self, rows: Sequence[Item]) -> Iterator[tuple[Any, ...]]:
+        if self._is_cluster:
+            return (("SET", *row) for row in rows)
+        return (
+            ("MSET", *itertools.chain.from_iterable(rows[start : start + CHUNK_ROWS]))
+            for start in range(0, len(rows), CHUNK_ROWS)
+        )
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        prefix = self._prefix(table)
+        self._unlink([prefix + key for key in keys])
+
+    def _unlink(self, names: Sequence[bytes]) -> None:
+        size = 1 if self._is_cluster else CHUNK_ROWS
+        chunks = [names[start : start + size] for start in range(0, len(names), size)]
+        commands = [("UNLINK", *chunk) for chunk in chunks]
+        if commands:
+            self._once(lambda: self._pipelined(commands, atomic=True))
+
+    def drop(self, table: str) -> None:
+        names = self._safely(lambda: list(self._names(self._prefix(table))))
+        for start in range(0, len(names), CHUNK_ROWS):
+            self._unlink(names[start : start + CHUNK_ROWS])
+        # Last, so that an interrupted drop still shows the table.
+        self._once(lambda: self._open().srem(self._tables_key, table.encode()))
+
+    def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
+        prefix = self._prefix(checked_table(table))
+        asked = list(changes)
+        size = 1 if self._is_cluster else SCRIPT_ROWS
+        scripts = [
+            _script(prefix, asked[start : start + size]) for start in range(0, len(asked), size)
+        ]
+        if not scripts:
+            return []
+        add = ("SADD", self._tables_key, table.encode())
+        _, *done = self._once(lambda: self._pipelined([add, *scripts]))
+        return [took == 1 for answer in done for took in answer]
+
+    def concerns(self) -> list[tuple[str, str]]:
+        try:
+            answers = self._safely(lambda: self._open().config_get("maxmemory-policy"))
+        except StoreError:
+            return []  # many hosted servers do not tell
+        policy = answers.get("maxmemory-policy", "noeviction")
+        if policy == "noeviction":
+            return []
+        hint = "A state that is evicted is an entity that is forgotten: set noeviction."
+        return [(f"it may evict rows when memory is short ({policy})", hint)]
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            self._lines.close()
+            client.close()
+
+    # ----------------------------------------------------------------------------- the server
+
+    def _prefix(self, table: str) -> bytes:
+        # Quoted names hold neither the ":" that ends them nor the "{" that would place them.
+        return b"%b:%b:" % (self._namespace, quote_from_bytes(table.encode()).encode())
+
+    def _line(self) -> Line:
+        return Line(self._open())
+
+    def _open(self) -> Client:
+        if self._client is None:
+            raise self.closed()
+        return self._client
+
+    def _pipelined(self, commands: Iterable[tuple[Any, ...]], *, atomic: bool = False) -> list[Any]:
+        """Send commands at once; as one (MULTI) if ``atomic``, which a cluster cannot."""
+        client = self._open()
+        pipeline = client.pipeline(transaction=atomic and not self._is_cluster)
+        with pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def _asks_for_durability(self) -> bool:
+        try:
+            answers = self._safely(lambda: self._open().config_get("append*"))
+        except StoreError:
+            return False  # many hosted servers do not tell
+        return bool(answers.get("appendonly") == "yes" and answers.get("appendfsync") == "always")
+
+    def _safely(self, call: Callable[[], T]) -> T:
+        """Make a call that changes nothing, again while the server is out of reach."""
+        for attempt in itertools.count(1):
+            try:
+                return call()
+            except _TRANSIENT as error:
+                self._lines.discard_idle()
+                if attempt == READ_ATTEMPTS or isinstance(error, redis.AuthenticationError):
+                    raise self._error(error) from error
+                time.sleep(random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt)
+            except _OTHER as error:
+                raise self._error(error) from error
+        raise AssertionError
+
+    def _once(self, call: Callable[[], T]) -> T:
+        """Make a call that changes rows."""
+        try:
+            return call()
+        except (*_TRANSIENT, *_OTHER) as error:
+            raise self._error(error, wrote=True) from error
+
+    def _error(self, error: Exception, *, wrote: bool = False) -> StoreError:
+        facts: dict[str, Any] = {"got": f"{type(error).__name__}: {error}", "where": self.where}
+        if isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
+            hint = "Check user, password and permissions."
+            return StoreError("the Redis server refuses this user", **facts, hint=hint)
+        if isinstance(error, redis.exceptions.OutOfMemoryError):
+            hint = "Raise maxmemory or drop tables; nothing of this write was kept."
+            return StoreError("the Redis server is out of memory", **facts, hint=hint)
+        if isinstance(error, _TRANSIENT):
+            hint = "The write may or may not have happened." if wrote else "Is the server running?"
+            return StoreUnavailable("the Redis server cannot be reached", **facts, hint=hint)
+        return StoreError("the Redis server refused a command", **facts)
+
+
+_TRANSIENT = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.RedisClusterException,
+    redis.sentinel.MasterNotFoundError,
+)
+_OTHER = (redis.RedisError,)
+
+
+def _script(prefix: bytes, changes: Sequence[Change]) -> tuple[Any, ...]:
+    """Return the command that makes changes of rows that lie on one node."""
+    keys = [prefix + key for key, _, _ in changes]
+    values = [part for _, *both in changes for value in both for part in _optional(value)]
+    return ("EVAL", _COMPARE_AND_SET, len(keys), *keys, *values)
+
+
+def _optional(value: bytes | None) -> tuple[str, bytes]:
+    return ("", b"") if value is None else ("1", value)

@@ -1,0 +1,248 @@
+"""The embedded online store for those who want one ordinary file: SQLite in WAL mode.
+
+    store = SQLiteStore("repo/.skewless/online.sqlite")
+    store.write("wafer_tests", [(b"f1", b"state of f1")])      # on disk when it returns
+
+It keeps the same promises as the LMDB store and is some five times slower to read. Readers are not
+held up by the writer; writers of all threads and processes take turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from skewless.errors import StoreError
+from skewless.stores.online.base import (
+    Capabilities,
+    Item,
+    OnlineStore,
+    Transaction,
+    scan_pages,
+)
+from skewless.stores.online.pool import Pool
+from skewless.stores.online.sqlite import rows as sql
+
+DROP_ROWS = 5_000
+
+
+class SQLiteStore(OnlineStore):
+    """An online store in one SQLite file (and its -wal and -shm), on a local disk.
+
+    Args:
+        path: the file; made if missing, its directory too.
+        sync: whether each write is flushed to disk before it returns. Without it a loss of power
+            may take the last writes back, but never damages the file.
+
+    Raises:
+        CorruptData: the file there is damaged or no SQLite file.
+        StoreError: another program's SQLite file, or no permission.
+    """
+
+    capabilities = Capabilities(
+        atomic_batch=True,
+        transactions=True,
+        compare_and_set=True,
+        ordered_scan=True,
+        atomic_drop=True,
+        shared_by_processes=True,
+        durable=True,
+        verified=True,
+        max_value_bytes=1_000_000_000 - 1_000,
+    )
+
+    def __init__(self, path: str | Path, *, sync: bool = True) -> None:
+        self.where = str(path)
+        self._sync = sync
+        self.capabilities = dataclasses.replace(type(self).capabilities, durable=sync)
+        self._pool = Pool(
+            self._connect,
+            usable=lambda connection: not connection.in_transaction,
+            closed=self.closed,
+        )
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    # --------------------------------------------------------------------------------- reading
+
+    def read_one(self, table: str, key: bytes) -> bytes | None:
+        with self._connection() as connection:
+            return sql.read_one(connection, table, key)
+
+    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._connection() as connection:
+            if len(keys) <= sql.KEYS_A_STATEMENT:
+                return sql.read(connection, table, keys)
+            connection.execute("BEGIN")
+            try:
+                return sql.read(connection, table, keys)
+            finally:
+                connection.execute("COMMIT")
+
+    def scan(
+        self,
+        table: str,
+        *,
+        prefix: bytes = b"",
+        after: bytes | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Item]:
+        def page(after: bytes | None, limit: int) -> list[Item]:
+            with self._connection() as connection:
+                return sql.page(connection, table, prefix, after, limit)
+
+        return scan_pages(page, after, limit)
+
+    def tables(self) -> list[str]:
+        with self._connection() as connection:
+            names = connection.execute("SELECT name FROM tables WHERE name IS NOT NULL")
+            return sorted(name for (name,) in names)
+
+    # --------------------------------------------------------------------------------- writing
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        rows = list(items)
+        if rows:
+            with self.transaction() as transaction:
+                transaction.write(table, rows)
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        with self.transaction() as transaction:
+            transaction.delete(table, keys)
+
+    def drop(self, table: str) -> None:
+        with self._begin() as connection:
+            connection.execute("UPDATE tables SET name = NULL WHERE name = ?", (table,))
+        # All tables whose removal is not finished, those of an interrupted drop too.
+        while self._remove_some_dropped():
+            pass
+
+    def _remove_some_dropped(self) -> bool:
+        with self._begin() as connection:
+            dropped = connection.execute("SELECT min(id) FROM tables WHERE name IS NULL").fetchone()
+            if dropped[0] is None:
+                return False
+            removed = connection.execute(
+                "DELETE FROM rows WHERE table_id = ?1 AND key IN"
+                " (SELECT key FROM rows WHERE table_id = ?1 LIMIT ?2)",
+                (dropped[0], DROP_ROWS),
+            ).rowcount
+            if removed < DROP_ROWS:
+                connection.execute("DELETE FROM tables WHERE id = ?", dropped)
+            return True
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with self._begin() as connection:
+            yield _SQLiteTransaction(connection)
+
+    @contextlib.contextmanager
+    def _begin(self) -> Iterator[sqlite3.Connection]:
+        with self._pool.one_writer_a_thread(self.where), self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def flush(self) -> None:
+        with self._connection() as connection:
+            connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+
+    def close(self) -> None:
+        self._pool.close()
+
+    # ----------------------------------------------------------------------------- connections
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise sql.store_error(error, self.where) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.where, timeout=sql.BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._sync else 'NORMAL'}")
+        connection.execute("PRAGMA mmap_size = 1073741824")
+        return connection
+
+    def _prepare(self) -> None:
+        try:
+            os.makedirs(os.path.dirname(os.path.abspath(self.where)), exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                "the directory of the online store cannot be made",
+                got=error.strerror,
+                where=self.where,
+                hint="Check the path and its permissions.",
+            ) from error
+        with self._connection() as connection:
+            if not self._is_ours(connection):
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        with self._begin() as connection:
+            if not self._is_ours(connection):
+                for statement in sql.SCHEMA:
+                    connection.execute(statement)
+
+    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+        """Say whether the tables are there; refuse a file that somebody else wrote."""
+        if not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+            return False
+        (owner,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if owner != sql.APPLICATION_ID:
+            raise StoreError(
+                "this SQLite file was not written by skewless",
+                where=self.where,
+                hint="Give the online store a file of its own.",
+            )
+        if version > sql.FORMAT:
+            raise StoreError(
+                "a newer skewless wrote this online store",
+                got=f"format {version}",
+                expected=f"at most {sql.FORMAT}",
+                where=self.where,
+                hint="Upgrade skewless.",
+            )
+        return True
+
+
+class _SQLiteTransaction(Transaction):
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return sql.read(self._connection, table, keys)
+
+    def scan(
+        self,
+        table: str,
+        *,
+        prefix: bytes = b"",
+        after: bytes | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Item]:
+        def page(after: bytes | None, limit: int) -> list[Item]:
+            return sql.page(self._connection, table, prefix, after, limit)
+
+        return scan_pages(page, after, limit)
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        sql.write(self._connection, table, items)
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        sql.delete(self._connection, table, keys)

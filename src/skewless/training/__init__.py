@@ -1,0 +1,1 @@
+"""Training sets, value changes and backtests."""

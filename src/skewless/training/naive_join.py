@@ -1,0 +1,62 @@
+"""Each entity's newest values over all history: what naive joins on the key alone give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skewless.clock import ALWAYS
+from skewless.engines.local.spine import KeyIndex
+from skewless.expressions.on_demand import compute_columns
+from skewless.plan.retrieval import plan_retrieval
+from skewless.plan.selection import NeededView, Output, Selection
+from skewless.runtime import Runtime
+from skewless.training.training_set import run, spine_columns
+
+Ints = npt.NDArray[np.int64]
+
+
+def newest_values(
+    runtime: Runtime, selection: Selection, table: pa.Table, timestamp: str
+) -> dict[str, pa.Array]:
+    """Return features by name with each entity's newest values over all history up to now.
+
+    It is what a join on the key alone gives: values that are right at the entity's newest event,
+    whatever time the row asks for.
+    """
+    asked = spine_columns(table, selection)
+    columns: dict[str, pa.Array] = {}
+    newest: dict[Any, Ints] = {}
+    for need in selection.views:
+        place = (repr(need.view.source.to_dict()), need.view.entity.key_names)
+        if place not in newest:
+            newest[place] = _newest_events(runtime, need, asked)
+        outputs = tuple(
+            Output(need.reference(name), need.view.name, need.version, name, need.view.dtypes[name])
+            for name in need.features
+        )
+        alone = Selection(outputs, (need,), (), (), (need.view.entity,))
+        plan = plan_retrieval(alone, timestamp=timestamp, as_of="event_time")
+        columns |= run(runtime, plan, asked, newest[place]).columns
+    for request in selection.requests:
+        columns[request.name] = asked[request.name].combine_chunks()
+    compute_columns(selection, columns, table.num_rows)
+    return {output.name: columns[output.reference] for output in selection.outputs}
+
+
+def _newest_events(runtime: Runtime, need: NeededView, asked: pa.Table) -> Ints:
+    """Return for each spine row the moment at which its entity's newest row counts."""
+    names = list(need.view.entity.key_names)
+    index = KeyIndex([asked[name].combine_chunks() for name in names])
+    now = runtime.clock.now()
+    newest = np.full(index.size + 1, ALWAYS, np.int64)
+    for chunk in runtime.history(need.view.source).chunks(names, end=now + 1):
+        codes = index.find([chunk.table[name] for name in names])
+        counts = (codes >= 0) & (chunk.event <= now) & ~chunk.late
+        np.maximum.at(newest, codes[counts], chunk.event[counts])
+    newest = np.where(newest == ALWAYS, now, newest) + int(need.view.source.closed == "left")
+    found: Ints = newest[index.codes]
+    return found

@@ -1,0 +1,274 @@
+"""Training sets: the spine is checked, the engine run, the spine given back untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skewless.clock import to_micros
+from skewless.engines.local import LocalEngine
+from skewless.engines.local.engine import Retrieved
+from skewless.errors import InputError, MissingColumn, NaiveTime, UnknownName
+from skewless.plan.results import TrainingSet
+from skewless.plan.retrieval import (
+    RetrievalPlan,
+    Step,
+    needed_times,
+    plan_retrieval,
+    steps_by_source,
+)
+from skewless.plan.selection import Features, Selection, select
+from skewless.runtime import Pinned, Runtime
+from skewless.stores.offline.cast import to_micros_array
+from skewless.stores.offline.files.paths import translated
+from skewless.stores.offline.history import History
+from skewless.types import DType, dtype_from_arrow
+
+Ints = npt.NDArray[np.int64]
+Progress = Callable[[str, float], None]
+_HIDDEN_SHARE = 0.5
+
+
+def training_set(
+    runtime: Runtime,
+    spine: Any,
+    features: Features,
+    *,
+    timestamp: str,
+    as_of: str,
+    full_names: bool,
+    progress: Progress | None,
+    tables: Mapping[str, Pinned] | None = None,
+) -> TrainingSet:
+    """Return a training set; see `FeatureStore.get_historical_features`."""
+    selection = select(runtime.state(fresh=True), features, full_names=full_names)
+    plan = plan_retrieval(selection, timestamp=timestamp, as_of=as_of)
+    table = as_table(spine)
+    check_spine(table, selection, timestamp)
+    times = spine_times(table, timestamp)
+    asked = spine_columns(table, selection)
+    histories = open_histories(runtime, plan, asked, times, tables)
+    found = LocalEngine(histories).run(plan, asked, times, progress)
+    states = {name: pins for name, each in histories.items() if (pins := each.pinned())}
+
+    def other() -> TrainingSet:
+        opposite = "event_time" if plan.as_of == "known" else "known"
+        return training_set(
+            runtime,
+            table,
+            features,
+            timestamp=timestamp,
+            as_of=opposite,
+            full_names=full_names,
+            progress=None,
+            tables=states,
+        )
+
+    notes = _notes(runtime, plan, found, asked, times)
+    whole = table
+    for name, column in found.columns.items():
+        whole = whole.append_column(name, column)
+    return TrainingSet(whole, plan, notes, other, states)
+
+
+def run(
+    runtime: Runtime,
+    plan: RetrievalPlan,
+    asked: pa.Table,
+    times: Ints,
+    progress: Progress | None = None,
+) -> Retrieved:
+    """Run a plan with the local engine over the histories of its sources."""
+    histories = open_histories(runtime, plan, asked, times)
+    return LocalEngine(histories).run(plan, asked, times, progress)
+
+
+def open_histories(
+    runtime: Runtime,
+    plan: RetrievalPlan,
+    asked: pa.Table,
+    times: Ints,
+    tables: Mapping[str, Pinned] | None = None,
+) -> dict[str, History]:
+    """Return the histories of a plan's sources, told what of them will matter.
+
+    Raises:
+        UnknownName: ``tables`` names a source that the plan does not read.
+    """
+    histories = {}
+    needed = steps_by_source(plan)
+    for name in tables or ():
+        if name not in needed:
+            raise UnknownName.of("source", name, needed, where="the training set")
+    for name, steps in needed.items():
+        histories[name] = runtime.history(steps[0].source, (tables or {}).get(name))
+        if len(times):
+            start, end = needed_times(steps, int(times.min()), int(times.max()))
+            histories[name].narrow(start, end, _needed_keys(steps, asked))
+    return histories
+
+
+def _needed_keys(steps: Sequence[Step], asked: pa.Table) -> dict[str, list[Any]] | None:
+    """Return the values of join keys that a source is asked for; None: of several entities."""
+    if len({step.entity.name for step in steps}) > 1:
+        return None
+    names = steps[0].entity.key_names
+    return {name: pc.unique(asked[name].drop_null()).to_pylist() for name in names}
+
+
+def as_table(data: Any) -> pa.Table:
+    """Return rows of any accepted kind as an Arrow table.
+
+    Raises:
+        InputError: it is no table, or rows that do not fit each other.
+        StoreError: the file cannot be read.
+    """
+    if isinstance(data, (str, Path)):
+        import pyarrow.parquet as pq
+
+        with translated(str(data)):
+            return pq.read_table(data)
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, (list, tuple)):
+        return _from_rows(data)
+    try:
+        if type(data).__module__.startswith("pandas"):
+            return pa.Table.from_pandas(data, preserve_index=False)
+        if hasattr(data, "__arrow_c_stream__"):
+            return pa.table(data)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
+        raise InputError("a frame Arrow cannot hold", got=str(problem)) from None
+    raise InputError(
+        "not a table",
+        got=type(data).__name__,
+        expected="dicts, or an Arrow, Polars or pandas table",
+    )
+
+
+def _from_rows(rows: Sequence[Any]) -> pa.Table:
+    """Return dicts as a table; times with different zones become UTC."""
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise InputError(
+                "not a table: a row is a mapping of columns", got=f"{row!r} ({type(row).__name__})"
+            )
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns: dict[str, Any] = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        if any(hasattr(value, "tzinfo") for value in values):
+            where = f"column {name!r}"
+            micros = [None if v is None else to_micros(v, where=where) for v in values]
+            columns[name] = pa.array(micros, pa.timestamp("us", "UTC"))
+            continue
+        try:
+            columns[name] = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
+            raise InputError(f"column {name!r} mixes types", got=str(problem)) from None
+    return pa.table(columns)
+
+
+def check_spine(table: pa.Table, selection: Selection, timestamp: str) -> None:
+    """Raise unless a spine has its time, join keys and request fields and no clashing column."""
+    requests = [request.name for request in selection.requests]
+    for name in (timestamp, *selection.join_keys, *requests):
+        if name not in table.column_names:
+            raise MissingColumn.of(name, table.column_names, where="the spine")
+    for output in selection.outputs:
+        if output.name in table.column_names:
+            raise InputError(
+                f"the spine already has a column {output.name!r}",
+                hint="Rename it, or pass full_names=True.",
+            )
+
+
+def spine_times(table: pa.Table, timestamp: str) -> Ints:
+    """Return the spine's times as UTC microseconds.
+
+    Raises:
+        NaiveTime: they have no time zone.
+        InputError: they are no times, or null.
+    """
+    column = table[timestamp].combine_chunks()
+    where = f"spine column {timestamp!r}"
+    if column.null_count:
+        raise InputError("a spine row without a time", where=where)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    if any(is_text(column.type) for is_text in texts):
+        micros = [to_micros(value, where=where) for value in column.to_pylist()]
+        return np.array(micros, np.int64)
+    if pa.types.is_timestamp(column.type):
+        if column.type.tz is None:
+            raise NaiveTime.of(column[0].as_py() if len(column) else "a naive column", where=where)
+        return to_micros_array(column)
+    if len(column):
+        raise InputError("not times", got=str(column.type), where=where)
+    return np.zeros(0, np.int64)
+
+
+def spine_columns(table: pa.Table, selection: Selection) -> pa.Table:
+    """Return join keys and request fields in their canonical types."""
+    wanted = dict(selection.join_keys)
+    wanted |= {request.name: request.dtype for request in selection.requests}
+    columns = {name: _canonical(table[name], dtype, name) for name, dtype in wanted.items()}
+    if not columns:
+        return pa.table({"_": pa.nulls(table.num_rows)})
+    return pa.table(columns)
+
+
+def _canonical(column: pa.ChunkedArray, dtype: DType, name: str) -> pa.Array:
+    where = f"spine column {name!r}"
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), dtype.arrow())
+    try:
+        if pa.types.is_timestamp(column.type) and column.type.tz is None:
+            raise NaiveTime.of(name, where=where)
+        same_kind = dtype_from_arrow(column.type).is_numeric == dtype.is_numeric
+        if column.type == dtype.arrow() or (same_kind and dtype.kind not in ("json", "str")):
+            return column.cast(dtype.arrow())
+        if dtype.kind == "str" and not dtype_from_arrow(column.type).is_numeric:
+            return column.cast(dtype.arrow())
+    except pa.ArrowException:
+        pass
+    try:
+        return pa.array([dtype.coerce(value) for value in column.to_pylist()], type=dtype.arrow())
+    except ValueError as problem:
+        raise InputError(f"{where}: {problem}", expected=repr(dtype)) from None
+
+
+def _notes(
+    runtime: Runtime, plan: RetrievalPlan, found: Retrieved, asked: pa.Table, times: Ints
+) -> list[str]:
+    """Return what a reader should know of the result."""
+    notes = [
+        f"{count} rows of source {source!r} have no event time and were left out."
+        for source, count in found.rows_dropped.items()
+    ]
+    hidden = sum(count > _HIDDEN_SHARE * len(times) for count in found.unmatched.values())
+    if plan.as_of == "known" and hidden and len(times):
+        opposite = RetrievalPlan(plan.selection, plan.steps, plan.timestamp, "event_time")
+        ignoring = run(runtime, opposite, asked, times)
+        for step, count in found.unmatched.items():
+            more = count - ignoring.unmatched[step]
+            if more > _HIDDEN_SHARE * len(times):
+                notes.append(
+                    f"Known time hides most of it: {more} of {len(times)} spine rows have a row by"
+                    f" event time, but it was not known yet ({step}). Old rows that were pushed"
+                    " late need push(..., backdate=True); for research use as_of='event_time'."
+                )
+    return notes

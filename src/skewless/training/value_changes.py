@@ -1,0 +1,122 @@
+"""Every change of a view's values over a range of time, without a spine.
+
+Values can change when a row comes to count, leaves its window, expires or is corrected. The
+values are computed at each such moment, and moments that changed nothing are left out. Ages
+(``since_last``, ``ewma``) move all the time; they are given at these moments only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skewless.aggregations.windows import Session, Sliding, Tumbling
+from skewless.clock import ALWAYS, NEVER
+from skewless.definitions import FeatureView
+from skewless.errors import InputError
+from skewless.plan.selection import split_view
+from skewless.runtime import Runtime
+from skewless.state.keys import KeyCodec
+from skewless.state.layout import exit_times
+from skewless.training.training_set import training_set
+
+Ints = npt.NDArray[np.int64]
+_TIME = pa.timestamp("us", "UTC")
+
+
+def value_changes(
+    runtime: Runtime,
+    view: str,
+    entities: Sequence[Mapping[str, Any]] | None,
+    start: int | None,
+    end: int | None,
+) -> pa.Table:
+    """Return the changes; see `FeatureStore.read_features`."""
+    name, version = split_view(view)
+    found = runtime.state(fresh=True).view(name, version)
+    if not isinstance(found, FeatureView):
+        raise InputError(f"{view!r} is computed on demand and has no values of its own")
+    until = runtime.clock.now() + 1 if end is None else end
+    spine = _moments(runtime, found, entities, until)
+    table = training_set(
+        runtime, spine, view if version is None else [f"{view}:{f}" for f in found.features],
+        timestamp="at", as_of="known", full_names=False, progress=None,
+    ).to_arrow()  # fmt: skip
+    table = table.filter(pa.array(_changed(table), pa.bool_()))
+    if start is not None:
+        table = table.filter(pc.greater_equal(table["at"], pa.scalar(start, _TIME)))
+    return table
+
+
+def _moments(
+    runtime: Runtime,
+    view: FeatureView,
+    entities: Sequence[Mapping[str, Any]] | None,
+    until: int,
+) -> pa.Table:
+    """Return keys and moments (column ``at``) at which values may change, sorted, each once."""
+    keys = list(view.entity.key_names)
+    types = {key: dtype.arrow() for key, dtype in view.entity.join_keys}
+    history = runtime.history(view.source)
+    wanted = None
+    if entities is not None:
+        codec = KeyCodec(view.entity)
+        found = [codec.decode(codec.encode(_mapping(entity))) for entity in entities]
+        wanted = pa.Table.from_pylist(found, schema=pa.schema(types))
+    left = int(view.source.closed == "left")
+    parts = [pa.schema({**types, "at": _TIME}).empty_table()]
+
+    def add(table: pa.Table, at: Ints) -> None:
+        inside = at < until
+        part = table.append_column("at", pa.array(at).cast(_TIME)).filter(pa.array(inside))
+        parts.append(part if wanted is None else part.join(wanted, keys, join_type="inner"))
+
+    for chunk in history.chunks(keys, end=until):
+        table = chunk.table.select(keys)
+        for at in _moments_of(view, chunk.event, left, chunk.known):
+            add(table, at)
+    replaced = history.superseded()
+    if len(replaced):
+        some = (replaced.times > ALWAYS) & (replaced.times < NEVER)
+        add(history.take(replaced.rows[some], keys), replaced.times[some])
+    every = pa.concat_tables(parts).group_by([*keys, "at"]).aggregate([])
+    return every.drop_null().sort_by([(key, "ascending") for key in (*keys, "at")])
+
+
+def _mapping(entity: object) -> Mapping[str, Any]:
+    if not isinstance(entity, Mapping):
+        raise InputError(
+            "not an entity", got=repr(entity), expected="a mapping of join keys to values"
+        )
+    return entity
+
+
+def _moments_of(view: FeatureView, event: Ints, left: int, known: Ints) -> Iterator[Ints]:
+    """Yield for each row the moments it can change a value at."""
+    offsets = {aggregate.window.offset for aggregate in view.aggregates}
+    for offset in offsets:
+        yield np.maximum(event + left + offset, known)
+    for aggregate in view.aggregates:
+        window = aggregate.window
+        if isinstance(window, (Sliding, Tumbling)):
+            yield exit_times(window, event) + left
+        if isinstance(window, Tumbling):
+            yield exit_times(window, event) + left - window.width
+        if isinstance(window, Session):
+            yield event + left + window.offset + window.gap + 1
+        if aggregate.ttl is not None:
+            yield event + left + window.offset + aggregate.ttl
+
+
+def _changed(table: pa.Table) -> list[bool]:
+    """Return which rows differ from the row before in more than time."""
+    keep, before = [], None
+    for row in table.drop_columns(["at"]).to_pylist():
+        keep.append(row != before)
+        before = row
+    return keep
