@@ -112,7 +112,7 @@ def table_of(file: str, dtypes: Mapping[str, DType] | None = None) -> pa.Table:
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
-    from skewless.training.training_set import as_table
+    from skewless.stores.offline.as_table import as_table
 
     format = format_of(file, None)
     try:

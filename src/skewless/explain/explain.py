@@ -192,7 +192,7 @@ class _Job:
             columns |= self._values(need)
         for request in selection.requests:
             columns[request.name] = [self._field(request.name, request.dtype)]
-        compute_rows(selection, columns, 1)
+        compute_rows(selection.on_demand, columns, 1)
         return columns[selection.outputs[0].reference][0]
 
     def _values(self, need: NeededView) -> dict[str, list[Any]]:

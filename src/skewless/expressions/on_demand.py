@@ -7,13 +7,13 @@ in both, as long as it works element by element.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skewless.definitions import Expression, OnDemandView
 from skewless.errors import DefinitionError, InputError
 from skewless.expressions.evaluate import compile_scalar, evaluate, leaf_key
-from skewless.plan.selection import Selection
 from skewless.types import DType
 
 if TYPE_CHECKING:
@@ -21,15 +21,29 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def compute_rows(selection: Selection, columns: dict[str, list[Any]], length: int) -> None:
-    """Add the on-demand features of a selection to ``columns`` of Python values.
+@dataclass(frozen=True)
+class NeededOnDemand:
+    """An on-demand view that has to be computed."""
+
+    view: OnDemandView
+    version: int
+
+    def reference(self, feature: str) -> str:
+        """Return the full reference of a feature, version included."""
+        return f"{self.view.name}@v{self.version}:{feature}"
+
+
+def compute_rows(
+    needed: Sequence[NeededOnDemand], columns: dict[str, list[Any]], length: int
+) -> None:
+    """Add on-demand features to ``columns`` of Python values.
 
     Args:
-        selection: says what is to be computed.
+        needed: the views to compute, each after those it needs.
         columns: values by feature reference and request field; results are added.
         length: how many rows there are.
     """
-    for need in selection.on_demand:
+    for need in needed:
         view = need.view
         if view.code:
             inputs = {
@@ -47,11 +61,13 @@ def compute_rows(selection: Selection, columns: dict[str, list[Any]], length: in
             ]
 
 
-def compute_columns(selection: Selection, columns: dict[str, pa.Array], length: int) -> None:
-    """Add the on-demand features of a selection to Arrow ``columns``; as `compute_rows`."""
+def compute_columns(
+    needed: Sequence[NeededOnDemand], columns: dict[str, pa.Array], length: int
+) -> None:
+    """Add on-demand features to Arrow ``columns``; as `compute_rows`."""
     import pyarrow as pa
 
-    for need in selection.on_demand:
+    for need in needed:
         view = need.view
         if view.code:
             inputs = {

@@ -17,11 +17,25 @@ import pyarrow as pa
 from skewless.clock import from_micros
 from skewless.definitions import Source
 from skewless.errors import InputError
-from skewless.ingest.dedup import VERSION, Arrivals, arrivals_of, id_bytes, ids_table
 from skewless.ingest.quarantine import set_aside
-from skewless.ingest.validation import Admitted, Rejected, admit
-from skewless.materialize.repair import applied, catch_up, note_applied, rebuild_marked
+from skewless.ingest.validation import admit
+from skewless.materialize.repair import (
+    applied,
+    catch_up,
+    note_applied,
+    rebuild_marked,
+    rebuilt_with,
+)
 from skewless.materialize.verbs import build_anew
+from skewless.online.dedup import (
+    VERSION,
+    Admitted,
+    Arrivals,
+    Rejected,
+    arrivals_of,
+    id_bytes,
+    ids_table,
+)
 from skewless.online.loss_detection import held, logger, note_held
 from skewless.online.tables import StateTable
 from skewless.online.update import Places, update
@@ -124,7 +138,7 @@ def ingest(
             for table in tables:
                 if runtime.one_store:
                     places = Places(transaction, transaction)
-                    update(runtime, places, table.layout, arrivals, first)
+                    update(runtime, places, table.layout, arrivals, first, rebuild=rebuilt_with)
                 elif applied(transaction, table.layout) is None:
                     note_applied(transaction, table.layout, first - 1)
             break
@@ -192,7 +206,8 @@ def _followed(
                 lost.append(table)
                 continue
             if holds == first - 1 and not again:
-                update(runtime, Places(transaction, states), layout, arrivals, first)
+                places = Places(transaction, states)
+                update(runtime, places, layout, arrivals, first, rebuild=rebuilt_with)
                 reached = last
             elif holds < last:
                 reached = catch_up(runtime, states, layout, holds)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skewless.definitions import Source
-from skewless.ingest.validation import Rejected
+from skewless.online.dedup import Rejected
 from skewless.runtime import Runtime
 from skewless.stores.online.base import Rows as KeyValues
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,42 +14,12 @@ import pyarrow as pa
 from skewless.clock import iso, to_micros
 from skewless.definitions import Source
 from skewless.errors import MissingColumn, SkewlessError, UnknownName
+from skewless.online.dedup import Admitted, Rejected
+from skewless.stores.offline.as_table import as_table
 from skewless.stores.offline.cast import to_source_columns
-from skewless.training.training_set import as_table
 
 Ints = npt.NDArray[np.int64]
 Coercer = tuple[str, Callable[..., Any], bool]
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that was set aside.
-
-    Attributes:
-        row: its position among those handed in.
-        reason: why.
-        values: what it held, as text.
-    """
-
-    row: int
-    reason: str
-    values: str
-
-
-@dataclass(frozen=True, eq=False)
-class Admitted:
-    """Rows that fit their source.
-
-    Attributes:
-        batch: all columns of the source, in canonical Arrow types.
-        event, known: microseconds.
-        rejected: the rows that did not fit.
-    """
-
-    batch: pa.RecordBatch
-    event: Ints
-    known: Ints
-    rejected: list[Rejected]
 
 
 def admit(source: Source, rows: Any, *, now: int, backdate: bool) -> Admitted:

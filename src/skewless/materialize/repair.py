@@ -16,7 +16,7 @@ from skewless.definitions import Source
 from skewless.materialize.materialize import Materialization
 from skewless.online.dirty_keys import marked, unmark
 from skewless.online.log_tail import RowsSince
-from skewless.online.tables import StateTable, keyed_rows
+from skewless.online.tables import KeyedRows, StateTable, keyed_rows
 from skewless.runtime import Runtime
 from skewless.state.layout import StateLayout
 from skewless.stores.online.base import Rows as KeyValues
@@ -33,6 +33,28 @@ def materialization(runtime: Runtime, layout: StateLayout) -> Materialization:
     return Materialization(
         layout, runtime.history(source), runtime.log(source), now=now, rewind=rewind
     )
+
+
+def rebuilt_with(
+    runtime: Runtime,
+    layout: StateLayout,
+    rows: KeyedRows,
+    replaced: Mapping[int, int],
+    keys: set[bytes],
+) -> Mapping[bytes, bytes]:
+    """Return the states of some entities, from history and rows that it may not hold yet.
+
+    Args:
+        runtime: the open parts.
+        layout: of the states.
+        rows: of the push that is under way.
+        replaced: sequences of rows that it replaces, and when.
+        keys: of the entities.
+    """
+    job = materialization(runtime, layout)
+    unseen = rows.rows.take(rows.rows.records["tiebreak"] > job.sequence)
+    job.since.add(rows.keys, unseen, dict(replaced))
+    return job.states_of(keys)
 
 
 def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> None:

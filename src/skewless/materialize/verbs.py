@@ -13,9 +13,9 @@ import pyarrow as pa
 from skewless.clock import NEVER
 from skewless.definitions import FeatureView, Source
 from skewless.errors import InputError
-from skewless.ingest.dedup import ids_table, versions_let_in
 from skewless.materialize.materialize import PROGRESS, Materialization, MaterializeResult
 from skewless.materialize.repair import rebuild_marked
+from skewless.online.dedup import ids_table, versions_let_in
 from skewless.online.loss_detection import held, is_noted, note_held
 from skewless.online.tables import (
     TABLES,

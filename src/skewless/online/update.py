@@ -9,7 +9,7 @@ All of this happens while other writers are kept out (`Runtime.writing`), in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,8 +19,7 @@ import pyarrow as pa
 
 from skewless.aggregations.windows import Session
 from skewless.clock import NEVER
-from skewless.ingest.dedup import Arrivals
-from skewless.materialize.repair import materialization
+from skewless.online.dedup import Arrivals
 from skewless.online.dirty_keys import mark
 from skewless.online.tables import KeyedRows, keyed_rows, keys_of
 from skewless.runtime import Runtime
@@ -33,6 +32,11 @@ from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
 _FEW = 8
+Rebuild = Callable[
+    [Runtime, StateLayout, KeyedRows, Mapping[int, int], set[bytes]], Mapping[bytes, bytes]
+]
+"""Builds the states of some entities from history and rows of a push: the rows, the sequences
+they replace and when, the keys of the entities. See `materialize.repair.rebuilt_with`."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,13 @@ class Places:
 
 
 def update(
-    runtime: Runtime, places: Places, layout: StateLayout, arrivals: Arrivals, first: int
+    runtime: Runtime,
+    places: Places,
+    layout: StateLayout,
+    arrivals: Arrivals,
+    first: int,
+    *,
+    rebuild: Rebuild,
 ) -> None:
     """Bring the states of one layout up to date with rows just appended.
 
@@ -54,6 +64,7 @@ def update(
         layout: of the states.
         arrivals: the rows.
         first: sequence of the first of them.
+        rebuild: builds states in which rows that were dropped may count again.
     """
     store = places.states
     batch, order = _counting(arrivals, first)
@@ -76,10 +87,8 @@ def update(
     found = {k: s for k, s in zip(keyed.keys, states, strict=True) if s is not None}
     short = _short(layout, before, found, keyed, {key for key, _, _ in replaced})
     if short:
-        job = materialization(runtime, layout)
-        unseen = keyed.rows.take(keyed.rows.records["tiebreak"] > job.sequence)
-        job.since.add(keyed.keys, unseen, {number: at for _, number, at in replaced})
-        found |= job.states_of(short)
+        at = {number: at for _, number, at in replaced}
+        found |= rebuild(runtime, layout, keyed, at, short)
     store.write(layout.table, found.items())
 
 

@@ -245,7 +245,7 @@ class _Inquiry:
                 for name, (view, f) in self._views.items()
             }
             columns |= {r.name: [r.dtype.coerce(entity[r.name])] for r in self.selection.requests}
-            compute_rows(self.selection, columns, 1)
+            compute_rows(self.selection.on_demand, columns, 1)
             values.append(columns[reference][0])
             if same_bits(values[-1], served):
                 break

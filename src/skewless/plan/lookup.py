@@ -105,7 +105,7 @@ class Lookup:
         }
         for request in self.selection.requests:
             columns[request.name] = [_field(entity, request) for entity in entities]
-        compute_rows(self.selection, columns, len(entities))
+        compute_rows(self.selection.on_demand, columns, len(entities))
         for number, (row, status, event) in enumerate(zip(values, statuses, events, strict=True)):
             found = [columns[output.reference][number] for output in self.selection.outputs]
             values[number] = found

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from skewless.aggregations.ordering import Latest
-from skewless.aggregations.windows import LastN
-from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
+from skewless.definitions import Aggregate, Entity, Expression, Source
 from skewless.errors import InputError
 from skewless.expressions.scalar import leaf_key
 from skewless.plan.selection import NeededView, Selection
 from skewless.state.layout import filter_of
+from skewless.state.newest_row import is_latest
 
 AsOf = Literal["known", "event_time"]
 
@@ -196,20 +195,3 @@ def _steps(source: Source, entity: Entity, wanted: tuple[WantedAggregate, ...]) 
     if windows:
         steps.append(WindowStep(source, entity, tuple(windows)))
     return steps
-
-
-def is_latest(aggregate: Aggregate) -> bool:
-    """Return whether an aggregate is a column of the newest row that passes its filter."""
-    window, kind = aggregate.window, aggregate.aggregation
-    newest = isinstance(window, LastN) and window.n == 1
-    return newest and type(kind) is Latest and aggregate.by is None
-
-
-def is_newest_row(view: FeatureView, expression: Expression) -> bool:
-    """Return whether a feature is a column of the newest row of all, and nothing else."""
-    return (
-        isinstance(expression, Aggregate)
-        and is_latest(expression)
-        and filter_of(view, expression) is None
-        and expression.window.offset == 0
-    )

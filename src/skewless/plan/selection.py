@@ -20,6 +20,7 @@ from skewless.definitions import (
 from skewless.definitions.expressions import split_reference
 from skewless.definitions.feature_service import Member, references_of
 from skewless.errors import InputError, UnknownName
+from skewless.expressions.on_demand import NeededOnDemand
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.types import DType
 
@@ -58,18 +59,6 @@ class NeededView:
     view: FeatureView
     version: int
     features: tuple[str, ...]
-
-    def reference(self, feature: str) -> str:
-        """Return the full reference of a feature, version included."""
-        return f"{self.view.name}@v{self.version}:{feature}"
-
-
-@dataclass(frozen=True)
-class NeededOnDemand:
-    """An on-demand view that has to be computed."""
-
-    view: OnDemandView
-    version: int
 
     def reference(self, feature: str) -> str:
         """Return the full reference of a feature, version included."""

@@ -6,11 +6,12 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+from skewless.aggregations.ordering import Latest
+from skewless.aggregations.windows import LastN
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData
-from skewless.plan.retrieval import is_newest_row
 from skewless.state.blob import HEADER, VERSION, layout_mark
-from skewless.state.layout import StateLayout
+from skewless.state.layout import StateLayout, filter_of
 from skewless.state.slots import Slot
 from skewless.state.status import Status
 
@@ -144,3 +145,20 @@ class NewestRow:
             values[slot] = blob[at : at + found[self._place_of[slot]]]
             at += head[9 + number]
         return values
+
+
+def is_latest(aggregate: Aggregate) -> bool:
+    """Return whether an aggregate is a column of the newest row that passes its filter."""
+    window, kind = aggregate.window, aggregate.aggregation
+    newest = isinstance(window, LastN) and window.n == 1
+    return newest and type(kind) is Latest and aggregate.by is None
+
+
+def is_newest_row(view: FeatureView, expression: Expression) -> bool:
+    """Return whether a feature is a column of the newest row of all, and nothing else."""
+    return (
+        isinstance(expression, Aggregate)
+        and is_latest(expression)
+        and filter_of(view, expression) is None
+        and expression.window.offset == 0
+    )

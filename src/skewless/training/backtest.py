@@ -27,9 +27,10 @@ from skewless.errors import InputError, MissingColumn
 from skewless.plan.results import TrainingSet, differing
 from skewless.plan.selection import Features
 from skewless.runtime import Runtime
+from skewless.stores.offline.as_table import as_table
 from skewless.training.models import Learner, Task, encoded
 from skewless.training.naive_join import newest_values
-from skewless.training.training_set import as_table, spine_times, training_set
+from skewless.training.training_set import spine_times, training_set
 
 Ints = npt.NDArray[np.int64]
 Columns = Mapping[str, pa.Array]

@@ -43,7 +43,7 @@ def newest_values(
         columns |= run(runtime, plan, asked, newest[place]).columns
     for request in selection.requests:
         columns[request.name] = asked[request.name].combine_chunks()
-    compute_columns(selection, columns, table.num_rows)
+    compute_columns(selection.on_demand, columns, table.num_rows)
     return {output.name: columns[output.reference] for output in selection.outputs}
 
 

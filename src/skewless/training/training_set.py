@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,8 @@ from skewless.plan.retrieval import (
 )
 from skewless.plan.selection import Features, Selection, select
 from skewless.runtime import Pinned, Runtime
+from skewless.stores.offline.as_table import as_table
 from skewless.stores.offline.cast import to_micros_array
-from skewless.stores.offline.files.paths import translated
 from skewless.stores.offline.history import History
 from skewless.types import DType, dtype_from_arrow
 
@@ -120,61 +119,6 @@ def _needed_keys(steps: Sequence[Step], asked: pa.Table) -> dict[str, list[Any]]
         return None
     names = steps[0].entity.key_names
     return {name: pc.unique(asked[name].drop_null()).to_pylist() for name in names}
-
-
-def as_table(data: Any) -> pa.Table:
-    """Return rows of any accepted kind as an Arrow table.
-
-    Raises:
-        InputError: it is no table, or rows that do not fit each other.
-        StoreError: the file cannot be read.
-    """
-    if isinstance(data, (str, Path)):
-        import pyarrow.parquet as pq
-
-        with translated(str(data)):
-            return pq.read_table(data)
-    if isinstance(data, pa.Table):
-        return data
-    if isinstance(data, pa.RecordBatch):
-        return pa.Table.from_batches([data])
-    if isinstance(data, (list, tuple)):
-        return _from_rows(data)
-    try:
-        if type(data).__module__.startswith("pandas"):
-            return pa.Table.from_pandas(data, preserve_index=False)
-        if hasattr(data, "__arrow_c_stream__"):
-            return pa.table(data)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
-        raise InputError("a frame Arrow cannot hold", got=str(problem)) from None
-    raise InputError(
-        "not a table",
-        got=type(data).__name__,
-        expected="dicts, or an Arrow, Polars or pandas table",
-    )
-
-
-def _from_rows(rows: Sequence[Any]) -> pa.Table:
-    """Return dicts as a table; times with different zones become UTC."""
-    for row in rows:
-        if not isinstance(row, Mapping):
-            raise InputError(
-                "not a table: a row is a mapping of columns", got=f"{row!r} ({type(row).__name__})"
-            )
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns: dict[str, Any] = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        if any(hasattr(value, "tzinfo") for value in values):
-            where = f"column {name!r}"
-            micros = [None if v is None else to_micros(v, where=where) for v in values]
-            columns[name] = pa.array(micros, pa.timestamp("us", "UTC"))
-            continue
-        try:
-            columns[name] = pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
-            raise InputError(f"column {name!r} mixes types", got=str(problem)) from None
-    return pa.table(columns)
 
 
 def check_spine(table: pa.Table, selection: Selection, timestamp: str) -> None:

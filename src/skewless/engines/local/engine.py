@@ -194,7 +194,7 @@ class LocalEngine:
                     columns[reference] = evaluate(expression, leaves, length)
         for request in selection.requests:
             columns[request.name] = spine[request.name].combine_chunks()
-        compute_columns(selection, columns, length)
+        compute_columns(selection.on_demand, columns, length)
         return {output.name: columns[output.reference] for output in selection.outputs}
 
 

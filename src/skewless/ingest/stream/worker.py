@@ -30,7 +30,8 @@ from skewless.errors import Conflict, SkewlessError, StoreUnavailable
 from skewless.ingest.push import PushResult, delete, ingest
 from skewless.ingest.stream.metrics import StreamMetrics
 from skewless.ingest.stream.status import position_name, stream_reader
-from skewless.ingest.validation import Admitted, Rejected, admit
+from skewless.ingest.validation import admit
+from skewless.online.dedup import Admitted, Rejected
 from skewless.online.lease import LEASE_SECONDS, POSITIONS, Fenced, Lease
 from skewless.runtime import Runtime
 from skewless.streams.base import EARLIEST, Batch, Start, Tombstone

@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from skewless.clock import ALWAYS
 from skewless.definitions import Source
-from skewless.ingest.validation import Admitted
 from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
@@ -29,6 +28,37 @@ VERSION = struct.Struct("<qq16s?")
 
 The sequences of all versions follow, eight bytes each.
 """
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that was set aside.
+
+    Attributes:
+        row: its position among those handed in.
+        reason: why.
+        values: what it held, as text.
+    """
+
+    row: int
+    reason: str
+    values: str
+
+
+@dataclass(frozen=True, eq=False)
+class Admitted:
+    """Rows that fit their source.
+
+    Attributes:
+        batch: all columns of the source, in canonical Arrow types.
+        event, known: microseconds.
+        rejected: the rows that did not fit.
+    """
+
+    batch: pa.RecordBatch
+    event: Ints
+    known: Ints
+    rejected: list[Rejected]
 
 
 @dataclass(eq=False)
