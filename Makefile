@@ -1,12 +1,12 @@
 # Everything a person or CI does here is a recipe; `make` lists them.
 #   another Python:    make test PYTHON=python3.12
 #   some tests only:   make test ARGS="-k late"
-#   chosen stores:     make test STORES=lmdb,redis
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+SKIPPED := .pytest_cache/needs-a-server
 
 PACKAGING := pyproject.toml setup.py $(wildcard src/skewless/aggregations/kernels/*.[ch])
 
@@ -19,7 +19,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format docs-test bench bench-serving wheel clean
+.PHONY: help setup demo test test-servers doctest lint format docs-test bench bench-serving wheel clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,14 @@ setup: $(VENV)/.installed-dev ## create .venv with skewless (editable, kernels c
 demo: $(VENV)/.installed-demo ## flights of 2013: train, serve and prove that both agree
 	@$(BIN)/skewless demo $(ARGS)
 
-test: setup ## run the tests on two processes
-	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+test: setup ## run the tests on two processes; what needs a server that is not here is skipped
+	@$(BIN)/pytest -n 2 --dist worksteal --note-missing $(SKIPPED) $(ARGS)
+
+test-servers: setup ## get the servers (as root: from the distribution), run what the last `make test` skipped
+	@tools/get_servers.sh $(BIN)/python
+	@if [ ! -e $(SKIPPED) ]; then echo "No run of make test has said what it skipped."; exit 1; fi
+	@if [ -s $(SKIPPED) ]; then CI=true $(BIN)/pytest -n 2 --dist worksteal $(ARGS) @$(SKIPPED); \
+	else echo "No test was skipped for want of a server."; fi
 
 lint: setup ## style, types, import order of the parts, budgets
 	$(BIN)/ruff check .
@@ -43,8 +49,10 @@ format: setup ## rewrite the code in the house style
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-docs-test: setup ## run every example of the docs and the docstrings
+docs-test: doctest ## run every example of the docs and the docstrings
 	@$(BIN)/pytest tests/test_docs.py tests/test_glossary.py $(ARGS)
+
+doctest: setup ## run every example of the docstrings
 	@$(BIN)/pytest --doctest-modules src/skewless $(ARGS)
 
 bench: setup ## benchmarks of joins, windows, push and reads, as JSON

@@ -1,21 +1,19 @@
-"""Options and fixtures of every test: the stores to run on, hypothesis' profile, the seed.
+"""Options and fixtures of every test: hypothesis' profile, the seed, tests that need a server.
 
-pytest --stores lmdb,redis     (or STORES=lmdb,redis)  stores for tests that take `store_name`
+pytest --note-missing FILE     write there, one a line, the tests skipped for want of a server
 HYPOTHESIS_PROFILE=ci pytest   200 examples for a property instead of 50; the default under CI
 SEED=42 pytest                 the `seed` fixture; the header prints the one of this run
 """
 
 import os
 import secrets
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # The suites that ship in skewless.testing assert like tests do.
 pytest.register_assert_rewrite("skewless.testing")
-
-# Those that need no server.
-EMBEDDED_STORES = "memory,lmdb,sqlite"
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 # The same examples in every run of CI, so that it judges the change and not the dice; everywhere
@@ -33,9 +31,10 @@ settings.register_profile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--stores",
-        default=os.environ.get("STORES") or EMBEDDED_STORES,
-        help="comma-separated names of the online stores to test (default: %(default)s)",
+        "--note-missing",
+        type=Path,
+        metavar="FILE",
+        help="write there the tests that were skipped for want of a server (make test-servers)",
     )
 
 
@@ -45,16 +44,27 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("SEED", str(secrets.randbelow(2**32)))
 
 
+_skipped_for_want_of_a_server: dict[str, None] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    from skewless.testing.servers import MISSING
+
+    if report.skipped and isinstance(report.longrepr, tuple) and MISSING in report.longrepr[2]:
+        _skipped_for_want_of_a_server[report.nodeid] = None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # Under pytest-xdist every report reaches the controller; a worker has only its own.
+    noted = session.config.getoption("--note-missing")
+    if noted is not None and not hasattr(session.config, "workerinput"):
+        noted.parent.mkdir(parents=True, exist_ok=True)
+        noted.write_text("".join(f"{test}\n" for test in _skipped_for_want_of_a_server))
+
+
 def pytest_report_header(config: pytest.Config) -> str:
-    seed, stores = os.environ["SEED"], ", ".join(_stores(config))
-    return (
-        f"skewless: stores {stores}; hypothesis profile {_profile()}; SEED={seed} repeats this run"
-    )
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "store_name" in metafunc.fixturenames:
-        metafunc.parametrize("store_name", _stores(metafunc.config), scope="session")
+    seed = os.environ["SEED"]
+    return f"skewless: hypothesis profile {_profile()}; SEED={seed} repeats this run"
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +75,3 @@ def seed() -> int:
 
 def _profile() -> str:
     return os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
-
-
-def _stores(config: pytest.Config) -> list[str]:
-    return [name.strip() for name in config.getoption("--stores").split(",") if name.strip()]

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import data, load, oracles
+from benchmarks import data, load, oracles, stores
 from benchmarks.__main__ import NAMES, failures
 from benchmarks.harness import Contender, Options, PeerMissing, measure, measured, middle, ratio
 from benchmarks.load import Load
 from benchmarks.peers import feast_env
 from benchmarks.report import details, module, table, tables
+from skewless.testing.servers import missing
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OWN = {
@@ -39,7 +40,7 @@ def without_feast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_feast")
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "startup"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"startup", "stores"}])
 def test_benchmark_gives_figures_of_everybody_or_says_why_not(name: str) -> None:
     result = module(name).run(ONCE)
 
@@ -54,6 +55,32 @@ def test_benchmark_gives_figures_of_everybody_or_says_why_not(name: str) -> None
         else:
             assert measured(figures)
     assert result["title"] in "\n".join(details(name, result))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.server(kind)) for kind in stores.BARE]
+)
+def test_store_is_measured_beside_its_bare_driver(kind: str) -> None:
+    results = stores.measured_store(kind, str(data.newest_rows(500, 10)), 500, ONCE)
+    for figures in results:
+        if "skipped" in figures:
+            missing(figures["skipped"])
+
+    assert [figures["name"] for figures in results] == stores.names_of(kind)
+    assert all(figures[shape]["p50_us"] > 0 for figures in results for shape in ("1x10", "100x10"))
+
+
+@pytest.mark.slow
+@pytest.mark.server("redis")
+@pytest.mark.usefixtures("without_feast")
+def test_materialize_into_a_store_is_measured_beside_feast_or_says_why_not() -> None:
+    own, feast = stores.materialized(ONCE)
+    if "skipped" in own:
+        missing(own["skipped"])
+
+    assert own["rows_per_s"] > 0
+    assert "no environment" in feast["skipped"]
 
 
 @pytest.mark.slow

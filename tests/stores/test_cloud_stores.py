@@ -274,6 +274,8 @@ def test_calls_at_once_stop_at_the_first_that_fails() -> None:
     ],
 )
 def test_a_missing_driver_says_how_to_install_it(driver: str, module: str, extra: str) -> None:
-    code = f"import sys; sys.modules[{driver!r}] = None\nimport skewless.stores.online.{module}"
+    code = (
+        f"import sys; sys.modules[{driver!r}] = None\nimport skewless.stores.online.{module}.store"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"pip install 'skewless[{extra}]'" in ran.stderr

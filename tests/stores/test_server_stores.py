@@ -128,7 +128,9 @@ def test_an_address_that_is_none_is_not_repeated() -> None:
     [("redis", "redis", "redis"), ("psycopg", "postgres", "postgres")],
 )
 def test_a_missing_driver_says_how_to_install_it(driver: str, module: str, extra: str) -> None:
-    code = f"import sys; sys.modules[{driver!r}] = None\nimport skewless.stores.online.{module}"
+    code = (
+        f"import sys; sys.modules[{driver!r}] = None\nimport skewless.stores.online.{module}.store"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"pip install 'skewless[{extra}]'" in ran.stderr
 

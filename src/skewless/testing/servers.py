@@ -40,6 +40,8 @@ Process: TypeAlias = "subprocess.Popen[bytes]"
 
 PATIENCE_SECONDS = 120.0
 """Enough for a Java program on a machine with other things to do."""
+MISSING = "needs a server: "
+"""How the reason of a test begins that was skipped for want of a program or server."""
 STARTS = 3
 PASSWORD = "of the tests"
 """The password of every server that has one."""
@@ -119,9 +121,10 @@ def imitation(name: str, variable: str, *, install: str) -> str:
 
 def missing(reason: str, *, required: bool = True) -> NoReturn:
     """Skip the test for want of a server, or fail it where CI=true if it is ``required``."""
+    reason = reason.removeprefix(MISSING)
     if required and os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(MISSING + reason)
 
 
 def free_port() -> int:

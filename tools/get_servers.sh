@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The servers that the tests start, where they can be had: Redis, PostgreSQL, DynamoDB Local.
+# Usage: tools/get_servers.sh PYTHON. What cannot be had fails the tests that need it, not this.
+set -euo pipefail
+python=$1
+
+packages=()
+command -v redis-server >/dev/null || packages+=(redis-server)
+command -v pg_config >/dev/null || packages+=(postgresql)
+if command -v npm >/dev/null && ! command -v java >/dev/null; then packages+=(default-jre-headless); fi
+if [ ${#packages[@]} -gt 0 ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        # RUNLEVEL=1: install them, do not start them; the tests start their own.
+        export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}"; } \
+            >/dev/null 2>&1 || echo "apt-get could not install ${packages[*]}."
+    else
+        echo "Not here, and only root could install them: ${packages[*]}"
+    fi
+fi
+if command -v npm >/dev/null && command -v java >/dev/null; then
+    "$python" -m skewless.testing.dynamodb_local || echo "No DynamoDB Local to be had."
+fi
