@@ -114,11 +114,13 @@ class FeatureStore:
             ConcurrentApply: somebody applied since the plan was made.
             BreakingChange: something would break and ``allow_breaking`` is not given.
         """
+        from skewless.materialize.verbs import complete
         from skewless.online.apply import apply_plan
 
         if not isinstance(plan, ApplyPlan):
             plan = self.plan(*plan) if isinstance(plan, (list, tuple)) else self.plan(plan)
         apply_plan(self.runtime, plan, who=who, allow_breaking=allow_breaking)
+        complete(self.runtime)
         return plan
 
     def push(self, source: str, rows: Any, *, backdate: bool = False) -> PushResult:

@@ -16,7 +16,13 @@ from skewless.formatting import ago, shown
 if TYPE_CHECKING:
     from skewless.plan.results import OnlineResult
 
-_COLOURS = {"null": "yellow", "empty": "yellow", "unknown": "red", "expired": "yellow"}
+_COLOURS = {
+    "null": "yellow",
+    "empty": "yellow",
+    "unknown": "red",
+    "expired": "yellow",
+    "building": "magenta",
+}
 
 
 @command(

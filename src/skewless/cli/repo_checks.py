@@ -88,19 +88,15 @@ def definitions(fs: FeatureStore) -> Findings:
 
 
 def states(fs: FeatureStore) -> Findings:
-    """Check that views with history are in the online store."""
-    waiting: dict[str, None] = {}
-    for name, version in fs.runtime.state().views:
-        wanted = fs.runtime.tables().serving()[name, version]
-        ready = {t.layout.table for t in fs.runtime.tables().tables.values() if t.ready}
-        if wanted.table not in ready:
-            waiting[f"{name}@v{version}"] = None
+    """Check that no view waits for its states to be built."""
+    serving = fs.runtime.tables().serving()
+    waiting = [f"{name}@v{version}" for (name, version), by in serving.items() if not by.complete]
     if waiting:
-        text = f"{', '.join(waiting)} never materialized"
-        hint = "Reads find nothing yet. Run: skewless materialize"
+        text = f"{', '.join(waiting)} not built from all of history yet"
+        hint = "Reads of them say building. Run: skewless materialize"
         yield Finding("online states", "warn", text, hint)
-    elif fs.runtime.state().views:
-        yield Finding("online states", "ok", "every view that serves is materialized")
+    elif serving:
+        yield Finding("online states", "ok", "the states of every view are complete")
 
 
 def sunsets(fs: FeatureStore) -> Findings:

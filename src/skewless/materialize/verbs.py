@@ -77,6 +77,15 @@ def materialize(
     return results
 
 
+def complete(runtime: Runtime, *, progress: Progress | None = None) -> list[MaterializeResult]:
+    """Build the tables over pushed rows that are not built from all of history yet."""
+    return [
+        _one_table(runtime, table, (None, None), progress, everything=False, exactly=False)
+        for table in runtime.tables().wanted().values()
+        if not table.ready and table.layout.source.table is None
+    ]
+
+
 def let_go(runtime: Runtime) -> None:
     """Drop the tables of states that nothing needs any more.
 

@@ -113,23 +113,23 @@ def freshness(runtime: Opened) -> FreshnessReport:
     """Return how fresh each view is: see the module."""
     state = runtime.state(fresh=True)
     now = runtime.clock.now()
-    tables = runtime.tables()
-    serving = tables.serving()
+    serving = runtime.tables().serving()
     until: dict[str, int] = {}
-    for key, layout in serving.items():
+    for key, by in serving.items():
         done = runtime.registry.intervals(*key)
         if done:
-            until[layout.table] = max(done[-1][1], until.get(layout.table, 0))
+            table = by.layout.table
+            until[table] = max(done[-1][1], until.get(table, 0))
     found: dict[Any, tuple[int | None, int | None]] = {}
     entries = []
     for key, view in state.views.items():
-        table = serving[key].table
-        end = until.get(table) if tables.tables[table].ready else None
+        by = serving[key]
+        end = until.get(by.layout.table) if by.complete else None
         place = (view.source.name, end)
         if place not in found:
             found[place] = _newest(runtime, view, now, end)
         newest, served = found[place]
-        if not tables.tables[table].ready:
+        if not by.complete:
             served = None
         entries.append(_entry(key, view, newest, served, now))
     entries.sort(key=lambda entry: (_ORDER[entry.status], entry.view, entry.version))

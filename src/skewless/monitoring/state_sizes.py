@@ -23,7 +23,8 @@ def stored_sizes(runtime: Opened, sample: int = SAMPLE) -> list[StateSize]:
     """
     serving: dict[str, list[str]] = {}
     layouts = {}
-    for (name, version), layout in runtime.tables().serving().items():
+    for (name, version), by in runtime.tables().serving().items():
+        layout = by.layout
         serving.setdefault(layout.table, []).append(f"{name}@v{version}")
         layouts[layout.table] = layout
     found = []

@@ -18,6 +18,7 @@ import pyarrow as pa
 from skewless.definitions import FeatureView
 from skewless.expressions.evaluate import evaluate
 from skewless.plan.apply.registry_state import RegistryState
+from skewless.plan.lookup import ServedBy
 from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
@@ -113,29 +114,31 @@ class StateTables:
         """Return the tables that the registry's views want, by name."""
         return {x.table: self.tables[x.table] for x in self._wanted.values()}
 
-    def serving(self) -> dict[tuple[str, int], StateLayout]:
-        """Return the layout that answers for each view version."""
+    def serving(self) -> dict[tuple[str, int], ServedBy]:
+        """Return what answers for each view version: its own table, else a complete one."""
         return {key: self._serving(key, layout) for key, layout in self._wanted.items()}
 
-    def _serving(self, key: tuple[str, int], layout: StateLayout) -> StateLayout:
+    def _serving(self, key: tuple[str, int], layout: StateLayout) -> ServedBy:
         if self.tables[layout.table].ready:
-            return layout
+            return ServedBy(layout)
         view = self._views[key]
         own = StateLayout.of(view.entity, view.source, [view])
         covering = [t.layout for t in self.tables.values() if t.ready and t.layout.covers(own)]
-        return min(covering, key=lambda other: len(other.slots), default=layout)
+        if not covering:
+            return ServedBy(layout, complete=False)
+        return ServedBy(min(covering, key=lambda other: len(other.slots)))
 
     def of_source(self, source: str) -> list[StateTable]:
         """Return the tables that rows of a source go to: wanted ones and those still serving."""
         if source not in self._of_source:
-            used = {layout.table for layout in self.serving().values()} | set(self.wanted())
+            used = {by.layout.table for by in self.serving().values()} | set(self.wanted())
             found = (self.tables[name] for name in sorted(used))
             self._of_source[source] = [t for t in found if t.layout.source.name == source]
         return self._of_source[source]
 
     def unused(self) -> list[str]:
         """Return the tables that nothing needs any more."""
-        used = {layout.table for layout in self.serving().values()} | set(self.wanted())
+        used = {by.layout.table for by in self.serving().values()} | set(self.wanted())
         return sorted(set(self.tables) - used)
 
     def save(self, store: KeyValues, table: StateTable) -> None:

@@ -9,14 +9,20 @@ A `Lookup` is made once per list of features and reused until the registry chang
 
 Features that are the newest row's columns are read straight out of its packed form; everything
 else goes through `state.window_eval`.
+
+A part whose table is not complete has no keys to read: its values are null, their status is
+`building`, and so is that of every on-demand feature computed from one of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from skewless.definitions import FeatureView
+from skewless.definitions.expressions import split_reference
 from skewless.errors import InputError, MissingColumn
 from skewless.expressions.on_demand import compute_rows
 from skewless.plan.selection import Selection
@@ -25,24 +31,44 @@ from skewless.state.layout import StateLayout
 from skewless.state.status import Status
 
 
+@dataclass(frozen=True)
+class ServedBy:
+    """The table of states that answers for a view version.
+
+    Attributes:
+        layout: of the table.
+        complete: whether its states are built from every row that can count; while they are not,
+            the view's values are `building`.
+    """
+
+    layout: StateLayout
+    complete: bool = True
+
+
 class Lookup:
     """The compiled plan of an online read.
+
+    Args:
+        selection: what is asked for.
+        serving: what answers for each view version, see `StateTables.serving`.
 
     Attributes:
         selection: what was asked for.
         parts: one per table to read.
     """
 
-    def __init__(
-        self, selection: Selection, layouts: Mapping[tuple[str, int], StateLayout]
-    ) -> None:
+    def __init__(self, selection: Selection, serving: Mapping[tuple[str, int], ServedBy]) -> None:
         self.selection = selection
-        grouped: dict[str, tuple[StateLayout, list[tuple[FeatureView, int, str]]]] = {}
+        grouped: dict[tuple[str, bool], tuple[StateLayout, list[tuple[FeatureView, int, str]]]]
+        grouped = {}
         for need in selection.views:
-            layout = layouts[need.view.name, need.version]
-            members = grouped.setdefault(layout.table, (layout, []))[1]
+            by = serving[need.view.name, need.version]
+            members = grouped.setdefault((by.layout.table, by.complete), (by.layout, []))[1]
             members += [(need.view, need.version, feature) for feature in need.features]
-        self.parts = tuple(Part(layout, views) for layout, views in grouped.values())
+        self.parts = tuple(
+            Part(layout, views, complete=complete)
+            for (_, complete), (layout, views) in grouped.items()
+        )
         names = [reference for part in self.parts for reference in part.references]
         self._place = {name: at for at, name in enumerate(names)}
         wanted = [self._place.get(output.reference) for output in selection.outputs]
@@ -77,7 +103,8 @@ class Lookup:
             k: the knowledge, microseconds.
         """
         answers = [
-            part.answers(blobs, t, k) for part, blobs in zip(self.parts, states, strict=True)
+            part.answers(blobs, t, k) if part.complete else part.building(len(entities))
+            for part, blobs in zip(self.parts, states, strict=True)
         ]
         if self.simple and len(self.parts) == 1:
             only = answers[0]
@@ -105,7 +132,11 @@ class Lookup:
         }
         for request in self.selection.requests:
             columns[request.name] = [_field(entity, request) for entity in entities]
-        compute_rows(self.selection.on_demand, columns, len(entities))
+        building = any(Status.BUILDING in status for status in statuses)
+        if building:
+            self._compute_where_complete(columns, statuses)
+        else:
+            compute_rows(self.selection.on_demand, columns, len(entities))
         for number, (row, status, event) in enumerate(zip(values, statuses, events, strict=True)):
             found = [columns[output.reference][number] for output in self.selection.outputs]
             values[number] = found
@@ -113,9 +144,62 @@ class Lookup:
                 (Status.NULL if value is None else Status.PRESENT) if at is None else status[at]
                 for at, value in zip(self._wanted, found, strict=True)
             ]
+            if building:
+                self._mark_building(statuses[number], status)
             events[number] = [None if at is None else event[at] for at in self._wanted]
             del row
         return values, statuses, events
+
+    def _mark_building(self, statuses: list[Status], inputs: list[Status]) -> None:
+        """Give outputs that are computed from values with status `building` the same status."""
+        for place, (output, at) in enumerate(
+            zip(self.selection.outputs, self._wanted, strict=True)
+        ):
+            needs = self._inputs[output.view, output.version] if at is None else ()
+            if any(inputs[number] is Status.BUILDING for number in needs):
+                statuses[place] = Status.BUILDING
+
+    def _compute_where_complete(
+        self, columns: dict[str, list[Any]], statuses: list[list[Status]]
+    ) -> None:
+        """Add the on-demand features; null where something they are computed from is building.
+
+        Functions of users never see a value that is not there yet.
+        """
+        groups: dict[frozenset[tuple[str, int]], list[int]] = {}
+        for number, status in enumerate(statuses):
+            waits = frozenset(
+                view
+                for view, inputs in self._inputs.items()
+                if any(status[at] is Status.BUILDING for at in inputs)
+            )
+            groups.setdefault(waits, []).append(number)
+        given, on_demand = dict(columns), self.selection.on_demand
+        for need in on_demand:
+            for feature in need.view.features:
+                columns[need.reference(feature)] = [None] * len(statuses)
+        for waits, numbers in groups.items():
+            others = tuple(n for n in on_demand if (n.view.name, n.version) not in waits)
+            some = {name: [column[number] for number in numbers] for name, column in given.items()}
+            compute_rows(others, some, len(numbers))
+            for name in some.keys() - given.keys():
+                for number, value in zip(numbers, some[name], strict=True):
+                    columns[name][number] = value
+
+    @cached_property
+    def _inputs(self) -> dict[tuple[str, int], frozenset[int]]:
+        """The places of the values that each on-demand view is computed from, in the end."""
+        found: dict[tuple[str, int], frozenset[int]] = {}
+        for need in self.selection.on_demand:  # each after those it needs
+            places: frozenset[int] = frozenset()
+            for ref in need.view.refs:
+                if ref.reference in self._place:
+                    places |= {self._place[ref.reference]}
+                else:
+                    name, version, _ = split_reference(ref.reference)
+                    places |= found[name, version or 0]
+            found[need.view.name, need.version] = places
+        return found
 
 
 def _field(entity: Mapping[str, Any], request: Any) -> Any:

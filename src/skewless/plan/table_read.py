@@ -25,6 +25,7 @@ class Part:
     Args:
         layout: of the table.
         features: view, version and name of each feature, in order.
+        complete: whether the table may answer; else every value is `building`.
 
     Attributes:
         table: of the online store.
@@ -33,8 +34,13 @@ class Part:
     """
 
     def __init__(
-        self, layout: StateLayout, features: Sequence[tuple[FeatureView, int, str]]
+        self,
+        layout: StateLayout,
+        features: Sequence[tuple[FeatureView, int, str]],
+        *,
+        complete: bool = True,
     ) -> None:
+        self.complete = complete
         self.layout = layout
         self.table = layout.table
         self.codec = KeyCodec(layout.entity)
@@ -51,9 +57,19 @@ class Part:
         self._unknown = self._with_derived(*self._reads.unknown, None)
 
     def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes]:
-        """Return the keys of the entities in the store."""
+        """Return the keys of the entities in the store; none where the table may not answer.
+
+        Raises:
+            MissingColumn, InputError: join keys are missing or wrong.
+        """
         encode = self.codec.encode
-        return [encode(entity) for entity in entities]
+        keys = [encode(entity) for entity in entities]
+        return keys if self.complete else []
+
+    def building(self, count: int) -> list[Answers]:
+        """Return the answers for so many entities while the table is not complete."""
+        width = len(self.references)
+        return [([None] * width, [Status.BUILDING] * width, None) for _ in range(count)]
 
     def answers(self, blobs: Sequence[bytes | None], t: int, k: int) -> list[Answers]:
         """Return the values of entities, each by its state, at ``t`` with knowledge ``k``."""

@@ -1,4 +1,4 @@
-"""What a value is: present, null, empty, unknown or expired."""
+"""What a value is: present, null, empty, unknown, expired or building."""
 
 from __future__ import annotations
 
@@ -21,3 +21,5 @@ class Status(StrEnum):
     """The entity was never seen."""
     EXPIRED = "expired"
     """The newest row is older than the ttl, or the session is over."""
+    BUILDING = "building"
+    """The states behind it are not built from all of history yet; the value is null."""

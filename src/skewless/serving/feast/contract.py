@@ -31,7 +31,7 @@ from skewless.serving.feast.values import coerced_key, frame_rows, in_feast, mom
 from skewless.serving.http.http import Request, Response, decode
 from skewless.serving.operate.keys import Caller
 from skewless.serving.problems import RequestError, TooLarge, answer_to
-from skewless.serving.read.encode import all_present, finite
+from skewless.serving.read.encode import alike, all_present, finite
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.plans import ReadPlan, Snapshot
 from skewless.serving.read.reader import PIECE_VALUES, Found
@@ -47,6 +47,7 @@ _STATUSES = {
     Status.EMPTY: "PRESENT",
     Status.UNKNOWN: "NOT_FOUND",
     Status.EXPIRED: "OUTSIDE_MAX_AGE",
+    Status.BUILDING: "NOT_FOUND",
 }
 
 
@@ -154,7 +155,9 @@ class Feast:
         if len(known) < len(wanted.rows):
             found = _with_gaps(plan, wanted.rows, found)
         versions = asked.include_feature_view_version_metadata
-        return Response(_answer(plan, wanted.given, found, versions))
+        building = sum(row.count(Status.BUILDING) * n for row, n in alike(found[1]))
+        headers = {"x-skewless-building": str(building)} if building else None
+        return Response(_answer(plan, wanted.given, found, versions), headers=headers)
 
     def _plan(self, snapshot: Snapshot, asked: _Read, where: str) -> ReadPlan:
         service = asked.feature_service

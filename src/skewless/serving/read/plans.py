@@ -15,12 +15,11 @@ from typing import Any
 from skewless.errors import InputError, SkewlessError
 from skewless.online.tables import TABLES
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.lookup import Lookup
+from skewless.plan.lookup import Lookup, ServedBy
 from skewless.plan.selection import Features, select
 from skewless.runtime import Runtime
 from skewless.serving.http.http import dump
 from skewless.serving.problems import RequestError, TooLarge, missing_key, unknown_key
-from skewless.state.layout import StateLayout
 from skewless.types import DType
 
 MOST_PLANS = 2_000
@@ -140,14 +139,12 @@ class Snapshot:
 
     Attributes:
         state: of the registry.
-        layouts: of the tables that answer, by name and version of view.
+        serving: what answers for each view version, see `StateTables.serving`.
     """
 
-    def __init__(
-        self, state: RegistryState, layouts: Mapping[tuple[str, int], StateLayout]
-    ) -> None:
+    def __init__(self, state: RegistryState, serving: Mapping[tuple[str, int], ServedBy]) -> None:
         self.state = state
-        self.layouts = layouts
+        self.serving = serving
         self._plans: dict[Any, ReadPlan] = {}
 
     def plan(self, key: Any, features: Callable[[], Features], full_names: bool) -> ReadPlan:
@@ -161,7 +158,7 @@ class Snapshot:
         found = self._plans.get((key, full_names))
         if found is None:
             selection = select(self.state, features(), full_names=full_names)
-            found = ReadPlan(Lookup(selection, self.layouts))
+            found = ReadPlan(Lookup(selection, self.serving))
             if len(self._plans) >= MOST_PLANS:  # callers that never ask the same twice
                 self._plans.clear()
             self._plans[key, full_names] = found
