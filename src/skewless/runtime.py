@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 from skewless.clock import Clock, SystemClock, iso, to_micros
@@ -20,6 +18,7 @@ from skewless.definitions.repo import Definitions, load_folder
 from skewless.definitions.source import as_defined
 from skewless.definitions.tables import Recorded, Table
 from skewless.errors import InputError, UnknownName
+from skewless.forks import Lock, cached_property, opened_property
 from skewless.online.loss_detection import may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
 from skewless.online.storage import Home, journal_beside, open_home
@@ -66,9 +65,9 @@ class Runtime:
         self._tables: StateTables | None = None
         self._changes = 0
         self._checked = 0
-        self._lock = RLock()
+        self._lock = Lock()
 
-    @cached_property
+    @opened_property
     def registry(self) -> Registry:
         """The registry."""
         section = self.config.registry
@@ -81,7 +80,7 @@ class Runtime:
         )
         return made
 
-    @cached_property
+    @opened_property
     def home(self) -> Home:
         """The online store and the journal, without the mirror."""
         where = f"[online] of {self.config.file or self.config.folder}"
@@ -89,17 +88,17 @@ class Runtime:
             return Home(self._given, journal_beside(self._given, self.folder))
         return open_home(self.config.online, self.folder, where)
 
-    @cached_property
+    @opened_property
     def mirror(self) -> Mirror | None:
         """The store that takes every write too, if the settings name one."""
         return Mirror(self.config, self.home, self.folder) if self.config.mirror else None
 
-    @cached_property
+    @opened_property
     def online(self) -> OnlineStore:
         """The online store."""
         return self.journal if self.home.one_store else self.home.states
 
-    @cached_property
+    @opened_property
     def journal(self) -> OnlineStore:
         """Where event logs, row ids and records of progress are kept: a store with transactions.
 
@@ -147,7 +146,9 @@ class Runtime:
 
     def state(self, *, fresh: bool = False) -> RegistryState:
         """Return the registry's state, at most a second old unless it must be ``fresh``."""
-        now = self.clock.now()
+        now, known = self.clock.now(), self._state
+        if known is not None and not fresh and abs(now - self._checked) < _CHECK_EVERY:
+            return known
         with self._lock:
             if self._state is not None and not fresh and abs(now - self._checked) < _CHECK_EVERY:
                 return self._state

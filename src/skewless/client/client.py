@@ -10,7 +10,6 @@ within the timeout; pushes only where it is certain that nothing was done.
 from __future__ import annotations
 
 import ssl
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -34,6 +33,7 @@ from skewless.client.calls import (
     push_call,
 )
 from skewless.errors import SkewlessError, StoreUnavailable
+from skewless.forks import Lock
 from skewless.plan.results import OnlineResult
 from skewless.plan.selection import Features
 from skewless.serving.http.http1 import Answer, BadAnswer, Wire, request_bytes
@@ -72,7 +72,7 @@ class Client:
         self._retries = retries
         self._tls = ssl.create_default_context(cafile=ca_file) if self._address.tls else None
         self._idle: deque[tuple[float, Wire]] = deque(maxlen=connections)
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def get_online_features(
         self,

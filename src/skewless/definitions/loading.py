@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,9 +22,10 @@ from typing import Any
 from skewless.definitions.on_demand import Function, OnDemandView
 from skewless.definitions.on_demand import _code_of as code_of
 from skewless.errors import DefinitionError, SkewlessError, UnknownName
+from skewless.forks import Lock
 from skewless.plugins import repo_folder
 
-_LOCK = threading.RLock()
+_LOCK = Lock()
 _SEEN: dict[tuple[str, str], Function] = {}
 _NEVER_OWN = sys.stdlib_module_names | {"skewless"}
 

@@ -17,7 +17,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +27,7 @@ from skewless.aggregations.kernels import group_rows
 from skewless.aggregations.windows import Session
 from skewless.clock import ALWAYS
 from skewless.engines.local.spine import tied
+from skewless.forks import cached_property
 from skewless.online.dirty_keys import mark
 from skewless.online.log_tail import RowsSince
 from skewless.online.tables import columns_needed, keyed_rows

@@ -11,7 +11,6 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import pyarrow as pa
 
 from skewless.clock import ALWAYS
 from skewless.definitions import Source
+from skewless.forks import cached_property
 from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]

@@ -19,6 +19,7 @@ from typing import Any
 
 from skewless.clock import Clock
 from skewless.errors import Conflict, CorruptData, RegistryError, SkewlessError, StoreError
+from skewless.forks import sqlite_gate
 from skewless.registry.sql import Row, Session, SQLRegistry
 
 BUSY_SECONDS = 30.0
@@ -168,7 +169,7 @@ class _Connection:
             if self._connection is not None:
                 _inherited.append(self._connection)
             self._forget()
-        with self._lock:
+        with sqlite_gate, self._lock:
             if self._connection is not None and self._file != self._identity():
                 self._drop()
             keep = True
@@ -183,7 +184,7 @@ class _Connection:
 
     def close(self) -> None:
         if self._process == os.getpid():
-            with self._lock:
+            with sqlite_gate, self._lock:
                 self._drop()
 
     def _drop(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from skewless.aggregations.windows import (
@@ -26,6 +25,7 @@ from skewless.clock import NEVER
 from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
 from skewless.definitions.expressions import expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
+from skewless.forks import cached_property
 from skewless.state.slots import Slot
 from skewless.state.tiles import DECIDED, MOMENTS, ROWS, deciding, entered, has_tiles
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from skewless.aggregations.moments import Std, Var
 from skewless.aggregations.ordering import Trend, percentage_change
 from skewless.aggregations.windows import LastN, Lifetime, Session, Sliding, Tumbling, Window
 from skewless.definitions import Aggregate
+from skewless.forks import cached_property
 from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.state.status import Status

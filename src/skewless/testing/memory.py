@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 
 from skewless.errors import StoreError
+from skewless.forks import Lock
 from skewless.stores.online.base import (
     Capabilities,
     Item,
@@ -43,8 +44,8 @@ class MemoryStore(OnlineStore):
     def __init__(self) -> None:
         self.where = "memory of this process"
         self._tables: dict[str, Table] | None = {}
-        self._lock = threading.Lock()
-        self._write_lock = threading.Lock()
+        self._lock = Lock()
+        self._write_lock = Lock()
         self._writer: int | None = None
 
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from skewless.definitions.expressions import Column
 from skewless.engines.history import ReplacedRows, SourceHistory
 from skewless.engines.local.spine import Ints, KeyIndex
 from skewless.expressions.evaluate import evaluate
+from skewless.forks import cached_property
 from skewless.state.layout import expression_key
 
 

@@ -17,7 +17,6 @@ counted, shown by `skewless online status` and `doctor`, and tried again after a
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from pathlib import Path
 
 from skewless.config import Config
 from skewless.errors import StoreError
+from skewless.forks import Lock
 from skewless.online.loss_detection import HELD
 from skewless.online.storage import Home, is_states, open_home
 from skewless.plugins import find
@@ -79,7 +79,7 @@ class Mirror:
         kind = find("online_store", section.kind)  # a missing driver is told now
         self._journal_moves = kind.capabilities.transactions or home.one_store
         self._target: Home | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._copied = self._failures = 0
         self._problem = ""
         self._pause, self._not_before = FIRST_PAUSE, 0.0

@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 from skewless.definitions import Entity, FeatureService, FeatureView, OnDemandView, Source
@@ -29,6 +28,7 @@ from skewless.definitions.expressions import split_reference
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.repo import Definitions, View, check_feature, in_order
 from skewless.errors import DefinitionError, UnknownName
+from skewless.forks import cached_property
 from skewless.plan.apply.apply_plan import Action, ApplyPlan, Break, Step
 from skewless.plan.apply.breaks import breaks_of
 from skewless.plan.apply.changes import feature_lines, frame_lines, lines_of

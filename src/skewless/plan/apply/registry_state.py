@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +27,7 @@ from skewless.definitions.expressions import split_reference
 from skewless.definitions.loading import restored_function
 from skewless.definitions.source import Source
 from skewless.errors import RegistryError, UnknownName
+from skewless.forks import cached_property
 
 Kind = Literal["entity", "source", "feature view", "on-demand view", "feature service"]
 ViewVersion = tuple[str, int]

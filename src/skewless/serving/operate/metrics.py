@@ -14,11 +14,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from skewless.forks import Lock
 
 Labels = tuple[str, ...]
 KIND = b"text/plain; version=0.0.4; charset=utf-8"
@@ -237,7 +238,7 @@ class Metrics:
         self.all: tuple[Metric, ...] = tuple(
             metric for metric in vars(self).values() if isinstance(metric, Metric)
         )
-        self._lock, self.cpu_before = threading.Lock(), 0.0
+        self._lock, self.cpu_before = Lock(), 0.0
         self._go_on()
 
     def text(self) -> bytes:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import threading
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from skewless.clock import iso
+from skewless.forks import Lock
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.read.plans import ReadPlan, Row
 from skewless.serving.read.reader import Found
@@ -66,7 +66,7 @@ class ServedLog:
         self._files = files
         self._waiting: deque[tuple[ReadPlan, Row, tuple[Any, Any, Any], int]] = deque()
         self._path: Path | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def note(self, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int) -> None:
         """Remember the answers for entities of the sample."""

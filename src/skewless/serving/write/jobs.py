@@ -16,6 +16,7 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.errors import Conflict, SkewlessError, UnknownName
+from skewless.forks import Lock
 from skewless.registry.base import Registry
 from skewless.serving.operate.metrics import Metrics
 from skewless.store import FeatureStore
@@ -79,7 +80,7 @@ class Jobs:
     def __init__(self, store: FeatureStore, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._clock = store.runtime.clock
         self._threads: list[threading.Thread] = []
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
 import itertools
-import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.errors import CorruptData, MissingColumn, StoreError
+from skewless.forks import Lock, cached_property
 from skewless.stores.offline.base import CHUNK_ROWS, Chunk
 from skewless.stores.offline.cast import common_type
 from skewless.stores.offline.files.paths import DataFile, Listing
@@ -108,12 +107,12 @@ class ParquetFiles:
         self._cached = {} if cached is None else cached
         for key in set(self._cached) - {(file.path, file.version) for file in self.files}:
             del self._cached[key]
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._checked: set[str] = set()
 
     # ------------------------------------------------------------------------------ what there is
 
-    @functools.cached_property
+    @cached_property
     def footers(self) -> list[Footer]:
         """The footers of all files."""
         return self._footers(range(len(self.files)))
@@ -161,14 +160,14 @@ class ParquetFiles:
         rows = self.files[position].rows
         return self._footer(position).rows if rows is None else rows
 
-    @functools.cached_property
+    @cached_property
     def row_bases(self) -> list[int]:
         """The number of each file's first row, and at the end that of all rows."""
         if any(file.rows is None for file in self.files):
             _ = self.footers
         return [0, *itertools.accumulate(map(self.rows_of, range(len(self.files))))]
 
-    @functools.cached_property
+    @cached_property
     def schema(self) -> pa.Schema:
         """All columns of all files; one whose type changes between files has the first one's."""
         import pyarrow as pa

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 import zipfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.errors import CorruptData, MissingColumn, StoreError
+from skewless.forks import Lock
 from skewless.stores.offline.base import Chunk, Part, Support, TableReader
 from skewless.stores.offline.files.paths import (
     DataFile,
@@ -59,7 +59,7 @@ class CSVReader(TableReader):
     ) -> None:
         super().__init__(table, base, settings)
         self._declared: dict[str, DType] = {}
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self.refresh()
 
     def typed(self, columns: Mapping[str, DType]) -> None:

@@ -7,12 +7,12 @@ Nothing is copied where the frame's own memory is Arrow's.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.errors import InputError, MissingColumn, StoreError
+from skewless.forks import Lock
 from skewless.stores.offline.base import CHUNK_ROWS, Chunk, Part, Support, TableReader
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class FrameReader(TableReader):
     ) -> None:
         super().__init__(table, base, settings)
         self._snapshot: pa.Table | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def arrow_schema(self) -> pa.Schema:
         return self._rows().schema.remove_metadata()

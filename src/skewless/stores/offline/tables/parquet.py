@@ -8,11 +8,11 @@ Folders named ``column=value`` give columns. Row groups whose statistics exclude
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skewless.forks import Lock
 from skewless.stores.offline.base import Chunk, Part, Support, TableReader
 from skewless.stores.offline.files.paths import list_files
 from skewless.stores.offline.tables._footers import Footer
@@ -47,7 +47,7 @@ class ParquetReader(TableReader):
         super().__init__(table, base, settings)
         self._footers: dict[tuple[str, str], Footer] = {}
         self._snapshot: ParquetFiles | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def arrow_schema(self) -> pa.Schema:
         return self._files().schema

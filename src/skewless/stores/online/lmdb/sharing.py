@@ -14,9 +14,10 @@ from typing import NoReturn, cast
 
 import lmdb
 
+# Imported before the hooks below are registered, so that theirs run first before a fork: a writer
+# that they wait for may need the registry, which may be SQLite.
+from skewless.forks import FORK_PATIENCE_SECONDS
 from skewless.stores.online.lmdb.environment import Environment
-
-FORK_PATIENCE_SECONDS = 5.0
 
 _lock = threading.RLock()
 _environments: dict[str, Environment] = {}

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from skewless.errors import StoreError
+from skewless.forks import sqlite_gate
 from skewless.stores.online.base import (
     Capabilities,
     Item,
@@ -167,7 +168,7 @@ class SQLiteStore(OnlineStore):
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
-            with self._pool.connection() as connection:
+            with sqlite_gate, self._pool.connection() as connection:
                 yield connection
         except sqlite3.Error as error:
             raise sql.store_error(error, self.where) from error
