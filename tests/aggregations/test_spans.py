@@ -20,8 +20,8 @@ from skewless.aggregations.kernels import (
     sweep_sums_int,
     sweep_unique,
 )
-from skewless.aggregations.spans import Rows, window_spans
-from skewless.aggregations.windows import LastN, Lifetime, Session, Sliding, Tumbling, Window
+from skewless.aggregations.spans import Rows
+from skewless.aggregations.windows import LastN, Lifetime, Session, Sliding, Tumbling
 from skewless.clock import ALWAYS, NEVER
 from skewless.engines.reference import rows_in_window, versions, visible
 from tests.engines.rows import row
@@ -126,7 +126,7 @@ def active(spans, queries):
 def test_active_rows_are_those_the_reference_counts(history, window, times, as_known, left):
     rows = Sorted(history, as_known=as_known, left=left)
     queries = rows.queries(times)
-    spans = window_spans(window, rows.arrays)
+    spans = window.spans(rows.arrays)
     assert active(spans, queries) == rows.counted(window, queries)
 
 
@@ -136,7 +136,7 @@ def test_only_rows_that_pass_the_filter_are_active(history, window, times, data)
     size = len(rows.rows)
     passes = data.draw(st.lists(st.booleans(), min_size=size, max_size=size))
     queries = rows.queries(times)
-    spans = window_spans(window, rows.arrays, np.array(passes, dtype=bool))
+    spans = window.spans(rows.arrays, np.array(passes, dtype=bool))
     assert active(spans, queries) == rows.counted(window, queries, passes)
 
 
@@ -171,7 +171,7 @@ def setting(history, window, times):
     queries = rows.queries(times)
     values = [r.values["x"] for r in rows.rows]
     valid = np.array([v is not None for v in values], dtype=np.uint8)
-    spans = window_spans(window, rows.arrays)
+    spans = window.spans(rows.arrays)
     return rows, queries, spans, valid, rows.counted(window, queries)
 
 
@@ -248,14 +248,14 @@ def one_group(*event, known=None, superseded=None, left=False):
     "window", [Sliding(width=10), Tumbling(width=10), Sliding(width=10, resolution=5), Lifetime()]
 )
 def test_spans_in_order_need_no_sorting(window):
-    spans = window_spans(window, one_group(0, 3, 3, 40))
+    spans = window.spans(one_group(0, 3, 3, 40))
     assert spans.row is None
     assert spans.enter_order is None
     assert spans.exit_order is None
 
 
 def test_spans_out_of_order_are_sorted_within_their_group():
-    spans = window_spans(Sliding(width=10), one_group(0, 3, 5, known=[9, 3, 5]))
+    spans = Sliding(width=10).spans(one_group(0, 3, 5, known=[9, 3, 5]))
     assert spans.enter_order.tolist() == [1, 2, 0]
     assert spans.exit_order is None
 
@@ -273,7 +273,7 @@ def test_spans_out_of_order_are_sorted_within_their_group():
 )
 @pytest.mark.parametrize("left", [False, True])
 def test_times_at_the_ends_of_int64_do_not_wrap_around(window, left):
-    spans = window_spans(window, one_group(ALWAYS, ALWAYS + 1, 0, NEVER - 1, NEVER, left=left))
+    spans = window.spans(one_group(ALWAYS, ALWAYS + 1, 0, NEVER - 1, NEVER, left=left))
     group = spans.enter if spans.row is None else spans.enter[np.argsort(spans.row)]
     assert (group[1:] >= group[:-1]).all()
     assert (spans.exit >= spans.enter).all()
@@ -283,9 +283,4 @@ def test_a_row_that_never_counts_has_no_span_or_an_empty_one():
     rows = one_group(0, 1, superseded=[ALWAYS, NEVER])
     queries = Queries(ints([1, 5]), ints([0, 2]))
     for window in (Sliding(width=10), LastN(n=2), Session(gap=5), Lifetime()):
-        assert active(window_spans(window, rows), queries) == [[1], [1]]
-
-
-def test_a_window_of_no_known_kind_is_refused():
-    with pytest.raises(ValueError, match="no spans"):
-        window_spans(Window(), one_group(1))
+        assert active(window.spans(rows), queries) == [[1], [1]]

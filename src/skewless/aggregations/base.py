@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from skewless.aggregations.windows import Sliding, Tumbling, Window
+from skewless.aggregations.windows import Window
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType
 
@@ -70,7 +70,7 @@ class Aggregation(ABC):
 
     def check_window(self, window: Window) -> None:
         """Raise `DefinitionError` when the aggregation has no meaning over ``window``."""
-        if self.raw_only and (isinstance(window, Sliding) and window.resolution):
+        if self.raw_only and window.kind == "resolution":
             raise DefinitionError(
                 f"{self.name} has no tiles, so it takes no resolution", got=repr(window)
             )
@@ -88,11 +88,6 @@ class Aggregation(ABC):
             got = "whole rows" if column is None else f"a column of type {column!r}"
             raise DefinitionError(f"{self.name} needs {what}", got=got)
         return column
-
-
-def duration_of(window: Window | None) -> int | None:
-    """Return the length in microseconds of windows that have one."""
-    return window.width if isinstance(window, (Sliding, Tumbling)) else None
 
 
 def aggregation(name: str, **parameters: Any) -> Aggregation:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from skewless.aggregations.base import Aggregation, duration_of
+from skewless.aggregations.base import Aggregation
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
 from skewless.errors import DefinitionError
@@ -59,7 +59,7 @@ class Rate(Aggregation):
     def check_window(self, window: Window) -> None:
         """Only windows with a length in time have a rate."""
         super().check_window(window)
-        if duration_of(window) is None:
+        if window.length is None:
             raise DefinitionError(
                 "rate needs a window with a length in time", got=repr(window), expected="'1h'"
             )
@@ -68,12 +68,13 @@ class Rate(Aggregation):
         self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
     ) -> float:
         """Return count over length."""
-        return rate(len(values), window)
+        return float(rate(len(values), window))
 
 
-def rate(count: int, window: Window | None) -> float:
-    """Return ``count`` rows as rows per second of the window."""
-    return count / ((duration_of(window) or SECOND) / SECOND)
+def rate(count: Any, window: Window | None) -> Any:
+    """Return ``count`` rows (a number, or an array of them) as rows per second of the window."""
+    length = None if window is None else window.length
+    return count / ((length or SECOND) / SECOND)
 
 
 @dataclass(frozen=True)

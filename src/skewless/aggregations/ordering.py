@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from skewless.aggregations.base import Aggregation
 from skewless.aggregations.moments import Mean
-from skewless.aggregations.windows import LastN, Lifetime, Window
+from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError
@@ -143,13 +143,13 @@ class Trend(Aggregation):
     def check_window(self, window: Window) -> None:
         """The window must hold more rows than the recent ones."""
         super().check_window(window)
-        if isinstance(window, LastN) and window.n <= self.recent:
+        if window.most_rows is not None and window.most_rows <= self.recent:
             raise DefinitionError(
                 "trend compares recent rows with those before them",
-                got=f"last={window.n}, recent={self.recent}",
+                got=f"last={window.most_rows}, recent={self.recent}",
                 expected="last greater than recent",
             )
-        if isinstance(window, Lifetime):
+        if not window.forgets:
             raise DefinitionError("trend over a lifetime would keep every row", got="lifetime")
 
     def compute(
@@ -200,7 +200,7 @@ class Ewma(Aggregation):
     def check_window(self, window: Window) -> None:
         """Rows must leave the window, as every one is needed."""
         super().check_window(window)
-        if isinstance(window, Lifetime):
+        if not window.forgets:
             raise DefinitionError(
                 "ewma over a lifetime would keep every row",
                 got="lifetime",

@@ -5,7 +5,7 @@
 >>> tests.vdd.mean(last=100)
 mean of tests.vdd over last 100
 >>> tests.where(tests.vdd < 1).count("24h")
-count of tests where (tests.vdd < 1): Bool over sliding 24h
+count of tests where (tests.vdd < 1): Bool over sliding 1d
 >>> tests.vdd.mean()
 Traceback (most recent call last):
     ...
@@ -109,6 +109,14 @@ class Aggregate(Expression):
             for group, found in sorted(places.items())
         }
 
+    @property
+    def expiry(self) -> int | None:
+        """The age of the newest row (at its event time 0) from which there is no value any more.
+
+        That is the ttl, or that of a session; None where a value stands until the next row.
+        """
+        return self.ttl if self.window.expiry is None else self.window.expiry
+
     def without_by(self) -> Aggregate:
         """Return the aggregate of the rows of one group."""
         return Aggregate(self.aggregation, self.column, self.where, self.window, source=self.source)
@@ -210,9 +218,7 @@ def _windows(windows: tuple[WindowLike, ...], options: dict[str, Any]) -> list[W
     found: list[Window] = []
     for window in windows:
         if isinstance(window, Window):
-            if resolution is not None and not isinstance(window, Sliding):
-                raise DefinitionError("only sliding windows take a resolution", got=repr(window))
-            found.append(window)
+            found.append(window if resolution is None else window.coarse(resolution))
         else:
             found.append(Sliding.of(window, resolution))
     if last is not None:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from skewless.aggregations.windows import LastN, Session, Sliding, Tumbling, Window
+from skewless.aggregations.windows import Window
 from skewless.clock import NEVER, to_micros
 from skewless.definitions import Aggregate, FeatureView
 from skewless.definitions.expressions import Expression
@@ -246,34 +246,12 @@ def passes(aggregate: Aggregate, view: FeatureView, row: HistoryRow) -> bool:
 
 def rows_in_window(window: Window, rows: Sequence[HistoryRow], at: int) -> list[HistoryRow]:
     """Return the rows (given in row order) that the window holds at ``at`` on the event axis."""
-    past = [row for row in rows if _event(row) <= at]
-    match window:
-        case Sliding(width=width, resolution=resolution):
-            start = at - width
-            if resolution:
-                start = start // resolution * resolution
-            return [row for row in past if start < _event(row)]
-        case Tumbling(width=width):
-            end = at // width * width
-            return [row for row in past if end - width <= _event(row) < end]
-        case LastN(n=n):
-            return past[-n:]
-        case Session(gap=gap):
-            run: list[HistoryRow] = []
-            for row in past:
-                if run and _event(row) - _event(run[-1]) > gap:
-                    run = []
-                run.append(row)
-            return run
-        case _:
-            return past
+    return [rows[place] for place in window.holds([_event(row) for row in rows], at)]
 
 
 def is_expired(aggregate: Aggregate, newest: int, at: int) -> bool:
     """Return whether a session is over, or a value older than its ttl, at ``at``."""
-    if isinstance(aggregate.window, Session):
-        return at - newest > aggregate.window.gap
-    return aggregate.ttl is not None and at - newest >= aggregate.ttl
+    return aggregate.expiry is not None and at - newest >= aggregate.expiry
 
 
 def _event(row: HistoryRow) -> int:
@@ -399,8 +377,4 @@ def _not_visible(version: Version, now: int, k: int | None) -> str | None:
 
 
 def _outside(window: Window, event: int, at: int) -> str:
-    if isinstance(window, LastN) and event <= at:
-        return "beyond the last N"
-    if isinstance(window, Session) and event <= at:
-        return "older session"
-    return "outside the window"
+    return window.outside if event <= at else Window.outside

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from skewless.aggregations.windows import LastN, Session, Sliding, Tumbling
 from skewless.clock import iso
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.definitions.expressions import Column, FeatureRef, Operation, Request
@@ -25,34 +24,21 @@ def columns_used(aggregate: Aggregate, view: FeatureView) -> tuple[str, ...]:
 def bounds_of(aggregate: Aggregate, view: FeatureView, t: int) -> tuple[int | None, int]:
     """Return the event times around the window: after the first, up to the second."""
     window = aggregate.window
-    at = moment_on_event_axis(view, t) - window.offset
-    match window:
-        case Sliding(width=width, resolution=step):
-            start = at - width
-            return (start // step * step if step else start), at
-        case Tumbling(width=width):
-            end = at // width * width
-            return end - width - 1, end - 1
-    return None, at
+    return window.bounds(moment_on_event_axis(view, t) - window.offset)
 
 
 def window_text(
     aggregate: Aggregate, view: FeatureView, after: int | None, until: int, t: int
 ) -> str:
     """Return in words which rows the window takes."""
-    exclusive = view.source.closed == "left" or isinstance(aggregate.window, Tumbling)
+    exclusive = view.source.closed == "left" or aggregate.window.ends_before
     end = f"event time < {iso(until + 1)}" if exclusive else f"event time <= {iso(until)}"
-    match aggregate.window:
-        case LastN(n=n):
-            text = f"the newest row with {end}" if n == 1 else f"the {n} newest rows with {end}"
-        case Session(gap=gap):
-            text = f"the newest run of rows at most {format_duration(gap)} apart with {end}"
-        case _ if after is None:
-            text = f"all rows with {end}"
-        case _ if exclusive:
-            text = f"{iso(after + 1)} <= {end}"
-        case _:
-            text = f"{iso(after)} < {end}"
+    if after is None:
+        text = aggregate.window.describe(end)
+    elif exclusive:
+        text = f"{iso(after + 1)} <= {end}"
+    else:
+        text = f"{iso(after)} < {end}"
     if aggregate.ttl is not None:
         text += f", expired after {format_duration(aggregate.ttl)}"
     return f"{text}, known by {iso(t)}"

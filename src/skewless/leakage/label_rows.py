@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from skewless.aggregations.windows import Tumbling
 from skewless.clock import NEVER
 from skewless.definitions import Aggregate, Entity, FeatureView, Source
 from skewless.engines.local.scan import as_mask
@@ -106,7 +105,7 @@ def own_rows(
 
 def _reaches_now(aggregate: Aggregate) -> bool:
     """Return whether a row of the very moment asked about may count."""
-    return aggregate.window.offset == 0 and not isinstance(aggregate.window, Tumbling)
+    return aggregate.window.offset == 0 and not aggregate.window.ends_before
 
 
 def _own_rows_of(

@@ -24,7 +24,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skewless.aggregations.kernels import group_rows
-from skewless.aggregations.windows import Session
 from skewless.clock import ALWAYS
 from skewless.engines.local.spine import tied
 from skewless.forks import cached_property
@@ -117,7 +116,7 @@ class Materialization:
         self.sequence = history.last_sequence()
         self.since = RowsSince(layout, log, self.sequence)
         self._gathered = _Gathered()
-        self.reduces = not any(isinstance(rule.window, Session) for rule in layout.rules)
+        self.reduces = not any(rule.window.joins for rule in layout.rules)
 
     def run(
         self,

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from skewless.aggregations.windows import Session, Sliding, Tumbling
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.plan.apply.registry_state import RegistryState, View
 
@@ -146,10 +145,12 @@ def _lengths(expression: Expression | None) -> str:
     words = []
     for leaf in () if expression is None else expression.leaves():
         window = leaf.window if isinstance(leaf, Aggregate) else None
-        length = window.width if isinstance(window, (Sliding, Tumbling)) else 0
+        if window is None:
+            continue
+        length = window.length or 0
         words += [text for low, high, text in _LENGTHS if low <= length <= high]
-        if isinstance(window, Session):
-            words.append("session")
+        if window.length is None:
+            words.append(window.kind)
     return " ".join(words)
 
 

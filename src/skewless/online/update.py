@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skewless.aggregations.windows import Session
 from skewless.clock import NEVER
 from skewless.online.dedup import Arrivals
 from skewless.online.dirty_keys import mark
@@ -259,7 +258,7 @@ def _short(
         # When no row is left to tell that the entity was ever seen, an older one has to.
         return {key for key in replaced & set(states) if _all_replaced(layout, states[key])}
     found = replaced & {k for k, s in zip(keyed.keys, before, strict=True) if s is not None}
-    if any(isinstance(rule.window, Session) for rule in layout.rules):
+    if any(rule.window.joins for rule in layout.rules):
         earliest = np.full(len(keyed.keys), NEVER, np.int64)
         np.minimum.at(earliest, keyed.rows.group, keyed.rows.records["event"])
         for key, state, event in zip(keyed.keys, before, earliest.tolist(), strict=True):

@@ -135,10 +135,7 @@ def _count_kinds(
 
 def kind_of(aggregate: Aggregate) -> tuple[str, str]:
     """Return aggregation and kind of window, as reports count them."""
-    window = type(aggregate.window).__name__.lower()
-    if getattr(aggregate.window, "resolution", 0):
-        window = "resolution"
-    return aggregate.aggregation.name, "last n" if window == "lastn" else window
+    return aggregate.aggregation.name, aggregate.window.kind
 
 
 class _Inquiry:

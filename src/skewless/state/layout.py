@@ -12,22 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skewless.aggregations.windows import (
-    LastN,
-    Lifetime,
-    Session,
-    Sliding,
-    Tumbling,
-    Window,
-    window_from_dict,
-)
+from skewless.aggregations.windows import Window, window_from_dict
 from skewless.clock import NEVER
 from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
 from skewless.definitions.expressions import expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
 from skewless.forks import cached_property
 from skewless.state.slots import Slot
-from skewless.state.tiles import DECIDED, MOMENTS, ROWS, deciding, entered, has_tiles
+from skewless.state.tiles import DECIDED, MOMENTS, ROWS, deciding, entered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -275,7 +267,7 @@ class StateLayout:
     @property
     def needs_older_rows(self) -> bool:
         """Whether a correction or a very late row can bring back rows already let go."""
-        return self.tiled or any(isinstance(rule.window, (LastN, Session)) for rule in self.rules)
+        return self.tiled or any(rule.window.displaces for rule in self.rules)
 
     def __repr__(self) -> str:
         return f"StateLayout({self.table}: {len(self.slots)} slots)"
@@ -283,7 +275,7 @@ class StateLayout:
 
 def uses_of(window: Window, aggregates: Iterable[Aggregate]) -> tuple[KeyedUse, ...]:
     """Return what tiles of a window must give for some aggregates; empty where they cannot."""
-    if not has_tiles(window):
+    if not window.tiled:
         return ()
     found: dict[KeyedUse, None] = {}
     for aggregate in aggregates:
@@ -327,43 +319,14 @@ def retained(
         passes = np.ones(len(rows), bool) if rule.filter is None else rows.passes(rule.filter)
         window = rule.window
         alive = passes & (rows.superseded > floor)
-        match window:
-            case Sliding() | Tumbling():
-                alive &= exit_times(window, event - layout.left) + layout.left > floor
-            case LastN():
-                alive &= rows.later_in_group(settled(window.offset) & passes) < window.n
-            case Session():
-                counted = settled(window.offset) & passes
-                alive &= _in_newest_session(rows, window.gap, counted)
-            case Lifetime():
-                pass
+
+        def displacing(offset: int = window.offset, passes: np.ndarray = passes) -> np.ndarray:
+            both: np.ndarray = settled(offset) & passes
+            return both
+
+        alive &= window.may_count(rows, displacing, floor - layout.left - window.offset)
         if rule.uses and folded is not None:
             inside = alive & (entered(layout, rows, rule) <= folded) & (rows.superseded == NEVER)
             alive &= ~inside | deciding(rows, rule, inside)
         keep |= alive
     return keep
-
-
-def exit_times(window: Sliding | Tumbling, event: np.ndarray) -> np.ndarray:
-    """Return the moment from which each row no longer lies in a window closed on the right."""
-    if isinstance(window, Tumbling):
-        return (event // window.width + 2) * window.width + window.offset
-    if window.resolution:
-        event = -(-event // window.resolution) * window.resolution
-    exits: np.ndarray = event + window.width + window.offset
-    return exits
-
-
-def _in_newest_session(rows: RowSet, gap: int, counted: np.ndarray) -> np.ndarray:
-    """Return rows behind which no counted row follows after more than the gap."""
-    import numpy as np
-
-    at = np.flatnonzero(counted)
-    breaks = np.zeros(len(rows), bool)
-    if len(at) > 1:
-        same = rows.group[at][1:] == rows.group[at][:-1]
-        step = np.diff(rows.records["event"][at])
-        breaks[at[1:][same & (step > gap)]] = True
-    # A row before a break is in an older session than the newest one at the floor.
-    newest: np.ndarray = rows.later_in_group(breaks) == 0
-    return newest

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from skewless.aggregations.ordering import Latest
-from skewless.aggregations.windows import LastN
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData
 from skewless.state.blob import HEADER, VERSION, layout_mark
@@ -150,7 +149,7 @@ class NewestRow:
 def is_latest(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is a column of the newest row that passes its filter."""
     window, kind = aggregate.window, aggregate.aggregation
-    newest = isinstance(window, LastN) and window.n == 1
+    newest = window.most_rows == 1
     return newest and type(kind) is Latest and aggregate.by is None
 
 

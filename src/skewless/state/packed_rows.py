@@ -69,6 +69,11 @@ class RowSet:
         return self._superseded
 
     @property
+    def event(self) -> np.ndarray:
+        """Event time of each row, int64."""
+        return self.records["event"]
+
+    @property
     def corrected(self) -> bool:
         """Whether any row may have been replaced."""
         return self._superseded is not None

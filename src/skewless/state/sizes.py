@@ -8,13 +8,13 @@ Spend (payments by card): 412 B, 1.8 kB, 2.2 kB; 9, 61, 75 rows
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skewless.aggregations.windows import LastN, Lifetime, Session, Sliding, Window
+from skewless.aggregations.windows import Window
 from skewless.definitions import Aggregate, FeatureView
 from skewless.durations import format_duration, parse_duration
-from skewless.state.layout import Rule, StateLayout, filter_of, uses_of
+from skewless.state.layout import StateLayout, filter_of, uses_of
 from skewless.state.tiles import DECIDED, MOMENTS
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ def estimated(
     tiles = np.zeros(len(every), np.int64)
     for rule in layout.rules:
         inside = counts[rule.window.span]
-        kept, summed = _kept(rule, inside), 0
+        kept, summed = rule.window.estimate(inside), 0
         if rule.uses:
-            held = np.minimum(inside, _most_tiles(rule.window))
+            held = np.minimum(inside, rule.window.most_tiles)
             summed = len({use.slot for use in rule.uses if use.kind in MOMENTS})
             decided = len({use.slot for use in rule.uses if use.kind in DECIDED})
             kept = np.minimum(inside, held * decided)
@@ -137,38 +137,22 @@ def spans_of(layout: StateLayout) -> set[int | None]:
     return {None, *(rule.window.span for rule in layout.rules)}
 
 
-def _kept(rule: Rule, inside: Ints) -> Ints:
-    """Return how many rows of each entity a rule keeps, of those in its span."""
-    import numpy as np
-
-    if isinstance(rule.window, LastN):
-        return np.minimum(inside, rule.window.n)
-    if isinstance(rule.window, Session):  # the newest one may be a single row, or many
-        return np.minimum(inside, 1)
-    return inside
-
-
-def _most_tiles(window: Window) -> int:
-    if isinstance(window, Sliding):
-        return window.width // window.resolution + 2
-    return 1 if isinstance(window, Lifetime) else 2
-
-
 def _advice(views: Iterable[FeatureView], counts: Mapping[int | None, Ints]) -> Iterable[str]:
     """Yield a resolution for each exact window that makes states heavy."""
     for view in views:
-        windows: dict[tuple[Sliding, str], list[Aggregate]] = {}
+        windows: dict[tuple[Window, str], list[Aggregate]] = {}
         for aggregate in view.aggregates:
             window = aggregate.window
-            if isinstance(window, Sliding) and not window.resolution:
+            if window.length is not None and not window.tiled:
                 windows.setdefault((window, repr(filter_of(view, aggregate))), []).append(aggregate)
         for (window, _), aggregates in windows.items():
             rows = Spread.of(counts[window.span])
-            resolution = _resolution(window.width)
-            coarse = replace(window, resolution=parse_duration(resolution))
+            width = window.length or 0
+            resolution = _resolution(width)
+            coarse = window.coarse(resolution)
             if rows.p99 > _HEAVY_ROWS and uses_of(coarse, aggregates):
                 yield (
-                    f"{view.name}: windows of {format_duration(window.width)} keep {rows.p99:,}"
+                    f"{view.name}: windows of {format_duration(width)} keep {rows.p99:,}"
                     f' rows of an entity and more; resolution="{resolution}" would keep tiles'
                 )
 

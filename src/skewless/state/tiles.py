@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from skewless.aggregations.exact import ExactSum
-from skewless.aggregations.windows import Lifetime, Sliding, Tumbling, Window
 from skewless.clock import ALWAYS, NEVER
 from skewless.errors import CorruptData
 
@@ -99,32 +98,6 @@ def folded_to(blob: bytes) -> int:
     return folded
 
 
-def tile_numbers(window: Window, event: Ints) -> Ints:
-    """Return the tile of each row of a window that has tiles."""
-    if isinstance(window, Tumbling):
-        return event // window.width
-    if isinstance(window, Sliding):
-        return -(-event // window.resolution)
-    return np.zeros(len(event), np.int64)
-
-
-def tiles_at(window: Window, at: int) -> range:
-    """Return the tiles a window holds at a moment of the event axis (offset taken off)."""
-    if isinstance(window, Tumbling):
-        newest = at // window.width - 1
-        return range(newest, newest + 1)
-    if isinstance(window, Sliding):
-        return range((at - window.width) // window.resolution + 1, NEVER)
-    return range(1)
-
-
-def has_tiles(window: Window) -> bool:
-    """Return whether a window begins and ends on edges of tiles."""
-    if isinstance(window, Sliding):
-        return window.resolution > 0
-    return isinstance(window, (Lifetime, Tumbling))
-
-
 def entered(layout: StateLayout, rows: RowSet, rule: Rule) -> Ints:
     """Return the moment from which each row counts for a rule."""
     event = rows.records["event"] + layout.left + rule.window.offset
@@ -155,7 +128,7 @@ def fold(
         if rule.filter is not None:
             chosen &= rows.passes(rule.filter)
         at = np.flatnonzero(chosen)
-        numbers = tile_numbers(rule.window, rows.records["event"][at])
+        numbers = rule.window.tile_numbers(rows.records["event"][at])
         for slot in _summed_slots(rule):
             _fold_slot(rows, at, numbers, (number, slot), tiles)
     for group, each in enumerate(tiles):
@@ -192,7 +165,7 @@ def drop_old(layout: StateLayout, tiles: Tiles, floor: int) -> None:
     """Let go of tiles that no window will hold again from ``floor`` on."""
     for key in list(tiles.sums):
         window = layout.rules[key[0]].window
-        held = tiles_at(window, floor - layout.left - window.offset)
+        held = window.tiles(floor - layout.left - window.offset)
         if key[2] < held.start:
             del tiles.sums[key]
 
@@ -203,7 +176,7 @@ def deciding(rows: RowSet, rule: Rule, candidates: Bools) -> Bools:
     at = np.flatnonzero(candidates)
     if not len(at):
         return keep
-    numbers = tile_numbers(rule.window, rows.records["event"][at])
+    numbers = rule.window.tile_numbers(rows.records["event"][at])
     groups = rows.group[at]
     run = np.cumsum(np.r_[0, (np.diff(groups) != 0) | (np.diff(numbers) != 0)])
     for use in rule.uses:

@@ -18,13 +18,13 @@ from skewless.aggregations.exact import ExactSum
 from skewless.aggregations.kernels import Want, window_summary
 from skewless.aggregations.moments import Std, Var
 from skewless.aggregations.ordering import Trend, percentage_change
-from skewless.aggregations.windows import LastN, Lifetime, Session, Sliding, Tumbling, Window
+from skewless.aggregations.windows import Lifetime, Window
 from skewless.definitions import Aggregate
 from skewless.forks import cached_property
 from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.state.status import Status
-from skewless.state.tiles import ROWS, Tiles, tiles_at
+from skewless.state.tiles import ROWS, Tiles
 
 _MEAN = int(Want.MEAN)
 _SUMMARY = {"count": 0, "sum": 1, "mean": 2, "var": 3, "std": 3, "min": 5, "max": 6}
@@ -108,9 +108,7 @@ class Reads:
             kind, slot = read.aggregate.aggregation, read.slot
             if read.rule is not None:
                 tiled.append(place)
-            elif (
-                isinstance(window, Session) or read.aggregate.ttl is not None or read.by is not None
-            ):
+            elif read.aggregate.expiry is not None or read.by is not None:
                 others.append(place)
             elif slot is None and kind.name == "count":
                 counts.append(place)
@@ -176,12 +174,12 @@ class Moment:
         at = self.at - window.offset
         if where is None and self.visible is None:
             low, high = 0, int(self.event.searchsorted(at, "right"))
-            return _narrow(window, self.event, low, high, at)
+            return window.narrow(self.event, low, high, at)
         mask = np.ones(len(self.rows), bool) if self.visible is None else self.visible
         if where is not None:
             mask = mask & self.rows.passes(where)
         positions = np.flatnonzero(mask & (self.event <= at))
-        low, high = _narrow(window, self.event[positions], 0, len(positions), at)
+        low, high = window.narrow(self.event[positions], 0, len(positions), at)
         return positions[low:high]
 
     def answers(self, reads: Reads) -> tuple[list[Any], list[Status]]:
@@ -247,15 +245,11 @@ class Moment:
         return answer_of(aggregate, value, Status.PRESENT if some else Status.EMPTY)
 
     def _expired(self, aggregate: Aggregate, found: tuple[int, int] | np.ndarray) -> bool:
-        window = aggregate.window
-        limit = aggregate.ttl
-        if limit is None and not isinstance(window, Session):
+        if aggregate.expiry is None:
             return False
         last = found[1] - 1 if isinstance(found, tuple) else found[-1]
-        age = self.at - window.offset - int(self.event[last])
-        if isinstance(window, Session):
-            return age > window.gap
-        return limit is not None and age >= limit
+        age = self.at - aggregate.window.offset - int(self.event[last])
+        return age >= aggregate.expiry
 
     def _value(
         self, read: AggregateRead, found: tuple[int, int] | np.ndarray, size: int
@@ -280,7 +274,7 @@ class Moment:
         aggregate, tiles = read.aggregate, self.tiles
         window = aggregate.window
         slot = ROWS if read.slot is None else read.slot
-        total = tiles.total(rule, slot, tiles_at(window, self.at - window.offset))
+        total = tiles.total(rule, slot, window.tiles(self.at - window.offset))
         found = self.counted(read.filter, window)
         rows = np.arange(*found) if isinstance(found, tuple) else found
         event = self.event[rows] + (self.t - self.at) + window.offset
@@ -377,23 +371,3 @@ def _finish(aggregate: Aggregate, total: ExactSum, count: int) -> Any:
     else:
         value = total.mean() if kind.name == "mean" else total.sum()
     return None if math.isnan(value) else value
-
-
-def _narrow(window: Window, event: np.ndarray, low: int, high: int, at: int) -> tuple[int, int]:
-    """Return the part of rows ``low:high`` (event times up to ``at``) that the window holds."""
-    match window:
-        case Sliding():
-            start = at - window.width
-            if window.resolution:
-                start = start // window.resolution * window.resolution
-            low = max(low, int(event.searchsorted(start, "right")))
-        case LastN():
-            low = max(low, high - window.n)
-        case Tumbling():
-            end = at // window.width * window.width
-            low = int(event.searchsorted(end - window.width, "left"))
-            high = int(event.searchsorted(end, "left"))
-        case Session():
-            breaks = np.flatnonzero(np.diff(event[low:high]) > window.gap)
-            low = low + int(breaks[-1]) + 1 if len(breaks) else low
-    return low, max(low, high)

@@ -15,14 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.aggregations.windows import Session, Sliding, Tumbling
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import FeatureView
 from skewless.errors import InputError
 from skewless.plan.selection import split_view
 from skewless.runtime import Runtime
 from skewless.state.keys import KeyCodec
-from skewless.state.layout import exit_times
 from skewless.training.training_set import training_set
 
 Ints = npt.NDArray[np.int64]
@@ -98,19 +96,14 @@ def _mapping(entity: object) -> Mapping[str, Any]:
 
 def _moments_of(view: FeatureView, event: Ints, left: int, known: Ints) -> Iterator[Ints]:
     """Yield for each row the moments it can change a value at."""
-    offsets = {aggregate.window.offset for aggregate in view.aggregates}
-    for offset in offsets:
-        yield np.maximum(event + left + offset, known)
-    for aggregate in view.aggregates:
-        window = aggregate.window
-        if isinstance(window, (Sliding, Tumbling)):
-            yield exit_times(window, event) + left
-        if isinstance(window, Tumbling):
-            yield exit_times(window, event) + left - window.width
-        if isinstance(window, Session):
-            yield event + left + window.offset + window.gap + 1
-        if aggregate.ttl is not None:
-            yield event + left + window.offset + aggregate.ttl
+    for window, expiry in {(each.window, each.expiry) for each in view.aggregates}:
+        shift = left + window.offset
+        # That an entity was seen, and what stands for no rows, can change with any row.
+        yield np.maximum(event + shift, known)
+        for moments in window.turns(event):
+            yield np.maximum(moments + shift, known)
+        if expiry is not None:
+            yield np.maximum(event + shift + expiry, known)
 
 
 def _changed(table: pa.Table) -> list[bool]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.aggregations.approximate import ApproxQuantile, ApproxUnique
-from skewless.aggregations.base import duration_of
+from skewless.aggregations.counting import rate
 from skewless.aggregations.kernels import (
     Queries,
     Spans,
@@ -31,7 +31,6 @@ from skewless.aggregations.kernels import (
 )
 from skewless.aggregations.moments import Var
 from skewless.aggregations.ordering import Trend
-from skewless.aggregations.windows import LastN, Session
 from skewless.clock import SECOND
 from skewless.definitions import Aggregate
 from skewless.engines.local.approximate import sweep_approx_quantile, sweep_approx_unique
@@ -90,8 +89,7 @@ class SweptWindow:
 
     def _expired(self, aggregate: Aggregate) -> npt.NDArray[np.bool_] | None:
         """Return for which queries the ttl or the session's gap has passed."""
-        window = aggregate.window
-        limit = window.gap + 1 if isinstance(window, Session) else aggregate.ttl
+        window, limit = aggregate.window, aggregate.expiry
         if limit is None:
             return None
         _, newest = sweep_positions(self.spans, self.queries, None, None, Want.MAX)
@@ -181,7 +179,7 @@ class SweptWindow:
 
     def _rate(self, aggregate: Aggregate, column: pa.Array | None) -> pa.Array:
         counts = sweep_counts(self.spans, self.queries, valid_of(column))
-        return pa.array(counts / ((duration_of(aggregate.window) or SECOND) / SECOND))
+        return pa.array(rate(counts, aggregate.window))
 
     def _extreme(self, aggregate: Aggregate, column: pa.Array | None) -> pa.Array:
         if column is None:
@@ -246,7 +244,7 @@ class SweptWindow:
         kind, window, spans = aggregate.aggregation, aggregate.window, self.spans
         plain = spans.row is None and spans.enter_order is None
         if (
-            column is None or not isinstance(kind, Trend) or not isinstance(window, LastN)
+            column is None or not isinstance(kind, Trend) or window.most_rows is None
             or column.null_count or not plain or not pa.types.is_float64(column.type)
         ):  # fmt: skip
             return None

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.aggregations.kernels import Queries
-from skewless.aggregations.spans import Rows, window_spans
+from skewless.aggregations.spans import Rows
 from skewless.aggregations.windows import Window
 from skewless.definitions import Expression
 from skewless.engines.local.columns import Coded
@@ -118,6 +118,6 @@ def _run_one(
         None if rows.superseded is None else rows.superseded[low:high],
         bool(left),
     )
-    spans = window_spans(job.window, part, passes)
+    spans = job.window.spans(part, passes)
     swept = SweptWindow(spans, queries.groups(first, last), part.event, (columns, coded), left)
     return swept.run([item.aggregate for item in job.wanted])

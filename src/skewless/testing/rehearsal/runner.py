@@ -15,7 +15,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from skewless.aggregations.windows import Session, Sliding, Tumbling
 from skewless.clock import to_micros
 from skewless.errors import CorruptData
 from skewless.plan.results import OnlineResult
@@ -237,12 +236,7 @@ def _edges(play: Play) -> tuple[list[int], list[int]]:
         for aggregate in view.aggregates:
             window, offset = aggregate.window, aggregate.window.offset
             behind.add(offset)
-            if isinstance(window, (Sliding, Tumbling)):
-                behind.add(window.width + offset)
-            if isinstance(window, Session):
-                behind.add(window.gap + offset)
-            if aggregate.ttl is not None:
-                behind.add(aggregate.ttl + offset)
+            behind |= {offset + (window.length or 0), offset + (aggregate.expiry or 0)}
     events = [to_micros(row["at"]) for step in play.steps for row in step.rows]
     return events or [0], sorted(behind)
 
