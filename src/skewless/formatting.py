@@ -1,4 +1,4 @@
-"""Values and tables as people and JSON read them.
+"""Values and tables as people read them.
 
 >>> print(aligned([("name", "share"), ("amount", 0.25), ("city", 1.0)]))
 name    share
@@ -8,42 +8,17 @@ city      1.0
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from collections.abc import Sequence
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
-from skewless.clock import iso, to_micros
+from skewless.codec import to_json
 from skewless.durations import format_duration
 
 _LONGEST = 60
 _NUMBER = re.compile(r"-|null|[+-]?[\d,]*\.?\d+(e[+-]?\d+)?%?|[+-]?inf")
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: times as ISO 8601, decimals and bytes as text.
-
-    Infinities become the texts ``inf`` and ``-inf``, which JSON has no numbers for.
-    """
-    match value:
-        case datetime():
-            return iso(to_micros(value))
-        case date():
-            return value.isoformat()
-        case bytes():
-            return value.hex()
-        case Decimal():
-            return str(value)
-        case float() if not math.isfinite(value):
-            return str(value)
-        case dict():
-            return {str(key): plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [plain(item) for item in value]
-    return value
 
 
 def shown(value: Any) -> str:
@@ -54,7 +29,7 @@ def shown(value: Any) -> str:
         case str():
             text = value if value.isprintable() and value else repr(value)
         case datetime() | date():
-            text = str(plain(value))
+            text = str(to_json(value))
         case _:
             text = repr(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -25,7 +25,7 @@ from decimal import Decimal as PyDecimal
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from skewless.clock import from_micros, to_micros
-from skewless.errors import DefinitionError
+from skewless.errors import DefinitionError, InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -391,10 +391,57 @@ def _json(dtype: DType, value: object) -> str:
         raise _misfit(dtype, value) from None
 
 
+class Misfit(ValueError):
+    """Data that is no value of its column's type.
+
+    Attributes:
+        path: where in the data it is: ``rows[3].blobs[1]``.
+        reason: what it is and what was expected, without the path.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+    def inside(self, outer: str) -> Misfit:
+        """Return the misfit as one of something around it."""
+        dot = "" if not outer or not self.path or self.path.startswith("[") else "."
+        return Misfit(f"{outer}{dot}{self.path}", self.reason)
+
+    def as_input(self, where: str) -> InputError:
+        """Return it as the error of a request."""
+        return InputError(str(self), where=where)
+
+
+class Unreadable:
+    """What a message or request holds in place of a value: no type takes it.
+
+    Attributes:
+        misfit: why it is no value of its column's type.
+    """
+
+    def __init__(self, raw: object, misfit: Misfit) -> None:
+        self._raw = raw
+        self.misfit = misfit
+
+    def __repr__(self) -> str:
+        return repr(self._raw)
+
+
+def shown(value: object) -> str:
+    """Return a value as errors show it: not too long."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _misfit(dtype: DType, value: object) -> ValueError:
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return ValueError(f"{shown} ({type(value).__name__}) is no {dtype!r}")
+    if isinstance(value, Unreadable):
+        return value.misfit
+    return ValueError(f"{shown(value)} ({type(value).__name__}) is no {dtype!r}")
 
 
 _COERCE: dict[str, Callable[[DType, object], Any]] = {

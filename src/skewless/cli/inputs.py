@@ -15,8 +15,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from skewless.cli.options import from_text
+from skewless.codec import from_text, read_rows
 from skewless.errors import CorruptData, InputError
+from skewless.types import Misfit, Unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,10 +77,8 @@ def row_batches(file: str, format: str, dtypes: Mapping[str, DType]) -> Iterator
         return
     with _opened(file) as stream:
         rows = _json_rows(stream, file) if format == "json" else _csv_rows(stream, dtypes)
-        blobs = [name for name, dtype in dtypes.items() if dtype.kind == "bytes"]
-        if format == "json" and blobs:
-            rows = (_with_bytes(row, blobs, dtypes) for row in rows)
-        yield from _batched(rows)
+        for batch in _batched(rows):
+            yield read_rows(batch, dtypes) if format == "json" else batch
 
 
 def entities_of(file: str) -> list[dict[str, Any]]:
@@ -180,7 +179,7 @@ def _json_rows(stream: IO[str], file: str) -> Iterator[Any]:
 
 
 def _csv_rows(stream: IO[str], dtypes: Mapping[str, DType]) -> Iterator[Any]:
-    """Yield lines as dicts of typed cells; a cell that is no value of its type stays text."""
+    """Yield lines as dicts of typed cells; a cell that is no value of its type says why."""
     first = stream.readline()
     delimiter = "\t" if "\t" in first and "," not in first else ","
     header = next(csv.reader([first], delimiter=delimiter), [])
@@ -202,14 +201,8 @@ def _cell(text: str, dtype: DType | None) -> Any:
         return text
     try:
         return from_text(text, dtype)
-    except (ValueError, InputError):
-        return text
-
-
-def _with_bytes(row: Any, blobs: list[str], dtypes: Mapping[str, DType]) -> Any:
-    if not isinstance(row, dict):
-        return row
-    return row | {name: _cell(row[name], dtypes[name]) for name in blobs if row.get(name)}
+    except Misfit as problem:
+        return Unreadable(text, problem)
 
 
 def _batched(rows: Iterable[Any]) -> Iterator[list[Any]]:

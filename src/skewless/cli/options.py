@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from skewless.codec import from_json, from_text
 from skewless.errors import InputError, UnknownName
+from skewless.types import Misfit
 
 if TYPE_CHECKING:
     from skewless.types import DType
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 
 class Command(click.Command):
@@ -100,44 +100,14 @@ def typed(row: Mapping[str, Any], dtypes: Mapping[str, DType], where: str) -> di
     for name, value in row.items():
         if name not in dtypes:
             raise UnknownName.of("key", name, dtypes, where=where)
+        read = from_text if isinstance(value, str) else from_json
         try:
-            found[name] = from_text(value, dtypes[name])
-        except ValueError as problem:
+            found[name] = read(value, dtypes[name])
+        except Misfit as problem:
             raise InputError(
-                f"{name!r} is no {dtypes[name]!r}", got=repr(value), where=where
-            ) from problem
+                f"{name!r} is no {dtypes[name]!r}", got=problem.reason, where=where
+            ) from None
     return found
-
-
-def from_text(value: Any, dtype: DType) -> Any:
-    """Return the value that a text stands for; what is no text stays as it is.
-
-    >>> from skewless.types import Bool, Int64, List, String
-    >>> from_text("42", Int64), from_text("yes", Bool), from_text("[1, 2]", List(int))
-    (42, True, [1, 2])
-    >>> from_text("42", String)
-    '42'
-
-    Raises:
-        ValueError: the text is no value of the type.
-    """
-    if not isinstance(value, str):
-        return value
-    match dtype.kind:
-        case "int32" | "int64":
-            return dtype.coerce(int(value))
-        case "float32" | "float64":
-            return dtype.coerce(float(value))
-        case "bool":
-            if value.lower() not in (*_TRUE, *_FALSE):
-                raise ValueError(f"{value!r} is neither true nor false")
-            return value.lower() in _TRUE
-        case "bytes":
-            return bytes.fromhex(value)
-        case "list" | "vector" | "map" | "struct":
-            return dtype.coerce(json.loads(value))
-        case _:
-            return dtype.coerce(value)
 
 
 def listed(names: Sequence[str]) -> list[str] | None:

@@ -17,8 +17,9 @@ from typing import IO, Any
 
 import click
 
+from skewless.codec import to_json
 from skewless.errors import SkewlessError
-from skewless.formatting import aligned, plain
+from skewless.formatting import aligned
 
 Progress = Callable[[str, float], None]
 _LONGEST = 60
@@ -37,10 +38,10 @@ def note(text: str) -> None:
 def emit(data: Any) -> None:
     """Print the answer for machines: one JSON document on stdout.
 
-    Times are in UTC, bytes are hexadecimal, infinities are the texts ``inf`` and ``-inf``.
+    Values have the form that `skewless.codec` says: the one of the HTTP API.
     """
     to_dict = getattr(data, "to_dict", None)
-    shown_data = plain(to_dict() if callable(to_dict) else data)
+    shown_data = to_json(to_dict() if callable(to_dict) else data)
     say(json.dumps(shown_data, indent=2, ensure_ascii=False, allow_nan=False, default=str))
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skewless.cli.inputs import FORMATS, format_of, row_batches
-from skewless.cli.options import command, from_text
+from skewless.cli.options import command
 from skewless.cli.output import count_of, counting, emit, note, say, short, table
+from skewless.codec import from_text
 from skewless.errors import InputError, SkewlessError
 
 if TYPE_CHECKING:

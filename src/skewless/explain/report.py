@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skewless.clock import iso
-from skewless.formatting import aligned, plain, shown
+from skewless.codec import to_json
+from skewless.formatting import aligned, shown
 
 SHOWN_ROWS = 20
 _SHOWN_UNCOUNTED = 8
@@ -38,8 +39,8 @@ class ExplainedRow:
             "event_time": iso(self.event),
             "known_time": iso(self.known),
             "verdict": self.verdict,
-            "value": plain(self.value),
-            "row": plain(dict(self.values)),
+            "value": to_json(self.value),
+            "row": to_json(dict(self.values)),
         }
 
 
@@ -84,7 +85,7 @@ class ExplainedAggregate:
             "window": self.window,
             "after": None if self.after is None else iso(self.after),
             "until": iso(self.until),
-            "value": plain(self.value),
+            "value": to_json(self.value),
             "status": self.status,
             "verdicts": self.verdicts,
             "rows": [row.to_dict() for row in self.rows],
@@ -155,7 +156,7 @@ class OnlineAnswer:
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain data."""
         return {
-            "value": plain(self.value),
+            "value": to_json(self.value),
             "status": self.status,
             "same": self.same,
             "note": self.note,
@@ -203,15 +204,15 @@ class Explanation:
         """Return the explanation as plain data, for JSON."""
         return {
             "feature": self.feature,
-            "entity": plain(dict(self.entity)),
+            "entity": to_json(dict(self.entity)),
             "at": iso(self.at),
-            "value": plain(self.value),
+            "value": to_json(self.value),
             "status": self.status,
             "formula": self.formula,
             "filled": self.filled,
             "aggregates": [aggregate.to_dict() for aggregate in self.aggregates],
             "inputs": [given.to_dict() for given in self.inputs],
-            "requests": plain(dict(self.requests)),
+            "requests": to_json(dict(self.requests)),
             "online": None if self.online is None else self.online.to_dict(),
         }
 

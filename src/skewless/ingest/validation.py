@@ -17,6 +17,7 @@ from skewless.errors import MissingColumn, SkewlessError, UnknownName
 from skewless.online.dedup import Admitted, Rejected
 from skewless.stores.offline.as_table import as_table
 from skewless.stores.offline.cast import to_source_columns
+from skewless.types import Misfit
 
 Ints = npt.NDArray[np.int64]
 Coercer = tuple[str, Callable[..., Any], bool]
@@ -154,6 +155,8 @@ def _typed_row(row: Any, coercers: list[Coercer]) -> dict[str, Any]:
             continue
         try:
             typed = coerce(value)
+        except Misfit as problem:
+            raise problem.inside(name) from None
         except (ValueError, TypeError, ArithmeticError, RecursionError) as problem:
             # What a caller's value does when it is asked to be a number, nobody knows.
             raise ValueError(f"{name}: {problem}") from None

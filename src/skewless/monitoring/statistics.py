@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import iso
+from skewless.codec import to_json
 from skewless.definitions import Entity
 from skewless.errors import InputError
 from skewless.explain.entity_rows import every_key
 from skewless.explain.store_view import Opened
-from skewless.formatting import aligned, plain, shown
+from skewless.formatting import aligned, shown
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import Selection, select
 from skewless.types import DType
@@ -71,12 +72,12 @@ class FeatureStatistics:
             "count": self.count,
             "null_share": self.null_share,
             "distinct": self.distinct,
-            "min": plain(self.minimum),
-            "max": plain(self.maximum),
-            "mean": plain(self.mean),
-            "std": plain(self.std),
-            "quantiles": {f"{share:g}": plain(value) for share, value in self.quantiles.items()},
-            "top": [[plain(value), count] for value, count in self.top],
+            "min": to_json(self.minimum),
+            "max": to_json(self.maximum),
+            "mean": to_json(self.mean),
+            "std": to_json(self.std),
+            "quantiles": {f"{share:g}": to_json(value) for share, value in self.quantiles.items()},
+            "top": [[to_json(value), count] for value, count in self.top],
         }
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skewless.clock import iso
+from skewless.codec import to_json
 from skewless.explain.report import ExplainedRow
-from skewless.formatting import aligned, plain, shown
+from skewless.formatting import aligned, shown
 
 KEPT_DIFFERENCES = 20
 _SHOWN_DIFFERENCES = 5
@@ -46,12 +47,12 @@ class Difference:
         """Return the difference as plain data."""
         return {
             "feature": self.feature,
-            "entity": plain(dict(self.entity)),
+            "entity": to_json(dict(self.entity)),
             "at": iso(self.at),
-            "served": plain(self.served[0]),
+            "served": to_json(self.served[0]),
             "served_status": self.served[1],
-            "computed": plain(self.computed),
-            "reference": plain(self.reference[0]),
+            "computed": to_json(self.computed),
+            "reference": to_json(self.reference[0]),
             "reference_status": self.reference[1],
             "why": self.why,
             "rows": [row.to_dict() for row in self.rows],

@@ -70,6 +70,7 @@ def _schemas() -> dict[str, Schema]:
             full_names=_YES_NO,
             include=_list(_INCLUDED),
             statuses=_YES_NO,
+            int64_as_text=_YES_NO,
         ),
         "Features": _object(
             "at values",

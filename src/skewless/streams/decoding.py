@@ -15,7 +15,7 @@ decimals, bytes or nested columns lists of dicts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from skewless.errors import SkewlessError
-from skewless.types import DType
+from skewless.codec import from_json, from_text
+from skewless.types import DType, Misfit, String
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,15 +38,7 @@ _INT32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 _INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _JSON: dict[str, Any] = {"bool": bool, "int32": _INT32, "int64": _INT64, "float32": float,
                          "float64": float, "str": str, "timestamp": str, "date": str,
-                         "decimal": Decimal}  # fmt: skip
-_TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
-
-
-class _Hex(bytes):
-    """Bytes that JSON writes as hexadecimal text."""
-
-
-_JSON["bytes"] = _Hex
+                         "decimal": Decimal, "bytes": bytes}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +72,12 @@ class JsonRows:
         self._getters = [attrgetter(name) for name, *_ in fields]
         names = {f"c{number}": name for number, name in enumerate(self._columns)}
         self._row = msgspec.defstruct("Row", fields, rename=names, gc=False)
-        self._decode = msgspec.json.Decoder(self._row, dec_hook=_from_json).decode
+        self._decode = msgspec.json.Decoder(self._row).decode
+        self._nested = [
+            (number, name, dtype)
+            for number, (name, dtype) in enumerate(self._columns.items())
+            if dtype.kind not in _JSON
+        ]
 
     def decode(self, values: Sequence[bytes]) -> Decoded:
         """Return the rows that are in values, one each."""
@@ -97,7 +94,26 @@ class JsonRows:
                 except ValueError as problem:
                     poison.append((number, str(problem)))
         lists = [list(map(getter, rows)) for getter in self._getters]
-        return _decoded(self._columns, lists, (taken, poison))
+        if self._nested:
+            lists, taken = self._typed(lists, taken, poison)
+        return _decoded(self._columns, lists, (taken, sorted(poison)))
+
+    def _typed(
+        self, lists: list[list[Any]], taken: Sequence[int], poison: list[tuple[int, str]]
+    ) -> tuple[list[list[Any]], Sequence[int]]:
+        """Return columns with the values that nested JSON stands for, without rows of misfits."""
+        bad: dict[int, str] = {}
+        for number, name, dtype in self._nested:
+            for row, value in enumerate(lists[number]):
+                try:
+                    lists[number][row] = from_json(value, dtype, name)
+                except Misfit as problem:
+                    bad.setdefault(row, str(problem))
+        if not bad:
+            return lists, taken
+        poison += [(taken[row], reason) for row, reason in bad.items()]
+        good = [row for row in range(len(taken)) if row not in bad]
+        return [[values[row] for row in good] for values in lists], [taken[row] for row in good]
 
     def _one(self, value: bytes) -> Any:
         """Return a row; what Python's own parser takes is JSON too: NaN, Infinity, 1e400."""
@@ -111,15 +127,17 @@ class JsonRows:
             raise ValueError(f"not JSON: {problem}") from None
         if not isinstance(data, dict):
             raise ValueError(f"not a JSON object but {type(data).__name__}")
-        try:
-            row = msgspec.convert(data, self._row, dec_hook=_from_json)
-        except (msgspec.ValidationError, ArithmeticError) as problem:
-            raise ValueError(str(problem)) from None
-        for field in msgspec.structs.fields(self._row):
-            text = getattr(row, field.name)
-            if isinstance(text, str) and not _is_text(text):
-                raise ValueError(f"{field.encode_name} is not valid Unicode text")
-        return row
+        if any(dtype.kind == "decimal" for dtype in self._columns.values()):
+            exact = json.loads(value, parse_float=Decimal)
+            data |= {n: exact.get(n) for n, t in self._columns.items() if t.kind == "decimal"}
+        return self._row(*(self._value(data.get(name), name) for name in self._columns))
+
+    def _value(self, value: Any, name: str) -> Any:
+        """Return a value as the decoder would: nested ones and times are typed later."""
+        dtype = self._columns[name]
+        if dtype.kind in ("timestamp", "date") and isinstance(value, str):
+            dtype = String
+        return from_json(value, dtype, name) if dtype.kind in _JSON else value
 
 
 def csv_rows(columns: Mapping[str, DType], header: Sequence[str], lines: Sequence[str]) -> Decoded:
@@ -137,8 +155,8 @@ def csv_rows(columns: Mapping[str, DType], header: Sequence[str], lines: Sequenc
         if name not in header:
             lists.append([None] * len(rows))
             continue
-        at, convert = header.index(name), _from_text(dtype)
-        lists.append(_convert([row[at] for row in rows], convert, name, poison))
+        at = header.index(name)
+        lists.append(_convert([row[at] for row in rows], dtype, name, poison))
     if not poison:
         return _decoded(columns, lists, (range(len(rows)), []))
     taken = [number for number in range(len(rows)) if number not in poison]
@@ -189,61 +207,19 @@ def delimiter_of(header: Sequence[str]) -> str:
     return getattr(header, "delimiter", ",")
 
 
-def _convert(
-    texts: list[str], convert: Callable[[str], Any], name: str, poison: dict[int, str]
-) -> list[Any]:
+def _convert(texts: list[str], dtype: DType, name: str, poison: dict[int, str]) -> list[Any]:
     nulls = NULL_TEXTS
-    try:
-        return [None if text in nulls else convert(text) for text in texts]
-    except (ValueError, SkewlessError):
-        values = []
-        for number, text in enumerate(texts):
-            value = None
-            try:
-                value = None if text in nulls else convert(text)
-            except (ValueError, SkewlessError) as problem:
-                poison.setdefault(number, f"{name}: {problem}")
-            values.append(value)
-        return values
-
-
-def _from_text(dtype: DType) -> Callable[[str], Any]:
-    """Return what makes a value of a cell."""
-    match dtype.kind:
-        case "int64" | "int32":
-            return lambda text: dtype.coerce(int(text))
-        case "float32" | "float64":
-            return float
-        case "bool":
-            return _bool
-        case "bytes":
-            return bytes.fromhex
-        case "list" | "vector" | "map" | "struct":
-            return lambda text: dtype.coerce(json.loads(text))
-        case "str" | "timestamp":
-            return str
-        case _:
-            return dtype.coerce
-
-
-def _from_json(kind: type[Any], value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no hexadecimal text")
-    return kind(bytes.fromhex(value))
-
-
-def _bool(text: str) -> bool:
-    if text.lower() not in (*_TRUE, *_FALSE):
-        raise ValueError(f"{text!r} is neither true nor false")
-    return text.lower() in _TRUE
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    if dtype.kind in ("str", "timestamp"):  # times are typed with the others, all at once
+        return [None if text in nulls else text for text in texts]
+    values = []
+    for number, text in enumerate(texts):
+        value = None
+        try:
+            value = None if text in nulls else from_text(text, dtype, name)
+        except Misfit as problem:
+            poison.setdefault(number, str(problem))
+        values.append(value)
+    return values
 
 
 def _decoded(

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
+from skewless.codec import finite
 from skewless.definitions import FeatureView
 from skewless.errors import (
     Conflict,
@@ -31,7 +32,7 @@ from skewless.serving.feast.values import coerced_key, frame_rows, in_feast, mom
 from skewless.serving.http.http import Request, Response, decode
 from skewless.serving.operate.keys import Caller
 from skewless.serving.problems import RequestError, TooLarge, answer_to
-from skewless.serving.read.encode import alike, all_present, finite
+from skewless.serving.read.encode import alike, all_present
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.plans import ReadPlan, Snapshot
 from skewless.serving.read.reader import PIECE_VALUES, Found

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 import orjson
 
+from skewless.codec import json_default
 from skewless.serving.problems import (
     ClientGone,
     RequestError,
@@ -215,9 +216,9 @@ def decode(decoder: msgspec.json.Decoder[Any], body: bytes, where: str) -> Any:
 def dump(data: Any) -> bytes:
     """Return plain data as JSON; times in ISO 8601, what JSON has no form for as text."""
     try:
-        return orjson.dumps(data, default=str, option=_OPTIONS)
+        return orjson.dumps(data, default=json_default, option=_OPTIONS)
     except orjson.JSONEncodeError:  # a whole number beyond 64 bits, met in a wrong request
-        return json.dumps(data, default=str).encode()
+        return json.dumps(data, default=json_default).encode()
 
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS

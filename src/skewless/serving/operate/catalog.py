@@ -5,13 +5,12 @@ What there is, as plain data, without addresses or settings of stores.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
+from skewless.codec import from_text
 from skewless.definitions import Aggregate, FeatureView, OnDemandView, Source
 from skewless.durations import format_duration
-from skewless.errors import InputError, MissingColumn
+from skewless.errors import MissingColumn
 from skewless.monitoring.search import search
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.selection import select
@@ -21,7 +20,7 @@ from skewless.serving.read.features import FeaturesHandler, at_of
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads
 from skewless.store import FeatureStore
-from skewless.types import DType
+from skewless.types import Misfit
 
 _LABELS = ("owner", "description", "tags", "deprecated", "sunset")
 
@@ -120,7 +119,10 @@ class Catalog:
         for name in query:
             if name not in types:
                 raise unknown_key(name, frozenset(types))
-        entity = {name: from_text(text, types[name], name) for name, text in query.items()}
+        try:
+            entity = {name: from_text(text, types[name], name) for name, text in query.items()}
+        except Misfit as problem:
+            raise problem.as_input("the query") from None
         moment = None if at is None else at_of(int(at) if at.lstrip("-").isdecimal() else at)
         found = await self.threads.run(
             self.settings.write_timeout, self._explain, feature, entity, moment
@@ -190,25 +192,3 @@ def _source(source: Source) -> dict[str, Any]:
         "owner": source.owner,
         "description": source.description,
     }
-
-
-def from_text(text: str, dtype: DType, name: str) -> Any:
-    """Return the value that a text of a query stands for.
-
-    Raises:
-        InputError: it is no value of the type.
-    """
-    try:
-        match dtype.kind:
-            case "int32" | "int64":
-                return dtype.coerce(int(text))
-            case "float32" | "float64":
-                return dtype.coerce(float(text))
-            case "bool":
-                return {"true": True, "false": False}[text]
-            case "bytes":
-                return base64.b64decode(text, validate=True)
-            case _:
-                return dtype.coerce(text)
-    except (ValueError, KeyError, OverflowError, binascii.Error):
-        raise InputError(f"{name!r} is no {dtype!r}", got=text[:60], where="the query") from None

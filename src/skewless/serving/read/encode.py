@@ -1,22 +1,19 @@
 """Answers as JSON and Arrow, column by column.
 
-In JSON, infinities are the texts ``Infinity`` and ``-Infinity``, bytes are base64, decimals are
-text, times are ISO 8601; every finite number is written so that it reads back to the same bits.
+Values have the form of `skewless.codec`; every finite number is written so that it reads back to
+the same bits.
 """
 
 from __future__ import annotations
 
-import base64
-import math
 from array import array
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from skewless.clock import from_micros, iso
+from skewless.codec import finite, json_default
 from skewless.errors import InputError
 from skewless.serving.problems import RequestError
 from skewless.serving.read.plans import ReadPlan, Row
@@ -78,11 +75,11 @@ def values_json(plan: ReadPlan, rows: list[list[Any]], present: bool) -> bytes:
         present: whether every value is there.
     """
     values = dict(zip(plan.names, zip(*rows, strict=True), strict=True))
-    body = orjson.dumps(values, default=_plain, option=_OPTIONS)
+    body = orjson.dumps(values, default=json_default, option=_OPTIONS)
     # Infinities come out as null: count whether there are more nulls than there should be.
     nulls = 0 if present else sum(row.count(None) for row in rows)
     if body.count(b"null") != nulls:
-        body = orjson.dumps(finite(values), default=_plain, option=_OPTIONS)
+        body = orjson.dumps(finite(values), default=json_default, option=_OPTIONS)
     return body
 
 
@@ -159,27 +156,6 @@ def moment(t: int) -> str:
         _second, _second_text = second, text
         return f"{text}.{micros:06d}Z"
     return f"{_second_text}.{micros:06d}Z"
-
-
-def finite(value: Any) -> Any:
-    """Return values with infinities as texts."""
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return value
-        return "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, (Decimal, datetime)):
-        return str(value)
-    return value.item() if hasattr(value, "item") else str(value)
 
 
 def features_arrow(

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from skewless.clock import to_micros
+from skewless.codec import whole_as_text
 from skewless.errors import InputError
 from skewless.serving.http.http import ARROW, Request, Response, decode
 from skewless.serving.operate.keys import Caller
@@ -42,6 +43,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     full_names: bool = False
     include: list[str] = []
     statuses: bool = True
+    int64_as_text: bool = False
 
 
 class FeaturesHandler:
@@ -109,6 +111,8 @@ class FeaturesHandler:
         if arrow:
             extras = [*asked.include, "statuses"] if asked.statuses else asked.include
             return Response(features_arrow(plan, entities, found, t, extras), kind=ARROW)
+        if asked.int64_as_text:
+            found = (whole_as_text(found[0]), *found[1:])
         return Response(features_json(plan, found, t, asked.include, statuses=asked.statuses))
 
     def plan_of(self, asked: Asked, caller: Caller, where: str) -> ReadPlan:
@@ -184,7 +188,7 @@ class FeaturesHandler:
                 self.metrics.age.observe((output.view,), (t - event) / 1e6)
 
     def _asked_by_query(self, request: Request) -> Asked:
-        known = ("service", "features", "at", "full_names", "include", "statuses")
+        known = ("service", "features", "at", "full_names", "include", "statuses", "int64_as_text")
         query = request.query(*known)
         flags = {"true": True, "false": False}
         given: dict[str, Any] = {"entities": {}}
@@ -193,7 +197,7 @@ class FeaturesHandler:
                 given[name] = msgspec.Raw(msgspec.json.encode(text.split(",")))
             elif name == "include":
                 given[name] = [extra for extra in text.split(",") if extra]
-            elif name in ("full_names", "statuses"):
+            elif name in ("full_names", "statuses", "int64_as_text"):
                 given[name] = flags.get(text, text)
             else:
                 given[name] = text

@@ -6,13 +6,11 @@ background `Plans.refresh` looks once a second whether there is anything new.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from skewless.errors import InputError, SkewlessError
+from skewless.codec import differs_in_json, from_json
+from skewless.errors import SkewlessError
 from skewless.online.tables import TABLES
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.lookup import Lookup, ServedBy
@@ -20,13 +18,11 @@ from skewless.plan.selection import Features, select
 from skewless.runtime import Runtime
 from skewless.serving.http.http import dump
 from skewless.serving.problems import RequestError, TooLarge, missing_key, unknown_key
-from skewless.types import DType
+from skewless.types import DType, Misfit
 
 MOST_PLANS = 2_000
 Row = Mapping[str, Any]
-TEXT_KINDS = ("bytes", "float32", "float64")
-"""Kinds of types of which JSON may hold values as text."""
-_FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": None}
+_READ_AS_JSON = (str, list, dict)
 
 
 class ReadPlan:
@@ -49,7 +45,7 @@ class ReadPlan:
         self.types = types
         self.views = tuple((part.references[0].partition("@v")[0],) for part in lookup.parts)
         self.fragile = any(need.view.code for need in selection.on_demand)
-        self._in_texts = {name: dtype for name, dtype in types.items() if dtype.kind in TEXT_KINDS}
+        self._in_json = {name: dtype for name, dtype in types.items() if differs_in_json(dtype)}
         self._fragments: dict[str, bytes] = {}
         self.present: dict[int, bytes] = {}
 
@@ -71,9 +67,21 @@ class ReadPlan:
                     self.check(row, number)
         if not 0 < len(rows) <= most:
             raise _wrong_number(len(rows), most, where)
-        for name, dtype in self._in_texts.items():
-            rows = [row | {name: from_json(row.get(name), dtype, name)} for row in rows]
+        for name, dtype in self._in_json.items():
+            if any(row.get(name).__class__ in _READ_AS_JSON for row in rows):
+                rows = self._read(rows, name, dtype, where)
         return rows
+
+    @staticmethod
+    def _read(rows: Sequence[Row], name: str, dtype: DType, where: str) -> list[dict[str, Any]]:
+        """Return rows with a column out of JSON: bytes of base64, whole numbers of text."""
+        found, number = [], 0
+        try:
+            for number, row in enumerate(rows):  # noqa: B007 - says where it ended
+                found.append({**row, name: from_json(row.get(name), dtype, name)})
+        except Misfit as problem:
+            raise problem.inside(f"entities[{number}]").as_input(where) from None
+        return found
 
     def check(self, row: Mapping[str, Any], number: int | None = None) -> None:
         """Raise unless the keys of an entity are those that are needed."""
@@ -116,22 +124,6 @@ def _wrong_number(count: int, most: int, where: str) -> SkewlessError:
         got=count, expected=f"at most {most}", where=where,
         hint="Split the request, or raise --max-entities.",
     )  # fmt: skip
-
-
-def from_json(value: Any, dtype: DType, name: str) -> Any:
-    """Return bytes out of base64, and the floats that JSON has no numbers for.
-
-    Raises:
-        InputError: it is not base64.
-    """
-    if not isinstance(value, str):
-        return value
-    if dtype.kind != "bytes":
-        return _FLOATS.get(value, value)
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputError(f"{name!r} is not base64", got=value[:60], expected="base64") from None
 
 
 class Snapshot:

@@ -9,21 +9,20 @@ Writes of one process are done one after another by one thread; the event loop o
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from skewless.codec import read_rows
 from skewless.definitions import Source
-from skewless.errors import InputError, MissingColumn, StoreUnavailable, UnknownName
+from skewless.errors import MissingColumn, StoreUnavailable, UnknownName
 from skewless.ingest.push import PushResult
 from skewless.serving.http.http import ARROW, Request, Response
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.problems import RequestError, unknown_as_input
 from skewless.serving.read.encode import table_of
 from skewless.serving.read.features import at_of
-from skewless.serving.read.plans import TEXT_KINDS, from_json
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads
 from skewless.serving.write.jobs import Job, Jobs
@@ -228,14 +227,7 @@ def rows_of(
         columns = given.values()
         rows = [dict(zip(given, values, strict=True)) for values in zip(*columns, strict=True)]
     else:
-        rows = [dict(row) for row in given]
+        rows = list(map(dict, given))
     if not rows:
         raise RequestError("no rows are pushed", expected="1 or more", where=where)
-    texts = {name: dtype for name, dtype in source.columns.items() if dtype.kind in TEXT_KINDS}
-    for name, dtype in texts.items():
-        for row in rows:
-            if isinstance(row.get(name), str):
-                # Of text that is no base64 the row is quarantined, with that reason.
-                with contextlib.suppress(InputError):
-                    row[name] = from_json(row[name], dtype, name)
-    return rows
+    return read_rows(rows, source.columns)
