@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import skewless as sl
 from skewless.clock import from_micros
-from skewless.engines.local import engine, external_sort
+from skewless.engines.local import external_sort, source_steps
 from skewless.engines.reference import HistoryRow
 from skewless.errors import StoreError
 from tests.engines import cases
@@ -109,7 +109,7 @@ def test_nothing_stays_on_disk_after_an_error(folder, monkeypatch):
         seen.extend(folder.glob("*/*.arrow"))
         raise ArithmeticError("in the middle")
 
-    monkeypatch.setattr(engine, "run_windows", fail)
+    monkeypatch.setattr(source_steps, "run_windows", fail)
     with pytest.raises(ArithmeticError, match="in the middle"):
         values(ROWS, SPINE, 0)
     assert seen != []

@@ -54,6 +54,11 @@ class LatestStep:
     offset: int
     wanted: tuple[WantedAggregate, ...]
 
+    @property
+    def left(self) -> int:
+        """1 where the moment asked about does not count itself, else 0."""
+        return int(self.source.closed == "left")
+
     def explain(self) -> str:
         """Return the step in a line."""
         columns = ", ".join(sorted({repr(w.aggregate.column) for w in self.wanted}))
@@ -74,6 +79,11 @@ class WindowStep:
     source: Source
     entity: Entity
     wanted: tuple[WantedAggregate, ...]
+
+    @property
+    def left(self) -> int:
+        """1 where the moment asked about does not count itself, else 0."""
+        return int(self.source.closed == "left")
 
     def explain(self) -> str:
         """Return the step in a line."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -29,18 +27,20 @@ def newest_values(
     """
     asked = spine_columns(table, selection)
     columns: dict[str, pa.Array] = {}
-    newest: dict[Any, Ints] = {}
+    together: dict[tuple[str, tuple[str, ...]], list[NeededView]] = {}
     for need in selection.views:
         place = (repr(need.view.source.to_dict()), need.view.entity.key_names)
-        if place not in newest:
-            newest[place] = _newest_events(runtime, need, asked)
+        together.setdefault(place, []).append(need)
+    for needs in together.values():
         outputs = tuple(
             Output(need.reference(name), need.view.name, need.version, name, need.view.dtypes[name])
+            for need in needs
             for name in need.features
         )
-        alone = Selection(outputs, (need,), (), (), (need.view.entity,))
+        alone = Selection(outputs, tuple(needs), (), (), (needs[0].view.entity,))
         plan = plan_retrieval(alone, timestamp=timestamp, as_of="event_time")
-        columns |= run(runtime, plan, asked, newest[place]).columns
+        newest = _newest_events(runtime, needs[0], asked)
+        columns |= run(runtime, plan, asked, newest).columns
     for request in selection.requests:
         columns[request.name] = asked[request.name].combine_chunks()
     compute_columns(selection.on_demand, columns, table.num_rows)

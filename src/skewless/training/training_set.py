@@ -69,7 +69,7 @@ def training_set(
             tables=states,
         )
 
-    notes = _notes(runtime, plan, found, asked, times)
+    notes = _notes(plan, found, len(times))
     whole = table
     for name, column in found.columns.items():
         whole = whole.append_column(name, column)
@@ -195,24 +195,18 @@ def _canonical(column: pa.ChunkedArray, dtype: DType, name: str) -> pa.Array:
         raise InputError(f"{where}: {problem}", expected=repr(dtype)) from None
 
 
-def _notes(
-    runtime: Runtime, plan: RetrievalPlan, found: Retrieved, asked: pa.Table, times: Ints
-) -> list[str]:
+def _notes(plan: RetrievalPlan, found: Retrieved, rows: int) -> list[str]:
     """Return what a reader should know of the result."""
     notes = [
         f"{count} rows of source {source!r} have no event time and were left out."
         for source, count in found.rows_dropped.items()
     ]
-    hidden = sum(count > _HIDDEN_SHARE * len(times) for count in found.unmatched.values())
-    if plan.as_of == "known" and hidden and len(times):
-        opposite = RetrievalPlan(plan.selection, plan.steps, plan.timestamp, "event_time")
-        ignoring = run(runtime, opposite, asked, times)
-        for step, count in found.unmatched.items():
-            more = count - ignoring.unmatched[step]
-            if more > _HIDDEN_SHARE * len(times):
-                notes.append(
-                    f"Known time hides most of it: {more} of {len(times)} spine rows have a row by"
-                    f" event time, but it was not known yet ({step}). Old rows that were pushed"
-                    " late need push(..., backdate=True); for research use as_of='event_time'."
-                )
+    if plan.as_of == "known":
+        notes += [
+            f"Known time hides most of it: {count} of {rows} spine rows have a row by"
+            f" event time, but it was not known yet ({step}). Old rows that were pushed"
+            " late need push(..., backdate=True); for research use as_of='event_time'."
+            for step, count in found.hidden.items()
+            if count > _HIDDEN_SHARE * rows
+        ]
     return notes

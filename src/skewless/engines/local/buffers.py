@@ -7,7 +7,7 @@ one column per evaluated expression, by `expression_key`; and ``known``, ``tiebr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,38 +16,44 @@ import pyarrow as pa
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Expression
 from skewless.engines.local.scan import Scan, ScannedRows
-from skewless.engines.local.spine import Ints, KeyIndex
+from skewless.engines.local.spine import Ints
 from skewless.state.layout import expression_key
 
 Block: TypeAlias = Any  # a pa.RecordBatch
 
 
-def read_blocks(
-    scan: Scan, keys: KeyIndex, expressions: Sequence[Expression], only: Ints | None
-) -> Iterator[Block]:
-    """Yield the rows of the indexed keys that may ever count.
+class Filter:
+    """Keeps the rows that may ever count.
 
     Args:
         scan: reads the source.
-        keys: whose rows are wanted.
-        expressions: evaluated for every row.
+        keys: how many there are.
         only: codes of the keys that are wanted; None for all.
+        start: rows before it do not matter, microseconds; None: all do.
     """
-    wanted = np.ones(keys.size + 1, bool)
-    wanted[-1] = False
-    if only is not None:
-        wanted[:] = False
-        wanted[only] = True
-    for chunk in scan.rows(keys, None, expressions):
-        at = np.flatnonzero(wanted[chunk.codes])
+
+    def __init__(self, scan: Scan, keys: int, only: Ints | None, start: int | None) -> None:
+        self._scan, self._start = scan, start
+        self._wanted = np.ones(keys + 1, bool)
+        self._wanted[-1] = False
+        if only is not None:
+            self._wanted[:] = False
+            self._wanted[only] = True
+
+    def block(self, chunk: ScannedRows) -> Block | None:
+        """Return what is kept of a chunk, None where that is nothing."""
+        scan, counts = self._scan, self._wanted[chunk.codes]
+        if self._start is not None and self._start != scan.bounds[0]:
+            counts &= chunk.event >= self._start
+        at = np.flatnonzero(counts)
         superseded = None
         if len(scan.superseded):
             superseded = scan.superseded.of(chunk.numbers[at])
             alive = superseded > (ALWAYS if scan.as_known else NEVER - 1)
             at, superseded = at[alive], superseded[alive]
-        if len(at):
-            rows = chunk if len(at) == len(chunk.codes) else chunk.take(at)
-            yield _block(rows, superseded)
+        if not len(at):
+            return None
+        return _block(chunk if len(at) == len(chunk.codes) else chunk.take(at), superseded)
 
 
 def _block(rows: ScannedRows, superseded: Ints | None) -> Block:

@@ -1,9 +1,8 @@
-"""Building a training set on one machine, step by step of its plan."""
+"""Building a training set on one machine: each source of its plan is scanned once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,21 +11,20 @@ import pyarrow.compute as pc
 
 from skewless.definitions import Aggregate
 from skewless.engines.history import SourceHistory
-from skewless.engines.local.external_sort import held_runs
-from skewless.engines.local.latest import run_latest
 from skewless.engines.local.scan import Scan
+from skewless.engines.local.source_steps import SourceSteps
 from skewless.engines.local.spine import Ints, SpineIndex
-from skewless.engines.local.windows import Key, expressions_of, run_windows
+from skewless.engines.local.windows import Key
 from skewless.expressions.evaluate import evaluate, leaf_key
 from skewless.expressions.on_demand import compute_columns
 from skewless.plan.retrieval import (
-    LatestStep,
     RetrievalPlan,
     Step,
     WantedAggregate,
-    WindowStep,
+    needed_times,
+    steps_by_source,
 )
-from skewless.state.layout import expression_key, filter_of
+from skewless.state.layout import filter_of
 from skewless.state.window_eval import identity
 
 Progress = Callable[[str, float], None]
@@ -39,12 +37,12 @@ class Retrieved:
     Attributes:
         columns: by output name, as long as the spine.
         rows_dropped: rows of each source that were left out for want of an event time.
-        unmatched: for each step, how many spine rows found no row at all.
+        hidden: by step, how many spine rows found nothing because what there is was not known yet.
     """
 
     columns: dict[str, pa.Array]
     rows_dropped: dict[str, int]
-    unmatched: dict[str, int]
+    hidden: dict[str, int]
 
 
 class LocalEngine:
@@ -71,106 +69,47 @@ class LocalEngine:
             times: the moment of each spine row, UTC microseconds.
             progress: called with a step's text and the finished fraction of the whole.
         """
-        indexes: dict[str, SpineIndex] = {}
-        aggregates: dict[tuple[str, str, str, Key], pa.Array] = {}
+        indexes = {
+            step.entity.name: SpineIndex.build(step.entity, spine, times)
+            for step in {step.entity.name: step for step in plan.steps}.values()
+        }
+        aggregates: dict[tuple[str, int, str, Key], pa.Array] = {}
         dropped: dict[str, int] = {}
-        unmatched: dict[str, int] = {}
-        for number, step in enumerate(plan.steps):
+        hidden: dict[str, int] = {}
+        done = 0
+        for source, steps in steps_by_source(plan).items():
             if progress is not None:
-                progress(step.explain(), number / len(plan.steps))
-            name = step.entity.name
-            if name not in indexes:
-                indexes[name] = SpineIndex.build(step.entity, spine, times)
-            scan = self._scan(plan, step, indexes[name])
-            found, unmatched[step.explain()] = self._step(scan, indexes[name], step)
-            back = _positions_back(indexes[name].order, len(times))
-            for item in step.wanted:
-                place = (step.source.name, step.source.closed, name, item.key)
-                column = _joined(found.pop(item.key), item.aggregate).take(back)
-                column = _with_identity(column, back, item.aggregate)
-                aggregates[place] = _finished(column, item.aggregate)
-            dropped[step.source.name] = scan.dropped
+                progress(f"reading {source}", done / len(plan.steps))
+            scan = self._scan(plan, steps, times)
+            for step, found, unknown in SourceSteps(scan, steps, indexes, self._memory).run():
+                back = _positions_back(indexes[step.entity.name].order, len(times))
+                for item in step.wanted:
+                    place = (source, step.left, step.entity.name, item.key)
+                    column = _with_identity(found.pop(item.key).take(back), back, item.aggregate)
+                    aggregates[place] = _finished(column, item.aggregate)
+                hidden[step.explain()] = max(unknown, hidden.get(step.explain(), 0))
+                done += 1
+                if progress is not None:
+                    progress(step.explain(), done / len(plan.steps))
+            dropped[source] = scan.dropped
         columns = self._features(plan, aggregates, spine, len(times))
         if progress is not None:
             progress("done", 1.0)
-        return Retrieved(columns, {k: v for k, v in dropped.items() if v}, unmatched)
+        found_none = {text: count for text, count in hidden.items() if count}
+        return Retrieved(columns, {k: v for k, v in dropped.items() if v}, found_none)
 
-    def _scan(self, plan: RetrievalPlan, step: Step, index: SpineIndex) -> Scan:
-        """Return a scan that reads no more time than the step can need."""
-        times = index.queries.time
+    def _scan(self, plan: RetrievalPlan, steps: Sequence[Step], times: Ints) -> Scan:
+        """Return a scan that reads no more time than some steps can need."""
         start = end = None
         if len(times):
-            end = int(times.max()) + 1
-            if isinstance(step, WindowStep):
-                spans = [item.aggregate.window.span for item in step.wanted]
-                if None not in spans:
-                    start = int(times.min()) - max(s for s in spans if s is not None) - 1
-        return Scan(
-            self._histories[step.source.name],
-            step.entity,
-            as_known=plan.as_of == "known",
-            left=step.source.closed == "left",
-            start=start,
-            end=end,
-        )
-
-    def _step(
-        self, scan: Scan, index: SpineIndex, step: Step
-    ) -> tuple[dict[Key, list[pa.Array]], int]:
-        """Return arrays per aggregate, together an element per query, and the unmatched queries."""
-        if isinstance(step, WindowStep):
-            return self._windows(scan, index, step.wanted, None), 0
-        corrected = scan.corrected(index.keys)
-        found = self._latest(scan, index, step, corrected)
-        if len(corrected):
-            some = self._windows(scan, index, step.wanted, corrected)
-            mask = pa.array(np.isin(_codes(index), corrected))
-            for item in step.wanted:
-                column = _joined(some[item.key], item.aggregate)
-                found[0][item.key] = pc.if_else(mask, column, found[0][item.key])
-        return {key: [column] for key, column in found[0].items()}, found[1]
-
-    def _latest(
-        self, scan: Scan, index: SpineIndex, step: LatestStep, corrected: Ints
-    ) -> tuple[dict[Key, pa.Array], int]:
-        answer = run_latest(scan, index, step, corrected)
-        none = answer.place < 0
-        take = pa.array(np.maximum(answer.place, 0), mask=none)
-        columns: dict[Key, pa.Array] = {}
-        for item in step.wanted:
-            aggregate = item.aggregate
-            if aggregate.column is None:
-                raise ValueError(f"{aggregate!r} has no column")
-            column = answer.columns[expression_key(aggregate.column)]
-            indices = take
-            if aggregate.ttl is not None:
-                age = index.queries.time - scan.left - step.offset - answer.event
-                expired = none | (age >= aggregate.ttl)
-                indices = pa.array(np.maximum(answer.place, 0), mask=expired)
-            columns[item.key] = column.take(indices)
-        return columns, int(none.sum())
-
-    def _windows(
-        self,
-        scan: Scan,
-        index: SpineIndex,
-        wanted: tuple[WantedAggregate, ...],
-        only: Ints | None,
-    ) -> dict[Key, list[pa.Array]]:
-        found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
-        runs = held_runs(scan, index.keys, expressions_of(wanted), only, self._memory)
-        with closing(runs):
-            for first, last, rows in runs:
-                some = run_windows(rows, index.queries.groups(first, last), wanted, scan.left)
-                for key, parts in some.items():
-                    found[key] += parts
-                del rows, some  # before those of the next run are read
-        return found
+            start, end = needed_times(steps, int(times.min()), int(times.max()))
+        history = self._histories[steps[0].source.name]
+        return Scan(history, as_known=plan.as_of == "known", start=start, end=end)
 
     def _features(
         self,
         plan: RetrievalPlan,
-        aggregates: Mapping[tuple[str, str, str, Key], pa.Array],
+        aggregates: Mapping[tuple[str, int, str, Key], pa.Array],
         spine: pa.Table,
         length: int,
     ) -> dict[str, pa.Array]:
@@ -184,8 +123,8 @@ class LocalEngine:
                 for leaf in expression.leaves():
                     if isinstance(leaf, Aggregate):
                         item = WantedAggregate(leaf, filter_of(view, leaf))
-                        source = view.source
-                        place = (source.name, source.closed, view.entity.name, item.key)
+                        left = int(view.source.closed == "left")
+                        place = (view.source.name, left, view.entity.name, item.key)
                         leaves[leaf_key(leaf)] = aggregates[place]
                 reference = need.reference(feature)
                 if isinstance(expression, Aggregate):
@@ -196,17 +135,6 @@ class LocalEngine:
             columns[request.name] = spine[request.name].combine_chunks()
         compute_columns(selection.on_demand, columns, length)
         return {output.name: columns[output.reference] for output in selection.outputs}
-
-
-def _joined(parts: list[pa.Array], aggregate: Aggregate) -> pa.Array:
-    if len(parts) == 1:
-        return parts[0]
-    return pa.concat_arrays(parts) if parts else pa.array([], type=aggregate.dtype.arrow())
-
-
-def _codes(index: SpineIndex) -> Ints:
-    """Return the code of each query."""
-    return np.repeat(np.arange(index.keys.size), np.diff(index.queries.start))
 
 
 def _positions_back(order: Ints, length: int) -> pa.Array:

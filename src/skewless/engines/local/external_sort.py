@@ -10,7 +10,7 @@ falls into two runs, so a run holds at least the rows of its largest key. The fo
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,53 +20,89 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.definitions import Expression
-from skewless.engines.local.buffers import Block, read_blocks, sorted_by_key
-from skewless.engines.local.scan import Scan
+from skewless.engines.local.buffers import Block, Filter, sorted_by_key
+from skewless.engines.local.scan import Scan, ScannedRows
 from skewless.engines.local.sorted_rows import HeldRows, hold
 from skewless.engines.local.spine import Ints, KeyIndex
+from skewless.engines.local.windows import expressions_of
 from skewless.errors import StoreError
+from skewless.plan.retrieval import WindowStep
 
 _BATCH = 1 << 14
 Run = tuple[int, int, HeldRows]
 """The first code, that after the last, and the rows of the keys between."""
 
 
-def held_runs(
-    scan: Scan,
-    keys: KeyIndex,
-    expressions: Sequence[Expression],
-    only: Ints | None,
-    memory: int,
-) -> Generator[Run]:
-    """Yield the rows of all indexed keys, in runs of keys; close it to remove what was spilled.
+class WindowRows:
+    """The rows that windows are computed over: taken as they are read, given back by key.
+
+    A context: in the end what was spilled is removed.
 
     Args:
         scan: reads the source.
-        keys: whose rows are wanted.
-        expressions: evaluated for every row.
+        step: whose rows: its entity, the aggregates wanted.
+        keys: that are asked for.
         only: codes of the keys that are wanted; None for all.
+        start: rows before it do not matter, microseconds; None: all do.
         memory: about how many bytes the rows and their sorting may take.
-
-    Raises:
-        StoreError: the disk is full.
     """
-    blocks: list[Block] = []
-    held, spilled, limit = 0, None, memory // 2
-    with ExitStack() as stack:
-        for block in read_blocks(scan, keys, expressions, only):
-            blocks.append(block)
-            held += block.nbytes
-            if held > (limit if spilled is None else limit // 2):
-                spilled = spilled or stack.enter_context(Spilled(keys.size))
-                spilled.add_all(blocks, expressions, limit // 2)
-                held = 0
-        if spilled is None:
-            yield 0, keys.size, hold(scan, (0, keys.size), blocks, expressions)
+
+    where: Expression | None = None
+
+    def __init__(
+        self,
+        scan: Scan,
+        step: WindowStep,
+        keys: KeyIndex,
+        *,
+        only: Ints | None = None,
+        start: int | None = None,
+        memory: int,
+    ) -> None:
+        self.step, self.entity, self.keys = step, step.entity, keys
+        self.expressions: Sequence[Expression] = expressions_of(step.wanted)
+        self._scan, self._memory = scan, memory
+        self._filter = Filter(scan, keys.size, only, start)
+        self._blocks: list[Block] = []
+        self._held = 0
+        self._spilled: Spilled | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._blocks.clear()
+        self._stack.close()
+
+    def add(self, rows: ScannedRows) -> None:
+        """Take a chunk.
+
+        Raises:
+            StoreError: the disk is full.
+        """
+        block = self._filter.block(rows)
+        if block is None:
             return
-        spilled.add_all(blocks, expressions, limit // 2)
-        for first, last in spilled.runs(memory // 3):
+        self._blocks.append(block)
+        self._held += block.nbytes
+        limit = self._memory // 2
+        if self._held > (limit if self._spilled is None else limit // 2):
+            if self._spilled is None:
+                self._spilled = self._stack.enter_context(Spilled(self.keys.size))
+            self._spilled.add_all(self._blocks, self.expressions, limit // 2)
+            self._held = 0
+
+    def runs(self) -> Iterator[Run]:
+        """Yield the rows of all keys, in runs of keys, once."""
+        keys, spilled = self.keys.size, self._spilled
+        if spilled is None:
+            yield 0, keys, hold(self._scan, (0, keys), self._blocks, self.expressions)
+            return
+        spilled.add_all(self._blocks, self.expressions, self._memory // 4)
+        for first, last in spilled.runs(self._memory // 3):
             part = spilled.read(first, last)
-            yield first, last, hold(scan, (first, last), part, expressions)
+            yield first, last, hold(self._scan, (first, last), part, self.expressions)
 
 
 class Spilled:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from skewless.definitions import Entity, Expression
 from skewless.definitions.expressions import Column
-from skewless.engines.history import ReplacedRows, SourceHistory
+from skewless.engines.history import HistoryRows, ReplacedRows, SourceHistory
 from skewless.engines.local.spine import Ints, KeyIndex
 from skewless.expressions.evaluate import evaluate
 from skewless.forks import cached_property
@@ -52,14 +53,31 @@ class ScannedRows:
         )
 
 
+class RowReader(Protocol):
+    """Takes the rows of a source, chunk by chunk.
+
+    Attributes:
+        entity: whose keys.
+        keys: the keys that are asked for.
+        where: which rows pass; None: all do.
+        expressions: evaluated for every row.
+    """
+
+    entity: Entity
+    keys: KeyIndex
+    where: Expression | None
+    expressions: Sequence[Expression]
+
+    def add(self, rows: ScannedRows) -> None:
+        """Take a chunk."""
+
+
 class Scan:
-    """Reads the history of one source for one entity.
+    """Reads the history of one source, once, for everybody who needs its rows.
 
     Args:
         history: of the source.
-        entity: whose keys.
         as_known: whether known time counts.
-        left: whether the moment asked about does not count itself.
         start: rows before it do not matter, microseconds; None: all do.
         end: rows from it on do not matter.
     """
@@ -67,17 +85,13 @@ class Scan:
     def __init__(
         self,
         history: SourceHistory,
-        entity: Entity,
         *,
         as_known: bool,
-        left: bool,
         start: int | None = None,
         end: int | None = None,
     ) -> None:
         self.history = history
-        self.entity = entity
         self.as_known = as_known
-        self.left = int(left)
         self.bounds = (start, end)
         self.dropped = 0
 
@@ -86,30 +100,19 @@ class Scan:
         """The rows that corrections replaced, and when."""
         return self.history.superseded()
 
-    def rows(
-        self, keys: KeyIndex, where: Expression | None, expressions: Sequence[Expression]
-    ) -> Iterator[ScannedRows]:
-        """Yield the rows in chunks, with a filter and expressions evaluated.
+    def run(self, readers: Sequence[RowReader]) -> None:
+        """Hand the rows to readers in chunks, each with its keys, filter and expressions.
 
         Late rows get the code -1, as do rows of keys that are not asked for.
         """
-        needed = list(self.entity.key_names)
-        used = [*expressions, *([] if where is None else [where])]
-        needed += sorted(columns_of(used) - set(needed))
+        needed = {name: None for reader in readers for name in reader.entity.key_names}
+        needed |= dict.fromkeys(sorted({name for reader in readers for name in _used(reader)}))
         start, end = self.bounds
-        for chunk in self.history.chunks(needed, start=start, end=end):
-            table = chunk.table
-            codes = keys.find([table[name] for name in self.entity.key_names])
-            if chunk.late.any():
-                codes = np.where(chunk.late, -1, codes)
-            columns = {name: table[name] for name in table.column_names}
-            passes = None if where is None else as_mask(evaluate(where, columns, len(codes)))
-            found = {expression_key(e): one_array(evaluate(e, columns, len(codes)))
-                     for e in expressions}  # fmt: skip
+        for chunk in self.history.chunks(list(needed), start=start, end=end):
+            evaluated = _Evaluated(chunk)
+            for reader in readers:
+                reader.add(evaluated.rows(reader))
             self.dropped += chunk.dropped
-            yield ScannedRows(
-                chunk.row, codes, chunk.event, chunk.known, chunk.tiebreak, passes, found
-            )
 
     def fetch(self, numbers: Ints, expressions: Sequence[Expression]) -> dict[str, pa.Array]:
         """Return expressions evaluated over the rows of these numbers (ascending, each once)."""
@@ -126,13 +129,56 @@ class Scan:
         """Return the content hashes of rows (ascending, each once)."""
         return self.history.content_hash(numbers)
 
-    def corrected(self, keys: KeyIndex) -> Ints:
+    def corrected(self, entity: Entity, keys: KeyIndex) -> Ints:
         """Return the codes of keys that have rows replaced by corrections."""
         if not len(self.superseded):
             return np.zeros(0, np.int64)
-        table = self.history.take(self.superseded.rows, list(self.entity.key_names))
-        codes = keys.find([table[name] for name in self.entity.key_names])
+        table = self.history.take(self.superseded.rows, list(entity.key_names))
+        codes = keys.find([table[name] for name in entity.key_names])
         return np.unique(codes[codes >= 0])
+
+
+class _Evaluated:
+    """A chunk with what readers ask of it, each computed once."""
+
+    def __init__(self, chunk: HistoryRows) -> None:
+        self._chunk = chunk
+        self._columns = {name: chunk.table[name] for name in chunk.table.column_names}
+        self._codes: dict[str, Ints] = {}
+        self._found: dict[str, pa.Array] = {}
+
+    def rows(self, reader: RowReader) -> ScannedRows:
+        chunk, where = self._chunk, reader.where
+        return ScannedRows(
+            chunk.row,
+            self._codes_of(reader.entity, reader.keys),
+            chunk.event,
+            chunk.known,
+            chunk.tiebreak,
+            None if where is None else as_mask(self._value(where)),
+            {expression_key(each): self._value(each) for each in reader.expressions},
+        )
+
+    def _codes_of(self, entity: Entity, keys: KeyIndex) -> Ints:
+        codes = self._codes.get(entity.name)
+        if codes is None:
+            codes = keys.find([self._columns[name] for name in entity.key_names])
+            if self._chunk.late.any():
+                codes = np.where(self._chunk.late, -1, codes)
+            self._codes[entity.name] = codes
+        return codes
+
+    def _value(self, expression: Expression) -> pa.Array:
+        key = expression_key(expression)
+        if key not in self._found:
+            column = evaluate(expression, self._columns, len(self._chunk.event))
+            self._found[key] = one_array(column)
+        return self._found[key]
+
+
+def _used(reader: RowReader) -> set[str]:
+    where = [] if reader.where is None else [reader.where]
+    return columns_of([*reader.expressions, *where])
 
 
 def columns_of(expressions: Sequence[Expression]) -> set[str]:
