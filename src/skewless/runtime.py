@@ -5,8 +5,9 @@ Everything is opened when it is first needed and shared by the verbs of `Feature
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,26 @@ from skewless.definitions import Source
 from skewless.definitions.repo import Definitions, load_folder
 from skewless.definitions.source import as_defined
 from skewless.definitions.tables import Recorded, Table
-from skewless.errors import InputError, UnknownName
+from skewless.errors import InputError, StoreError, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
+from skewless.online.dirty_keys import mark_keys
 from skewless.online.loss_detection import may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
+from skewless.online.ownership import FRESH_SECONDS, Ownership
+from skewless.online.seen import SeenRows, seen_among
 from skewless.online.storage import Home, journal_beside, open_home
 from skewless.online.tables import StateTables, changes_of
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.lookup import Lookup
 from skewless.plan.selection import Features, references, select
+from skewless.plan.table_read import Part
 from skewless.plugins import create, find, table_reader, table_settings
 from skewless.registry.base import Registry
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log.lake import LakeTable, lake_table
 from skewless.stores.offline.log.log import EventLog
-from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.base import OnlineStore, Transaction
 from skewless.stores.online.base import Rows as KeyValues
 from skewless.stores.online.change_capture import NotingRows, NotingStore, NotingTransaction
 from skewless.stores.online.compare_and_set import CheckedRows
@@ -65,6 +70,9 @@ class Runtime:
         self._tables: StateTables | None = None
         self._changes = 0
         self._checked = 0
+        self._reported: set[tuple[str, bytes]] = set()
+        self._looked_at: dict[str, float] = {}
+        self._knows = True
         self._lock = Lock()
 
     @opened_property
@@ -115,12 +123,87 @@ class Runtime:
 
     @cached_property
     def may_forget(self) -> bool:
-        """Whether the store can lose what it has acknowledged, see `online.loss_detection`."""
+        """Whether states can be lost while their log is not, see `online.loss_detection`."""
         return may_forget(self.home)
 
     def refuse_if_lost(self, tables: Iterable[str]) -> None:
         """Raise `StoreUnavailable` if the online store has lost the states of some tables."""
         refuse_if_lost(self.home, tables)
+
+    @cached_property
+    def ownership(self) -> Ownership:
+        """Who may write the states of the online store."""
+        return Ownership(self.home, self.config.folder, self._last_row)
+
+    def _last_row(self, journal: Transaction, table: str) -> int | None:
+        """Return the last row of the log behind a table of states."""
+        found = self.tables().tables.get(table)
+        if found is None:
+            return None
+        return self.log(found.layout.source).last_sequence(journal)
+
+    def missing(
+        self,
+        parts: Sequence[Part],
+        keys: Sequence[Sequence[bytes]],
+        states: Sequence[Sequence[bytes | None]],
+    ) -> set[tuple[int, int]]:
+        """Return the part and number of each entity of a read whose state has vanished.
+
+        Args:
+            parts: of the read.
+            keys: of the entities, for each part; none where it was not read.
+            states: what the store gave for them.
+
+        Raises:
+            StoreUnavailable: see `vanished`.
+        """
+        if self.one_store:
+            return set()
+        found = set()
+        for number, (part, asked, got) in enumerate(zip(parts, keys, states, strict=True)):
+            if None in got:
+                at = [place for place, state in enumerate(got) if state is None]
+                gone = self.vanished(part.table, [asked[place] for place in at])
+                found |= {(number, place) for place in at if asked[place] in gone}
+        return found
+
+    def vanished(self, table: str, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of the keys whose states are missing although their entities were seen.
+
+        For keys whose state a read has not found: an entity that is not among them was never
+        seen. Costs a look into the journal, and nothing where states and journal are one store.
+        The states are marked to be built anew by whatever writes next.
+
+        Raises:
+            StoreUnavailable: the store has lost states of the table, or the repo has moved.
+        """
+        if self.one_store or not keys:
+            return set()
+        gone = seen_among(self.home.journal, table, keys)
+        if gone or time.monotonic() - self._looked_at.get(table, float("-inf")) > FRESH_SECONDS:
+            self.check_states([table])
+        if not self._knows:
+            return set(keys)  # another journal knows whom it has seen
+        if gone:
+            new = {(table, key) for key in gone} - self._reported
+            if new:
+                self._reported |= new
+                with suppress(StoreError), self.journal.transaction() as journal:
+                    mark_keys(journal, table, (key for _, key in new), 0)
+        return gone
+
+    def check_states(self, tables: Iterable[str]) -> None:
+        """Refuse to read tables of states that are not what the journal has led to.
+
+        Raises:
+            StoreUnavailable: the store has lost them, or the repo has moved to another store.
+        """
+        names = list(tables)
+        self._knows = self.ownership.knows()
+        if self._knows:
+            self.refuse_if_lost(names)
+        self._looked_at.update(dict.fromkeys(names, time.monotonic()))
 
     @contextmanager
     def writing(self) -> Iterator[tuple[KeyValues, KeyValues]]:
@@ -128,7 +211,11 @@ class Runtime:
 
         Gives a transaction of the journal, and where states are written meanwhile: the same, or
         the online store where that has no transactions.
+
+        Raises:
+            Conflict: another journal writes the states of the online store.
         """
+        self.ownership.check(seconds=FRESH_SECONDS)
         with self.journal.transaction() as transaction:
             if self.one_store:
                 yield transaction, transaction
@@ -137,7 +224,7 @@ class Runtime:
             states: KeyValues = CheckedRows(self.online) if checked else self.online
             if isinstance(transaction, NotingTransaction):
                 states = NotingRows(states, transaction)
-            yield transaction, states
+            yield transaction, SeenRows(states, transaction)
 
     @cached_property
     def folder(self) -> Path:
@@ -203,7 +290,10 @@ class Runtime:
         found = self._lookups.get(key)
         if found is None:
             selection = select(state, features, full_names=full_names)
-            found = self._lookups[key] = Lookup(selection, self.tables().serving())
+            found = Lookup(selection, self.tables().serving())
+            if self.may_forget:
+                self.check_states(part.table for part in found.parts)
+            self._lookups[key] = found
         return found
 
     def wanted(self, *definitions: Any) -> Definitions:
@@ -278,7 +368,7 @@ class Runtime:
     def close(self) -> None:
         """Close what is open."""
         mirror, home = (self.__dict__.pop(name, None) for name in ("mirror", "home"))
-        for name in ("online", "journal"):
+        for name in ("online", "journal", "ownership"):
             self.__dict__.pop(name, None)
         if mirror is not None:
             mirror.close()

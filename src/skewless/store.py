@@ -221,10 +221,10 @@ class FeatureStore:
         lookup = runtime.lookup(features, full_names)
         t = runtime.clock.now() if at is None else to_micros(at, where="at")
         read = runtime.online.read
-        states = [read(part.table, part.keys(entities)) for part in lookup.parts]
-        if runtime.may_forget and any(None in some for some in states):
-            runtime.refuse_if_lost(part.table for part in lookup.parts)
-        found = lookup.assemble(states, entities, t, t)
+        keys = [part.keys(entities) for part in lookup.parts]
+        states = [read(part.table, some) for part, some in zip(lookup.parts, keys, strict=True)]
+        vanished = runtime.missing(lookup.parts, keys, states) if runtime.may_forget else ()
+        found = lookup.assemble(states, entities, t, t, vanished)
         return OnlineResult(lookup.selection.outputs, entities, found, t)
 
     def get_historical_features(

@@ -16,6 +16,7 @@ from skewless.online.move import copy as online_copy
 from skewless.online.move import mirror as mirroring
 from skewless.online.move.copy import COPIES, copy_online
 from skewless.online.move.mirror import OUTBOX
+from skewless.online.seen import is_seen
 from skewless.testing.proxy import Proxy
 from skewless.testing.servers import Server, running
 from tests.jobs.shop import HOUR, MINUTE, NOON, cards, open_store, pay, payments, spend_of
@@ -54,9 +55,11 @@ def moved(fs, folder, target, **online):
 
 def state_rows(home) -> dict[str, dict[bytes, bytes]]:
     """Everything that moves with a repo, by table."""
-    left_out = {*mirroring.LOCAL, online_copy.OWNER}
+    left_out = {*mirroring.LOCAL, online_copy.PROBE}
     return {
-        name: dict(home.store_of(name).scan(name)) for name in home.tables() if name not in left_out
+        name: dict(home.store_of(name).scan(name))
+        for name in home.tables()
+        if name not in left_out and not is_seen(name)
     }
 
 

@@ -16,7 +16,7 @@ from skewless.definitions import Entity
 from skewless.engines.local.spine import KeyIndex
 from skewless.engines.reference import HistoryRow
 from skewless.errors import InputError, MissingColumn
-from skewless.types import DType, python_values
+from skewless.types import DType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,8 +182,22 @@ def _among_versions(row: HistoryRow) -> tuple[Any, ...]:
 
 def _values(table: pa.Table, columns: Mapping[str, DType]) -> list[dict[str, Any]]:
     typed = {
-        name: [columns[name].coerce(value) for value in python_values(table[name])]
+        name: [columns[name].coerce(mapped(columns[name], v)) for v in table[name].to_pylist()]
         for name in columns
     }
     names = list(typed)
     return [dict(zip(names, row, strict=True)) for row in zip(*typed.values(), strict=True)]
+
+
+def mapped(dtype: DType, value: Any) -> Any:
+    """Return a value as Arrow gives it with maps as dicts, at any depth."""
+    if value is None:
+        return None
+    match dtype.kind:
+        case "map":
+            return dict(value)
+        case "list" if dtype.item is not None:
+            return [mapped(dtype.item, item) for item in value]
+        case "struct":
+            return {name: mapped(field, value[name]) for name, field in dtype.fields}
+    return value

@@ -37,9 +37,12 @@ from skewless.online.dedup import (
     ids_table,
 )
 from skewless.online.loss_detection import held, logger, note_held
+from skewless.online.seen import SeenRows, Vanished
 from skewless.online.tables import StateTable
 from skewless.online.update import Places, update
 from skewless.runtime import Runtime
+from skewless.state.layout import StateLayout
+from skewless.stores.online.base import Rows as KeyValues
 from skewless.stores.online.base import Transaction
 from skewless.stores.online.compare_and_set import Overtaken
 
@@ -126,6 +129,7 @@ def ingest(
         deleted: whether they delete the rows of their ids.
         position: name and position of the stream they came from, kept with them or not at all.
     """
+    runtime.ownership.check()  # before anything is kept
     while True:
         tables = runtime.tables().of_source(source.name)
         with runtime.journal.transaction() as transaction:
@@ -206,9 +210,7 @@ def _followed(
                 lost.append(table)
                 continue
             if holds == first - 1 and not again:
-                places = Places(transaction, states)
-                update(runtime, places, layout, arrivals, first, rebuild=rebuilt_with)
-                reached = last
+                reached = _add(runtime, (transaction, states), layout, arrivals, first)
             elif holds < last:
                 reached = catch_up(runtime, states, layout, holds)
             else:
@@ -216,3 +218,25 @@ def _followed(
             note_applied(transaction, layout, reached)
             note_held(home, transaction, layout.table, reached)
     return lost
+
+
+def _add(
+    runtime: Runtime,
+    writing: tuple[KeyValues, KeyValues],
+    layout: StateLayout,
+    arrivals: Arrivals,
+    first: int,
+) -> int:
+    """Add rows to states of another store, which hold all rows before; return the last row.
+
+    Where one of them has vanished, all that the rows are about are built from history.
+    """
+    transaction, states = writing
+    expected = states.expecting() if isinstance(states, SeenRows) else states
+    try:
+        places = Places(transaction, expected)
+        update(runtime, places, layout, arrivals, first, rebuild=rebuilt_with)
+    except Vanished as problem:
+        logger.warning("%s: %s", runtime.home.states.where, problem)
+        return catch_up(runtime, states, layout, first - 1)
+    return first + len(arrivals.event) - 1

@@ -16,6 +16,7 @@ from skewless.definitions import Source
 from skewless.materialize.materialize import Materialization
 from skewless.online.dirty_keys import marked, unmark
 from skewless.online.log_tail import RowsSince
+from skewless.online.loss_detection import APPLIED, held, note_held
 from skewless.online.tables import KeyedRows, StateTable, keyed_rows
 from skewless.runtime import Runtime
 from skewless.state.layout import StateLayout
@@ -23,7 +24,6 @@ from skewless.stores.online.base import Rows as KeyValues
 from skewless.stores.online.compare_and_set import Overtaken
 
 ATTEMPTS = 4
-_APPLIED = "skewless.applied"
 
 
 def materialization(runtime: Runtime, layout: StateLayout) -> Materialization:
@@ -57,10 +57,11 @@ def rebuilt_with(
     return job.states_of(keys)
 
 
-def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> None:
-    """Build the states of marked entities anew, if there are any."""
-    if not source.row_id:
-        return
+def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> bool:
+    """Build the states of marked entities anew; return whether there were any."""
+    found = False
+    if runtime.one_store and not source.row_id:
+        return found  # no row is replaced, and no state vanishes alone
     for table in tables:
         layout = table.layout
         if not marked(runtime.journal, layout, limit=1):
@@ -69,17 +70,19 @@ def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable
             keys = marked(transaction, layout)
             overwrite(states, layout, materialization(runtime, layout).states_of(keys))
             unmark(transaction, layout, keys)
+        found = True
+    return found
 
 
 def applied(journal: KeyValues, layout: StateLayout) -> int | None:
     """Return the last row of the log that all states of a layout hold."""
-    note = journal.read_one(_APPLIED, layout.table.encode())
+    note = journal.read_one(APPLIED, layout.table.encode())
     return None if note is None else int(note)
 
 
 def note_applied(journal: KeyValues, layout: StateLayout, sequence: int) -> None:
     """Note the last row of the log that all states of a layout hold."""
-    journal.write(_APPLIED, [(layout.table.encode(), b"%d" % sequence)])
+    journal.write(APPLIED, [(layout.table.encode(), b"%d" % sequence)])
 
 
 def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int) -> int:
@@ -100,6 +103,21 @@ def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int
     if keys:
         overwrite(states, layout, materialization(runtime, layout).states_of(keys))
     return rows.sequence
+
+
+def bring_back(runtime: Runtime, source: Source, table: StateTable) -> bool:
+    """Do the last writes again that a store has lost, and build marked states; say if any."""
+    layout, home, again = table.layout, runtime.home, False
+    done = applied(runtime.journal, layout)
+    if done is not None and (held(home, runtime.journal, layout.table, done) or 0) < done:
+        with runtime.writing() as (journal, states):
+            holds = held(home, journal, layout.table, done)
+            again = holds is not None and holds < done
+            if again:
+                reached = catch_up(runtime, states, layout, holds or 0)
+                note_applied(journal, layout, reached)
+                note_held(home, journal, layout.table, reached)
+    return rebuild_marked(runtime, source, [table]) or again
 
 
 def overwrite(states: KeyValues, layout: StateLayout, found: Mapping[bytes, bytes]) -> None:

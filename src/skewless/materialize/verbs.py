@@ -14,9 +14,10 @@ from skewless.clock import NEVER
 from skewless.definitions import FeatureView, Source
 from skewless.errors import InputError
 from skewless.materialize.materialize import PROGRESS, Materialization, MaterializeResult
-from skewless.materialize.repair import rebuild_marked
+from skewless.materialize.repair import bring_back, rebuild_marked
 from skewless.online.dedup import ids_table, versions_let_in
 from skewless.online.loss_detection import held, is_noted, note_held
+from skewless.online.seen import seen_table
 from skewless.online.tables import (
     TABLES,
     StateTable,
@@ -103,6 +104,8 @@ def let_go(runtime: Runtime) -> None:
                 doomed.append(name)
     for name in doomed:
         runtime.online.drop(name)
+        if not runtime.one_store:
+            runtime.journal.drop(seen_table(name))
         with runtime.journal.transaction() as transaction:
             for record in (TABLES, _DONE):
                 transaction.delete(record, [name.encode()])
@@ -138,9 +141,12 @@ def _one_table(
 ) -> MaterializeResult:
     layout = table.layout
     source = layout.source
+    runtime.ownership.check()
     _known_to_all(runtime, table)
     if _is_lost(runtime, layout):
         everything = True
+    elif runtime.may_forget:
+        bring_back(runtime, source, table)
     history = runtime.history(source)
     start, end = interval
     parts = [(part.name, part.version) for part in history.parts()]
@@ -158,6 +164,7 @@ def _one_table(
         if start is not None:
             done = [part for part in parts if part[0] in seen]  # of the others only some rows
         if not only:
+            rebuild_marked(runtime, source, [table])
             _note_done(runtime, layout, done, end)
             return MaterializeResult(layout.table, skipped=True)
     now = runtime.clock.now()

@@ -12,7 +12,12 @@ _MARKS = "skewless.dirty"
 
 def mark(journal: KeyValues, layout: StateLayout, keys: Iterable[bytes], sequence: int) -> None:
     """Note the entities whose states have to be built anew, as of a row of the log."""
-    prefix = _prefix(layout)
+    mark_keys(journal, layout.table, keys, sequence)
+
+
+def mark_keys(journal: KeyValues, table: str, keys: Iterable[bytes], sequence: int) -> None:
+    """Note keys of a table of states that have to be built anew, as of a row of the log."""
+    prefix = table.encode() + b"/"
     journal.write(_MARKS, [(prefix + key, b"%d" % sequence) for key in keys])
 
 

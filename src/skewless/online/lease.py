@@ -22,10 +22,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self, cast
 
 from skewless.errors import Conflict, StoreError
+from skewless.online.storage import LEASES
 from skewless.runtime import Runtime
 from skewless.stores.online.base import OnlineStore, Transaction
 
-LEASES = "skewless.leases"
 POSITIONS = "skewless.positions"
 LEASE_SECONDS = 10.0
 
@@ -172,16 +172,6 @@ class _FencedJournal:
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._store, attribute)
-
-
-def store_id(journal: OnlineStore) -> str:
-    """Return a name that tells this store from all others; made when it is first asked for."""
-    with journal.transaction() as rows:
-        found = rows.read_one(LEASES, b"")
-        if found is None:
-            found = uuid.uuid4().hex[:12].encode()
-            rows.write(LEASES, [(b"", found)])
-    return found.decode()
 
 
 def _now() -> int:

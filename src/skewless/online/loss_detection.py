@@ -1,44 +1,55 @@
-"""What a store that may forget still holds: lost rows are noticed before anybody builds on them.
+"""What a store of states still holds: lost rows are noticed before anybody builds on them.
 
-A cache that restarts empty, or that takes its last second back, answers like one that never had
-the rows. So each table of states has notes beside it, in the same store, of the last row of the
-event log that its states hold, and the journal knows that there are such notes. Notes that are
-gone mean that states are: reads are refused, and the next push builds the table anew. Notes that
-went back mean that the last writes are gone: what came since is done again.
+A cache that restarts empty, a replica that had not caught up, a table that was truncated, a backup
+that was restored: such a store answers like one that never had the rows. So each table of states
+has notes beside it, in the same store, of the last row of the event log that its states hold, and
+the journal knows that there are such notes. Notes that are gone mean that states are: reads are
+refused, and the next push builds the table anew. Notes that went back mean that the last writes
+are gone: what came since is done again. Single states that are gone are told by `online.seen`.
 
-Where a write of many rows is not one (a cluster: each node may forget alone), the notes are spread
+Where a write of many rows is not one and a node may forget alone (a cluster), the notes are spread
 over the store, and the oldest of them counts.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from skewless.errors import StoreUnavailable
 from skewless.online.storage import Home
 from skewless.stores.online.base import Rows
 
 HELD = "skewless.held"
+APPLIED = "skewless.applied"
+"""In the journal: the last row of the log that all states of a table hold."""
+_MATERIALIZED = "materialized"
 SPREAD = 32
 logger = logging.getLogger("skewless.states")
 
 
 def may_forget(home: Home) -> bool:
-    """Return whether states are in a store that can lose what it has acknowledged."""
-    return not home.one_store and not home.states.capabilities.durable
+    """Return whether states can be lost while their log is not: they are in another store."""
+    return not home.one_store
 
 
 def note_held(home: Home, journal: Rows, table: str, sequence: int) -> None:
     """Note that all states of a table hold the log up to a row."""
     if may_forget(home):
         home.states.write(HELD, [(key, b"%d" % sequence) for key in _keys(home, table)])
-        journal.write(HELD, [(table.encode(), b"noted")])
+        if not is_noted(journal, table):
+            journal.write(HELD, [(table.encode(), b"noted")])
 
 
 def is_noted(journal: Rows, table: str) -> bool:
     """Return whether there must be notes of a table."""
     return journal.read_one(HELD, table.encode()) is not None
+
+
+def is_known(journal: Rows, table: str) -> bool:
+    """Return whether the journal has ever led to rows of a table of states."""
+    key = table.encode()
+    return any(journal.read_one(name, key) for name in (HELD, APPLIED, _MATERIALIZED))
 
 
 def held(home: Home, journal: Rows, table: str, noted: int) -> int | None:
@@ -58,23 +69,44 @@ def held(home: Home, journal: Rows, table: str, noted: int) -> int | None:
     return min(noted, *(int(value) for value in found if value is not None))
 
 
+def all_held(states: Rows) -> Iterator[tuple[str, int]]:
+    """Yield each table of states that has a note, and the last row of the log that it holds."""
+    for key, value in states.scan(HELD):
+        if key:
+            yield key.partition(b"/")[0].decode(), int(value)
+
+
 def refuse_if_lost(home: Home, tables: Iterable[str]) -> None:
     """Refuse to say that an entity was never seen where its states may be lost.
 
     Raises:
-        StoreUnavailable: they are.
+        StoreUnavailable: they are, all of them or the last writes.
     """
     for table in tables:
-        if held(home, home.journal, table, 0) is None:
-            raise StoreUnavailable(
-                "the online store has lost its rows",
-                got=f"no note of the table {table}",
-                where=home.states.where,
-                hint="The next push builds them anew; or: skewless online rebuild",
+        key = table.encode()
+        note = home.journal.read_one(APPLIED, key)  # before the store: it only grows
+        noted = 0 if note is None else int(note)
+        holds = held(home, home.journal, table, noted)
+        if holds is None:
+            raise lost(home.states.where, f"no note of the table {table}")
+        if holds < noted:
+            raise lost(
+                home.states.where, f"{table} holds the log up to row {holds} and not {noted}"
             )
 
 
+def lost(where: str, got: str) -> StoreUnavailable:
+    """Return the error for a store that has lost its states."""
+    return StoreUnavailable(
+        "the online store has lost its rows",
+        got=got,
+        where=where,
+        hint="The next push builds them anew; or: skewless online rebuild",
+    )
+
+
 def _keys(home: Home, table: str) -> list[bytes]:
-    if home.states.capabilities.atomic_batch:
+    can = home.states.capabilities
+    if can.atomic_batch or can.durable:
         return [table.encode()]
     return [b"%b/%d" % (table.encode(), number) for number in range(SPREAD)]

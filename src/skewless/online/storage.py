@@ -7,6 +7,7 @@ embedded store beside it, the journal. `store_of` says which table belongs where
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from skewless.plugins import create
 from skewless.stores.online.base import OnlineStore
 
 JOURNAL = "journal"
+LEASES = "skewless.leases"
 _STATES = re.compile(r"[^.]+\.[^.]+\.[0-9a-f]{8}")
 
 
@@ -95,3 +97,15 @@ def open_home(section: Section, folder: Path, where: str) -> Home:
     except BaseException:
         states.close()
         raise
+
+
+def journal_id(journal: OnlineStore) -> str:
+    """Return a name that tells this journal from all others; made when it is first asked for."""
+    found = journal.read_one(LEASES, b"")
+    if found is None:
+        with journal.transaction() as rows:
+            found = rows.read_one(LEASES, b"")
+            if found is None:
+                found = uuid.uuid4().hex[:12].encode()
+                rows.write(LEASES, [(b"", found)])
+    return found.decode()

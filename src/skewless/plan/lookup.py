@@ -16,7 +16,7 @@ A part whose table is not complete has no keys to read: its values are null, the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -93,6 +93,7 @@ class Lookup:
         entities: Sequence[Mapping[str, Any]],
         t: int,
         k: int,
+        vanished: Iterable[tuple[int, int]] = (),
     ) -> tuple[list[list[Any]], list[list[Status]], list[list[int | None]]]:
         """Return values, statuses and newest event times: a list per entity, in output order.
 
@@ -101,11 +102,14 @@ class Lookup:
             entities: join keys and request fields, as the caller gave them.
             t: the moment, microseconds.
             k: the knowledge, microseconds.
+            vanished: part and number of each entity that was seen and whose state is missing.
         """
         answers = [
             part.answers(blobs, t, k) if part.complete else part.building(len(entities))
             for part, blobs in zip(self.parts, states, strict=True)
         ]
+        for part, number in vanished:
+            answers[part][number] = self.parts[part].building(1)[0]
         if self.simple and len(self.parts) == 1:
             only = answers[0]
             width = len(self._wanted)

@@ -17,7 +17,7 @@ from decimal import Decimal as PyDecimal
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import from_micros, to_micros
-from skewless.types import DType, decimal_of, digits_of, python_values
+from skewless.types import DType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,10 @@ class Slot:
         import msgspec
 
         encode = msgspec.msgpack.Encoder(decimal_format="string").encode
-        return [b"" if v is None else encode(v) for v in python_values(column)]
+        values = column.to_pylist()
+        if kind == "map":
+            values = [None if v is None else dict(v) for v in values]
+        return [b"" if v is None else encode(v) for v in values]
 
     def pack_value(self, value: Any) -> Any:
         """Return one value as `struct_code` takes it, or as bytes for the tail; not for null."""
@@ -109,7 +112,8 @@ class Slot:
             case "date":
                 return (value - _EPOCH).days
             case "decimal":
-                return digits_of(value, self.dtype.scale).to_bytes(16, "little", signed=True)
+                whole = int(value.scaleb(self.dtype.scale))
+                return whole.to_bytes(16, "little", signed=True)
             case "vector":
                 return struct.pack(f"<{self.dtype.size}f", *value)
             case "str" | "json":
@@ -131,7 +135,8 @@ class Slot:
             case "date":
                 return _EPOCH + timedelta(days=raw)
             case "decimal":
-                return decimal_of(int.from_bytes(raw, "little", signed=True), self.dtype.scale)
+                whole = int.from_bytes(raw, "little", signed=True)
+                return PyDecimal(whole).scaleb(-self.dtype.scale)
             case "vector":
                 import numpy as np
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from skewless.errors import StoreError
 from skewless.forks import Lock
 from skewless.stores.online.base import (
     Capabilities,
+    Change,
     Item,
     OnlineStore,
     Transaction,
@@ -115,6 +116,49 @@ class MemoryStore(OnlineStore):
         if self._tables is None:
             raise self.closed()
         return self._tables
+
+
+class MemoryCache(MemoryStore):
+    """A store without transactions, as caches across the network are, whose rows can be lost.
+
+    Attributes:
+        before_write: called before each write and each `compare_and_set`; may raise.
+    """
+
+    capabilities = Capabilities(
+        atomic_batch=True, compare_and_set=True, shared_by_processes=True, verified=True
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.where = "cache in the memory of this process"
+        self.before_write: Callable[[str], None] = lambda _: None
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        self.before_write(table)
+        super().write(table, items)
+
+    def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
+        self.before_write(table)
+        done = []
+        with self.transaction() as rows:
+            for key, expected, new in changes:
+                done.append(rows.read_one(table, key) == expected)
+                if done[-1] and new is not None:
+                    rows.write(table, [(key, new)])
+                elif done[-1]:
+                    rows.delete(table, [key])
+        return done
+
+    def contents(self) -> dict[str, dict[bytes, bytes]]:
+        """Return all rows, for `lose`: what a backup or a replica would have."""
+        with self._lock:
+            return {table: dict(rows) for table, rows in self._open().items()}
+
+    def lose(self, contents: dict[str, dict[bytes, bytes]] | None = None) -> None:
+        """Go back to what there was at some time; None: to nothing."""
+        with self._lock:
+            self._tables = {table: dict(rows) for table, rows in (contents or {}).items()}
 
 
 class _MemoryTransaction(Transaction):

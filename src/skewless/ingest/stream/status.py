@@ -12,7 +12,8 @@ from typing import Any
 from skewless.config import without_secrets
 from skewless.definitions import Source
 from skewless.errors import Conflict, InputError
-from skewless.online.lease import POSITIONS, Holder, store_id
+from skewless.online.lease import POSITIONS, Holder
+from skewless.online.storage import journal_id
 from skewless.plugins import find
 from skewless.runtime import Runtime
 from skewless.streams.base import StreamReader
@@ -113,7 +114,7 @@ def stream_reader(runtime: Runtime, source: Source) -> StreamReader:
             hint="Define one, for example: stream=sl.Files('landing/'). Pushing always works.",
         )
     made = find("stream", source.stream.kind)
-    consumer = f"skewless-{source.name}-{store_id(runtime.journal)}"
+    consumer = f"skewless-{source.name}-{journal_id(runtime.journal)}"
     reader: StreamReader = made(source.stream, runtime.config.folder, consumer=consumer)
     reader.typed(source.columns)
     return reader

@@ -17,19 +17,21 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from skewless.clock import NEVER
 from skewless.errors import InputError, StoreError, UnknownName
-from skewless.online.lease import store_id
 from skewless.online.loss_detection import held, note_held
 from skewless.online.move.mirror import LOCAL, OUTBOX, copy_rows
-from skewless.online.storage import Home, is_states, open_home
+from skewless.online.ownership import Mark, mark_copy
+from skewless.online.seen import is_seen
+from skewless.online.storage import Home, is_states, journal_id, open_home
 from skewless.runtime import Runtime
 from skewless.stores.online.base import Rows
 
 COPIES = "skewless.copies"
-OWNER = "skewless.owner"
-"""Whose a store is: the id of the repo's journal, written by a copy."""
+PROBE = "skewless.owner"
+"""Rows that tell whether two sections of the settings lead to one store."""
 PAGE_ROWS, PAGE_BYTES = 2_000, 8 << 20
 _DIGEST_BYTES = 16
 Progress = Callable[[str, float], None]
@@ -95,9 +97,10 @@ def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) 
     where = f"[stores.{to}] of {config.file or config.folder}"
     target = open_home(config.stores[to], runtime.folder, where)
     try:
-        _claim(source, target, where)
+        _claim(source, target, config.folder, where)
         copying = _Copying(source, target, to, progress)
         tables = copying.run()
+        mark_copy(target, f"journal {journal_id(source.journal)}", config.folder)
     finally:
         target.close()
     if runtime.mirror is not None and config.mirror == to:
@@ -105,27 +108,27 @@ def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) 
     return CopyResult(to, tables, copying.resumed, config.mirror == to)
 
 
-def _claim(source: Home, target: Home, where: str) -> None:
+def _claim(source: Home, target: Home, folder: Path, where: str) -> None:
     """Make sure that the other store is another one, and nobody else's."""
-    mine = store_id(source.journal).encode()
-    found = target.states.read_one(OWNER, b"")
-    if found not in (None, mine):
+    found, mine = Mark.read(target.states), f"journal {journal_id(source.journal)}"
+    if found is not None and found.writer != mine:
         raise StoreError(
             "the store belongs to another repo",
+            got=f"states written by {found.writer} of {found.place}",
             where=f"{where} ({target.states.where})",
-            hint="Give it a namespace, table or file of its own.",
+            hint="Give it a namespace, project, table or file of its own.",
         )
-    target.states.write(OWNER, [(b"", mine)])
-    probe = mine + b" is asked for"
-    target.states.write(OWNER, [(probe, b"")])
-    same = source.states.read_one(OWNER, probe) is not None
-    target.states.delete(OWNER, [probe])
+    probe = mine.encode() + b" is asked for"
+    target.states.write(PROBE, [(probe, b"")])
+    same = source.states.read_one(PROBE, probe) is not None
+    target.states.delete(PROBE, [probe])
     if same:
         raise InputError(
             "the store is the online store itself",
             where=f"{where} ({target.states.where})",
             hint="Two sections of the settings lead to one place.",
         )
+    mark_copy(target, mine, folder, finished=False)
 
 
 class _Copying:
@@ -141,11 +144,11 @@ class _Copying:
     def run(self) -> list[CopiedTable]:
         """Copy, then compare."""
         moves = self._source.one_store or self._target.one_store  # else the journal stays
-        left_out = {*LOCAL, OWNER, COPIES}
+        left_out = {*LOCAL, PROBE, COPIES}
         tables = [
             CopiedTable(name)
             for name in self._source.tables()
-            if name not in left_out and (moves or is_states(name))
+            if name not in left_out and not is_seen(name) and (moves or is_states(name))
         ]
         before = self._position()
         self.resumed = before is not None
@@ -248,9 +251,9 @@ class _Copying:
 
     def _remove_tables(self, wanted: set[str], moves: bool) -> None:
         """Remove what an earlier copy has left of tables that are no longer there."""
-        kept = {*wanted, *LOCAL, OWNER, COPIES}
+        kept = {*wanted, *LOCAL, PROBE, COPIES}
         for name in self._target.tables():
-            if name not in kept and (moves or is_states(name)):
+            if name not in kept and not is_seen(name) and (moves or is_states(name)):
                 with self._source.journal.transaction():
                     gone = name not in self._source.tables()
                 if gone:

@@ -29,13 +29,15 @@ from skewless.config import Config
 from skewless.errors import StoreError
 from skewless.forks import Lock
 from skewless.online.loss_detection import HELD
+from skewless.online.ownership import WRITERS
+from skewless.online.seen import is_seen, note_seen
 from skewless.online.storage import Home, is_states, open_home
 from skewless.plugins import find
 from skewless.stores.online.base import Item, Rows, Transaction
 
 OUTBOX = "skewless.mirror"
 """Rows that the mirror may lack: the name of the table, a zero byte, the key."""
-LOCAL = {OUTBOX, HELD, "skewless.copies", "skewless.progress"}
+LOCAL = {OUTBOX, HELD, WRITERS, "skewless.copies", "skewless.progress"}
 """Tables that are about one store and do not move with a repo."""
 PAGE_ROWS = 1_000
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -87,7 +89,9 @@ class Mirror:
 
     def wants(self, table: str) -> bool:
         """Return whether a table is mirrored."""
-        return table not in LOCAL and (self._journal_moves or is_states(table))
+        if table in LOCAL or is_seen(table):
+            return False
+        return self._journal_moves or is_states(table)
 
     def note(self, journal: Rows, table: str, keys: Iterable[bytes]) -> None:
         """Note rows that are about to change, in the transaction that changes them."""
@@ -169,6 +173,9 @@ def copy_rows(
     rows = [(key, value) for key, value in found if value is not None]
     place = target.store_of(table)
     if rows:
+        if home.one_store and place is not target.journal:  # else it is noted already
+            with target.journal.transaction() as theirs:
+                note_seen(theirs, table, [key for key, _ in rows])
         place.write(table, rows)
     gone = [key for key, value in found if value is None]
     if gone:

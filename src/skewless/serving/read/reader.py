@@ -101,9 +101,9 @@ class Reader:
             for part, some in zip(lookup.parts, states, strict=True):
                 if None in some and not self.plans.has_table(part.table):
                     return self._read_anew(plan, entities, t)
-            if self.plans.runtime.may_forget and any(None in some for some in states):
-                self.plans.runtime.refuse_if_lost(part.table for part in lookup.parts)
-            return lookup.assemble(states, entities, t, t)
+            runtime = self.plans.runtime
+            vanished = runtime.missing(lookup.parts, keys, states) if runtime.may_forget else ()
+            return lookup.assemble(states, entities, t, t, vanished)
         except SkewlessError:
             raise
         except OverflowError as problem:

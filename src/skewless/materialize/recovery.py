@@ -1,0 +1,54 @@
+"""After a loss, and after a change of owner: states are built from history.
+
+heal(runtime)           # what the online store has lost: tables, last writes, single states
+adopt(runtime)          # take the states over from whoever wrote them
+"""
+
+from __future__ import annotations
+
+from skewless.clock import NEVER
+from skewless.materialize.repair import bring_back
+from skewless.materialize.verbs import Progress, build_anew, rebuild
+from skewless.online.loss_detection import held, logger
+from skewless.online.ownership import Mark
+from skewless.online.storage import is_states
+from skewless.runtime import Runtime
+
+
+def heal(runtime: Runtime) -> list[str]:
+    """Bring back what the online store has lost, and return the tables that lacked something.
+
+    Whole tables, the last writes of a store that went back, and single states that were found to
+    be missing.
+    """
+    healed: list[str] = []
+    if not runtime.may_forget:
+        return healed
+    for name in sorted(runtime.state().sources):
+        source = runtime.source(name)
+        for table in runtime.tables().of_source(name):
+            layout = table.layout
+            if held(runtime.home, runtime.journal, layout.table, NEVER) is None:
+                logger.warning("%s: building %s anew", runtime.home.states.where, layout.table)
+                build_anew(runtime, table)
+            elif not bring_back(runtime, source, table):
+                continue
+            healed.append(layout.table)
+    return healed
+
+
+def adopt(runtime: Runtime, *, progress: Progress | None = None) -> Mark | None:
+    """Take the states of the online store over from whoever wrote them, and build them anew.
+
+    Returns:
+        The mark of the writer before; None: there was none.
+    """
+    home = runtime.home
+    if home.one_store:
+        return None
+    before = runtime.ownership.adopt(runtime.tables().tables)
+    for name in home.states.tables():
+        if is_states(name):
+            home.states.drop(name)
+    rebuild(runtime, None, progress=progress)
+    return before

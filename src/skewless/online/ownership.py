@@ -1,0 +1,289 @@
+"""Who writes the states of a store: one journal, which the store names beside them.
+
+Where states are in another store than the event log, two logs may lead to one store: two machines
+with a journal each, a folder that was copied, a new container, a backup that was restored. Each
+would build states from its own rows and drop the other's. So the store has a **mark**: the journal
+that writes its states, from where, and a **generation** and **session** that only this journal
+knows. It is looked at before anything is appended:
+
+| the mark | means | then |
+|---|---|---|
+| is missing, and none is known | nothing was ever written | the journal becomes the owner |
+| is missing, but one is known | flushed, replaced, failed over empty | lost: built anew |
+| names another journal | another machine or container | refused, by name |
+| has an unknown session | a copied journal, or one from a backup | refused, by name |
+| has another generation | the repo has moved away from here | refused |
+
+``skewless online adopt`` takes a store over on purpose (`adopt`): its states are built anew.
+
+A session begins with a process's first write and is noted in the journal before the mark says it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from skewless.errors import Conflict, StoreError, StoreUnavailable
+from skewless.online.loss_detection import HELD, all_held, is_known, lost
+from skewless.online.storage import Home, is_states, journal_id
+from skewless.stores.online.base import Rows, Transaction
+
+MARK = (HELD, b"")
+"""Table and key of the mark in the store of states."""
+WRITERS = "skewless.writers"
+"""In the journal: its generation, its sessions, and stores it was copied to or has left."""
+FRESH_SECONDS = 1.0
+_GENERATION = b"generation"
+_SESSION, _COPY, _LEFT = b"session/", b"copy/", b"left/"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a store says of who writes its states.
+
+    Attributes:
+        writer: ``journal <id>``.
+        generation: of the states; another one whenever they are begun anew.
+        session: of the process that wrote last for the first time.
+        host, folder: where that was.
+    """
+
+    writer: str
+    generation: str
+    session: str
+    host: str
+    folder: str
+
+    @property
+    def place(self) -> str:
+        """Where the writer is, for people."""
+        return f"{self.host}:{self.folder}"
+
+    @classmethod
+    def read(cls, states: Rows) -> Mark | None:
+        """Return the mark of a store, None if it has none."""
+        found = states.read_one(*MARK)
+        return None if found is None else cls(**json.loads(found))
+
+    def to_json(self) -> bytes:
+        """Return the mark as it stands in the store."""
+        return json.dumps(asdict(self)).encode()
+
+
+class Ownership:
+    """The right of one repo to write the states of its store.
+
+    Args:
+        home: the stores.
+        folder: of the repo; named in the mark.
+        last: returns the last row of the log that belongs to a table of states, None if there is
+            no such log.
+    """
+
+    def __init__(
+        self, home: Home, folder: Path, last: Callable[[Transaction, str], int | None]
+    ) -> None:
+        self._home = home
+        self._place = (socket.gethostname(), str(folder))
+        self._last = last
+        self._id = self._session = ""
+        self._checked = float("-inf")
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------------------- writing
+
+    def check(self, *, seconds: float = 0.0) -> None:
+        """Refuse to write unless this journal owns the states; the first writer becomes owner.
+
+        Args:
+            seconds: do nothing if that was checked within so many.
+
+        Raises:
+            Conflict: another writer owns them.
+        """
+        if self._home.one_store or time.monotonic() - self._checked < seconds:
+            return
+        with self._lock:
+            writer, mark = self._writer, Mark.read(self._home.states)
+            known, session = self._known(self._home.journal, mark)
+            mine = mark is not None and (mark.writer, mark.generation) == (writer, known)
+            if not (mine and session and self._session):
+                self._begin()
+            self._checked = time.monotonic()
+
+    def adopt(self, tables: Iterable[str]) -> Mark | None:
+        """Become the owner of the states, whoever it was; return the mark there was.
+
+        Args:
+            tables: of states; they count as lost until they are built anew.
+        """
+        home = self._home
+        with self._lock:
+            before, _ = Mark.read(home.states), self._writer
+            with home.journal.transaction() as journal:
+                mark = self._note(journal, uuid.uuid4().hex)
+                journal.write(HELD, [(name.encode(), b"noted") for name in tables])
+            home.states.drop(HELD)
+            home.states.write(HELD, [(b"", mark.to_json())])
+        return before
+
+    def _begin(self) -> None:
+        """Begin a session: of the owner, or as the first writer."""
+        home = self._home
+        with home.journal.transaction() as journal:
+            mark = Mark.read(home.states)
+            known, session = self._known(journal, mark)
+            if mark is None:
+                if known is None:
+                    self._refuse_unmarked(journal)
+                generation = uuid.uuid4().hex
+            else:
+                generation = mark.generation
+                self._refuse_others(mark, session)
+                self._refuse_left(journal, mark, known)
+                self._refuse_older(journal, mark)
+            now = self._note(journal, generation)
+        # The journal knows the session before the store names it.
+        if not home.states.capabilities.compare_and_set:
+            home.states.write(HELD, [(b"", now.to_json())])
+            return
+        before = None if mark is None else mark.to_json()
+        if not all(home.states.compare_and_set(HELD, [(b"", before, now.to_json())])):
+            raise Conflict(
+                "another writer has just begun to write the states of this store",
+                where=home.states.where,
+                hint="Try again; the error then names it.",
+            )
+
+    def _note(self, journal: Transaction, generation: str) -> Mark:
+        """Note session and generation in the journal; return the mark for the store."""
+        self._session = self._session or uuid.uuid4().hex
+        host, folder = self._place
+        mark = Mark(self._writer, generation, self._session, host, folder)
+        place = {"host": host, "folder": folder, "pid": os.getpid(), "at": time.time()}
+        journal.write(
+            WRITERS,
+            [
+                (_GENERATION, generation.encode()),
+                (_SESSION + self._session.encode(), json.dumps(place).encode()),
+            ],
+        )
+        return mark
+
+    # ------------------------------------------------------------------------------ refusing
+
+    def _refuse_unmarked(self, journal: Transaction) -> None:
+        """Refuse a store with states that this journal never wrote, and that name no writer."""
+        states = self._home.states
+        tables = [name for name in states.tables() if is_states(name)]
+        if tables and not any(is_known(journal, name) for name in tables):
+            raise self._refusal("a writer that has left no mark", tables[0])
+
+    def _refuse_others(self, mark: Mark, session: bool) -> None:
+        if mark.writer != self._writer:
+            raise self._refusal(f"{mark.writer} of {mark.place}")
+        if not session:
+            raise self._refusal(
+                f"a copy of this journal, or a later state of it, at {mark.place}",
+                hint="Was the folder copied, or the journal restored from a backup?",
+            )
+
+    def _refuse_left(self, journal: Transaction, mark: Mark, known: str | None) -> None:
+        """Refuse a store that the repo has moved away from; one it was copied to is taken."""
+        if mark.generation == known:
+            return
+        where, gone = self._home.states.where, mark.generation.encode()
+        if journal.read_one(WRITERS, _COPY + gone) is None:
+            raise _moved(where, journal.read_one(WRITERS, _LEFT + gone), Conflict)
+        journal.delete(WRITERS, [_COPY + gone, _LEFT + gone])
+        if known is not None:
+            journal.write(WRITERS, [(_LEFT + known.encode(), where.encode())])
+
+    def _refuse_older(self, journal: Transaction, mark: Mark) -> None:
+        """Refuse a journal that lacks rows which the states hold."""
+        for table, sequence in all_held(self._home.states):
+            last = self._last(journal, table)
+            if last is not None and sequence > last:
+                raise self._refusal(
+                    f"a later state of this journal, last at {mark.place}",
+                    f"row {sequence} of {table}, the log ends with {last}",
+                    hint="Was the journal restored from a backup?",
+                )
+
+    def _refusal(self, owner: str, got: str | None = None, *, hint: str = "") -> Conflict:
+        host, folder = self._place
+        return Conflict(
+            f"the states of this store are written by {owner}",
+            got=f"{self._writer} of {host}:{folder}" + (f"; the states hold {got}" if got else ""),
+            where=self._home.states.where,
+            hint=f"{hint} Give each its own namespace or project, share a [journal], or, if the"
+            " other is no more, take the store over: skewless online adopt".strip(),
+        )
+
+    # ------------------------------------------------------------------------------- reading
+
+    def knows(self) -> bool:
+        """Return whether this journal can say which entities the store has seen.
+
+        Raises:
+            StoreUnavailable: the store has lost its states, or the repo has moved away from it.
+        """
+        mark = Mark.read(self._home.states)
+        journal = self._home.journal
+        known, session = self._known(journal, mark)
+        if mark is None:
+            if known is not None:
+                raise lost(self._home.states.where, "no mark of its writer")
+            return True
+        if mark.writer != self._writer or not session:
+            return False
+        if mark.generation != known:
+            gone = mark.generation.encode()
+            copied, left = journal.read(WRITERS, [_COPY + gone, _LEFT + gone])
+            if copied is None:
+                raise _moved(self._home.states.where, left, StoreUnavailable)
+        return True
+
+    def _known(self, journal: Rows, mark: Mark | None) -> tuple[str | None, bool]:
+        """Return the generation that the journal knows, and whether it knows a mark's session."""
+        session = b"" if mark is None else mark.session.encode()
+        generation, known = journal.read(WRITERS, [_GENERATION, _SESSION + session])
+        return None if generation is None else generation.decode(), known is not None
+
+    @property
+    def _writer(self) -> str:
+        if not self._id:
+            self._id = journal_id(self._home.journal)
+        return f"journal {self._id}"
+
+
+def mark_copy(target: Home, writer: str, folder: Path, *, finished: bool = True) -> None:
+    """Mark a store that is copied to; once the copy is finished the repo may go on there."""
+    generation, session = uuid.uuid4().hex.encode(), uuid.uuid4().hex.encode()
+    mark = Mark(writer, generation.decode(), session.decode(), socket.gethostname(), str(folder))
+    if finished:
+        note = (_COPY + generation, b"")
+    else:
+        note = (_LEFT + generation, b"the store that it is copied from: the copy is not finished")
+    with target.journal.transaction() as journal:
+        journal.write(WRITERS, [(_SESSION + session, b"{}"), note])
+    target.states.write(HELD, [(b"", mark.to_json())])
+
+
+def _moved(where: str, to: bytes | None, kind: type[StoreError]) -> StoreError:
+    return kind(
+        "the repo has moved to another online store",
+        got=f"states at {where}",
+        expected="another store" if to is None else to.decode(),
+        where="[online] of the settings",
+        hint="Name that one there: store = ... To come back, copy it:"
+        " skewless online copy --to NAME",
+    )

@@ -1,0 +1,265 @@
+"""States that are gone from a store whose log is elsewhere: never a number that lacks rows."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from skewless.errors import StoreUnavailable
+from skewless.materialize.recovery import heal
+from skewless.materialize.verbs import rebuild
+from skewless.online.loss_detection import HELD
+from skewless.online.storage import is_states
+from skewless.testing.memory import MemoryCache
+from skewless.testing.servers import Server, running
+from tests.jobs.shop import (
+    HOUR,
+    NOON,
+    answers,
+    cards,
+    check_parity,
+    expected_answers,
+    open_store,
+    pay,
+    payments,
+    spend_of,
+    write_part,
+)
+
+PLAIN = payments()
+PAYS = payments(row_id="pay_id")
+SPEND = spend_of(PAYS)
+CARDS = [f"c{number}" for number in range(6)]
+
+
+def some(first: int, count: int = 12) -> list[dict[str, object]]:
+    return [
+        pay(f"p{number}", NOON - HOUR + number, number / 7, card=CARDS[number % 6])
+        for number in range(first, first + count)
+    ]
+
+
+def states_in(cache: MemoryCache) -> str:
+    (table,) = (name for name in cache.tables() if is_states(name))
+    return table
+
+
+def statuses(fs, *names: str) -> list[str]:
+    found = fs.get_online_features(["Spend:count_1d"], cards(*names))
+    return found.to_statuses()["count_1d"]
+
+
+@pytest.fixture
+def cache() -> MemoryCache:
+    return MemoryCache()
+
+
+@pytest.mark.parametrize("source", [PLAIN, PAYS], ids=["no row id", "row id"])
+def test_a_state_that_vanished_is_building_and_the_next_push_builds_it(
+    tmp_path, cache, source
+) -> None:
+    view = spend_of(source)
+    fs = open_store(tmp_path, view, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    cache.delete(states_in(cache), [b"c2", b"c3"])
+    assert statuses(fs, "c1", "c2", "c3", "nobody") == [
+        "present",
+        "building",
+        "building",
+        "unknown",
+    ]
+    fs.push("pays", some(100, 1), backdate=True)  # of c4: those that were asked for come too
+    check_parity(fs, view, cards(*CARDS, "nobody"))
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_a_push_to_a_state_that_vanished_unread_does_not_begin_it_anew(
+    tmp_path, cache, count
+) -> None:
+    fs = open_store(tmp_path, SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    cache.delete(states_in(cache), [b"c0"])
+    fs.push("pays", [row | {"card_id": "c0"} for row in some(100, count)], backdate=True)
+    check_parity(fs, SPEND, cards(*CARDS))
+
+
+@pytest.mark.parametrize("by", ["materialize", "rebuild", "heal", "a correction"])
+def test_a_vanished_state_comes_back(tmp_path, cache, by) -> None:
+    fs = open_store(tmp_path, SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    cache.delete(states_in(cache), [b"c5"])
+    assert statuses(fs, "c5") == ["building"]
+    if by == "materialize":
+        fs.materialize()
+    elif by == "rebuild":
+        rebuild(fs.runtime, None)
+    elif by == "heal":
+        assert heal(fs.runtime) == [states_in(cache)]
+        assert heal(fs.runtime) == []
+    else:
+        fs.push("pays", some(5, 1), backdate=True)
+    check_parity(fs, SPEND, cards(*CARDS))
+
+
+def test_a_state_of_a_table_vanishes_and_comes_back(tmp_path, cache) -> None:
+    """Its entity was only ever in the source's table, never in a push."""
+    import skewless as sl
+
+    write_part(tmp_path / "pays" / "1.parquet", some(0))
+    source = payments(table=sl.Parquet(str(tmp_path / "pays")), delay="0s")
+    view = spend_of(source)
+    fs = open_store(tmp_path / "repo", view, using=cache)
+    fs.materialize()
+    cache.delete(states_in(cache), [b"c1"])
+    assert statuses(fs, "c0", "c1", "nobody") == ["present", "building", "unknown"]
+    fs.materialize()
+    check_parity(fs, view, cards(*CARDS))
+    cache.lose()
+    with pytest.raises(StoreUnavailable, match="has lost its rows"):
+        statuses(fs, "c0")
+    fs.materialize()
+    check_parity(fs, view, cards(*CARDS))
+
+
+def test_an_entity_whose_states_were_removed_was_never_seen(tmp_path, cache) -> None:
+    import skewless as sl
+
+    part = write_part(tmp_path / "pays" / "1.parquet", some(0))
+    source = payments(table=sl.Parquet(str(tmp_path / "pays")), delay="0s")
+    view = spend_of(source)
+    fs = open_store(tmp_path / "repo", view, using=cache)
+    fs.materialize()
+    part.unlink()
+    write_part(tmp_path / "pays" / "2.parquet", some(0)[:3])
+    rebuild(fs.runtime, None)
+    assert statuses(fs, "c0", "c5") == ["present", "unknown"]
+
+
+@pytest.mark.parametrize("loss", ["flushed", "another, empty store", "an older copy"])
+def test_a_store_that_is_not_what_it_was_says_so_to_whoever_opens_it(tmp_path, cache, loss) -> None:
+    fs = open_store(tmp_path, SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    before = cache.contents()
+    fs.push("pays", some(20), backdate=True)
+    if loss == "another, empty store":
+        cache = MemoryCache()
+    else:
+        cache.lose(before if loss == "an older copy" else None)
+    again = open_store(tmp_path, using=cache)
+    with pytest.raises(StoreUnavailable, match="has lost its rows"):
+        statuses(again, "c0")
+    again.push("pays", some(40), backdate=True)
+    check_parity(again, SPEND, cards(*CARDS))
+
+
+def test_a_push_that_was_killed_while_lost_states_were_built_is_made_up_for(
+    tmp_path, cache
+) -> None:
+    fs = open_store(tmp_path, SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    cache.lose()
+    writes = 0
+
+    def killed(table: str) -> None:
+        nonlocal writes
+        writes += table != HELD
+        if writes:
+            raise KeyboardInterrupt
+
+    cache.before_write = killed
+    with pytest.raises(KeyboardInterrupt):
+        fs.push("pays", some(20), backdate=True)
+    cache.before_write = lambda _: None
+    again = open_store(tmp_path, using=cache)
+    with pytest.raises(StoreUnavailable, match="has lost its rows"):
+        statuses(again, "c0")
+    assert heal(again.runtime)
+    check_parity(again, SPEND, cards(*CARDS))
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("push"), st.integers(1, 15)),
+        st.tuples(st.just("evict"), st.sets(st.sampled_from(CARDS), min_size=1)),
+        st.tuples(st.just("flush"), st.none()),
+        st.tuples(st.just("remember"), st.none()),
+        st.tuples(st.just("go back"), st.none()),
+        st.tuples(st.just("reopen"), st.none()),
+        st.tuples(st.just("heal"), st.none()),
+        st.tuples(st.just("materialize"), st.none()),
+    ),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(steps=STEPS)
+def test_whatever_is_lost_no_value_lacks_a_row(steps, tmp_path_factory) -> None:
+    """Every read is what history says, `building`, or refused."""
+    folder, cache = tmp_path_factory.mktemp("repo"), MemoryCache()
+    fs = open_store(folder, SPEND, using=cache)
+    remembered, pushed = cache.contents(), 0
+    for step, how in steps:
+        if step == "push":
+            fs.push("pays", some(pushed, how), backdate=True)
+            pushed += how
+        elif step == "evict" and any(map(is_states, cache.tables())):
+            cache.delete(states_in(cache), [name.encode() for name in how])
+        elif step == "flush":
+            cache.lose()
+        elif step == "remember":
+            remembered = cache.contents()
+        elif step == "go back":
+            cache.lose(remembered)
+        elif step == "heal":
+            heal(fs.runtime)
+        elif step == "materialize":
+            fs.materialize()
+        if step in {"reopen", "flush", "go back"}:
+            # A store that changes under a process is noticed within a second; here at once.
+            fs = open_store(folder, using=cache)
+        try:
+            found = answers(fs, SPEND, cards(*CARDS), NOON)
+        except StoreUnavailable:
+            assert step not in {"heal", "materialize"}
+            continue
+        expected = expected_answers(fs, SPEND, cards(*CARDS), NOON)
+        for got, right in zip(found, expected, strict=True):
+            assert got == right or {status for _, status in got.values()} == {"building"}
+    heal(fs.runtime)
+    fs.push("pays", some(pushed, 12), backdate=True)
+    check_parity(fs, SPEND, cards(*CARDS))
+
+
+# ------------------------------------------------------------------------------- a real server
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Server]:
+    with running("redis") as server:
+        yield server
+
+
+@pytest.mark.server("redis")
+def test_a_key_deleted_by_hand_and_a_flushed_redis_that_is_durable(tmp_path, redis) -> None:
+    from redis import Redis
+
+    with Redis.from_url(redis.url) as by_hand:
+        by_hand.config_set("appendonly", "yes")
+        by_hand.config_set("appendfsync", "always")
+        fs = open_store(tmp_path, SPEND, online={"kind": "redis", "url": redis.url})
+        assert fs.runtime.home.states.capabilities.durable
+        fs.push("pays", some(0), backdate=True)
+        (key,) = by_hand.keys("*:c1")
+        by_hand.delete(key)
+        assert statuses(fs, "c0", "c1") == ["present", "building"]
+        fs.push("pays", some(101, 1), backdate=True)
+        check_parity(fs, SPEND, cards(*CARDS))
+        by_hand.flushall()
+        with pytest.raises(StoreUnavailable, match="has lost its rows"):
+            statuses(fs, "c0")
+        fs.push("pays", some(102, 1), backdate=True)
+        check_parity(fs, SPEND, cards(*CARDS))
+        fs.close()
