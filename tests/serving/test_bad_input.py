@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import skewless as sl
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
 from tests.serving.calling import Answer, call
+from tests.serving.conftest import NOW
 
 JSON = {"content-type": "application/json"}
 C1 = [{"card_id": "c1"}]
@@ -360,3 +362,19 @@ def test_a_function_of_a_user_that_fails_is_no_crash(tmp_path: Path) -> None:
         body = {"features": ["Broken:y"], "entities": [{"card_id": "c1", "asked": 1.0}]}
         found = refused(call(app, "POST", "/v1/features", body))
         assert "ZeroDivisionError" in found["got"]
+
+
+def test_a_time_zone_that_is_no_text_is_the_callers_mistake(app: App) -> None:
+    """Arrow validates neither names nor time zones: reading them is what fails."""
+    rows = pa.table({"payment_id": ["a"], "card_id": ["c1"], "paid_at": [NOW]})
+    rows = rows.cast(rows.schema.set(2, pa.field("paid_at", pa.timestamp("us", "UTC"))))
+    for table in (rows, pa.table({"payment_id": [[NOW]]}).cast(
+        pa.schema([("payment_id", pa.list_(pa.timestamp("us", "UTC")))])
+    )):  # fmt: skip
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        body = bytes(sink.getvalue()).replace(b"UTC", b"\xe3TC")
+        kind = {"content-type": "application/vnd.apache.arrow.stream"}
+        found = refused(call(app, "POST", "/v1/push?source=payments", body=body, headers=kind))
+        assert found["what"] == "the body is not an Arrow IPC stream"

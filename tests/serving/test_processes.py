@@ -94,6 +94,37 @@ def test_requests_in_a_pipeline_are_answered_in_order(one: Running) -> None:
     assert [bool(body) for body in bodies] == [True, False, True, True, False]
 
 
+def test_a_wish_for_another_protocol_is_ignored_and_the_body_kept(one: Running) -> None:
+    """What curl --http2 and the JDK's client send; a body may look like the next request."""
+    wish = (
+        b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIA\r\n"
+    )
+    head = HEAD + wish
+    feast = BODY.replace(b'"entities": [{"card_id": "c1"}]', b'"entities": {"card_id": ["c1"]}')
+    whole = head + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+    chunked = head + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    as_feast = head.replace(b"/v1/features", b"/get-online-features")
+    as_feast += b"content-length: %d\r\n\r\n" % len(feast) + feast
+    with connected(one) as connection:
+        for sent in (whole, chunked, as_feast, whole, WHOLE):
+            for cut in (0, 30, len(HEAD) + 15, len(sent) - 9):
+                connection.sendall(sent[:cut])
+                connection.sendall(sent[cut:])
+                status, headers, body = answer(connection)
+                assert status == 200
+                assert b"2.5" in body
+                assert "upgrade" not in headers
+        hidden = b"GET /health HTTP/1.1\r\nhost: evil\r\n\r\n"
+        connection.sendall(head + b"content-length: %d\r\n\r\n" % len(hidden) + hidden + WHOLE)
+        assert answer_of_many(connection).startswith(b'{"error":"RequestError"')
+        assert answer(connection)[0] == 200
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n" + wish + b"\r\n" + WHOLE)
+        assert answer_of_many(connection) == b""
+        assert answer(connection)[0] == 200
+    status, headers, _ = ask(one, b"CONNECT elsewhere:443 HTTP/1.1\r\nhost: elsewhere\r\n\r\n")
+    assert (status, headers["connection"]) == (405, "close")
+
+
 def test_a_head_that_was_seen_before_is_answered_like_the_first(one: Running) -> None:
     other = BODY.replace(b"c1", b"c2")
     with connected(one) as connection:

@@ -77,6 +77,13 @@ def _most(name: str, default: int, text: str) -> _Decorator:
     show_default=True,
     help="Log what fails or is slow, or every request.",
 )
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Pages of this origin may call (https://tool.example); * is any. Repeatable.",
+)
 @click.option("--traces", is_flag=True, help="Make OpenTelemetry traces.")
 def serve_command(repo: str, as_json: bool, **given: Any) -> None:
     """Serve features over HTTP, until SIGTERM or Ctrl-C.

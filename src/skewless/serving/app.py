@@ -16,6 +16,7 @@ from pathlib import Path
 
 from skewless.errors import SkewlessError
 from skewless.serving.feast.contract import Feast, problem_response
+from skewless.serving.http.cors import Cors
 from skewless.serving.http.forward import Forward
 from skewless.serving.http.http import Receive, Request, RequestIds, Response, Scope, Send, dump
 from skewless.serving.openapi import document
@@ -110,6 +111,7 @@ class App:
         self._forward = None if writer is None else Forward(writer, settings)
         self._active = 0
         self._ids = RequestIds()
+        self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self._document = dump(document())
         feast = Feast(features, self.writer)
         self._routes = self._table(features, feast)
@@ -170,8 +172,11 @@ class App:
         problem: SkewlessError | None = None
         self._active += 1
         try:
-            route = self._route(request)
-            response = await self._answer(route, request)
+            asked = self._preflight(request)
+            if asked is None:
+                route = self._route(request)
+                asked = await self._answer(route, request)
+            response = asked
         except SkewlessError as raised:
             problem = raised
             response = self._problem(route, raised)
@@ -181,6 +186,8 @@ class App:
             response = self._failed(route, bug, request_id)
         finally:
             self._active -= 1
+        if self._cors is not None:
+            response.headers = (response.headers or {}) | self._cors.headers(request.headers)
         await response.send(send, request_id)
         path = "none" if route is None else route.path
         self._count(path, response.status, began)
@@ -201,6 +208,8 @@ class App:
         Returns:
             The answer and the id of the request.
         """
+        if self._cors is not None and b"origin" in headers:
+            return None
         began = time.perf_counter()
         route, handler = self.quick[path]
         problem: SkewlessError | None = None
@@ -221,6 +230,13 @@ class App:
             scope = {"method": "POST", "path": route.path}
             self.log.note(scope, response.status, began, request_id, problem)
         return response, request_id
+
+    def _preflight(self, request: Request) -> Response | None:
+        """Return the answer to a browser that asks whether a page may call; None: it does not."""
+        if self._cors is None or request.scope["method"] != "OPTIONS":
+            return None
+        methods = self._routes.get(request.scope["path"], {"GET": None})
+        return self._cors.preflight("OPTIONS", request.headers, list(methods))
 
     def _count(self, path: str, status: int, began: float) -> None:
         self.metrics.duration.observe((path,), time.perf_counter() - began)

@@ -31,6 +31,7 @@ class Settings:
         served_log: the fraction of entities whose answers are logged.
         log: ``errors`` or ``requests``: which requests are logged.
         traces: whether OpenTelemetry traces are made.
+        cors_origins: pages of these origins may call, ``*``: of any; none: no page may.
     """
 
     host: str = "127.0.0.1"
@@ -54,6 +55,7 @@ class Settings:
     served_log: float = 0.0
     log: str = "errors"
     traces: bool = False
+    cors_origins: tuple[str, ...] = ()
 
     @property
     def loopback(self) -> bool:

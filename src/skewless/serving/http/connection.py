@@ -24,6 +24,7 @@ MOST_HEADS = 1_000
 _END = b"\r\n\r\n"
 _OF_ONE_REQUEST = (b"x-request-id", b"traceparent")
 """Headers that are not the same twice: heads with these are not worth remembering."""
+_WISHES = (b"upgrade", b"http2-settings")
 _UNUSUAL = (b"content-encoding", b"transfer-encoding", b"expect", b"upgrade")
 _JSON_KINDS = (None, JSON, b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
@@ -49,6 +50,7 @@ class Connection(HttpToolsProtocol):
         self._slow_read: asyncio.TimerHandle | None = self._later(self._too_slow)
         self._last = False
         self._begins = b""
+        self._wish: bytes | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -76,9 +78,7 @@ class Connection(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._unsupported_upgrade_warning()
+            self._feed(data)
         except httptools.HttpParserCallbackError as error:
             self.logger.error("a request could not be answered", exc_info=error.__context__)
             self._refuse(500, "an internal error")
@@ -90,6 +90,38 @@ class Connection(HttpToolsProtocol):
             self._wait_for_more(len(data))
         elif self._slow_read is not None:
             self._forget("_slow_read")
+
+    def _feed(self, data: bytes) -> None:
+        """Give the parser what came; a request that asks for another protocol is a plain one.
+
+        Clients that would rather speak HTTP/2 say so in each request (``curl --http2``, the JDK's),
+        and take HTTP/1.1 as well. The parser stops behind such a head, without a body, so a new one
+        is given the head again, without that wish.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._wish is None:  # CONNECT
+                    self._refuse(405, "this is no proxy")
+                    return
+                data = self._wish + data[upgrade.args[0] :]
+                self._wish = None
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _without_upgrade(self) -> bytes:
+        """Return the head at hand without the wish for another protocol."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version.encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                words = [word.strip() for word in value.split(b",")]
+                value = b", ".join(w for w in words if w.lower() not in _WISHES)  # noqa: PLW2901
+            if name not in _WISHES:
+                lines.append(name + b": " + value)
+        return b"\r\n".join(lines) + _END
 
     def _wait_for_more(self, size: int) -> None:
         if self.transport.is_closing():
@@ -109,6 +141,10 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Note that the head is complete; see whether the short cut can be taken."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() != b"CONNECT":
+                self._wish = self._without_upgrade()
+            return
         self._in_head, self._in_body, self._head_bytes = False, True, 0
         if self.url in self._quick and self._may_be_small():
             self._small = bytearray()
@@ -148,6 +184,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer, or hand the complete request on."""
+        if self.parser.should_upgrade():
+            return
         self._in_head = self._in_body = False
         if self._small is not None:
             body, self._small = bytes(self._small), None

@@ -228,6 +228,18 @@ def _status_arrays(states: list[list[Status]]) -> Iterator[pa.Array]:
         yield pa.DictionaryArray.from_arrays(numbers, texts)
 
 
+def _check_text(field: pa.Field) -> None:
+    """Raise `ValueError` where a name or a time zone is no text: Arrow looks at neither."""
+    import pyarrow as pa
+
+    found = field.type
+    field.name.encode()
+    if isinstance(found, pa.TimestampType) and found.tz is not None:
+        found.tz.encode()
+    for number in range(found.num_fields):
+        _check_text(found.field(number))
+
+
 def table_of(body: bytes, where: str) -> pa.Table:
     """Return the table that an Arrow IPC stream holds.
 
@@ -240,6 +252,8 @@ def table_of(body: bytes, where: str) -> pa.Table:
         with pa.ipc.open_stream(body) as reader:
             table = reader.read_all()
         table.validate(full=True)
+        for field in table.schema:
+            _check_text(field)
     except (pa.ArrowException, OSError, ValueError, EOFError) as problem:
         raise RequestError(
             "the body is not an Arrow IPC stream",
