@@ -145,14 +145,14 @@ class Runtime:
     def missing(
         self,
         parts: Sequence[Part],
-        keys: Sequence[Sequence[bytes]],
+        keys: Sequence[Sequence[bytes | None]],
         states: Sequence[Sequence[bytes | None]],
     ) -> set[tuple[int, int]]:
         """Return the part and number of each entity of a read whose state has vanished.
 
         Args:
             parts: of the read.
-            keys: of the entities, for each part; none where it was not read.
+            keys: of the entities, for each part; None of one without; none where it was not read.
             states: what the store gave for them.
 
         Raises:
@@ -163,9 +163,13 @@ class Runtime:
         found = set()
         for number, (part, asked, got) in enumerate(zip(parts, keys, states, strict=True)):
             if None in got:
-                at = [place for place, state in enumerate(got) if state is None]
-                gone = self.vanished(part.table, [asked[place] for place in at])
-                found |= {(number, place) for place in at if asked[place] in gone}
+                at = [
+                    (place, key)
+                    for place, (key, state) in enumerate(zip(asked, got, strict=True))
+                    if state is None and key is not None
+                ]
+                gone = self.vanished(part.table, [key for _, key in at])
+                found |= {(number, place) for place, key in at if key in gone}
         return found
 
     def vanished(self, table: str, keys: Sequence[bytes]) -> set[bytes]:

@@ -222,7 +222,7 @@ class FeatureStore:
         t = runtime.clock.now() if at is None else to_micros(at, where="at")
         read = runtime.online.read
         keys = [part.keys(entities) for part in lookup.parts]
-        states = [read(part.table, some) for part, some in zip(lookup.parts, keys, strict=True)]
+        states = [part.read(read, some) for part, some in zip(lookup.parts, keys, strict=True)]
         vanished = runtime.missing(lookup.parts, keys, states) if runtime.may_forget else ()
         found = lookup.assemble(states, entities, t, t, vanished)
         return OnlineResult(lookup.selection.outputs, entities, found, t)

@@ -557,10 +557,22 @@ def test_online_read_without_a_key_or_with_a_wrong_one_is_an_error(folder):
     with open_store(folder, spend_of(payments())) as fs:
         with pytest.raises(MissingColumn, match="lacks the column 'card_id'"):
             fs.get_online_features("Spend", [{"card": "c1"}])
-        with pytest.raises(InputError, match="join key 'card_id' is null"):
-            fs.get_online_features("Spend", [{"card_id": None}])
         with pytest.raises(InputError, match="join key 'card_id'"):
             fs.get_online_features("Spend", [{"card_id": 5}])
+
+
+def test_a_null_key_names_no_entity_and_the_others_are_answered(folder):
+    with open_store(folder, spend_of(payments())) as fs:
+        fs.push("pays", [pay("a", NOON - MINUTE)])
+        card = ALL[0]["card_id"]
+        alone = fs.get_online_features("Spend", [{"card_id": card}, {"card_id": "never seen"}])
+        beside = fs.get_online_features("Spend", [{"card_id": card}, {"card_id": None}])
+        assert beside.values == alone.values
+        assert beside.statuses == alone.statuses
+        none = fs.get_online_features("Spend", [{"card_id": None}])
+        assert (none.values, none.statuses) == (alone.values[1:], alone.statuses[1:])
+        with pytest.raises(InputError, match="join key 'card_id'"):
+            fs.get_online_features("Spend", [{"card_id": None}, {"card_id": 5}])
 
 
 def test_moment_further_back_than_the_store_remembers_is_an_error(folder):

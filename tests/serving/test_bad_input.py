@@ -62,7 +62,6 @@ def test_what_is_no_json_is_refused(app: App, body: bytes) -> None:
         ({"entities": {}}, "lacks the column 'card_id'"),
         ({"entities": {"card_id": []}}, "no entities"),
         ({"entities": {"card_id": ["a", "b"], "x": ["c"]}}, "has no key 'x'"),
-        ({"entities": [{"card_id": None}]}, "is null"),
         ({"entities": [{"card_id": 17}]}, "String"),
         ({"entities": [{"card": "c1"}]}, "lacks the column 'card_id'"),
         ({"entities": [{}]}, "lacks the column 'card_id'"),
@@ -140,13 +139,13 @@ def test_request_fields_are_checked(app: App) -> None:
     assert asked(None).status == 200
 
 
-@pytest.mark.parametrize("key", [2**63, -(2**70), 1.5, "7.0", "07x", True, None, [1]])
+@pytest.mark.parametrize("key", [2**63, -(2**70), 1.5, "7.0", "07x", True, [1]])
 def test_numbers_in_keys_are_checked(app: App, key: Any) -> None:
     body = {"features": ["Trip:km"], "entities": [{"driver": key, "code": "AQ=="}]}
     refused(call(app, "POST", "/v1/features", body))
 
 
-@pytest.mark.parametrize("code", ["not base64!", 5, None])
+@pytest.mark.parametrize("code", ["not base64!", 5])
 def test_bytes_in_keys_are_checked(app: App, code: Any) -> None:
     body = {"features": ["Trip:km"], "entities": [{"driver": 7, "code": code}]}
     refused(call(app, "POST", "/v1/features", body))

@@ -89,6 +89,25 @@ def test_bytes_in_a_key_are_base64(app: App) -> None:
     assert found["values"]["km"] == [3.5]
 
 
+def test_a_null_key_names_no_entity_and_the_others_are_answered(app: App) -> None:
+    code = base64.b64encode(b"\x01").decode()
+    trips = [
+        {"driver": 7, "code": code},
+        {"driver": None, "code": code},
+        {"driver": 7, "code": None},
+    ]
+    found = read(app, features=["Trip:km"], entities=trips)
+    assert found["values"]["km"] == [3.5, None, None]
+    assert found["statuses"]["km"] == ["present", "unknown", "unknown"]
+    columns = {"card_id": [None, "c1", "c9"]}
+    found = read(app, features=["Spend:total", "Spend:count"], entities=columns)
+    assert found["values"]["count"][0] == found["values"]["count"][2] == 0
+    assert found["statuses"]["total"] == ["unknown", "present", "unknown"]
+    body = {"features": ["Spend:total"], "entities": columns}
+    feast = call(app, "POST", FEAST, body).data["results"][1]
+    assert feast["statuses"] == ["NOT_FOUND", "PRESENT", "NOT_FOUND"]
+
+
 def test_an_expired_value_says_so(app: App, clock: SettableClock) -> None:
     clock.time = NOW + 3_600_000_000
     code = base64.b64encode(b"\x01").decode()

@@ -219,7 +219,7 @@ class _Job:
         lookup = self.runtime.lookup([found.feature], False)
         try:
             states = [
-                self.runtime.online.read(part.table, part.keys([self.given]))
+                part.read(self.runtime.online.read, part.keys([self.given]))
                 for part in lookup.parts
             ]
             values, statuses, _ = lookup.assemble(states, [self.given], self.t, self.t)

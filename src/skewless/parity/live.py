@@ -139,7 +139,7 @@ def _read(
     back = runtime.config.rewind
     moments = [now, *(now - chance.randint(0, back) for _ in range(MOMENTS - 1))]
     stores = [(part, part.keys(keys)) for part in lookup.parts]
-    states = [runtime.online.read(part.table, some) for part, some in stores]
+    states = [part.read(runtime.online.read, some) for part, some in stores]
     results = []
     for t in moments:
         try:

@@ -3,7 +3,7 @@
 A `Lookup` is made once per list of features and reused until the registry changes::
 
     for part in lookup.parts:
-        states = store.read(part.table, part.keys(entities))   # the only I/O
+        states = part.read(store.read, part.keys(entities))   # the only I/O
         ...
     result = lookup.assemble(states_per_part, entities, t, k)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from skewless.clock import iso
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData, InputError
 from skewless.expressions.evaluate import compile_scalar, leaf_key
 from skewless.state.blob import decode, layout_mark, read_header, tile_bytes
-from skewless.state.keys import KeyCodec
+from skewless.state.keys import KeyCodec, NullKey
 from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.newest_row import Answers, NewestRow
 from skewless.state.status import Status
@@ -56,15 +56,45 @@ class Part:
         )
         self._unknown = self._with_derived(*self._reads.unknown, None)
 
-    def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
         """Return the keys of the entities in the store; none where the table may not answer.
 
+        A null join key names no entity, so there is no key of it: its place holds None.
+
         Raises:
-            MissingColumn, InputError: join keys are missing or wrong.
+            MissingColumn, InputError: join keys are missing or of another type.
         """
         encode = self.codec.encode
-        keys = [encode(entity) for entity in entities]
+        keys: list[bytes | None]
+        try:
+            keys = [encode(entity) for entity in entities]
+        except NullKey:
+            keys = [encode(entity) if self.names(entity) else None for entity in entities]
         return keys if self.complete else []
+
+    def read(
+        self,
+        read: Callable[[str, Sequence[bytes]], Sequence[bytes | None]],
+        keys: Sequence[bytes | None],
+    ) -> Sequence[bytes | None]:
+        """Return the states of entities; there is none where there is no key.
+
+        Args:
+            read: of the online store: from a table and keys to states.
+            keys: of the entities.
+        """
+        if None not in keys:
+            return read(self.table, cast("Sequence[bytes]", keys))
+        found = iter(read(self.table, [key for key in keys if key is not None]))
+        return [None if key is None else next(found) for key in keys]
+
+    def names(self, entity: Mapping[str, Any]) -> bool:
+        """Return whether join keys name an entity: none of them is null."""
+        try:
+            self.codec.encode(entity)
+        except NullKey:
+            return False
+        return True
 
     def building(self, count: int) -> list[Answers]:
         """Return the answers for so many entities while the table is not complete."""

@@ -30,6 +30,10 @@ _EPOCH = date(1970, 1, 1)
 _SIGN = 2**63
 
 
+class NullKey(InputError):
+    """A join key is null: it names no entity."""
+
+
 class KeyCodec:
     """Translates the join keys of one entity to bytes and back."""
 
@@ -46,7 +50,8 @@ class KeyCodec:
 
         Raises:
             MissingColumn: a join key is missing.
-            InputError: a join key is null or of another type.
+            NullKey: a join key is null.
+            InputError: a join key is of another type.
         """
         if self._plain_text:
             value = row.get(self._first)
@@ -69,7 +74,7 @@ class KeyCodec:
             raise MissingColumn.of(name, row, where=f"the key of {where}")
         value = row[name]
         if value is None:
-            raise InputError(f"join key {name!r} is null", where=where)
+            raise NullKey(f"join key {name!r} is null", where=where)
         try:
             return pack(dtype.coerce(value))
         except ValueError as problem:

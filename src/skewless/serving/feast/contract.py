@@ -278,7 +278,10 @@ def _answer(plan: ReadPlan, given: Mapping[str, list[Any]], found: Found, versio
     joins = [name for name in given if name in plan.lookup.selection.join_keys]
     present = orjson.dumps(["PRESENT"] * count)
     never = orjson.dumps([EPOCH] * count)
-    results = [_result(given[name], present, never) for name in joins]
+    results = [
+        _result(given[name], present if None not in given[name] else _known(given[name]), never)
+        for name in joins
+    ]
     everything = all_present(statuses)
     times: dict[tuple[int | None, ...], bytes] = {}
     for at, (column, at_which) in enumerate(
@@ -306,6 +309,10 @@ def _result(column: Sequence[Any], statuses: bytes, times: bytes) -> bytes:
     if values.count(b"null") != column.count(None):  # infinities come out as null
         values = orjson.dumps(finite(column), default=in_feast, option=_OPTIONS)
     return b'{"values":%s,"statuses":%s,"event_timestamps":%s}' % (values, statuses, times)
+
+
+def _known(keys: Sequence[Any]) -> bytes:
+    return orjson.dumps(["NULL_VALUE" if key is None else "PRESENT" for key in keys])
 
 
 def _statuses(states: Sequence[Status], column: Sequence[Any]) -> bytes:

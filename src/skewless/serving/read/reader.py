@@ -94,7 +94,7 @@ class Reader:
             keys = [part.keys(entities) for part in lookup.parts]
             began = time.perf_counter()
             states = [
-                self.store.read(part.table, some)
+                part.read(self.store.read, some)
                 for part, some in zip(lookup.parts, keys, strict=True)
             ]
             self.metrics.store_read.observe((), time.perf_counter() - began)
@@ -124,7 +124,8 @@ class Reader:
         full_names = any(output.name != output.feature for output in outputs)
         references = tuple(output.reference for output in outputs)
         newer = self.plans.current.plan(references, lambda: references, full_names)
-        states = [self.store.read(part.table, part.keys(entities)) for part in newer.lookup.parts]
+        parts = newer.lookup.parts
+        states = [part.read(self.store.read, part.keys(entities)) for part in parts]
         return newer.lookup.assemble(states, entities, t, t)
 
     def probe(self) -> bool:

@@ -73,9 +73,9 @@ class ServedLog:
         lookup = plan.lookup
         if not lookup.parts:
             return
-        codec = lookup.parts[0].codec
+        first = lookup.parts[0]
         for number, entity in enumerate(entities):
-            if zlib.crc32(codec.encode(entity)) < self._below:
+            if first.names(entity) and zlib.crc32(first.codec.encode(entity)) < self._below:
                 if len(self._waiting) >= MOST_WAITING:
                     self._metrics.logged.add(("dropped",))
                     continue

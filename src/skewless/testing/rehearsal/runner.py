@@ -165,9 +165,8 @@ class Performance:
                 {name: entity[name] for name in keys}
                 for entity in chance.sample(self._entities, min(5, len(self._entities)))
             ]
-            states = [
-                stage.runtime.online.read(part.table, part.keys(entities)) for part in lookup.parts
-            ]
+            read = stage.runtime.online.read
+            states = [part.read(read, part.keys(entities)) for part in lookup.parts]
             found = lookup.assemble(states, entities, t, t)
             self._results.append(OnlineResult(lookup.selection.outputs, entities, found, t))
             values = len(entities) * len(lookup.selection.outputs)
