@@ -16,6 +16,7 @@ from skewless.online.move import copy as online_copy
 from skewless.online.move import mirror as mirroring
 from skewless.online.move.copy import COPIES, copy_online
 from skewless.online.move.mirror import OUTBOX
+from skewless.online.row_ids import ids_table
 from skewless.online.seen import is_seen
 from skewless.testing.proxy import Proxy
 from skewless.testing.servers import Server, running
@@ -87,7 +88,8 @@ def test_a_copy_holds_every_row_and_the_repo_goes_on_there(tmp_path, stores) -> 
     before = values(fs)
     result = copy_online(fs.runtime, "next")
     assert not result.resumed
-    assert {"log.pays", "ids.pays"} < {table.table for table in result.tables}
+    ids = ids_table(fs.runtime.source("pays"))
+    assert {"log.pays", ids} < {table.table for table in result.tables}
     assert all(table.copied == table.rows and not table.repaired for table in result.tables)
     fs = moved(fs, folder, stores)
     assert values(fs) == before

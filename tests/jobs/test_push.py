@@ -293,7 +293,7 @@ def test_nothing_can_be_deleted_where_rows_have_no_id(folder):
             fs.delete("pays", ["a"])
 
 
-def test_version_that_is_older_than_one_that_came_before_replaces_nothing_newer(folder):
+def test_version_that_comes_later_replaces_one_that_was_known_later(folder):
     spend = spend_of(payments(row_id="pay_id", known_time="seen"))
     with open_store(folder, spend) as fs:
 
@@ -307,7 +307,7 @@ def test_version_that_is_older_than_one_that_came_before_replaces_nothing_newer(
         at(1, 2.0)
         at(3, 3.0, "c2")
         at(2, 4.0)
-        assert served(fs) == [2.0]
+        assert served(fs) == [4.0]
 
 
 # ----------------------------------------------------------------------------------- several views

@@ -236,6 +236,21 @@ def test_a_correction_replaces_from_its_own_known_time_on() -> None:
     assert history.superseded().of(np.array([0, 1, 2, 3])).tolist() == [20, NEVER, NEVER, 30]
 
 
+def test_later_row_of_the_log_replaces_one_that_was_known_later(tmp_path: Path) -> None:
+    rows = [
+        {"key": "a", "x": 1.0, "at": 1, "known": 50},
+        {"key": "a", "x": 2.0, "at": 1, "known": 10},
+        {"key": "a", "at": 1, "known": 40, "deleted": True},
+    ]
+    origin = source(row_id="key")
+    log = log_of(origin, tmp_path, rows)
+    assert superseded(History(origin, None, log)) == {LOG_ROWS + 1: 10, LOG_ROWS + 2: 40}
+    # Known before the deletion, or with it, a row of the table is not the later version.
+    for known, expected in ((40, {0: 10}), (50, {0: 10}), (51, {LOG_ROWS + 3: 51})):
+        table = FrameReader(Frame(rows_of(origin, [{"key": "a", "x": 3.0, "at": known}])))
+        assert superseded(History(origin, table, log)).items() >= expected.items()
+
+
 def test_an_identical_delivery_again_never_counts() -> None:
     rows = [{"key": "a", "x": 1.0, "at": 1}, {"key": "a", "x": 1.0, "at": 1}]
     assert superseded(table_history(source(row_id="key"), rows)) == {1: ALWAYS}

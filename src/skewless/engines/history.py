@@ -43,6 +43,10 @@ class HistoryRows(Protocol):
         """Row numbers, ascending."""
 
     @property
+    def deleted(self) -> npt.NDArray[np.bool_] | None:
+        """Whether each takes the row of its id away; None: none does."""
+
+    @property
     def dropped(self) -> int:
         """How many rows without an event time were left out before these."""
 
@@ -71,6 +75,9 @@ class SourceHistory(Protocol):
         self, columns: Sequence[str], *, start: int | None = None, end: int | None = None
     ) -> Iterator[HistoryRows]:
         """Yield all rows in chunks; rows outside ``[start, end)`` may be left out."""
+
+    def versions(self, columns: Sequence[str]) -> Iterator[HistoryRows]:
+        """Yield every row, also deletions and those without an event time (`clock.ALWAYS`)."""
 
     def take(self, rows: Ints, columns: Sequence[str]) -> pa.Table:
         """Return the rows of these numbers, ascending, each once."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skewless.aggregations.windows import Window
-from skewless.clock import NEVER, to_micros
+from skewless.clock import ALWAYS, NEVER, to_micros
 from skewless.definitions import Aggregate, FeatureView
 from skewless.definitions.expressions import Expression
 from skewless.errors import InputError
@@ -46,6 +46,7 @@ class HistoryRow:
         late: whether it was beyond the source's lateness when it came.
         row_id: what makes it a correction of another row of the same id; None for no such.
         deleted: whether it takes the row of its id away.
+        known_column: name of the column that says when it was known; no part of its content.
     """
 
     values: Mapping[str, Any]
@@ -55,6 +56,7 @@ class HistoryRow:
     late: bool = False
     row_id: tuple[Any, ...] | None = None
     deleted: bool = False
+    known_column: str | None = None
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -64,7 +66,8 @@ class HistoryRow:
     @property
     def content(self) -> str:
         """Equal for identical deliveries, and for them alone: -0.0 is not 0.0, nor 1 1.0."""
-        return repr((sorted(self.values.items()), self.event, self.deleted))
+        held = sorted((n, v) for n, v in self.values.items() if n != self.known_column)
+        return repr((held, self.event, self.deleted))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +94,10 @@ class Version:
 def versions(rows: Iterable[HistoryRow]) -> list[Version]:
     """Return every row with the moment a correction replaces it, in the order they are given.
 
-    The versions of an id go by known time, then by the sequence of rows of the log, then by row
-    order; one that is identical to that before it is a re-delivery. Rows beyond the lateness, and
-    rows without an event time that are no deletions, correct nothing.
+    The versions of an id that are in the log go by sequence; those of the table stand among them
+    by known time. A version that is identical to the one before it is a re-delivery; any other
+    counts until one that comes after it is known. Rows beyond the lateness, and rows without an
+    event time that are no deletions, correct nothing.
     """
     given = list(rows)
     found = {id(row): Version(row) for row in given}
@@ -103,15 +107,28 @@ def versions(rows: Iterable[HistoryRow]) -> list[Version]:
         if row.row_id is not None and not row.late and counts:
             by_id.setdefault(row.row_id, []).append(row)
     for same in by_id.values():
-        same.sort(key=lambda row: (row.known, max(row.tiebreak, 0), row.order))
-        current = same[0]
-        for row in same[1:]:
-            if row.content == current.content:
+        distinct: list[HistoryRow] = []
+        for row in _in_order(same):
+            if distinct and row.content == distinct[-1].content:
                 found[id(row)] = Version(row, duplicate=True)
             else:
-                found[id(current)] = Version(current, until=row.known)
-                current = row
+                distinct.append(row)
+        until = NEVER
+        for row in reversed(distinct):
+            found[id(row)] = Version(row, until)
+            until = min(until, row.known)
     return [found[id(row)] for row in given]
+
+
+def _in_order(same: Iterable[HistoryRow]) -> list[HistoryRow]:
+    """Return the versions of one row id, the last of them being what holds in the end."""
+    place: dict[int, int] = {}
+    known = ALWAYS
+    for row in sorted(same, key=lambda row: row.tiebreak):
+        in_log = row.tiebreak > 0
+        known = max(known, row.known) if in_log else ALWAYS
+        place[id(row)] = known if in_log else row.known
+    return sorted(same, key=lambda row: (place[id(row)], max(row.tiebreak, 0), row.order))
 
 
 def visible(rows: Iterable[HistoryRow], k: int | None) -> list[HistoryRow]:

@@ -8,10 +8,11 @@ Keys are scanned first, alone; the other columns are read of the entity's rows o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from skewless.clock import ALWAYS, NEVER
+from skewless.clock import ALWAYS
 from skewless.definitions import Entity
 from skewless.engines.local.spine import KeyIndex
 from skewless.engines.reference import HistoryRow
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from skewless.engines.history import SourceHistory
 
     Ints = npt.NDArray[np.int64]
+
+_ELSEWHERE = "\0elsewhere"
+"""Tells, in the values of a row that takes away, a row of another entity from a true deletion."""
 
 
 def key_of(entity: Entity, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,8 +66,8 @@ def rows_of_entities(
 ) -> list[list[HistoryRow]]:
     """Return every version of every row of some entities, in row order, a list for each entity.
 
-    Rows that a correction of another entity, or a deletion, takes away are accompanied by a row
-    that says so (``deleted``, without event time), so that a list tells the whole story alone.
+    Versions of their row ids that belong to other entities, and deletions, come along as rows that
+    take away (``deleted``), so that a list tells the whole story alone.
 
     Args:
         history: of the source.
@@ -80,30 +84,112 @@ def rows_of_entities(
         np.concatenate([part[at] for part in parts]) for at in range(6)
     )
     order = np.argsort(number)
-    event, known, tiebreak, late, number, code = (
-        array[order] for array in (event, known, tiebreak, late, number, code)
-    )
-    tiebreak = _with_hashes(history, tiebreak, number)
-    columns = history.source.columns
-    ids = history.source.row_id
-    rows = [
-        HistoryRow(row, e, k, b, late=beyond, row_id=tuple(row[name] for name in ids) or None)
-        for row, e, k, b, beyond in zip(
-            _values(history.take(number, list(columns)), columns),
-            *(array.tolist() for array in (event, known, tiebreak, late)),
-            strict=True,
+    found = _Found(*(array[order] for array in (event, known, tiebreak, late, number)))
+    rows = _history_rows(history, found)
+    grouped: dict[int, list[HistoryRow]] = {place: [] for place in wanted.codes.tolist()}
+    for row, place in zip(rows, code[order].tolist(), strict=True):
+        grouped[place].append(row)
+    elsewhere = _other_versions(history, rows, found)
+    for place, group in grouped.items():
+        if elsewhere:
+            grouped[place] = [*group, *_taken_away(group, elsewhere)]
+    groups = (grouped[place] for place in wanted.codes.tolist())
+    return [sorted(group, key=lambda row: row.order) for group in groups]
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Rows of a history; numbers ascend."""
+
+    event: Ints
+    known: Ints
+    tiebreak: Ints
+    late: npt.NDArray[np.bool_]
+    number: Ints
+
+
+def _history_rows(
+    history: SourceHistory, found: _Found, deleted: npt.NDArray[np.bool_] | None = None
+) -> list[HistoryRow]:
+    """Return rows as the reference engine takes them."""
+    source = history.source
+    values = _values(history.take(found.number, list(source.columns)), source.columns)
+    tiebreak = _with_hashes(history, found.tiebreak, found.number)
+    gone = [False] * len(values) if deleted is None else deleted.tolist()
+    arrays = (found.event, found.known, tiebreak, found.late)
+    return [
+        HistoryRow(
+            row,
+            None if event == ALWAYS else event,
+            known,
+            place,
+            late=late,
+            row_id=_id_of(row, source.row_id),
+            deleted=takes,
+            known_column=source.known_time,
+        )
+        for row, event, known, place, late, takes in zip(
+            values, *(array.tolist() for array in arrays), gone, strict=True
         )
     ]
-    until = history.superseded().of(number).tolist() if ids else [NEVER] * len(rows)
-    grouped: dict[int, tuple[list[HistoryRow], list[int]]] = {}
-    for row, moment, place in zip(rows, until, code.tolist(), strict=True):
-        group = grouped.setdefault(place, ([], []))
-        group[0].append(row)
-        group[1].append(moment)
-    found = (grouped.get(place, ([], [])) for place in wanted.codes.tolist())
+
+
+def _id_of(values: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...] | None:
+    """Return the row id, None where there is none or it is null in part."""
+    found = tuple(values[name] for name in names)
+    return None if None in found or not found else found
+
+
+def _other_versions(
+    history: SourceHistory, rows: list[HistoryRow], found: _Found
+) -> dict[tuple[Any, ...], list[HistoryRow]]:
+    """Return every version of the ids of some rows, by id; nothing where none has a second one."""
+    import numpy as np
+    import pyarrow as pa
+
+    names = list(history.source.row_id)
+    if not names or not len(history.superseded()):
+        return {}
+    source = history.source
+    ids = {row.row_id for row in rows if row.row_id is not None}
+    if not ids:
+        return {}
+    index = KeyIndex(
+        [
+            pa.array(column, source.columns[name].arrow())
+            for name, column in zip(names, zip(*ids, strict=True), strict=True)
+        ]
+    )
+    parts: list[tuple[Any, ...]] = []
+    for chunk in history.versions(names):
+        mask = index.find([chunk.table[name] for name in names]) >= 0
+        gone = np.zeros(len(mask), bool) if chunk.deleted is None else chunk.deleted
+        mask &= (chunk.event != ALWAYS) | gone
+        arrays = (chunk.event, chunk.known, chunk.tiebreak, chunk.late, chunk.row, gone)
+        parts.append(tuple(array[mask] for array in arrays))
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.argsort(columns[4])
+    *own, gone = (column[order] for column in columns)
+    given = dict(zip(found.number.tolist(), rows, strict=True))
+    every = _Found(*own)
+    by_id: dict[tuple[Any, ...], list[HistoryRow]] = {}
+    for number, row in zip(every.number.tolist(), _history_rows(history, every, gone), strict=True):
+        if row.row_id is not None:
+            by_id.setdefault(row.row_id, []).append(given.get(number, row))
+    return by_id
+
+
+def _taken_away(
+    group: list[HistoryRow], versions: Mapping[tuple[Any, ...], list[HistoryRow]]
+) -> list[HistoryRow]:
+    """Return the versions of the rows' ids that are no rows of their entity, as deletions."""
+    own = {id(row) for row in group}
+    ids = dict.fromkeys(row.row_id for row in group if row.row_id is not None)
     return [
-        sorted([*group, *_taken_away(group, moments)], key=lambda row: row.order)
-        for group, moments in found
+        replace(row, deleted=True, values={**row.values, _ELSEWHERE: not row.deleted})
+        for row_id in ids
+        for row in versions[row_id]
+        if id(row) not in own
     ]
 
 
@@ -139,45 +225,6 @@ def _with_hashes(history: SourceHistory, tiebreak: Ints, number: Ints) -> Ints:
         tiebreak = tiebreak.copy()
         tiebreak[of_table] = ALWAYS + hashes.astype(np.int64)
     return tiebreak
-
-
-def _taken_away(rows: list[HistoryRow], until: list[int]) -> list[HistoryRow]:
-    """Return deletions for the rows whose replacement is not among ``rows``.
-
-    A deletion stands right behind its row in the order of versions, and behind re-deliveries of it
-    that came to be known with the deletion: of rows known at one moment, each may have been
-    replaced by the next, the last by a row of another entity. What is identical to a row did not
-    replace it: a row of another entity came in between.
-    """
-    counting: dict[tuple[Any, int], list[HistoryRow]] = {}
-    again: dict[tuple[Any, int], int] = {}
-    for row, moment in zip(rows, until, strict=True):
-        place = (row.row_id, row.known)
-        if moment == ALWAYS:
-            again[place] = max(again.get(place, 0), row.tiebreak)
-        elif not row.late:
-            counting.setdefault(place, []).append(row)
-    found = []
-    for row, moment in zip(rows, until, strict=True):
-        if moment in (NEVER, ALWAYS):
-            continue
-        after = _among_versions(row) if moment == row.known else ()
-        place = (row.row_id, moment)
-        later = [each for each in counting.get(place, ()) if _among_versions(each) > after]
-        following = min(later, key=_among_versions, default=None)
-        if following is None:
-            number = max(row.tiebreak, again.get(place, 0), 0) + 1
-        elif following.content == row.content:
-            number = max(following.tiebreak - 1, 0)
-        else:
-            continue
-        found.append(HistoryRow(row.values, None, moment, number, row_id=row.row_id, deleted=True))
-    return found
-
-
-def _among_versions(row: HistoryRow) -> tuple[Any, ...]:
-    """Return the place of a row among the versions of its id that came to be known with it."""
-    return (max(row.tiebreak, 0), row.order)
 
 
 def _values(table: pa.Table, columns: Mapping[str, DType]) -> list[dict[str, Any]]:

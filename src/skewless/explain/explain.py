@@ -141,7 +141,7 @@ class _Job:
                 row.values,
             )
             for row, verdict in explain_rows(aggregate, view, rows, self.t, self.t)
-            if row.event is not None
+            if row.event is not None and not row.deleted
         )
         return ExplainedAggregate(
             repr(aggregate),

@@ -7,14 +7,14 @@ left undone is done with the next push, because the journal knows the last row t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from skewless.clock import from_micros
+from skewless.clock import ALWAYS, from_micros
 from skewless.definitions import Source
 from skewless.errors import InputError
 from skewless.ingest.quarantine import set_aside
@@ -26,17 +26,16 @@ from skewless.materialize.repair import (
     rebuild_marked,
     rebuilt_with,
 )
-from skewless.materialize.verbs import build_anew
-from skewless.online.dedup import (
-    VERSION,
-    Admitted,
-    Arrivals,
-    Rejected,
-    arrivals_of,
+from skewless.materialize.verbs import build_anew, in_use
+from skewless.online.dedup import Admitted, Arrivals, Rejected, arrivals_of, seen_under
+from skewless.online.loss_detection import held, logger, note_held
+from skewless.online.row_ids import (
+    bring_up_to_date,
     id_bytes,
     ids_table,
+    mark_of,
+    versions_of,
 )
-from skewless.online.loss_detection import held, logger, note_held
 from skewless.online.seen import SeenRows, Vanished
 from skewless.online.tables import StateTable
 from skewless.online.update import Places, update
@@ -85,9 +84,9 @@ def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushRe
     now = runtime.clock.now()
     ids = [_row_id(source, value) for value in row_ids]
     with runtime.journal.transaction() as transaction:
-        found = transaction.read(ids_table(source), [id_bytes(value) for value in ids])
-    versions = [VERSION.unpack_from(state) for state in found if state is not None]
-    numbers = np.array(sorted({v[0] for v in versions if not v[3]}), np.int64)
+        bring_up_to_date(transaction, runtime.log(source), in_use(runtime, source))
+        found = versions_of(transaction, source, [id_bytes(value) for value in ids])
+    numbers = np.array(sorted({v.sequence for v in found.values() if not v.deletes}), np.int64)
     columns = list(source.columns)
     batch = runtime.log(source).reader().take(numbers, columns).combine_chunks()
     if source.known_time is not None:
@@ -95,7 +94,7 @@ def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushRe
         batch = batch.set_column(columns.index(source.known_time), source.known_time, at)
     record = pa.RecordBatch.from_arrays([c.combine_chunks() for c in batch.columns], columns)
     event = np.asarray(record.column(columns.index(source.event_time)).cast(pa.int64()))
-    admitted = Admitted(record, event, np.full(len(event), now, np.int64), [])
+    admitted = Admitted(record, event, np.full(len(event), now, np.int64), [], stamped=True)
     return ingest(runtime, source, admitted, deleted=True)
 
 
@@ -136,18 +135,19 @@ def ingest(
             if not runtime.knows_tables(transaction):
                 continue
             arrivals, first = _append(runtime, transaction, source, admitted, deleted)
+            seen = _seen_by(transaction, source, tables, (arrivals, first))
             if position is not None:
                 transaction.write("skewless.positions", [(position[0].encode(), position[1])])
             set_aside(transaction, source, admitted.rejected, runtime.clock.now())
             for table in tables:
                 if runtime.one_store:
-                    places = Places(transaction, transaction)
-                    update(runtime, places, table.layout, arrivals, first, rebuild=rebuilt_with)
+                    places, own = Places(transaction, transaction), _as_seen(seen, table)
+                    update(runtime, places, table.layout, own, first, rebuild=rebuilt_with)
                 elif applied(transaction, table.layout) is None:
                     note_applied(transaction, table.layout, first - 1)
             break
     if not runtime.one_store:
-        _follow(runtime, tables, arrivals, first)
+        _follow(runtime, tables, seen, first)
     rebuild_marked(runtime, source, tables)
     return PushResult(
         accepted=len(arrivals.event),
@@ -164,7 +164,15 @@ def _append(
 ) -> tuple[Arrivals, int]:
     """Append rows to the log, duplicates left out; return them and the sequence of the first."""
     log = runtime.log(source)
-    first, newest = log.reached(transaction)
+    bring_up_to_date(transaction, log, in_use(runtime, source))
+    state = log.state(transaction)
+    newest = None if state.newest_event == ALWAYS else state.newest_event
+    stamped = ALWAYS
+    if admitted.stamped and len(admitted.known):
+        # No clock that was turned back makes a row known before one that was there already.
+        admitted = replace(admitted, known=np.maximum(admitted.known, state.stamped))
+        stamped = int(admitted.known.max())
+    first = state.next_sequence
     arrivals = arrivals_of(transaction, source, admitted, (first, newest), deleted)
     log.append(
         transaction,
@@ -174,17 +182,46 @@ def _append(
         late=arrivals.late if arrivals.late_ones else None,
         deleted=np.ones(len(arrivals.event), bool) if deleted else None,
         supersedes=arrivals.supersedes if arrivals.corrections else None,
+        stamped=stamped,
+        main=mark_of([source] if source.row_id else []),
     )
-    if arrivals.versions:
-        transaction.write(ids_table(source), arrivals.versions)
     return arrivals, first
 
 
-def _follow(runtime: Runtime, tables: Sequence[StateTable], arrivals: Arrivals, first: int) -> None:
+def _seen_by(
+    transaction: Transaction,
+    source: Source,
+    tables: Sequence[StateTable],
+    appended: tuple[Arrivals, int],
+) -> dict[str, Arrivals]:
+    """Return arrivals as each definition of the row id in use has them, and note their versions."""
+    arrivals, first = appended
+    seen = {_definition(source): arrivals}
+    for table in tables:
+        other = table.layout.source
+        if _definition(other) not in seen:
+            seen[_definition(other)] = seen_under(transaction, other, arrivals, first)
+    for name, found in seen.items():
+        if found.versions:
+            transaction.write(name, found.versions)
+    return seen
+
+
+def _as_seen(seen: Mapping[str, Arrivals], table: StateTable) -> Arrivals:
+    return seen[_definition(table.layout.source)]
+
+
+def _definition(source: Source) -> str:
+    return ids_table(source) if source.row_id else ""
+
+
+def _follow(
+    runtime: Runtime, tables: Sequence[StateTable], seen: Mapping[str, Arrivals], first: int
+) -> None:
     """Bring states in another store up to date with the log, in its order."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            lost = _followed(runtime, tables, arrivals, first, again=attempt > 1)
+            lost = _followed(runtime, tables, seen, first, again=attempt > 1)
             break
         except Overtaken:  # some states have the rows: from now on, from history
             if attempt == ATTEMPTS:
@@ -195,13 +232,19 @@ def _follow(runtime: Runtime, tables: Sequence[StateTable], arrivals: Arrivals, 
 
 
 def _followed(
-    runtime: Runtime, tables: Sequence[StateTable], arrivals: Arrivals, first: int, *, again: bool
+    runtime: Runtime,
+    tables: Sequence[StateTable],
+    seen: Mapping[str, Arrivals],
+    first: int,
+    *,
+    again: bool,
 ) -> list[StateTable]:
     """Bring states up to date; return the tables whose states are gone."""
-    last, home, lost = first + len(arrivals.event) - 1, runtime.home, []
+    home, lost = runtime.home, []
     with runtime.writing() as (transaction, states):
         for table in tables:
-            layout = table.layout
+            layout, arrivals = table.layout, _as_seen(seen, table)
+            last = first + len(arrivals.event) - 1
             done = applied(transaction, layout)
             if done is None:
                 continue

@@ -93,7 +93,12 @@ def _admit_table(source: Source, table: pa.Table, now: int, backdate: bool) -> A
         return None
     batches = typed.to_batches()
     batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=typed.schema)
-    return Admitted(batch, event, known, [])
+    return Admitted(batch, event, known, [], stamped=_stamped(source, backdate))
+
+
+def _stamped(source: Source, backdate: bool) -> bool:
+    """Return whether rows are known from the moment they are pushed."""
+    return source.known_time is None and not backdate
 
 
 def _known(source: Source, typed: Any, event: Ints, now: int, backdate: bool) -> Ints:
@@ -131,7 +136,8 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
     # One array of all columns: an array of each costs three microseconds a column.
     batch = pa.RecordBatch.from_struct_array(pa.array(typed, type=type_))
     event = _micros(batch.column(source.event_time))
-    return Admitted(batch, event, _known(source, batch, event, now, backdate), rejected)
+    known = _known(source, batch, event, now, backdate)
+    return Admitted(batch, event, known, rejected, stamped=_stamped(source, backdate))
 
 
 @lru_cache(maxsize=256)

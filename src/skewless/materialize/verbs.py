@@ -15,8 +15,9 @@ from skewless.definitions import FeatureView, Source
 from skewless.errors import InputError
 from skewless.materialize.materialize import PROGRESS, Materialization, MaterializeResult
 from skewless.materialize.repair import bring_back, rebuild_marked
-from skewless.online.dedup import ids_table, versions_let_in
+from skewless.online.dedup import versions_let_in
 from skewless.online.loss_detection import held, is_noted, note_held
+from skewless.online.row_ids import bring_up_to_date, definitions_of
 from skewless.online.seen import seen_table
 from skewless.online.tables import (
     TABLES,
@@ -30,6 +31,7 @@ from skewless.runtime import Runtime
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE
+from skewless.stores.offline.retyped import seen_as
 
 Progress = Callable[[str, float], None]
 _DONE = "materialized"
@@ -295,8 +297,10 @@ def _let_late_rows_in(runtime: Runtime, source: Source) -> None:
     with runtime.journal.transaction() as transaction:
         before = log.reader()
         before.last_sequence()
+        definitions = in_use(runtime, source)
+        bring_up_to_date(transaction, log, definitions)
         step = log.include_late(runtime.clock.now(), transaction)
-        if step is None or not source.row_id:
+        if step is None or not definitions:
             return
         tables, numbers = [], []
         for chunk in before.chunks([*columns, KNOWN, LATE, DELETED], after=step[0]):
@@ -306,17 +310,24 @@ def _let_late_rows_in(runtime: Runtime, source: Source) -> None:
             return
         sequence = np.concatenate(numbers)
         order = np.argsort(sequence)
-        late = pa.concat_tables(tables).take(order)
+        late = pa.concat_tables(tables).take(order).combine_chunks()
         known = np.maximum(np.asarray(late[KNOWN].cast(pa.int64())), step[1])
-        notes = versions_let_in(
-            transaction,
-            source,
-            late.select(columns),
-            known=known,
-            sequence=sequence[order],
-            deleted=np.asarray(late[DELETED]),
-        )
-        transaction.write(ids_table(source), notes)
+        for name, seen in definitions.items():
+            notes = versions_let_in(
+                transaction,
+                seen,
+                seen_as(seen, late.select(columns).to_batches()[0], seen.columns),
+                known=known,
+                sequence=sequence[order],
+                deleted=np.asarray(late[DELETED]),
+            )
+            transaction.write(name, notes)
+
+
+def in_use(runtime: Runtime, source: Source) -> dict[str, Source]:
+    """Return the definitions of the row id under which rows of a source are looked at."""
+    tables = runtime.tables().of_source(source.name)
+    return definitions_of([source, *(table.layout.source for table in tables)])
 
 
 def compact(runtime: Runtime, name: str | None) -> dict[str, int]:

@@ -1,17 +1,12 @@
 """Rows about to be appended: duplicates left out, corrections and late rows found.
 
-The newest version of every row id is kept beside the journal, so that a delivery is compared with
-what came before it, in whatever batch.
+A later row of the log supersedes an earlier one of its row id for good, whatever the clocks said:
+it takes effect at the later of its own known time and that of what it replaces.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +15,12 @@ import pyarrow as pa
 from skewless.clock import ALWAYS
 from skewless.definitions import Source
 from skewless.forks import cached_property
+from skewless.online.row_ids import Version, keys_and_contents, versions_of
+from skewless.stores.offline.retyped import seen_as
 from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
-VERSION = struct.Struct("<qq16s?")
-"""Of the newest version of a row id: sequence, known time, content hash, whether it deletes.
-
-The sequences of all versions follow, eight bytes each.
-"""
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -53,12 +46,15 @@ class Admitted:
         batch: all columns of the source, in canonical Arrow types.
         event, known: microseconds.
         rejected: the rows that did not fit.
+        stamped: whether the known times are what a clock said, so that they must not be before
+            those that clocks gave to earlier rows.
     """
 
     batch: pa.RecordBatch
     event: Ints
     known: Ints
     rejected: list[Rejected]
+    stamped: bool = False
 
 
 @dataclass(eq=False)
@@ -71,20 +67,20 @@ class Arrivals:
         supersedes: the sequence each one corrects, 0 for none.
         deleted: whether they delete the rows of their ids.
         versions: what to note per row id.
-        outdated: rows older (by known time) than one of their row id that came before them, each
-            with the sequences of all versions there were.
         duplicates: how many rows were left out.
+        again: which are in the log, but duplicates under the row id of an older version of the
+            source; None: none is.
     """
 
     batch: pa.RecordBatch
     event: Ints
     known: Ints
-    late: npt.NDArray[np.bool_]
+    late: Bools
     supersedes: Ints
     deleted: bool
     versions: list[tuple[bytes, bytes]]
-    outdated: list[tuple[int, tuple[int, ...]]]
     duplicates: int
+    again: Bools | None = None
 
     @cached_property
     def late_ones(self) -> int:
@@ -116,114 +112,90 @@ def arrivals_of(
     first, newest = reached
     late = _late(source, admitted.event, newest)
     size = len(admitted.event)
-    supersedes = np.zeros(size, np.int64)
-    if not source.row_id or size == 0:
-        return Arrivals(
-            admitted.batch, admitted.event, admitted.known, late, supersedes, deleted, [], [], 0
-        )
-    compared = _Compared(transaction, source, admitted, first, deleted)
-    for row in range(size):
-        compared.take(row, bool(late[row]))
-    kept = np.array(compared.keep, np.int64)
-    supersedes = supersedes[kept]
-    for row, before in compared.corrected:
-        supersedes[row] = before
-    return Arrivals(
-        admitted.batch.take(pa.array(kept)) if len(kept) < size else admitted.batch,
-        admitted.event[kept],
-        admitted.known[kept],
-        late[kept],
-        supersedes,
+    found = Arrivals(
+        admitted.batch,
+        admitted.event,
+        admitted.known,
+        late,
+        np.zeros(size, np.int64),
         deleted,
-        [(key, compared.versions[key].packed()) for key in compared.changed],
-        compared.outdated,
-        size - len(kept),
+        [],
+        0,
     )
+    if not source.row_id or size == 0:
+        return found
+    compared = _Compared(transaction, source, found)
+    kept = [row for row in range(size) if compared.take(row, first + len(compared.kept))]
+    return compared.arrivals(kept)
 
 
-@dataclass(frozen=True)
-class _Version:
-    """The newest version of a row id, and the sequences of all of them."""
+def seen_under(transaction: KeyValues, source: Source, arrivals: Arrivals, first: int) -> Arrivals:
+    """Return rows that are being appended as another version of their source sees them.
 
-    sequence: int
-    known: int
-    content: bytes
-    deletes: bool
-    sequences: tuple[int, ...]
-
-    def packed(self) -> bytes:
-        own = VERSION.pack(self.sequence, self.known, self.content, self.deletes)
-        return own + struct.pack(f"<{len(self.sequences)}q", *self.sequences)
-
-    @classmethod
-    def unpacked(cls, data: bytes) -> _Version:
-        count = (len(data) - VERSION.size) // 8
-        sequences = struct.unpack_from(f"<{count}q", data, VERSION.size)
-        sequence, known, content, deletes = VERSION.unpack_from(data)
-        return cls(sequence, known, content, deletes, sequences)
+    Args:
+        transaction: of the journal.
+        source: that version: it may have another row id, or none.
+        arrivals: the rows.
+        first: sequence of the first of them.
+    """
+    size = len(arrivals.event)
+    found = replace(arrivals, supersedes=np.zeros(size, np.int64), versions=[])
+    if not source.row_id or size == 0:
+        return found
+    compared = _Compared(transaction, source, found)
+    again = [not compared.take(row, first + row) for row in range(size)]
+    seen = compared.arrivals(list(range(size)))
+    # Known times are those that the log has.
+    return replace(seen, known=arrivals.known, again=np.array(again) if any(again) else None)
 
 
 class _Compared:
     """Rows compared, one after the other, with the versions that came before them."""
 
-    def __init__(
-        self,
-        transaction: KeyValues,
-        source: Source,
-        admitted: Admitted,
-        first: int,
-        deleted: bool,
-    ) -> None:
-        names = list(source.columns)
-        compared = [name for name in names if name != source.known_time]
-        columns = [admitted.batch.column(names.index(name)).to_pylist() for name in compared]
-        at = [compared.index(name) for name in source.row_id]
-        self._contents = list(zip(*columns, strict=True))
-        self._keys = [id_bytes([row[i] for i in at]) for row in self._contents]
-        self._known = admitted.known.tolist()
-        self._first, self._deleted = first, deleted
-        stored = zip(self._keys, transaction.read(ids_table(source), self._keys), strict=True)
-        self.versions = {key: _Version.unpacked(v) for key, v in stored if v is not None}
-        self.keep: list[int] = []
-        self.changed: dict[bytes, None] = {}
-        self.corrected: list[tuple[int, int]] = []
-        self.outdated: list[tuple[int, tuple[int, ...]]] = []
+    def __init__(self, transaction: KeyValues, source: Source, given: Arrivals) -> None:
+        self._given = given
+        size = len(given.event)
+        gone = [given.deleted] * size
+        batch = seen_as(source, given.batch, source.columns)
+        self._keys, self._contents = keys_and_contents(source, batch, gone)
+        self._known = given.known.tolist()
+        self._late = given.late.tolist()
+        keys = [key for key in self._keys if key is not None]
+        self.versions = versions_of(transaction, source, keys)
+        self.kept: list[int] = []
+        self._changed: dict[bytes, None] = {}
+        self._supersedes = [0] * size
 
-    def take(self, row: int, late: bool) -> None:
-        """Keep a row unless it is a duplicate, and note what it corrects."""
-        key, known = self._keys[row], self._known[row]
-        content = _content(self._contents[row], self._deleted)
-        before = self.versions.get(key)
+    def take(self, row: int, sequence: int) -> bool:
+        """Note what a row corrects, if it is to have this sequence; return whether it is new."""
+        key, content = self._keys[row], self._contents[row]
+        before = None if key is None else self.versions.get(key)
         if before is not None and before.content == content:
-            return
-        place, sequence = len(self.keep), self._first + len(self.keep)
-        self.keep.append(row)
-        if late:
-            return
-        self.changed[key] = None
-        if before is not None and known < before.known:
-            self.outdated.append((place, before.sequences))
-            sequences = (*before.sequences, sequence)
-            self.versions[key] = replace(before, sequences=sequences)
-            return
-        earlier = () if before is None else before.sequences
+            return False
+        self.kept.append(row)
+        if key is None or self._late[row]:
+            return True
         if before is not None:
-            self.corrected.append((place, before.sequence))
-        self.versions[key] = _Version(sequence, known, content, self._deleted, (*earlier, sequence))
+            self._supersedes[row] = before.sequence
+            self._known[row] = max(self._known[row], before.known)
+        self._changed[key] = None
+        self.versions[key] = Version(sequence, self._known[row], content, self._given.deleted)
+        return True
 
-    def let_in(self, row: int, sequence: int, deletes: bool) -> None:
-        """Note a late row of the log that counts from now on."""
-        key, known = self._keys[row], self._known[row]
-        content = _content(self._contents[row], deletes)
-        before = self.versions.get(key)
-        if before is not None and before.content == content:
-            return
-        self.changed[key] = None
-        every = (*(() if before is None else before.sequences), sequence)
-        if before is not None and (known, sequence) < (before.known, before.sequence):
-            self.versions[key] = replace(before, sequences=every)
-        else:
-            self.versions[key] = _Version(sequence, known, content, deletes, every)
+    def arrivals(self, rows: list[int]) -> Arrivals:
+        """Return the rows at some places with what was found of them."""
+        given, size = self._given, len(self._keys)
+        at = np.array(rows, np.int64)
+        return Arrivals(
+            given.batch if len(rows) == size else given.batch.take(pa.array(at)),
+            given.event[at],
+            np.array(self._known, np.int64)[at],
+            given.late[at],
+            np.array(self._supersedes, np.int64)[at],
+            given.deleted,
+            [(key, self.versions[key].packed()) for key in self._changed],
+            size - len(rows),
+        )
 
 
 def versions_let_in(
@@ -233,7 +205,7 @@ def versions_let_in(
     *,
     known: Ints,
     sequence: Ints,
-    deleted: npt.NDArray[np.bool_],
+    deleted: Bools,
 ) -> list[tuple[bytes, bytes]]:
     """Return what to note per row id when late rows come to count.
 
@@ -245,33 +217,24 @@ def versions_let_in(
         sequence: of each, ascending.
         deleted: which delete the rows of their ids.
     """
-    batch = rows.combine_chunks().to_batches()[0]
-    admitted = Admitted(batch, known, known, [])
-    compared = _Compared(transaction, source, admitted, 0, False)
-    for row, (number, deletes) in enumerate(zip(sequence.tolist(), deleted.tolist(), strict=True)):
-        compared.let_in(row, number, deletes)
-    return [(key, compared.versions[key].packed()) for key in compared.changed]
+    keys, contents = keys_and_contents(source, rows, deleted.tolist())
+    newest = versions_of(transaction, source, [key for key in keys if key is not None])
+    changed: dict[bytes, bytes] = {}
+    for key, content, moment, number, deletes in zip(
+        keys, contents, known.tolist(), sequence.tolist(), deleted.tolist(), strict=True
+    ):
+        before = None if key is None else newest.get(key)
+        if key is None or (before is not None and before.sequence > number):
+            continue  # what came after it in the log holds
+        if before is None or before.content != content:
+            newest[key] = Version(number, moment, content, deletes)
+            changed[key] = newest[key].packed()
+    return list(changed.items())
 
 
-def _late(source: Source, event: Ints, newest: int | None) -> npt.NDArray[np.bool_]:
+def _late(source: Source, event: Ints, newest: int | None) -> Bools:
     if source.lateness is None or not len(event):
         return np.zeros(len(event), bool)
     start = ALWAYS + source.lateness if newest is None else newest
     before = np.maximum.accumulate(np.r_[start, event])[:-1]
     return event < before - source.lateness
-
-
-def ids_table(source: Source) -> str:
-    """Return the table of the newest version of each row id."""
-    return f"ids.{source.name}"
-
-
-def id_bytes(values: Sequence[Any]) -> bytes:
-    """Return a row id as a key."""
-    text = json.dumps([str(value) if isinstance(value, bytes) else value for value in values],
-                      default=str, separators=(",", ":"))  # fmt: skip
-    return text.encode()
-
-
-def _content(values: Sequence[Any], deleted: bool) -> bytes:
-    return hashlib.blake2b(repr((values, deleted)).encode(), digest_size=16).digest()

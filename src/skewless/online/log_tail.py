@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skewless.online.row_ids import mark_of
 from skewless.online.tables import columns_needed, keyed_rows, keys_of
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.stores.offline.cast import to_micros_array, to_source_columns
+from skewless.stores.offline.history import LOG_ROWS, History
 from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE, SUPERSEDES
 from skewless.stores.offline.log.log import EventLog
 
@@ -47,20 +49,31 @@ class RowsSince:
             return
         columns = columns_needed([self._layout])
         source = self._layout.source
-        reader = self._log.reader()
+        reader = self._log.reader(source)
+        elsewhere = self._decided_elsewhere()
+        if elsewhere and source.row_id:
+            found = History(source, None, self._log).superseded()
+            self._replace(found.rows - LOG_ROWS, found.times)
         names = [*columns, source.event_time, KNOWN, LATE, DELETED, SUPERSEDES]
         for chunk in reader.chunks(list(dict.fromkeys(names)), after=self.sequence):
             late = chunk.table[LATE].to_numpy()
-            replaces = chunk.table[SUPERSEDES].to_numpy()
             known = to_micros_array(chunk.table[KNOWN])
-            corrects = (replaces > 0) & ~late
-            self._replace(replaces[corrects], known[corrects])
+            if not elsewhere:
+                replaces = chunk.table[SUPERSEDES].to_numpy()
+                corrects = (replaces > 0) & ~late
+                self._replace(replaces[corrects], known[corrects])
             at = np.flatnonzero(~late & ~chunk.table[DELETED].to_numpy())
             table = to_source_columns(chunk.table.take(pa.array(at)), source, columns)
             event = to_micros_array(chunk.table[source.event_time])
             keyed = keyed_rows(self._layout, table, (event[at], known[at], chunk.rows[at]))
             self._parts.append((keyed.keys, keyed.rows))
         self.sequence = reader.last_sequence()
+
+    def _decided_elsewhere(self) -> bool:
+        """Return whether rows since replace others under another row id than the layout's."""
+        source, state = self._layout.source, self._log.state()
+        own = mark_of([source] if source.row_id else [])
+        return state.main != own or state.main_since > self._before + 1
 
     def add(self, keys: list[bytes], rows: RowSet, replaced: dict[int, int]) -> None:
         """Add rows that are not in the log yet, and the rows they replace (by sequence, when)."""

@@ -19,14 +19,14 @@ import pyarrow as pa
 
 from skewless.clock import NEVER
 from skewless.online.dedup import Arrivals
-from skewless.online.dirty_keys import mark
-from skewless.online.tables import KeyedRows, keyed_rows, keys_of
+from skewless.online.tables import KeyedRows, columns_needed, keyed_rows, keys_of
 from skewless.runtime import Runtime
 from skewless.state.blob import decode
 from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout
 from skewless.state.prepend import Inserter
 from skewless.state.update import Replacement, update_states
+from skewless.stores.offline.retyped import seen_as
 from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
@@ -67,10 +67,8 @@ def update(
     """
     store = places.states
     batch, order = _counting(arrivals, first)
+    batch = seen_as(layout.source, batch, _columns_of(layout))
     last = first + len(arrivals.event) - 1
-    if arrivals.outdated:
-        outdated = _outdated_keys(runtime, layout, arrivals, first)
-        mark(places.journal, layout, outdated, last)
     replaced = _replaced(runtime, layout, arrivals, first)
     floor = runtime.clock.now() - runtime.config.rewind
     few = len(arrivals.event) <= _FEW and not replaced
@@ -94,12 +92,18 @@ def update(
 def _counting(arrivals: Arrivals, first: int) -> tuple[pa.RecordBatch, tuple[Ints, Ints, Ints]]:
     """Return the rows that count now, and their order."""
     order = (arrivals.event, arrivals.known, first + np.arange(len(arrivals.event)))
-    if not (arrivals.deleted or arrivals.outdated or arrivals.late_ones):
+    if not (arrivals.deleted or arrivals.late_ones or arrivals.again is not None):
         return arrivals.batch, order
     counts = ~arrivals.late & (not arrivals.deleted)
-    counts[[place for place, _ in arrivals.outdated]] = False
+    if arrivals.again is not None:
+        counts &= ~arrivals.again
     at = np.flatnonzero(counts)
     return arrivals.batch.take(pa.array(at)), (order[0][at], order[1][at], order[2][at])
+
+
+@lru_cache(maxsize=256)
+def _columns_of(layout: StateLayout) -> tuple[str, ...]:
+    return tuple(columns_needed([layout]))
 
 
 @lru_cache(maxsize=256)
@@ -220,16 +224,6 @@ def _replaced(
     return [(key, number, at[number]) for key, number in found]
 
 
-def _outdated_keys(
-    runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int
-) -> list[bytes]:
-    """Return the entities of all versions of the row ids that got an older version."""
-    numbers = {first + place for place, _ in arrivals.outdated}
-    numbers |= {number for _, earlier in arrivals.outdated for number in earlier}
-    asked = np.array(sorted(numbers), np.int64)
-    return [key for key, _ in _keys_of(runtime, layout, arrivals, first, asked)]
-
-
 def _keys_of(
     runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int, numbers: Ints
 ) -> list[tuple[bytes, int]]:
@@ -241,7 +235,7 @@ def _keys_of(
         tables.append((older, runtime.log(layout.source).reader().take(older, names)))
     same = np.unique(numbers[numbers >= first])
     if len(same):
-        batch = arrivals.batch.take(pa.array(same - first))
+        batch = seen_as(layout.source, arrivals.batch.take(pa.array(same - first)), names)
         tables.append((same, pa.Table.from_batches([batch]).select(names)))
     return [found for sequences, table in tables for found in keys_of(layout, table, sequences)]
 

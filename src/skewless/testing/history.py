@@ -70,16 +70,24 @@ class MemoryHistory:
         """Yield all rows but those that delete others and those without event time."""
         del start, end  # a hint that this history has no use for
         live = [n for n, r in enumerate(self._rows) if r.event is not None and not r.deleted]
-        for low in range(0, len(live), self._chunk_rows):
-            numbers = live[low : low + self._chunk_rows]
+        yield from self._chunks(live, columns)
+
+    def versions(self, columns: Sequence[str]) -> Iterator[HistoryChunk]:
+        """Yield every row, also those that delete others and those without event time."""
+        yield from self._chunks(list(range(len(self._rows))), columns)
+
+    def _chunks(self, chosen: Sequence[int], columns: Sequence[str]) -> Iterator[HistoryChunk]:
+        for low in range(0, len(chosen), self._chunk_rows):
+            numbers = chosen[low : low + self._chunk_rows]
             rows = [self._rows[n] for n in numbers]
             yield HistoryChunk(
                 self._table(rows, columns),
-                np.array([row.event for row in rows], np.int64),
+                np.array([ALWAYS if row.event is None else row.event for row in rows], np.int64),
                 np.array([row.known for row in rows], np.int64),
                 np.array([max(row.tiebreak, 0) for row in rows], np.int64),
                 np.array([row.late for row in rows], bool),
                 np.array(numbers, np.int64),
+                deleted=np.array([row.deleted for row in rows], bool),
             )
 
     def take(self, rows: Ints, columns: Sequence[str]) -> pa.Table:

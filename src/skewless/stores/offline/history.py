@@ -152,10 +152,15 @@ class History:
         return pa.concat_tables([empty, *self.pieces(rows, wanted)])
 
     def content_hash(self, rows: Int64s) -> UInt64s:
-        """Return 64 bits that say what all columns of these rows hold (ascending, each once)."""
-        columns = list(self.source.columns)
+        """Return 64 bits that say what these rows hold (ascending, each once)."""
+        columns = self.content_columns
         hashes = [content_hash(table, columns) for table in self.pieces(rows, columns)]
         return np.concatenate([np.empty(0, np.uint64), *hashes])
+
+    @property
+    def content_columns(self) -> list[str]:
+        """The columns by which two deliveries of a row are told apart: not when it was known."""
+        return [name for name in self.source.columns if name != self.source.known_time]
 
     def superseded(self, *, late: bool = False) -> Superseded:
         """Return which rows a later version of their row id replaces, and when.

@@ -1,5 +1,11 @@
 """Which rows later versions of their row id replace: found in bounded memory, decided exactly.
 
+What is superseded is so for good. Of two versions in the event log the one with the greater
+sequence is the later, whatever clocks said; a row of the table stands among them by its known time
+(the log comes after the table where both are known at once). A version counts from its own known
+time until the first moment when any later one is known, so where a correction or deletion is known
+before what it replaces, the latter never counts.
+
 1. A pass over the ids keeps 64 bits of each, eight bytes a row, in one array that is sorted; ids
    whose bits occur once have one version. Longer histories take several passes, each for a range
    of the bits.
@@ -149,21 +155,21 @@ def _candidates(history: History, wanted: UInt64s, *, late: bool) -> _Candidates
 
 
 def _decide(history: History, rows: _Candidates) -> Superseded:
-    """Put the versions of each id in order and see which replaces which."""
+    """Put the versions of each id in order and see which replaces which, and when."""
     import pyarrow as pa
 
     ids, hashes = [], []
     columns = list(history.source.columns)
     for table in history.pieces(rows.row, columns):
         ids.append(table.select(list(history.source.row_id)))
-        hashes.append(content_hash(table, columns))
+        hashes.append(content_hash(table, history.content_columns))
     content = np.concatenate(hashes)
     of_table = ALWAYS + (content >> np.uint64(1)).astype(np.int64)
     tiebreak = np.where(rows.tiebreak == 0, of_table, rows.tiebreak)
     event = np.where(rows.event == ALWAYS, 0, rows.event)
     group = _exact_groups(rows.bits, pa.concat_tables(ids))
-    # Of two known at once the one that came later; rows of a table have no sequence.
-    order = np.lexsort((rows.row, tiebreak, event, rows.tiebreak, rows.known, group))
+    place = _places(group, rows.known, rows.tiebreak)
+    order = np.lexsort((rows.row, tiebreak, event, rows.tiebreak, place, group))
     group, known, number = group[order], rows.known[order], rows.row[order]
     content, deleted = content[order], rows.deleted[order]
     same = group[1:] == group[:-1]
@@ -171,12 +177,41 @@ def _decide(history: History, rows: _Candidates) -> Superseded:
     again[1:] = same & (content[1:] == content[:-1]) & (deleted[1:] == deleted[:-1])
     first = np.flatnonzero(~again)
     replaced = group[first[1:]] == group[first[:-1]]
+    until = _least_from(group[first], known[first])
     return Superseded(
         np.concatenate((number[again], number[first[:-1][replaced]])),
-        np.concatenate(
-            (np.full(np.count_nonzero(again), ALWAYS, np.int64), known[first[1:][replaced]])
-        ),
+        np.concatenate((np.full(np.count_nonzero(again), ALWAYS, np.int64), until[1:][replaced])),
     )
+
+
+def _places(group: UInt64s, known: Int64s, sequence: Int64s) -> Int64s:
+    """Return what puts versions in order: in the log the later row is the later version.
+
+    A row of the table stands where its known time says; one of the log (``sequence`` above 0)
+    behind every row that was known when it, or one of its id before it in the log, was.
+    """
+    place = known.copy()
+    log = np.flatnonzero(sequence > 0)
+    log = log[np.lexsort((sequence[log], group[log]))]
+    place[log] = _running(np.maximum, group[log], known[log])
+    return place
+
+
+def _least_from(group: UInt64s, known: Int64s) -> Int64s:
+    """Return for each row the least known time of it and those after it of its group."""
+    return _running(np.minimum, group[::-1], known[::-1])[::-1]
+
+
+def _running(choose: np.ufunc, group: UInt64s, values: Int64s) -> Int64s:
+    """Return the running maximum or minimum of values within runs of equal groups."""
+    if not len(values):
+        return values
+    distinct, rank = np.unique(values, return_inverse=True)
+    run = np.cumsum(np.concatenate(([False], group[1:] != group[:-1])))
+    # A later run has greater ranks for a maximum and lesser ones for a minimum: none sees another.
+    shift = (run if choose is np.maximum else -run) * len(distinct)
+    found: Int64s = distinct[choose.accumulate(rank + shift) - shift]
+    return found
 
 
 def _exact_groups(bits: UInt64s, ids: pa.Table) -> UInt64s:

@@ -18,6 +18,7 @@ from skewless.stores.offline.log.journal import (
     Entry,
     Included,
 )
+from skewless.stores.offline.retyped import retyped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,8 +83,17 @@ def _own_columns(entries: Sequence[Entry], own: pa.Schema, stored: pa.Schema) ->
         if field.name not in stored.names:
             columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
         else:
-            columns.append(table.column(field.name).cast(field.type))
+            columns.append(retyped_column(table.column(field.name), field.type))
     return pa.Table.from_arrays(columns, schema=own)
+
+
+def retyped_column(column: pa.ChunkedArray, arrow: pa.DataType) -> pa.ChunkedArray:
+    """Return a column that was kept as one type as another; see `retyped`."""
+    import pyarrow as pa
+
+    if column.type == arrow:
+        return column
+    return pa.chunked_array([retyped(chunk, arrow) for chunk in column.chunks], arrow)
 
 
 def _added(name: str, sequences: Int64s, entries: Sequence[Entry]) -> pa.Array:

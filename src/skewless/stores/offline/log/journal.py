@@ -40,7 +40,8 @@ JOURNAL = b"j"
 KNOWN, SEQUENCE, LATE = "_known", "_sequence", "_late"
 DELETED, SUPERSEDES = "_deleted", "_supersedes"
 
-_STATE = struct.Struct("<Bqq")
+_STATE = struct.Struct("<Bqqq8s8sq")
+_FIRST_STATE = struct.Struct("<Bqq")
 _STEP = struct.Struct("<qq")
 # Hash of the schema, rows, lowest and highest event time, which of the optional arrays follow;
 # padded so that what follows is aligned.
@@ -70,13 +71,22 @@ class State:
     Attributes:
         next_sequence: of the next row; sequences begin at 1.
         newest_event: greatest event time, UTC microseconds; `clock.ALWAYS` before the first row.
+        stamped: greatest known time that a clock gave to rows of the log.
+        ids: says which definitions of the row id the rows are indexed under; zeros: none.
+        main: says under which of them it was decided what rows replace, since ``main_since``.
+        main_since: a sequence.
     """
 
     next_sequence: int = 1
     newest_event: int = ALWAYS
+    stamped: int = ALWAYS
+    ids: bytes = bytes(8)
+    main: bytes = bytes(8)
+    main_since: int = 1
 
     def encode(self) -> bytes:
-        return _STATE.pack(FORMAT, self.next_sequence, self.newest_event)
+        own = (self.next_sequence, self.newest_event, self.stamped)
+        return _STATE.pack(FORMAT, *own, self.ids, self.main, self.main_since)
 
     @classmethod
     def decode(cls, value: bytes | None, where: str) -> State:
@@ -88,7 +98,8 @@ class State:
         if value is None:
             return cls()
         check_format(value[0], where)
-        return cls(*_STATE.unpack(value)[1:])
+        layout = _FIRST_STATE if len(value) == _FIRST_STATE.size else _STATE
+        return cls(*layout.unpack(value)[1:])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ changes, it only moves, and is found by its sequence wherever it is.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,8 @@ class EventLog:
         late: Bools | None = None,
         deleted: Bools | None = None,
         supersedes: Int64s | None = None,
+        stamped: int = ALWAYS,
+        main: bytes = bytes(8),
     ) -> int:
         """Add rows inside a transaction of the store; return the sequence of the first.
 
@@ -101,6 +104,8 @@ class EventLog:
             late: whether each row is beyond the source's lateness; None: none is.
             deleted: whether each row deletes the one of its id; None: none does.
             supersedes: sequence of the row that each corrects, 0 for none; None: none does.
+            stamped: the greatest known time among them that a clock gave.
+            main: says under which definition of the row id ``supersedes`` was decided.
 
         Raises:
             InputError: the columns are not those of `schema`, or the arrays differ in length.
@@ -125,7 +130,14 @@ class EventLog:
             supersedes=supersedes,
             payload=batch.serialize(),
         )
-        after = State(state.next_sequence + batch.num_rows, max(state.newest_event, high))
+        after = dataclasses.replace(
+            state,
+            next_sequence=state.next_sequence + batch.num_rows,
+            newest_event=max(state.newest_event, high),
+            stamped=max(state.stamped, stamped),
+            main=main,
+            main_since=state.main_since if main == state.main else state.next_sequence,
+        )
         items = [
             (STATE_KEY, after.encode()),
             (journal_key(state.next_sequence), encode_entry(entry)),
@@ -137,7 +149,7 @@ class EventLog:
 
     def reached(self, rows: Transaction | None = None) -> tuple[int, int | None]:
         """Return the sequence of the next row, and `newest_event`."""
-        state = self._state(rows)
+        state = self.state(rows)
         newest = None if state.newest_event == ALWAYS else state.newest_event
         return state.next_sequence, newest
 
@@ -183,9 +195,18 @@ class EventLog:
         rows.write(self._table, [(INCLUDED_KEY, Included((*steps, (last, at))).encode())])
         return before, at
 
-    def reader(self) -> LogReader:
-        """Return a reader of the rows there are now."""
-        return LogReader(self.source, self._store, self.folder, self._lake)
+    def note_ids(self, rows: Transaction, ids: bytes) -> None:
+        """Note inside a transaction under which definitions of the row id the rows are indexed."""
+        state = dataclasses.replace(self.state(rows), ids=ids)
+        rows.write(self._table, [(STATE_KEY, state.encode())])
+
+    def reader(self, source: Source | None = None) -> LogReader:
+        """Return a reader of the rows there are now, by default as the log's own source has them.
+
+        Args:
+            source: another version of it, for columns of its types.
+        """
+        return LogReader(source or self.source, self._store, self.folder, self._lake)
 
     def settle(self, *, at_least: int = 1) -> Settled:
         """Move the rows of the journal to files, and join files where a date has many small ones.
@@ -227,5 +248,10 @@ class EventLog:
     def _where(self) -> str:
         return f"event log of source {self.source.name!r} in {self._store.where}"
 
-    def _state(self, rows: Transaction | None) -> State:
+    def state(self, rows: Transaction | None = None) -> State:
+        """Return what the log knows of its rows.
+
+        Args:
+            rows: a transaction to look in; None: what is kept.
+        """
         return State.decode((rows or self._store).read_one(self._table, STATE_KEY), self._where)

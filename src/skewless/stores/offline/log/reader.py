@@ -30,6 +30,7 @@ from skewless.stores.offline.log.columns import (
     joined,
     let_in,
     log_schema,
+    retyped_column,
     together,
 )
 from skewless.stores.offline.log.journal import (
@@ -287,13 +288,13 @@ class LogReader(TableReader):
         if not wanted.in_time(file):
             return
         names = list(dict.fromkeys([*wanted.schema.names, SEQUENCE]))
-        chunks = self._parquet([file]).chunks
+        chunks = self._parquet([file], self._stored(file)).chunks
         at, low, high = self._event_time, wanted.low, wanted.high
         try:
             # A file is opened once, before its first chunk: none was yielded when it is missing.
             for chunk in chunks(names, time_column=at, start=low, end=high, ahead=False):
                 sequences, found = in_order(chunk.table)
-                table = found.select(wanted.schema.names)
+                table = _as_wanted(found, wanted.schema)
                 begin, stop = np.searchsorted(sequences, (first, last + 1)).tolist()
                 if begin < stop:
                     yield sequences[begin:stop], table.slice(begin, stop - begin)
@@ -395,12 +396,13 @@ class LogReader(TableReader):
             yield sequences[places], table.take(places)
 
     def _found_in(self, file: LogFile, rows: Int64s, schema: pa.Schema) -> Iterator[Numbered]:
-        files = self._parquet([file])
+        files = self._parquet([file], self._stored(file))
         for chunk in files.chunks([SEQUENCE], ahead=False):
             sequences = chunk.table.column(SEQUENCE).to_numpy()
             places = np.flatnonzero(np.isin(sequences, rows, assume_unique=True))
             begin = 0
-            for table in files.pieces(chunk.row_base + places, schema.names):
+            for found in files.pieces(chunk.row_base + places, schema.names):
+                table = _as_wanted(found, schema)
                 yield sequences[places[begin : begin + table.num_rows]], table
                 begin += table.num_rows
 
@@ -432,6 +434,17 @@ class LogReader(TableReader):
         if KNOWN in names or LATE in names:
             names += [name for name in (KNOWN, LATE) if name not in names]
         return pa.schema([self._schema.field(name) for name in names])
+
+    def _stored(self, file: LogFile) -> pa.Schema:
+        """Return the reader's columns as a file has them: types may have changed since."""
+        import pyarrow as pa
+
+        if not file.schema or file.name in self._in_lake:
+            return self._schema
+        own = self.schema_of(file.schema)
+        return pa.schema(
+            [own.field(field.name) if field.name in own.names else field for field in self._schema]
+        )
 
     def _parquet(self, files: list[LogFile], schema: pa.Schema | None = None) -> ParquetFiles:
         from pyarrow.fs import LocalFileSystem
@@ -479,3 +492,11 @@ def elsewhere(lake: str, configured: str | None, where: str) -> ConfigError:
         where=where,
         hint="Name that table as log in [offline] of skewless.toml again.",
     )
+
+
+def _as_wanted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the columns of a schema, as its types, of rows that were kept with others."""
+    import pyarrow as pa
+
+    columns = [retyped_column(table.column(field.name), field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
