@@ -14,6 +14,7 @@ ValueError: 1099511627776 is outside the range of Int32
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import operator
@@ -275,6 +276,60 @@ def dtype_from_arrow(arrow: pa.DataType) -> DType:
     raise DefinitionError("a column of a type skewless has no name for", got=str(arrow))
 
 
+def python_values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """Return the Python values of an Arrow column; maps are dicts, at any depth.
+
+    >>> import pyarrow as pa
+    >>> python_values(pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())))
+    [{'a': 1}, None]
+    """
+    values: list[Any] = column.to_pylist()
+    with_dicts = _with_dicts(column.type)
+    return values if with_dicts is None else [with_dicts(value) for value in values]
+
+
+def python_rows(rows: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return rows as dicts of Python values; maps are dicts, at any depth."""
+    names, columns = rows.schema.names, map(python_values, rows.columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _with_dicts(arrow: pa.DataType) -> Callable[[Any], Any] | None:
+    """Return what makes dicts of the maps in a value, None where a type has no maps."""
+    import pyarrow.types as is_
+
+    if is_.is_map(arrow):
+        of_item = _with_dicts(arrow.item_type) or (lambda item: item)
+        return lambda value: None if value is None else {k: of_item(v) for k, v in value}
+    if is_.is_struct(arrow):
+        found = {field.name: _with_dicts(field.type) for field in arrow}
+        inside = {name: each for name, each in found.items() if each is not None}
+        if not inside:
+            return None
+        return lambda value: (
+            None if value is None else value | {n: f(value[n]) for n, f in inside.items()}
+        )
+    if is_.is_list(arrow) or is_.is_large_list(arrow) or is_.is_fixed_size_list(arrow):
+        item = _with_dicts(arrow.value_type)
+        return item and (lambda value: None if value is None else [item(each) for each in value])
+    return None
+
+
+def decimal_of(digits: int, scale: int) -> PyDecimal:
+    """Return ``digits`` with ``scale`` of them after the point, exactly.
+
+    >>> decimal_of(12345678901234567890123456789012345678, 2)
+    Decimal('123456789012345678901234567890123456.78')
+    """
+    return PyDecimal(digits).scaleb(-scale, _WIDE)
+
+
+def digits_of(value: PyDecimal, scale: int) -> int:
+    """Return a decimal of ``scale`` digits after the point as a whole number of them, exactly."""
+    return int(value.scaleb(scale, _WIDE))
+
+
 def _bool(dtype: DType, value: object) -> bool:
     if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
         return bool(value)
@@ -347,10 +402,16 @@ def _decimal(dtype: DType, value: object) -> PyDecimal:
         raise _misfit(dtype, value) from None
     if not number.is_finite():
         raise _misfit(dtype, value)
-    scaled = number.scaleb(dtype.scale, _WIDE)
-    if scaled != scaled.to_integral_value() or abs(scaled) >= 10**dtype.size:
+    # Never in the default context, whose 28 digits round.
+    try:
+        scaled = number.scaleb(dtype.scale, _WIDE)
+        whole = scaled == scaled.to_integral_value(context=_WIDE)
+        fits = whole and scaled.copy_abs() < 10**dtype.size
+    except ArithmeticError:
+        fits = False
+    if not fits:
         raise ValueError(f"{value} does not fit {dtype!r}")
-    return number.quantize(PyDecimal(1).scaleb(-dtype.scale), context=_WIDE)
+    return number.quantize(PyDecimal(1).scaleb(-dtype.scale, _WIDE), context=_WIDE)
 
 
 def _list(dtype: DType, value: object) -> list[Any]:
@@ -452,9 +513,10 @@ _COERCE: dict[str, Callable[[DType, object], Any]] = {
 
 
 def _wide() -> Any:
-    from decimal import Context
+    """Return a context in which arithmetic on 38 digits is exact, or an error."""
+    from decimal import Context, Inexact, InvalidOperation, Overflow
 
-    return Context(prec=100)
+    return Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 
 
 _WIDE = _wide()

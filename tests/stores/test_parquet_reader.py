@@ -357,7 +357,7 @@ def test_a_frame_that_was_recorded_cannot_be_read_and_says_why() -> None:
 
 
 def test_what_is_no_frame_is_refused() -> None:
-    with pytest.raises(InputError, match="not a frame of rows"):
+    with pytest.raises(InputError, match="not a table"):
         FrameReader(Frame(42)).schema()
 
 

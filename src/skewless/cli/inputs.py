@@ -9,6 +9,7 @@ import csv
 import gzip
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -17,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from skewless.codec import from_text, read_rows
 from skewless.errors import CorruptData, InputError
+from skewless.parquet import open_parquet, read_parquet
 from skewless.types import Misfit, Unreadable
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def row_batches(file: str, format: str, dtypes: Mapping[str, DType]) -> Iterator
         yield from _parquet_batches(file)
         return
     with _opened(file) as stream:
-        rows = _json_rows(stream, file) if format == "json" else _csv_rows(stream, dtypes)
+        rows = _json_rows(stream, file) if format == "json" else _csv_rows(stream, dtypes, file)
         for batch in _batched(rows):
             yield read_rows(batch, dtypes) if format == "json" else batch
 
@@ -109,32 +111,30 @@ def table_of(file: str, dtypes: Mapping[str, DType] | None = None) -> pa.Table:
     """
     import pyarrow as pa
     import pyarrow.csv as pc
-    import pyarrow.parquet as pq
 
     from skewless.stores.offline.as_table import as_table
 
     format = format_of(file, None)
     try:
         if format == "parquet":
-            return pq.read_table(file)
+            return as_table(read_parquet(file), where=file)
         if format == "json":
-            return as_table(entities_of(file))
+            return as_table(entities_of(file), where=file)
         types = {name: dtype.arrow() for name, dtype in (dtypes or {}).items()}
         convert = pc.ConvertOptions(
             column_types=types, null_values=list(_NULLS), strings_can_be_null=True
         )
-        return pc.read_csv(file, convert_options=convert)
+        return as_table(pc.read_csv(file, convert_options=convert), where=file)
     except pa.ArrowException as problem:
         raise CorruptData(f"not {format} that can be read", got=str(problem), where=file) from None
 
 
 def _parquet_batches(file: str) -> Iterator[pa.Table]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     source = sys.stdin.buffer.read() if file == "-" else None
     try:
-        reader = pq.ParquetFile(file if source is None else pa.BufferReader(source))
+        reader = open_parquet(file if source is None else pa.BufferReader(source))
         for batch in reader.iter_batches(batch_size=BATCH_ROWS):
             yield pa.Table.from_batches([batch])
     except pa.ArrowException as problem:
@@ -178,11 +178,13 @@ def _json_rows(stream: IO[str], file: str) -> Iterator[Any]:
                 yield line.rstrip("\n")
 
 
-def _csv_rows(stream: IO[str], dtypes: Mapping[str, DType]) -> Iterator[Any]:
+def _csv_rows(stream: IO[str], dtypes: Mapping[str, DType], file: str) -> Iterator[Any]:
     """Yield lines as dicts of typed cells; a cell that is no value of its type says why."""
     first = stream.readline()
     delimiter = "\t" if "\t" in first and "," not in first else ","
     header = next(csv.reader([first], delimiter=delimiter), [])
+    if twice := [name for name, count in Counter(header).items() if count > 1]:
+        raise InputError(f"a header that names column {twice[0]!r} twice", where=file)
     for cells in csv.reader(stream, delimiter=delimiter):
         if not cells:
             continue

@@ -17,7 +17,7 @@ from skewless.definitions import Entity
 from skewless.engines.local.spine import KeyIndex
 from skewless.engines.reference import HistoryRow
 from skewless.errors import InputError, MissingColumn
-from skewless.types import DType
+from skewless.types import DType, python_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -229,22 +229,8 @@ def _with_hashes(history: SourceHistory, tiebreak: Ints, number: Ints) -> Ints:
 
 def _values(table: pa.Table, columns: Mapping[str, DType]) -> list[dict[str, Any]]:
     typed = {
-        name: [columns[name].coerce(mapped(columns[name], v)) for v in table[name].to_pylist()]
+        name: [columns[name].coerce(value) for value in python_values(table[name])]
         for name in columns
     }
     names = list(typed)
     return [dict(zip(names, row, strict=True)) for row in zip(*typed.values(), strict=True)]
-
-
-def mapped(dtype: DType, value: Any) -> Any:
-    """Return a value as Arrow gives it with maps as dicts, at any depth."""
-    if value is None:
-        return None
-    match dtype.kind:
-        case "map":
-            return dict(value)
-        case "list" if dtype.item is not None:
-            return [mapped(dtype.item, item) for item in value]
-        case "struct":
-            return {name: mapped(field, value[name]) for name, field in dtype.fields}
-    return value

@@ -19,14 +19,14 @@ from skewless.engines.local.spine import KeyIndex
 from skewless.engines.reference import view_values, visible
 from skewless.errors import InputError
 from skewless.explain.describe import columns_used
-from skewless.explain.entity_rows import mapped, rows_of_entities
+from skewless.explain.entity_rows import rows_of_entities
 from skewless.expressions.evaluate import evaluate
 from skewless.formatting import same_bits
 from skewless.leakage.label_similarity import likeness
 from skewless.plan.selection import NeededView
 from skewless.state.layout import filter_of
 from skewless.stores.offline.cast import cast_column
-from skewless.types import DType
+from skewless.types import DType, python_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -224,7 +224,8 @@ def from_the_past(
             for name in wanted:
                 column = names[need.reference(name)]
                 dtype = need.view.dtypes[name]
-                value = dtype.coerce(mapped(dtype, asked.table[column][row].as_py()))
+                (found,) = python_values(asked.table[column].slice(row, 1))
+                value = dtype.coerce(found)
                 checked += 1
                 if not same_bits(value, answers[name][0]):
                     different[column] = different.get(column, 0) + 1

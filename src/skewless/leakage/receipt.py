@@ -111,10 +111,10 @@ def receipt(
         MissingColumn: a column that is named is not there.
         NaiveTime, InputError: a time column without a zone, or that holds no times.
     """
-    from skewless.stores.offline.tables.frame import to_arrow
+    from skewless.stores.offline.as_table import as_table
 
     made = isinstance(training, TrainingSet)
-    table = training.to_arrow() if made else to_arrow(training, where="the training set")
+    table = training.to_arrow() if made else as_table(training, where="the training set")
     named = [timestamp, label]
     for given in (times or {}, known or {}):
         named += [*given.keys(), *given.values()]

@@ -28,6 +28,7 @@ from skewless.state.prepend import Inserter
 from skewless.state.update import Replacement, update_states
 from skewless.stores.offline.retyped import seen_as
 from skewless.stores.online.base import Rows as KeyValues
+from skewless.types import python_rows
 
 Ints = npt.NDArray[np.int64]
 _FEW = 8
@@ -122,7 +123,7 @@ def _few(
     inserter, codec = _inserter(layout)
     names = layout.entity.key_names
     changed: dict[bytes, bytes] = {}
-    for row, *times in zip(batch.to_pylist(), *(o.tolist() for o in order), strict=True):
+    for row, *times in zip(python_rows(batch), *(o.tolist() for o in order), strict=True):
         if any(row[name] is None for name in names):
             continue
         key = codec.encode(row)

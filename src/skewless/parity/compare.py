@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from skewless.clock import SECOND
 from skewless.definitions import Aggregate, FeatureView
 from skewless.engines.reference import HistoryRow, feature_value
-from skewless.explain.entity_rows import key_of, mapped, rows_of_entities
+from skewless.explain.entity_rows import key_of, rows_of_entities
 from skewless.explain.store_view import Opened
 from skewless.expressions.on_demand import compute_rows
 from skewless.formatting import same_bits
@@ -28,6 +28,7 @@ from skewless.parity.report import Difference, ParityReport
 from skewless.parity.served import Answers
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import Output, Selection, select
+from skewless.types import python_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,8 +74,7 @@ def compare(
     before = report.differing.copy()
     found: list[tuple[Found, Any]] = []
     for place, output in enumerate(selection.outputs):
-        dtype = output.dtype
-        computed = [mapped(dtype, value) for value in columns[output.name].to_pylist()]
+        computed = python_values(columns[output.name])
         served = [row[place] for row in answers.values]
         wrong = differing(served, computed)
         found += [((number, output), computed[number]) for number in wrong]

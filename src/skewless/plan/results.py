@@ -14,6 +14,7 @@ from skewless.errors import MissingDependency
 from skewless.plan.retrieval import RetrievalPlan
 from skewless.plan.selection import Output
 from skewless.state.status import Status
+from skewless.types import python_values
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -206,15 +207,8 @@ class TrainingSet(_Tabular):
 
 
 def as_columns(table: pa.Table) -> dict[str, list[Any]]:
-    """Return the Python values of a table by column; maps are dicts."""
-    import pyarrow as pa
-
-    columns: dict[str, list[Any]] = table.to_pydict()
-    for field in table.schema:
-        if pa.types.is_map(field.type):
-            maps = columns[field.name]
-            columns[field.name] = [None if value is None else dict(value) for value in maps]
-    return columns
+    """Return the Python values of a table by column; maps are dicts, at any depth."""
+    return {name: python_values(table[name]) for name in table.column_names}
 
 
 def differing(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:

@@ -17,7 +17,7 @@ from decimal import Decimal as PyDecimal
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import from_micros, to_micros
-from skewless.types import DType
+from skewless.types import DType, decimal_of, digits_of, python_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,10 +99,7 @@ class Slot:
         import msgspec
 
         encode = msgspec.msgpack.Encoder(decimal_format="string").encode
-        values = column.to_pylist()
-        if kind == "map":
-            values = [None if v is None else dict(v) for v in values]
-        return [b"" if v is None else encode(v) for v in values]
+        return [b"" if v is None else encode(v) for v in python_values(column)]
 
     def pack_value(self, value: Any) -> Any:
         """Return one value as `struct_code` takes it, or as bytes for the tail; not for null."""
@@ -112,8 +109,7 @@ class Slot:
             case "date":
                 return (value - _EPOCH).days
             case "decimal":
-                whole = int(value.scaleb(self.dtype.scale))
-                return whole.to_bytes(16, "little", signed=True)
+                return digits_of(value, self.dtype.scale).to_bytes(16, "little", signed=True)
             case "vector":
                 return struct.pack(f"<{self.dtype.size}f", *value)
             case "str" | "json":
@@ -135,8 +131,7 @@ class Slot:
             case "date":
                 return _EPOCH + timedelta(days=raw)
             case "decimal":
-                whole = int.from_bytes(raw, "little", signed=True)
-                return PyDecimal(whole).scaleb(-self.dtype.scale)
+                return decimal_of(int.from_bytes(raw, "little", signed=True), self.dtype.scale)
             case "vector":
                 import numpy as np
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from skewless.errors import CorruptData
+from skewless.parquet import open_parquet
 from skewless.streams.decoding import Decoded, Header, JsonRows, csv_rows
 from skewless.types import DType
 
@@ -265,10 +266,9 @@ class GrowingParquet(Growing):
 
     def _open(self) -> Any:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         try:
-            return pq.ParquetFile(self.path)
+            return open_parquet(self.path)
         except pa.ArrowException as problem:
             got = str(problem).splitlines()[0][:300]
             raise CorruptData("a damaged Parquet file", got=got, where=str(self.path)) from None

@@ -10,10 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.clock import to_micros
 from skewless.engines.local import LocalEngine
 from skewless.engines.local.engine import Retrieved
-from skewless.errors import InputError, MissingColumn, NaiveTime, UnknownName
+from skewless.errors import InputError, MissingColumn, UnknownName
 from skewless.plan.results import TrainingSet
 from skewless.plan.retrieval import (
     RetrievalPlan,
@@ -25,9 +24,9 @@ from skewless.plan.retrieval import (
 from skewless.plan.selection import Features, Selection, select
 from skewless.runtime import Pinned, Runtime
 from skewless.stores.offline.as_table import as_table
-from skewless.stores.offline.cast import to_micros_array
+from skewless.stores.offline.cast import cast_column, to_micros_array
 from skewless.stores.offline.history import History
-from skewless.types import DType, dtype_from_arrow
+from skewless.types import Timestamp
 
 Ints = npt.NDArray[np.int64]
 Progress = Callable[[str, float], None]
@@ -48,7 +47,7 @@ def training_set(
     """Return a training set; see `FeatureStore.get_historical_features`."""
     selection = select(runtime.state(fresh=True), features, full_names=full_names)
     plan = plan_retrieval(selection, timestamp=timestamp, as_of=as_of)
-    table = as_table(spine)
+    table = as_table(spine, where="the spine")
     check_spine(table, selection, timestamp)
     times = spine_times(table, timestamp)
     asked = spine_columns(table, selection)
@@ -142,57 +141,23 @@ def spine_times(table: pa.Table, timestamp: str) -> Ints:
         NaiveTime: they have no time zone.
         InputError: they are no times, or null.
     """
-    column = table[timestamp].combine_chunks()
-    where = f"spine column {timestamp!r}"
+    column, where = table[timestamp], f"spine column {timestamp!r}"
     if column.null_count:
         raise InputError("a spine row without a time", where=where)
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    if any(is_text(column.type) for is_text in texts):
-        micros = [to_micros(value, where=where) for value in column.to_pylist()]
-        return np.array(micros, np.int64)
-    if pa.types.is_timestamp(column.type):
-        if column.type.tz is None:
-            raise NaiveTime.of(column[0].as_py() if len(column) else "a naive column", where=where)
-        return to_micros_array(column)
-    if len(column):
-        raise InputError("not times", got=str(column.type), where=where)
-    return np.zeros(0, np.int64)
+    return to_micros_array(cast_column(column, Timestamp, where=where))
 
 
 def spine_columns(table: pa.Table, selection: Selection) -> pa.Table:
     """Return join keys and request fields in their canonical types."""
     wanted = dict(selection.join_keys)
     wanted |= {request.name: request.dtype for request in selection.requests}
-    columns = {name: _canonical(table[name], dtype, name) for name, dtype in wanted.items()}
+    columns = {
+        name: cast_column(table[name], dtype, where=f"spine column {name!r}").combine_chunks()
+        for name, dtype in wanted.items()
+    }
     if not columns:
         return pa.table({"_": pa.nulls(table.num_rows)})
     return pa.table(columns)
-
-
-def _canonical(column: pa.ChunkedArray, dtype: DType, name: str) -> pa.Array:
-    where = f"spine column {name!r}"
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_null(column.type):
-        return pa.nulls(len(column), dtype.arrow())
-    try:
-        if pa.types.is_timestamp(column.type) and column.type.tz is None:
-            raise NaiveTime.of(name, where=where)
-        same_kind = dtype_from_arrow(column.type).is_numeric == dtype.is_numeric
-        if column.type == dtype.arrow() or (same_kind and dtype.kind not in ("json", "str")):
-            return column.cast(dtype.arrow())
-        if dtype.kind == "str" and not dtype_from_arrow(column.type).is_numeric:
-            return column.cast(dtype.arrow())
-    except pa.ArrowException:
-        pass
-    try:
-        return pa.array([dtype.coerce(value) for value in column.to_pylist()], type=dtype.arrow())
-    except ValueError as problem:
-        raise InputError(f"{where}: {problem}", expected=repr(dtype)) from None
 
 
 def _notes(plan: RetrievalPlan, found: Retrieved, rows: int) -> list[str]:

@@ -26,6 +26,7 @@ from skewless.plan.retrieval import (
 )
 from skewless.state.layout import filter_of
 from skewless.state.window_eval import identity
+from skewless.types import python_values
 
 Progress = Callable[[str, float], None]
 
@@ -160,6 +161,6 @@ def _finished(column: pa.Array, aggregate: Aggregate) -> pa.Array:
     if aggregate.default is None or column.null_count == 0:
         return column
     if aggregate.dtype.kind in ("list", "vector", "map", "struct"):
-        filled = [aggregate.default if v is None else v for v in column.to_pylist()]
+        filled = [aggregate.default if v is None else v for v in python_values(column)]
         return pa.array(filled, type=dtype)
     return pc.fill_null(column, pa.scalar(aggregate.default, type=dtype))

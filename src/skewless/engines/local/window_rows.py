@@ -17,6 +17,7 @@ import pyarrow as pa
 from skewless.aggregations.kernels import Queries, Spans, gather_active, sweep_counts
 from skewless.definitions import Aggregate
 from skewless.engines.local.spine import Ints
+from skewless.types import python_values
 
 _ROWS = 4_000_000
 Flags = npt.NDArray[np.uint8]
@@ -86,7 +87,8 @@ def computed(
     found: list[Any] = []
     for part in gather(spans, queries, valid):
         taken = part.rows
-        values = [None] * len(taken) if column is None else column.take(pa.array(taken)).to_pylist()
+        of_rows = None if column is None else column.take(pa.array(taken))
+        values = [None] * len(taken) if of_rows is None else python_values(of_rows)
         events = event[taken].tolist()
         asked = queries.time[part.first : part.last].tolist()
         for t, (low, high) in zip(asked, pairwise(part.offsets.tolist()), strict=True):

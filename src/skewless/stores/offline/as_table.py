@@ -1,72 +1,187 @@
-"""Rows of any accepted kind as an Arrow table: dicts, frames, the path of a Parquet file.
+"""The door for rows in memory: dicts, columns, frames, streams and Parquet files, as Arrow tables.
 
 as_table([{"card_id": "c1", "amount": 9.5}])
 as_table(polars_frame)
+as_table("spine.parquet")
+
+Every verb that takes rows or a spine lets them in here. What a column holds stays what it is:
+a column whose values are of several kinds, or partly without a time zone, is refused with the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from skewless.clock import to_micros
 from skewless.errors import InputError
+from skewless.parquet import read_parquet
 from skewless.stores.offline.files.paths import translated
+from skewless.stores.offline.python_columns import column_of
+
+_EXPECTED = "dicts, a dict of columns, or an Arrow, Polars or pandas table"
 
 
-def as_table(data: Any) -> pa.Table:
-    """Return rows of any accepted kind as an Arrow table.
+def as_table(data: Any, *, where: str = "the rows") -> pa.Table:
+    """Return rows of any accepted kind as an Arrow table, without a copy where that is possible.
+
+    Args:
+        data: dicts, a dict of columns, an Arrow table or batch, a frame of Polars or pandas,
+            anything with an Arrow stream, or the path of a Parquet file.
+        where: how errors name it.
 
     Raises:
-        InputError: it is no table, or rows that do not fit each other.
+        InputError: it is no table, or its columns cannot be Arrow's.
         StoreError: the file cannot be read.
     """
-    if isinstance(data, (str, Path)):
-        import pyarrow.parquet as pq
+    table = _as_table(data, where)
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twice:
+        raise InputError(f"column {twice[0]!r} is there twice", where=where, hint="Rename one.")
+    return table
 
+
+def _as_table(data: Any, where: str) -> pa.Table:
+    if isinstance(data, (str, Path)):
         with translated(str(data)):
-            return pq.read_table(data)
+            return read_parquet(data)
     if isinstance(data, pa.Table):
         return data
     if isinstance(data, pa.RecordBatch):
         return pa.Table.from_batches([data])
+    if isinstance(data, Iterator) and not hasattr(data, "__arrow_c_stream__"):
+        data = list(data)
     if isinstance(data, (list, tuple)):
-        return _from_rows(data)
-    try:
-        if type(data).__module__.startswith("pandas"):
-            return pa.Table.from_pandas(data, preserve_index=False)
-        if hasattr(data, "__arrow_c_stream__"):
-            return pa.table(data)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
-        raise InputError("a frame Arrow cannot hold", got=str(problem)) from None
+        return _of_rows(data, where)
+    if isinstance(data, Mapping):
+        return _of_columns(data, where)
+    library = _library(data)
+    if library == "pandas":
+        # Not by its Arrow stream: that hands out NaN where it means null, and the index.
+        return _of_pandas(data, where)
+    if library == "polars":
+        return _of_polars(data, where)
+    if hasattr(data, "__arrow_c_stream__"):
+        return _of_stream(data, where)
+    raise InputError("not a table", got=type(data).__name__, expected=_EXPECTED, where=where)
+
+
+def _library(data: Any) -> str | None:
+    """Return the library of a frame; None for what is no frame of one that needs care."""
+    for kind in type(data).__mro__:
+        if kind.__name__ in ("DataFrame", "LazyFrame"):
+            return str(kind.__module__).partition(".")[0]
+    return None
+
+
+def _of_rows(rows: Sequence[Any], where: str) -> pa.Table:
+    """Return dicts as a table; times with different zones become UTC."""
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise InputError(
+                "not a table: a row is a mapping of columns",
+                got=f"{row!r:.200} ({type(row).__name__})",
+                where=f"{where}, row {number}",
+            )
+    names = dict.fromkeys(name for row in rows for name in row)
+    return _of_columns({name: [row.get(name) for row in rows] for name in names}, where)
+
+
+def _of_columns(columns: Mapping[Any, Any], where: str) -> pa.Table:
+    made: dict[str, Any] = {}
+    for name, values in columns.items():
+        if not isinstance(name, str):
+            raise InputError("a column's name is text", got=f"{name!r:.200}", where=where)
+        made[name] = _column(values, f"column {name!r} of {where}")
+    lengths = {name: len(column) for name, column in made.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError("columns of different lengths", got=lengths, where=where)
+    return pa.table(made)
+
+
+def _column(values: Any, where: str) -> Any:
+    """Return one column of a dict of columns."""
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        values = values.tolist() if values.dtype == object else _told(pa.array, values, where)
+    elif type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "dtype"):
+        return _series(values, where)
+    elif hasattr(values, "__arrow_c_stream__"):
+        return _told(pa.chunked_array, values, where)
+    if isinstance(values, pa.Array):
+        return values
+    if isinstance(values, (list, tuple, range)):
+        return column_of(list(values), where=where)
     raise InputError(
-        "not a table",
-        got=type(data).__name__,
-        expected="dicts, or an Arrow, Polars or pandas table",
+        "not a column of values",
+        got=f"{values!r:.200} ({type(values).__name__})",
+        expected="a list, or an Arrow, NumPy, Polars or pandas column",
+        where=where,
+        hint="One row is a list of one dict: [{...}].",
     )
 
 
-def _from_rows(rows: Sequence[Any]) -> pa.Table:
-    """Return dicts as a table; times with different zones become UTC."""
-    for row in rows:
-        if not isinstance(row, Mapping):
+def _of_pandas(frame: Any, where: str) -> pa.Table:
+    names = [str(name) for name in frame.columns]
+    columns = [
+        _series(frame.iloc[:, at], f"column {name!r} of {where}") for at, name in enumerate(names)
+    ]
+    return pa.Table.from_arrays(columns, names=names)
+
+
+def _series(series: Any, where: str) -> pa.Array | pa.ChunkedArray:
+    """Return a pandas column; its NaN, NaT and NA are null."""
+    kind = str(series.dtype)
+    if kind == "object":
+        missing = series.isna().to_numpy()
+        values = [None if gone else v for v, gone in zip(series.tolist(), missing, strict=True)]
+        return column_of(values, where=where)
+    if kind == "category":
+        codes, known = series.cat.codes.to_numpy(), series.cat.categories.to_series()
+        indices = pa.array(codes, mask=codes < 0)
+        values = _series(known, where)
+        values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+        return pa.DictionaryArray.from_arrays(indices, values)
+    if kind.startswith("Sparse"):
+        return _series(series.sparse.to_dense(), where)
+    return _told(pa.Array.from_pandas, series, where)
+
+
+def _of_polars(frame: Any, where: str) -> pa.Table:
+    import polars
+
+    try:
+        if hasattr(frame, "collect"):
+            frame = frame.collect()
+    except polars.exceptions.PolarsError as problem:
+        raise InputError("a lazy frame that fails", got=str(problem)[:300], where=where) from None
+    for name, dtype in frame.schema.items():
+        # Arrow would be handed the addresses of the objects.
+        if "Object" in str(dtype):
             raise InputError(
-                "not a table: a row is a mapping of columns", got=f"{row!r} ({type(row).__name__})"
+                "a column of Python objects", got=str(dtype), where=f"column {name!r} of {where}"
             )
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns: dict[str, Any] = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        if any(hasattr(value, "tzinfo") for value in values):
-            where = f"column {name!r}"
-            micros = [None if v is None else to_micros(v, where=where) for v in values]
-            columns[name] = pa.array(micros, pa.timestamp("us", "UTC"))
-            continue
-        try:
-            columns[name] = pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
-            raise InputError(f"column {name!r} mixes types", got=str(problem)) from None
-    return pa.table(columns)
+    return _of_stream(frame, where)
+
+
+def _of_stream(data: Any, where: str) -> pa.Table:
+    table: pa.Table = _told(pa.table, data, where)
+    return table
+
+
+def _told(make: Any, data: Any, where: str) -> Any:
+    """Return what Arrow makes of some data; what goes wrong is an error that says where."""
+    try:
+        return make(data)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as problem:
+        raise InputError(
+            "rows that cannot be Arrow columns",
+            got=str(problem).splitlines()[0][:300] if str(problem) else type(problem).__name__,
+            where=where,
+            hint="Give every column one type.",
+        ) from None

@@ -10,11 +10,14 @@ cut, downward); those without a zone are refused unless the table's definition n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from skewless.clock import ALWAYS
 from skewless.errors import InputError, MissingColumn, NaiveTime
 from skewless.stores.offline import nested
+from skewless.stores.offline.plain import is_uuid, plain, plain_type
 from skewless.types import FLOAT, INTEGER, DType, Timestamp
 
 if TYPE_CHECKING:
@@ -72,12 +75,13 @@ def cast_column(
 
     if isinstance(column, pa.Array):
         column = pa.chunked_array([column])
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = plain(column)
     if pa.types.is_null(column.type):
         return pa.chunked_array([pa.nulls(len(column), dtype.arrow())])
     convert = _CONVERT[dtype.kind]
     try:
+        if is_uuid(column.type):
+            column = _uuids(column, dtype, where)
         cast = convert(column, dtype, _Place(where, timezone))
     except pa.ArrowInvalid as error:
         raise InputError(
@@ -87,7 +91,7 @@ def cast_column(
             hint="Change the type in the schema, or the data.",
         ) from error
     except pa.ArrowNotImplementedError:
-        raise misfit(column.type, dtype, where) from None
+        raise misfit(column, dtype, where) from None
     return cast if isinstance(cast, pa.ChunkedArray) else pa.chunked_array([cast])
 
 
@@ -101,7 +105,10 @@ def to_micros_array(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.int64]
     import numpy as np
     import pyarrow as pa
 
-    column = cast_column(column, Timestamp, where="a column of times")
+    if column.type != Timestamp.arrow():
+        column = cast_column(column, Timestamp, where="a column of times")
+    elif isinstance(column, pa.Array):
+        column = pa.chunked_array([column])
     if column.null_count:
         column = column.cast(pa.int64()).fill_null(ALWAYS)
     if column.num_chunks == 1:
@@ -122,15 +129,15 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         return one
     if is_.is_null(one):
         return other
-    if is_.is_dictionary(one) or is_.is_dictionary(other):
-        plain = [each.value_type if is_.is_dictionary(each) else each for each in (one, other)]
-        return common_type(*plain)
+    one, other = plain_type(one), plain_type(other)
+    if one == other:
+        return one
     both: Callable[[Callable[[Any], bool]], bool] = lambda kind: kind(one) and kind(other)  # noqa: E731
     if both(is_.is_integer):
         return pa.int64()
     if both(lambda each: is_.is_integer(each) or is_.is_floating(each)):
         return pa.float64()
-    if both(lambda each: is_.is_string(each) or is_.is_large_string(each) or _view(each)):
+    if both(lambda each: is_.is_string(each) or is_.is_large_string(each)):
         return pa.large_string()
     if both(lambda each: is_.is_binary(each) or is_.is_large_binary(each)):
         return pa.large_binary()
@@ -149,15 +156,27 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     return None
 
 
-def misfit(found: pa.DataType, dtype: DType, where: str, hint: str | None = None) -> InputError:
+def misfit(
+    column: pa.ChunkedArray, dtype: DType, where: str, hint: str | None = None
+) -> InputError:
     """Return the error for a column of a type that does not become the declared one."""
+    some = column.drop_null()
+    sample = f", such as {some[0].as_py()!r:.60}" if len(some) and _shows(some.type) else ""
     return InputError(
         f"a column that is no {dtype!r}",
-        got=str(found),
+        got=f"{column.type}{sample}",
         expected=str(dtype.arrow()),
         where=where,
         hint=hint or "Change the type in the schema, or the data.",
     )
+
+
+def _shows(arrow: pa.DataType) -> bool:
+    """Return whether every value of a type can be shown as Python has it."""
+    from pyarrow import types as is_
+
+    plain_ones = (is_.is_integer, is_.is_floating, is_.is_boolean, is_.is_string, is_.is_decimal)
+    return any(matches(arrow) for matches in (*plain_ones, is_.is_binary, is_.is_large_string))
 
 
 class _Place:
@@ -170,11 +189,8 @@ class _Place:
     def cast(self, column: pa.ChunkedArray, dtype: DType) -> pa.ChunkedArray:
         return cast_column(column, dtype, where=self.where, timezone=self.timezone)
 
-
-def _view(arrow: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(getattr(pa.types, "is_string_view", lambda _: False)(arrow))
+    def misfit(self, column: pa.ChunkedArray, dtype: DType) -> InputError:
+        return misfit(column, dtype, self.where)
 
 
 def _int64s(array: pa.Array) -> npt.NDArray[np.int64]:
@@ -185,24 +201,88 @@ def _int64s(array: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def _exact(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
-    """Bool, text, bytes, date: types that only another form of the same becomes."""
+    """Bool, text, bytes: types that only another form of the same becomes."""
     import pyarrow as pa
 
     target = dtype.arrow()
     if column.type == target:
         return column
-    if dtype.kind not in _FORMS or not any(
-        getattr(pa.types, f"is_{form}", lambda _: False)(column.type) for form in _FORMS[dtype.kind]
-    ):
-        raise misfit(column.type, dtype, place.where)
+    forms = _FORMS.get(dtype.kind, ())
+    if not any(getattr(pa.types, f"is_{form}")(column.type) for form in forms):
+        raise misfit(column, dtype, place.where)
     return column.cast(target)
 
 
 _FORMS = {
-    "str": ("large_string", "string_view"),
-    "bytes": ("large_binary", "fixed_size_binary", "binary_view"),
-    "date": ("date64", "string", "large_string", "string_view"),
+    "str": ("large_string",),
+    "bytes": ("large_binary", "fixed_size_binary"),
 }
+
+
+def _date(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+    """Dates; local midnights, which is how pandas has them, are dates too."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import types as is_
+
+    if is_.is_timestamp(column.type) and column.type.tz is None:
+        midnights = pc.floor_temporal(column, unit="day")
+        inside = column.filter(pc.not_equal(column, midnights))
+        if len(inside):
+            got = f"{inside[0].cast(pa.string()).as_py()} ({column.type})"
+            raise InputError("a time of day in a column of dates", got=got, where=place.where)
+    elif not (is_.is_date(column.type) or _is_text(column.type)):
+        hint = "Its date depends on the zone: take the date where the table is made."
+        moments = is_.is_timestamp(column.type)
+        raise misfit(column, dtype, place.where, hint if moments else None)
+    return _in_years(column.cast(dtype.arrow()), dtype, place)
+
+
+def _in_years(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+    """Return dates or times, all of years that a calendar of four digits has."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = pa.int32() if dtype.kind == "date" else pa.int64()
+    bounds = pc.min_max(column.cast(numbers))
+    for found in (bounds["min"].as_py(), bounds["max"].as_py()):
+        if found is not None and not _YEARS[dtype.kind][0] <= found <= _YEARS[dtype.kind][1]:
+            got = pa.scalar(found, numbers).cast(dtype.arrow()).cast(pa.string()).as_py()
+            raise InputError(
+                "outside of the years 1 to 9999",
+                got=got,
+                expected=repr(dtype),
+                where=place.where,
+                hint="Write null, or a year that calendars have.",
+            )
+    return column
+
+
+_DAYS = (date.min.toordinal() - 719_163, date.max.toordinal() - 719_163)
+_YEARS = {
+    "date": _DAYS,
+    "timestamp": (_DAYS[0] * 86_400_000_000, (_DAYS[1] + 1) * 86_400_000_000 - 1),
+}
+
+
+def _is_text(arrow: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(arrow) or pa.types.is_large_string(arrow))
+
+
+def _uuids(column: pa.ChunkedArray, dtype: DType, where: str) -> pa.ChunkedArray:
+    """Return UUIDs as what they are declared as: their text, or their 16 bytes."""
+    import pyarrow as pa
+
+    if dtype.kind not in ("str", "bytes"):
+        raise misfit(column, dtype, where)
+    stored = pa.chunked_array([chunk.storage for chunk in column.chunks], pa.binary(16))
+    stored = stored.cast(pa.binary())
+    if dtype.kind == "bytes":
+        return stored
+    texts = [None if v is None else str(UUID(bytes=v)) for v in stored.to_pylist()]
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def _integer(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
@@ -213,7 +293,7 @@ def _integer(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.Chunked
     if pa.types.is_floating(column.type):
         column = nan_to_null(column)
     elif not (pa.types.is_integer(column.type) or pa.types.is_decimal(column.type)):
-        raise misfit(column.type, dtype, place.where)
+        raise misfit(column, dtype, place.where)
     return column.cast(dtype.arrow())
 
 
@@ -243,7 +323,7 @@ def _float(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedAr
         # By way of text: Arrow's own conversion is not always the nearest float.
         return column.cast(pa.string()).cast(target)
     if not pa.types.is_integer(column.type):
-        raise misfit(column.type, dtype, place.where)
+        raise misfit(column, dtype, place.where)
     return column.cast(target)
 
 
@@ -254,9 +334,22 @@ def _decimal(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.Chunked
         return column
     if pa.types.is_integer(column.type):
         column = column.cast(pa.decimal128(19 if column.type != pa.uint64() else 20, 0))
+    elif _is_text(column.type):
+        return _parsed(column, dtype)
     elif not pa.types.is_decimal(column.type):
-        raise misfit(column.type, dtype, place.where, "A float is no exact decimal; declare float.")
+        raise misfit(column, dtype, place.where, "A float is no exact decimal; declare float.")
     return column.cast(dtype.arrow())
+
+
+def _parsed(column: pa.ChunkedArray, dtype: DType) -> pa.ChunkedArray:
+    """Return decimals written as text: Arrow would round digits too many."""
+    import pyarrow as pa
+
+    try:
+        numbers = [dtype.coerce(text) for text in column.to_pylist()]
+    except ValueError as problem:
+        raise pa.ArrowInvalid(str(problem)) from None
+    return pa.chunked_array([pa.array(numbers, dtype.arrow())])
 
 
 def nan_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -286,14 +379,15 @@ def _timestamp(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.Chunk
 
     target = dtype.arrow()
     if column.type == target:
-        return column
+        return _in_years(column, dtype, place)
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
-        return (_to_micros(column) if zoned else _in_zone(column, place)).cast(target)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return _from_text(column, place)
+        moments = _to_micros(column) if zoned else _in_zone(column, place)
+        return _in_years(moments.cast(target), dtype, place)
+    if _is_text(column.type):
+        return _in_years(_from_text(column, place), dtype, place)
     hint = "Write it as a timestamp: epoch numbers have no unit that all agree on."
-    raise misfit(column.type, dtype, place.where, hint)
+    raise misfit(column, dtype, place.where, hint)
 
 
 def _in_zone(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
@@ -306,11 +400,21 @@ def _in_zone(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
             got=str(column.type),
             expected="times in UTC or another zone",
             where=place.where,
-            hint="If they are UTC say so where the table is defined: timezone='UTC'.",
+            hint="If they are UTC say so: timezone='UTC' where a table is defined; of a frame,"
+            " column.dt.tz_localize('UTC').",
         )
     if not pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us"))
-    return pc.assume_timezone(_to_micros(column), place.timezone)
+    try:
+        return pc.assume_timezone(_to_micros(column), place.timezone)
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"a local time that {place.timezone} has twice, or not at all",
+            got=str(error).splitlines()[0][:200],
+            expected="a time that is one moment",
+            where=place.where,
+            hint="Clocks were put back or forward: write such times in UTC or with an offset.",
+        ) from None
 
 
 def _to_micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -340,7 +444,7 @@ def _from_text(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
 
 
 _CONVERT: dict[str, Callable[[pa.ChunkedArray, DType, _Place], Any]] = {
-    "bool": _exact, "str": _exact, "bytes": _exact, "date": _exact, "decimal": _decimal,
+    "bool": _exact, "str": _exact, "bytes": _exact, "date": _date, "decimal": _decimal,
     "timestamp": _timestamp, "json": nested.json_text, "list": nested.lists,
     "vector": nested.vectors, "map": nested.maps, "struct": nested.structs,
 } | dict.fromkeys(INTEGER, _integer) | dict.fromkeys(FLOAT, _float)  # fmt: skip

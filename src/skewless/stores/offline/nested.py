@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from skewless.errors import InputError
-from skewless.types import DType, Float32, Json
+from skewless.stores.offline.plain import is_any_list, list_parts, map_parts
+from skewless.types import DType, Float32, Json, String, python_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,20 +20,21 @@ class Place(Protocol):
     def cast(self, column: pa.ChunkedArray, dtype: DType) -> pa.ChunkedArray:
         """Return ``column`` as one of ``dtype``."""
 
+    def misfit(self, column: pa.ChunkedArray, dtype: DType) -> InputError:
+        """Return the error for a column that does not become one of ``dtype``."""
+
 
 def lists(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
     """Lists, whatever their width, with items of the declared type."""
     import pyarrow as pa
 
-    if dtype.item is None or not _is_list(column.type):
-        raise _misfit(column.type, dtype, place.where)
+    if dtype.item is None or not is_any_list(column.type):
+        raise place.misfit(column, dtype)
     chunks = []
-    for chunk in column.cast(pa.list_(column.type.value_type)).chunks:
-        items = place.cast(pa.chunked_array([chunk.values]), dtype.item).combine_chunks()
-        # Copied, since Arrow takes no mask together with offsets that are a slice.
-        offsets = pa.array(chunk.offsets.to_numpy())
-        mask = chunk.is_null() if chunk.null_count else None
-        chunks.append(pa.ListArray.from_arrays(offsets, _one(items), mask=mask))
+    for chunk in column.chunks:
+        items, offsets, mask = list_parts(chunk)
+        typed = _one(place.cast(pa.chunked_array([items]), dtype.item).combine_chunks())
+        chunks.append(pa.ListArray.from_arrays(offsets.cast(pa.int32()), typed, mask=mask))
     return pa.chunked_array(chunks, type=dtype.arrow())
 
 
@@ -42,8 +44,8 @@ def vectors(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedAr
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not _is_list(column.type):
-        raise _misfit(column.type, dtype, place.where)
+    if not is_any_list(column.type):
+        raise place.misfit(column, dtype)
     lengths = pc.list_value_length(column).drop_null()
     wrong = lengths.filter(pc.not_equal(lengths, dtype.size))
     if len(wrong):
@@ -76,7 +78,7 @@ def structs(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedAr
     import pyarrow.compute as pc
 
     if not pa.types.is_struct(column.type):
-        raise _misfit(column.type, dtype, place.where)
+        raise place.misfit(column, dtype)
     names = [field.name for field in column.type]
     fields = list(dtype.arrow())
     chunks = []
@@ -98,20 +100,34 @@ def maps(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray
     import pyarrow as pa
 
     if dtype.item is None or not pa.types.is_map(column.type):
-        raise _misfit(column.type, dtype, place.where)
+        raise place.misfit(column, dtype)
     chunks = []
     for chunk in column.chunks:
-        keys = _one(chunk.keys.cast(pa.string()))
-        items = _one(place.cast(pa.chunked_array([chunk.items]), dtype.item).combine_chunks())
-        offsets = chunk.offsets.to_pylist()
-        # A null map is one whose start is null: Arrow's way in MapArray.from_arrays.
-        starts = [
-            start if valid.as_py() else None
-            for start, valid in zip(offsets, chunk.is_valid(), strict=False)
-        ]
-        bounds = pa.array([*starts, offsets[-1]], pa.int32())
-        chunks.append(pa.MapArray.from_arrays(bounds, keys, items).cast(dtype.arrow()))
+        keys, items, offsets = map_parts(chunk)
+        keys = _one(place.cast(pa.chunked_array([keys]), String).combine_chunks())
+        items = _one(place.cast(pa.chunked_array([items]), dtype.item).combine_chunks())
+        made = pa.MapArray.from_arrays(offsets, keys, items)
+        _check_keys(made, place.where)
+        chunks.append(made.cast(dtype.arrow()))
     return pa.chunked_array(chunks, type=dtype.arrow())
+
+
+def _check_keys(maps: pa.Array, where: str) -> None:
+    """Raise if a map has a key twice: which of the two values counts, nobody could say."""
+    import numpy as np
+
+    lengths = np.diff(np.asarray(maps.offsets))
+    row = np.repeat(np.arange(len(maps)), lengths)
+    codes = np.asarray(maps.keys.dictionary_encode().indices, np.int64)
+    pairs = np.stack([row, codes])
+    if np.unique(pairs, axis=1).shape[1] == len(row):
+        return
+    seen: set[tuple[int, int]] = set()
+    for at, pair in enumerate(zip(row.tolist(), codes.tolist(), strict=True)):
+        if pair in seen:
+            got = f"{maps.keys[at].as_py()!r} twice in {maps[pair[0]].as_py()!r:.200}"
+            raise InputError("a map with one key twice", got=got, where=where)
+        seen.add(pair)
 
 
 def json_text(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
@@ -122,7 +138,7 @@ def json_text(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.Chunked
     encoded = column.dictionary_encode() if _is_text(column.type) else None
     try:
         if encoded is None:
-            texts = [Json.coerce(value) for value in column.to_pylist()]
+            texts = [Json.coerce(value) for value in python_values(column)]
             return pa.chunked_array([pa.array(texts, pa.string())])
         chunks = []
         for chunk in encoded.chunks:
@@ -131,22 +147,6 @@ def json_text(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.Chunked
         return pa.chunked_array(chunks, type=pa.string())
     except ValueError as error:
         raise InputError("values that are no JSON", got=str(error), where=place.where) from error
-
-
-def _misfit(found: pa.DataType, dtype: DType, where: str) -> InputError:
-    return InputError(
-        f"a column that is no {dtype!r}",
-        got=str(found),
-        expected=str(dtype.arrow()),
-        where=where,
-        hint="Change the type in the schema, or the data.",
-    )
-
-
-def _is_list(arrow: pa.DataType) -> bool:
-    from pyarrow import types as is_
-
-    return bool(is_.is_list(arrow) or is_.is_large_list(arrow) or is_.is_fixed_size_list(arrow))
 
 
 def _is_text(arrow: pa.DataType) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.errors import StoreError
+from skewless.parquet import open_parquet
 from skewless.stores.offline.files.paths import DataFile, translated, version_of
 
 if TYPE_CHECKING:
@@ -178,8 +179,6 @@ def opened(
         streaming: whether columns are to be read a little at a time: slower, for row groups that
             are too long for memory.
     """
-    import pyarrow.parquet as pq
-
     with translated(file.path, remote=remote):
         if footer is not None and file.version:
             version = version_of(filesystem.get_file_info(file.path))
@@ -192,7 +191,7 @@ def opened(
                     hint="Run the call again. Write new files under new names.",
                 )
         with filesystem.open_input_file(file.path) as handle:
-            yield pq.ParquetFile(
+            yield open_parquet(
                 handle,
                 metadata=None if footer is None else footer.metadata,
                 pre_buffer=remote and not streaming,

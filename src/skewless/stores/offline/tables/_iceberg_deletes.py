@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skewless.errors import StoreError
+from skewless.parquet import read_parquet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +48,9 @@ def positions(tasks: Sequence[Any], open: Open) -> dict[str, npt.NDArray[np.int6
 def _in_parquet(location: str, open: Open) -> dict[str, npt.NDArray[np.int64]]:
     import numpy as np
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     with open(location) as file:
-        table = pq.read_table(file, columns=["file_path", "pos"])
+        table = read_parquet(file, columns=["file_path", "pos"])
     return {
         path: np.asarray(table.filter(pc.equal(table["file_path"], path))["pos"], np.int64)
         for path in pc.unique(table["file_path"]).to_pylist()

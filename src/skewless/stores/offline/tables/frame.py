@@ -7,13 +7,15 @@ Nothing is copied where the frame's own memory is Arrow's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skewless.errors import InputError, MissingColumn, StoreError
+from skewless.errors import MissingColumn, StoreError
 from skewless.forks import Lock
+from skewless.stores.offline.as_table import as_table
 from skewless.stores.offline.base import CHUNK_ROWS, Chunk, Part, Support, TableReader
+from skewless.stores.offline.plain import plain_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,8 +85,8 @@ class FrameReader(TableReader):
     def _rows(self) -> pa.Table:
         with self._lock:
             if self._snapshot is None:
-                table = to_arrow(self._data(), where=f"frame {self.where!r}")
-                self._snapshot = table.replace_schema_metadata(None)
+                table = as_table(self._data(), where=f"frame {self.where!r}")
+                self._snapshot = plain_table(table)
             return self._snapshot
 
     def _data(self) -> Any:
@@ -96,57 +98,3 @@ class FrameReader(TableReader):
                 hint="Define the source again with its frame, or use a table of files.",
             )
         return data
-
-
-def _without_views(table: pa.Table) -> pa.Table:
-    """Return text that is stored as views as plain text: much of Arrow cannot compute with them."""
-    import pyarrow as pa
-
-    plain = {"string_view": pa.large_string(), "binary_view": pa.large_binary()}
-    fields = [field.with_type(plain.get(str(field.type), field.type)) for field in table.schema]
-    schema = pa.schema(fields)
-    return table if schema.types == table.schema.types else table.cast(schema)
-
-
-def to_arrow(data: Any, *, where: str) -> pa.Table:
-    """Return rows in any usual form as an Arrow table, without a copy where that is possible.
-
-    Args:
-        data: an Arrow table or batch, a frame of Polars or pandas, anything with an Arrow stream,
-            a dict of columns or a list of dicts.
-        where: how errors name it.
-
-    Raises:
-        InputError: it is none of these, or its columns cannot be Arrow's.
-    """
-    import pyarrow as pa
-
-    try:
-        if isinstance(data, pa.Table):
-            return data
-        if isinstance(data, pa.RecordBatch):
-            return pa.Table.from_batches([data])
-        if type(data).__module__.partition(".")[0] == "pandas":
-            # Not by its Arrow stream: that hands out NaN where it means null, and the index.
-            return pa.Table.from_pandas(data, preserve_index=False)
-        if hasattr(data, "collect") and hasattr(data, "collect_schema"):
-            data = data.collect()
-        if hasattr(data, "__arrow_c_stream__"):
-            return _without_views(pa.table(data))
-        if isinstance(data, Mapping):
-            return pa.table(dict(data))
-        if isinstance(data, list) and all(isinstance(row, Mapping) for row in data):
-            return pa.Table.from_pylist(data)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(
-            "rows that cannot be Arrow columns",
-            got=str(error).splitlines()[0][:300],
-            where=where,
-            hint="Give every column one type.",
-        ) from error
-    raise InputError(
-        "not a frame of rows",
-        got=type(data).__name__,
-        expected="an Arrow, Polars or pandas frame, a dict of columns or a list of dicts",
-        where=where,
-    )
