@@ -250,12 +250,22 @@ def goes_bad(fs, error, text):
 
 def test_table_whose_column_has_another_type_now_is_an_error(tabled, folder):
     write_part(folder / "pays/b.parquet", [pay("c", NOON)], amount=pa.array(["2.5"]))
-    goes_bad(tabled, StoreError, "amount")
+    goes_bad(tabled, InputError, "no Float64.*such as '2.5'.*'amount' of file.*b.parquet")
 
 
-def test_table_that_lost_a_column_is_an_error(tabled, folder):
+def test_column_that_a_file_of_the_table_lacks_is_null_there_and_said(tabled, folder):
     write_part(folder / "pays/b.parquet", [pay("c", NOON)], amount=None)
-    goes_bad(tabled, (MissingColumn, StoreError), "amount")
+    spine = [{"card_id": "c1", "t": from_micros(NOON)}]
+    trained = tabled.get_historical_features(spine, "Spend", timestamp="t")
+    assert trained.to_dict()["total_1h"] == [2.0]
+    assert any("'amount'" in note and "b.parquet" in note for note in trained.notes)
+    tabled.materialize()
+    check_parity(tabled, spend_of(payments(table=sl.Parquet("pays"))), ALL)
+
+
+def test_file_of_the_table_without_times_is_an_error(tabled, folder):
+    write_part(folder / "pays/b.parquet", [pay("c", NOON)], at=None)
+    goes_bad(tabled, MissingColumn, "b.parquet.* lacks the column 'at'")
 
 
 def test_table_whose_times_lost_their_zone_is_an_error(tabled, folder):

@@ -221,3 +221,14 @@ def test_a_file_that_was_vacuumed_meanwhile_is_an_error(tmp_path: Path) -> None:
         file.unlink()
     with pytest.raises(StoreError, match="a file is not there"):
         values(reader, "x")
+
+
+def test_a_table_partitioned_by_its_times_is_pushed_down_and_read(tmp_path: Path) -> None:
+    times = [datetime(2024, 1, 1, hour, tzinfo=UTC) for hour in (10, 11)]
+    at = pa.array(times, pa.timestamp("us", "UTC"))
+    write_deltalake(tmp_path, pa.table({"n": [1, 2], "at": at}), partition_by=["at"])
+    found = DeltaReader(Delta(str(tmp_path)))
+    start = to_micros(times[1])
+    chunks = found.chunks(["n"], time_column="at", start=start, end=start + 1)
+    assert [n for chunk in chunks for n in chunk.table["n"].to_pylist()] == [2]
+    assert sorted(found.take(np.array([0, 1]), ["at"])["at"].to_pylist()) == times

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal as D
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ import pytest
 
 from skewless.definitions.tables import CSV, Delta, Frame, Parquet, Recorded
 from skewless.errors import ConfigError, CorruptData, InputError, MissingColumn, StoreError
+from skewless.parquet import read_parquet
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.tables import _parquet_files
 from skewless.stores.offline.tables.csv import CSVReader
 from skewless.stores.offline.tables.delta import DeltaReader
 from skewless.stores.offline.tables.frame import FrameReader
 from skewless.stores.offline.tables.parquet import ParquetReader
-from skewless.types import Date, Float64, Int32, Int64, String, Timestamp
+from skewless.types import Bool, Date, Decimal, DType, Float64, Int32, Int64, String, Timestamp
 
 
 def reader(folder: Path) -> ParquetReader:
@@ -193,6 +195,105 @@ def test_a_column_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
         values(reader(tmp_path), "x")
 
 
+def test_times_of_spark_outside_of_nanoseconds_are_what_they_are(tmp_path: Path) -> None:
+    times = [datetime(1066, 10, 14), datetime(2024, 1, 1), datetime(9999, 12, 31)]
+    table = pa.table({"t": pa.array(times, pa.timestamp("us"))})
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    assert values(reader(tmp_path), "t") == times
+    assert read_parquet(tmp_path / "a.parquet")["t"].to_pylist() == times
+
+
+@pytest.mark.parametrize(
+    ("column", "texts", "dtype", "expected"),
+    [
+        ("k", ["1", "02"], String, ["1", "02"]),
+        ("month", ["01", "02"], Int64, [1, 2]),
+        ("dt", ["20240101", "20240102"], String, ["20240101", "20240102"]),
+        ("day", ["2024-01-01", "2024-01-02"], String, ["2024-01-01", "2024-01-02"]),
+        ("day", ["2024-01-01", "2024-01-02"], Date, [date(2024, 1, 1), date(2024, 1, 2)]),
+        ("share", ["0.5", "1"], Float64, [0.5, 1.0]),
+        ("paid", ["false", "TRUE"], Bool, [False, True]),
+        ("price", ["0.50", "1"], Decimal(9, 2), [D("0.50"), D("1.00")]),
+        (
+            "at",
+            ["2024-01-01 10%3A00%3A00Z", "2024-01-01T11:00:00+01:00"],
+            Timestamp,
+            [datetime(2024, 1, 1, 10, tzinfo=UTC)] * 2,
+        ),
+    ],
+)
+def test_folders_are_read_as_their_column_is_declared(
+    tmp_path: Path, column: str, texts: list, dtype: DType, expected: list
+) -> None:
+    for number, text in enumerate(texts):
+        write(tmp_path / f"n={number}" / f"{column}={text}" / "f.parquet", x=[number])
+        (tmp_path / f"n={number}" / f"{column}={text}" / "f.csv").write_text(f"x\n{number}\n")
+    for found in (reader(tmp_path), CSVReader(CSV(str(tmp_path)))):
+        found.typed({"x": Int64, column: dtype})
+        assert values(found, column) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype"), [("ab", Int64), ("1.5", Int64), ("maybe", Bool), ("2024-01-01", Timestamp)]
+)
+def test_a_folder_that_is_no_value_of_its_declared_type_is_named(
+    tmp_path: Path, text: str, dtype: DType
+) -> None:
+    write(tmp_path / f"k={text}/f.parquet", x=[1])
+    found = reader(tmp_path)
+    found.typed({"k": dtype})
+    with pytest.raises(InputError, match=rf"folder k={text} of file"):
+        values(found, "k")
+
+
+def test_a_column_that_a_file_lacks_is_null_in_its_rows_unless_every_row_needs_it(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "a.parquet", x=[1])
+    write(tmp_path / "b.parquet", x=[2], y=[5])
+    found = reader(tmp_path)
+    found.typed({"x": Int64, "y": Int64})
+    assert values(found, "y") == [None, 5]
+    (note,) = found.notes()
+    assert "'y'" in note
+    assert "a.parquet" in note
+    found.typed({"x": Int64, "y": Int64}, {"y"})
+    with pytest.raises(MissingColumn, match=r"a\.parquet.* lacks the column 'y'"):
+        values(found, "y")
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_file_without_rows_conflicts_with_nothing(tmp_path: Path, order: str) -> None:
+    write(tmp_path / f"{order[0]}.parquet", x=["a"])
+    for empty in ({}, {"x": pa.array([], pa.float64())}, {"y": pa.array([], pa.bool_())}):
+        write(tmp_path / f"{order[1]}.parquet", **empty)
+        found = reader(tmp_path)
+        assert values(found, "x") == ["a"]
+        found.typed({"x": String})
+        assert (values(found, "x"), found.notes()) == (["a"], [])
+        (tmp_path / f"{order[1]}.parquet").unlink()
+
+
+def test_a_table_of_files_without_rows_has_the_declared_columns(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", x=pa.array([], pa.float64()))
+    found = reader(tmp_path)
+    found.typed({"x": String, "y": Int64})
+    assert found.take(np.array([], np.int64), ["x", "y"]).schema.types == [pa.string(), pa.int64()]
+
+
+def test_each_file_is_held_to_the_declared_types_and_not_to_the_others(tmp_path: Path) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    write(tmp_path / "a.parquet", x=[1], t=pa.array([at], pa.timestamp("us", "UTC")))
+    write(tmp_path / "b.parquet", x=[2.0], t=["2026-01-01T01:00:00+01:00"])
+    found = reader(tmp_path)
+    found.typed({"x": Int64, "t": Timestamp})
+    assert (values(found, "x"), values(found, "t")) == ([1, 2], [at, at])
+    write(tmp_path / "c.parquet", x=[2.5], t=[at])
+    found.refresh()
+    with pytest.raises(InputError, match=r"2\.5.*'x' of file.*c\.parquet"):
+        values(found, "x")
+
+
 def test_folders_give_columns_of_the_narrowest_type(tmp_path: Path) -> None:
     write(tmp_path / "day=2026-01-01/shard=1/fab=a%20b/x.parquet", x=[1])
     write(tmp_path / "day=2026-01-02/shard=2/fab=__HIVE_DEFAULT_PARTITION__/x.parquet", x=[2])
@@ -313,12 +414,33 @@ def test_csv_fields_may_hold_line_breaks_and_other_delimiters(tmp_path: Path) ->
     assert next(found.chunks(["x", "y"])).table.to_pylist() == [{"x": "one\ntwo", "y": None}]
 
 
-def test_a_csv_file_that_lacks_a_column_is_named(tmp_path: Path) -> None:
+def test_a_column_that_a_csv_file_lacks_is_null_in_its_rows_and_said(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     (tmp_path / "b.csv").write_text("x\n1\n")
+    (tmp_path / "c.csv").write_text("")
+    (tmp_path / "d.csv").write_text("y\n")
+    found = CSVReader(CSV(str(tmp_path)))
+    found.typed({"x": Int64, "y": Int64, "z": Int64}, {"x"})
+    assert values(found, "y") == [2, None]
+    assert found.notes() == [
+        f"Column 'y' of table {str(tmp_path)!r} is null in the rows of files without it: b.csv."
+    ]
+    assert values(found, "x") == [1, 1]
+    assert found.row_count() == 2
+    with pytest.raises(MissingColumn, match="'z'"):
+        values(found, "z")
+    found.typed({"x": Int64, "y": Int64}, {"y"})
+    with pytest.raises(MissingColumn, match=r"b\.csv.* lacks the column 'y'"):
+        values(found, "y")
+
+
+@pytest.mark.parametrize("file", ["a.csv", "b.csv"])
+def test_a_header_that_names_a_column_twice_is_an_error(tmp_path: Path, file: str) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / file).write_text("x,y,x\n1,2,3\n")
     found = CSVReader(CSV(str(tmp_path)))
     found.typed({"x": Int64, "y": Int64})
-    with pytest.raises(MissingColumn, match=r"b\.csv.* lacks the column 'y'"):
+    with pytest.raises(InputError, match=rf"column 'x' twice.*{file}"):
         values(found, "y")
 
 

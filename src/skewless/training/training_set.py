@@ -69,6 +69,7 @@ def training_set(
         )
 
     notes = _notes(plan, found, len(times))
+    notes += [note for history in histories.values() for note in history.notes()]
     whole = table
     for name, column in found.columns.items():
         whole = whole.append_column(name, column)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -148,9 +148,18 @@ class TableReader(ABC):
         """Return the columns and the types nearest to how they are stored."""
         return {field.name: dtype_from_arrow(field.type) for field in self.arrow_schema()}
 
-    def typed(self, columns: Mapping[str, DType]) -> None:
-        """Tell the reader what types a source declares; only tables of text need to know."""
-        del columns
+    def typed(self, columns: Mapping[str, DType], needed: Collection[str] = ()) -> None:
+        """Tell the reader what a source declares of its columns.
+
+        Args:
+            columns: names and types: what is text, or differs from file to file, is read so.
+            needed: those that every row has: a file without one is an error.
+        """
+        del columns, needed
+
+    def notes(self) -> list[str]:
+        """Return what should be known of the rows that were read: columns some files lack."""
+        return []
 
     @abstractmethod
     def chunks(

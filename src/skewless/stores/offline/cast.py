@@ -76,7 +76,7 @@ def cast_column(
     if isinstance(column, pa.Array):
         column = pa.chunked_array([column])
     column = plain(column)
-    if pa.types.is_null(column.type):
+    if pa.types.is_null(column.type) or not len(column):
         return pa.chunked_array([pa.nulls(len(column), dtype.arrow())])
     convert = _CONVERT[dtype.kind]
     try:

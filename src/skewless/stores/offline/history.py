@@ -88,7 +88,8 @@ class History:
         self._log: LogReader | None = None if log is None else log.reader()
         self._superseded: dict[bool, Superseded] = {}
         if reader is not None:
-            reader.typed(source.columns)
+            needed = [source.event_time, source.known_time or source.event_time, *source.row_id]
+            reader.typed(source.columns, needed)
 
     def narrow(
         self,
@@ -173,6 +174,10 @@ class History:
         if late not in self._superseded:
             self._superseded[late] = find_superseded(self, late=late)
         return self._superseded[late]
+
+    def notes(self) -> list[str]:
+        """Return what should be known of the rows of the table that were read."""
+        return [] if self._reader is None else self._reader.notes()
 
     def parts(self) -> list[Part]:
         """Return the parts of the table; none if the source has no table."""

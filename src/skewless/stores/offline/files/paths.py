@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from skewless.codec import from_text
 from skewless.config import TableSettings
-from skewless.errors import CorruptData, SkewlessError, StoreError, StoreUnavailable
+from skewless.errors import CorruptData, InputError, SkewlessError, StoreError, StoreUnavailable
 from skewless.stores.offline.files.filesystems import locate
+from skewless.types import DType, Misfit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +31,26 @@ _WILD = re.compile(r"[*?\[]")
 
 class MissingFile(StoreError):
     """A file that was listed is not there, or no longer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """What a source says of its table's columns.
+
+    Attributes:
+        types: of columns; those of other columns are found by looking.
+        timezone: of times that carry none; None: they are refused.
+        needed: columns that every file must have: times, row ids. Of others that a file lacks its
+            rows have null.
+    """
+
+    types: Mapping[str, DType] = dataclasses.field(default_factory=dict)
+    timezone: str | None = None
+    needed: frozenset[str] = frozenset()
+
+    def may_lack(self, column: str) -> bool:
+        """Return whether a file without a column has null in its rows, and is no error."""
+        return column in self.types and column not in self.needed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +100,8 @@ def list_files(
     suffixes: Sequence[str],
     kind: str,
     settings: TableSettings = TableSettings(),  # noqa: B008 - frozen
+    *,
+    declared: Declared = Declared(),
 ) -> Listing:
     """Return the files at ``path``: of a folder those that end in one of ``suffixes``.
 
@@ -111,8 +136,8 @@ def list_files(
             hint="Relative paths are relative to the folder of the repo.",
         )
     found.sort(key=lambda pair: pair[1])
-    folders = [hive_values(name) for _, name in found]
-    values, types = typed_partitions(folders)
+    folders = {name: hive_values(name) for _, name in found}
+    values, types = typed_partitions(folders, declared)
     files = tuple(
         DataFile(each.path, name, version_of(each), partition)
         for (each, name), partition in zip(found, values, strict=True)
@@ -136,30 +161,81 @@ def hive_values(name: str) -> dict[str, str | None]:
 
 
 def typed_partitions(
-    folders: Sequence[Mapping[str, str | None]],
+    folders: Mapping[str, Mapping[str, str | None]], declared: Declared
 ) -> tuple[list[dict[str, Any]], dict[str, pa.DataType]]:
-    """Give each partition column the narrowest type that all of its texts fit.
+    """Give each partition column its declared type, by which the texts of the folders are read.
 
-    Whole numbers, then dates, else text.
+    Where none is declared it is the narrowest that all of its texts fit: whole numbers, then dates,
+    else text.
+
+    Args:
+        folders: what the folders of each file say, by the file's name.
+        declared: of the table.
+
+    Raises:
+        InputError: a text is no value of the declared type.
     """
     import pyarrow as pa
 
-    columns = dict.fromkeys(column for folder in folders for column in folder)
-    kinds: dict[str, Any] = {}
+    columns = dict.fromkeys(column for folder in folders.values() for column in folder)
+    read: dict[str, Callable[[str], Any]] = {}
     types: dict[str, pa.DataType] = {}
     for column in columns:
-        texts = [text for folder in folders if (text := folder.get(column)) is not None]
-        if all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", text) for text in texts):
-            kinds[column], types[column] = int, pa.int64()
+        texts = [text for folder in folders.values() if (text := folder.get(column)) is not None]
+        if column in declared.types:
+            dtype = declared.types[column]
+            read[column] = functools.partial(_value_of, dtype, declared.timezone)
+            types[column] = dtype.arrow()
+        elif all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", text) for text in texts):
+            read[column], types[column] = int, pa.int64()
         elif all(_is_date(text) for text in texts):
-            kinds[column], types[column] = datetime.date.fromisoformat, pa.date32()
+            read[column], types[column] = datetime.date.fromisoformat, pa.date32()
         else:
-            kinds[column], types[column] = str, pa.string()
-    typed = [
-        {name: None if text is None else kinds[name](text) for name, text in folder.items()}
-        for folder in folders
-    ]
+            read[column], types[column] = str, pa.string()
+    known: dict[tuple[str, str], Any] = {}
+    typed = []
+    for name, folder in folders.items():
+        values: dict[str, Any] = {}
+        for column, text in folder.items():
+            if text is not None and (column, text) not in known:
+                known[column, text] = _told(read[column], text, column, name)
+            values[column] = None if text is None else known[column, text]
+        typed.append(values)
     return typed, types
+
+
+def _value_of(dtype: DType, timezone: str | None, text: str) -> Any:
+    """Return what the name of a folder says as a value of its column's declared type."""
+    from skewless.stores.offline.cast import cast_column
+
+    if dtype.kind == "timestamp":
+        import pyarrow as pa
+
+        column = pa.array([text], pa.string())
+        return cast_column(column, dtype, where="a folder", timezone=timezone)[0].as_py()
+    return text.encode() if dtype.kind == "bytes" else from_text(text, dtype)
+
+
+def _told(read: Callable[[str], Any], text: str, column: str, file: str) -> Any:
+    where = f"folder {column}={text} of file {file!r}"
+    try:
+        return read(text)
+    except InputError as problem:
+        problem.where = where
+        raise
+    except Misfit as problem:
+        raise InputError(
+            "a folder whose name is no value of the declared type",
+            got=str(problem),
+            where=where,
+            hint="Change the type in the schema, or the name of the folder.",
+        ) from None
+
+
+def lacking_note(column: str, files: Sequence[str], where: str) -> str:
+    """Return what is said of a column that some files of a table do not have."""
+    shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    return f"Column {column!r} of table {where!r} is null in the rows of files without it: {shown}."
 
 
 @contextlib.contextmanager

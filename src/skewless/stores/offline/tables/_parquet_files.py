@@ -9,13 +9,14 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from skewless.clock import ALWAYS, NEVER
+from skewless.clock import ALWAYS, NEVER, to_micros
 from skewless.errors import CorruptData, MissingColumn, StoreError
 from skewless.forks import Lock, cached_property
 from skewless.stores.offline.base import CHUNK_ROWS, Chunk
-from skewless.stores.offline.cast import common_type
-from skewless.stores.offline.files.paths import DataFile, Listing
+from skewless.stores.offline.cast import cast_column, common_type
+from skewless.stores.offline.files.paths import DataFile, Declared, Listing, lacking_note
 from skewless.stores.offline.files.read_ahead import one_ahead
+from skewless.stores.offline.plain import plain, plain_type
 from skewless.stores.offline.tables._footers import DAY, Footer, opened, read_footer
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class ParquetFiles:
             (they are null). None: what the files say, and each must have all that is asked for.
         cached: footers read before, by name and version of the file.
         ids: name of each column by its id, for tables whose columns may be renamed.
+        declared: what the source says of the columns: each file is held to that, not to the other
+            files, and a column that some files lack is null in their rows.
     """
 
     def __init__(
@@ -98,17 +101,21 @@ class ParquetFiles:
         schema: pa.Schema | None = None,
         cached: dict[tuple[str, str], Footer] | None = None,
         ids: Mapping[int, str] | None = None,
+        *,
+        declared: Declared = Declared(),  # noqa: B008 - frozen
     ) -> None:
         self.files = listing.files
         self._listing = listing
         self._where = where
-        self._declared = schema
+        self._manifest = schema
+        self._declared = declared
         self._ids = ids
         self._cached = {} if cached is None else cached
         for key in set(self._cached) - {(file.path, file.version) for file in self.files}:
             del self._cached[key]
         self._lock = Lock()
         self._checked: set[str] = set()
+        self._lacking: dict[str, list[str]] = {}
 
     # ------------------------------------------------------------------------------ what there is
 
@@ -172,14 +179,23 @@ class ParquetFiles:
         """All columns of all files; one whose type changes between files has the first one's."""
         import pyarrow as pa
 
-        if self._declared is not None:
-            return self._declared
+        if self._manifest is not None:
+            return pa.schema([f.with_type(plain_type(f.type)) for f in self._manifest])
         types: dict[str, pa.DataType] = {}
-        for footer in self.footers:
+        # A file without rows has whatever types its writer thought of.
+        with_rows = [footer for footer in self.footers if footer.rows]
+        for footer in with_rows or self.footers:
             for field in footer.schema:
-                known = types.setdefault(field.name, field.type)
+                known = types.setdefault(field.name, plain_type(field.type))
                 types[field.name] = common_type(known, field.type) or known
+        for name, dtype in self._declared.types.items():
+            if name in types or not with_rows:
+                types[name] = dtype.arrow()
         return pa.schema(list((types | dict(self._listing.partition_types)).items()))
+
+    def notes(self) -> list[str]:
+        """Return which columns that were asked for some files lack."""
+        return [lacking_note(column, f, self._where) for column, f in self._lacking.items()]
 
     def selected(self, columns: Sequence[str]) -> pa.Schema:
         """Return the part of the schema that ``columns`` name.
@@ -194,7 +210,7 @@ class ParquetFiles:
         for column in columns:
             if column not in schema.names:
                 raise MissingColumn.of(column, schema.names, where=f"table {self._where!r}")
-            if column not in self._checked and self._declared is None:
+            if column not in self._checked and self._manifest is None:
                 self._check_everywhere(column, schema.field(column).type)
                 self._checked.add(column)
         return pa.schema([pa.field(column, schema.field(column).type) for column in columns])
@@ -202,12 +218,20 @@ class ParquetFiles:
     def _check_everywhere(self, column: str, expected: pa.DataType) -> None:
         if column in self._listing.partition_types:
             return
+        is_declared = column in self._declared.types
         for file, footer in zip(self.files, self.footers, strict=True):
             found = footer.schema.get_all_field_indices(column)
+            if not footer.rows:
+                continue
+            if not found and self._declared.may_lack(column):
+                self._lacking.setdefault(column, []).append(file.name)
+                continue
             if not found:
                 raise MissingColumn.of(column, footer.schema.names, where=f"file {file.path!r}")
             if len(found) > 1:
                 raise StoreError(f"column {column!r} is there {len(found)} times", where=file.path)
+            if is_declared:
+                continue
             stored = footer.schema.field(found[0]).type
             if common_type(expected, stored) is None:
                 raise StoreError(
@@ -374,7 +398,7 @@ class ParquetFiles:
                 value = pa.scalar(file.partition.get(field.name), field.type)
                 columns.append(pa.chunked_array([pa.repeat(value, table.num_rows)]))
             elif field.name in table.column_names:
-                columns.append(table.column(field.name).cast(field.type))
+                columns.append(self._as_declared(table.column(field.name), file, field))
             elif field.name in file.partition:
                 value = pa.scalar(file.partition[field.name], field.type)
                 columns.append(pa.chunked_array([pa.repeat(value, table.num_rows)]))
@@ -382,9 +406,24 @@ class ParquetFiles:
                 columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
         return pa.Table.from_arrays(columns, schema=schema)
 
+    def _as_declared(
+        self, column: pa.ChunkedArray, file: DataFile, field: pa.Field
+    ) -> pa.ChunkedArray:
+        """Return a column of a file in the type that the table's column has."""
+        dtype = self._declared.types.get(field.name)
+        if dtype is None:
+            return plain(column).cast(field.type)
+        where = f"column {field.name!r} of file {file.path!r}"
+        return cast_column(column, dtype, where=where, timezone=self._declared.timezone)
+
 
 def _day_bounds(day: object) -> tuple[int, int]:
-    """Return bounds of the moments that a date may be in some time zone, UTC microseconds."""
+    """Return bounds of the moments that a folder may stand for, UTC microseconds."""
+    if isinstance(day, datetime.datetime):
+        if day.tzinfo is not None:
+            return to_micros(day), to_micros(day)
+        naive = to_micros(day.replace(tzinfo=datetime.UTC))
+        return naive - _EAST, naive + _WEST
     if not isinstance(day, datetime.date):
         return ALWAYS, NEVER
     start = (day - datetime.date(1970, 1, 1)).days * DAY

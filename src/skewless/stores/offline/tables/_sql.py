@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import weakref
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,8 @@ class SQLReader(ParquetReader):
 
     # ------------------------------------------------------------------------------------ verbs
 
-    def typed(self, columns: Mapping[str, DType]) -> None:
+    def typed(self, columns: Mapping[str, DType], needed: Collection[str] = ()) -> None:
+        del needed  # a query gives every column of every row
         with self._lock:
             if dict(columns) != self._declared:
                 self._declared = dict(columns)

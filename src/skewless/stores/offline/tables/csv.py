@@ -9,19 +9,23 @@ Times may carry an offset (``2013-01-01T10:00:00Z``) or take the ``timezone`` of
 from __future__ import annotations
 
 import contextlib
+import csv
 import functools
+import io
 import zipfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skewless.errors import CorruptData, MissingColumn, StoreError
+from skewless.errors import CorruptData, InputError, MissingColumn, StoreError
 from skewless.forks import Lock
 from skewless.stores.offline.base import Chunk, Part, Support, TableReader
 from skewless.stores.offline.files.paths import (
     DataFile,
+    Declared,
     Listing,
     damaged,
+    lacking_note,
     list_files,
     translated,
     version_of,
@@ -59,13 +63,16 @@ class CSVReader(TableReader):
     ) -> None:
         super().__init__(table, base, settings)
         self._declared: dict[str, DType] = {}
+        self._said = Declared()
         self._lock = Lock()
         self.refresh()
 
-    def typed(self, columns: Mapping[str, DType]) -> None:
+    def typed(self, columns: Mapping[str, DType], needed: Collection[str] = ()) -> None:
         with self._lock:
-            if dict(columns) != self._declared:
-                self._declared = dict(columns)
+            said = Declared(dict(columns), self.timezone, frozenset(needed))
+            if said != self._said:
+                self._said, self._declared = said, dict(columns)
+                self._files: Listing | None = None
                 self._schema: pa.Schema | None = None
 
     def arrow_schema(self) -> pa.Schema:
@@ -73,7 +80,7 @@ class CSVReader(TableReader):
 
         with self._lock:
             if self._schema is None:
-                header = self._header()
+                header = self._columns()
                 unknown = [column for column in header if column not in self._declared]
                 found = self._infer(unknown) if not self._declared else {}
                 types = {name: _text_types.arrow_of(t) for name, t in self._declared.items()}
@@ -123,9 +130,10 @@ class CSVReader(TableReader):
 
     def refresh(self) -> None:
         with self._lock:
-            self._files: Listing | None = None
+            self._files = None
             self._schema = None
-            self._headers: list[str] | None = None
+            self._headers: dict[str, list[str]] = {}
+            self._lacking: dict[str, dict[str, None]] = {}
             self._counts: dict[str, int] = {}
 
     # ---------------------------------------------------------------------------------- the files
@@ -134,22 +142,49 @@ class CSVReader(TableReader):
         with self._lock:
             if self._files is None:
                 path = self.table.options["path"]
-                self._files = list_files(path, self.base, SUFFIXES, "CSV", self.settings)
+                self._files = list_files(
+                    path, self.base, SUFFIXES, "CSV", self.settings, declared=self._said
+                )
             return self._files
 
-    def _header(self) -> list[str]:
-        """Return the columns of the first file; `_open` holds the others to those asked for."""
+    def _columns(self) -> list[str]:
+        """Return the columns of the table; of files without a source, those of the first."""
+        files = self._listing().files
+        headers = [self._header(file) for file in (files if self._declared else files[:1])]
+        return list(dict.fromkeys(column for header in headers for column in header))
+
+    def _header(self, file: DataFile) -> list[str]:
+        """Return the columns that the first line of a file names; none of an empty file.
+
+        Raises:
+            InputError: it names a column twice.
+        """
         with self._lock:
-            if self._headers is None:
-                with self._open(self._listing().files[0], {}, None) as reader:
-                    self._headers = list(reader.schema.names)
-            return self._headers
+            if file.name not in self._headers:
+                with self._stream(file) as stream:
+                    text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+                    header = next(csv.reader(text, delimiter=self._delimiter(file)), [])
+                if twice := [name for name in header if header.count(name) > 1]:
+                    raise InputError(
+                        f"a header that names column {twice[0]!r} twice",
+                        got=", ".join(header),
+                        where=file.path,
+                        hint="Give each column a name of its own.",
+                    )
+                self._headers[file.name] = header
+            return self._headers[file.name]
+
+    def _delimiter(self, file: DataFile) -> str:
+        tabs = ".tsv" in file.name.lower()
+        return str(self.table.options.get("delimiter", "\t" if tabs else ","))
 
     def _count(self, file: DataFile) -> int:
         if file.name not in self._counts:
             import pyarrow as pa
 
-            first = self._header()[:1]
+            first = self._header(file)[:1]
+            if not first:
+                return self._counts.setdefault(file.name, 0)
             with self._open(file, dict.fromkeys(first, pa.string()), first) as reader:
                 self._counts[file.name] = sum(batch.num_rows for batch in reader)
         return self._counts[file.name]
@@ -198,42 +233,54 @@ class CSVReader(TableReader):
     def _tables(self, file: DataFile, schema: pa.Schema) -> Iterator[pa.Table]:
         import pyarrow as pa
 
-        constants = self._listing().partition_types
-        types = {field.name: field.type for field in schema if field.name not in constants}
+        folders = self._listing().partition_types
+        types = {field.name: field.type for field in schema if field.name not in folders}
         # Where all columns are those of folders, one of the file is read to count its rows.
-        read = list(types) or self._header()[:1]
-        with self._open(file, types, read) as reader:
+        header = self._header(file)
+        lacking = [name for name in types if name not in header]
+        read = [name for name in types if name in header] or header[:1]
+        if not header:
+            return
+        constants = dict.fromkeys(lacking) | dict(file.partition)
+        with self._open(file, {n: t for n, t in types.items() if n in header}, read) as reader:
             for batch in reader:
+                if batch.num_rows:
+                    self._note(file, lacking)
                 columns = [
                     batch.column(field.name)
-                    if field.name in types
-                    else pa.repeat(
-                        pa.scalar(file.partition.get(field.name), field.type), batch.num_rows
-                    )
+                    if field.name in types and field.name in header
+                    else pa.repeat(pa.scalar(constants.get(field.name), field.type), batch.num_rows)
                     for field in schema
                 ]
                 yield pa.Table.from_arrays(columns, schema=schema)
+
+    def notes(self) -> list[str]:
+        return [lacking_note(c, list(n), self.where) for c, n in self._lacking.items()]
+
+    def _note(self, file: DataFile, lacking: list[str]) -> None:
+        """Note the columns that a file lacks, where its rows may have null."""
+        for column in lacking:
+            if not self._said.may_lack(column):
+                raise MissingColumn.of(column, self._header(file), where=f"file {file.path!r}")
+            self._lacking.setdefault(column, {})[file.name] = None
 
     @contextlib.contextmanager
     def _open(
         self, file: DataFile, types: Mapping[str, pa.DataType], columns: list[str] | None
     ) -> Iterator[Any]:
-        from pyarrow import csv
+        from pyarrow import csv as arrow_csv
 
         options = self.table.options
-        tabs = ".tsv" in file.name.lower()
-        convert = csv.ConvertOptions(
+        convert = arrow_csv.ConvertOptions(
             column_types=dict(types),
             include_columns=columns,
             null_values=options.get("nulls", NULLS),
             strings_can_be_null=True,
         )
-        parse = csv.ParseOptions(
-            delimiter=options.get("delimiter", "\t" if tabs else ","), newlines_in_values=True
-        )
-        read = csv.ReadOptions(block_size=BLOCK_BYTES)
+        parse = arrow_csv.ParseOptions(delimiter=self._delimiter(file), newlines_in_values=True)
+        read = arrow_csv.ReadOptions(block_size=BLOCK_BYTES)
         with self._stream(file) as stream, self._explained(file, columns):
-            yield csv.open_csv(stream, read, parse, convert)
+            yield arrow_csv.open_csv(stream, read, parse, convert)
 
     @contextlib.contextmanager
     def _explained(self, file: DataFile, columns: list[str] | None) -> Iterator[None]:
@@ -242,8 +289,7 @@ class CSVReader(TableReader):
         try:
             yield
         except KeyError:  # Arrow's error for a column that the header lacks
-            with self._open(file, {}, None) as reader:
-                present = reader.schema.names
+            present = self._header(file)
             missing = next(column for column in columns or () if column not in present)
             raise MissingColumn.of(missing, present, where=f"file {file.path!r}") from None
         except pa.ArrowInvalid as error:

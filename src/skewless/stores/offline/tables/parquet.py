@@ -8,15 +8,16 @@ Folders named ``column=value`` give columns. Row groups whose statistics exclude
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skewless.forks import Lock
 from skewless.stores.offline.base import Chunk, Part, Support, TableReader
-from skewless.stores.offline.files.paths import list_files
+from skewless.stores.offline.files.paths import Declared, list_files
 from skewless.stores.offline.tables._footers import Footer
 from skewless.stores.offline.tables._parquet_files import ParquetFiles
+from skewless.types import DType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,11 +47,21 @@ class ParquetReader(TableReader):
     ) -> None:
         super().__init__(table, base, settings)
         self._footers: dict[tuple[str, str], Footer] = {}
+        self._said = Declared()
         self._snapshot: ParquetFiles | None = None
         self._lock = Lock()
 
     def arrow_schema(self) -> pa.Schema:
         return self._files().schema
+
+    def typed(self, columns: Mapping[str, DType], needed: Collection[str] = ()) -> None:
+        declared = Declared(dict(columns), self.timezone, frozenset(needed))
+        with self._lock:
+            if declared != self._said:
+                self._said, self._snapshot = declared, None
+
+    def notes(self) -> list[str]:
+        return self._files().notes()
 
     def chunks(
         self,
@@ -91,5 +102,6 @@ class ParquetReader(TableReader):
 
     def _look(self) -> ParquetFiles:
         path = self.table.options["path"]
-        listing = list_files(path, self.base, SUFFIXES, "Parquet", self.settings)
-        return ParquetFiles(listing, self.where, cached=self._footers)
+        declared = self._said
+        listing = list_files(path, self.base, SUFFIXES, "Parquet", self.settings, declared=declared)
+        return ParquetFiles(listing, self.where, cached=self._footers, declared=declared)
