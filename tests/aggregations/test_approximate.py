@@ -16,10 +16,10 @@ from skewless.aggregations.approximate import (
     ApproxQuantile,
     ApproxUnique,
     bucket_of,
+    buckets_of,
     middle_of,
     quantile_of,
 )
-from skewless.engines.local.approximate import buckets_of
 from skewless.errors import DefinitionError, MissingDependency
 
 PAYS = sl.Source(

@@ -20,7 +20,7 @@ from datetime import date, datetime
 from decimal import Decimal as PyDecimal
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from skewless.aggregations.base import Aggregation
 from skewless.aggregations.counting import NUnique
@@ -28,6 +28,14 @@ from skewless.aggregations.windows import Window
 from skewless.clock import to_micros
 from skewless.errors import DefinitionError, MissingDependency
 from skewless.types import NUMERIC, DType, Float64
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from skewless.aggregations.base import Ints, Numbers
+    from skewless.aggregations.swept import SweptColumn
 
 _LIBRARY = ("datasketches", "sketches")
 BEYOND = 1100
@@ -46,6 +54,11 @@ class ApproxUnique(NUnique):
 
     precision: int = 12
     name: ClassVar[str] = "approx_unique"
+
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """The least precise, which estimates soonest."""
+        return (cls(precision=5),)
 
     def __post_init__(self) -> None:
         given: object = self.precision
@@ -67,6 +80,21 @@ class ApproxUnique(NUnique):
             sketch.update(_hashed_form(value))
         sketch.trim()
         return round(float(sketch.get_estimate()))
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Count, where there are few."""
+        found = super().summary(values, events, t, window)
+        return NotImplemented if found is NotImplemented or found > 1 << self.precision else found
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Count, and estimate where there are many."""
+        import numpy as np
+
+        counts = np.array(rows.unique())
+        many = counts > 1 << self.precision
+        estimates = (self.compute(values, (), 0, None) for values in rows.distinct_values(many))
+        counts[many] = np.fromiter(estimates, np.int64, int(many.sum()))
+        return rows.array(counts)
 
 
 def need_sketches() -> None:
@@ -117,6 +145,11 @@ class ApproxQuantile(Aggregation):
     accuracy: float = 0.01
     name: ClassVar[str] = "approx_quantile"
 
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """The middle, and below it."""
+        return cls(), cls(q=0.3, accuracy=0.2)
+
     def __post_init__(self) -> None:
         if not 0 <= self.q <= 1:
             raise DefinitionError("a quantile lies between 0 and 1", got=self.q)
@@ -142,6 +175,42 @@ class ApproxQuantile(Aggregation):
         bits = self.bits
         return quantile_of(Counter(bucket_of(float(v), bits) for v in values), self.q, bits)
 
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same from an array of buckets."""
+        if values is None:
+            return NotImplemented
+        import numpy as np
+
+        buckets, rank = buckets_of(values.astype(np.float64), self.bits), self._rank(len(values))
+        buckets.partition(rank)
+        return middle_of(int(buckets[rank]), self.bits)
+
+    def _rank(self, count: int) -> int:
+        return math.floor(self.q * (count - 1))
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of all numbers but decimals."""
+        return column is not None and column.kind != "decimal"
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the middle of the bucket at the rank of each moment."""
+        import numpy as np
+
+        numbers = rows.values.astype(np.float64)
+        buckets, codes = np.unique(buckets_of(numbers, self.bits), return_inverse=True)
+        middles = np.array([middle_of(bucket, self.bits) for bucket in buckets.tolist()])
+        found = np.zeros(len(rows.queries.time))
+        none = np.ones(len(rows.queries.time), bool)
+        for part in rows.gathered():
+            counts = np.diff(part.offsets)
+            asked = np.repeat(np.arange(len(counts)), counts)
+            ranked = np.sort(asked * len(buckets) + codes[part.rows])
+            some = np.flatnonzero(counts)
+            rank = np.floor(self.q * (counts[some] - 1)).astype(np.int64)
+            found[part.first + some] = middles[ranked[part.offsets[some] + rank] % len(buckets)]
+            none[part.first + some] = False
+        return rows.array(found, none)
+
 
 def quantile_of(counts: Mapping[int, int], q: float, bits: int) -> float:
     """Return the quantile of at least one row, counted by bucket; counts of parts may be added."""
@@ -162,6 +231,23 @@ def bucket_of(value: float, bits: int) -> int:
         part, power = 0.5, BEYOND
     bucket = (power + BEYOND << bits) + int((2 * part - 1) * (1 << bits)) + 1
     return bucket if value > 0 else -bucket
+
+
+def buckets_of(values: npt.NDArray[np.float64], bits: int) -> Ints:
+    """Return the bucket of each value: what `bucket_of` gives.
+
+    >>> import numpy as np
+    >>> buckets_of(np.array([20.0, 20.2, -20.0, 0.0]), 6).tolist()
+    [70737, 70737, -70737, 0]
+    """
+    import numpy as np
+
+    part, power = np.frexp(np.abs(values))
+    infinite = np.isinf(values)
+    part = np.where(infinite, 0.5, part)
+    power = np.where(infinite, BEYOND, power).astype(np.int64)
+    bucket = (power + BEYOND << bits) + ((2 * part - 1) * (1 << bits)).astype(np.int64) + 1
+    return np.where(values == 0, 0, np.where(values > 0, bucket, -bucket))
 
 
 def middle_of(bucket: int, bits: int) -> float:

@@ -1,8 +1,11 @@
 """What an aggregation is, and the list of all of them.
 
 An aggregation is defined once, in plain Python over the rows that count: `compute`. That is its
-meaning and its oracle. The compiled kernels (`skewless.aggregations.kernels`) do the same in
-bulk for the common ones, and tests hold them to `compute`, bit for bit.
+meaning and its oracle. All faster forms are optional and stand beside it in the same class: one of
+the kernels' numbers (`number`), which engines, states and tiles then share; a sweep of its own over
+all moments of a spine (`sweep`); arrays of the rows of one window (`summary`); the few rows that
+matter (`needs`, `decide`). What is missing falls back to `compute`. The laws in
+``tests/laws`` hold every form of every aggregation to `compute`, bit for bit.
 
 >>> from skewless.types import Float64
 >>> aggregation("mean").compute([1.0, 2.0, 6.0], [0, 1, 2], 3, None)
@@ -16,13 +19,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from skewless.aggregations.windows import Window
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from skewless.aggregations.swept import SweptColumn
+
+    Ints = npt.NDArray[np.int64]
+    Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+
+Number = Literal["count", "sum", "mean", "var", "var_sample", "min", "max"]
+NUMBERS: tuple[Number, ...] = ("count", "sum", "mean", "var", "var_sample", "min", "max")
+"""What the kernels and exact sums give, in the order of `kernels.window_summary`."""
+Tile = Literal["sums", "rows"]
+
 AGGREGATIONS: dict[str, type[Aggregation]] = {}
+_EXTREMES = ("min", "max")
+_NUMERIC = frozenset({"float32", "float64", "int32", "int64"})
+_RANKED = _NUMERIC | {"bool", "str", "bytes", "timestamp", "date"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,7 @@ class Aggregation(ABC):
         takes_rows: whether it may be asked of a source (whole rows) instead of a column.
         empty: the value of no rows; None where the aggregation has no identity.
         raw_only: whether it needs the rows themselves, so no tile can stand for them.
+        number: the number of the kernels from which `finish` makes the value; None for none.
     """
 
     name: ClassVar[str]
@@ -42,10 +64,18 @@ class Aggregation(ABC):
     takes_rows: ClassVar[bool] = False
     raw_only: ClassVar[bool] = False
     empty: ClassVar[Any] = None
+    number: ClassVar[Number | None] = None
 
     def __init_subclass__(cls) -> None:
-        if not cls.__name__.startswith("_"):
+        if "name" in cls.__dict__:
             AGGREGATIONS[cls.name] = cls
+
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """Return one of every form that parameters give it: the laws hold of them."""
+        return (cls(),)
+
+    # -------------------------------------------------------------------------------- meaning
 
     @abstractmethod
     def result_type(self, column: DType | None) -> DType:
@@ -68,6 +98,80 @@ class Aggregation(ABC):
             window: the window they were taken from.
         """
 
+    # ------------------------------------------------------- faster forms, each of them optional
+
+    def encode(self, values: Numbers) -> Numbers:
+        """Return what the number is taken of, for an array of a column's values."""
+        return values
+
+    def finish(self, number: Any, window: Window | None) -> Any:
+        """Return the value from the number of at least one row, or values from an array of them.
+
+        A number of NaN is null and never comes here; None, or NaN in an array, is null.
+        """
+        return number
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return what `compute` does, from arrays; `NotImplemented` where these cannot give it.
+
+        Args:
+            values: float64 or int64; None for whole rows and columns that are no such numbers.
+            events: as for `compute`, as are the others.
+        """
+        return NotImplemented
+
+    @property
+    def needs(self) -> slice | None:
+        """Which of the rows that count `compute` needs to see; None for all."""
+        return None
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the values at all moments of a spine; asked for where `sweeps` says so."""
+        return rows.numbers(self)
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Return whether `sweep` serves a column of this type (None: whole rows)."""
+        return self.counts_in(column)
+
+    def tile(self, column: DType | None) -> Tile | None:
+        """Return what stands for rows let go: exact ``sums``, or the ``rows`` that decide."""
+        if self.number is None or self.number in _EXTREMES or self.encodes:
+            return None
+        return "sums" if self.counts_in(column) else None
+
+    @classmethod
+    def decide(cls, rank: Ints, run: Ints) -> Ints:
+        """Return the places of the rows that decide the value of each run, of ``rows`` tiles.
+
+        Args:
+            rank: numbers in the order of the rows' values.
+            run: the run of each row, ascending; rows of a run come in row order.
+        """
+        raise NotImplementedError(f"{cls.name} keeps no rows that decide")
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the number is taken of something else than the values."""
+        return type(self).encode is not Aggregation.encode
+
+    @property
+    def finishes(self) -> bool:
+        """Whether the value is something else than the number."""
+        return type(self).finish is not Aggregation.finish
+
+    @property
+    def summarises(self) -> bool:
+        """Whether there is a `summary`."""
+        return type(self).summary is not Aggregation.summary
+
+    def counts_in(self, column: DType | None) -> bool:
+        """Return whether the value is made of the kernels' number of such a column."""
+        if self.number is None or self.keeps_nulls:
+            return False
+        return self.number == "count" or (column is not None and column.kind in _NUMERIC)
+
+    # ------------------------------------------------------------------------------ definitions
+
     def check_window(self, window: Window) -> None:
         """Raise `DefinitionError` when the aggregation has no meaning over ``window``."""
         if self.raw_only and window.kind == "resolution":
@@ -88,6 +192,14 @@ class Aggregation(ABC):
             got = "whole rows" if column is None else f"a column of type {column!r}"
             raise DefinitionError(f"{self.name} needs {what}", got=got)
         return column
+
+
+class Deciding(Aggregation):
+    """An aggregation that a few rows of each tile decide."""
+
+    def tile(self, column: DType | None) -> Tile | None:
+        """Return ``rows`` for values that have an order."""
+        return "rows" if column is None or column.kind in _RANKED else None
 
 
 def aggregation(name: str, **parameters: Any) -> Aggregation:

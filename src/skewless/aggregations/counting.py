@@ -14,13 +14,19 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from skewless.aggregations.base import Aggregation
+from skewless.aggregations.base import Aggregation, Deciding, Number
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
 from skewless.errors import DefinitionError
 from skewless.types import NUMERIC, DType, Float64, Int64, List
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.aggregations.base import Ints, Numbers
+    from skewless.aggregations.swept import SweptColumn
 
 _HASHABLE = NUMERIC | {"bool", "str", "bytes", "timestamp", "date", "json"}
 
@@ -32,6 +38,7 @@ class Count(Aggregation):
     name: ClassVar[str] = "count"
     takes_rows: ClassVar[bool] = True
     empty: ClassVar[Any] = 0
+    number: ClassVar[Number | None] = "count"
 
     def result_type(self, column: DType | None) -> DType:
         """Whole numbers."""
@@ -51,6 +58,7 @@ class Rate(Aggregation):
     name: ClassVar[str] = "rate"
     takes_rows: ClassVar[bool] = True
     empty: ClassVar[Any] = 0.0
+    number: ClassVar[Number | None] = "count"
 
     def result_type(self, column: DType | None) -> DType:
         """Rows per second."""
@@ -68,17 +76,16 @@ class Rate(Aggregation):
         self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
     ) -> float:
         """Return count over length."""
-        return float(rate(len(values), window))
+        return float(self.finish(len(values), window))
 
-
-def rate(count: Any, window: Window | None) -> Any:
-    """Return ``count`` rows (a number, or an array of them) as rows per second of the window."""
-    length = None if window is None else window.length
-    return count / ((length or SECOND) / SECOND)
+    def finish(self, number: Any, window: Window | None) -> Any:
+        """Return a count, or an array of them, over the seconds of the window."""
+        length = None if window is None else window.length
+        return number / ((length or SECOND) / SECOND)
 
 
 @dataclass(frozen=True)
-class NUnique(Aggregation):
+class NUnique(Deciding):
     """The number of distinct values, exactly."""
 
     name: ClassVar[str] = "n_unique"
@@ -94,6 +101,31 @@ class NUnique(Aggregation):
     ) -> int:
         """Return the size of the set."""
         return len(set(values))
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Count the steps of the sorted numbers."""
+        if values is None:
+            return NotImplemented
+        ordered = values.copy()
+        ordered.sort()
+        return int((ordered[1:] != ordered[:-1]).sum()) + 1
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of every column."""
+        return True
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Count how many codes of values are there."""
+        return rows.array(rows.unique())
+
+    @classmethod
+    def decide(cls, rank: Ints, run: Ints) -> Ints:
+        """Return a row of each value."""
+        import numpy as np
+
+        order = np.lexsort((rank, run))
+        new = (np.diff(run[order]) != 0) | (np.diff(rank[order]) != 0)
+        return order[np.r_[True, new]]
 
 
 @dataclass(frozen=True)
@@ -118,6 +150,10 @@ class TopK(Aggregation):
         """Return the values by descending count, then ascending value."""
         return most_frequent(values, self.k)
 
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return what `frequent_numbers` gives."""
+        return NotImplemented if values is None else frequent_numbers(values, self.k)
+
 
 @dataclass(frozen=True)
 class Mode(Aggregation):
@@ -135,11 +171,23 @@ class Mode(Aggregation):
         """Return the first of `most_frequent`."""
         return most_frequent(values, 1)[0]
 
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return what `frequent_numbers` gives."""
+        return NotImplemented if values is None else frequent_numbers(values, 1)[0]
+
 
 def most_frequent(values: Sequence[Any], k: int) -> list[Any]:
     """Return the ``k`` most frequent values by descending count, then ascending value."""
     ranked = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
     return [0.0 if value == 0 and isinstance(value, float) else value for value, _ in ranked[:k]]
+
+
+def frequent_numbers(values: Numbers, k: int) -> list[Any]:
+    """Return what `most_frequent` gives, of an array."""
+    import numpy as np
+
+    distinct, counts = np.unique(values + 0, return_counts=True)  # + 0: -0.0 and 0.0 are one value
+    return distinct[np.lexsort((distinct, -counts))[:k]].tolist()  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -152,6 +200,11 @@ class Histogram(Aggregation):
     def __post_init__(self) -> None:
         if not self.edges or list(self.edges) != sorted(set(self.edges)):
             raise DefinitionError("histogram needs ascending edges", got=list(self.edges))
+
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """A few edges."""
+        return (cls(edges=(-1.0, 0.0, 2.5)),)
 
     def result_type(self, column: DType | None) -> DType:
         """A list of one count more than there are edges."""
@@ -166,3 +219,12 @@ class Histogram(Aggregation):
         for value in values:
             counts[bisect_right(self.edges, value)] += 1
         return counts
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Count the places among the edges; whole numbers that no float holds are left out."""
+        import numpy as np
+
+        if values is None or (values.dtype.kind == "i" and int(abs(values).max()) > 2**53):
+            return NotImplemented
+        places = np.searchsorted(np.array(self.edges, np.float64), values, "right")
+        return np.bincount(places, minlength=len(self.edges) + 1).tolist()

@@ -133,6 +133,26 @@ class ExactSum:
         numerator = n * self._squares - self._sum * self._sum
         return rounded_ratio(numerator, n * (n - ddof), 2 * self._exponent)
 
+    def number(self, name: str, *, whole: bool = False) -> float | int:
+        """Return one of `base.NUMBERS` that is no extreme; NaN where there is none.
+
+        Args:
+            name: of the number.
+            whole: whether the sum is wanted as an exact integer.
+        """
+        match name:
+            case "count":
+                return self.n
+            case "sum":
+                return self.integer_sum() if whole else self.sum()
+            case "mean":
+                return self.mean()
+            case "var":
+                return self.var()
+            case "var_sample":
+                return self.var(1)
+        raise ValueError(f"ExactSum: no number {name!r}")
+
     def to_bytes(self) -> bytes:
         """Return the state in a compact form that depends on the multiset of values alone."""
         out = bytearray([_FORMAT_VERSION])

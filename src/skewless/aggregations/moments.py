@@ -25,7 +25,7 @@ from decimal import Decimal as PyDecimal
 from fractions import Fraction
 from typing import Any, ClassVar
 
-from skewless.aggregations.base import Aggregation
+from skewless.aggregations.base import Aggregation, Number
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
 from skewless.errors import DefinitionError
@@ -75,6 +75,7 @@ class Sum(_Numeric):
 
     name: ClassVar[str] = "sum"
     empty: ClassVar[Any] = 0
+    number: ClassVar[Number | None] = "sum"
 
     def result_type(self, column: DType | None) -> DType:
         """Whole numbers of whole numbers, decimals of decimals, else floating point."""
@@ -94,11 +95,16 @@ class Sum(_Numeric):
             # Scaling rounds to the context's precision, by default 28 digits.
             return PyDecimal(digits).scaleb(-scale, _DIGITS) if abs(digits) < 10**38 else None
         if isinstance(values[0], int):
-            whole = sum(values)
-            return whole if -(2**63) <= whole < 2**63 else None
+            return self.finish(sum(values), window)
         if has_infinity(values):
             return infinite_sum(values)
         return to_float(sum((Fraction(value) for value in values), Fraction(0)))
+
+    def finish(self, number: Any, window: Window | None) -> Any:
+        """Return the sum, of whole numbers where it fits in 64 bits."""
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
+            return None
+        return number
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,7 @@ class Mean(_Numeric):
     """The exact mean, rounded once."""
 
     name: ClassVar[str] = "mean"
+    number: ClassVar[Number | None] = "mean"
 
     def compute(
         self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
@@ -122,6 +129,16 @@ class Var(_Numeric):
 
     ddof: int = 0
     name: ClassVar[str] = "var"
+
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """Of a population and of a sample."""
+        return cls(), cls(ddof=1)
+
+    @property
+    def number(self) -> Number:  # type: ignore[override]
+        """That of the population, or that of the sample."""
+        return "var_sample" if self.ddof else "var"
 
     def __post_init__(self) -> None:
         if self.ddof not in (0, 1):
@@ -149,6 +166,14 @@ class Std(Var):
         """Return the root of `Var`."""
         variance = super().compute(values, events, t, window)
         return None if variance is None else math.sqrt(variance)
+
+    def finish(self, number: Any, window: Window | None) -> Any:
+        """Return the root of a variance, or of an array of them."""
+        if isinstance(number, float):
+            return math.sqrt(number)
+        import numpy as np
+
+        return np.sqrt(number)
 
 
 @dataclass(frozen=True)

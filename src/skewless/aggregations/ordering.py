@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from skewless.aggregations.base import Aggregation
+from skewless.aggregations.base import Aggregation, Deciding
 from skewless.aggregations.moments import Mean
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
@@ -21,8 +21,14 @@ from skewless.durations import parse_duration
 from skewless.errors import DefinitionError
 from skewless.types import NUMERIC, DType, Float64, List
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-class _ColumnType(Aggregation):
+    from skewless.aggregations.base import Ints, Numbers
+    from skewless.aggregations.swept import SweptColumn
+
+
+class _ColumnType(Deciding):
     """An aggregation whose value is one of the column's."""
 
     def result_type(self, column: DType | None) -> DType:
@@ -39,6 +45,11 @@ class Latest(_ColumnType):
     skip_nulls: bool = False
     name: ClassVar[str] = "latest"
 
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """With nulls and without."""
+        return cls(), cls(skip_nulls=True)
+
     @property
     def keeps_nulls(self) -> bool:  # type: ignore[override]
         """Nulls take part unless skipped."""
@@ -49,6 +60,26 @@ class Latest(_ColumnType):
     ) -> Any:
         """Return the last."""
         return values[-1]
+
+    @property
+    def needs(self) -> slice:
+        """The last."""
+        return slice(-1, None)
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of every column."""
+        return True
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the value of the newest row."""
+        return rows.taken(rows.newest(self.keeps_nulls))
+
+    @classmethod
+    def decide(cls, rank: Ints, run: Ints) -> Ints:  # noqa: ARG003
+        """Return the newest row of each run."""
+        import numpy as np
+
+        return np.flatnonzero(np.r_[np.diff(run) != 0, True])
 
 
 @dataclass(frozen=True)
@@ -63,6 +94,22 @@ class First(Latest):
         """Return the first."""
         return values[0]
 
+    @property
+    def needs(self) -> slice:
+        """The first."""
+        return slice(0, 1)
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the value of the oldest row."""
+        return rows.taken(rows.oldest(self.keeps_nulls))
+
+    @classmethod
+    def decide(cls, rank: Ints, run: Ints) -> Ints:  # noqa: ARG003
+        """Return the oldest row of each run."""
+        import numpy as np
+
+        return np.flatnonzero(np.r_[True, np.diff(run) != 0])
+
 
 @dataclass(frozen=True)
 class LastValues(Aggregation):
@@ -71,6 +118,11 @@ class LastValues(Aggregation):
     n: int = 10
     name: ClassVar[str] = "last_n"
     empty: ClassVar[Any] = ()
+
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """A few."""
+        return (cls(n=3),)
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -86,7 +138,12 @@ class LastValues(Aggregation):
         self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
     ) -> list[Any]:
         """Return the tail."""
-        return list(values[-self.n :])
+        return list(values[self.needs])
+
+    @property
+    def needs(self) -> slice:
+        """The tail."""
+        return slice(-self.n, None)
 
 
 @dataclass(frozen=True)
@@ -99,11 +156,16 @@ class FirstValues(LastValues):
         self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
     ) -> list[Any]:
         """Return the head."""
-        return list(values[: self.n])
+        return list(values[self.needs])
+
+    @property
+    def needs(self) -> slice:
+        """The head."""
+        return slice(0, self.n)
 
 
 @dataclass(frozen=True)
-class SinceLast(Aggregation):
+class SinceLast(Deciding):
     """Seconds between the newest row's event time and the moment asked about."""
 
     name: ClassVar[str] = "since_last"
@@ -119,6 +181,29 @@ class SinceLast(Aggregation):
         """Return the age of the last row."""
         return (t - events[-1]) / SECOND
 
+    @property
+    def needs(self) -> slice:
+        """The last."""
+        return slice(-1, None)
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same; values do not matter."""
+        return (t - int(events[-1])) / SECOND
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of every column."""
+        return True
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the ages of the newest rows."""
+        newest = rows.newest(nulls=False)
+        return rows.array((rows.queries.time - rows.event_of(newest)) / SECOND, newest < 0)
+
+    @classmethod
+    def decide(cls, rank: Ints, run: Ints) -> Ints:
+        """Return the newest row of each run."""
+        return Latest.decide(rank, run)
+
 
 @dataclass(frozen=True)
 class Trend(Aggregation):
@@ -130,6 +215,11 @@ class Trend(Aggregation):
     recent: int = 10
     name: ClassVar[str] = "trend"
     raw_only: ClassVar[bool] = True
+
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """Of two rows."""
+        return (cls(recent=2),)
 
     def __post_init__(self) -> None:
         if self.recent < 1:
@@ -164,6 +254,35 @@ class Trend(Aggregation):
         old = Mean().compute(before, events, t, window)
         new = Mean().compute(values[len(before) :], events, t, window)
         return percentage_change(old, new)
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same from the kernels' means."""
+        from skewless.aggregations.kernels import Want, window_summary
+
+        if values is None:
+            return NotImplemented
+        split = len(values) - self.recent
+        if split <= 0:
+            return None if split else 0.0
+        old = window_summary(values, None, 0, split, int(Want.MEAN))[2]
+        new = window_summary(values, None, split, len(values), int(Want.MEAN))[2]
+        return None if math.isnan(old) or math.isnan(new) else percentage_change(old, new)
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of all numbers but decimals."""
+        return column is not None and column.kind != "decimal"
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return changes between the means of two windows: the newest rows, and the others."""
+        import numpy as np
+
+        newest, others = rows.parted(self.recent)
+        new, new_count = rows.means(newest)
+        old, old_count = rows.means(others)
+        with np.errstate(all="ignore"):
+            change = (new - old) / old * 100.0
+        change = np.where((old_count == 0) | (old == 0), 0.0, change)
+        return rows.array(change, (new_count < self.recent) | ~np.isfinite(change))
 
 
 def percentage_change(old: float | None, new: float | None) -> float | None:

@@ -11,12 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from skewless.aggregations.base import Aggregation
+from skewless.aggregations.base import Aggregation, Deciding, Number
 from skewless.aggregations.windows import Window
 from skewless.errors import DefinitionError
 from skewless.types import NUMERIC, DType, Float64
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.aggregations.base import Ints, Numbers
+    from skewless.aggregations.swept import SweptColumn
 
 _ORDERED = NUMERIC | {"bool", "str", "bytes", "timestamp", "date"}
 
@@ -27,10 +33,11 @@ def total_order(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Min(Aggregation):
+class Min(Deciding):
     """The smallest value."""
 
     name: ClassVar[str] = "min"
+    number: ClassVar[Number | None] = "min"
 
     def result_type(self, column: DType | None) -> DType:
         """The column's type."""
@@ -42,18 +49,47 @@ class Min(Aggregation):
         """Return the least."""
         return min(values, key=total_order)
 
+    def sweeps(self, column: DType | None) -> bool:
+        """Of every column."""
+        return True
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return numbers of floats; of other values, those of the row of the least rank."""
+        return rows.numbers(self) if rows.is_float else rows.taken(rows.least())
+
+    @classmethod
+    def decide(cls, rank: Ints, run: Ints) -> Ints:
+        """Return the row of the least value of each run."""
+        import numpy as np
+
+        order = np.lexsort((rank, run))
+        return order[np.r_[True, np.diff(run[order]) != 0]]
+
 
 @dataclass(frozen=True)
 class Max(Min):
     """The greatest value."""
 
     name: ClassVar[str] = "max"
+    number: ClassVar[Number | None] = "max"
 
     def compute(
         self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
     ) -> Any:
         """Return the greatest."""
         return max(values, key=total_order)
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return numbers of floats; of other values, those of the row of the greatest rank."""
+        return rows.numbers(self) if rows.is_float else rows.taken(rows.greatest())
+
+    @classmethod
+    def decide(cls, rank: Ints, run: Ints) -> Ints:
+        """Return the row of the greatest value of each run."""
+        import numpy as np
+
+        order = np.lexsort((rank, run))
+        return order[np.r_[np.diff(run[order]) != 0, True]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +98,11 @@ class Quantile(Aggregation):
 
     q: float = 0.5
     name: ClassVar[str] = "quantile"
+
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """In the middle, between rows, at the end."""
+        return cls(), cls(q=0.3), cls(q=1.0)
 
     def __post_init__(self) -> None:
         if not 0 <= self.q <= 1:
@@ -80,9 +121,28 @@ class Quantile(Aggregation):
         position = self.q * (len(ranked) - 1)
         below = ranked[math.floor(position)]
         above = ranked[math.ceil(position)]
+        return self._between(below, above, position - math.floor(position))
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same from an array, of which only two places are sorted."""
+        if values is None:
+            return NotImplemented
+        import numpy as np
+
+        bits = values.astype(np.float64).view(np.int64)
+        ranks = np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)  # -0.0 below 0.0
+        position = self.q * (len(ranks) - 1)
+        low, high = math.floor(position), math.ceil(position)
+        ranks.partition([low, high])
+        found = ranks[[low, high]]
+        pair = np.where(found < 0, found ^ np.int64(2**63 - 1), found).view(np.float64)
+        below, above = pair.tolist()
+        return self._between(below, above, position - low)
+
+    @staticmethod
+    def _between(below: float, above: float, part: float) -> float | None:
         if below == above:
             return below
-        part = position - math.floor(position)
         if math.isinf(above - below) and not math.isinf(above) and not math.isinf(below):
             return below * (1 - part) + above * part
         result = below + (above - below) * part
@@ -94,3 +154,8 @@ class Median(Quantile):
     """The middle value: the 0.5 quantile."""
 
     name: ClassVar[str] = "median"
+
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """The middle."""
+        return (cls(),)

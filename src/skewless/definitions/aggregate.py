@@ -110,6 +110,16 @@ class Aggregate(Expression):
         }
 
     @property
+    def identity(self) -> Any:
+        """The value of no rows; None where there is none."""
+        if self.by is not None:
+            return {}
+        empty = self.aggregation.empty
+        if empty is None:
+            return None
+        return self.dtype.coerce(list(empty) if isinstance(empty, tuple) else empty)
+
+    @property
     def expiry(self) -> int | None:
         """The age of the newest row (at its event time 0) from which there is no value any more.
 

@@ -220,17 +220,17 @@ def _without_default(
 ) -> Answer:
     now = moment_on_event_axis(view, t)
     if not any(_event(row) <= now for row in rows):
-        return identity(aggregate), Status.UNKNOWN
+        return aggregate.identity, Status.UNKNOWN
     at = now - aggregate.window.offset
     passing = [row for row in rows if passes(aggregate, view, row)]
     counted = rows_in_window(aggregate.window, passing, at)
     if not counted:
-        return identity(aggregate), Status.EMPTY
+        return aggregate.identity, Status.EMPTY
     if is_expired(aggregate, _event(counted[-1]), at):
         return None, Status.EXPIRED
     taking_part = [(row, value) for row in counted for value in _value(aggregate, row)]
     if not taking_part:
-        return identity(aggregate), Status.EMPTY
+        return aggregate.identity, Status.EMPTY
     values = [value for _, value in taking_part]
     events = [_event(row) for row, _ in taking_part]
     by, groups = aggregate.by, None
@@ -243,16 +243,6 @@ def _without_default(
 def moment_on_event_axis(view: FeatureView, t: int) -> int:
     """Return the greatest event time that counts when asked about ``t``."""
     return t - 1 if view.source.closed == "left" else t
-
-
-def identity(aggregate: Aggregate) -> Any:
-    """Return the value of an aggregate over no rows; None where it has none."""
-    if aggregate.by is not None:
-        return {}
-    empty = aggregate.aggregation.empty
-    if empty is None:
-        return None
-    return aggregate.dtype.coerce(list(empty) if isinstance(empty, tuple) else empty)
 
 
 def passes(aggregate: Aggregate, view: FeatureView, row: HistoryRow) -> bool:

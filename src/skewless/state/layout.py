@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skewless.aggregations.base import AGGREGATIONS, Deciding, Tile
 from skewless.aggregations.windows import Window, window_from_dict
 from skewless.clock import NEVER
 from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
@@ -19,7 +20,7 @@ from skewless.definitions.expressions import expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
 from skewless.forks import cached_property
 from skewless.state.slots import Slot
-from skewless.state.tiles import DECIDED, MOMENTS, ROWS, deciding, entered
+from skewless.state.tiles import ROWS, deciding, entered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 KeyedUse = tuple[str, str | None, bool]
 """A `Use` with the key of its slot instead of the index."""
-_SUMMED = frozenset({"float32", "float64", "int32", "int64"})
-_RANKED = _SUMMED | {"bool", "str", "bytes", "timestamp", "date"}
 
 
 def expression_key(expression: Expression) -> str:
@@ -58,6 +57,12 @@ class Use:
     kind: str
     slot: int
     skips_nulls: bool
+
+    @property
+    def decides(self) -> type[Deciding] | None:
+        """The aggregation, where rows that decide are kept; None where sums are."""
+        kind = AGGREGATIONS[self.kind]
+        return kind if issubclass(kind, Deciding) else None
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class StateLayout:
             Rule(self._at(key), window, tuple(sorted(self._use(*use) for use in uses)))
             for key, window, uses in rules
         ]
-        self.rules = tuple(sorted(found, key=repr))
+        self.rules = tuple(sorted(found, key=_canonical))
 
     @classmethod
     def of(cls, entity: Entity, source: Source, views: Iterable[FeatureView]) -> StateLayout:
@@ -173,7 +178,7 @@ class StateLayout:
         where = filter_of(view, aggregate)
         slot, passes = self._slot_of(aggregate.column), self._slot_of(where)
         rule = None
-        if aggregate.aggregation.name in MOMENTS:
+        if _tile_of(aggregate) == "sums":
             for number, each in enumerate(self.rules):
                 if each.uses and (each.filter, each.window) == (passes, aggregate.window):
                     rule = number
@@ -188,7 +193,7 @@ class StateLayout:
     def fingerprint(self) -> str:
         """Hash of everything that changes what is kept."""
         rules = [
-            [self._key_at(rule.filter), rule.window.to_dict(), *map(repr, self._keyed_uses(rule))]
+            [self._key_at(rule.filter), rule.window.to_dict(), *map(list, self._keyed_uses(rule))]
             for rule in self.rules
         ]
         slots = [[slot.key, slot.dtype.to_dict()] for slot in self.slots]
@@ -280,15 +285,25 @@ def uses_of(window: Window, aggregates: Iterable[Aggregate]) -> tuple[KeyedUse, 
     found: dict[KeyedUse, None] = {}
     for aggregate in aggregates:
         kind, column = aggregate.aggregation, aggregate.column
-        summed = column is None or column.dtype.kind in _SUMMED
-        ranked = column is None or column.dtype.kind in _RANKED
-        if not (kind.name in MOMENTS and summed) and not (kind.name in DECIDED and ranked):
-            return ()
-        if "by" in aggregate.to_dict():
+        if _tile_of(aggregate) is None:
             return ()
         key = None if column is None else expression_key(column)
         found[kind.name, key, not kind.keeps_nulls] = None
     return tuple(found)
+
+
+def _tile_of(aggregate: Aggregate) -> Tile | None:
+    """Return what tiles can stand for the rows of an aggregate, if any."""
+    if aggregate.by is not None:
+        return None
+    column = aggregate.column
+    return aggregate.aggregation.tile(None if column is None else column.dtype)
+
+
+def _canonical(rule: Rule) -> str:
+    """Return a text by which rules are ordered: equal for equal rules, and for them alone."""
+    uses = [[use.kind, use.slot, use.skips_nulls] for use in rule.uses]
+    return json.dumps([rule.filter, rule.window.to_dict(), uses], sort_keys=True)
 
 
 def retained(

@@ -15,7 +15,6 @@ from skewless.aggregations.windows import Window
 from skewless.definitions import Aggregate, FeatureView
 from skewless.durations import format_duration, parse_duration
 from skewless.state.layout import StateLayout, filter_of, uses_of
-from skewless.state.tiles import DECIDED, MOMENTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,8 +116,8 @@ def estimated(
         kept, summed = rule.window.estimate(inside), 0
         if rule.uses:
             held = np.minimum(inside, rule.window.most_tiles)
-            summed = len({use.slot for use in rule.uses if use.kind in MOMENTS})
-            decided = len({use.slot for use in rule.uses if use.kind in DECIDED})
+            summed = len({use.slot for use in rule.uses if use.decides is None})
+            decided = len({use.slot for use in rule.uses if use.decides is not None})
             kept = np.minimum(inside, held * decided)
             tiles += held * summed * _SUM_BYTES
         rows = np.maximum(rows, kept)

@@ -30,8 +30,7 @@ ROWS = -1
 """Stands for the slot where whole rows are counted."""
 _SUM = struct.Struct("<HhqI")
 _ENDS = struct.Struct("<Iq")
-MOMENTS = frozenset({"count", "rate", "sum", "mean", "var", "std"})
-DECIDED = frozenset({"min", "max", "first", "latest", "since_last", "n_unique"})
+_NUMERIC = frozenset({"float32", "float64", "int32", "int64"})
 
 
 class Tiles:
@@ -137,7 +136,7 @@ def fold(
 
 
 def _summed_slots(rule: Rule) -> list[int]:
-    return sorted({use.slot for use in rule.uses if use.kind in MOMENTS})
+    return sorted({use.slot for use in rule.uses if use.decides is None})
 
 
 def _fold_slot(
@@ -153,7 +152,7 @@ def _fold_slot(
     else:
         some = ~rows.nulls(slot)[at]
         at, numbers = at[some], numbers[some]
-        values = rows.records[f"s{slot}"][at].tolist()
+        values = numbers_of(rows, slot, at)
     groups = rows.group[at].tolist()
     for group, tile, value in zip(groups, numbers.tolist(), values, strict=True):
         target = tiles[group]
@@ -180,35 +179,23 @@ def deciding(rows: RowSet, rule: Rule, candidates: Bools) -> Bools:
     groups = rows.group[at]
     run = np.cumsum(np.r_[0, (np.diff(groups) != 0) | (np.diff(numbers) != 0)])
     for use in rule.uses:
-        if use.kind not in DECIDED:
+        if use.decides is None:
             continue
-        if use.slot == ROWS or not use.skips_nulls:
-            some = np.ones(len(at), bool)
-        else:
-            some = ~rows.nulls(use.slot)[at]
-        keep[at[some][_deciders(rows, use.kind, use.slot, (at[some], run[some]))]] = True
+        some = at, run
+        if use.slot != ROWS and use.skips_nulls:
+            taking_part = ~rows.nulls(use.slot)[at]
+            some = at[taking_part], run[taking_part]
+        if len(some[0]):
+            rank = some[0] if use.slot == ROWS else _ranks(rows, use.slot, some[0])
+            keep[some[0][use.decides.decide(rank, some[1])]] = True
     return keep
 
 
-def _deciders(rows: RowSet, kind: str, slot: int, some: tuple[Ints, Ints]) -> Ints:
-    """Return the positions (among ``some`` rows) of those that decide, one or more a run."""
-    at, run = some
-    if not len(at):
-        return at
-    if kind in ("first", "latest", "since_last"):
-        edges = np.r_[True, np.diff(run) != 0]
-        if kind != "first":
-            edges = np.r_[np.diff(run) != 0, True]
-        return np.flatnonzero(edges)
-    rank = _ranks(rows, slot, at)
-    order = np.lexsort((rank, run))
-    new_run = np.r_[True, np.diff(run[order]) != 0]
-    if kind == "n_unique":
-        new_run |= np.r_[True, np.diff(rank[order]) != 0]
-    if kind == "max":
-        new_run = np.r_[np.diff(run[order]) != 0, True]
-    deciders: Ints = order[new_run]
-    return deciders
+def numbers_of(rows: RowSet, slot: int, at: Ints) -> list[float | int]:
+    """Return the values of rows as they are summed: of columns that are no numbers, 0."""
+    if rows.slots[slot].dtype.kind not in _NUMERIC:
+        return [0] * len(at)
+    return rows.records[f"s{slot}"][at].tolist()  # type: ignore[no-any-return]
 
 
 def _ranks(rows: RowSet, slot: int, at: Ints) -> Ints:

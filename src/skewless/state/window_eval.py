@@ -6,36 +6,38 @@ at one moment are found here; rows of windows over time are spans (`aggregations
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skewless.aggregations.counting import rate
-from skewless.aggregations.exact import ExactSum
-from skewless.aggregations.kernels import Want, window_summary
-from skewless.aggregations.moments import Std, Var
-from skewless.aggregations.ordering import Trend, percentage_change
+from skewless.aggregations.base import NUMBERS, Aggregation, Number
+from skewless.aggregations.kernels import window_summary
 from skewless.aggregations.windows import Lifetime, Window
 from skewless.definitions import Aggregate
 from skewless.forks import cached_property
 from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.state.status import Status
-from skewless.state.tiles import ROWS, Tiles
+from skewless.state.tiles import ROWS, Tiles, numbers_of
 
-_MEAN = int(Want.MEAN)
-_SUMMARY = {"count": 0, "sum": 1, "mean": 2, "var": 3, "std": 3, "min": 5, "max": 6}
+_INDEX: dict[Number | None, int] = {name: at for at, name in enumerate(NUMBERS)}
+_WIDER = {"float32": np.float64, "int32": np.int64}
+_NUMERIC = frozenset({"float64", "int64", *_WIDER})
 Answer = tuple[Any, Status]
+Found = tuple[int, int] | np.ndarray
+"""Rows that count: a range, or positions."""
+Places = range | np.ndarray
+"""The same, as sequences."""
+Finish = Callable[[Any, Window], Any]
 
 
 def answer_of(aggregate: Aggregate, value: Any, status: Status) -> Answer:
     """Return value and status, with the identity or the default in place of nothing."""
     if value is None:
         if status is not Status.PRESENT and status is not Status.EXPIRED:
-            value = identity(aggregate)
+            value = aggregate.identity
         elif status is Status.PRESENT:
             status = Status.NULL
         if value is None:
@@ -43,23 +45,21 @@ def answer_of(aggregate: Aggregate, value: Any, status: Status) -> Answer:
     return value, status
 
 
-def identity(aggregate: Aggregate) -> Any:
-    """Return the value of an aggregate over no rows; None where it has none."""
-    if aggregate.by is not None:
-        return {}
-    empty = aggregate.aggregation.empty
-    if isinstance(empty, tuple):
-        return list(empty)
-    return None if empty is None else aggregate.dtype.coerce(empty)
-
-
 @dataclass(frozen=True)
 class _Summed:
-    """The aggregates that one summary of a column gives: place, index in it, whether a root."""
+    """The aggregates that one summary of a column gives.
+
+    Attributes:
+        slot: of the column.
+        encoder: says what is summed; None: the values as they are.
+        want: which numbers.
+        outputs: for each aggregate its place, which number, and what makes the value of it.
+    """
 
     slot: int
+    encoder: Aggregation | None
     want: int
-    outputs: tuple[tuple[int, int, bool], ...]
+    outputs: tuple[tuple[int, int, Finish | None], ...]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class _Group:
     where: int | None
     window: Window
     tiled: tuple[int, ...]
-    counts: tuple[int, ...]
+    counts: tuple[tuple[int, Finish | None], ...]
     summed: tuple[_Summed, ...]
     others: tuple[int, ...]
 
@@ -102,32 +102,31 @@ class Reads:
         self, layout: StateLayout, where: int | None, window: Window, places: list[int]
     ) -> _Group:
         tiled, counts, others = [], [], []
-        summed: dict[int, list[tuple[int, int, bool]]] = {}
+        summed: dict[tuple[int, Aggregation | None], list[tuple[int, int, Finish | None]]] = {}
         for place in places:
             read = self.reads[place]
             kind, slot = read.aggregate.aggregation, read.slot
+            finish = kind.finish if kind.finishes else None
             if read.rule is not None:
                 tiled.append(place)
             elif read.aggregate.expiry is not None or read.by is not None:
                 others.append(place)
-            elif slot is None and kind.name == "count":
-                counts.append(place)
-            elif slot is not None and kind.name in _SUMMARY and _fits(layout, slot, kind.name):
-                index = 4 if isinstance(kind, Var) and kind.ddof else _SUMMARY[kind.name]
-                summed.setdefault(slot, []).append((place, index, isinstance(kind, Std)))
+            elif slot is None and kind.number == "count":
+                counts.append((place, finish))
+            elif slot is not None and _is_number(layout, slot) and kind.number is not None:
+                key = (slot, kind if kind.encodes else None)
+                summed.setdefault(key, []).append((place, _INDEX[kind.number], finish))
             else:
                 others.append(place)
         found = tuple(
-            _Summed(slot, 1 | sum({1 << index for _, index, _ in outputs} - {1}), tuple(outputs))
-            for slot, outputs in summed.items()
+            _Summed(*key, 1 | sum({1 << index for _, index, _ in outputs} - {1}), tuple(outputs))
+            for key, outputs in summed.items()
         )
         return _Group(where, window, tuple(tiled), tuple(counts), found, tuple(others))
 
 
-def _fits(layout: StateLayout, slot: int, name: str) -> bool:
-    """Whether a summary gives the value as it is: sums of integers may leave their type."""
-    kind = layout.slots[slot].dtype.kind
-    return kind == "float64" or (kind == "int64" and name != "sum")
+def _is_number(layout: StateLayout, slot: int) -> bool:
+    return layout.slots[slot].dtype.kind in _NUMERIC
 
 
 class Moment:
@@ -147,8 +146,8 @@ class Moment:
         self.t = t
         self.at = t - left
         self.event = np.ascontiguousarray(rows.records["event"])
-        self._counted: dict[Any, tuple[int, int] | np.ndarray] = {}
-        self._columns: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._counted: dict[Any, Found] = {}
+        self._columns: dict[Any, tuple[np.ndarray, np.ndarray | None]] = {}
         visible = rows.records["known"] <= k
         if rows.corrected:
             visible &= rows.superseded > k
@@ -162,7 +161,7 @@ class Moment:
             return int(self.event[found[1] - 1]) if found[1] > found[0] else None
         return int(self.event[found[-1]]) if len(found) else None
 
-    def counted(self, where: int | None, window: Window) -> tuple[int, int] | np.ndarray:
+    def counted(self, where: int | None, window: Window) -> Found:
         """Return the rows that count, as a range or as positions, in row order."""
         key = (where, window)
         found = self._counted.get(key)
@@ -170,7 +169,7 @@ class Moment:
             found = self._counted[key] = self._find(where, window)
         return found
 
-    def _find(self, where: int | None, window: Window) -> tuple[int, int] | np.ndarray:
+    def _find(self, where: int | None, window: Window) -> Found:
         at = self.at - window.offset
         if where is None and self.visible is None:
             low, high = 0, int(self.event.searchsorted(at, "right"))
@@ -195,10 +194,11 @@ class Moment:
                 values[place], statuses[place] = self.answer(reads.reads[place])
             if size == 0:
                 continue
-            for place in group.counts:
-                values[place], statuses[place] = size, Status.PRESENT
+            for place, finish in group.counts:
+                values[place] = size if finish is None else finish(size, group.window)
+                statuses[place] = Status.PRESENT
             for summed in group.summed:
-                self._summarise(reads, summed, found, (values, statuses))
+                self._summarise(reads, (group.window, summed), found, (values, statuses))
             for place in group.others:
                 values[place], statuses[place] = self.answer(reads.reads[place])
         return values, statuses
@@ -206,27 +206,35 @@ class Moment:
     def _summarise(
         self,
         reads: Reads,
-        summed: _Summed,
-        found: tuple[int, int] | np.ndarray,
+        what: tuple[Window, _Summed],
+        found: Found,
         answers: tuple[list[Any], list[Status]],
     ) -> None:
-        column, valid = self._column(summed.slot)
-        if isinstance(found, tuple):
-            summary = window_summary(column, valid, found[0], found[1], summed.want)
-        else:
-            some = None if valid is None else valid[found]
-            summary = window_summary(column[found], some, 0, len(found), summed.want)
+        window, summed = what
+        summary = self._summary(summed.slot, summed.encoder, found, summed.want)
         if summary[0] == 0:
             return
         values, statuses = answers
-        for place, index, rooted in summed.outputs:
+        for place, index, finish in summed.outputs:
             value = summary[index]
-            if value != value:  # noqa: PLR0124 - NaN, the kernel's word for null
+            if finish is not None and value == value:  # noqa: PLR0124 - NaN is null
+                value = finish(value, window)
+            if value is None or value != value:  # noqa: PLR0124
                 values[place] = reads.reads[place].aggregate.default
                 statuses[place] = Status.NULL
                 continue
-            values[place] = math.sqrt(value) if rooted else value
+            values[place] = value
             statuses[place] = Status.PRESENT
+
+    def _summary(
+        self, slot: int, encoder: Aggregation | None, found: Found, want: int
+    ) -> tuple[Any, ...]:
+        """Return the kernels' numbers of a column's values that are not null."""
+        column, valid = self._column(slot, encoder)
+        if isinstance(found, tuple):
+            return window_summary(column, valid, found[0], found[1], want)
+        some = None if valid is None else valid[found]
+        return window_summary(column[found], some, 0, len(found), want)
 
     def answer(self, read: AggregateRead) -> Answer:
         """Return value and status of one aggregate."""
@@ -241,28 +249,73 @@ class Moment:
             return answer_of(aggregate, None, Status.EMPTY)
         if self._expired(aggregate, found):
             return answer_of(aggregate, None, Status.EXPIRED)
-        value, some = self._value(read, found, size)
-        return answer_of(aggregate, value, Status.PRESENT if some else Status.EMPTY)
+        rows = self._taking_part(read, found)
+        if len(rows) == 0:
+            return answer_of(aggregate, None, Status.EMPTY)
+        if read.by is None:
+            return answer_of(aggregate, self._value(read, rows), Status.PRESENT)
+        groups: dict[bytes, list[int]] = {}
+        tails = self.rows.tails[read.by]
+        for row in rows if isinstance(rows, range) else rows.tolist():
+            groups.setdefault(tails[row], []).append(row)
+        # The order of texts is that of their bytes.
+        by_text = {text: self._value(read, np.array(groups[text])) for text in sorted(groups)}
+        value = {text.decode(): each for text, each in by_text.items()}
+        return answer_of(aggregate, value, Status.PRESENT)
 
-    def _expired(self, aggregate: Aggregate, found: tuple[int, int] | np.ndarray) -> bool:
+    def _taking_part(self, read: AggregateRead, found: Found) -> Places:
+        """Return the rows that count and have what an aggregate needs of a row."""
+        rows: Places = range(*found) if isinstance(found, tuple) else found
+        if not self._any_null:
+            return rows
+        skipped = None if read.aggregate.aggregation.keeps_nulls else read.slot
+        for slot in (skipped, read.by):
+            nulls = None if slot is None else self.rows.nulls(slot)
+            if nulls is not None and nulls.any():
+                rows = np.asarray(rows)
+                rows = rows[~nulls[rows]]
+        return rows
+
+    def _expired(self, aggregate: Aggregate, found: Found) -> bool:
         if aggregate.expiry is None:
             return False
         last = found[1] - 1 if isinstance(found, tuple) else found[-1]
         age = self.at - aggregate.window.offset - int(self.event[last])
         return age >= aggregate.expiry
 
-    def _value(
-        self, read: AggregateRead, found: tuple[int, int] | np.ndarray, size: int
-    ) -> tuple[Any, bool]:
-        """Return the value of at least one row, and whether any row had a value to take part."""
-        kind = read.aggregate.aggregation
-        if read.by is not None:
-            return self._general(read, found)
-        if read.slot is None and kind.name == "count":
-            return size, True
-        if isinstance(kind, Trend) and self._is_float(read.slot):
-            return self._trend(kind, read, found)
-        return self._general(read, found)
+    def _value(self, read: AggregateRead, rows: Places) -> Any:
+        """Return the value of one row or more that all take part, in the fastest form there is."""
+        kind, slot, window = read.aggregate.aggregation, read.slot, read.aggregate.window
+        if kind.number == "count":
+            return kind.finish(len(rows), window)
+        numeric = slot is not None and self.rows.slots[slot].dtype.kind in _NUMERIC
+        if kind.number is not None and slot is not None and numeric:
+            index = _INDEX[kind.number]
+            encoder = kind if kind.encodes else None
+            found = (rows.start, rows.stop) if isinstance(rows, range) else rows
+            numbers = self._summary(slot, encoder, found, 1 | 1 << index)
+            return _finished(kind, numbers[index], window)
+        if kind.needs is not None:
+            rows = rows[kind.needs]
+        event = self.event[rows.start : rows.stop] if isinstance(rows, range) else self.event[rows]
+        if kind.summarises:
+            values = None
+            if slot is not None and numeric:
+                column = self._column(slot)[0]
+                part = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
+                values = column[part]
+            value = kind.summary(values, event, self.t, window)
+            if value is not NotImplemented:
+                return value
+        return kind.compute(self._python(slot, rows), event.tolist(), self.t, window)
+
+    def _python(self, slot: int | None, rows: Places) -> list[Any]:
+        """Return the values of rows as Python has them."""
+        if slot is None:
+            return [None] * len(rows)
+        if len(rows) == 1:
+            return [self.rows.value(int(rows[0]), slot)]
+        return self.rows.take(np.asarray(rows)).values(slot)
 
     @cached_property
     def tiles(self) -> Tiles:
@@ -281,93 +334,46 @@ class Moment:
         rows = rows[np.maximum(event, self.rows.records["known"][rows]) > tiles.folded]
         if read.slot is not None:
             rows = rows[~self.rows.nulls(read.slot)[rows]]
-            for value in self.rows.records[f"s{read.slot}"][rows].tolist():
+            for value in numbers_of(self.rows, read.slot, rows):
                 total.add(value)
         count = total.n + (len(rows) if read.slot is None else 0)
         if count == 0:
             return answer_of(aggregate, None, Status.EMPTY)
-        return answer_of(aggregate, _finish(aggregate, total, count), Status.PRESENT)
+        kind = aggregate.aggregation
+        number: Any = count
+        if kind.number is not None and kind.number != "count":
+            number = total.number(kind.number, whole=aggregate.dtype.is_integer)
+        return answer_of(aggregate, _finished(kind, number, window), Status.PRESENT)
 
-    def _is_float(self, slot: int | None) -> bool:
-        return slot is not None and self.rows.slots[slot].dtype.kind == "float64"
-
-    def _column(self, slot: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def _column(
+        self, slot: int, encoder: Aggregation | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return values of a numeric slot and which of them are not null (None: all)."""
-        found = self._columns.get(slot)
+        key = slot if encoder is None else (slot, encoder)
+        found = self._columns.get(key)
         if found is None:
             values = np.ascontiguousarray(self.rows.records[f"s{slot}"])
+            wider = _WIDER.get(self.rows.slots[slot].dtype.kind)
+            if wider is not None:
+                values = values.astype(wider)
+            if encoder is not None:
+                with np.errstate(all="ignore"):
+                    values = encoder.encode(values)
             valid = None
             if self._any_null:
                 valid = ~self.rows.nulls(slot)
                 valid = None if valid.all() else valid.view(np.uint8)
-            found = self._columns[slot] = values, valid
+            found = self._columns[key] = values, valid
         return found
 
     @cached_property
     def _any_null(self) -> bool:
         return bool(self.rows.records["nulls"].any())
 
-    def _trend(
-        self, kind: Trend, read: AggregateRead, found: tuple[int, int] | np.ndarray
-    ) -> tuple[Any, bool]:
-        if read.slot is None:
-            return None, False
-        values, valid = self._column(read.slot)
-        rows = np.arange(*found) if isinstance(found, tuple) else found
-        if valid is not None:
-            rows = rows[valid[rows] != 0]
-        if len(rows) == 0:
-            return None, False
-        if len(rows) < kind.recent:
-            return None, True
-        if len(rows) == kind.recent:
-            return 0.0, True
-        taken, split = values[rows], len(rows) - kind.recent
-        old, new = (window_summary(taken, None, *part, _MEAN)[2] for part in
-                    ((0, split), (split, len(rows))))  # fmt: skip
-        if math.isnan(old) or math.isnan(new):
-            return None, True
-        return percentage_change(old, new), True
 
-    def _general(
-        self, read: AggregateRead, found: tuple[int, int] | np.ndarray
-    ) -> tuple[Any, bool]:
-        """Return `Aggregate.compute` over the rows: right for everything, fast for few rows."""
-        aggregate, kind = read.aggregate, read.aggregate.aggregation
-        rows = np.arange(*found) if isinstance(found, tuple) else found
-        groups = None
-        if read.by is not None:
-            rows = rows[~self.rows.nulls(read.by)[rows]]
-        elif read.slot is not None and kind.keeps_nulls:
-            return self.rows.value(int(rows[0 if kind.name == "first" else -1]), read.slot), True
-        if read.slot is None:
-            values: list[Any] = [None] * len(rows)
-        else:
-            values = self.rows.take(rows).values(read.slot)
-            if not kind.keeps_nulls:
-                some = [at for at, value in enumerate(values) if value is not None]
-                values, rows = [values[at] for at in some], rows[some]
-        if not values:
-            return None, False
-        events = self.event[rows].tolist()
-        if read.by is not None:
-            groups = self.rows.take(rows).values(read.by)
-        return aggregate.compute(values, events, self.t, groups), True
-
-
-def _finish(aggregate: Aggregate, total: ExactSum, count: int) -> Any:
-    """Return the value that a number of rows and their exact sums give."""
-    kind = aggregate.aggregation
-    if kind.name == "count":
-        return count
-    if kind.name == "rate":
-        return rate(count, aggregate.window)
-    if kind.name == "sum" and aggregate.dtype.is_integer:
-        whole = total.integer_sum()
-        return whole if -(2**63) <= whole < 2**63 else None
-    if isinstance(kind, Var):
-        value = total.var(kind.ddof) if count > kind.ddof else math.nan
-        value = math.sqrt(value) if isinstance(kind, Std) and value >= 0 else value
-    else:
-        value = total.mean() if kind.name == "mean" else total.sum()
-    return None if math.isnan(value) else value
+def _finished(kind: Aggregation, number: Any, window: Window) -> Any:
+    """Return the value that an aggregation makes of its number; None for NaN, before and after."""
+    if number != number:  # noqa: PLR0124 - NaN
+        return None
+    value = kind.finish(number, window)
+    return None if value != value else value  # noqa: PLR0124

@@ -25,7 +25,6 @@ from skewless.plan.retrieval import (
     steps_by_source,
 )
 from skewless.state.layout import filter_of
-from skewless.state.window_eval import identity
 from skewless.types import python_values
 
 Progress = Callable[[str, float], None]
@@ -147,7 +146,7 @@ def _positions_back(order: Ints, length: int) -> pa.Array:
 
 def _with_identity(column: pa.Array, back: pa.Array, aggregate: Aggregate) -> pa.Array:
     """Return the column with the value of no rows where the spine has no key."""
-    empty = identity(aggregate)
+    empty = aggregate.identity
     if empty is None or back.null_count == 0:
         return column
     return pc.if_else(back.is_null(), pa.scalar(empty, aggregate.dtype.arrow()), column)

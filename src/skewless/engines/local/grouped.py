@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.aggregations.kernels import Queries, Spans
+from skewless.aggregations.swept import gather
 from skewless.engines.local.spine import Ints, distinct
-from skewless.engines.local.window_rows import gather
 
 _AFTER = 2**63 - 1  # beyond every key
 

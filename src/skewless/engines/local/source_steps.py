@@ -133,9 +133,9 @@ class SourceSteps:
             if aggregate.column is None:
                 raise ValueError(f"{aggregate!r} has no column")
             indices = take
-            if aggregate.ttl is not None:
+            if aggregate.expiry is not None:
                 age = index.queries.time - step.left - step.offset - answer.event
-                indices = pa.array(place, mask=none | (age >= aggregate.ttl))
+                indices = pa.array(place, mask=none | (age >= aggregate.expiry))
             column = answer.columns[expression_key(aggregate.column)].take(indices)
             if corrected:
                 mask = self._corrected[_place(step)].mask

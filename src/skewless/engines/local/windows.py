@@ -16,13 +16,13 @@ import pyarrow as pa
 
 from skewless.aggregations.kernels import Queries
 from skewless.aggregations.spans import Rows
+from skewless.aggregations.swept import Coded
 from skewless.aggregations.windows import Window
 from skewless.definitions import Expression
-from skewless.engines.local.columns import Coded
 from skewless.engines.local.scan import as_mask
 from skewless.engines.local.sorted_rows import HeldRows
 from skewless.engines.local.spine import Ints
-from skewless.engines.local.window_kernels import SweptWindow
+from skewless.engines.local.window_kernels import WindowKernels
 from skewless.plan.retrieval import WantedAggregate
 from skewless.state.layout import expression_key
 
@@ -119,5 +119,6 @@ def _run_one(
         bool(left),
     )
     spans = job.window.spans(part, passes)
-    swept = SweptWindow(spans, queries.groups(first, last), part.event, (columns, coded), left)
-    return swept.run([item.aggregate for item in job.wanted])
+    asked = queries.groups(first, last)
+    kernels = WindowKernels(job.window, spans, asked, part.event, (columns, coded), left=left)
+    return kernels.run([item.aggregate for item in job.wanted])

@@ -1,0 +1,391 @@
+"""The rows of a window at all moments of a spine, as `Aggregation.sweep` takes them.
+
+>>> import numpy as np
+>>> from skewless.aggregations import aggregation
+>>> from skewless.aggregations.spans import Rows
+>>> from skewless.aggregations.windows import Sliding
+>>> rows = Rows(event=np.array([0, 60]), known=None, start=np.array([0, 2]))
+>>> asked = Queries(np.array([60, 120]), np.array([0, 2]))
+>>> swept = SweptWindow(Sliding(width=100), Sliding(width=100).spans(rows), asked, rows.event)
+>>> column = swept.column("x", pa.array([1.0, 2.0]))
+>>> aggregation("sum").sweep(column).to_pylist()
+[3.0, 2.0]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skewless.aggregations.base import Aggregation
+from skewless.aggregations.kernels import (
+    Queries,
+    Spans,
+    Want,
+    gather_active,
+    last_n_spans,
+    sweep_counts,
+    sweep_extremes,
+    sweep_positions,
+    sweep_sums,
+    sweep_sums_int,
+    sweep_unique,
+)
+from skewless.aggregations.windows import Window
+from skewless.types import python_values
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.uint8]
+_SUMS = ("sum", "mean", "var", "var_sample")
+_ROWS = 4_000_000
+Key = tuple[str, Aggregation | None]
+"""A column, and the aggregation that encodes it (None: its values as they are)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """The rows that count for a run of queries.
+
+    Attributes:
+        first: number of the first query.
+        offsets: rows of query ``first + q`` are ``rows[offsets[q]:offsets[q + 1]]``.
+        rows: their positions, in row order.
+    """
+
+    first: int
+    offsets: Ints
+    rows: Ints
+
+    @property
+    def last(self) -> int:
+        """The number after that of the last query."""
+        return self.first + len(self.offsets) - 1
+
+
+class Coded:
+    """Numbers the distinct values of columns, once for all windows over the same rows."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[Ints, int]] = {}
+        self._lock = Lock()
+
+    def of(self, key: str, column: pa.Array) -> tuple[Ints, int]:
+        """Return the code of each value (of nulls, 0) and how many codes there are."""
+        with self._lock:
+            if key not in self._found:
+                if pa.types.is_floating(column.type):
+                    column = pc.add(column, 0.0)  # -0.0 and 0.0 are one value
+                encoded = column.dictionary_encode()
+                codes = np.asarray(pc.fill_null(encoded.indices, 0)).astype(np.int64)
+                self._found[key] = codes, max(len(encoded.dictionary), 1)
+            return self._found[key]
+
+
+class SweptWindow:
+    """The rows of one window and filter over some keys, asked about at many moments.
+
+    Args:
+        window: of which they are.
+        spans: when each row counts.
+        queries: the moments asked about.
+        event: event times of the rows the spans speak of.
+        coded: codes of the columns' values; shared by the windows over the same rows.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        spans: Spans,
+        queries: Queries,
+        event: Ints,
+        coded: Coded | None = None,
+    ) -> None:
+        self.window = window
+        self.spans = spans
+        self.queries = queries
+        self.event = event
+        self.coded = coded or Coded()
+        self.wanted: dict[Key, Want] = {}
+        self.found: dict[Key, dict[str, Any]] = {}
+
+    def expect(self, kind: Aggregation, key: str) -> None:
+        """Say that an aggregation of a column is coming: one sweep then gives all its sums."""
+        if kind.number in _SUMS:
+            place = (key, kind if kind.encodes else None)
+            self.wanted[place] = self.wanted.get(place, Want(0)) | Want[kind.number.upper()]
+
+    def column(self, key: str, column: pa.Array | None) -> SweptColumn:
+        """Return a column of the rows; None for whole rows."""
+        return SweptColumn(self, key, column)
+
+
+class SweptColumn:
+    """A column of the rows of a window, asked about at many moments.
+
+    Attributes:
+        window: of which they are.
+        spans: when each row counts.
+        queries: the moments asked about.
+        valid: which values are not null, as bytes; None where all are.
+    """
+
+    def __init__(self, swept: SweptWindow, key: str, column: pa.Array | None) -> None:
+        self._swept = swept
+        self._key = key
+        self._column = column
+        self.window = swept.window
+        self.spans = swept.spans
+        self.queries = swept.queries
+        self.valid = valid_of(column)
+
+    @property
+    def column(self) -> pa.Array:
+        """The values as Arrow has them."""
+        if self._column is None:
+            raise ValueError("whole rows have no values")
+        return self._column
+
+    @property
+    def is_float(self) -> bool:
+        """Whether values are floating point."""
+        return self._column is not None and bool(pa.types.is_floating(self._column.type))
+
+    @property
+    def values(self) -> Any:
+        """The values as float64 or int64; nulls are 0."""
+        return as_numbers(self.column)
+
+    @staticmethod
+    def array(values: Any, null: Any = None) -> pa.Array:
+        """Return values as Arrow has them, null under a mask."""
+        return pa.array(values, mask=null)
+
+    def numbers(self, kind: Aggregation) -> pa.Array:
+        """Return what an aggregation makes of its number, at each moment."""
+        values, none = self._number(kind)
+        if kind.finishes:
+            with np.errstate(all="ignore"):
+                values = kind.finish(values, self.window)
+        if values.dtype.kind == "f":
+            none = np.isnan(values) | (False if none is None else none)
+        return self.array(values, none)
+
+    def _number(self, kind: Aggregation) -> tuple[Any, Any]:
+        if kind.number == "count":
+            return sweep_counts(self.spans, self.queries, self.valid), None
+        place = (self._key, kind if kind.encodes else None)
+        if kind.number in _SUMS:
+            self._swept.expect(kind, self._key)
+            want, found = self._swept.wanted[place], self._swept.found
+            if place not in found or kind.number not in found[place]:
+                found[place] = self._sums(self.spans, want, kind)
+            overflow = found[place].get("overflow") if kind.number == "sum" else None
+            return found[place][kind.number], None if overflow is None else overflow != 0
+        extremes = self._swept.found.setdefault((f"extremes of {self._key}", place[1]), {})
+        if not extremes:
+            values = np.asarray(kind.encode(self.values), np.float64)
+            low, high, some = sweep_extremes(self.spans, self.queries, values, self.valid)
+            extremes.update(min=low, max=high, none=np.asarray(some) == 0)
+        return extremes[str(kind.number)], extremes["none"]
+
+    def _sums(self, spans: Spans, want: Want, kind: Aggregation | None) -> dict[str, Any]:
+        values = self.values
+        if kind is not None and kind.encodes:
+            with np.errstate(all="ignore"):
+                values = kind.encode(values)
+        sweep = sweep_sums_int if values.dtype.kind == "i" else sweep_sums
+        return sweep(spans, self.queries, values, self.valid, want)
+
+    def newest(self, nulls: bool) -> Ints:
+        """Return the newest row at each moment (-1: none), of all or of those with a value."""
+        valid = None if nulls else self.valid
+        return sweep_positions(self.spans, self.queries, None, valid, Want.MAX)[1]
+
+    def oldest(self, nulls: bool) -> Ints:
+        """Return the oldest row at each moment (-1: none), of all or of those with a value."""
+        valid = None if nulls else self.valid
+        return sweep_positions(self.spans, self.queries, None, valid, Want.MIN)[0]
+
+    def least(self) -> Ints:
+        """Return the row of the least value at each moment; -1 for none."""
+        return sweep_positions(self.spans, self.queries, self._rank(), self.valid, Want.MIN)[0]
+
+    def greatest(self) -> Ints:
+        """Return the row of the greatest value at each moment; -1 for none."""
+        return sweep_positions(self.spans, self.queries, self._rank(), self.valid, Want.MAX)[1]
+
+    def _rank(self) -> Ints:
+        ranks = pc.rank(self.column, sort_keys="ascending", tiebreaker="dense")
+        return np.asarray(ranks).astype(np.int64)
+
+    def taken(self, rows: Ints) -> pa.Array:
+        """Return the values of rows, null at -1."""
+        return self.column.take(pa.array(np.maximum(rows, 0), mask=rows < 0))
+
+    def event_of(self, rows: Ints) -> Ints:
+        """Return the event times of rows, 0 at -1."""
+        events = np.zeros(len(rows), np.int64)
+        some = rows >= 0
+        events[some] = self._swept.event[rows[some]]
+        return events
+
+    def unique(self) -> Ints:
+        """Return how many distinct values there are at each moment."""
+        codes, size = self._swept.coded.of(self._key, self.column)
+        return sweep_unique(self.spans, self.queries, codes, self.valid, n_codes=size)
+
+    def distinct_values(self, which: npt.NDArray[np.bool_]) -> Iterator[list[Any]]:
+        """Yield the distinct values at some of the moments (a mask)."""
+        if not which.any():
+            return
+        codes, _ = self._swept.coded.of(self._key, self.column)
+        start = np.append(0, np.cumsum(which))[self.queries.start]
+        for part in gather(self.spans, Queries(self.queries.time[which], start), self.valid):
+            for low, high in pairwise(part.offsets.tolist()):
+                rows = part.rows[low:high]
+                _, first = np.unique(codes[rows], return_index=True)
+                yield python_values(self.column.take(pa.array(rows[first])))
+
+    def gathered(self, *, nulls: bool = False) -> Iterator[Gathered]:
+        """Yield the rows that take part, for one run of moments after the other."""
+        return gather(self.spans, self.queries, None if nulls else self.valid)
+
+    def means(self, spans: Spans) -> tuple[Floats, Ints]:
+        """Return mean and count over other spans of the same rows."""
+        found = self._sums(spans, Want.MEAN | Want.COUNT, None)
+        return found["mean"], found["count"]
+
+    def parted(self, n: int) -> tuple[Spans, Spans]:
+        """Return the spans in which rows with a value are the newest ``n``, and are not."""
+        spans = _by_row(self.spans if self.valid is None else _some(self.spans, self.valid))
+        plain = spans.enter_order is None and spans.exit_order is None
+        # A row that enters after another, and leaves after it, can only be pushed out by newer.
+        newest = last_n_spans(spans.enter, None if plain else spans.exit, spans.start, n)
+        if newest.row is None and plain:
+            leave = np.minimum(newest.exit, spans.exit)
+            others = Spans.build(leave, spans.exit, spans.start, spans.row)
+            return Spans.build(spans.enter, leave, spans.start, spans.row), others
+        return _in_rows_of(newest, spans), _in_rows_of(_difference(spans, newest), spans)
+
+    def computed(self, kind: Aggregation, dtype: Any) -> pa.Array:
+        """Return what `summary`, or else `compute`, gives of the rows of each moment.
+
+        Args:
+            kind: without a sweep.
+            dtype: the type of the value (`skewless.types.DType`).
+        """
+        numbers = None
+        if kind.summarises and self._column is not None and is_number(self._column.type):
+            numbers = self.values
+        found: list[Any] = []
+        for part in self.gathered(nulls=kind.keeps_nulls):
+            asked = self.queries.time[part.first : part.last].tolist()
+            for t, (low, high) in zip(asked, pairwise(part.offsets.tolist()), strict=True):
+                found.append(self._one(kind, numbers, part.rows[low:high], t))
+        return pa.array([dtype.coerce(value) for value in found], type=dtype.arrow())
+
+    def _one(self, kind: Aggregation, numbers: Any, rows: Ints, t: int) -> Any:
+        if len(rows) == 0:
+            return list(kind.empty) if isinstance(kind.empty, tuple) else kind.empty
+        if kind.needs is not None:
+            rows = rows[kind.needs]
+        if kind.summarises:
+            values = None if numbers is None else numbers[rows]
+            value = kind.summary(values, self._swept.event[rows], t, self.window)
+            if value is not NotImplemented:
+                return value
+        events = self._swept.event[rows].tolist()
+        if self._column is None:
+            return kind.compute([None] * len(rows), events, t, self.window)
+        values = python_values(self._column.take(pa.array(rows)))
+        return kind.compute(values, events, t, self.window)
+
+
+def gather(spans: Spans, queries: Queries, valid: Flags | None) -> Iterator[Gathered]:
+    """Yield the rows that count, for one run of queries after the other.
+
+    Gathered rows take memory for every query anew, so a few queries are gathered at a time.
+
+    Args:
+        spans: when each row counts.
+        queries: when to ask.
+        valid: which rows take part at all; None for all.
+    """
+    total = np.cumsum(np.asarray(sweep_counts(spans, queries, valid)))
+    first, before = 0, 0
+    while first < len(total):
+        last = max(int(np.searchsorted(total, before + _ROWS, "right")), first + 1)
+        start = np.clip(queries.start, first, last) - first
+        offsets, rows = gather_active(spans, Queries(queries.time[first:last], start), valid)
+        yield Gathered(first, offsets, rows)
+        first, before = last, int(total[last - 1])
+
+
+def _some(spans: Spans, valid: Flags) -> Spans:
+    """Return the spans of the rows that are valid, in the order of rows within groups."""
+    row = np.arange(len(spans.enter)) if spans.row is None else spans.row
+    kept = valid[row] != 0
+    start = np.r_[0, np.cumsum(kept)][spans.start]
+    return Spans.build(spans.enter[kept], spans.exit[kept], start, row[kept])
+
+
+def _by_row(spans: Spans) -> Spans:
+    """Return the spans of each group in the order of their rows."""
+    if spans.row is None or (np.diff(spans.row) >= 0).all():
+        return spans
+    group = np.repeat(np.arange(len(spans.start) - 1), np.diff(spans.start))
+    first, last = int(spans.start[0]), int(spans.start[-1])
+    at = first + np.lexsort((spans.enter[first:last], spans.row[first:last], group))
+    return Spans.build(spans.enter[at], spans.exit[at], spans.start - first, spans.row[at])
+
+
+def _in_rows_of(spans: Spans, outer: Spans) -> Spans:
+    """Return spans whose rows are positions of other spans as spans of these others' rows."""
+    row = np.arange(len(spans.enter)) if spans.row is None else spans.row
+    row = row if outer.row is None else outer.row[row]
+    return Spans(row, spans.enter, spans.exit, spans.start, spans.enter_order, spans.exit_order)
+
+
+def _difference(outer: Spans, inner: Spans) -> Spans:
+    """Return the parts of spans that lie in no inner one; rows of the inner ones are positions."""
+    size = len(outer.enter)
+    place = np.arange(len(inner.enter)) if inner.row is None else inner.row
+    where = np.concatenate([np.arange(size), np.arange(size), place, place])
+    time = np.concatenate([outer.enter, outer.exit, inner.enter, inner.exit])
+    one, other = np.ones(size, np.int64), np.full(len(place), 2, np.int64)
+    change = np.concatenate([one, -one, other, -other])
+    order = np.lexsort((time, where))
+    where, time, state = where[order], time[order], np.cumsum(change[order])
+    # 1: within the outer span alone. Every span's changes add up to nothing.
+    part = np.flatnonzero((state[:-1] == 1) & (time[:-1] < time[1:]))
+    start = np.searchsorted(where[part], outer.start).astype(np.int64)
+    return Spans.build(time[part], time[part + 1], start, where[part])
+
+
+def valid_of(column: pa.Array | None) -> Flags | None:
+    """Return which values are not null, as bytes; None where all are."""
+    if column is None or column.null_count == 0:
+        return None
+    return np.asarray(column.is_valid()).view(np.uint8)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether values of an Arrow type are numbers that arrays hold exactly."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def as_numbers(column: pa.Array) -> Any:
+    """Return a numeric column as float64 or int64; nulls become 0."""
+    if column.null_count:
+        column = pc.fill_null(column, pa.scalar(0, column.type))
+    values = column.to_numpy(zero_copy_only=False)
+    return values.astype(np.int64 if pa.types.is_integer(column.type) else np.float64, copy=False)

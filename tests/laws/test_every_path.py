@@ -1,0 +1,125 @@
+"""Whatever way a value takes, it is that of the reference engine, to the bit, with its status.
+
+Aggregations and windows come from their registries: a new one is held to this by itself.
+"""
+
+import struct
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from skewless.aggregations import AGGREGATIONS
+from skewless.aggregations.windows import WINDOWS
+from skewless.clock import ALWAYS
+from skewless.engines.local import LocalEngine
+from skewless.engines.reference import aggregate_value, visible
+from skewless.plan.retrieval import plan_retrieval
+from skewless.plan.selection import select
+from skewless.plan.table_read import Part
+from skewless.state.layout import StateLayout
+from skewless.state.prepend import Inserter
+from skewless.testing.history import MemoryHistory
+from tests.engines.test_local_engine import state_of
+from tests.laws.grid import HISTORIES, KEY, MOMENTS, aggregates, source, view_of
+from tests.plan.states import Row, updated
+
+LEAST_CASES = 1_500
+
+
+def bits(value):
+    """A value that equals another one only where every bit does."""
+    if isinstance(value, float):
+        return struct.pack("<d", value)
+    if isinstance(value, dict):
+        return bits(list(value.items()))
+    return [bits(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def from_history(view, rows, t):
+    """The local engine, at one moment; statuses are not what training sets have."""
+    plan = plan_retrieval(select(state_of(view), [view]), timestamp="t", as_of="known")
+    history = MemoryHistory(view.source, rows)
+    spine = pa.table({"key": pa.array(["k"])})
+    local = LocalEngine({view.source.name: history}).run(plan, spine, np.array([t], np.int64))
+    return [(bits(local.columns[name].to_pylist()[0]), None) for name in view.features]
+
+
+def _answered(view, layout, state, t):
+    part = Part(layout, [(view, 1, feature) for feature in view.features])
+    values, statuses, _ = part.answers([state], t, t)[0]
+    return [(bits(value), status) for value, status in zip(values, statuses, strict=True)]
+
+
+def _rows(rows):
+    return [Row(row.values, row.event, row.known, row.tiebreak) for row in rows]
+
+
+def from_all_rows(view, rows, t):
+    """A state that keeps every row."""
+    layout = StateLayout.of(KEY, view.source, [view])
+    known = _rows(row for row in rows if row.known <= t)
+    return _answered(view, layout, updated(layout, None, known) if known else None, t)
+
+
+def from_kept_rows(view, rows, t):
+    """A state that has let go, and folded into tiles, what no read from now on needs as rows."""
+    layout = StateLayout.of(KEY, view.source, [view])
+    known = _rows(row for row in rows if row.known <= t)
+    state = None
+    for end in range(1, len(known) + 1, 4):
+        part = known[end - 1 : end + 3]
+        state = updated(layout, state, part, floor=max(row.known for row in part) - 2)
+    return _answered(view, layout, updated(layout, state, [], floor=t) if known else None, t)
+
+
+def from_pushed_rows(view, rows, t):
+    """A state to which rows are added one at a time, the quick way where it will do."""
+    layout = StateLayout.of(KEY, view.source, [view])
+    inserter, state = Inserter(layout), None
+    for row in _rows(row for row in rows if row.known <= t):
+        record, tails = inserter.record(row.values, row.order)
+        quick = None if state is None else inserter.add(state, record, row.order, tails)
+        if state is None:
+            state = inserter.start(record, row.order, tails, ALWAYS)
+        else:
+            state = quick or updated(layout, state, [row], floor=ALWAYS)
+    return _answered(view, layout, state, t)
+
+
+PATHS = (from_history, from_all_rows, from_kept_rows, from_pushed_rows)
+
+
+def expected(found, view, rows, t):
+    seen = visible(rows, t)
+    return [aggregate_value(aggregate, view, seen, t) for aggregate in found]
+
+
+@pytest.mark.parametrize("closed", HISTORIES)
+@pytest.mark.parametrize("name", sorted(AGGREGATIONS))
+def test_every_path_gives_the_value_of_the_reference(name, closed):
+    of, rows = source(closed), HISTORIES[closed]
+    found = aggregates(name, of)
+    if not found:
+        pytest.skip("skewless[sketches] is not installed")
+    view = view_of(found, of)
+    for t in MOMENTS:
+        right = [(bits(value), status) for value, status in expected(found, view, rows, t)]
+        for path in PATHS:
+            answers = path(view, rows, t)
+            for aggregate, (value, status), wanted in zip(found, answers, right, strict=True):
+                got = (value, status if status is not None else wanted[1])
+                assert got == wanted, f"{path.__name__} at {t}: {aggregate!r}"
+
+
+def test_the_grid_is_as_large_as_the_registries_make_it():
+    cases = {name: aggregates(name) for name in AGGREGATIONS}
+    assert sum(map(len, cases.values())) >= LEAST_CASES
+    for name, found in cases.items():
+        if found or name != "approx_unique":
+            windows = {type(aggregate.window).__name__.lower() for aggregate in found}
+            assert len(windows) >= 2, name
+            assert any(aggregate.by is not None for aggregate in found), name
+    seen = Counter(type(a.window).__name__.lower() for found in cases.values() for a in found)
+    assert set(seen) == set(WINDOWS)
