@@ -13,7 +13,17 @@ from benchmarks.report import module, tables
 
 ALONE = ("serving",)
 """Run only when they are named."""
-NAMES = ("join", "windows", "online", "materialize", "push", "stream", "startup", "stores")
+NAMES = (
+    "join",
+    "windows",
+    "online",
+    "materialize",
+    "push",
+    "stream",
+    "startup",
+    "stores",
+    "definitions",
+)
 
 
 def main() -> int:

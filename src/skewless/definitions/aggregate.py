@@ -29,6 +29,7 @@ from skewless.definitions.expressions import (
 )
 from skewless.durations import format_duration, parse_duration
 from skewless.errors import DefinitionError, UnknownName
+from skewless.forks import cached_property
 from skewless.types import DType, Map
 
 _OPTIONS = ("by", "default", "last", "offset", "resolution")
@@ -108,6 +109,11 @@ class Aggregate(Expression):
             )
             for group, found in sorted(places.items())
         }
+
+    @cached_property
+    def key(self) -> str:
+        """Equal for aggregates of the same value, whoever asks for them."""
+        return repr(self.to_dict())
 
     @property
     def identity(self) -> Any:

@@ -11,6 +11,10 @@ skewless.errors.DefinitionError: 'add' is not defined here. Got: Float64, String
 
 Expressions are frozen. ``==`` builds a comparison; whether two are the same is asked with
 `Expression.same_as`.
+
+A sum of a thousand columns is a thousand operations deep, each the first operand of the next: such
+chains are walked, written and computed link by link (`chain_of`), never by recursion. In the other
+operands `MOST_DEEP` levels are allowed.
 """
 
 from __future__ import annotations
@@ -35,6 +39,12 @@ _SYMBOLS = {
 }  # fmt: skip
 
 
+MOST_DEEP = 100
+"""How deep operands other than the first may be nested."""
+LONG_CHAIN = 32
+"""Links beyond which a chain is written as a list and computed in a loop."""
+
+
 class Expression(ColumnMethods):
     """A typed value per row of a source, or per feature vector.
 
@@ -42,15 +52,39 @@ class Expression(ColumnMethods):
         dtype: the type of its values.
         children: the expressions it is made of.
         per_row: whether it is over rows of a source (else over features).
+        constant: whether it has no leaves but literals.
+        depth: how deep operands other than the first are nested.
     """
 
     dtype: DType
     children: tuple[Expression, ...] = ()
+    constant = False
+    depth = 0
+    _per_row = False
 
     @property
     def per_row(self) -> bool:
         """Whether the expression is over the columns of a source."""
-        return any(child.per_row for child in self.children)
+        return self._per_row
+
+    def _made_of(self, children: tuple[Expression, ...]) -> None:
+        """Set what follows from the operands.
+
+        Raises:
+            DefinitionError: they are nested too deeply.
+        """
+        self.children = children
+        self._per_row = any(child.per_row for child in children)
+        self.constant = all(child.constant for child in children)
+        others = [child.depth + 1 for child in children[1:]]
+        self.depth = max(children[0].depth, *others) if others else children[0].depth
+        if self.depth > MOST_DEEP:
+            raise DefinitionError(
+                "an expression is nested too deeply",
+                got=f"{self.depth} levels",
+                expected=f"at most {MOST_DEEP}",
+                hint="Begin with the longer part: a + b + c, not a + (b + c).",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the expression as plain data."""
@@ -62,10 +96,12 @@ class Expression(ColumnMethods):
 
     def leaves(self) -> Iterator[Expression]:
         """Yield the leaves, left to right."""
-        if not self.children:
-            yield self
-        for child in self.children:
-            yield from child.leaves()
+        todo = [self]
+        while todo:
+            expression = todo.pop()
+            if not expression.children:
+                yield expression
+            todo += reversed(expression.children)
 
     def with_children(self, children: tuple[Expression, ...]) -> Expression:
         """Return the same operation over other operands."""
@@ -73,10 +109,12 @@ class Expression(ColumnMethods):
 
     def replace_leaves(self, change: Callable[[Expression], Expression]) -> Expression:
         """Return the expression with every leaf passed through ``change``."""
-        if not self.children:
-            replaced: Expression = change(self)
-            return replaced
-        return self.with_children(tuple(child.replace_leaves(change) for child in self.children))
+        start, links = chain_of(self)
+        replaced = change(start)
+        for link in links:
+            others = tuple(child.replace_leaves(change) for child in link.children[1:])
+            replaced = link.with_children((replaced, *others))
+        return replaced
 
     def __bool__(self) -> NoReturn:
         raise DefinitionError(
@@ -248,6 +286,8 @@ class Expression(ColumnMethods):
 class Literal(Expression):
     """A plain value inside an expression."""
 
+    constant = True
+
     def __init__(self, value: object) -> None:
         self.dtype = operations.literal_type(value)
         self.value = self.dtype.coerce(value)
@@ -275,7 +315,7 @@ class Operation(Expression):
 
     def __init__(self, name: str, children: tuple[Expression, ...]) -> None:
         self.name = name
-        self.children = children
+        self._made_of(children)
         self.dtype = operations.result_type(name, [child.dtype for child in children])
 
     def with_children(self, children: tuple[Expression, ...]) -> Expression:
@@ -283,24 +323,18 @@ class Operation(Expression):
         return Operation(self.name, children)
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and operands."""
-        return {"operation": self.name, "of": [child.to_dict() for child in self.children]}
+        """Name and operands; of a long chain where it starts and its links."""
+        return _chain_to_dict(self)
 
     def __repr__(self) -> str:
-        return f"{self._text()}: {self.dtype!r}"
-
-    def _text(self) -> str:
-        shown = [c._text() if isinstance(c, Operation) else repr(c) for c in self.children]
-        if self.name in _SYMBOLS:
-            return f"({shown[0]} {_SYMBOLS[self.name]} {shown[1]})"
-        return f"{self.name}({', '.join(shown)})"
+        return f"{_text(self)}: {self.dtype!r}"
 
 
 class Cast(Expression):
     """An operand as another type."""
 
     def __init__(self, child: Expression, dtype: DType) -> None:
-        self.children = (child,)
+        self._made_of((child,))
         self.dtype = operations.cast_type(child.dtype, dtype)
 
     def with_children(self, children: tuple[Expression, ...]) -> Expression:
@@ -309,10 +343,10 @@ class Cast(Expression):
 
     def to_dict(self) -> dict[str, Any]:
         """Type and operand."""
-        return {"cast": self.dtype.to_dict(), "of": [self.children[0].to_dict()]}
+        return _chain_to_dict(self)
 
     def __repr__(self) -> str:
-        return f"{self.children[0]!r} as {self.dtype!r}"
+        return _text(self)
 
 
 class Column(Expression):
@@ -436,6 +470,65 @@ class Fan(Expression):
         return f"{len(self.members)} windows of {self.members[0]!r}"
 
 
+def chain_of(expression: Expression) -> tuple[Expression, list[Expression]]:
+    """Return where a chain of first operands starts, and its links from there to the whole.
+
+    >>> from skewless.definitions.source import Source
+    >>> a = Source("s", schema={"a": int}, event_time="at").a
+    >>> chain_of(a + 1 - a)[0], len(chain_of(a + 1 - a)[1])
+    (s.a, 2)
+    """
+    links = []
+    while expression.children:
+        links.append(expression)
+        expression = expression.children[0]
+    return expression, links[::-1]
+
+
+def _link_to_dict(link: Expression) -> dict[str, Any]:
+    """Return a link of a chain as plain data, with its operands but the first."""
+    head = {"cast": link.dtype.to_dict()} if isinstance(link, Cast) else {"operation": _name(link)}
+    return head | {"of": [child.to_dict() for child in link.children[1:]]}
+
+
+def _chain_to_dict(expression: Expression) -> dict[str, Any]:
+    start, links = chain_of(expression)
+    data = start.to_dict()
+    if len(links) > LONG_CHAIN:
+        return {"chain": data, "links": [_link_to_dict(link) for link in links]}
+    for link in links:
+        own = _link_to_dict(link)
+        data = own | {"of": [data, *own["of"]]}
+    return data
+
+
+def _name(expression: Expression) -> str:
+    return expression.name if isinstance(expression, Operation) else ""
+
+
+def _text(expression: Expression) -> str:
+    """Return operations as people write them."""
+    start, links = chain_of(expression)
+    text = repr(start)
+    for number, link in enumerate(links):
+        if isinstance(link, Cast):
+            inner = links[number - 1] if number else None
+            typed = f"{text}: {inner.dtype!r}" if isinstance(inner, Operation) else text
+            text = f"{typed} as {link.dtype!r}"
+            continue
+        shown = [text, *(_operand(child) for child in link.children[1:])]
+        name = _name(link)
+        if name in _SYMBOLS:
+            text = f"({shown[0]} {_SYMBOLS[name]} {shown[1]})"
+        else:
+            text = f"{name}({', '.join(shown)})"
+    return text
+
+
+def _operand(expression: Expression) -> str:
+    return _text(expression) if isinstance(expression, Operation) else repr(expression)
+
+
 def if_else(condition: Expression, then: object, otherwise: object) -> Expression:
     """Return ``then`` where the condition holds, ``otherwise`` where not; null where it is null."""
     return _operate("if_else", condition, then, otherwise)
@@ -464,18 +557,18 @@ def _operate(name: str, *operands: object) -> Expression:
 
 
 def _is_feature(expression: Expression) -> bool:
-    return not expression.per_row and any(
-        not isinstance(leaf, Literal) for leaf in expression.leaves()
-    )
+    return not (expression.per_row or expression.constant)
 
 
 def expression_from_dict(data: dict[str, Any], source: str = "") -> Expression:
     """Return the expression that ``to_dict`` wrote; ``source`` names that of its columns."""
-    if "operation" in data:
-        children = tuple(expression_from_dict(child, source) for child in data["of"])
-        return Operation(data["operation"], children)
-    if "cast" in data:
-        return Cast(expression_from_dict(data["of"][0], source), dtype_from_dict(data["cast"]))
+    if "chain" in data:
+        whole = expression_from_dict(data["chain"], source)
+        for link in data["links"]:
+            whole = _linked(link, (whole, *_operands(link["of"], source)))
+        return whole
+    if "operation" in data or "cast" in data:
+        return _linked(data, _operands(data["of"], source))
     if "value" in data:
         return Literal(data["value"])
     if "time" in data:
@@ -490,6 +583,16 @@ def expression_from_dict(data: dict[str, Any], source: str = "") -> Expression:
     from skewless.definitions.aggregate import aggregate_from_dict
 
     return aggregate_from_dict(data, source)
+
+
+def _operands(data: list[dict[str, Any]], source: str) -> tuple[Expression, ...]:
+    return tuple(expression_from_dict(operand, source) for operand in data)
+
+
+def _linked(data: dict[str, Any], children: tuple[Expression, ...]) -> Expression:
+    if "cast" in data:
+        return Cast(children[0], dtype_from_dict(data["cast"]))
+    return Operation(data["operation"], children)
 
 
 def split_reference(reference: str) -> tuple[str, int | None, str]:

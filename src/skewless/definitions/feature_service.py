@@ -38,10 +38,12 @@ class FeatureService:
         self.references = tuple(ref for member in features for ref in references_of(member))
         if not self.references:
             raise DefinitionError(f"feature service {name!r} has no features")
+        seen: set[str] = set()
         for reference in self.references:
             split_reference(reference)
-            if self.references.count(reference) > 1:
+            if reference in seen:
                 raise DefinitionError(f"feature service {name!r} lists {reference!r} twice")
+            seen.add(reference)
 
     @property
     def fingerprint(self) -> str:

@@ -36,6 +36,7 @@ from skewless.definitions.naming import checked_name
 from skewless.definitions.source import Source, check_filter, closing
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName
+from skewless.forks import cached_property
 from skewless.types import DType
 
 
@@ -122,24 +123,24 @@ class FeatureView:
                     expected=f"source {self.source.name!r}",
                 )
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """The names of the features, in order."""
         return tuple(self.expressions)
 
-    @property
-    def dtypes(self) -> dict[str, DType]:
+    @cached_property
+    def dtypes(self) -> Mapping[str, DType]:
         """Feature name to type, in order."""
         return {name: expression.dtype for name, expression in self.expressions.items()}
 
-    @property
+    @cached_property
     def aggregates(self) -> tuple[Aggregate, ...]:
         """The distinct aggregates the features are made of, in order of first use."""
         found: dict[str, Aggregate] = {}
         for expression in self.expressions.values():
             for leaf in expression.leaves():
                 if isinstance(leaf, Aggregate):
-                    found.setdefault(repr(leaf.to_dict()), leaf)
+                    found.setdefault(leaf.key, leaf)
         return tuple(found.values())
 
     @property

@@ -46,6 +46,7 @@ from skewless.definitions.feature_view import attributes_of, checked_labels, fan
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
 from skewless.errors import DefinitionError, UnknownName
+from skewless.forks import cached_property
 from skewless.types import DType, dtype_from_dict, dtype_of
 
 Function = Callable[..., Mapping[str, Any]]
@@ -102,7 +103,7 @@ class OnDemandView:
             if kinds.setdefault(field, dtype) != dtype:
                 raise DefinitionError(f"request field {field!r} has two types in {self.name!r}")
 
-    @property
+    @cached_property
     def leaves(self) -> tuple[Expression, ...]:
         """Everything the features are computed from."""
         from_inputs = tuple(self.inputs.values())
@@ -110,18 +111,18 @@ class OnDemandView:
             leaf for expression in self.expressions.values() for leaf in expression.leaves()
         )
 
-    @property
+    @cached_property
     def requests(self) -> tuple[Request, ...]:
         """The request fields that are needed."""
         return tuple({x.name: x for x in self.leaves if isinstance(x, Request)}.values())
 
-    @property
+    @cached_property
     def refs(self) -> tuple[FeatureRef, ...]:
         """The features that are needed."""
         found = {x.reference: x for x in self.leaves if isinstance(x, FeatureRef)}
         return tuple(found.values())
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """The names of the features, in order."""
         return tuple(self.dtypes)

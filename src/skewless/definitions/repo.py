@@ -237,7 +237,7 @@ def check_feature(view: View, feature: str, dtype: DType | None, who: str) -> Fe
         dtype: the type it was used with; None where no type was said.
         who: uses it, for the error.
     """
-    if feature not in view.features:
+    if feature not in view.dtypes:
         where = f"view {view.name!r}, which {who} uses,"
         raise UnknownName.of("feature", feature, view.features, where=where)
     found = view[feature]

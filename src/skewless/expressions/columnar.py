@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.definitions.expressions import Cast, Expression, Literal, Operation
+from skewless.definitions.expressions import Cast, Expression, Operation, chain_of
 from skewless.errors import MissingColumn
 from skewless.expressions.scalar import (
     cast_function,
@@ -36,14 +36,21 @@ def compute(expression: Expression, columns: Mapping[str, Any]) -> Operand:
     Raises:
         MissingColumn: a leaf has no column.
     """
-    if all(isinstance(leaf, Literal) for leaf in expression.leaves()):
+    if expression.constant:
         return pa.scalar(compile_scalar(expression)({}), expression.dtype.arrow())
-    if isinstance(expression, Cast):
-        return _cast(expression, compute(expression.children[0], columns))
-    if isinstance(expression, Operation):
-        operands = [compute(child, columns) for child in expression.children]
-        return _KERNELS[expression.name](expression, *operands)
-    return _leaf(expression, columns)
+    start, links = chain_of(expression)
+    value: Operand = None if start.constant else _leaf(start, columns)
+    for link in links:
+        if link.constant:
+            continue
+        if value is None:
+            value = compute(link.children[0], columns)
+        if isinstance(link, Cast):
+            value = _cast(link, value)
+        elif isinstance(link, Operation):
+            others = [compute(child, columns) for child in link.children[1:]]
+            value = _KERNELS[link.name](link, value, *others)
+    return value
 
 
 def _leaf(expression: Expression, columns: Mapping[str, Any]) -> pa.Array:

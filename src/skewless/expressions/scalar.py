@@ -34,6 +34,7 @@ from typing import Any
 
 from skewless.definitions.aggregate import Aggregate
 from skewless.definitions.expressions import (
+    LONG_CHAIN,
     Cast,
     Column,
     Expression,
@@ -41,6 +42,7 @@ from skewless.definitions.expressions import (
     Literal,
     Operation,
     Request,
+    chain_of,
 )
 from skewless.errors import DefinitionError
 from skewless.types import DType
@@ -48,6 +50,8 @@ from skewless.types import DType
 Compiled = Callable[[Mapping[str, Any]], Any]
 Function = Callable[..., Any]
 
+_SO_FAR = "\0so far"
+"""Where a long chain keeps the value of the links before the next."""
 _LEAST, _GREATEST = -(2**63), 2**63 - 1
 _INTEGER = re.compile(r"([+-]?)0*([0-9]{1,19})")
 _NUMBER = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|inf)")
@@ -63,7 +67,7 @@ def leaf_key(leaf: Expression) -> str:
     if isinstance(leaf, FeatureRef):
         return leaf.reference
     if isinstance(leaf, Aggregate):
-        return repr(leaf.to_dict())
+        return leaf.key
     raise DefinitionError("no operand of an expression", got=repr(leaf))
 
 
@@ -82,13 +86,34 @@ def evaluate_scalar(expression: Expression, values: Mapping[str, Any]) -> Any:
 
 def compile_scalar(expression: Expression) -> Compiled:
     """Return a function from the values of the leaves, by `leaf_key`, to the expression's value."""
+    start, links = chain_of(expression)
+    if len(links) > LONG_CHAIN:
+        return _compile_chain(start, links)
+    compiled = _compile_leaf(start)
+    for link in links:
+        compiled = _compile_link(link, compiled)
+    return compiled
+
+
+def _compile_chain(start: Expression, links: list[Expression]) -> Compiled:
+    """Return a loop over the links, which a chain of closures would be too deep for."""
+    first = _compile_leaf(start)
+    so_far = operator.itemgetter(_SO_FAR)
+    steps = [_compile_link(link, so_far) for link in links]
+
+    def run(values: Mapping[str, Any]) -> Any:
+        scope = dict(values)
+        scope[_SO_FAR] = first(values)
+        for step in steps:
+            scope[_SO_FAR] = step(scope)
+        return scope[_SO_FAR]
+
+    return run
+
+
+def _compile_leaf(expression: Expression) -> Compiled:
     if isinstance(expression, Literal):
         return _constant(expression.value)
-    if isinstance(expression, Cast):
-        function = cast_function(expression.children[0].dtype, expression.dtype)
-        return _unary(function, compile_scalar(expression.children[0]))
-    if isinstance(expression, Operation):
-        return _compile_operation(expression)
     key = leaf_key(expression)
     if expression.dtype.kind in ("float32", "float64"):
         return _float_leaf(key)
@@ -110,17 +135,22 @@ def _float_leaf(key: str) -> Compiled:
     return run
 
 
-def _compile_operation(expression: Operation) -> Compiled:
-    children = [compile_scalar(child) for child in expression.children]
+def _compile_link(expression: Expression, first: Compiled) -> Compiled:
+    """Return a cast or operation whose first operand is compiled already."""
+    if isinstance(expression, Cast):
+        return _unary(cast_function(expression.children[0].dtype, expression.dtype), first)
+    if not isinstance(expression, Operation):
+        raise DefinitionError("no operation", got=repr(expression))
+    children = [first, *(compile_scalar(child) for child in expression.children[1:])]
     match expression.name:
         case "and" | "or":
             return _kleene(*children, decisive=expression.name == "or")
         case "is_null":
             return _is_null(*children)
         case "coalesce":
-            return _coalesce(*_converted(expression.children, expression.dtype))
+            return _coalesce(*_converted(expression, children))
         case "if_else":
-            then, otherwise = _converted(expression.children[1:], expression.dtype)
+            _, then, otherwise = _converted(expression, children)
             return _if_else(children[0], then, otherwise)
     function = function_of(expression)
     if len(children) == 1:
@@ -198,13 +228,12 @@ def _if_else(condition: Compiled, then: Compiled, otherwise: Compiled) -> Compil
     return run
 
 
-def _converted(children: tuple[Expression, ...], dtype: DType) -> list[Compiled]:
+def _converted(expression: Operation, compiled: list[Compiled]) -> list[Compiled]:
     """Return the compiled operands, integers as floats where the result is a float."""
+    real = expression.dtype.kind == "float64"
     return [
-        _unary(float, compile_scalar(child))
-        if dtype.kind == "float64" and child.dtype.is_integer
-        else compile_scalar(child)
-        for child in children
+        _unary(float, one) if real and child.dtype.is_integer else one
+        for child, one in zip(expression.children, compiled, strict=True)
     ]
 
 

@@ -48,9 +48,9 @@ class Part:
         self._mark = layout_mark(layout.fingerprint)
         expressions = [(view, view.expressions[feature]) for view, _, feature in features]
         self.newest = NewestRow.compile(layout, expressions)
-        found: dict[tuple[str, int | None], AggregateRead] = {}
-        self._plans = [_plan(layout, view, e, found) for view, e in expressions]
-        self._reads = Reads(layout, list(found.values()))
+        reads = _Places(layout)
+        self._plans = [reads.plan(view, expression) for view, expression in expressions]
+        self._reads = Reads(layout, reads.found)
         self._plain = [plan for plan in self._plans if isinstance(plan, int)] == list(
             range(len(self._plans))
         )
@@ -150,21 +150,26 @@ class Part:
         return found, how, newest
 
 
-def _plan(
-    layout: StateLayout,
-    view: FeatureView,
-    expression: Expression,
-    found: dict[tuple[str, int | None], AggregateRead],
-) -> int | Derived:
-    """Return the place of a feature's aggregate, or how it is computed from such places."""
+class _Places:
+    """The distinct aggregates of a table's features, each with its place among them."""
 
-    def place(aggregate: Aggregate) -> int:
-        read = layout.read_of(view, aggregate)
+    def __init__(self, layout: StateLayout) -> None:
+        self.found: list[AggregateRead] = []
+        self._layout = layout
+        self._place: dict[tuple[str, int | None], int] = {}
+
+    def plan(self, view: FeatureView, expression: Expression) -> int | Derived:
+        """Return the place of a feature's aggregate, or how it is computed from such places."""
+        if isinstance(expression, Aggregate):
+            return self._of(view, expression)
+        leaves = [leaf for leaf in expression.leaves() if isinstance(leaf, Aggregate)]
+        inputs = tuple((leaf_key(leaf), self._of(view, leaf)) for leaf in leaves)
+        return compile_scalar(expression), inputs
+
+    def _of(self, view: FeatureView, aggregate: Aggregate) -> int:
+        read = self._layout.read_of(view, aggregate)
         key = (leaf_key(aggregate), read.filter)
-        found.setdefault(key, read)
-        return list(found).index(key)
-
-    if isinstance(expression, Aggregate):
-        return place(expression)
-    leaves = [leaf for leaf in expression.leaves() if isinstance(leaf, Aggregate)]
-    return compile_scalar(expression), tuple((leaf_key(leaf), place(leaf)) for leaf in leaves)
+        if key not in self._place:
+            self._place[key] = len(self.found)
+            self.found.append(read)
+        return self._place[key]

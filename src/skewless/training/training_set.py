@@ -70,10 +70,14 @@ def training_set(
 
     notes = _notes(plan, found, len(times))
     notes += [note for history in histories.values() for note in history.notes()]
-    whole = table
-    for name, column in found.columns.items():
-        whole = whole.append_column(name, column)
-    return TrainingSet(whole, plan, notes, other, states)
+    return TrainingSet(_beside(table, found.columns), plan, notes, other, states)
+
+
+def _beside(table: pa.Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Table:
+    """Return a table with more columns to the right of its own."""
+    more = [pa.field(name, column.type) for name, column in columns.items()]
+    schema = pa.schema([*table.schema, *more], metadata=table.schema.metadata)
+    return pa.Table.from_arrays([*table.columns, *columns.values()], schema=schema)
 
 
 def run(

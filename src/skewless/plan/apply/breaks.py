@@ -69,7 +69,7 @@ def _lost_features(current: RegistryState, planned: Planned) -> Iterator[Break]:
             continue
         after = planned.view(name, planned.versions[name])
         before = current.view(name, version)
-        if feature not in after.features:
+        if feature not in after.dtypes:
             yield Break(kind, name, f"no longer has the feature {feature!r}", tuple(names))
         elif (old := before.dtypes[feature]) != (new := after.dtypes[feature]):
             what = f"changes the type of {feature!r} from {old!r} to {new!r}"
@@ -81,8 +81,9 @@ def _uses(current: RegistryState, planned: Planned) -> Iterator[tuple[str, str]]
     for name, service in current.services.items():
         kept = planned.wanted.services.get(name, service)
         if name in planned.pins:
+            still = set(kept.references)
             for reference, pin in zip(service.references, current.pins[name], strict=True):
-                if reference in kept.references and split_reference(reference)[1] is None:
+                if reference in still and split_reference(reference)[1] is None:
                     yield f"feature service {name}", pin
     for name in planned.stuck:
         record = current.record("on-demand view", name)

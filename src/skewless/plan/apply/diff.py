@@ -213,13 +213,12 @@ class _Planner:
 
     def _version(self, name: str, mark: str) -> int:
         """Return the version with this fingerprint, or the number of a new one."""
-        marks = self.current.fingerprints
-        live = {number: found for (known, number), found in marks.items() if known == name}
+        marks, ever = self.current.fingerprints, self.current.numbers(name)
+        live = {number: marks[name, number] for number in ever if (name, number) in marks}
         now = self.current.current.get(name)
         for number in sorted(live, key=lambda n: (n == now, n), reverse=True):
             if live[number] == mark:
                 return number
-        ever = [number for known, number in (*marks, *self.current.retired) if known == name]
         return max(ever, default=0) + 1
 
     def _inherited(
@@ -424,10 +423,11 @@ def _action(old: Record, new: Record, storage: tuple[str, ...] = ()) -> Action:
 
 def _pin_lines(before: tuple[str, ...], after: tuple[str, ...]) -> list[str]:
     """Return a line for each pin that comes, goes or moves to another version."""
-    old = {split_reference(pin)[::2]: pin for pin in before if pin not in after}
+    had, has = set(before), set(after)
+    old = {split_reference(pin)[::2]: pin for pin in before if pin not in has}
     lines = []
     for pin in after:
-        if pin not in before:
+        if pin not in had:
             moved = old.pop(split_reference(pin)[::2], None)
             lines.append(f"~ {moved} -> {pin}" if moved else f"+ {pin}")
     return lines + [f"- {pin}" for pin in old.values()]

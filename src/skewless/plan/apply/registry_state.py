@@ -228,12 +228,23 @@ class RegistryState:
 
     def record(self, kind: Kind, name: str, version: int | None = None) -> Record | None:
         """Return the plain data of a definition, the current version unless one is named."""
-        for found in self._of(kind):
-            if found.name == name and (
-                found.current if version is None else found.version == version
-            ):
+        for found in self._by_name.get((kind, name), ()):
+            if found.current if version is None else found.version == version:
                 return found
         return None
+
+    @cached_property
+    def _by_name(self) -> Mapping[tuple[Kind, str], list[Record]]:
+        """The records of each kind and name, in order."""
+        found: dict[tuple[Kind, str], list[Record]] = {}
+        for record in self.records:
+            found.setdefault((record.kind, record.name), []).append(record)
+        return found
+
+    def numbers(self, name: str) -> list[int]:
+        """Return the numbers that versions of a view ever had, retired ones among them."""
+        kinds = (self._by_name.get((kind, name), ()) for kind in VIEW_KINDS)
+        return [record.version for records in kinds for record in records]
 
     def _of(self, *kinds: Kind) -> Iterator[Record]:
         return (record for record in self.records if record.kind in kinds)
