@@ -108,7 +108,7 @@ def bare(clock: Clock, newest: str, entities: int, seconds: float) -> dict[str, 
     import lmdb
 
     with tempfile.TemporaryDirectory() as folder, filled(f"{folder}/repo", newest) as store:
-        (part,) = store.runtime.lookup(["Rows:f0"], False).parts
+        (part,) = store.runtime.reader.lookup(["Rows:f0"], False).parts
         keys = part.keys([{"entity": number} for number in range(entities)])
         states = store.runtime.online.read(part.table, keys)
         environment = lmdb.open(f"{folder}/bare", map_size=1 << 33)

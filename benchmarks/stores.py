@@ -173,7 +173,7 @@ def compare(
     import skewless as sl
 
     with sl.FeatureStore(folder) as store:
-        (part,) = store.runtime.lookup(["Rows:f0"], False).parts
+        (part,) = store.runtime.reader.lookup(["Rows:f0"], False).parts
         keys = part.keys([{"entity": number} for number in range(entities)])
         states = store.runtime.online.read(part.table, keys)
         rows = {key: state for key, state in zip(keys, states, strict=True) if state is not None}

@@ -24,12 +24,11 @@ from skewless.online.dirty_keys import mark_keys
 from skewless.online.loss_detection import may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
 from skewless.online.ownership import FRESH_SECONDS, Ownership
+from skewless.online.reader import OnlineReader
 from skewless.online.seen import SeenRows, seen_among
 from skewless.online.storage import Home, journal_beside, open_home
 from skewless.online.tables import StateTables, changes_of
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.lookup import Lookup
-from skewless.plan.selection import Features, references, select
 from skewless.plan.table_read import Part
 from skewless.plugins import create, find, table_reader, table_settings
 from skewless.registry.base import Registry
@@ -55,6 +54,9 @@ class Runtime:
         config: its settings.
         clock: tells the present.
         online: an online store already open; by default the one the settings name.
+
+    Attributes:
+        changes: how often registry or tables of states were seen to have changed.
     """
 
     def __init__(
@@ -64,11 +66,11 @@ class Runtime:
         self.clock = clock or SystemClock()
         self._given = online
         self._frames: dict[str, Table] = {}
-        self._lookups: dict[Any, Lookup] = {}
         self._logs: dict[str, EventLog] = {}
         self._state: RegistryState | None = None
         self._tables: StateTables | None = None
         self._changes = 0
+        self.changes = 0
         self._checked = 0
         self._reported: set[tuple[str, bytes]] = set()
         self._looked_at: dict[str, float] = {}
@@ -258,7 +260,7 @@ class Runtime:
     def forget_plans(self) -> None:
         """Compile lookups anew: the registry or the tables of states have changed."""
         with self._lock:
-            self._lookups = {}
+            self.changes += 1
             self._tables = None
 
     def tables(self) -> StateTables:
@@ -282,23 +284,10 @@ class Runtime:
         self.forget_plans()
         return False
 
-    def lookup(self, features: Features, full_names: bool) -> Lookup:
-        """Return the compiled plan of an online read."""
-        state = self.state()
-        if type(features) is str:
-            key: tuple[Any, bool] = (features, full_names)
-        elif type(features) is list and set(map(type, features)) == {str}:
-            key = (tuple(features), full_names)
-        else:
-            key = (tuple(references(state, features)), full_names)
-        found = self._lookups.get(key)
-        if found is None:
-            selection = select(state, features, full_names=full_names)
-            found = Lookup(selection, self.tables().serving())
-            if self.may_forget:
-                self.check_states(part.table for part in found.parts)
-            self._lookups[key] = found
-        return found
+    @cached_property
+    def reader(self) -> OnlineReader:
+        """What features are read with."""
+        return OnlineReader(self)
 
     def wanted(self, *definitions: Any) -> Definitions:
         """Return definitions that are given, else those of the repo's files; schemas are read."""

@@ -217,14 +217,10 @@ class FeatureStore:
             MissingColumn, InputError: join keys are missing or wrong.
             StoreUnavailable: the store cannot be reached; values are never made up.
         """
-        runtime = self.runtime
-        lookup = runtime.lookup(features, full_names)
-        t = runtime.clock.now() if at is None else to_micros(at, where="at")
-        read = runtime.online.read
-        keys = [part.keys(entities) for part in lookup.parts]
-        states = [part.read(read, some) for part, some in zip(lookup.parts, keys, strict=True)]
-        vanished = runtime.missing(lookup.parts, keys, states) if runtime.may_forget else ()
-        found = lookup.assemble(states, entities, t, t, vanished)
+        reader = self.runtime.reader
+        lookup = reader.lookup(features, full_names)
+        t = self.runtime.clock.now() if at is None else to_micros(at, where="at")
+        found = reader.read(lookup, entities, t)
         return OnlineResult(lookup.selection.outputs, entities, found, t)
 
     def get_historical_features(

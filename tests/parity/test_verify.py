@@ -8,7 +8,7 @@ import pytest
 
 import skewless as sl
 from skewless.errors import InputError, UnknownName
-from skewless.parity import diagnose
+from skewless.parity import compare, diagnose
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
 from skewless.state.prepend import Inserter
@@ -48,7 +48,7 @@ def shop(tmp_path):
 
 def place(fs, card):
     """The table and the key of a card's state."""
-    (part,) = fs.runtime.lookup(["Spend:total"], True).parts
+    (part,) = fs.runtime.reader.lookup(["Spend:total"], True).parts
     (key,) = part.keys(cards(card))
     return part.table, key
 
@@ -395,3 +395,31 @@ def test_a_bug_in_the_online_path_is_found_in_generated_traffic(tmp_path, monkey
     assert not report.ok
     assert any(difference.rows for difference in report.differences)
     assert any("play" in note and "seed 7" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_zero_of_the_other_sign_differs(tmp_path, nested):
+    pays = payments()
+    features = {"x": pays.amount.last_n(2, last=2) if nested else pays.amount.latest()}
+    view = sl.FeatureView(
+        "Zero", entity=sl.Entity("card", card_id=str), source=pays, features=features
+    )
+    with open_store(tmp_path / "shop", view) as fs:
+        fs.push("pays", [pay("p1", NOON - MINUTE, 0.0), pay("p2", NOON - MINUTE, 0.0)])
+        served = fs.get_online_features("Zero", cards("c1"))
+        assert fs.verify(served=[served]).ok
+        served.values[0][0] = [0.0, -0.0] if nested else -0.0
+        report = fs.verify(served=[served])
+        assert report.differing == {"Zero@v1:x": 1}
+
+
+@pytest.mark.parametrize(
+    ("served", "computed"),
+    [(0.0, -0.0), (-0.0, 0.0), (1, 1.0), (True, 1), (None, 0.0), ([0.0], [-0.0]),
+     ({"a": 0.0}, {"a": -0.0}), ([1.0], [1])],
+)  # fmt: skip
+def test_columns_are_compared_to_the_last_bit(served, computed):
+    """Beyond the answers that the reference engine looks at, this comparison is the only one."""
+    served, computed = [1.5, None, served, "x"], [1.5, None, computed, "x"]
+    assert compare.differing(served, computed) == [2]
+    assert compare.differing(served, list(served)) == []

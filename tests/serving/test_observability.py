@@ -15,6 +15,7 @@ from skewless.serving.app import App
 from skewless.serving.operate.metrics import Counter as MetricCounter
 from skewless.serving.operate.metrics import Histogram, Metrics
 from skewless.serving.read import served_log
+from skewless.serving.read.plans import plan_of
 from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
 from tests.serving.calling import call
@@ -221,8 +222,8 @@ def test_files_of_the_served_log_are_begun_anew_and_the_oldest_removed(
 ) -> None:
     app, _ = log_of(store)
     log = served_log.ServedLog(tmp_path / "log", 1.0, app.metrics, file_bytes=1, files=3)
-    plan = app.reader.plans.current.plan("fraud", lambda: "fraud", False)  # type: ignore[union-attr]
-    found = app.reader.read_now(plan, CARDS[:1], NOW)
+    plan = plan_of(app.reader.online.snapshot, "fraud", lambda: "fraud", False)
+    found = app.reader.read_now(plan, plan.lookup, CARDS[:1], NOW)
     for _ in range(6):
         log.note(plan, CARDS[:1], found, NOW)
         assert log.write() == 1

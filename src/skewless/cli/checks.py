@@ -134,4 +134,4 @@ def registry(fs: FeatureStore) -> Findings:
     ]
     yield Finding("registry", "ok", f"{where}, {', '.join(parts)}")
     for name in state.services:
-        fs.runtime.lookup(name, True)  # raises unless all it is pinned to can be served
+        fs.runtime.reader.lookup(name, True)  # raises unless all it is pinned to can be served

@@ -216,13 +216,10 @@ class _Job:
         if not now - rewind <= self.t <= now:
             reach = format_duration(rewind)
             return OnlineAnswer(note=f"answers for the last {reach} only (rewind)")
-        lookup = self.runtime.lookup([found.feature], False)
+        reader = self.runtime.reader
+        lookup = reader.lookup([found.feature], False)
         try:
-            states = [
-                part.read(self.runtime.online.read, part.keys([self.given]))
-                for part in lookup.parts
-            ]
-            values, statuses, _ = lookup.assemble(states, [self.given], self.t, self.t)
+            values, statuses, _ = reader.read(lookup, [self.given], self.t)
         except InputError as problem:
             return OnlineAnswer(note=f"cannot answer: {problem}")
         value, status = values[0][0], statuses[0][0].value

@@ -7,9 +7,8 @@ from typing import Any, Protocol
 from skewless.clock import Clock
 from skewless.config import Config
 from skewless.definitions import Source
+from skewless.online.reader import OnlineReader
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.lookup import Lookup
-from skewless.plan.selection import Features
 from skewless.registry.base import Registry
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log.log import EventLog
@@ -38,8 +37,9 @@ class Opened(Protocol):
     def state(self, *, fresh: bool = False) -> RegistryState:
         """Return the registry's state."""
 
-    def lookup(self, features: Features, full_names: bool) -> Lookup:
-        """Return the compiled plan of an online read."""
+    @property
+    def reader(self) -> OnlineReader:
+        """What features are read with."""
 
     def tables(self) -> Any:
         """Return the tables of states."""

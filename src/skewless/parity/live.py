@@ -104,7 +104,7 @@ def sample_keys(
     every.sort()
     known = chance.sample(every, min(len(every), count - count // 2)) if every else []
     found = dict.fromkeys(known)
-    (part,) = runtime.lookup([f"{label}:{view.features[0]}"], True).parts
+    (part,) = runtime.reader.lookup([f"{label}:{view.features[0]}"], True).parts
     anchors: list[bytes | None] = [None, *known[:_ANCHORS]]
     share = max(1, count // 2 // len(anchors))
     for anchor in anchors:
@@ -117,7 +117,7 @@ def _keys_on_demand(
     runtime: Opened, label: str, view: OnDemandView, count: int
 ) -> list[Mapping[str, Any]]:
     """Return join keys for all entities that the features of an on-demand view are of."""
-    selection = runtime.lookup([f"{label}:{view.features[0]}"], True).selection
+    selection = runtime.reader.lookup([f"{label}:{view.features[0]}"], True).selection
     columns: dict[str, list[Any]] = {}
     for need in selection.views:
         keys = every_key(need.view.entity, [runtime.history(need.view.source)]).slice(0, count)
@@ -134,17 +134,13 @@ def _read(
     report: ParityReport,
 ) -> list[OnlineResult]:
     """Read entities online now and at moments back to the rewind."""
-    lookup = runtime.lookup(features, True)
+    lookup = runtime.reader.lookup(features, True)
     now = runtime.clock.now()
     back = runtime.config.rewind
     moments = [now, *(now - chance.randint(0, back) for _ in range(MOMENTS - 1))]
-    stores = [(part, part.keys(keys)) for part in lookup.parts]
-    states = [part.read(runtime.online.read, some) for part, some in stores]
     results = []
-    for t in moments:
-        try:
-            found = lookup.assemble(states, keys, t, t)
-        except InputError:
+    for t, found in zip(moments, runtime.reader.read_at(lookup, keys, moments), strict=True):
+        if isinstance(found, InputError):
             report.skipped[f"{from_micros(t):%H:%M:%S} is before what the store remembers"] += len(
                 keys
             )

@@ -2,10 +2,9 @@
 
 A `Lookup` is made once per list of features and reused until the registry changes::
 
-    for part in lookup.parts:
-        states = part.read(store.read, part.keys(entities))   # the only I/O
-        ...
-    result = lookup.assemble(states_per_part, entities, t, k)
+    keys = [part.keys(entities) for part in lookup.parts]
+    ...                                       # `online.reader` reads them: the only I/O
+    found = lookup.assemble(states, entities, t, k)
 
 Features that are the newest row's columns are read straight out of its packed form; everything
 else goes through `state.window_eval`.
@@ -16,10 +15,11 @@ A part whose table is not complete has no keys to read: its values are null, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from skewless.definitions import FeatureView
 from skewless.definitions.expressions import split_reference
@@ -29,6 +29,10 @@ from skewless.plan.selection import Selection
 from skewless.plan.table_read import Part
 from skewless.state.layout import StateLayout
 from skewless.state.status import Status
+
+T = TypeVar("T")
+Found = tuple[list[list[Any]], list[list[Status]], list[list[int | None]]]
+"""Values, statuses and newest event times: a list per entity, in the order of the features."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,9 @@ class Lookup:
         names = [reference for part in self.parts for reference in part.references]
         self._place = {name: at for at, name in enumerate(names)}
         wanted = [self._place.get(output.reference) for output in selection.outputs]
-        self.simple = not selection.on_demand and wanted == list(range(len(names)))
+        self._pick: Callable[[Sequence[Any]], Sequence[Any]] | None = None
+        if not selection.on_demand and wanted != list(range(len(names))):
+            self._pick = itemgetter(*wanted)  # two at least: one would be in order
         self._wanted = wanted
         self._part_of = [n for n, part in enumerate(self.parts) for _ in part.references]
         self.names = tuple(output.name for output in selection.outputs)
@@ -94,7 +100,7 @@ class Lookup:
         t: int,
         k: int,
         vanished: Iterable[tuple[int, int]] = (),
-    ) -> tuple[list[list[Any]], list[list[Status]], list[list[int | None]]]:
+    ) -> Found:
         """Return values, statuses and newest event times: a list per entity, in output order.
 
         Args:
@@ -110,19 +116,26 @@ class Lookup:
         ]
         for part, number in vanished:
             answers[part][number] = self.parts[part].building(1)[0]
-        if self.simple and len(self.parts) == 1:
+        if len(self.parts) == 1 and not self.selection.on_demand:
             only = answers[0]
+            values, statuses = [a[0] for a in only], [a[1] for a in only]
             width = len(self._wanted)
-            return [a[0] for a in only], [a[1] for a in only], [[a[2]] * width for a in only]
+            events: list[list[int | None]] = [[a[2]] * width for a in only]
+            if self._pick is None:
+                return values, statuses, events
+            return _in_order(self._pick, values), _in_order(self._pick, statuses), events
         values, statuses, events = [], [], []
         for number in range(len(entities)):
             row = [part[number] for part in answers]
             values.append([value for part in row for value in part[0]])
             statuses.append([status for part in row for status in part[1]])
             events.append([row[part][2] for part in self._part_of])
-        if self.simple:
+        if self.selection.on_demand:
+            return self._with_on_demand(values, statuses, events, entities)
+        if self._pick is None:
             return values, statuses, events
-        return self._with_on_demand(values, statuses, events, entities)
+        pick = self._pick
+        return _in_order(pick, values), _in_order(pick, statuses), _in_order(pick, events)
 
     def _with_on_demand(
         self,
@@ -130,7 +143,7 @@ class Lookup:
         statuses: list[list[Status]],
         events: list[list[int | None]],
         entities: Sequence[Mapping[str, Any]],
-    ) -> tuple[list[list[Any]], list[list[Status]], list[list[int | None]]]:
+    ) -> Found:
         columns: dict[str, list[Any]] = {
             name: [row[at] for row in values] for name, at in self._place.items()
         }
@@ -204,6 +217,16 @@ class Lookup:
                     places |= found[name, version or 0]
             found[need.view.name, need.version] = places
         return found
+
+
+def _in_order(pick: Callable[[Sequence[T]], Sequence[T]], rows: list[list[T]]) -> list[list[T]]:
+    """Return rows in the order asked for; rows that are one and the same list stay so."""
+    found: list[list[T]] = []
+    before: list[T] | None = None
+    for row in rows:
+        found.append(found[-1] if row is before else list(pick(row)))
+        before = row
+    return found
 
 
 def _field(entity: Mapping[str, Any], request: Any) -> Any:

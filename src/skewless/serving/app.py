@@ -34,7 +34,6 @@ from skewless.serving.problems import (
     answer_to,
 )
 from skewless.serving.read.features import FeaturesHandler
-from skewless.serving.read.plans import Plans
 from skewless.serving.read.reader import Reader
 from skewless.serving.read.served_log import ServedLog
 from skewless.serving.settings import Settings
@@ -96,8 +95,7 @@ class App:
         self.store = store
         self.settings = settings
         self.metrics = Metrics(folder, worker)
-        plans = Plans(store.runtime)
-        self.reader = Reader(plans, settings, self.metrics)
+        self.reader = Reader(store.runtime, settings, self.metrics)
         log = None
         if settings.served_log > 0:
             log = ServedLog(store.config.folder / ".skewless" / "served", settings.served_log,
@@ -313,7 +311,7 @@ class App:
         """Answer ``GET /ready``: whether requests can be answered, and if not, why."""
         request.query()
         reasons = []
-        if self.reader.plans.current is None:
+        if not self.reader.online.ready:
             reasons.append("the registry was not read yet")
         if self.reader.down is not None:
             reasons.append(f"the online store does not answer: {self.reader.down.what}")

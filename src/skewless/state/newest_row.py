@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from skewless.aggregations.ordering import Latest
@@ -15,6 +16,7 @@ from skewless.state.slots import Slot
 from skewless.state.status import Status
 
 _CHANGED = frozenset({"bool", "timestamp", "date", "decimal", "vector"})
+Row = tuple[Any, ...]
 Answers = tuple[list[Any], list[Status], int | None]
 """Values and statuses of some features, and the newest event behind them."""
 
@@ -53,7 +55,7 @@ class NewestRow:
         )  # fmt: skip
         self._present = [Status.PRESENT] * len(wanted)
         self._places = [place[slot] for _, slot in wanted]
-        self._all_in_order = self._places == list(range(len(picked)))
+        self._pick = _picker(self._places, len(picked))
         self._place_of = place
 
     @classmethod
@@ -87,9 +89,7 @@ class NewestRow:
             return None
         null_bits = int.from_bytes(null_bytes, "little")
         if self._plain and not null_bits:
-            if self._all_in_order:
-                return list(found), self._present, event
-            return [found[place] for place in self._places], self._present, event
+            return list(self._pick(found) if self._pick else found), self._present, event
         tails = self._tail_values(blob, (head, found), rows) if self._tails else {}
         values, statuses = [], []
         for place, at_slot, bit, slot, aggregate in self._wanted:
@@ -104,9 +104,10 @@ class NewestRow:
 
     def read_many(self, blobs: Sequence[bytes | None], t: int, k: int) -> list[Answers | None]:
         """Return what `read` says of each state; None where there is none."""
-        if not (self._plain and self._all_in_order):
+        if not self._plain:
             return [None if blob is None else self.read(blob, t, k) for blob in blobs]
         glance, row, size = self._glance.unpack_from, self._row.unpack_from, self._head.size
+        pick = self._pick
         least, at = size + self._row.size, t - self._left
         wanted, present, no_nulls = (self._version, self._mark, 0), self._present, self._no_nulls
         answers: list[Answers | None] = []
@@ -120,7 +121,8 @@ class NewestRow:
                     and known <= k
                     and nulls == no_nulls
                 ):
-                    answers.append((list(row(blob, size)), present, event))
+                    found = row(blob, size)
+                    answers.append((list(pick(found) if pick else found), present, event))
                     continue
             answers.append(None if blob is None else self.read(blob, t, k))
         return answers
@@ -144,6 +146,16 @@ class NewestRow:
             values[slot] = blob[at : at + found[self._place_of[slot]]]
             at += head[9 + number]
         return values
+
+
+def _picker(places: Sequence[int], count: int) -> Callable[[Row], Row] | None:
+    """Return what takes values from these places of a row; None: it is all, in order."""
+    if list(places) == list(range(count)):
+        return None
+    if len(places) == 1:
+        (place,) = places
+        return lambda row: (row[place],)
+    return itemgetter(*places)
 
 
 def is_latest(aggregate: Aggregate) -> bool:

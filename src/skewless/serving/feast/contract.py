@@ -28,14 +28,15 @@ from skewless.errors import (
     SkewlessError,
     UnknownName,
 )
+from skewless.online.reader import Snapshot
+from skewless.plan.lookup import Found
 from skewless.serving.feast.values import coerced_key, frame_rows, in_feast, moment_of, timestamp
 from skewless.serving.http.http import Request, Response, decode
 from skewless.serving.operate.keys import Caller
 from skewless.serving.problems import RequestError, TooLarge, answer_to
 from skewless.serving.read.encode import alike, all_present
 from skewless.serving.read.features import FeaturesHandler
-from skewless.serving.read.plans import ReadPlan, Snapshot
-from skewless.serving.read.reader import PIECE_VALUES, Found
+from skewless.serving.read.plans import ReadPlan, plan_of
 from skewless.serving.write.jobs import Job
 from skewless.serving.write.writes import Writer
 from skewless.state.status import Status
@@ -121,18 +122,14 @@ class Feast:
             return None
         asked: _Read = decode(_READ, body, where)
         wanted = self._prepared(asked, caller, where)
-        if len(wanted.known) * len(wanted.plan.names) > PIECE_VALUES:
-            return None
-        if reader.down is not None:
-            raise reader.down
-        found = NOTHING
+        found: Found | None = NOTHING
         if wanted.known:
-            found = reader.read_now(wanted.plan, wanted.known, wanted.t)
-        return self._answered(asked, wanted, found)
+            found = reader.at_once(wanted.plan, wanted.known, wanted.t)
+        return None if found is None else self._answered(asked, wanted, found)
 
     def _prepared(self, asked: _Read, caller: Caller, where: str) -> _Wanted:
         caller.require_service(asked.feature_service, where)
-        plan = self._plan(self.features.snapshot(), asked, where)
+        plan = self._plan(self.features.reader.online.snapshot, asked, where)
         most = self.features.settings.max_entities
         lengths = {len(values) for values in asked.entities.values()}
         if len(lengths) != 1 or lengths == {0}:
@@ -164,18 +161,19 @@ class Feast:
         service = asked.feature_service
         full = asked.full_feature_names
         if service is not None:
-            return snapshot.plan(service, lambda: list(snapshot.state.service(service)), full)
+            return plan_of(snapshot, service, lambda: list(snapshot.state.service(service)), full)
         names = asked.features
         if not names:
             raise RequestError("features or feature_service is needed", where=where)
-        return snapshot.plan(tuple(names), lambda: self.features.checked_names(names, where), full)
+        key = tuple(names)
+        return plan_of(snapshot, key, lambda: self.features.checked_names(names, where), full)
 
     async def push(self, request: Request) -> Response:
         """Answer ``POST /push``."""
         request.caller.require("write", request.where)
         pushed: _Push = await request.decoded(_PUSH)
         name = pushed.push_source_name
-        sources = self.features.snapshot().state.sources
+        sources = self.features.reader.online.snapshot.state.sources
         if name not in sources:
             problem = RequestError(f"Unable to find push source '{name}'.")
             return problem_response(problem, "PushSourceNotFoundException")
@@ -187,7 +185,7 @@ class Feast:
         request.caller.require("write", request.where)
         written: _Write = await request.decoded(_WRITE)
         name, _, version = written.feature_view_name.partition("@v")
-        state = self.features.snapshot().state
+        state = self.features.reader.online.snapshot.state
         view = state.view(name, int(version) if version.isdecimal() else None)
         if not isinstance(view, FeatureView):
             raise RequestError(f"{name!r} is computed on demand: there is nothing to write")
@@ -229,7 +227,7 @@ class Feast:
     async def _materialize(self, job: Job, unseen: bool) -> Response:
         if unseen:
             self.writer.jobs.start(job)
-            shown = job.views or sorted(self.features.snapshot().state.current)
+            shown = job.views or sorted(self.features.reader.online.snapshot.state.current)
             return Response.json({"status": "accepted", "feature_views": shown}, 202)
         await self.writer.run(job)
         return Response(b"null")

@@ -73,7 +73,7 @@ class Upkeep:
         import skewless
 
         self._load_keys()
-        self._reader.plans.refresh()
+        self._reader.online.refresh()
         self._store.runtime.online.warm()
         self._reader.probe()
         self._note_revision()
@@ -133,7 +133,7 @@ class Upkeep:
         """Look for changes, and write metrics and logs down."""
         try:
             self._load_keys()
-            if self._reader.plans.refresh():
+            if self._reader.online.refresh():
                 self._note_revision()
                 event("registry", revision=self._revision())
             self._failing = False
@@ -160,8 +160,8 @@ class Upkeep:
         self.keyring = Keyring.load(self._store.runtime.registry, self.keyring)
 
     def _revision(self) -> int:
-        current = self._reader.plans.current
-        return 0 if current is None else current.state.revision
+        online = self._reader.online
+        return online.snapshot.state.revision if online.ready else 0
 
     def _note_revision(self) -> None:
         self._metrics.revision.set((), self._revision())

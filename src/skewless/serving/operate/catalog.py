@@ -35,7 +35,7 @@ class Catalog:
         self.threads = Threads(2, settings.max_waiting, "history")
 
     def _state(self) -> RegistryState:
-        return self.features_handler.snapshot().state
+        return self.features_handler.reader.online.snapshot.state
 
     async def services(self, request: Request) -> Response:
         """Answer ``GET /v1/services``: those that the caller may read."""

@@ -15,9 +15,9 @@ import orjson
 from skewless.clock import from_micros, iso
 from skewless.codec import finite, json_default
 from skewless.errors import InputError
+from skewless.plan.lookup import Found
 from skewless.serving.problems import RequestError
 from skewless.serving.read.plans import ReadPlan, Row
-from skewless.serving.read.reader import Found
 from skewless.state.status import Status
 from skewless.types import DType
 

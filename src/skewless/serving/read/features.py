@@ -17,12 +17,13 @@ import msgspec
 from skewless.clock import to_micros
 from skewless.codec import whole_as_text
 from skewless.errors import InputError
+from skewless.plan.lookup import Found
 from skewless.serving.http.http import ARROW, Request, Response, decode
 from skewless.serving.operate.keys import Caller
 from skewless.serving.problems import RequestError, TooLarge
 from skewless.serving.read.encode import EXTRAS, alike, features_arrow, features_json, table_of
-from skewless.serving.read.plans import Plans, ReadPlan, Row, Snapshot
-from skewless.serving.read.reader import PIECE_VALUES, Found, Reader
+from skewless.serving.read.plans import ReadPlan, Row, plan_of
+from skewless.serving.read.reader import Reader
 from skewless.serving.read.served_log import ServedLog
 from skewless.serving.settings import Settings
 from skewless.state.status import Status
@@ -51,11 +52,10 @@ class FeaturesHandler:
 
     def __init__(self, reader: Reader, settings: Settings, log: ServedLog | None) -> None:
         self.reader = reader
-        self.plans: Plans = reader.plans
         self.settings = settings
         self.log = log
         self.metrics = reader.metrics
-        self.clock = reader.plans.runtime.clock
+        self.clock = reader.runtime.clock
         self._decoder = msgspec.json.Decoder(Asked)
         self._turn = 0
 
@@ -83,12 +83,8 @@ class FeaturesHandler:
             return None
         asked = decode(self._decoder, body, where)
         plan, entities, t = self._prepared(asked, caller, where)
-        if len(entities) * len(plan.names) > PIECE_VALUES:
-            return None
-        if self.reader.down is not None:
-            raise self.reader.down
-        found = self.reader.read_now(plan, entities, t)
-        return self._answer(asked, plan, entities, found, t)
+        found = self.reader.at_once(plan, entities, t)
+        return None if found is None else self._answer(asked, plan, entities, found, t)
 
     def _prepared(
         self, asked: Asked, caller: Caller, where: str
@@ -117,7 +113,7 @@ class FeaturesHandler:
 
     def plan_of(self, asked: Asked, caller: Caller, where: str) -> ReadPlan:
         """Return the compiled read for what is asked."""
-        snapshot = self.plans.current or self.snapshot()
+        snapshot = self.reader.online.snapshot
         raw, service = bytes(asked.features), asked.service
         if service is not None and raw:
             raise RequestError(
@@ -135,10 +131,11 @@ class FeaturesHandler:
                 service = names[0] if len(names) == 1 else None
             caller.require_service(service, where)
         if service is not None:
-            return snapshot.plan(
-                service, lambda: list(snapshot.state.service(service)), asked.full_names
+            # A view may have the name of a service: what is asked for is the service.
+            return plan_of(
+                snapshot, service, lambda: list(snapshot.state.service(service)), asked.full_names
             )
-        return snapshot.plan(raw, lambda: self.names(raw, where), asked.full_names)
+        return plan_of(snapshot, raw, lambda: self.names(raw, where), asked.full_names)
 
     def names(self, raw: bytes, where: str) -> list[str]:
         """Return what the member ``features`` of a body lists."""
@@ -156,16 +153,6 @@ class FeaturesHandler:
                 hint="Split the request, or raise --max-features.",
             )
         return listed
-
-    def snapshot(self) -> Snapshot:
-        """Return the registry as it is known."""
-        current = self.plans.current
-        if current is None:
-            self.plans.refresh()
-            current = self.plans.current
-        if current is None:
-            raise InputError("the registry is empty")
-        return current
 
     def count(self, plan: ReadPlan, found: Found, t: int) -> None:
         """Count statuses of values, and the age of one entity's."""

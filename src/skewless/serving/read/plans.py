@@ -1,7 +1,6 @@
-"""Compiled reads: swapped whole when the registry or the tables of states change.
+"""Compiled reads as requests need them: what an entity must have, parts of the answer as JSON.
 
-A request finds its plan in memory; nothing is asked of the registry while it waits. In the
-background `Plans.refresh` looks once a second whether there is anything new.
+A request finds its plan in memory, beside the lookups of the snapshot (`online.reader`).
 """
 
 from __future__ import annotations
@@ -11,16 +10,13 @@ from typing import Any
 
 from skewless.codec import differs_in_json, from_json
 from skewless.errors import SkewlessError
-from skewless.online.tables import TABLES
-from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.lookup import Lookup, ServedBy
-from skewless.plan.selection import Features, select
-from skewless.runtime import Runtime
+from skewless.online.reader import MOST_LOOKUPS, Snapshot
+from skewless.plan.lookup import Lookup
+from skewless.plan.selection import Features
 from skewless.serving.http.http import dump
 from skewless.serving.problems import RequestError, TooLarge, missing_key, unknown_key
 from skewless.types import DType, Misfit
 
-MOST_PLANS = 2_000
 Row = Mapping[str, Any]
 _READ_AS_JSON = (str, list, dict)
 
@@ -126,78 +122,22 @@ def _wrong_number(count: int, most: int, where: str) -> SkewlessError:
     )  # fmt: skip
 
 
-class Snapshot:
-    """The registry at one revision, with the reads compiled so far.
-
-    Attributes:
-        state: of the registry.
-        serving: what answers for each view version, see `StateTables.serving`.
-    """
-
-    def __init__(self, state: RegistryState, serving: Mapping[tuple[str, int], ServedBy]) -> None:
-        self.state = state
-        self.serving = serving
-        self._plans: dict[Any, ReadPlan] = {}
-
-    def plan(self, key: Any, features: Callable[[], Features], full_names: bool) -> ReadPlan:
-        """Return the compiled read for some features.
-
-        Args:
-            key: what the features came in as, hashable: the same key is the same plan.
-            features: returns them, when the plan is not there yet.
-            full_names: whether features are called ``View__feature``.
-        """
-        found = self._plans.get((key, full_names))
-        if found is None:
-            selection = select(self.state, features(), full_names=full_names)
-            found = ReadPlan(Lookup(selection, self.serving))
-            if len(self._plans) >= MOST_PLANS:  # callers that never ask the same twice
-                self._plans.clear()
-            self._plans[key, full_names] = found
-        return found
-
-    def compile_services(self) -> None:
-        """Compile the reads of all feature services."""
-        for name in self.state.pins:
-            try:
-                self.plan(name, lambda name=name: name, False)  # type: ignore[misc]
-            except SkewlessError:
-                continue  # a service of a view that was retired: whoever asks for it is told
-
-
-class Plans:
-    """The snapshot that counts, kept up to date.
+def plan_of(
+    snapshot: Snapshot, key: Any, features: Callable[[], Features], full_names: bool
+) -> ReadPlan:
+    """Return the compiled read for some features.
 
     Args:
-        runtime: the open repo.
-
-    Attributes:
-        current: the snapshot; None before the registry was read for the first time.
+        snapshot: of the registry.
+        key: what the features came in as, hashable: the same key is the same plan.
+        features: returns them, when the plan is not there yet.
+        full_names: whether features are called ``View__feature``.
     """
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self.current: Snapshot | None = None
-        self._tables: tuple[tuple[bytes, bytes], ...] = ()
-
-    def refresh(self) -> bool:
-        """Look for changes and swap the snapshot if there are any; say whether.
-
-        Raises:
-            StoreError, RegistryError: the registry cannot be read; the snapshot stays.
-        """
-        runtime = self.runtime
-        state = runtime.state(fresh=True)
-        tables = tuple(runtime.journal.scan(TABLES))
-        before = self.current
-        if before is not None and before.state is state and tables == self._tables:
-            return False
-        runtime.forget_plans()  # tables may have changed in another process, unseen by this one
-        snapshot = Snapshot(state, runtime.tables().serving())
-        snapshot.compile_services()
-        self.current, self._tables = snapshot, tables
-        return True
-
-    def has_table(self, table: str) -> bool:
-        """Return whether a table of states is still in use: asked when a read finds nothing."""
-        return self.runtime.journal.read_one(TABLES, table.encode()) is not None
+    plans = snapshot.derived
+    found: ReadPlan | None = plans.get((key, full_names))
+    if found is None:
+        found = ReadPlan(snapshot.lookup(features(), full_names))
+        if len(plans) >= MOST_LOOKUPS:
+            plans.clear()
+        plans[key, full_names] = found
+    return found

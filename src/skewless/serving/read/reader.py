@@ -1,29 +1,26 @@
 """Reading the online store for requests: within a deadline, never more at once than it can take.
 
 An embedded store is read where the request is (microseconds, no thread); large reads in pieces,
-between which other requests get their turn. A store across the network is read by threads.
+between which other requests get their turn. A store across the network is read by threads. What a
+read is stands in `online.reader`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
-from typing import Any
 
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
+from skewless.online.reader import PIECE_VALUES, OnlineReader, Outdated
+from skewless.plan.lookup import Found, Lookup
+from skewless.runtime import Runtime
 from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.problems import Overloaded
-from skewless.serving.read.plans import Plans, ReadPlan, Row
+from skewless.serving.read.plans import ReadPlan, Row
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads
-from skewless.state.status import Status
 
-Found = tuple[list[list[Any]], list[list[Status]], list[list[int | None]]]
-"""Values, statuses and newest event times: a list per entity, in the order of the features."""
-
-PIECE_VALUES = 4_000
 _RAISED_BY_FUNCTIONS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -31,20 +28,26 @@ class Reader:
     """Reads for requests.
 
     Args:
-        plans: of the repo.
+        runtime: the open repo.
         settings: limits and deadlines.
         metrics: where reads are counted.
 
     Attributes:
+        online: what reads. It is refreshed in the background; no request waits for the registry.
         down: why the store cannot be read at the moment, or None.
     """
 
-    def __init__(self, plans: Plans, settings: Settings, metrics: Metrics) -> None:
-        self.plans = plans
+    def __init__(self, runtime: Runtime, settings: Settings, metrics: Metrics) -> None:
+        self.runtime = runtime
         self.settings = settings
         self.metrics = metrics
-        self.store = plans.runtime.online
+        self.store = runtime.online
         self.across_network = "://" in self.store.where
+        self.online = OnlineReader(
+            runtime,
+            observe=lambda seconds: metrics.store_read.observe((), seconds),
+            waits=self.across_network,
+        )
         self.threads = Threads(settings.threads, settings.max_waiting, "online store")
         self.down: StoreUnavailable | None = None
 
@@ -57,76 +60,70 @@ class Reader:
         """
         if self.down is not None:
             raise self.down
+        lookup = plan.lookup
         if self.across_network:
             return await self._by_thread(plan, entities, t)
-        piece = max(1, PIECE_VALUES // len(plan.names))
-        if len(entities) <= 2 * piece:
-            return self.read_now(plan, entities, t)
+        try:
+            return await self._in_turns(plan, lookup, entities, t)
+        except Outdated:
+            await self.threads.run(self.settings.timeout, self.online.refresh)
+            return await self._in_turns(plan, self.online.newer(lookup), entities, t)
+
+    def at_once(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found | None:
+        """Return the features of few entities without waiting; None: it has to be waited for.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+            InputError: a key of another type, or a moment too far back.
+        """
+        if self.across_network or len(entities) * len(plan.names) > PIECE_VALUES:
+            return None
+        if self.down is not None:
+            raise self.down
+        try:
+            return self.read_now(plan, plan.lookup, entities, t)
+        except Outdated:
+            return None
+
+    async def _in_turns(
+        self, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int
+    ) -> Found:
+        """Return what `read_now` does, in pieces where it is much."""
+        if len(entities) * len(plan.names) <= 2 * PIECE_VALUES:
+            return self.read_now(plan, lookup, entities, t)
         found: Found = ([], [], [])
-        deadline = time.monotonic() + self.settings.timeout
-        for start in range(0, len(entities), piece):
-            values, statuses, events = self.read_now(plan, entities[start : start + piece], t)
-            found[0].extend(values)
-            found[1].extend(statuses)
-            found[2].extend(events)
-            await asyncio.sleep(0)
-            if time.monotonic() > deadline:
-                raise StoreUnavailable(
-                    "the read took too long",
-                    expected=f"{self.settings.timeout:g} seconds at most",
-                    hint="Ask for fewer entities at once, or raise --timeout.",
-                )
+        values, statuses, events = found
+        try:
+            for piece in self.online.pieces(lookup, entities, t, self.settings.timeout):
+                values.extend(piece[0])
+                statuses.extend(piece[1])
+                events.extend(piece[2])
+                await asyncio.sleep(0)
+        except SkewlessError:
+            raise
+        except _RAISED_BY_FUNCTIONS as problem:
+            raise _told(plan, problem) from problem
         return found
 
     async def _by_thread(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found:
         try:
-            return await self.threads.run(self.settings.timeout, self.read_now, plan, entities, t)
+            return await self.threads.run(
+                self.settings.timeout, self.read_now, plan, plan.lookup, entities, t
+            )
         except Overloaded:
             raise
         except StoreUnavailable as problem:
             self.note(problem)
             raise
 
-    def read_now(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found:
+    def read_now(self, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int) -> Found:
         """Return the features of entities at ``t``, waiting for the store."""
-        lookup = plan.lookup
         try:
-            keys = [part.keys(entities) for part in lookup.parts]
-            began = time.perf_counter()
-            states = [
-                part.read(self.store.read, some)
-                for part, some in zip(lookup.parts, keys, strict=True)
-            ]
-            self.metrics.store_read.observe((), time.perf_counter() - began)
-            for part, some in zip(lookup.parts, states, strict=True):
-                if None in some and not self.plans.has_table(part.table):
-                    return self._read_anew(plan, entities, t)
-            runtime = self.plans.runtime
-            vanished = runtime.missing(lookup.parts, keys, states) if runtime.may_forget else ()
-            return lookup.assemble(states, entities, t, t, vanished)
+            return self.online.read(lookup, entities, t)
         except SkewlessError:
             raise
-        except OverflowError as problem:
-            raise InputError("a number beyond its type", got=str(problem)) from None
         except _RAISED_BY_FUNCTIONS as problem:
-            if not plan.fragile:
-                raise
-            raise InputError(
-                "an on-demand function failed", got=f"{type(problem).__name__}: {problem}"
-            ) from problem
-
-    def _read_anew(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found:
-        """Read with newest plans: the table was dropped after another one took its place."""
-        self.plans.refresh()
-        if self.plans.current is None:
-            raise StoreUnavailable("the registry was not read yet")
-        outputs = plan.lookup.selection.outputs
-        full_names = any(output.name != output.feature for output in outputs)
-        references = tuple(output.reference for output in outputs)
-        newer = self.plans.current.plan(references, lambda: references, full_names)
-        parts = newer.lookup.parts
-        states = [part.read(self.store.read, part.keys(entities)) for part in parts]
-        return newer.lookup.assemble(states, entities, t, t)
+            raise _told(plan, problem) from problem
 
     def probe(self) -> bool:
         """Ask the store for a row that need not be there; note and return whether it answers."""
@@ -148,3 +145,12 @@ class Reader:
     def close(self) -> None:
         """Let the threads go."""
         self.threads.close()
+
+
+def _told(plan: ReadPlan, problem: Exception) -> Exception:
+    """Return the error for what a function of users raised; else what was raised."""
+    if isinstance(problem, OverflowError):
+        return InputError("a number beyond its type", got=str(problem))
+    if not plan.fragile:
+        return problem
+    return InputError("an on-demand function failed", got=f"{type(problem).__name__}: {problem}")

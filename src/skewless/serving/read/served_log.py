@@ -29,9 +29,9 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.forks import Lock
+from skewless.plan.lookup import Found
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.read.plans import ReadPlan, Row
-from skewless.serving.read.reader import Found
 
 FORMAT = 1
 FILE_BYTES = 64 << 20

@@ -159,15 +159,14 @@ class Performance:
         while owed > 0:
             label = chance.choice(labels)
             t = self._moment(latest)
-            lookup = stage.runtime.lookup(label_features(stage, label), True)
+            reader = stage.runtime.reader
+            lookup = reader.lookup(label_features(stage, label), True)
             keys = lookup.selection.join_keys
             entities = [
                 {name: entity[name] for name in keys}
                 for entity in chance.sample(self._entities, min(5, len(self._entities)))
             ]
-            read = stage.runtime.online.read
-            states = [part.read(read, part.keys(entities)) for part in lookup.parts]
-            found = lookup.assemble(states, entities, t, t)
+            found = reader.read(lookup, entities, t)
             self._results.append(OnlineResult(lookup.selection.outputs, entities, found, t))
             values = len(entities) * len(lookup.selection.outputs)
             owed -= values

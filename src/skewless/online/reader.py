@@ -1,0 +1,325 @@
+"""The one way features are read online: plan, read, check, assemble.
+
+    reader = OnlineReader(runtime)
+    lookup = reader.lookup("fraud_model", full_names=False)     # compiled once
+    values, statuses, events = reader.read(lookup, entities, t)
+
+`FeatureStore`, the HTTP server, Feast's contract, `explain` and `verify` read with it.
+
+1. **Plan.** A list of features becomes a `Lookup`, kept until the registry or the tables of states
+   change. `lookup` looks for changes once a second; a server calls `refresh` in the background and
+   takes `snapshot`, so that no request waits for the registry.
+2. **Read.** Entities become keys, and each table is asked for all of them in one call.
+3. **Check.** A state that is missing is no proof that the entity was never seen: its table may have
+   been dropped since the lookup was compiled, or the store may have lost it. Asked on misses only.
+4. **Assemble.** States become values (`Lookup.assemble`). Pure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from skewless.errors import InputError, SkewlessError, StoreUnavailable
+from skewless.online.tables import TABLES, StateTables
+from skewless.plan.apply.registry_state import RegistryState
+from skewless.plan.lookup import Found, Lookup, ServedBy
+from skewless.plan.selection import Features, references, select
+from skewless.plan.table_read import Part
+from skewless.stores.online.base import OnlineStore
+
+MOST_LOOKUPS = 2_000
+"""Compiled lookups that are kept: some callers never ask for the same list twice."""
+PIECE_VALUES = 4_000
+"""Values that are read at once where other requests wait for their turn."""
+Entities = Sequence[Mapping[str, Any]]
+States = list[Sequence[bytes | None]]
+
+
+class Repo(Protocol):
+    """What the reader needs of an open repo; see `Runtime`."""
+
+    @property
+    def online(self) -> OnlineStore:
+        """The online store."""
+
+    @property
+    def journal(self) -> OnlineStore:
+        """Where the records of tables are."""
+
+    @property
+    def changes(self) -> int:
+        """How often registry or tables were seen to have changed."""
+
+    @property
+    def may_forget(self) -> bool:
+        """Whether states can be lost while their log is not."""
+
+    def check_states(self, tables: Iterable[str]) -> None:
+        """Refuse to read tables of states that are not what the journal has led to."""
+
+    def state(self, *, fresh: bool = False) -> RegistryState:
+        """Return the registry's state, at most a second old unless it must be ``fresh``."""
+
+    def tables(self) -> StateTables:
+        """Return the tables of states."""
+
+    def missing(
+        self,
+        parts: Sequence[Part],
+        keys: Sequence[Sequence[bytes | None]],
+        states: Sequence[Sequence[bytes | None]],
+    ) -> set[tuple[int, int]]:
+        """Return the part and number of each entity of a read whose state has vanished."""
+
+
+class Snapshot:
+    """The registry and the tables of states at one moment, with the lookups compiled so far.
+
+    Attributes:
+        state: of the registry.
+        serving: what answers for each view version, see `StateTables.serving`.
+        changes: of the repo, when it was taken.
+        checked: lookups whose tables were found not to have lost anything.
+        derived: what callers make of lookups, by keys of their own: it lasts as long as they do.
+    """
+
+    def __init__(
+        self,
+        state: RegistryState,
+        serving: Mapping[tuple[str, int], ServedBy],
+        changes: int = 0,
+    ) -> None:
+        self.state = state
+        self.serving = serving
+        self.changes = changes
+        self.checked: set[Lookup] = set()
+        self.derived: dict[Any, Any] = {}
+        self._lookups: dict[tuple[Any, bool], Lookup] = {}
+
+    def lookup(self, features: Features, full_names: bool) -> Lookup:
+        """Return the compiled read of some features.
+
+        Raises:
+            UnknownName: a view, feature or service that does not exist.
+            InputError: nothing is asked for, one feature twice, or two columns of one name.
+        """
+        if type(features) is str:
+            key: tuple[Any, bool] = (features, full_names)
+        elif type(features) is list and set(map(type, features)) == {str}:
+            key = (tuple(features), full_names)
+        else:
+            key = (tuple(references(self.state, features)), full_names)
+        found = self._lookups.get(key)
+        if found is None:
+            listed = references(self.state, features)
+            found = self._lookups.get((tuple(listed), full_names))
+            if found is None:
+                found = Lookup(select(self.state, listed, full_names=full_names), self.serving)
+            if len(self._lookups) >= MOST_LOOKUPS:
+                self._lookups.clear()
+            self._lookups[key] = self._lookups[tuple(listed), full_names] = found
+        return found
+
+    def compile_services(self) -> None:
+        """Compile the lookups of all feature services, before somebody waits for them."""
+        for name in self.state.pins:
+            try:
+                self.lookup(name, False)
+            except SkewlessError:
+                continue  # a service of a view that was retired: whoever asks for it is told
+
+
+class Outdated(StoreUnavailable):
+    """A read was compiled for a table that was dropped since."""
+
+
+class OnlineReader:
+    """Reads features out of the online store.
+
+    Args:
+        repo: the open repo.
+        observe: called with the seconds that each read of the store took.
+        waits: whether a read may wait for the registry, where its table was dropped; if not, it
+            raises `Outdated`: `refresh` elsewhere, and read with the `newer` lookup.
+    """
+
+    def __init__(
+        self,
+        repo: Repo,
+        observe: Callable[[float], None] | None = None,
+        *,
+        waits: bool = True,
+    ) -> None:
+        self._repo = repo
+        self._observe = observe
+        self._waits = waits
+        self._snapshot: Snapshot | None = None
+
+    # ------------------------------------------------------------------------------------- plan
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was known when `refresh` or `current` looked last; asks nobody.
+
+        Raises:
+            StoreUnavailable: neither has looked yet.
+        """
+        if self._snapshot is None:
+            raise StoreUnavailable("the registry was not read yet")
+        return self._snapshot
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a snapshot."""
+        return self._snapshot is not None
+
+    def current(self) -> Snapshot:
+        """Return what the registry and the tables are, at most a second old."""
+        self._repo.state()
+        found = self._snapshot
+        if found is None or found.changes != self._repo.changes:
+            found = self._snapshot = self._taken()
+        return found
+
+    def refresh(self) -> bool:
+        """Look for changes and take a new snapshot if there are any; say whether.
+
+        Raises:
+            StoreError, RegistryError: they cannot be read; the snapshot stays.
+        """
+        self._repo.state(fresh=True)
+        before = self._snapshot
+        if before is not None and before.changes == self._repo.changes:
+            return False
+        found = self._taken()
+        found.compile_services()
+        self._snapshot = found
+        return True
+
+    def _taken(self) -> Snapshot:
+        changes = self._repo.changes  # first: what changes after this is seen the next time
+        return Snapshot(self._repo.state(), self._repo.tables().serving(), changes)
+
+    def lookup(self, features: Features, full_names: bool) -> Lookup:
+        """Return the compiled read of some features; see `Snapshot.lookup`.
+
+        Raises:
+            StoreUnavailable: the store has lost the states that it is to be read from.
+        """
+        snapshot = self.current()
+        found = snapshot.lookup(features, full_names)
+        if self._repo.may_forget and found not in snapshot.checked:
+            self._repo.check_states(part.table for part in found.parts)
+            snapshot.checked.add(found)
+        return found
+
+    def newer(self, lookup: Lookup) -> Lookup:
+        """Return the read of the same features out of the tables of the newest snapshot."""
+        outputs = lookup.selection.outputs
+        full_names = any(output.name != output.feature for output in outputs)
+        return self.snapshot.lookup([output.reference for output in outputs], full_names)
+
+    # ------------------------------------------------------------------------------------- read
+
+    def read(self, lookup: Lookup, entities: Entities, t: int) -> Found:
+        """Return values, statuses and newest event times: a list per entity, in output order.
+
+        Args:
+            lookup: the compiled read.
+            entities: join keys and request fields.
+            t: the moment, UTC microseconds.
+
+        Raises:
+            MissingColumn, InputError: join keys or request fields are missing or wrong, or the
+                moment is further back than the store remembers.
+            StoreUnavailable: the store does not answer, or has lost its rows.
+        """
+        lookup, states, vanished = self._states(lookup, entities)
+        return lookup.assemble(states, entities, t, t, vanished)
+
+    def read_at(
+        self, lookup: Lookup, entities: Entities, moments: Sequence[int]
+    ) -> list[Found | InputError]:
+        """Return what `read` does at several moments, out of one read of the store.
+
+        Where the moment is further back than the store remembers, its place has the error.
+        """
+        lookup, states, vanished = self._states(lookup, entities)
+        found: list[Found | InputError] = []
+        for t in moments:
+            try:
+                found.append(lookup.assemble(states, entities, t, t, vanished))
+            except InputError as problem:
+                found.append(problem)
+        return found
+
+    def pieces(self, lookup: Lookup, entities: Entities, t: int, seconds: float) -> Iterator[Found]:
+        """Yield what `read` returns in pieces, between which others may have their turn.
+
+        Raises:
+            StoreUnavailable: it took longer than ``seconds``.
+        """
+        size = max(1, PIECE_VALUES // len(lookup.names))
+        deadline = time.monotonic() + seconds
+        for start in range(0, len(entities), size):
+            if start and time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    "the read took too long",
+                    got=f"{start} of {len(entities)} entities",
+                    expected=f"{seconds:g} seconds at most",
+                    hint="Ask for fewer entities at once, or raise --timeout.",
+                )
+            yield self.read(lookup, entities[start : start + size], t)
+
+    def _states(
+        self, lookup: Lookup, entities: Entities
+    ) -> tuple[Lookup, States, Iterable[tuple[int, int]]]:
+        """Return the states of entities for each part, and whose state has vanished.
+
+        And the lookup they belong to: a newer one where a table was dropped meanwhile.
+        """
+        states = self._fetched(lookup, entities)
+        for some in states:
+            if None in some:
+                return self._checked(lookup, entities, states)
+        return lookup, states, ()
+
+    def _fetched(self, lookup: Lookup, entities: Entities) -> States:
+        read, observe = self._repo.online.read, self._observe
+        if observe is None:
+            return [part.read(read, part.keys(entities)) for part in lookup.parts]
+        keys = [part.keys(entities) for part in lookup.parts]
+        began = time.perf_counter()
+        states = [part.read(read, some) for part, some in zip(lookup.parts, keys, strict=True)]
+        observe(time.perf_counter() - began)
+        return states
+
+    # ------------------------------------------------------------------------------------ check
+
+    def _checked(
+        self, lookup: Lookup, entities: Entities, states: States
+    ) -> tuple[Lookup, States, Iterable[tuple[int, int]]]:
+        """Find out why states are missing.
+
+        Raises:
+            Outdated: a table was dropped, and the read may not wait.
+            StoreUnavailable: the store has lost its rows.
+        """
+        if self._dropped(lookup, states):
+            if not self._waits:
+                raise Outdated("the tables of states have changed", hint="Try again.")
+            self.refresh()
+            lookup = self.newer(lookup)
+            states = self._fetched(lookup, entities)
+        keys = [part.keys(entities) for part in lookup.parts]
+        return lookup, states, self._repo.missing(lookup.parts, keys, states)
+
+    def _dropped(self, lookup: Lookup, states: States) -> bool:
+        """Return whether a table that had no state is in use no more."""
+        record = self._repo.journal.read_one
+        return any(
+            None in some and record(TABLES, part.table.encode()) is None
+            for part, some in zip(lookup.parts, states, strict=True)
+        )
