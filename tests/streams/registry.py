@@ -3,10 +3,16 @@
 import contextlib
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlparse
+
+
+def guid_of(number: int) -> str:
+    """The name of a schema in every registry."""
+    return str(uuid.UUID(int=number))
 
 
 class _Registry(BaseHTTPRequestHandler):
@@ -15,6 +21,8 @@ class _Registry(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlparse(self.path).path.split("/")
         number = int(path[3]) if path[1:3] == ["schemas", "ids"] else -1
+        if path[1:3] == ["schemas", "guids"]:
+            number = next((n for n in self.server.schemas if guid_of(n) == path[3]), -1)
         if self.server.down:
             self._answer(503, {"error_code": 50301, "message": "down for a moment"})
         elif number in self.server.schemas:
@@ -25,9 +33,10 @@ class _Registry(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         number = len(self.server.schemas) + 1
-        self.server.schemas[number] = body
+        self.server.schemas[number] = body | {"guid": guid_of(number), "id": number}
         subject = urlparse(self.path).path.split("/")[2]
         answer = {"id": number, "version": 1, "subject": subject, "schema": body["schema"]}
+        answer["guid"] = guid_of(number)
         self._answer(200, answer)
 
     def _answer(self, status: int, data: Any) -> None:
@@ -50,6 +59,9 @@ class SchemaRegistry:
         self._server.schemas, self._server.down = {}, False
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def numbers(self) -> list[int]:
+        return list(self._server.schemas)
 
     def fail(self, down: bool) -> None:
         self._server.down = down

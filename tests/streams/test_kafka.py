@@ -136,6 +136,29 @@ def test_a_tombstone_deletes_the_row_of_its_key(
         assert found["tests"] == [2]
         served, computed = served_and_computed(fs)
         assert served == computed
+        server.produce(topic, [(b"77", None), (b"1", None)], partition=0)
+        metrics = run(fs)
+        assert (metrics.deleted, metrics.unmatched, metrics.quarantined) == (0, 2, 0)
+
+
+def test_a_tombstone_whose_key_names_a_schema_deletes_its_row_or_says_why(
+    server: KafkaServer, topic: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("fastavro")
+    from tests.streams.registry import schema_registry
+    from tests.streams.test_record_types import framed
+
+    with schema_registry() as registry:
+        key = framed(registry, "long", 1, key=True)
+        server.produce(topic, [*messages(1, 2, fab="f1"), (key, None)], partition=0)
+        for name, url, expected in (("none", None, (0, 1)), ("one", registry.url, (1, 0))):
+            options = {} if url is None else {"schema.registry.url": url}
+            (tmp_path / name).mkdir()
+            with shop(tmp_path / name, server, topic, options=options) as fs:
+                metrics = run(fs)
+                assert (metrics.deleted, metrics.quarantined) == expected
+                reasons = [row.reason for row in fs.quarantine("tests")]
+                assert all("'schema.registry.url'" in reason for reason in reasons)
 
 
 def test_any_position_goes_on_with_the_next_row(server: KafkaServer, topic: str) -> None:

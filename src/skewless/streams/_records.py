@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
+Headers = list[tuple[str, Any]] | None
 _NO_TIMESTAMP = 0  # confluent_kafka.TIMESTAMP_NOT_AVAILABLE
 
 
@@ -18,6 +19,7 @@ class Record(NamedTuple):
         partition, offset: where it lies.
         key, value: what it holds; a value of None deletes the row of the key.
         arrived: when it was written to the topic, UTC microseconds, if the topic knows.
+        headers: name and value of each; None where it has none.
     """
 
     partition: int
@@ -25,6 +27,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     arrived: int | None
+    headers: Headers = None
 
     @classmethod
     def of(cls, message: Message) -> Self:
@@ -36,6 +39,7 @@ class Record(NamedTuple):
             _bytes(message.key()),
             _bytes(message.value()),
             None if kind == _NO_TIMESTAMP else millis * 1000,
+            cast("Headers", message.headers()),
         )
 
 

@@ -69,10 +69,14 @@ class Tombstone:
     Attributes:
         key: of the message; None where it has none.
         origin: where it lies.
+        named: what the key says where its format was decoded: columns by name, or one value.
+        problem: why the key cannot be read; empty where it can.
     """
 
     key: bytes | None
     origin: str
+    named: Any = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, eq=False)

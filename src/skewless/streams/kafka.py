@@ -23,7 +23,7 @@ import msgspec
 
 from skewless.config import expand
 from skewless.errors import CorruptData, InputError, StoreUnavailable
-from skewless.streams._payloads import payload
+from skewless.streams._payloads import decoders
 from skewless.streams._records import Record, alike
 from skewless.streams.base import (
     EARLIEST,
@@ -61,7 +61,8 @@ class KafkaReader(StreamReader):
         for name in _OURS:
             if name in options:
                 raise InputError(f"the option {name!r} is not for you to set", where=self._where)
-        self._payload = payload(stream.options.get("format", "json"), self._topic, options)
+        format = stream.options.get("format", "json")
+        self._payload, self._keys = decoders(format, self._topic, options, base)
         servers = expand(stream.options["servers"], f"servers of {self._where}")
         group = {"group.id": consumer or f"skewless-{self._topic}"}
         self._settings = {"bootstrap.servers": servers, **_DEFAULTS, **group, **options}
@@ -264,10 +265,13 @@ class KafkaReader(StreamReader):
 
         values = [record.value for record in records if record.value is not None]
         if records and not values:
-            graves = tuple(Tombstone(r.key, origin(n)) for n, r in enumerate(records))
+            graves = tuple(self._tombstone(r, origin(n)) for n, r in enumerate(records))
             self._next = after
             return Batch([], position, str, tombstones=graves, arrived=arrived)
-        made = self._payload.decode(values, self.columns)
+        headers = None
+        if any(record.headers for record in records):
+            headers = [record.headers for record in records if record.value is not None]
+        made = self._payload.decode(values, self.columns, headers)
         self._next = after
         return Batch(
             made.rows,
@@ -276,6 +280,15 @@ class KafkaReader(StreamReader):
             tuple(Poison(values[n], reason, origin(n)) for n, reason in made.poison),
             arrived=arrived,
         )
+
+    def _tombstone(self, record: Record, origin: str) -> Tombstone:
+        try:
+            said = self._keys.decode(record.key, record.headers)
+        except ValueError as problem:
+            return Tombstone(record.key, origin, problem=str(problem))
+        if isinstance(said, bytes):
+            return Tombstone(said, origin)
+        return Tombstone(record.key, origin, named=said)
 
     def _unavailable(self, problem: ck.KafkaException) -> StoreUnavailable:
         return StoreUnavailable("Kafka cannot be reached", got=_text(problem), where=self._where)

@@ -15,31 +15,35 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from skewless.errors import SkewlessError
+from skewless.codec import from_json, to_json
+from skewless.streams._decoded_values import value_for
 from skewless.types import DType
 
 
-def row_id_of(key: bytes | None, columns: Mapping[str, DType]) -> Any:
+def row_id_of(key: Any, columns: Mapping[str, DType]) -> Any:
     """Return the value (or the tuple of values) of the row id columns, None if the key has none.
 
-    A key is a JSON object with the columns, a JSON value, or for one column of text, plain text.
+    A key is a JSON object with the columns, a JSON value, or for one column of text, plain text. Of
+    an object of Connect's, with ``schema`` and ``payload``, the payload counts.
 
     Args:
-        key: of the message.
+        key: bytes of a message; or what was decoded of them, columns by name or one value.
         columns: the columns of the row id, in order, with their types.
     """
     if key is None or not columns:
         return None
-    try:
-        text = key.decode()
-    except UnicodeDecodeError:
-        return None
-    values = _values(text, columns)
+    if isinstance(key, bytes):
+        try:
+            values = _values(key.decode(), columns)
+        except UnicodeDecodeError:
+            return None
+    else:
+        values = _decoded(key, columns)
     if values is None:
         return None
     try:
-        typed = [dtype.coerce(v) for v, dtype in zip(values, columns.values(), strict=True)]
-    except (ValueError, SkewlessError):
+        typed = [from_json(v, dtype) for v, dtype in zip(values, columns.values(), strict=True)]
+    except ValueError:
         return None
     if any(value is None for value in typed):
         return None
@@ -51,6 +55,9 @@ def _values(text: str, columns: Mapping[str, DType]) -> list[Any] | None:
         data = json.loads(text)
     except (ValueError, RecursionError):
         data = text
+    if isinstance(data, dict) and data.keys() == {"schema", "payload"} != columns.keys():
+        data = data["payload"]
+        text = data if isinstance(data, str) else json.dumps(data)
     if isinstance(data, dict):
         return [data.get(name) for name in columns]
     if len(columns) > 1:
@@ -58,3 +65,13 @@ def _values(text: str, columns: Mapping[str, DType]) -> list[Any] | None:
     (dtype,) = columns.values()
     # A text that looks like a number is a text all the same, unless it was written in quotes.
     return [data if dtype.kind != "str" or isinstance(data, str) else text]
+
+
+def _decoded(key: Any, columns: Mapping[str, DType]) -> list[Any] | None:
+    """Return the values of a key that a decoder has read, in the form that JSON has for them."""
+    if isinstance(key, Mapping):
+        return [to_json(value_for(key.get(name), dtype)) for name, dtype in columns.items()]
+    if len(columns) > 1:
+        return None
+    (dtype,) = columns.values()
+    return [to_json(value_for(key, dtype))]

@@ -26,6 +26,7 @@ _COUNTERS = {
     "late": "rows beyond the source's lateness, kept but not counted",
     "quarantined": "rows set aside with a reason",
     "deleted": "rows deleted by the stream",
+    "unmatched": "deletions of rows that are not there, or no more",
     "batches": "batches kept",
     "retries": "times a batch or a read was tried again",
 }
@@ -38,7 +39,8 @@ class StreamMetrics:
     Attributes:
         source: its name.
         lag_unit: what ``lag`` counts.
-        rows, corrections, duplicates, late, quarantined, deleted, batches, retries: how many.
+        rows, corrections, duplicates, late, quarantined, deleted, unmatched, batches, retries: how
+            many.
         lag: what is there and was not read yet; None: not known.
         newest_event: newest event time taken in, UTC microseconds; None: none yet.
     """
@@ -51,6 +53,7 @@ class StreamMetrics:
     late: int = 0
     quarantined: int = 0
     deleted: int = 0
+    unmatched: int = 0
     batches: int = 0
     retries: int = 0
     lag: int | None = None

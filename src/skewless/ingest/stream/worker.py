@@ -173,13 +173,13 @@ class StreamWorker:
         if batch.position == self._position:
             return None
         self._unkept = batch
-        deleted = self._delete(batch)
+        deleted, unmatched = self._delete(batch)
         admitted = self._admit(batch)
         result = self._keep(admitted, batch.position)
         self._position, self._unkept = batch.position, None
         self.reader.commit(batch.position)
         kept = Kept(result, admitted.event, time.time_ns() // 1000)
-        self._count(batch, kept, deleted)
+        self._count(batch, kept, deleted=deleted, unmatched=unmatched)
         return kept
 
     # ------------------------------------------------------------------------------------ private
@@ -214,24 +214,30 @@ class StreamWorker:
             rejected.append(Rejected(-1, f"{poison.reason} ({poison.origin})", text))
         for grave in batch.tombstones:
             if self._id_of(grave) is None:
-                why = f"a deletion without a row id of {source.name!r}"
+                why = grave.problem or f"a deletion without a row id of {source.name!r}"
                 rejected.append(Rejected(-1, f"{why} ({grave.origin})", repr(grave.key)))
         return replace(admitted, rejected=rejected)
 
     def _id_of(self, grave: Tombstone) -> Any:
         types = {name: self._source.columns[name] for name in self._source.row_id}
-        return row_id_of(grave.key, types)
+        if grave.problem:
+            return None
+        return row_id_of(grave.key if grave.named is None else grave.named, types)
 
-    def _delete(self, batch: Batch) -> int:
-        """Delete the rows of tombstones; done twice it does no more than once."""
+    def _delete(self, batch: Batch) -> tuple[int, int]:
+        """Delete the rows of tombstones; done twice it does no more than once.
+
+        Returns:
+            How many rows are deleted, and how many deletions name none that is there.
+        """
         found = [self._id_of(grave) for grave in batch.tombstones]
         ids = list(dict.fromkeys(value for value in found if value is not None))
         if not ids:
-            return 0
+            return 0, 0
         result = self._patiently(
             lambda: delete(self._fenced(self._position), self._source.name, ids)
         )
-        return result.accepted
+        return result.accepted, len(ids) - result.accepted
 
     def _fenced(self, expected: bytes | None) -> Runtime:
         return Fenced.of(self._runtime, self.name, expected)
@@ -272,7 +278,7 @@ class StreamWorker:
                 self._stopped.wait(random.uniform(pause / 2, pause))
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _count(self, batch: Batch, kept: Kept, deleted: int) -> None:
+    def _count(self, batch: Batch, kept: Kept, **deletions: int) -> None:
         result, events = kept.result, kept.events
         self.metrics.add(
             waited_ms=None if batch.arrived is None else max(kept.at - batch.arrived, 0) / 1e3,
@@ -282,7 +288,7 @@ class StreamWorker:
             duplicates=result.duplicates,
             late=result.late,
             quarantined=len(result.quarantined),
-            deleted=deleted,
+            **deletions,
         )
 
 
