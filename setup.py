@@ -1,18 +1,25 @@
-"""Builds the optional compiled kernels; everything else is in pyproject.toml."""
+"""Builds the optional compiled modules; everything else is in pyproject.toml."""
 
 from pathlib import Path
 
 from setuptools import Extension, setup
 
-SOURCE = "src/skewless/aggregations/kernels/_compiled.c"
+SOURCES = {
+    "skewless.aggregations.kernels._compiled": "src/skewless/aggregations/kernels/_compiled.c",
+    "skewless.stores.online._sealing": "src/skewless/stores/online/_sealing.c",
+}
 
-# -ffp-contract=off: a fused multiply-add rounds once where the NumPy kernels round twice.
-compiled = Extension(
-    "skewless.aggregations.kernels._compiled",
-    sources=[SOURCE],
-    depends=[str(path) for path in sorted(Path(SOURCE).parent.glob("*.h"))],
-    optional=True,  # without a C compiler the NumPy kernels give the same values, slower
-    extra_compile_args=["-O3", "-g0", "-ffp-contract=off"],
-)
 
-setup(ext_modules=[compiled] if Path(SOURCE).exists() else [])
+def extension(name: str, source: str) -> Extension:
+    """Return one module in C."""
+    return Extension(
+        name,
+        sources=[source],
+        depends=[str(path) for path in sorted(Path(source).parent.glob("*.h"))],
+        optional=True,  # without a C compiler the same in NumPy or Python gives the same, slower
+        # -ffp-contract=off: a fused multiply-add rounds once where the NumPy kernels round twice.
+        extra_compile_args=["-O3", "-g0", "-ffp-contract=off"],
+    )
+
+
+setup(ext_modules=[extension(*item) for item in SOURCES.items() if Path(item[1]).exists()])

@@ -40,6 +40,7 @@ from skewless.stores.online.base import OnlineStore, Transaction
 from skewless.stores.online.base import Rows as KeyValues
 from skewless.stores.online.change_capture import NotingRows, NotingStore, NotingTransaction
 from skewless.stores.online.compare_and_set import CheckedRows
+from skewless.stores.online.sealed import sealed
 
 _CHECK_EVERY = 1_000_000
 
@@ -64,7 +65,7 @@ class Runtime:
     ) -> None:
         self.config = config
         self.clock = clock or SystemClock()
-        self._given = online
+        self._given = None if online is None else sealed(online)
         self._frames: dict[str, Table] = {}
         self._logs: dict[str, EventLog] = {}
         self._state: RegistryState | None = None

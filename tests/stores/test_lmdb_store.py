@@ -157,10 +157,11 @@ def test_another_programs_lmdb_file_is_refused(path: Path) -> None:
         LMDBStore(path)
 
 
-def test_a_store_of_a_newer_skewless_is_refused(path: Path) -> None:
-    with lmdb.open(str(path)) as newer, newer.begin(write=True) as txn:
-        txn.put(b"\0\0h", struct.pack(">8sHQ", b"skewless", 2, 1))
-    with pytest.raises(StoreError, match="newer skewless"):
+@pytest.mark.parametrize(("version", "who"), [(1, "an older"), (3, "a newer")])
+def test_a_store_of_another_skewless_is_refused(path: Path, version: int, who: str) -> None:
+    with lmdb.open(str(path)) as other, other.begin(write=True) as txn:
+        txn.put(b"\0\0h", struct.pack(">8sHQ", b"skewless", version, 1))
+    with pytest.raises(StoreError, match=f"{who} skewless"):
         LMDBStore(path)
 
 

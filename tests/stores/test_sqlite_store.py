@@ -37,12 +37,13 @@ def test_another_programs_sqlite_file_is_refused_and_left_alone(path: Path) -> N
     assert path.read_bytes() == before
 
 
-def test_a_store_of_a_newer_skewless_is_refused(path: Path) -> None:
+@pytest.mark.parametrize(("version", "who"), [(1, "an older"), (3, "a newer")])
+def test_a_store_of_another_skewless_is_refused(path: Path, version: int, who: str) -> None:
     SQLiteStore(path).close()
-    newer = sqlite3.connect(path)
-    newer.execute("PRAGMA user_version = 2")
-    newer.close()
-    with pytest.raises(StoreError, match="newer skewless"):
+    other = sqlite3.connect(path)
+    other.execute(f"PRAGMA user_version = {version}")
+    other.close()
+    with pytest.raises(StoreError, match=f"{who} skewless"):
         SQLiteStore(path)
 
 

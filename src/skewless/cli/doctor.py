@@ -38,20 +38,22 @@ _NEEDED = ("registry", "online store", "journal")
 
 @command(
     "doctor",
-    example="skewless doctor\nskewless doctor --strict --json",
+    example="skewless doctor\nskewless doctor --strict --json\nskewless doctor --deep",
     no="A check failed; with --strict also: a check warns.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
+@click.option("--deep", is_flag=True, help="Read every byte of stores and logs too.")
 @click.pass_context
-def doctor_command(ctx: click.Context, repo: str, as_json: bool, strict: bool) -> None:
+def doctor_command(ctx: click.Context, repo: str, as_json: bool, strict: bool, deep: bool) -> None:
     """Tell what is wrong with a set-up, with a hint for each finding.
 
     Looks at versions, kernels, settings, disks, the registry, every store of the settings (a real
     round trip, timed), event logs, tables, definitions, states, sunsets, quarantine and freshness.
-    It changes nothing.
+    With --deep, every row of the stores and every file of the logs is read, and what is damaged is
+    named. It changes nothing.
     """
     found: list[Finding] = []
-    for finding in examine(repo):
+    for finding in examine(repo, deep=deep):
         found.append(finding)
         if not as_json:
             _say(finding)
@@ -66,7 +68,7 @@ def doctor_command(ctx: click.Context, repo: str, as_json: bool, strict: bool) -
         ctx.exit(1)
 
 
-def examine(repo: str) -> Findings:
+def examine(repo: str, *, deep: bool = False) -> Findings:
     """Yield all findings about a repo; those that need what failed are left out."""
     from skewless.store import FeatureStore
 
@@ -85,6 +87,8 @@ def examine(repo: str) -> Findings:
             for finding in guarded(name, lambda check=check: check(fs)):  # type: ignore[misc]
                 broken |= finding.status == "fail" and finding.check in _NEEDED
                 yield finding
+        if deep:
+            yield from guarded("bytes", lambda: store_checks.every_byte(fs))
         if broken:
             return
         for name, check in _IN_THEM.items():

@@ -33,6 +33,20 @@ def online(fs: FeatureStore) -> Findings:
     yield from guarded("online store", lambda: _sizes(fs))
 
 
+def every_byte(fs: FeatureStore) -> Findings:
+    """Read everything that states, journal and logs keep; each damage is a finding."""
+    from skewless.online.damage import damages
+
+    runtime, whole = fs.runtime, True
+    logs = [runtime.log(source) for source in runtime.state().sources.values()]
+    for damage in damages(runtime.home, logs):
+        whole = False
+        hint = "States are built anew by: skewless online rebuild. For a log restore a copy."
+        yield Finding("bytes", "fail", f"damaged: {damage}", hint)
+    if whole:
+        yield Finding("bytes", "ok", "every row of the stores and every file of the logs is whole")
+
+
 def others(fs: FeatureStore) -> Findings:
     """Check the other stores of the settings, the mirror among them."""
     for name in fs.config.stores:

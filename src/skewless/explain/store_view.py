@@ -8,6 +8,7 @@ from skewless.clock import Clock
 from skewless.config import Config
 from skewless.definitions import Source
 from skewless.online.reader import OnlineReader
+from skewless.online.storage import Home
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.registry.base import Registry
 from skewless.stores.offline.history import History
@@ -33,6 +34,10 @@ class Opened(Protocol):
     @property
     def online(self) -> OnlineStore:
         """The online store."""
+
+    @property
+    def home(self) -> Home:
+        """The stores of states and journal, without the mirror."""
 
     def state(self, *, fresh: bool = False) -> RegistryState:
         """Return the registry's state."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from skewless.config import Section
 from skewless.plugins import create
 from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.sealed import sealed
 
 JOURNAL = "journal"
 LEASES = "skewless.leases"
@@ -67,7 +68,7 @@ def is_states(table: str) -> bool:
 def open_store(section: Section, where: str) -> OnlineStore:
     """Return the online store that a section of the settings describes."""
     made: OnlineStore = create("online_store", section.kind, dict(section.options), where=where)
-    return made
+    return sealed(made)
 
 
 def journal_beside(states: OnlineStore, folder: Path) -> OnlineStore:
@@ -77,7 +78,7 @@ def journal_beside(states: OnlineStore, folder: Path) -> OnlineStore:
     made: OnlineStore = create(
         "online_store", "lmdb", {"path": str(folder / JOURNAL)}, where="the journal"
     )
-    return made
+    return sealed(made)
 
 
 def open_home(section: Section, folder: Path, where: str) -> Home:

@@ -97,6 +97,7 @@ class ParityReport:
         skipped: answers that could not be compared, by reason.
         traffic: of generated traffic: what happened in it.
         notes: what else a reader should know.
+        damaged: what of the stores and logs is not what was written; then nothing is compared.
     """
 
     of: str
@@ -111,11 +112,12 @@ class ParityReport:
     skipped: Counter[str] = field(default_factory=Counter)
     traffic: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs."""
-        return not self.differing.total()
+        """Whether nothing differs and nothing is damaged."""
+        return not self.differing.total() and not self.damaged
 
     def keep(self, difference: Difference) -> None:
         """Keep a difference, if it is among the first."""
@@ -157,6 +159,7 @@ class ParityReport:
             "skipped": dict(self.skipped),
             "traffic": dict(self.traffic),
             "notes": list(self.notes),
+            "damaged": list(self.damaged),
         }
 
     def __str__(self) -> str:
@@ -167,6 +170,8 @@ class ParityReport:
 
     def _verdict(self) -> str:
         compared = f"{self.values.total():,} values of {self.reads:,} reads"
+        if self.damaged:
+            return f"{len(self.damaged):,} DAMAGED places, so nothing was compared"
         if not self.values:
             return "nothing to compare"
         if self.ok:
@@ -189,6 +194,9 @@ class ParityReport:
         for reason, count in self.skipped.items():
             yield f"{count:,} answers were left out: {reason}."
         yield from self.notes
+        yield from (f"  {place}" for place in self.damaged[:KEPT_DIFFERENCES])
+        if self.damaged:
+            yield "States are built anew by: skewless online rebuild. For a log restore a copy."
         if self.values and not (self.traffic and self.ok):
             yield ""
             yield self._table()

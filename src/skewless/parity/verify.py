@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from skewless.explain.store_view import Opened
+from skewless.online.damage import damages
 from skewless.parity.compare import compare
 from skewless.parity.live import verify_live
 from skewless.parity.report import ParityReport
@@ -36,6 +37,9 @@ def verify(
 ) -> ParityReport:
     """Compare what is served now, or was served, with history; see `FeatureStore.verify`."""
     names = [views] if isinstance(views, str) else views
+    logs = [runtime.log(source) for source in runtime.state(fresh=True).sources.values()]
+    if damaged := list(map(str, damages(runtime.home, logs))):
+        return ParityReport("every byte of stores and logs", damaged=damaged)
     if served is None:
         chosen = secrets.randbelow(2**32) if seed is None else seed
         return verify_live(runtime, views=names, entities=entities, seed=chosen, checks=CHECKS)

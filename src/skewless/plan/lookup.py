@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from skewless.definitions import FeatureView
 from skewless.definitions.expressions import split_reference
 from skewless.errors import InputError, MissingColumn
 from skewless.expressions.on_demand import compute_rows
+from skewless.forks import cached_property
 from skewless.plan.selection import Selection
 from skewless.plan.table_read import Part
 from skewless.state.layout import StateLayout

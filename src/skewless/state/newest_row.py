@@ -10,7 +10,7 @@ from typing import Any
 from skewless.aggregations.ordering import Latest
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData
-from skewless.state.blob import HEADER, VERSION, layout_mark
+from skewless.state.blob import HEADER, TILED, VERSION, layout_mark
 from skewless.state.layout import StateLayout, filter_of
 from skewless.state.slots import Slot
 from skewless.state.status import Status
@@ -37,9 +37,12 @@ class NewestRow:
         tails = f"{len(self._tails)}I" if self._tails else ""
         self._head = struct.Struct(f"{HEADER.format}{tails}qqq{nulls}s")
         self._row = struct.Struct(f"<{''.join(codes)}")
-        # Of head and row what `read_many` looks at: version, layout, corrections, floor, times.
+        # Of head and row what `read_many` looks at: version to layout, which are the same in all
+        # states, as one piece; corrections, floor, times, nulls.
         skipped = 4 + 4 * len(self._tails)
-        self._glance = struct.Struct(f"<B3xI4xI8xq{skipped}xqq8x{nulls}s")
+        self._glance = struct.Struct(f"<8s4xI8xq{skipped}xqq8x{nulls}s")
+        flags, mark = TILED if layout.tiled else 0, layout_mark(layout.fingerprint)
+        self._start = struct.pack("<BBHI", VERSION, flags, len(self._tails), mark)
         self._no_nulls = bytes(nulls)
         self._version = VERSION
         self._mark = layout_mark(layout.fingerprint)
@@ -109,13 +112,14 @@ class NewestRow:
         glance, row, size = self._glance.unpack_from, self._row.unpack_from, self._head.size
         pick = self._pick
         least, at = size + self._row.size, t - self._left
-        wanted, present, no_nulls = (self._version, self._mark, 0), self._present, self._no_nulls
+        start, present, no_nulls = self._start, self._present, self._no_nulls
         answers: list[Answers | None] = []
         for blob in blobs:
             if blob is not None and len(blob) >= least:
-                version, mark, corrections, floor, event, known, nulls = glance(blob)
+                found, corrections, floor, event, known, nulls = glance(blob)
                 if (
-                    (version, mark, corrections) == wanted
+                    found == start
+                    and not corrections
                     and floor <= t
                     and event <= at
                     and known <= k

@@ -89,6 +89,19 @@ class Rows(ABC):
         """Return the value of ``key``, or None: the fast path of `read` for one row."""
         return self.read(table, (key,))[0]
 
+    def beside(self, table: str, keys: Sequence[bytes]) -> Iterable[tuple[str, bytes, bytes]]:
+        """Return the rows directly before and after where those of missing ``keys`` would lie.
+
+        Keys whose rows have come since are passed over.
+
+        Each with its table, which is another one at either end of the table. For stores whose own
+        files carry no checksums: a row whose key was damaged is found there. Others return none.
+
+        Raises:
+            CorruptData: their order is not that of their keys.
+        """
+        return ()
+
     @abstractmethod
     def write(self, table: str, items: Iterable[Item]) -> None:
         """Insert or replace rows; of two items with one key the later counts.
@@ -209,6 +222,10 @@ class OnlineStore(Rows):
         """Return what about the server should be seen to, each with what to do about it."""
         return []
 
+    def flaws(self) -> Iterator[str]:
+        """Read all of the store's own files and yield what is wrong with their structure."""
+        return iter(())
+
     @abstractmethod
     def close(self) -> None:
         """Let go of files and connections; a second call does nothing, other verbs then fail."""
@@ -246,6 +263,18 @@ def scan_pages(
             return
         after = rows[-1][0]
         limit = None if limit is None else limit - len(rows)
+
+
+def other_format(found: int, known: int, where: str | None) -> StoreError:
+    """Return the error for a store that another release wrote in a form of its own."""
+    older = found < known
+    return StoreError(
+        f"{'an older' if older else 'a newer'} skewless wrote this online store",
+        got=f"format {found}",
+        expected=f"format {known}",
+        where=where,
+        hint="Its rows have no checksums: build a new one." if older else "Upgrade skewless.",
+    )
 
 
 def checked_table(table: str) -> str:

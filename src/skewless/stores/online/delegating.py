@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from skewless.stores.online.base import Item, Rows
 
@@ -22,6 +22,9 @@ class PassingReads(Rows):
 
     def read_one(self, table: str, key: bytes) -> bytes | None:
         return self._rows.read_one(table, key)
+
+    def beside(self, table: str, keys: Sequence[bytes]) -> Iterable[tuple[str, bytes, bytes]]:
+        return self._rows.beside(table, keys)
 
     def scan(
         self,

@@ -8,20 +8,20 @@ import shutil
 import lmdb
 
 from skewless.errors import CorruptData, StoreError
+from skewless.stores.online.lmdb.tree import RESTORE
 
 MAX_READERS = 2048
 # A write that a full disk cuts short is reported as EIO.
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-_RESTORE = "Restore a copy, or remove it and materialize again from history."
 
 
 def store_error(error: lmdb.Error, path: str) -> StoreError:
     """Return the `StoreError` that says what ``error`` means for the store at ``path``."""
     kind, what, hint = StoreError, "the online store failed", None
     if isinstance(error, (lmdb.InvalidError, lmdb.VersionMismatchError)):
-        kind, what, hint = CorruptData, "the online store's file is not an LMDB file", _RESTORE
+        kind, what, hint = CorruptData, "the online store's file is not an LMDB file", RESTORE
     elif isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError)):
-        kind, what, hint = CorruptData, "the online store's file is damaged", _RESTORE
+        kind, what, hint = CorruptData, "the online store's file is damaged", RESTORE
     elif isinstance(error, lmdb.MapFullError):
         what = "the transaction did not fit into the online store's map"
         hint = "The map has been made larger: run the transaction again."

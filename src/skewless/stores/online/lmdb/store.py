@@ -39,6 +39,7 @@ T = TypeVar("T")
 DEFAULT_MAP_SIZE = 64 << 30
 PAGE_BYTES = 4 << 20
 DROP_ROWS = 5_000
+FLAW_ROWS = 10_000
 
 
 class LMDBStore(OnlineStore):
@@ -101,6 +102,9 @@ class LMDBStore(OnlineStore):
             return self._read(_page, table, prefix, after, limit)
 
         return scan_pages(page, after, limit)
+
+    def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
+        return self._read(tree.beside, table, keys)
 
     def tables(self) -> list[str]:
         return self._read(lambda _, catalog: sorted(catalog.prefixes))
@@ -185,6 +189,13 @@ class LMDBStore(OnlineStore):
         finally:
             os.close(descriptor)
 
+    def flaws(self) -> Iterator[str]:
+        found, last = self._read(tree.flaws, None, FLAW_ROWS)
+        yield from found
+        while last is not None:
+            found, last = self._read(tree.flaws, last, FLAW_ROWS)
+            yield from found
+
     def close(self) -> None:
         environment = self._environment
         if isinstance(environment, Environment):
@@ -204,6 +215,9 @@ class LMDBTransaction(Transaction):
 
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return _read(self._txn, self.catalog, table, keys)
+
+    def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
+        return tree.beside(self._txn, self.catalog, table, keys)
 
     def scan(
         self,

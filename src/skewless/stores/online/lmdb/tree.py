@@ -1,6 +1,6 @@
 """How rows lie in one LMDB tree: table ids, keys of any length, and the catalog of tables.
 
-    00 00 'h'           header: magic, format version, count of changes of the catalog
+    00 00 'h'           header: magic, format version, count of changes of the catalog, its CRC-32
     00 00 't' name      id of the table (2 bytes, big-endian, from 1)
     00 00 'd' id        the rows of this dropped table are still being removed
     id key              value                               key of up to 508 bytes
@@ -9,6 +9,10 @@
 LMDB bounds keys to 511 bytes. Only those of long keys have exactly 511, so the two cannot be
 mistaken for each other. One tree, not one per table: a named tree costs a second lookup in every
 read and a handle that must be opened beforehand in every process.
+
+Neither the catalog nor the order of keys is under the seals of values (`stores.online.sealing`). So
+the header has a checksum of the names and ids of the tables; `beside` and `page` look whether keys
+are in order, for a flipped bit of a key leaves its row where it was.
 
 An id is not given out again while rows of its old table remain. Every read compares the header
 (0.1 us) with the catalog it has cached, so that a drop is seen by all processes at once.
@@ -19,23 +23,30 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from operator import itemgetter
 from typing import TypeAlias
 
 import lmdb
 
 from skewless.errors import CorruptData, StoreError
-from skewless.stores.online.base import Item
+from skewless.forks import cached_property
+from skewless.stores.online.base import Item, other_format
 
-FORMAT = 1
+FORMAT = 2
 MAX_TABLES = 0xFFFF
 
+RESTORE = "Restore a copy, or remove it and materialize again from history."
+CATALOG = b"\0\0"
 HEADER_KEY = b"\0\0h"
 TABLE_KEY = b"\0\0t"
 DROPPED_KEY = b"\0\0d"
-_HEADER = struct.Struct(">8sHQ")
+_HEADER = struct.Struct(">8sHQI")
+_START = struct.Struct(">8sH")
 _MAGIC = b"skewless"
+_CRC_BYTES = 4
 
 MAX_SHORT_KEY = 508
 KEPT_OF_LONG_KEY = 477
@@ -51,6 +62,11 @@ class Catalog:
     header: bytes | None = None
     prefixes: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
+    @cached_property
+    def names(self) -> dict[bytes, str]:
+        """Name by id."""
+        return {prefix: name for name, prefix in self.prefixes.items()}
+
     @classmethod
     def load(cls, txn: Txn, where: str | None = None) -> Catalog:
         """Read the catalog as ``txn`` sees it.
@@ -62,22 +78,17 @@ class Catalog:
         header = txn.get(HEADER_KEY)
         if header is None:
             return cls()
-        try:
-            magic, version, _ = _HEADER.unpack(header)
-        except struct.error as error:
+        check_header(header, where)
+        found = dict(entries(txn, TABLE_KEY))
+        count = _HEADER.unpack(header)[2]
+        if header != _header(count, found):
             raise CorruptData(
-                "the header of the online store is damaged", got=header, where=where
-            ) from error
-        if magic != _MAGIC or version > FORMAT:
-            raise StoreError(
-                "a newer skewless wrote this online store",
-                got=f"format {version}",
-                expected=f"at most {FORMAT}",
+                "the list of tables of the online store is damaged",
+                got=f"tables {sorted(found)[:20]}",
                 where=where,
-                hint="Upgrade skewless.",
+                hint=RESTORE,
             )
-        tables = {name.decode(): prefix for name, prefix in entries(txn, TABLE_KEY)}
-        return cls(header, tables)
+        return cls(header, {name.decode(): prefix for name, prefix in found.items()})
 
     def current(self, txn: Txn) -> Catalog:
         """Return the catalog that ``txn`` sees: this one, unless a table came or went."""
@@ -93,20 +104,115 @@ class Catalog:
                 f"the online store is full of tables: {MAX_TABLES:,}", hint="Drop some of them."
             )
         txn.put(TABLE_KEY + table.encode(), prefix)
-        return Catalog(self._changed(txn), self.prefixes | {table: prefix})
+        return self._changed(txn, self.prefixes | {table: prefix})
 
     def without_table(self, txn: Txn, table: str) -> Catalog:
         """Return the catalog without ``table``, written to ``txn``; its rows remain."""
         prefixes = dict(self.prefixes)
         txn.put(DROPPED_KEY + prefixes.pop(table), b"")
         txn.delete(TABLE_KEY + table.encode())
-        return Catalog(self._changed(txn), prefixes)
+        return self._changed(txn, prefixes)
 
-    def _changed(self, txn: Txn) -> bytes:
+    def _changed(self, txn: Txn, prefixes: dict[str, bytes]) -> Catalog:
         count = 0 if self.header is None else _HEADER.unpack(self.header)[2]
-        header = _HEADER.pack(_MAGIC, FORMAT, count + 1)
+        header = _header(count + 1, {name.encode(): prefix for name, prefix in prefixes.items()})
         txn.put(HEADER_KEY, header)
-        return header
+        return Catalog(header, prefixes)
+
+
+def check_header(header: bytes, where: str | None) -> None:
+    """Raise if a header is not that of this format."""
+    magic, version = _START.unpack_from(header) if len(header) >= _START.size else (b"", 0)
+    if magic != _MAGIC or (version == FORMAT and len(header) != _HEADER.size):
+        raise CorruptData(
+            "the header of the online store is damaged", got=header, where=where, hint=RESTORE
+        )
+    if version != FORMAT:
+        raise other_format(version, FORMAT, where)
+
+
+def _header(count: int, tables: dict[bytes, bytes]) -> bytes:
+    start = _HEADER.pack(_MAGIC, FORMAT, count, 0)[:-_CRC_BYTES]
+    listed = b"".join(name + b"\0" + tables[name] for name in sorted(tables))
+    return start + zlib.crc32(listed, zlib.crc32(start)).to_bytes(_CRC_BYTES, "big")
+
+
+def beside(
+    txn: Txn, catalog: Catalog, table: str, keys: Sequence[bytes]
+) -> list[tuple[str, bytes, bytes]]:
+    """Return the rows before and after where those of missing keys would be, with their tables.
+
+    Raises:
+        CorruptData: they are not in order, or are of no table.
+    """
+    prefix = catalog.prefixes.get(table)
+    found: list[tuple[str, bytes, bytes]] = []
+    if prefix is None:
+        return found
+    with txn.cursor() as cursor:
+        for key in keys:
+            wanted = prefix + key if len(key) <= MAX_SHORT_KEY else _long_key(prefix, key)
+            if txn.get(wanted) is not None:
+                continue  # written since it was missing
+            after = cursor.set_range(wanted)
+            if after:
+                raw, value = cursor.item()
+                if raw <= wanted:
+                    raise out_of_order(raw)
+                _append_row(txn, catalog, found, raw, value)
+            if cursor.prev() if after else cursor.last():
+                raw, value = cursor.item()
+                if raw >= wanted:
+                    raise out_of_order(raw)
+                _append_row(txn, catalog, found, raw, value)
+    return found
+
+
+def _append_row(
+    txn: Txn, catalog: Catalog, rows: list[tuple[str, bytes, bytes]], raw: bytes, value: bytes
+) -> None:
+    """Add a row to rows with their tables; those of the catalog and of dropped tables are none."""
+    number = raw[: len(CATALOG)]
+    name = catalog.names.get(number)
+    if name is not None:
+        rows.append((name, *_row(raw, value, len(number))))
+    elif number != CATALOG and txn.get(DROPPED_KEY + number) is None:
+        raise out_of_order(raw)
+
+
+def flaws(
+    txn: Txn, catalog: Catalog, after: bytes | None, limit: int
+) -> tuple[list[str], bytes | None]:
+    """Look at the order of some keys; return what is wrong, and the last of them, None at the end.
+
+    Args:
+        txn: sees them.
+        catalog: the tables.
+        after: keys from this one on; None: from the first.
+        limit: how many.
+    """
+    found, last = [], after
+    known = {CATALOG, *catalog.prefixes.values()}
+    known.update(number for number, _ in entries(txn, DROPPED_KEY))
+    with txn.cursor() as cursor:
+        there = cursor.first() if after is None else cursor.set_range(after)
+        if there and cursor.key() == after:
+            there = cursor.next()
+        for raw in islice(cursor.iternext(keys=True, values=False), limit) if there else ():
+            if (last is not None and raw <= last) or raw[: len(CATALOG)] not in known:
+                found.append(f"a row out of order, with key {raw[:80]!r}")
+            last = raw if last is None else max(last, raw)
+            limit -= 1
+    return found, last if not limit else None
+
+
+def out_of_order(key: bytes) -> CorruptData:
+    """Return the error for a row that lies where its key does not belong."""
+    return CorruptData(
+        "the index of the online store is damaged",
+        got=f"a row out of order, with key {key[:80]!r}",
+        hint=RESTORE,
+    )
 
 
 def entries(txn: Txn, prefix: bytes) -> Iterator[Item]:
@@ -192,6 +298,8 @@ def _pack(key: bytes, value: bytes) -> bytes:
 
 
 def _unpack(packed: bytes) -> Item:
+    if len(packed) < _LENGTH.size:
+        return b"", packed  # damaged, as its seal will say
     end = _LENGTH.size + _LENGTH.unpack_from(packed)[0]
     return packed[_LENGTH.size : end], packed[end:]
 
@@ -203,7 +311,7 @@ def _in_order(
     # keys that share those bytes is read whole and sorted.
     lowest = prefix if after is None else max(prefix, after)
     common = table + prefix[:KEPT_OF_LONG_KEY]
-    found = cursor.set_range(table + lowest[:KEPT_OF_LONG_KEY])
+    found, last = cursor.set_range(table + lowest[:KEPT_OF_LONG_KEY]), None
     while found and cursor.key().startswith(common):
         run_head = cursor.key()[: len(table) + KEPT_OF_LONG_KEY]
         run: list[Item] = []
@@ -215,6 +323,13 @@ def _in_order(
         for key, value in sorted(run):
             if key.startswith(prefix) and (after is None or key > after):
                 yield key, value
+        if last is not None and run_head <= last:
+            raise out_of_order(run_head)
+        last = run_head
+    if found:
+        ended = cursor.key()
+        if ended < common or (cursor.next() and cursor.key().startswith(common)):
+            raise out_of_order(ended)
 
 
 def _row(key: bytes, value: bytes, skip: int) -> Item:

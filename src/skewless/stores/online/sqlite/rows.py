@@ -6,20 +6,23 @@ import itertools
 import os
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Iterable, Sequence
 
 from skewless.errors import Conflict, CorruptData, StoreError
 from skewless.stores.online.base import Item, checked_table
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION_ID = 0x736B776C  # "skwl"
 BUSY_SECONDS = 30.0
 KEYS_A_STATEMENT = 500
+RESTORE = "Restore a copy, or remove it and materialize again from history."
 
+# Names of tables are not under the seals of values: each has its CRC-32 as a mark beside it.
 # A dropped table loses its name at once and its rows piece by piece; AUTOINCREMENT never gives its
 # id to another one.
 SCHEMA = (
-    "CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE)",
+    "CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, mark INTEGER)",
     "CREATE TABLE rows (table_id INTEGER, key BLOB, value BLOB NOT NULL,"
     " PRIMARY KEY (table_id, key)) WITHOUT ROWID",
     f"PRAGMA application_id = {APPLICATION_ID}",
@@ -33,10 +36,65 @@ def write(connection: sqlite3.Connection, table: str, items: Iterable[Item]) -> 
     rows = list(items)
     if not rows:
         return
-    name = (checked_table(table),)
-    connection.execute("INSERT INTO tables (name) VALUES (?) ON CONFLICT DO NOTHING", name)
-    (table_id,) = connection.execute("SELECT id FROM tables WHERE name = ?", name).fetchone()
-    connection.executemany(f"INSERT OR REPLACE INTO rows VALUES ({table_id}, ?, ?)", rows)
+    name = checked_table(table)
+    found = connection.execute("SELECT id FROM tables WHERE name = ?", (name,)).fetchone()
+    if found is None:
+        check_tables(connection)
+        made = connection.execute("INSERT INTO tables (name, mark) VALUES (?, ?)", (name, 0))
+        found = (int(made.lastrowid or 0),)
+        mark = _mark(found[0], name)
+        connection.execute("UPDATE tables SET mark = ? WHERE id = ?", (mark, found[0]))
+    connection.executemany(f"INSERT OR REPLACE INTO rows VALUES ({found[0]}, ?, ?)", rows)
+
+
+def _mark(table_id: int, name: str) -> int:
+    return zlib.crc32(f"{table_id} {name}".encode())
+
+
+def check_tables(connection: sqlite3.Connection) -> dict[int, str]:
+    """Return the names of the tables by id, read from the table and not from its index.
+
+    Raises:
+        CorruptData: a name is not the one that was written.
+    """
+    found = {}
+    for table_id, name, mark in connection.execute("SELECT id, name, mark FROM tables NOT INDEXED"):
+        if name is not None:
+            if mark != _mark(table_id, name) or table_id in found:
+                raise _damaged(f"the table {name!r}")
+            found[table_id] = name
+    return found
+
+
+def beside(
+    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
+) -> list[tuple[str, bytes, bytes]]:
+    """Return the rows before and after where those of missing keys would be, with their tables."""
+    names = check_tables(connection)
+    table_id = next((number for number, name in names.items() if name == table), None)
+    found: list[tuple[str, bytes, bytes]] = []
+    if table_id is None:
+        return found
+    for key in keys:
+        for compare, order in (("<", "DESC"), (">=", "ASC")):
+            row = connection.execute(
+                f"SELECT table_id, key, value FROM rows WHERE (table_id, key) {compare} (?, ?)"
+                f" ORDER BY table_id {order}, key {order} LIMIT 1",
+                (table_id, key),
+            ).fetchone()
+            if row is None:
+                continue
+            if (row[0], row[1]) == (table_id, key):
+                continue  # written since it was missing
+            if row[0] in names:
+                found.append((names[row[0]], row[1], row[2]))
+            elif not connection.execute("SELECT 1 FROM tables WHERE id = ?", row[:1]).fetchone():
+                raise _damaged(f"a row of no table, with key {row[1][:80]!r}")
+    return found
+
+
+def _damaged(got: str) -> CorruptData:
+    return CorruptData("the index of the online store is damaged", got=got, hint=RESTORE)
 
 
 def delete(connection: sqlite3.Connection, table: str, keys: Iterable[bytes]) -> None:
@@ -86,7 +144,7 @@ def store_error(error: sqlite3.Error, where: str) -> StoreError:
     kind, what, hint = StoreError, "the online store failed", None
     if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         kind, what = CorruptData, "the online store's file is damaged or no SQLite file"
-        hint = "Restore a copy, or remove it and materialize again from history."
+        hint = RESTORE
     elif code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         kind, what = Conflict, f"another writer held the online store for {BUSY_SECONDS:.0f} s"
         hint = "Keep transactions short."

@@ -23,6 +23,7 @@ from skewless.stores.online.base import (
     Item,
     OnlineStore,
     Transaction,
+    other_format,
     scan_pages,
 )
 from skewless.stores.online.pool import Pool
@@ -101,6 +102,10 @@ class SQLiteStore(OnlineStore):
 
         return scan_pages(page, after, limit)
 
+    def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
+        with self._connection() as connection:
+            return sql.beside(connection, table, keys)
+
     def tables(self) -> list[str]:
         with self._connection() as connection:
             names = connection.execute("SELECT name FROM tables WHERE name IS NOT NULL")
@@ -160,6 +165,12 @@ class SQLiteStore(OnlineStore):
         with self._connection() as connection:
             connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
 
+    def flaws(self) -> Iterator[str]:
+        with self._connection() as connection:
+            sql.check_tables(connection)
+            found = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+        yield from (text for text in found if text != "ok")
+
     def close(self) -> None:
         self._pool.close()
 
@@ -211,14 +222,8 @@ class SQLiteStore(OnlineStore):
                 where=self.where,
                 hint="Give the online store a file of its own.",
             )
-        if version > sql.FORMAT:
-            raise StoreError(
-                "a newer skewless wrote this online store",
-                got=f"format {version}",
-                expected=f"at most {sql.FORMAT}",
-                where=self.where,
-                hint="Upgrade skewless.",
-            )
+        if version != sql.FORMAT:
+            raise other_format(version, sql.FORMAT, self.where)
         return True
 
 
@@ -228,6 +233,9 @@ class _SQLiteTransaction(Transaction):
 
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return sql.read(self._connection, table, keys)
+
+    def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
+        return sql.beside(self._connection, table, keys)
 
     def scan(
         self,

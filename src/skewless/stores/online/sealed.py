@@ -1,0 +1,217 @@
+"""Stores whose values carry a seal: damage is an error that says where, never another value.
+
+Every store of a repo is one (`online.storage`), so states, entries of event logs, row ids,
+manifests and records of tables are all checked by the one who reads them, whatever kind of store
+has them. What a seal is says `sealing`.
+
+A flipped bit may also lie in a key, and the row is then not found. Where a store can say which rows
+lie beside a key (`Rows.beside`), they are looked at before a row is said to be missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from skewless.errors import CorruptData
+from skewless.stores.online.base import Change, Item, OnlineStore, Rows, Transaction
+from skewless.stores.online.sealing import ALL_THERE, SEAL_BYTES, open_all, open_one, seal, seed_of
+
+LOOKED_BESIDE = 16
+"""Beside how many missing keys of a call is looked: bulk loads of new keys stay as fast as before.
+
+Damaged keys that nobody looks beside are found by ``skewless doctor --deep``.
+"""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something in a store that is not what was written.
+
+    Attributes:
+        where: the store.
+        what: which row, or what is wrong with the structure of a file.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.where})"
+
+
+class SealedRows(Rows):
+    """Rows whose values are sealed when written and checked when read.
+
+    Args:
+        rows: where they are.
+        where: how errors name that.
+    """
+
+    def __init__(self, rows: Rows, where: str) -> None:
+        self._rows = rows
+        self.where = where
+        self._seeds: dict[str, int] = {}
+
+    def _seed(self, table: str) -> int:
+        found = self._seeds.get(table)
+        if found is None:
+            found = self._seeds[table] = seed_of(table)
+        return found
+
+    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        values = self._rows.read(table, keys)
+        seed = self._seeds.get(table)
+        found = open_all(self._seed(table) if seed is None else seed, keys, values)
+        if found != ALL_THERE:
+            self._look(table, keys, values, found)
+        return values
+
+    def read_one(self, table: str, key: bytes) -> bytes | None:
+        value = self._rows.read_one(table, key)
+        if value is None:
+            self._look(table, (key,), (None,), -1)
+            return None
+        opened = open_one(self._seed(table), key, value)
+        if opened is None:
+            raise self._damaged(table, key)
+        return opened
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        seed = self._seed(table)
+        self._rows.write(table, [(key, seal(seed, key, value)) for key, value in items])
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        self._rows.delete(table, keys)
+
+    def scan(
+        self,
+        table: str,
+        *,
+        prefix: bytes = b"",
+        after: bytes | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Item]:
+        seed = self._seed(table)
+        for key, value in self._rows.scan(table, prefix=prefix, after=after, limit=limit):
+            opened = open_one(seed, key, value)
+            if opened is None:
+                raise self._damaged(table, key)
+            yield key, opened
+
+    def _look(
+        self, table: str, keys: Sequence[bytes], values: Sequence[bytes | None], found: int
+    ) -> None:
+        """Raise if a value is damaged (``found``), or a row beside those that are missing."""
+        if found >= 0:
+            raise self._damaged(table, keys[found])
+        missing = [key for key, value in zip(keys, values, strict=True) if value is None]
+        for beside, key, value in self._rows.beside(table, missing[:LOOKED_BESIDE]):
+            if open_one(self._seed(beside), key, value) is None:
+                raise self._damaged(beside, key)
+
+    def _damaged(self, table: str, key: bytes) -> CorruptData:
+        return CorruptData(
+            "a row of the store is damaged: its checksum is not that of its bytes",
+            got=f"key {key[:80]!r} of table {table!r}",
+            where=self.where,
+            hint="See how much is damaged with skewless doctor --deep. States are built anew by "
+            "skewless online rebuild; for a log restore a copy. (Releases without checksums "
+            "wrote rows that look like this too.)",
+        )
+
+
+class SealedTransaction(SealedRows, Transaction):
+    """A transaction over sealed values."""
+
+
+class SealedStore(SealedRows, OnlineStore):
+    """A store over sealed values; what is not about values is that of the store itself.
+
+    Args:
+        store: where they are.
+
+    Attributes:
+        inner: that store.
+    """
+
+    def __init__(self, store: OnlineStore) -> None:
+        super().__init__(store, store.where)
+        self.inner = store
+        most = store.capabilities.max_value_bytes
+        self.capabilities = dataclasses.replace(
+            store.capabilities, max_value_bytes=None if most is None else most - SEAL_BYTES
+        )
+
+    def tables(self) -> list[str]:
+        return self.inner.tables()
+
+    async def read_async(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        values = await self.inner.read_async(table, keys)
+        found = open_all(self._seed(table), keys, values)
+        if found != ALL_THERE:
+            self._look(table, keys, values, found)
+        return values
+
+    def drop(self, table: str) -> None:
+        self.inner.drop(table)
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        return self._transaction()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        with self.inner.transaction() as rows:
+            yield SealedTransaction(rows, self.where)
+
+    def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
+        seed = self._seed(table)
+
+        def sealed(key: bytes, value: bytes | None) -> bytes | None:
+            return None if value is None else seal(seed, key, value)
+
+        return self.inner.compare_and_set(
+            table, [(key, sealed(key, old), sealed(key, new)) for key, old, new in changes]
+        )
+
+    def flush(self) -> None:
+        self.inner.flush()
+
+    def warm(self) -> None:
+        self.inner.warm()
+
+    def concerns(self) -> list[tuple[str, str]]:
+        return self.inner.concerns()
+
+    def flaws(self) -> Iterator[str]:
+        """Read every byte and yield what is damaged."""
+        yield from self.inner.flaws()
+        for table in self.inner.tables():
+            seed = self._seed(table)
+            try:
+                for key, value in self.inner.scan(table):
+                    if open_one(seed, key, value) is None:
+                        yield f"the row of key {key[:80]!r} in table {table!r}"
+            except CorruptData as problem:
+                yield f"table {table!r}: {problem.what}; {problem.got}"
+
+    def damages(self) -> Iterator[Damage]:
+        """Read every byte and yield what is damaged, and where."""
+        try:
+            yield from (Damage(self.where, what) for what in self.flaws())
+        except CorruptData as problem:
+            yield Damage(self.where, f"{problem.what}; {problem.got}")
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
+
+
+def sealed(store: OnlineStore) -> SealedStore:
+    """Return a store with its values sealed; the same if they are already."""
+    return store if isinstance(store, SealedStore) else SealedStore(store)
