@@ -24,7 +24,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -32,6 +31,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from skewless.errors import Conflict, StoreError, StoreUnavailable
+from skewless.forks import Lock
 from skewless.online.loss_detection import HELD, all_held, is_known, lost
 from skewless.online.storage import Home, is_states, journal_id
 from skewless.stores.online.base import Rows, Transaction
@@ -96,7 +96,7 @@ class Ownership:
         self._last = last
         self._id = self._session = ""
         self._checked = float("-inf")
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     # ------------------------------------------------------------------------------- writing
 
