@@ -196,7 +196,7 @@ class Feast:
     async def _write(
         self, source: str, rows: list[dict[str, Any]], request: Request, body: bytes
     ) -> Response:
-        result = await self.writer.push(source, rows, False, request.where)
+        result = await self.writer.push(source, rows, backdate=False, where=request.where)
         bad = result.quarantined
         if bad and len(bad) == len(rows):
             raise RequestError(f"no row could be taken: {bad[0].reason}", where=request.where)

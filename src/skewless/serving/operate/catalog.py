@@ -1,10 +1,12 @@
 """``GET /v1/services``, ``views``, ``features``, ``entities``, ``sources`` and ``explain``.
 
-What there is, as plain data, without addresses or settings of stores.
+What there is, as plain data, without addresses or settings of stores. None of it is done on the
+event loop: what thousands of features take to list or search, no read waits for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from skewless.codec import from_text
@@ -33,73 +35,47 @@ class Catalog:
         self.features_handler = features
         self.settings = settings
         self.threads = Threads(2, settings.max_waiting, "history")
+        self.catalogue = Threads(1, settings.max_waiting, "catalogue")
 
     def _state(self) -> RegistryState:
         return self.features_handler.reader.online.snapshot.state
 
+    async def _answer(self, made: Callable[..., Any], *arguments: Any) -> Response:
+        """Return what is made of the registry as JSON; of a large one that takes a while."""
+        return await self.catalogue.run(
+            self.settings.write_timeout, lambda: Response.json(made(*arguments))
+        )
+
     async def services(self, request: Request) -> Response:
         """Answer ``GET /v1/services``: those that the caller may read."""
         request.query()
-        state = self._state()
-        allowed = request.caller.services
-        listed = [
-            {
-                "name": name,
-                "features": list(state.pins[name]),
-                **_labels(state.services[name].labels),
-            }
-            for name in sorted(state.pins)
-            if not allowed or name in allowed
-        ]
-        return Response.json({"services": listed})
+        return await self._answer(_services, self._state(), request.caller.services)
 
     async def views(self, request: Request) -> Response:
         """Answer ``GET /v1/views``: every version that serves."""
         request.query()
-        state = self._everything(request)
-        listed = [_view(view, *key, state) for key, view in sorted(state.views.items())]
-        listed += [_on_demand(view, *key, state) for key, view in sorted(state.on_demand.items())]
-        return Response.json({"views": listed})
+        return await self._answer(_views, self._everything(request))
 
     async def features(self, request: Request) -> Response:
         """Answer ``GET /v1/features``: those of current versions; ``?q=`` those that fit words."""
         state = self._everything(request)
         query = request.query("q", "limit")
-        if "q" in query:
-            limit = query.get("limit", "10")
-            if not limit.isdecimal() or not 0 < int(limit[:6]) <= 1_000:
-                raise RequestError("not a limit", got=limit, expected="1 to 1000", where="limit")
-            return Response.json({"features": search(state, query["q"], int(limit))})
-        listed = []
-        for name, version in sorted(state.current.items()):
-            view = state.view(name, version)
-            for feature, dtype in view.dtypes.items():
-                entry = {"feature": f"{name}:{feature}", "version": version, "type": repr(dtype)}
-                if isinstance(view, FeatureView):
-                    entry["entity"] = view.entity.name
-                listed.append(entry)
-        return Response.json({"features": listed})
+        if "q" not in query:
+            return await self._answer(_features, state)
+        limit = query.get("limit", "10")
+        if not limit.isdecimal() or not 0 < int(limit[:6]) <= 1_000:
+            raise RequestError("not a limit", got=limit, expected="1 to 1000", where="limit")
+        return await self._answer(_fitting, state, query["q"], int(limit))
 
     async def entities(self, request: Request) -> Response:
         """Answer ``GET /v1/entities``."""
         request.query()
-        state = self._everything(request)
-        listed = [
-            {
-                "name": name,
-                "join_keys": {key: repr(dtype) for key, dtype in entity.join_keys},
-                "description": entity.description,
-            }
-            for name, entity in sorted(state.entities.items())
-        ]
-        return Response.json({"entities": listed})
+        return await self._answer(_entities, self._everything(request))
 
     async def sources(self, request: Request) -> Response:
         """Answer ``GET /v1/sources``."""
         request.query()
-        state = self._everything(request)
-        listed = [_source(source) for _, source in sorted(state.sources.items())]
-        return Response.json({"sources": listed})
+        return await self._answer(_sources, self._everything(request))
 
     async def explain(self, request: Request) -> Response:
         """Answer ``GET /v1/explain?feature=View:feature&<join key>=...&at=...``."""
@@ -139,6 +115,54 @@ class Catalog:
     def close(self) -> None:
         """Let the threads go."""
         self.threads.close()
+        self.catalogue.close()
+
+
+def _services(state: RegistryState, allowed: Sequence[str]) -> dict[str, Any]:
+    listed = [
+        {"name": name, "features": list(state.pins[name]), **_labels(state.services[name].labels)}
+        for name in sorted(state.pins)
+        if not allowed or name in allowed
+    ]
+    return {"services": listed}
+
+
+def _views(state: RegistryState) -> dict[str, Any]:
+    listed = [_view(view, *key, state) for key, view in sorted(state.views.items())]
+    listed += [_on_demand(view, *key, state) for key, view in sorted(state.on_demand.items())]
+    return {"views": listed}
+
+
+def _features(state: RegistryState) -> dict[str, Any]:
+    listed = []
+    for name, version in sorted(state.current.items()):
+        view = state.view(name, version)
+        for feature, dtype in view.dtypes.items():
+            entry = {"feature": f"{name}:{feature}", "version": version, "type": repr(dtype)}
+            if isinstance(view, FeatureView):
+                entry["entity"] = view.entity.name
+            listed.append(entry)
+    return {"features": listed}
+
+
+def _fitting(state: RegistryState, text: str, limit: int) -> dict[str, Any]:
+    return {"features": search(state, text, limit)}
+
+
+def _entities(state: RegistryState) -> dict[str, Any]:
+    listed = [
+        {
+            "name": name,
+            "join_keys": {key: repr(dtype) for key, dtype in entity.join_keys},
+            "description": entity.description,
+        }
+        for name, entity in sorted(state.entities.items())
+    ]
+    return {"entities": listed}
+
+
+def _sources(state: RegistryState) -> dict[str, Any]:
+    return {"sources": [_source(source) for _, source in sorted(state.sources.items())]}
 
 
 def _labels(labels: dict[str, Any]) -> dict[str, Any]:

@@ -78,21 +78,30 @@ class Writer:
 
         pa.array([datetime.now(UTC)])  # where pandas is installed, this imports it
 
-    async def push(self, source: str, rows: Any, backdate: bool, where: str) -> PushResult:
+    async def push(
+        self, source: str, rows: Any, *, backdate: bool, where: str, in_json: bool = False
+    ) -> PushResult:
         """Push rows and return what became of them.
+
+        Args:
+            source: its name.
+            rows: of it.
+            backdate: see `FeatureStore.push`.
+            where: named in errors.
+            in_json: whether the rows are as JSON has them, see `rows_of`.
 
         Raises:
             UnknownName: no such source.
             RequestError: a column the source does not have.
             StoreUnavailable: it took too long; the rows may or may not be in.
         """
-        self.store.runtime.source(source)
+
+        def pushed() -> PushResult:  # all of it here: the registry may be slow
+            known = self.store.runtime.source(source)
+            return self._push(source, rows_of(known, rows, where) if in_json else rows, backdate)
+
         try:
-            result = await self.threads.run(
-                self.settings.write_timeout, self._push, source, rows, backdate
-            )
-        except UnknownName as problem:
-            raise unknown_as_input(problem) from None
+            result = await self.threads.run(self.settings.write_timeout, pushed)
         except StoreUnavailable as problem:
             problem.where = problem.where or where
             raise
@@ -106,6 +115,8 @@ class Writer:
     def _push(self, source: str, rows: Any, backdate: bool) -> PushResult:
         try:
             return self.store.push(source, rows, backdate=backdate)
+        except UnknownName as problem:
+            raise unknown_as_input(problem) from None
         except (OverflowError, RecursionError) as problem:
             raise RequestError("a value beyond its type", got=str(problem)) from None
 
@@ -120,9 +131,11 @@ class Writer:
             rows: Any = table_of(await request.body(), request.where)
         else:
             pushed: Pushed = await request.decoded(_PUSHED)
-            source, backdate = pushed.source, pushed.backdate
-            rows = rows_of(self.store.runtime.source(source), pushed.rows, request.where)
-        result = await self.push(source, rows, backdate, request.where)
+            source, backdate, rows = pushed.source, pushed.backdate, pushed.rows
+        in_json = request.kind != ARROW
+        result = await self.push(
+            source, rows, backdate=backdate, where=request.where, in_json=in_json
+        )
         return Response.json(
             {
                 "source": source,
@@ -157,8 +170,6 @@ class Writer:
             UnknownName: there is no such view.
             Conflict: another job is running.
         """
-        from skewless.materialize.verbs import chosen_views
-
         if start is not None and end is not None and start > end:
             raise RequestError(
                 "the start lies behind the end", got=start, expected=f"{end} or less"
@@ -170,9 +181,14 @@ class Writer:
                 version = name.partition("@v")[2]
                 if "@" in name and not version.isdecimal():
                     raise RequestError("not a view", got=name, expected="View or View@v2")
-        chosen_views(self.store.runtime, views)
-        job: Job = await self._registry(self.jobs.claim, kind, views, start, end)
+        job: Job = await self._registry(self._claim, kind, views, start, end)
         return job
+
+    def _claim(self, kind: str, views: list[str] | None, start: int | None, end: int | None) -> Job:
+        from skewless.materialize.verbs import chosen_views
+
+        chosen_views(self.store.runtime, views)
+        return self.jobs.claim(kind, views, start, end)
 
     async def run(self, job: Job) -> Job:
         """Carry a job out and return it."""
