@@ -130,7 +130,7 @@ def test_a_line_longer_than_a_block_is_read_whole(landing: Path) -> None:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("content", ["", '{"n": 7}\n', '{"n": 7}\n' * 50])
+@pytest.mark.parametrize("content", ["", '{"n": 7}\n', '{"n": 7}\n' * 50, '{"n": 7}\n' * 3])
 def test_a_truncated_or_replaced_file_is_an_error(landing: Path, content: str, fresh: bool) -> None:
     append(landing / "a.jsonl", objects(1, 2, 3))
     reader = reader_of(landing)
@@ -140,6 +140,18 @@ def test_a_truncated_or_replaced_file_is_an_error(landing: Path, content: str, f
     with pytest.raises(CorruptData, match="truncated or replaced") as caught:
         reader.read(10, 0)
     assert "a.jsonl" in str(caught.value)
+
+
+def test_a_file_that_differs_in_its_beginning_alone_was_replaced(landing: Path) -> None:
+    """Rows that repeat make another file look the same just before the offset."""
+    append(landing / "a.jsonl", objects(1) + objects(*[5] * 100))
+    reader = reader_of(landing)
+    batch = reader.read(1_000, 0)
+    assert len(numbers(batch)) == 101
+    for again in (reader, reader_of(landing, batch.position)):
+        (landing / "a.jsonl").write_text(objects(2) + objects(*[5] * 200))
+        with pytest.raises(CorruptData, match="truncated or replaced"):
+            again.read(1_000, 0)
 
 
 def test_a_file_that_was_copied_or_touched_is_still_the_same(landing: Path) -> None:

@@ -271,6 +271,27 @@ def test_messages_that_are_gone_are_an_error(
         assert "offset 50 of partition 0" in str(caught.value)
 
 
+@pytest.mark.parametrize("again", [51, 80])
+def test_a_topic_that_was_made_anew_and_is_longer_is_an_error(
+    server: KafkaServer, topic: str, tmp_path: Path, again: int
+) -> None:
+    """It has the offset to go on at, and before it rows that nobody read."""
+    server.produce(topic, messages(*range(50)), partition=0)
+    server.produce(topic, messages(*range(50, 60)), partition=1)
+    with shop(tmp_path, server, topic) as fs:
+        assert run(fs).rows == 60
+        assert run(fs).rows == 0
+        server.produce(topic, messages(60), partition=1)
+        assert run(fs).rows == 1
+        server.remove(topic)
+        server.create(topic, 3)
+        server.produce(topic, messages(*range(100, 100 + again)), partition=0)
+        with pytest.raises(CorruptData, match="made anew") as caught:
+            run(fs)
+        assert "offset 49 of partition 0" in str(caught.value)
+        assert taken_in(fs) == list(range(61))
+
+
 def test_a_topic_that_is_not_there_is_an_error(server: KafkaServer) -> None:
     with pytest.raises(InputError, match="no such topic"):
         reader_of(server, "nowhere")

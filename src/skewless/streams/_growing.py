@@ -1,8 +1,9 @@
 """One file that grows: what is in it behind an offset, and whether it is still the same file.
 
 An offset counts the bytes of complete lines of a text file, and the rows of a Parquet file, which
-is written once and as a whole. With it goes a check: a hash of what lies just before. A file that
-is shorter than its offset, or has something else before it, was truncated or replaced.
+is written once and as a whole. With it goes a check: a hash of how the file begins and of what lies
+just before the offset. A file that is shorter than its offset, or has something else there, was
+truncated or replaced.
 """
 
 from __future__ import annotations
@@ -112,9 +113,10 @@ class GrowingText(Growing):
             back = min(_CHECKED_BYTES, mark[0])
             wanted = max(_BLOCK, max_rows * self._bytes_per_row * 5 // 4)
             before = back + offset - mark[0]
+            head = os.pread(file.fileno(), back, 0)
             while True:
                 block = os.pread(file.fileno(), before + wanted, mark[0] - back)
-                if check and _hash(block[:back]) != check:
+                if check and _hash(head, block[:back]) != check:
                     raise self.replaced("other bytes", f"those that were read up to {mark[0]:,}")
                 end = block.rfind(b"\n", before) + 1
                 if end or len(block) < before + wanted:
@@ -126,10 +128,22 @@ class GrowingText(Growing):
                         where=str(self.path),
                     )
                 wanted *= 4
-        return self._piece(block[:end], before, offset, max_rows) if end else None
+            if not end:
+                return None
+            if mark[0] < _CHECKED_BYTES:
+                head = os.pread(file.fileno(), _CHECKED_BYTES, 0)
+        return self._piece(block[:end], before, offset, max_rows, head)
 
-    def _piece(self, block: bytes, before: int, offset: int, max_rows: int) -> Piece:
-        """Return the rows of the first lines of a block, after bytes that were read before."""
+    def _piece(self, block: bytes, before: int, offset: int, max_rows: int, head: bytes) -> Piece:
+        """Return the rows of the first lines of a block, after bytes that were read before.
+
+        Args:
+            block: of the file.
+            before: how many bytes of it were read before.
+            offset: of the file, behind these.
+            max_rows: how many lines at most.
+            head: how the file begins.
+        """
         lines = block[before:].split(b"\n", max_rows)
         del lines[-1]  # what follows the last line break
         length = sum(map(len, lines)) + len(lines)
@@ -142,7 +156,8 @@ class GrowingText(Growing):
             return f"{self.name}, byte {offset + sum(map(len, lines[:before])) + before:,}"
 
         end = before + length
-        check = _hash(block[max(end - _CHECKED_BYTES, 0) : end])
+        size = min(_CHECKED_BYTES, offset + length)
+        check = _hash(head[:size], block[max(end - size, 0) : end])
         return Piece(self._decode(kept), kept.__getitem__, origin, (offset + length, check))
 
     def left(self, mark: Mark, size: int) -> int:
@@ -156,7 +171,9 @@ class GrowingText(Growing):
                 block = os.pread(file.fileno(), size - low, low)
                 end = block.rfind(b"\n") + 1
                 if end:
-                    return low + end, _hash(block[max(end - _CHECKED_BYTES, 0) : end])
+                    checked = min(_CHECKED_BYTES, low + end)
+                    head = os.pread(file.fileno(), checked, 0)
+                    return low + end, _hash(head, block[max(end - checked, 0) : end])
                 size = low
         return START
 
@@ -287,8 +304,8 @@ class GrowingParquet(Growing):
         return self._group[1]
 
 
-def _hash(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=8).digest()
+def _hash(*parts: bytes) -> bytes:
+    return hashlib.blake2b(b"".join(parts), digest_size=8).digest()
 
 
 def _is_utf8(line: bytes) -> bool:

@@ -19,7 +19,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
@@ -47,7 +47,21 @@ _FORMATS: dict[str, tuple[type[Growing], tuple[str, ...]]] = {
     "parquet": (GrowingParquet, (".parquet", ".pq")),
 }
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.002, 0.1
-_Found = dict[str, tuple[Path, int]]
+
+
+class _Stat(NamedTuple):
+    """What tells that a file may not be what it was."""
+
+    size: int
+    inode: int
+    changed: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Self:
+        return cls(found.st_size, found.st_ino, found.st_mtime_ns)
+
+
+_Found = dict[str, tuple[Path, _Stat]]
 
 
 class FilesReader(StreamReader):
@@ -71,8 +85,8 @@ class FilesReader(StreamReader):
         self.lag_unit = self._kind.lag_unit
         self._marks: dict[str, Mark] = {}
         self._open_files: dict[str, Growing] = {}
-        self._exhausted: dict[str, int] = {}
-        """At which size a file had nothing more to take."""
+        self._exhausted: dict[str, _Stat] = {}
+        """How a file was when it had nothing more to take, and was the one that was read."""
         self._seen: dict[str, int] = {}
         """When something that is not read yet was first seen in a file."""
         self._arrived: int | None = None
@@ -114,10 +128,10 @@ class FilesReader(StreamReader):
 
     def lag(self) -> int | None:
         total = 0
-        for name, (path, size) in self._files().items():
-            if self._may_have_more(name, size):
+        for name, (path, stat) in self._files().items():
+            if self._exhausted.get(name) != stat:
                 with contextlib.suppress(FileNotFoundError):
-                    total += self._file(name, path).left(self._mark(name), size)
+                    total += self._file(name, path).left(self._mark(name), stat.size)
         return total
 
     def describe(self, position: bytes) -> dict[str, int]:
@@ -132,7 +146,7 @@ class FilesReader(StreamReader):
         """Return path and size of each file there is, in order of their names."""
         if not self._path.is_dir():
             try:
-                return {self._path.name: (self._path, self._path.stat().st_size)}
+                return {self._path.name: (self._path, _Stat.of(self._path.stat()))}
             except FileNotFoundError:
                 return {}
         found: _Found = {}
@@ -146,8 +160,7 @@ class FilesReader(StreamReader):
                     if entry.is_dir(follow_symlinks=False):
                         folders.append((folder / entry.name, f"{prefix}{entry.name}/"))
                     elif entry.name.lower().endswith(self._suffixes):
-                        size = entry.stat().st_size
-                        found[prefix + entry.name] = (folder / entry.name, size)
+                        found[prefix + entry.name] = (folder / entry.name, _Stat.of(entry.stat()))
         return dict(sorted(found.items()))
 
     def _file(self, name: str, path: Path) -> Growing:
@@ -161,15 +174,15 @@ class FilesReader(StreamReader):
     def _pieces(self, max_rows: int) -> Iterator[Piece]:
         """Yield rows of one file after another, as long as they go into one table."""
         schema: Any = None
-        for name, (path, size) in self._files().items():
-            while max_rows > 0 and self._may_have_more(name, size):
+        for name, (path, stat) in self._files().items():
+            while max_rows > 0 and self._exhausted.get(name) != stat:
                 self._seen.setdefault(name, time.time_ns() // 1000)
                 try:
                     piece = self._file(name, path).take(self._mark(name), max_rows)
                 except FileNotFoundError:
                     break
                 if piece is None:
-                    self._exhausted[name] = size
+                    self._exhausted[name] = stat
                     self._seen.pop(name, None)
                     break
                 found = getattr(piece.decoded.rows, "schema", None)
@@ -177,16 +190,12 @@ class FilesReader(StreamReader):
                     return
                 schema = found
                 self._arrived = min(self._arrived or self._seen[name], self._seen[name])
-                if self._kind is not GrowingParquet and piece.mark[0] >= size:
+                if self._kind is not GrowingParquet and piece.mark[0] >= stat.size:
                     del self._seen[name]
+                    self._exhausted[name] = stat
                 self._marks[name] = piece.mark
                 max_rows -= len(piece.decoded.rows) + len(piece.decoded.poison)
                 yield piece
-
-    def _may_have_more(self, name: str, size: int) -> bool:
-        if self._exhausted.get(name) == size:
-            return False
-        return self._kind is GrowingParquet or size != self._mark(name)[0]
 
     def _batch(self, pieces: list[Piece]) -> Batch:
         ends: list[int] = []

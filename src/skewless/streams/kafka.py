@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import confluent_kafka as ck
-import msgspec
 
 from skewless.config import expand
 from skewless.errors import CorruptData, InputError, StoreUnavailable
+from skewless.streams._kafka_position import Place, Places, after, check, decode, encode
 from skewless.streams._payloads import decoders
 from skewless.streams._records import Record, alike
 from skewless.streams.base import (
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from skewless.definitions.tables import Located
 
 PATIENCE_SECONDS = 15.0
+_BEGINNING = Place(ck.OFFSET_BEGINNING)
+_TOPIC_IS_AWAY = (
+    ck.KafkaError.UNKNOWN_TOPIC_OR_PART,
+    ck.KafkaError._UNKNOWN_TOPIC,
+    ck.KafkaError._UNKNOWN_PARTITION,
+)
 _OURS = ("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store")
 _DEFAULTS = {
     "client.id": "skewless",
@@ -50,7 +56,7 @@ _COMMIT_EVERY_SECONDS = 1.0
 
 
 class KafkaReader(StreamReader):
-    """Reads `skewless.Kafka`. Its position is the next offset of each partition."""
+    """Reads `skewless.Kafka`. Its position is that of `_kafka_position`."""
 
     lag_unit = "messages"
 
@@ -69,12 +75,14 @@ class KafkaReader(StreamReader):
         self._settings |= {"auto.offset.reset": "error", "enable.auto.commit": False}
         self._settings["enable.partition.eof"] = True
         self._consumer: ck.Consumer | None = None
-        self._next: dict[int, int] = {}
+        self._next: Places = {}
         self._ends: dict[int, int] = {}
         """Up to where each partition turned out to have nothing more."""
         self._assigned: set[int] = set()
         self._waiting: list[Record] = []
         self._fresh = False
+        self._doubtful = False
+        """Whether the topic was away for a moment, and may be another one now."""
         self._committed = 0.0
 
     @property
@@ -96,7 +104,12 @@ class KafkaReader(StreamReader):
         try:
             partitions = self._partitions()
             self._fresh = position is None
-            self._next = self._starts(partitions, start) if position is None else _decode(position)
+            if position is None:
+                begin = self._starts(partitions, start)
+                self._next = {number: Place(offset) for number, offset in begin.items()}
+            else:
+                self._next = decode(position)
+                check(self._settings, self._topic, self._next, PATIENCE_SECONDS)
             self._consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke,
                 on_lost=self._on_revoke,
@@ -127,13 +140,13 @@ class KafkaReader(StreamReader):
                 return None
             if high < 0:  # nothing was fetched of it yet
                 return None
-            at = self._next.get(number, ck.OFFSET_BEGINNING)
+            at = self._next.get(number, _BEGINNING).next
             # Behind the last message there may be marks of transactions, which nobody is given.
             total += max(high - max(low if at < 0 else at, self._ends.get(number, 0)), 0)
         return total
 
     def describe(self, position: bytes) -> dict[str, int]:
-        return {f"{self._topic}[{n}]": offset for n, offset in sorted(_decode(position).items())}
+        return {f"{self._topic}[{n}]": place.next for n, place in sorted(decode(position).items())}
 
     def commit(self, position: bytes) -> None:
         now = time.monotonic()
@@ -151,9 +164,9 @@ class KafkaReader(StreamReader):
 
     def _hint(self, position: bytes) -> None:
         offsets = [
-            ck.TopicPartition(self._topic, number, offset)
-            for number, offset in _decode(position).items()
-            if offset >= 0 and number in self._assigned
+            ck.TopicPartition(self._topic, number, place.next)
+            for number, place in decode(position).items()
+            if place.next >= 0 and number in self._assigned
         ]
         try:
             if offsets and self._consumer is not None:
@@ -201,7 +214,7 @@ class KafkaReader(StreamReader):
         self._waiting = [m for m in self._waiting if m.partition not in numbers]
         for each in partitions:
             # A partition that came into being later is read from its beginning.
-            each.offset = self._next.setdefault(each.partition, ck.OFFSET_BEGINNING)
+            each.offset = self._next.setdefault(each.partition, _BEGINNING).next
         if "cooperative" in str(self._settings["partition.assignment.strategy"]):
             consumer.incremental_assign(partitions)
         else:
@@ -218,13 +231,16 @@ class KafkaReader(StreamReader):
         if self._consumer is None:
             raise StoreUnavailable("the stream is not open", where=self._where)
         try:
+            if self._doubtful:
+                check(self._settings, self._topic, self._next, PATIENCE_SECONDS)
+                self._doubtful = False
             first = self._consumer.poll(timeout)
             if first is None:
                 return []
             more = self._consumer.consume(max_rows - 1, 0) if max_rows > 1 else []
         except ck.KafkaException as problem:
             raise self._unavailable(problem) from problem
-        good, reached = [], dict(self._next)
+        good, reached = [], {number: place.next for number, place in self._next.items()}
         for message in (first, *more):
             error = message.error()
             if error is not None:
@@ -240,7 +256,8 @@ class KafkaReader(StreamReader):
         """Note the end of a partition; raise what another error means."""
         partition = message.partition()
         if error.code() == ck.KafkaError._AUTO_OFFSET_RESET:
-            offset = None if partition is None else self._next.get(partition)
+            place = None if partition is None else self._next.get(partition)
+            offset = None if place is None else place.next
             raise CorruptData(
                 "messages are gone that were not read yet",
                 got=error.str(),
@@ -248,6 +265,7 @@ class KafkaReader(StreamReader):
                 where=self._where,
                 hint="The topic was made anew, or keeps messages for too short a time.",
             )
+        self._doubtful = self._doubtful or error.code() in _TOPIC_IS_AWAY
         if error.code() == ck.KafkaError._PARTITION_EOF:
             self._ends[partition or 0] = message.offset() or 0
         elif not error.retriable():
@@ -255,8 +273,8 @@ class KafkaReader(StreamReader):
 
     def _batch(self, records: list[Record]) -> Batch:
         """Return messages that are all rows or all tombstones."""
-        after = self._next | {record.partition: record.offset + 1 for record in records}
-        position = msgspec.msgpack.encode(after)
+        behind = after(self._next, records)
+        position = encode(behind)
         arrived = min((r.arrived for r in records if r.arrived is not None), default=None)
         places = [(record.partition, record.offset) for record in records]
 
@@ -266,13 +284,13 @@ class KafkaReader(StreamReader):
         values = [record.value for record in records if record.value is not None]
         if records and not values:
             graves = tuple(self._tombstone(r, origin(n)) for n, r in enumerate(records))
-            self._next = after
+            self._next = behind
             return Batch([], position, str, tombstones=graves, arrived=arrived)
         headers = None
         if any(record.headers for record in records):
             headers = [record.headers for record in records if record.value is not None]
         made = self._payload.decode(values, self.columns, headers)
-        self._next = after
+        self._next = behind
         return Batch(
             made.rows,
             position,
@@ -304,10 +322,3 @@ def _quiet() -> Any:
     import logging
 
     return logging.getLogger("skewless.kafka")
-
-
-def _decode(position: bytes) -> dict[int, int]:
-    try:
-        return msgspec.msgpack.decode(position, type=dict[int, int])
-    except msgspec.DecodeError as problem:
-        raise CorruptData("a position that is none", got=str(problem)) from None
