@@ -509,3 +509,28 @@ def test_float_of_a_decimal_column_is_refused_but_numbers_that_fit_are_not(folde
 
 def test_times_are_read_the_same_whatever_form_they_have():
     assert to_micros("2026-01-02T12:00:00Z") == to_micros("2026-01-02T17:30:00+05:30") == NOON
+
+
+# ---------------------------------------------------------------------- frames, column by column
+
+
+def test_a_bad_value_does_not_take_the_good_rows_of_other_columns_with_it(fs):
+    """pandas has whole numbers with nulls as floats: they stay whole numbers beside a bad row."""
+    table = pa.Table.from_pylist([pay("a", NOON), pay("b", NOON), pay("c", NOON), pay("d", NOON)])
+    numbers = table.column_names.index("n")
+    floats = table.set_column(numbers, "n", pa.array([1.0, 2.5, None, 3.0]))
+    result = fs.push("pays", floats)
+    assert [row for row, _ in reasons(result)] == [1]
+    assert "n: " in result.quarantined[0].reason
+    assert "2.5" in result.quarantined[0].reason
+    assert "'pay_id': 'b'" in result.quarantined[0].values
+    assert fs.get_online_features(["Spend:sum_n"], cards("c1")).values == [[4]]
+
+
+def test_values_that_python_cannot_hold_are_set_aside_and_shown_by_their_type(fs):
+    table = pa.Table.from_pylist([pay("a", NOON), pay("b", NOON)])
+    far = pa.array([2**61, NOON], pa.timestamp("us", "UTC"))
+    result = fs.push("pays", table.set_column(table.column_names.index("at"), "at", far))
+    ((row, reason),) = reasons(result)
+    assert (row, "years 1 to 9999" in reason) == (0, True)
+    assert "timestamp" in result.quarantined[0].values

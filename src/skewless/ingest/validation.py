@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from skewless.clock import iso, to_micros
 from skewless.definitions import Source
-from skewless.errors import MissingColumn, SkewlessError, UnknownName
+from skewless.errors import InputError, MissingColumn, NaiveTime, SkewlessError, UnknownName
 from skewless.online.dedup import Admitted, Rejected
 from skewless.stores.offline.as_table import as_table
-from skewless.stores.offline.cast import to_source_columns
-from skewless.types import Misfit
+from skewless.stores.offline.cast import WrongType, cast_column
+from skewless.types import DType, Misfit, shown
 
 Ints = npt.NDArray[np.int64]
 Coercer = tuple[str, Callable[..., Any], bool]
@@ -48,12 +48,9 @@ def admit(source: Source, rows: Any, *, now: int, backdate: bool) -> Admitted:
     ):
         listed, rows = True, list(rows)
     if not listed:
-        table = as_table(rows)
+        table = as_table(rows, where=f"what was pushed to source {source.name!r}")
         _check_names(source, table.column_names)
-        admitted = _admit_table(source, table, now, backdate)
-        if admitted is not None:
-            return admitted
-        rows = table.to_pylist()
+        return _admit_table(source, table, now, backdate)
     return _admit_rows(source, rows, now, backdate)
 
 
@@ -71,29 +68,72 @@ def _check_names(source: Source, names: Iterable[str]) -> None:
             raise MissingColumn.of(name, given, where=f"what was pushed to {where}")
 
 
-def _admit_table(source: Source, table: pa.Table, now: int, backdate: bool) -> Admitted | None:
-    """Return all rows typed at once, or None when a row does not fit."""
-    columns = source.columns
-    for name in columns:
-        if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(table.num_rows, columns[name].arrow()))
-    try:
-        typed = to_source_columns(table, source, list(columns)).combine_chunks()
-    except (SkewlessError, pa.ArrowException):
-        return None
-    needed = [source.event_time, *source.row_id]
-    if source.known_time is not None:
-        needed.append(source.known_time)
-    if any(typed[name].null_count for name in needed):
-        return None
-    event = _micros(typed[source.event_time])
-    known = _known(source, typed, event, now, backdate)
+def _admit_table(source: Source, table: pa.Table, now: int, backdate: bool) -> Admitted:
+    """Type whole columns; rows whose value in one does not fit are set aside alone."""
+    faults: dict[int, str] = {}
+    columns = []
+    for name, dtype in source.columns.items():
+        if name in table.column_names:
+            columns.append(_typed_column(table[name], dtype, name, faults))
+        else:
+            columns.append(pa.nulls(table.num_rows, dtype.arrow()))
+    batch = pa.RecordBatch.from_arrays(columns, list(source.columns))
+    times = [name for name in (source.event_time, source.known_time) if name is not None]
+    for name in dict.fromkeys((*times, *source.row_id)):
+        if batch[name].null_count:
+            for row in np.flatnonzero(np.asarray(batch[name].is_null())).tolist():
+                faults.setdefault(row, f"{name} is null")
     latest = now + source.future
-    if len(event) and (int(event.max()) > latest or int(known.max()) > latest):
-        return None
-    batches = typed.to_batches()
-    batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=typed.schema)
-    return Admitted(batch, event, known, [], stamped=_stamped(source, backdate))
+    for name in times:
+        micros = _micros(batch[name].fill_null(0))
+        for row in np.flatnonzero(micros > latest).tolist():
+            faults.setdefault(row, _in_the_future(name, int(micros[row]), latest))
+    if faults:
+        kept = np.ones(table.num_rows, np.bool_)
+        kept[list(faults)] = False
+        batch = batch.filter(pa.array(kept))
+    rejected = [Rejected(row, faults[row], _shown_row(table, row)) for row in sorted(faults)]
+    event = _micros(batch[source.event_time])
+    known = _known(source, batch, event, now, backdate)
+    return Admitted(batch, event, known, rejected, stamped=_stamped(source, backdate))
+
+
+def _typed_column(
+    column: pa.ChunkedArray, dtype: DType, name: str, faults: dict[int, str], start: int = 0
+) -> pa.Array:
+    """Return a column in its declared type, null in the rows that do not fit, which are noted."""
+    try:
+        typed = cast_column(column, dtype, where=name)
+    except (WrongType, NaiveTime) as problem:  # none of the values fits
+        for row in np.flatnonzero(np.asarray(column.is_valid())).tolist():
+            value = _python(column[row])
+            is_none = f"{shown(value)} ({type(value).__name__}) is no {dtype!r}"
+            reason = problem.what if isinstance(problem, NaiveTime) else is_none
+            faults.setdefault(start + row, f"{name}: {reason}")
+        return pa.nulls(len(column), dtype.arrow())
+    except InputError as problem:
+        if len(column) == 1:
+            faults.setdefault(start, f"{name}: {problem.what}. Got: {problem.got}")
+            return pa.nulls(1, dtype.arrow())
+        half = len(column) // 2
+        parts = [
+            _typed_column(column.slice(0, half), dtype, name, faults, start),
+            _typed_column(column.slice(half), dtype, name, faults, start + half),
+        ]
+        return pa.concat_arrays(parts)
+    return pa.concat_arrays(typed.chunks) if typed.num_chunks else pa.nulls(0, dtype.arrow())
+
+
+def _shown_row(table: pa.Table, row: int) -> str:
+    return repr({name: _python(table[name][row]) for name in table.column_names})[:2000]
+
+
+def _python(scalar: pa.Scalar) -> Any:
+    """Return a value as Python has it, or as text where it cannot have it."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, KeyError, pa.ArrowException):
+        return str(scalar.type)
 
 
 def _stamped(source: Source, backdate: bool) -> bool:
@@ -176,4 +216,8 @@ def _check_future(row: Mapping[str, Any], times: Iterable[str], latest: int) -> 
     for name in times:
         micros = to_micros(row[name], where=name)
         if micros > latest:
-            raise ValueError(f"{name} lies in the future: {iso(micros)}, after {iso(latest)}")
+            raise ValueError(_in_the_future(name, micros, latest))
+
+
+def _in_the_future(name: str, micros: int, latest: int) -> str:
+    return f"{name} lies in the future: {iso(micros)}, after {iso(latest)}"

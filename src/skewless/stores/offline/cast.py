@@ -14,7 +14,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from skewless.clock import ALWAYS
+from skewless.clock import ALWAYS, to_micros
 from skewless.errors import InputError, MissingColumn, NaiveTime
 from skewless.stores.offline import nested
 from skewless.stores.offline.plain import is_uuid, plain, plain_type
@@ -156,13 +156,19 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     return None
 
 
-def misfit(
-    column: pa.ChunkedArray, dtype: DType, where: str, hint: str | None = None
-) -> InputError:
-    """Return the error for a column of a type that does not become the declared one."""
+class WrongType(InputError):
+    """A column of a type of which no value becomes the declared one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what an `InputError` does."""
+        return super().to_dict() | {"error": InputError.__name__}
+
+
+def misfit(column: pa.ChunkedArray, dtype: DType, where: str, hint: str | None = None) -> WrongType:
+    """Return the error for a column of a type of which no value becomes the declared one."""
     some = column.drop_null()
     sample = f", such as {some[0].as_py()!r:.60}" if len(some) and _shows(some.type) else ""
-    return InputError(
+    return WrongType(
         f"a column that is no {dtype!r}",
         got=f"{column.type}{sample}",
         expected=str(dtype.arrow()),
@@ -395,14 +401,7 @@ def _in_zone(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     if place.timezone is None:
-        raise NaiveTime(
-            "times without a time zone",
-            got=str(column.type),
-            expected="times in UTC or another zone",
-            where=place.where,
-            hint="If they are UTC say so: timezone='UTC' where a table is defined; of a frame,"
-            " column.dt.tz_localize('UTC').",
-        )
+        raise _naive(column.type, place)
     if not pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us"))
     try:
@@ -415,6 +414,17 @@ def _in_zone(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
             where=place.where,
             hint="Clocks were put back or forward: write such times in UTC or with an offset.",
         ) from None
+
+
+def _naive(got: object, place: _Place) -> NaiveTime:
+    return NaiveTime(
+        "times without a time zone",
+        got=got,
+        expected="times in UTC or another zone",
+        where=place.where,
+        hint="If they are UTC say so: timezone='UTC' where a table is defined; of a frame,"
+        " column.dt.tz_localize('UTC').",
+    )
 
 
 def _to_micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -432,12 +442,22 @@ def _to_micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, type=target)
 
 
+def _micros_of(text: str | None, place: _Place) -> int | None:
+    try:
+        return None if text is None else to_micros(text, where=place.where)
+    except NaiveTime:
+        raise _naive(repr(text), place) from None
+
+
 def _from_text(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
     import pyarrow as pa
 
     try:
         return column.cast(Timestamp.arrow())
     except pa.ArrowInvalid:
+        if place.timezone is None:
+            micros = [_micros_of(text, place) for text in column.to_pylist()]
+            return pa.chunked_array([pa.array(micros, Timestamp.arrow())])
         # Either no times, which this says, or no offsets.
         naive = column.cast(pa.timestamp("us"))
     return _in_zone(naive, place).cast(Timestamp.arrow())
