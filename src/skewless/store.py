@@ -17,6 +17,17 @@ from skewless.clock import Clock, to_micros
 from skewless.config import Config
 from skewless.errors import InputError
 from skewless.plan.apply.diff import ApplyPlan, diff
+from skewless.plan.arguments import (
+    check_features,
+    checked_count,
+    checked_entities,
+    checked_entity,
+    checked_ids,
+    checked_text,
+    name_of,
+    names_of,
+    reference_of,
+)
 from skewless.plan.results import OnlineResult, TrainingSet
 from skewless.plan.selection import Features
 from skewless.runtime import Runtime
@@ -96,7 +107,7 @@ class FeatureStore:
         """
         wanted = self.runtime.wanted(*definitions)
         whole = not definitions if removing is None else removing
-        pins = repin if isinstance(repin, bool) else list(repin)
+        pins = repin if isinstance(repin, bool) else names_of(repin, "feature service") or ()
         return diff(
             self.runtime.registry.state(),
             wanted,
@@ -140,18 +151,19 @@ class FeatureStore:
         """
         from skewless.ingest.push import push
 
-        return push(self.runtime, source, rows, backdate=backdate)
+        return push(self.runtime, name_of(source, "source"), rows, backdate=backdate)
 
     def delete(self, source: str, row_ids: Sequence[Any]) -> PushResult:
         """Delete rows of a source by row id: from now on they do not count."""
         from skewless.ingest.push import delete
 
-        return delete(self.runtime, source, row_ids)
+        return delete(self.runtime, name_of(source, "source"), checked_ids(row_ids))
 
     def quarantine(self, source: str, limit: int = 100) -> list[Quarantined]:
         """Return the newest quarantined rows of a source, with their reasons."""
         from skewless.ingest.quarantine import quarantined
 
+        source, limit = name_of(source, "source"), checked_count(limit, "a limit")
         return quarantined(self.runtime, source, limit)
 
     def materialize(
@@ -175,6 +187,7 @@ class FeatureStore:
         """
         from skewless.materialize.verbs import materialize
 
+        views = names_of(views, "view")
         return materialize(self.runtime, views, _moment(start), _moment(end), progress=progress)
 
     def backfill(
@@ -188,13 +201,14 @@ class FeatureStore:
         """Build states anew from history, rows that came too late (``lateness``) included."""
         from skewless.materialize.verbs import backfill
 
+        views = names_of(views, "view")
         return backfill(self.runtime, views, _moment(start), _moment(end), progress=progress)
 
     def compact(self, source: str | None = None) -> dict[str, int]:
         """Settle the event logs into Parquet; return the number of rows settled by source."""
         from skewless.materialize.verbs import compact
 
-        return compact(self.runtime, source)
+        return compact(self.runtime, None if source is None else name_of(source, "source"))
 
     def get_online_features(
         self,
@@ -217,7 +231,8 @@ class FeatureStore:
             MissingColumn, InputError: join keys are missing or wrong.
             StoreUnavailable: the store cannot be reached; values are never made up.
         """
-        reader = self.runtime.reader
+        check_features(features)
+        entities, reader = checked_entities(entities), self.runtime.reader
         lookup = reader.lookup(features, full_names)
         t = self.runtime.clock.now() if at is None else to_micros(at, where="at")
         found = reader.read(lookup, entities, t)
@@ -252,6 +267,9 @@ class FeatureStore:
         """
         from skewless.training.training_set import training_set
 
+        check_features(features)
+        checked_text(as_of, "an as_of")
+        checked_text(timestamp, "the name of a time column")
         return training_set(
             self.runtime,
             spine,
@@ -281,6 +299,8 @@ class FeatureStore:
         """
         from skewless.training.value_changes import value_changes
 
+        view = name_of(view, "view")
+        entities = None if entities is None else checked_entities(entities)
         return value_changes(self.runtime, view, entities, _moment(start), _moment(end))
 
     def explain(
@@ -289,6 +309,7 @@ class FeatureStore:
         """Return the rows behind a value: which counted, which did not and why, and the value."""
         from skewless.explain.explain import explain
 
+        feature, entity = reference_of(feature), checked_entity(entity)
         return explain(self.runtime, feature, entity, _moment(at))
 
     def leakage(
@@ -319,6 +340,7 @@ class FeatureStore:
         """Train one model on naive, event-time and as-known features and compare on a holdout."""
         from skewless.training.backtest import backtest
 
+        check_features(features)
         return backtest(self.runtime, spine, features, **options)
 
     def verify(
@@ -349,6 +371,7 @@ class FeatureStore:
         from skewless.parity.verify import generated, verify
 
         if generate is None:
+            views = names_of(views, "view")
             return verify(self.runtime, views, served=served, entities=entities, seed=seed)
         from skewless.testing.rehearsal import rehearse
 
@@ -366,12 +389,13 @@ class FeatureStore:
         """Return counts, nulls, range and quantiles of each feature of a view, from history."""
         from skewless.monitoring.statistics import statistics
 
-        return statistics(self.runtime, view)
+        return statistics(self.runtime, name_of(view, "view"))
 
     def search(self, text: str, limit: int = 10) -> list[dict[str, Any]]:
         """Return the features whose names, descriptions, owners and tags fit a text best."""
         from skewless.monitoring.search import search
 
+        text, limit = checked_text(text, "a text"), checked_count(limit, "a limit")
         return search(self.runtime.state(), text, limit)
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from skewless.clock import from_micros, to_micros
 from skewless.definitions import operations
 from skewless.definitions.aggregatable import ColumnMethods
-from skewless.errors import DefinitionError
+from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType, dtype_from_dict, dtype_of
 
 if TYPE_CHECKING:
@@ -115,6 +115,15 @@ class Expression(ColumnMethods):
             others = tuple(child.replace_leaves(change) for child in link.children[1:])
             replaced = link.with_children((replaced, *others))
         return replaced
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        problem = UnknownName.of("method", name, _methods(type(self)), where=f"{self!r:.80}")
+        if not self.per_row:
+            hides = "Within a view's class a feature that is named like its source hides the source"
+            problem = UnknownName(f"{problem.what}. {hides}", hint="Give it another name.")
+        raise problem.as_attribute()
 
     def __bool__(self) -> NoReturn:
         raise DefinitionError(
@@ -527,6 +536,10 @@ def _text(expression: Expression) -> str:
 
 def _operand(expression: Expression) -> str:
     return _text(expression) if isinstance(expression, Operation) else repr(expression)
+
+
+def _methods(kind: type) -> list[str]:
+    return [name for name in dir(kind) if not name.startswith("_")]
 
 
 def if_else(condition: Expression, then: object, otherwise: object) -> Expression:

@@ -35,6 +35,12 @@ class FeatureService:
     def __init__(self, name: str, features: Iterable[Member], **labels: Any) -> None:
         self.name = checked_name(name, "feature service")
         self.labels = checked_labels(name, labels)
+        if isinstance(features, str) or not isinstance(features, Iterable):
+            raise DefinitionError(
+                f"the features of service {name!r} are no list",
+                got=f"{features!r:.60} ({type(features).__name__})",
+                expected="a list of views, references or texts 'View:feature'",
+            )
         self.references = tuple(ref for member in features for ref in references_of(member))
         if not self.references:
             raise DefinitionError(f"feature service {name!r} has no features")

@@ -71,6 +71,13 @@ class FeatureView:
         self._closed = closed
         self.where = where
         self.labels = checked_labels(name, labels)
+        handed: tuple[object, object] = (entity, source)
+        if not isinstance(handed[0], Entity) or not isinstance(handed[1], Source):
+            raise DefinitionError(
+                f"feature view {name!r} needs an entity and a source",
+                got=f"{entity!r:.60} ({type(entity).__name__}) and {source!r:.60}"
+                f" ({type(source).__name__})",
+            )
         self.expressions = fan_out(name, features)
         if any(isinstance(given, Fan) and given.all_columns for given in features.values()):
             for key, _ in entity.join_keys:  # known to whoever asks
@@ -80,9 +87,6 @@ class FeatureView:
 
     def _check(self) -> None:
         place = f"feature view {self.name!r}"
-        given: tuple[object, object] = (self.entity, self.source)
-        if not isinstance(given[0], Entity) or not isinstance(given[1], Source):
-            raise DefinitionError(f"{place} needs an entity and a source")
         for key, dtype in self.entity.join_keys:
             if key not in self.source.columns:
                 raise UnknownName.of(
@@ -258,7 +262,19 @@ def attributes_of(cls: type, kind: str) -> dict[str, Expression]:
 def fan_out(view: str, features: Mapping[str, Expression]) -> dict[str, Expression]:
     """Return one expression per feature name; several windows become several names."""
     found: dict[str, Expression] = {}
+    if not isinstance(features, Mapping):
+        raise DefinitionError(
+            f"the features of {view} are no mapping",
+            got=f"{features!r:.60} ({type(features).__name__})",
+            expected="{name: aggregation}",
+        )
     for name, expression in features.items():
+        if not isinstance(expression, Expression):
+            raise DefinitionError(
+                f"{name!r} of {view} is no feature",
+                got=f"{expression!r:.60} ({type(expression).__name__})",
+                expected="an aggregation such as tests.vdd.mean('1h'), or an expression over such",
+            )
         named = expression.named(name) if isinstance(expression, Fan) else {name: expression}
         for feature, member in named.items():
             checked_name(feature, f"feature of {view}")
@@ -282,6 +298,8 @@ def checked_labels(name: str, labels: dict[str, Any]) -> dict[str, Any]:
     found = {key: labels.get(key, default) for key, default in _LABELS.items()}
     if isinstance(found["freshness"], str):
         found["freshness"] = parse_duration(found["freshness"], what="a freshness")
+    if not isinstance(found["tags"], Mapping):
+        raise DefinitionError(f"the tags of {name!r} are no mapping", got=repr(found["tags"]))
     found["tags"] = dict(found["tags"])
     for key in _OPTIONAL:
         if labels.get(key) is not None:
@@ -290,7 +308,7 @@ def checked_labels(name: str, labels: dict[str, Any]) -> dict[str, Any]:
     if "sunset" in found:
         try:
             date.fromisoformat(found["sunset"])
-        except ValueError:
+        except (TypeError, ValueError):
             raise DefinitionError(
                 f"the sunset of {name!r} is no date", got=found["sunset"], expected="2027-06-30"
             ) from None

@@ -128,10 +128,12 @@ class Source(Rows):
         super().__init__(self, None)
         self._defined: Source | None = None
         self.name = checked_name(name, "source")
+        ids = tuple(row_id) if isinstance(row_id, (tuple, list)) else (row_id,)
+        _check_kinds(name, (event_time, known_time, *ids), table, stream)
         self.event_time = event_time
         self.known_time = known_time
         self.delay = parse_duration(delay, what="a delay")
-        self.row_id: tuple[str, ...] = (row_id,) if isinstance(row_id, str) else tuple(row_id or ())
+        self.row_id: tuple[str, ...] = tuple(name for name in ids if name is not None)
         self.table = table
         self.stream = stream
         self.closed = closed
@@ -144,6 +146,12 @@ class Source(Rows):
 
     def _typed(self, schema: Mapping[str, object]) -> dict[str, DType]:
         times = (self.event_time, self.known_time)
+        if not isinstance(schema, Mapping):
+            raise DefinitionError(
+                f"the schema of source {self.name!r} is no mapping",
+                got=f"{schema!r:.60} ({type(schema).__name__})",
+                expected="{column: type}",
+            )
         typed = {column: dtype_of(annotation) for column, annotation in schema.items()}
         for time in times:
             if time in typed and typed.pop(time) != Timestamp:
@@ -225,6 +233,21 @@ class Source(Rows):
 
     def __repr__(self) -> str:
         return f"Source({self.name})"
+
+
+def _check_kinds(name: str, columns: tuple[object, ...], table: object, stream: object) -> None:
+    """Raise `DefinitionError` for what is no name of a column, no table, no stream."""
+    for column in columns:
+        if column is not None and not isinstance(column, str):
+            got = f"{column!r:.60} ({type(column).__name__})"
+            raise DefinitionError(f"not the name of a column of source {name!r}", got=got)
+    for given, kind in ((table, Table), (stream, Stream)):
+        if given is not None and not isinstance(given, kind):
+            raise DefinitionError(
+                f"not a {kind.__name__.lower()} of source {name!r}",
+                got=f"{given!r:.60} ({type(given).__name__})",
+                expected="such as sl.Parquet('data/') or sl.Kafka('topic', 'localhost:9092')",
+            )
 
 
 def check_closed(closed: object) -> None:

@@ -111,8 +111,17 @@ def select(state: RegistryState, features: Features, *, full_names: bool = False
     )
     requests = {r.name: r for need in on_demand.values() for r in need.view.requests}
     entities = {need.view.entity.name: need.view.entity for need in views}
+    named = _named(outputs, full_names)
+    given = {key for entity in entities.values() for key in entity.key_names} | requests.keys()
+    for output in named:
+        if output.name in given:
+            raise InputError(
+                f"a feature is named like what is given with a request: {output.name!r}",
+                got=output.reference,
+                hint="Pass full_names=True to name columns View__feature.",
+            )
     return Selection(
-        _named(outputs, full_names),
+        named,
         views,
         tuple(on_demand.values()),
         tuple(requests.values()),

@@ -310,9 +310,38 @@ class _Planner:
                     self.resolve(pin, who)
             else:
                 pins = tuple(self.resolve(reference, who) for reference in service.references)
+            if old is None or pins != old.pins:
+                self._check_readable(who, pins)
             self.pins[name] = pins
             if old is None or name in self.wanted.services or pins != old.pins:
                 self._service(service, pins, old)
+
+    def _check_readable(self, who: str, pins: tuple[str, ...]) -> None:
+        """Raise `DefinitionError` if a service cannot be read by its name: two columns of one."""
+        given, columns = self._given(pins), dict[str, str]()
+        for pin in pins:
+            feature = split_reference(pin)[2]
+            if feature in columns or feature in given:
+                other = columns.get(feature) or given[feature]
+                raise DefinitionError(
+                    f"{who} can never be read: two of its columns are named {feature!r}",
+                    got=f"{pin} and {other}",
+                    hint="Give one of the features another name.",
+                )
+            columns[feature] = pin
+
+    def _given(self, pins: Iterable[str]) -> dict[str, str]:
+        """Return what a reader must give for some features: join keys and request fields."""
+        given: dict[str, str] = {}
+        for pin in pins:
+            name, version, _ = split_reference(pin)
+            view = self.view(name, self.versions[name] if version is None else version)
+            if isinstance(view, OnDemandView):
+                given |= {r.name: f"a request field of {name}" for r in view.requests}
+                given |= self._given(ref.reference for ref in view.refs)
+            else:
+                given |= dict.fromkeys(view.entity.key_names, f"a join key of {view.entity.name}")
+        return given
 
     def _service(self, service: FeatureService, pins: tuple[str, ...], old: Record | None) -> None:
         new = Record(

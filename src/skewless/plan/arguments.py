@@ -1,0 +1,123 @@
+"""What callers hand to the verbs of the feature store, checked where it comes in.
+
+A verb that takes the name of a definition takes the definition too:
+
+>>> from skewless.definitions import Source
+>>> name_of(Source("pays", schema={"amount": float}, event_time="at"), "source")
+'pays'
+>>> name_of(5, "source")
+Traceback (most recent call last):
+    ...
+skewless.errors.InputError: not a source. Got: 5 (int). Expected: its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from skewless.definitions import Entity, FeatureRef, FeatureView, OnDemandView, Source
+from skewless.definitions.feature_service import FeatureService
+from skewless.errors import InputError
+from skewless.types import shown
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "source": (Source,),
+    "view": (FeatureView, OnDemandView),
+    "entity": (Entity,),
+    "feature service": (FeatureService,),
+}
+
+
+def name_of(given: Any, kind: str) -> str:
+    """Return the name of a definition: it may be given itself.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if isinstance(given, str):
+        return given
+    if isinstance(given, _KINDS[kind]):
+        name: str = given.name  # type: ignore[attr-defined]
+        return name
+    return refuse(given, f"a {kind}", "its name")
+
+
+def names_of(given: Any, kind: str) -> list[str] | None:
+    """Return the names of some definitions; None stands for all of them."""
+    if given is None:
+        return None
+    if isinstance(given, (str, *_KINDS[kind])):
+        return [name_of(given, kind)]
+    if not isinstance(given, Iterable):
+        refuse(given, f"{kind}s", "a name, several, or None for all")
+    return [name_of(each, kind) for each in given]
+
+
+def reference_of(given: Any) -> str:
+    """Return the text ``View:feature`` of a reference to a feature."""
+    if isinstance(given, FeatureRef):
+        return given.reference
+    return given if isinstance(given, str) else refuse(given, "a feature", "'View:feature'")
+
+
+def check_features(given: Any) -> None:
+    """Raise `InputError` unless features are asked for: a service, a view, references."""
+    members = (str, FeatureView, OnDemandView, FeatureRef, FeatureService)
+    expected = "a service or its name, a view, 'View:feature', or a list of these"
+    if isinstance(given, members):
+        return
+    if isinstance(given, Mapping) or not isinstance(given, (Sequence, set, frozenset)):
+        refuse(given, "features", expected)
+    for each in given:
+        if not isinstance(each, members):
+            refuse(each, "a feature", expected)
+
+
+def checked_entities(given: Any) -> Sequence[Mapping[str, Any]]:
+    """Return entities, each a mapping of its join keys."""
+    if type(given) is list and set(map(type, given)) <= {dict}:
+        return given
+    expected = "a list with a dict of join keys for each entity"
+    if isinstance(given, Mapping):
+        hint = f"One entity is a list of one: [{shown(dict(given))}]."
+        refuse(given, "a list of entities", expected, hint)
+    if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
+        hint = "Of a frame: frame.to_dict('records'), or .to_dicts()."
+        refuse(given, "a list of entities", expected, hint)
+    for entity in given:
+        checked_entity(entity)
+    return given
+
+
+def checked_entity(given: Any) -> Mapping[str, Any]:
+    """Return an entity, a mapping of its join keys."""
+    return (
+        given if isinstance(given, Mapping) else refuse(given, "an entity", "a dict of join keys")
+    )
+
+
+def checked_ids(given: Any) -> list[Any]:
+    """Return row ids; a text or a mapping is not several of them."""
+    if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+        refuse(given, "a list of row ids", "a list", "One row id is a list of one.")
+    return list(given)
+
+
+def checked_text(given: Any, what: str) -> str:
+    """Return a text."""
+    return given if isinstance(given, str) else refuse(given, what, "text")
+
+
+def checked_count(given: Any, what: str) -> int:
+    """Return a whole number that is not negative."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        refuse(given, what, "a whole number, 0 or more")
+    return given
+
+
+def refuse(given: Any, what: str, expected: str, hint: str | None = None) -> NoReturn:
+    """Raise the error for an argument of another kind."""
+    raise InputError(
+        f"not {what}", got=f"{shown(given)} ({type(given).__name__})", expected=expected, hint=hint
+    )
