@@ -247,9 +247,10 @@ class Runtime:
             if self._state is not None and not fresh and abs(now - self._checked) < _CHECK_EVERY:
                 return self._state
             self._checked = now
-            revision = None if self._state is None else self._state.revision
-            newer = self.registry.state(if_newer_than=revision)
             moved = self._tables is not None and changes_of(self.journal) != self._changes
+            # Pins move with the tables, without a revision of their own.
+            revision = None if self._state is None or moved else self._state.revision
+            newer = self.registry.state(if_newer_than=revision)
             if newer is not None:
                 self._state = newer
             if newer is not None or moved:

@@ -8,6 +8,7 @@ fs.get_online_features("yield_model", [{"fab_id": "f1"}]).to_dict()
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from skewless.stores.online.base import OnlineStore
     from skewless.training.backtest import BacktestReport
 
+logger = logging.getLogger("skewless.states")
 Moment = datetime | str | int
 """A datetime with a time zone, ISO 8601 text with an offset, or UTC microseconds."""
 Progress = Callable[[str, float], None]
@@ -117,21 +119,41 @@ class FeatureStore:
         )
 
     def apply(
-        self, plan: ApplyPlan | Any, *, who: str = "", allow_breaking: bool = False
+        self,
+        plan: ApplyPlan | Any,
+        *,
+        who: str = "",
+        allow_breaking: bool = False,
+        build: bool | None = None,
+        progress: Progress | None = None,
     ) -> ApplyPlan:
         """Carry out a plan (or plan and apply definitions) and return it.
+
+        What it adds or changes is `building` online until it is built from all of history. Reads
+        and pushes go on meanwhile; after a kill `materialize` goes on where it stopped.
+
+        Args:
+            plan: what `plan` returned, or a definition or several.
+            who: makes the change; by default user@host.
+            allow_breaking: whether what is in use may break.
+            build: whether to build now; by default where the online store is embedded and the
+                history is not large. Else `materialize` does it.
+            progress: called with a text and the finished fraction.
 
         Raises:
             ConcurrentApply: somebody applied since the plan was made.
             BreakingChange: something would break and ``allow_breaking`` is not given.
         """
-        from skewless.materialize.verbs import complete
+        from skewless.materialize.build import build_pending
         from skewless.online.apply import apply_plan
 
         if not isinstance(plan, ApplyPlan):
             plan = self.plan(*plan) if isinstance(plan, (list, tuple)) else self.plan(plan)
         apply_plan(self.runtime, plan, who=who, allow_breaking=allow_breaking)
-        complete(self.runtime)
+        if build or (build is None and plan.changed):
+            built = build_pending(self.runtime, build, progress=progress)
+            if built.waiting:
+                logger.warning("%s", built)
         return plan
 
     def push(self, source: str, rows: Any, *, backdate: bool = False) -> PushResult:

@@ -121,7 +121,7 @@ def test_lost_files_of_the_event_log_fail(shop: Path) -> None:
 def tabled(tmp_path: Path) -> Path:
     (tmp_path / "features.py").write_text(FEATURES)
     write(tmp_path, "1.parquet", 1.0, 2.0)
-    ran(run_in(tmp_path, "apply", "--yes"))
+    ran(run_in(tmp_path, "apply", "--yes", "--no-build"))
     return tmp_path
 
 

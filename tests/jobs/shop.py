@@ -78,13 +78,13 @@ def random_rows(seed, count, *, cards=3, start=NOON - 2 * DAY, end=NOON, first=0
     ]
 
 
-def open_store(folder, *definitions, clock=None, using=None, **settings):
-    """A feature store in a folder, with some definitions applied."""
+def open_store(folder, *definitions, clock=None, using=None, build=False, **settings):
+    """A feature store in a folder, with some definitions applied; history is not read yet."""
     folder.mkdir(exist_ok=True, parents=True)
     clock = SettableClock(NOON) if clock is None else clock
     fs = sl.FeatureStore(Config.of(folder, settings), clock=clock, online=using)
     if definitions:
-        fs.apply(fs.plan(*definitions))
+        fs.apply(fs.plan(*definitions), build=build)
     return fs
 
 

@@ -194,26 +194,50 @@ def test_frames_in_memory_are_tables_too(folder, kind):
 # ---------------------------------------------------------------------------------- intervals
 
 
-def test_rows_from_the_end_on_wait_for_a_later_run(folder):
+def test_an_end_leaves_no_row_of_an_entity_out(folder):
+    """An interval selects entities, it never cuts their rows."""
     _, spend = tabled()
     rows = [pay("a", NOON - HOUR, 1.0), pay("b", NOON - MINUTE, 2.0, card="c2")]
     write_part(folder / "pays/a.parquet", rows)
     with open_store(folder, spend) as fs:
         fs.materialize(end=from_micros(NOON - MINUTE))
-        found = fs.get_online_features(["Spend:city"], cards("c1", "c2"))
-        assert found.to_statuses() == {"city": ["present", "unknown"]}
-        fs.materialize(end=from_micros(NOON))
         check_parity(fs, spend, ALL)
 
 
-def test_an_earlier_end_takes_rows_back(folder):
+def test_an_interval_of_the_past_takes_no_newer_row_out(folder):
     _, spend = tabled()
-    write_part(folder / "pays/a.parquet", [pay("b", NOON - MINUTE, 2.0, card="c2")])
+    rows = [pay("a", NOON - 25 * DAY, 1.0), pay("b", NOON - MINUTE, 2.0)]
+    write_part(folder / "pays/a.parquet", [*rows, pay("c", NOON - MINUTE, 2.0, card="c2")])
     with open_store(folder, spend) as fs:
         fs.materialize()
-        fs.materialize(end=from_micros(NOON - MINUTE))
-        found = fs.get_online_features(["Spend:city"], cards("c2"))
-        assert found.to_statuses() == {"city": ["unknown"]}
+        for verb in (fs.materialize, fs.backfill):
+            verb(start=from_micros(NOON - 30 * DAY), end=from_micros(NOON - DAY))
+            check_parity(fs, spend, ALL)
+
+
+def test_intervals_in_any_order_bring_all_that_is_known_of_their_entities(folder):
+    _, spend = tabled()
+    write_part(folder / "pays/a.parquet", [pay("a", NOON - DAY, 1.0)])
+    with open_store(folder, spend) as fs:
+        fs.materialize()
+        new = [pay(f"n{n}", NOON - n * HOUR, 2.0, card=f"c{n}") for n in (1, 2, 3)]
+        write_part(folder / "pays/b.parquet", [*new, pay("d", NOON - 2 * HOUR - MINUTE, 9.0)])
+        hours = [(from_micros(NOON - n * HOUR), from_micros(NOON - n * HOUR + 1)) for n in (2, 1)]
+        for start, end in (*hours, *hours):
+            fs.materialize(start=start, end=end)
+        check_parity(fs, spend, cards("c2"))
+        fs.materialize(start=from_micros(NOON - 5 * HOUR), end=from_micros(NOON))
+        check_parity(fs, spend, ALL)
+        (last,) = fs.materialize()
+        assert not last.skipped  # whole parts were never looked at
+        check_parity(fs, spend, ALL)
+
+
+def test_an_interval_that_ends_before_it_starts_is_refused(folder):
+    _, spend = tabled()
+    with open_store(folder, spend) as fs:
+        with pytest.raises(sl.errors.InputError, match="ends before it starts"):
+            fs.materialize(start=from_micros(NOON), end=from_micros(NOON - 1))
 
 
 def test_pushed_rows_are_served_whatever_the_end(folder):
@@ -247,7 +271,9 @@ def test_finished_intervals_are_recorded(folder):
     write_part(folder / "pays/a.parquet", random_rows(1, 5))
     with open_store(folder, spend) as fs:
         fs.materialize(start=from_micros(NOON - DAY), end=from_micros(NOON))
-        assert fs.runtime.registry.intervals("Spend", 1) == [(NOON - DAY, NOON)]
+        assert fs.runtime.registry.intervals("Spend", 1) == [(0, NOON)]  # built as a whole
+        fs.materialize(start=from_micros(NOON), end=from_micros(NOON + DAY))
+        assert fs.runtime.registry.intervals("Spend", 1) == [(0, NOON + DAY)]
 
 
 # ------------------------------------------------------------------------------------- lateness
@@ -274,10 +300,11 @@ def test_backfill_goes_over_everything_after_a_killed_materialize(folder, monkey
     monkeypatch.setattr(materialize_module, "_BATCH", 1)
     source = payments(lateness="10m")
     spend = spend_of(source)
-    with open_store(folder, spend) as fs:
+    with open_store(folder, source) as fs:
         rows = [pay("a", NOON - MINUTE, card=f"c{n}") for n in (1, 2, 3)]
         rows += [pay("b", NOON - 12 * MINUTE, 7.0, card=f"c{n}") for n in (1, 2, 3)]
         fs.push("pays", rows)
+        fs.apply(fs.plan(spend), build=False)
         interrupt_second_batch(fs, fs.materialize)
         fs.runtime.clock.time += 1
         (result,) = fs.backfill()
@@ -464,12 +491,12 @@ def test_view_added_to_a_source_with_history_is_complete_after_materialize(folde
     with open_store(folder, first) as fs:
         fs.push("pays", random_rows(3, 40))
         second = spend_of(source, "Second")
-        fs.apply(fs.plan(first, second))
+        fs.apply(fs.plan(first, second), build=False)
         (tables,) = [fs.runtime.tables()]
-        assert [t.ready for t in tables.wanted().values()] == [False]
+        assert [t.complete for t in tables.wanted().values()] == [False]
         fs.push("pays", random_rows(4, 40, first=40))
         fs.materialize("Second")
-        assert [t.ready for t in fs.runtime.tables().wanted().values()] == [True]
+        assert [t.complete for t in fs.runtime.tables().wanted().values()] == [True]
         check_parity(fs, second, ALL)
         check_parity(fs, first, ALL)
 

@@ -57,9 +57,9 @@ def spend_of(pays, **labels):
     )
 
 
-def store(tmp_path, *definitions, clock=None):
+def store(tmp_path, *definitions, clock=None, build=None):
     """A feature store in an empty folder with some definitions applied."""
     tmp_path.mkdir(exist_ok=True)
     fs = sl.FeatureStore(tmp_path, clock=clock or StandingClock())
-    fs.apply(fs.plan(*definitions))
+    fs.apply(fs.plan(*definitions), build=build)
     return fs

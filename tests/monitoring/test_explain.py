@@ -128,9 +128,10 @@ def test_a_table_that_was_not_materialized_is_seen_to_disagree(tmp_path):
         source=pays,
         features={"total": pays.amount.sum("1h")},
     )
-    with store(tmp_path, view) as fs:
+    with store(tmp_path, view, build=False) as fs:
         before = fs.explain("Spend:total", {"card_id": "c1"})
         assert (before.value, before.online.same) == (2.0, False)
+        assert (before.online.value, before.online.status) == (None, "building")
         assert "materialize" in before.online.note
         fs.materialize()
         assert fs.explain("Spend:total", {"card_id": "c1"}).online.same is True

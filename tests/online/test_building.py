@@ -30,7 +30,7 @@ def fs(tmp_path):
 
     fs = open_store(tmp_path / "repo")
     definitions = [CARD, spend, taps, Doubled, OfTaps, OfOfTaps]
-    fs.apply(fs.plan(*definitions))
+    fs.apply(fs.plan(*definitions), build=False)
     fs.push("taps", [{"card_id": "c1", "n": 1, "at": "2026-01-02T11:00:00Z"}], backdate=True)
     return fs
 

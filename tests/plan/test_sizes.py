@@ -82,7 +82,7 @@ def test_states_turn_out_about_as_large_as_was_estimated(tmp_path):
     with open_store(tmp_path / "shop", rewind="0s") as fs:
         plan = fs.plan(defined)
         (guess,) = estimated_sizes(fs.runtime, plan, defined)
-        fs.apply(plan)
+        fs.apply(plan, build=False)
         assert stored_sizes(fs.runtime) == []
         fs.materialize()
         (stored,) = stored_sizes(fs.runtime)

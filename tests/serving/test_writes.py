@@ -89,7 +89,8 @@ def test_a_materialization_is_a_job_that_can_be_asked_about(app: App, backfill: 
     assert (job["status"], job["progress"], job["error"]) == ("done", 1.0, None)
     assert job["kind"] == ("backfill" if backfill else "materialize")
     assert job["views"] == ["Spend"]
-    assert job["results"][0]["entities"] == 4
+    (result,) = job["results"]
+    assert (result["entities"], result["skipped"]) == ((4, False) if backfill else (0, True))
     assert [j["job"] for j in call(app, "GET", "/v1/jobs").data["jobs"]] == [job["job"]]
 
 

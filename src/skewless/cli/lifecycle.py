@@ -38,13 +38,14 @@ def retire_command(repo: str, as_json: bool, version: str, who: str) -> None:
 
     The current version cannot be retired, nor one that a feature service is pinned to.
     """
+    from skewless.online.apply import retire
     from skewless.store import FeatureStore
 
     view, _, number = version.partition("@v")
     if not number.isdecimal():
         raise InputError("not a version of a view", got=version, expected="such as Spend@v1")
     with FeatureStore(repo) as fs:
-        revision = fs.runtime.registry.retire(view, int(number), who=who)
+        revision = retire(fs.runtime, view, int(number), who=who)
     if as_json:
         emit({"retired": version, "revision": revision})
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from skewless.cli.options import command
-from skewless.cli.output import emit, note, paint, say
+from skewless.cli.output import count_of, emit, note, paint, progress, say
 from skewless.errors import InputError, SkewlessError, StoreError
 from skewless.plan.apply.apply_plan import ApplyPlan
 
@@ -80,6 +80,12 @@ def plan_command(
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--allow-breaking", is_flag=True, help="Apply even what breaks services or reads.")
 @click.option("--who", default="", help="Who makes the change.  [default: user@host]")
+@click.option(
+    "--build/--no-build",
+    default=None,
+    help="Whether to build what is added or changed from history now."
+    "  [default: where the online store is embedded and the history not large]",
+)
 @repin_option
 @repin_all_option
 @click.pass_context
@@ -92,29 +98,42 @@ def apply_command(
     yes: bool,
     allow_breaking: bool,
     who: str,
-    repin: tuple[str, ...],
-    repin_all: bool,
+    build: bool | None,
+    **pins: Any,
 ) -> None:
-    """Apply the definitions to the registry.
+    """Apply the definitions to the registry, and build what they add or change.
 
     Shows the plan and asks. Breaking changes are refused unless they are allowed. Two applies at
-    once cannot lose one: the second is told to plan again.
+    once cannot lose one: the second is told to plan again. What is added or changed says building
+    online until it is built from history; reads and pushes go on meanwhile.
     """
+    from skewless.materialize.build import Built, build_pending
     from skewless.store import FeatureStore
 
     with FeatureStore(repo) as fs:
-        plan = fs.plan(repin=repin_all or repin)
+        plan = fs.plan(repin=pins["repin_all"] or pins["repin"])
         (note if as_json else say)(coloured(plan))
         refused = bool(plan.breaking) and not allow_breaking
         if not plan.is_empty and not yes and not refused and not confirmed():
             note("Nothing has changed.")
             ctx.exit(1)
-        fs.apply(plan, who=who, allow_breaking=allow_breaking)
+        fs.apply(plan, who=who, allow_breaking=allow_breaking, build=False)
         revision = fs.runtime.registry.state().revision
+        if not (as_json or plan.is_empty):
+            say(f"\nApplied: the registry is at revision {revision}.")
+        built = Built()
+        if build or not plan.is_empty:
+            with progress() as report:
+                built = build_pending(fs.runtime, build, progress=report)
     if as_json:
-        emit({"revision": revision, **plan.to_dict()})
-    elif not plan.is_empty:
-        say(f"\nApplied: the registry is at revision {revision}.")
+        waiting = [vars(each) for each in built.waiting]
+        tables = [vars(each) for each in built.tables]
+        emit({"revision": revision, **plan.to_dict(), "built": tables, "building": waiting})
+        return
+    for table in built.tables:
+        say(f"Built {table.table}: {count_of(table.rows, 'row')} of history.")
+    if built.waiting:
+        note(str(built))
 
 
 def estimates(fs: FeatureStore, plan: ApplyPlan) -> tuple[list[StateSize], SkewlessError | None]:

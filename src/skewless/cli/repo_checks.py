@@ -90,9 +90,8 @@ def definitions(fs: FeatureStore) -> Findings:
 def states(fs: FeatureStore) -> Findings:
     """Check that no view waits for its states to be built."""
     serving = fs.runtime.tables().serving()
-    waiting = [f"{name}@v{version}" for (name, version), by in serving.items() if not by.complete]
-    if waiting:
-        text = f"{', '.join(waiting)} not built from all of history yet"
+    if serving.building:
+        text = f"{', '.join(serving.building)} not built from all of history yet"
         hint = "Reads of them say building. Run: skewless materialize"
         yield Finding("online states", "warn", text, hint)
     elif serving:

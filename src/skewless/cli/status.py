@@ -8,7 +8,7 @@ from skewless.cli.options import command
 from skewless.cli.output import emit, note, paint, say, short, table
 from skewless.cli.plan import SIZES
 
-_COLOURS = {"stale": "red", "never": "yellow"}
+_COLOURS = {"stale": "red", "building": "magenta", "never": "yellow"}
 
 
 @command(

@@ -41,6 +41,7 @@ from skewless.expressions.on_demand import compute_rows
 from skewless.expressions.scalar import evaluate_scalar, leaf_key
 from skewless.formatting import same_bits, shown
 from skewless.plan.selection import NeededView, select
+from skewless.state.status import Status
 from skewless.types import DType
 
 __all__ = ["Explanation", "explain"]
@@ -225,4 +226,6 @@ class _Job:
         value, status = values[0][0], statuses[0][0].value
         same = same_bits(value, found.value) and status == found.status
         note = "" if same else "Bring it up to date: fs.materialize()."
+        if status == Status.BUILDING:
+            note = "Its states are not built from all of history yet: fs.materialize()."
         return OnlineAnswer(value, status, same, note)

@@ -130,7 +130,7 @@ def ingest(
     """
     runtime.ownership.check()  # before anything is kept
     while True:
-        tables = runtime.tables().of_source(source.name)
+        tables = runtime.tables().of_source(source.name, runtime.clock.now())
         with runtime.journal.transaction() as transaction:
             if not runtime.knows_tables(transaction):
                 continue

@@ -1,8 +1,8 @@
 """Bringing the online store up to date from history.
 
 The state of an entity is always built from everything that can still count for it, never from a
-part of it; so running twice, late rows and rows out of order change nothing. The interval only
-says which rows are looked at to find the entities that changed.
+part of it; so running twice, late rows and rows out of order change nothing. An interval only says
+which rows are looked at to find the entities that changed (`materialize.verbs`).
 
 Rows are reduced chunk by chunk to those that can still count, so memory follows the states, not
 the history. States are written in batches, each with the position it reached, so that a run that
@@ -34,7 +34,7 @@ from skewless.state.layout import StateLayout, retained
 from skewless.state.packed_rows import RowSet
 from skewless.state.tiles import Tiles, fold
 from skewless.state.update import update_states
-from skewless.stores.offline.history import History, HistoryChunk
+from skewless.stores.offline.history import History
 from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.base import Rows as KeyValues
 
@@ -123,8 +123,8 @@ class Materialization:
         writing: Writing,
         purpose: object,
         *,
-        end: int | None = None,
         only: set[bytes] | None = None,
+        still: Callable[[KeyValues], bool] = lambda journal: True,  # noqa: ARG005
         progress: Progress | None = None,
     ) -> MaterializeResult:
         """Build and write the states.
@@ -132,17 +132,18 @@ class Materialization:
         Args:
             writing: keeps other writers out, and gives where marks and states are written.
             purpose: plain data that tells this run from others, so that one that was killed goes
-                on where it stopped.
-            end: rows of the table from it on are left for a later run; None: none are.
+                on where it stopped. What it wrote must have been kept up by pushes since.
             only: keys of the entities to rebuild; None for all.
+            still: whether, in a transaction of the journal, the table is still wanted; where it is
+                not, nothing more is written.
             progress: called with a text and the finished fraction.
         """
         total = max(self.history.row_count(), 1)
         gathered = self._gathered = _Gathered()
-        for _ in self._gather(gathered, end, only):
+        for _ in self._gather(gathered, only):
             if progress is not None:
                 progress(f"reading {self.layout.source.name}", min(gathered.read / total, 1.0) / 2)
-        mark = self._mark(purpose, end, only)
+        mark = self._mark(purpose, only)
         with writing() as (journal, _):
             before = self._position(journal, mark)
         written = resumed = 0
@@ -153,6 +154,8 @@ class Materialization:
                 continue
             note = json.dumps({"mark": mark, "key": batch.keys[-1].hex()}).encode()
             with writing() as (journal, store):
+                if not still(journal):
+                    break
                 self._write(journal, store, batch)
                 journal.write(PROGRESS, [(self.layout.table.encode(), note)])
             written += len(batch.keys)
@@ -174,33 +177,19 @@ class Materialization:
     def states_of(self, only: set[bytes]) -> dict[bytes, bytes]:
         """Return the states of some entities, those without any row left out."""
         gathered = _Gathered()
-        for _ in self._gather(gathered, None, only):
+        for _ in self._gather(gathered, only):
             pass
         found: dict[bytes, bytes] = {}
         for batch in self._batches(gathered):
             found.update(zip(batch.keys, self._states(batch), strict=True))
         return found
 
-    def _chunks(self, end: int | None) -> Iterator[HistoryChunk]:
-        """Yield the history; of the table the rows before ``end``, of the event log all."""
-        columns = columns_needed([self.layout])
-        if end is None:
-            yield from self.history.chunks(columns)
-            return
-        names = [part.name for part in self.history.parts()]
-        yield from self.history.chunks(columns, end=end, parts=names)
-        yield from self.history.chunks(columns, after=0)
-
-    def _gather(
-        self, gathered: _Gathered, end: int | None, only: set[bytes] | None
-    ) -> Iterator[None]:
+    def _gather(self, gathered: _Gathered, only: set[bytes] | None) -> Iterator[None]:
         """Read the history chunk by chunk, keeping rows that can still count."""
         superseded = self.history.superseded()
         waiting = 0
-        for chunk in self._chunks(end):
+        for chunk in self.history.chunks(columns_needed([self.layout])):
             inside = ~chunk.late
-            if end is not None:
-                inside &= (chunk.event < end) | (chunk.tiebreak > 0)
             at = np.flatnonzero(inside)
             gathered.read += len(chunk.event)
             if not len(at):
@@ -362,10 +351,10 @@ class Materialization:
             folded=0 if batch.tiles is None else len(batch.rows),
         )
 
-    def _mark(self, purpose: object, end: int | None, only: set[bytes] | None) -> str:
-        """Return what a run is known by: the same purpose over the same history."""
+    def _mark(self, purpose: object, only: set[bytes] | None) -> str:
+        """Return what a run is known by: its purpose and its entities."""
         keys = None if only is None else hashlib.sha256(b"\0".join(sorted(only))).hexdigest()
-        text = json.dumps([purpose, self.sequence, end, keys])
+        text = json.dumps([purpose, keys])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _position(self, journal: KeyValues, mark: str) -> bytes | None:

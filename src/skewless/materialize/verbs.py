@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,30 +12,31 @@ import pyarrow as pa
 from skewless.clock import NEVER
 from skewless.definitions import FeatureView, Source
 from skewless.errors import InputError
-from skewless.materialize.materialize import PROGRESS, Materialization, MaterializeResult
-from skewless.materialize.repair import bring_back, rebuild_marked
+from skewless.materialize.materialize import PROGRESS, MaterializeResult
+from skewless.materialize.repair import applied, bring_back, materialization, rebuild_marked
+from skewless.online.apply import reconcile
 from skewless.online.dedup import versions_let_in
-from skewless.online.loss_detection import held, is_noted, note_held
+from skewless.online.loss_detection import APPLIED, HELD, held, is_noted, note_held
 from skewless.online.row_ids import bring_up_to_date, definitions_of
 from skewless.online.seen import seen_table
 from skewless.online.tables import (
-    TABLES,
     StateTable,
     columns_needed,
+    forget_table,
     keyed_rows,
-    note_change,
+    record_of,
 )
+from skewless.plan.apply.registry_state import ViewVersion
 from skewless.plan.selection import split_view
 from skewless.runtime import Runtime
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE
 from skewless.stores.offline.retyped import seen_as
+from skewless.stores.online.base import Rows as KeyValues
 
 Progress = Callable[[str, float], None]
 _DONE = "materialized"
-_GRACE = 2_000_000
-"""How long a table of states outlives its use, microseconds: twice what plans may be old."""
 
 
 def materialize(
@@ -53,66 +53,61 @@ def materialize(
 
     Args:
         runtime, views, start, end, progress: as there.
-        everything: whether all states are built, whatever was done before.
+        everything: whether states are built, whatever was done before.
         exactly: whether states of entities without history are removed.
     """
-    runtime.state(fresh=True)
-    runtime.forget_plans()
+    if start is not None and end is not None and start > end:
+        raise InputError("an interval that ends before it starts", got=f"{start} to {end}")
+    reconcile(runtime)
     names = [views] if isinstance(views, str) else views
     chosen = chosen_views(runtime, names)
-    wanted = {
-        table.layout.table: table
-        for table in runtime.tables().wanted().values()
-        if any(
-            view.source.name == table.layout.source.name
-            and view.entity.name == table.layout.entity.name
-            for view in chosen.values()
-        )
-    }
+    tables = runtime.tables()
+    kept = (tables.own(key) for key in chosen)
+    wanted = {table.layout.table: table for table in kept if table is not None}
+    interval = (start, end)
+    whole = {name for name, table in wanted.items() if not table.complete}
     results = [
-        _one_table(runtime, table, (start, end), progress, everything=everything, exactly=exactly)
+        _one_table(runtime, table, interval, progress, everything=everything, exactly=exactly)
         for table in wanted.values()
     ]
     now = runtime.clock.now()
-    for (name, version), _ in chosen.items():
-        runtime.registry.add_interval(name, version, start or 0, end or now)
-    let_go(runtime)
+    for key in chosen:
+        table = tables.own(key)
+        if table is not None and table.layout.table in whole:
+            runtime.registry.add_interval(*key, 0, now)
+        else:
+            first, last = start or 0, now if end is None else end
+            runtime.registry.add_interval(*key, first, max(first, last))
+    tidy_up(runtime)
     return results
 
 
-def complete(runtime: Runtime, *, progress: Progress | None = None) -> list[MaterializeResult]:
-    """Build the tables over pushed rows that are not built from all of history yet."""
-    return [
-        _one_table(runtime, table, (None, None), progress, everything=False, exactly=False)
-        for table in runtime.tables().wanted().values()
-        if not table.ready and table.layout.source.table is None
-    ]
+def is_complete(runtime: Runtime, key: ViewVersion) -> bool:
+    """Return whether the table that is kept for a view version is complete."""
+    own = runtime.tables().own(key)
+    return own is not None and own.complete
 
 
-def let_go(runtime: Runtime) -> None:
-    """Drop the tables of states that nothing needs any more.
+def tidy_up(runtime: Runtime) -> None:
+    """Stop and drop what completed tables have replaced, and let waiting pins move."""
+    reconcile(runtime)
+    drop_unused(runtime)
+
+
+def drop_unused(runtime: Runtime) -> None:
+    """Drop the tables of states that were stopped.
 
     Not at once: other processes read and write what they know for as long as a second.
     """
-    runtime.forget_plans()
-    tables, now = runtime.tables(), runtime.clock.now()
-    doomed = []
-    with runtime.journal.transaction() as transaction:
-        for name in tables.unused():
-            table = tables.tables[name]
-            if table.unused is None:
-                tables.save(transaction, replace(table, ready=False, unused=now))
-            elif now - table.unused >= _GRACE:
-                doomed.append(name)
-    for name in doomed:
+    unused = runtime.tables().unused(runtime.clock.now())
+    for name in unused:
         runtime.online.drop(name)
         if not runtime.one_store:
             runtime.journal.drop(seen_table(name))
         with runtime.journal.transaction() as transaction:
-            for record in (TABLES, _DONE):
-                transaction.delete(record, [name.encode()])
-            note_change(transaction)
-    runtime.forget_plans()
+            forget_table(transaction, name, (APPLIED, HELD, _DONE, PROGRESS))
+    if unused:
+        runtime.forget_plans()
 
 
 def chosen_views(
@@ -141,45 +136,50 @@ def _one_table(
     everything: bool,
     exactly: bool,
 ) -> MaterializeResult:
-    layout = table.layout
-    source = layout.source
+    """Bring one table up to date.
+
+    A table that is building is built from all of history, whatever the interval. In a complete one
+    an interval selects the entities with new rows in it: their states are built from all their
+    rows, and parts of the table of which only some rows were looked at stay new.
+    """
+    layout, source = table.layout, table.layout.source
     runtime.ownership.check()
-    _known_to_all(runtime, table)
     if _is_lost(runtime, layout):
         everything = True
     elif runtime.may_forget:
         bring_back(runtime, source, table)
     history = runtime.history(source)
-    start, end = interval
     parts = [(part.name, part.version) for part in history.parts()]
-    before = _materialized(runtime, layout.table)
-    seen = {} if before is None else dict(before["parts"])
+    seen = dict(_materialized(runtime, layout.table))
     new = [name for name, _ in parts if name not in seen]
-    # Rows that are no longer there, or are left out now: of any entity, nobody knows which.
-    fewer = before is not None and (
-        before["end"] != end or not set(seen.items()) <= set(parts)
-    )  # fmt: skip
+    # Rows that are no longer there: of any entity, nobody knows which.
+    fewer = table.complete and not set(seen.items()) <= set(parts)
+    cut = interval != (None, None)
     only: set[bytes] | None = None
+    if table.complete and not fewer and (cut or not everything):
+        looked_at = None if everything else new
+        only = changed_keys(layout, history, looked_at, *interval)
     done = parts
-    if table.ready and before is not None and not (everything or fewer):
-        only = changed_keys(layout, history, new, start, end) if new else set()
-        if start is not None:
-            done = [part for part in parts if part[0] in seen]  # of the others only some rows
-        if not only:
-            rebuild_marked(runtime, source, [table])
-            _note_done(runtime, layout, done, end)
-            return MaterializeResult(layout.table, skipped=True)
-    now = runtime.clock.now()
-    job = Materialization(
-        layout, history, runtime.log(source),
-        now=now if end is None else min(now, end), rewind=runtime.config.rewind,
-    )  # fmt: skip
-    purpose = [parts, everything]
-    result = job.run(runtime.writing, purpose, end=end, only=only, progress=progress)
+    if only is not None and cut:
+        done = [part for part in parts if part[0] in seen]  # of the others only some rows
+    if only is not None and not only:
+        rebuild_marked(runtime, source, [table])
+        _note_done(runtime, table, done, table.built or 0)
+        return MaterializeResult(layout.table, skipped=True)
+    job = materialization(runtime, layout)
+    # While it is building, pushes keep up what is written, so that a killed run goes on there.
+    since = job.sequence if table.complete or everything else None
+    result = job.run(
+        runtime.writing,
+        [parts, everything, since],
+        only=only,
+        still=lambda journal: _is_active(journal, layout.table),
+        progress=progress,
+    )
     rebuild_marked(runtime, source, [table])
-    if fewer or exactly:
+    if only is None and (fewer or exactly):
         job.remove_others(runtime.writing)
-    _note_done(runtime, layout, done, end)
+    _note_done(runtime, table, done, job.sequence)
     if runtime.may_forget:
         with runtime.journal.transaction() as transaction:
             holds = held(runtime.home, transaction, layout.table, NEVER)
@@ -190,9 +190,7 @@ def _one_table(
 
 def build_anew(runtime: Runtime, table: StateTable) -> MaterializeResult:
     """Build the states of a table from all of history, after the store has lost them."""
-    done = _materialized(runtime, table.layout.table)
-    end = None if done is None else done["end"]
-    return _one_table(runtime, table, (None, end), None, everything=True, exactly=False)
+    return _one_table(runtime, table, (None, None), None, everything=True, exactly=False)
 
 
 def _is_lost(runtime: Runtime, layout: StateLayout) -> bool:
@@ -204,46 +202,53 @@ def _is_lost(runtime: Runtime, layout: StateLayout) -> bool:
         if lost:
             transaction.delete(PROGRESS, [layout.table.encode()])
         elif not is_noted(transaction, layout.table):
-            note_held(runtime.home, transaction, layout.table, 0)
+            done = applied(transaction, layout)
+            since = runtime.log(layout.source).last_sequence(transaction)
+            note_held(runtime.home, transaction, layout.table, since if done is None else done)
     return lost
 
 
+def _is_active(journal: KeyValues, name: str) -> bool:
+    record = record_of(journal, name)
+    return record is not None and record.active
+
+
 def _note_done(
-    runtime: Runtime, layout: StateLayout, parts: Sequence[tuple[str, str]], end: int | None
+    runtime: Runtime, table: StateTable, parts: Sequence[tuple[str, str]], sequence: int
 ) -> None:
-    note = json.dumps({"parts": parts, "end": end}).encode()
+    """Note that a table is complete, and which parts of the source's table it holds."""
+    name = table.layout.table
     with runtime.journal.transaction() as transaction:
-        table = runtime.tables().tables[layout.table]
-        if not table.ready or table.until != end:
-            runtime.tables().mark_ready(transaction, layout.table, end)
-        transaction.write(_DONE, [(layout.table.encode(), note)])
+        record = record_of(transaction, name)
+        if record is None or not record.active:  # nobody wants it any more
+            return
+        if not record.complete:
+            complete = replace(record, complete=True, built=sequence)
+            runtime.tables().save(transaction, [complete])
+        transaction.write(_DONE, [(name.encode(), json.dumps({"parts": parts}).encode())])
 
 
-def _known_to_all(runtime: Runtime, table: StateTable) -> None:
-    """Make sure that whoever pushes from now on writes to the table."""
-    with runtime.journal.transaction() as transaction:
-        if transaction.read_one(TABLES, table.layout.table.encode()) is None:
-            runtime.tables().save(transaction, table)
-
-
-def _materialized(runtime: Runtime, table: str) -> dict[str, Any] | None:
+def _materialized(runtime: Runtime, table: str) -> list[tuple[str, str]]:
+    """Return name and version of the parts of the source's table that a table holds."""
     note = runtime.journal.read_one(_DONE, table.encode())
-    found: dict[str, Any] | None = None if note is None else json.loads(note)
-    return found
+    return [] if note is None else [(name, version) for name, version in json.loads(note)["parts"]]
 
 
 def changed_keys(
     layout: StateLayout,
     history: History,
-    parts: list[str],
+    parts: list[str] | None,
     start: int | None,
     end: int | None,
 ) -> set[bytes]:
-    """Return the keys of the entities that have rows in some parts of the table.
+    """Return the keys of the entities that have rows of an interval in some parts of the table.
 
-    Entities whose rows were ever corrected are among them: the correction may be in these parts.
+    With None for the parts: in the whole table and the event log. Entities whose rows were ever
+    corrected are among them: the correction may be in these parts.
     """
     keys: set[bytes] = set()
+    if parts == []:
+        return keys
     columns = columns_needed([layout])
     for chunk in history.chunks(columns, start=start, end=end, parts=parts):
         order = (chunk.event, chunk.known, chunk.tiebreak)
@@ -269,7 +274,8 @@ def backfill(
     chosen = chosen_views(runtime, names)
     late = {view.source.name for view in chosen.values() if view.source.lateness is not None}
     for name in sorted(late):
-        _let_late_rows_in(runtime, runtime.source(name))
+        if _let_late_rows_in(runtime, runtime.source(name)):
+            start = end = None  # they are of any entity
     # They count for every view of their source, asked for or not.
     every = chosen_views(runtime, None)
     wanted = [
@@ -291,8 +297,11 @@ def rebuild(
     return materialize(runtime, views, None, None, progress=progress, everything=True, exactly=True)
 
 
-def _let_late_rows_in(runtime: Runtime, source: Source) -> None:
-    """Let late rows count from now on, as versions of their row ids too."""
+def _let_late_rows_in(runtime: Runtime, source: Source) -> bool:
+    """Let late rows count from now on, as versions of their row ids too; return whether any may.
+
+    Builds that were killed start over: what they have written lacks these rows.
+    """
     log, columns = runtime.log(source), list(source.columns)
     with runtime.journal.transaction() as transaction:
         before = log.reader()
@@ -300,14 +309,18 @@ def _let_late_rows_in(runtime: Runtime, source: Source) -> None:
         definitions = in_use(runtime, source)
         bring_up_to_date(transaction, log, definitions)
         step = log.include_late(runtime.clock.now(), transaction)
-        if step is None or not definitions:
-            return
+        if step is None:
+            return False
+        names = [t.layout.table.encode() for t in runtime.tables().tables.values()]
+        transaction.delete(PROGRESS, names)
+        if not definitions:
+            return True
         tables, numbers = [], []
         for chunk in before.chunks([*columns, KNOWN, LATE, DELETED], after=step[0]):
             tables.append(chunk.table.filter(chunk.table[LATE]))
             numbers.append(chunk.rows[np.asarray(chunk.table[LATE])])
         if not sum(map(len, numbers)):
-            return
+            return True
         sequence = np.concatenate(numbers)
         order = np.argsort(sequence)
         late = pa.concat_tables(tables).take(order).combine_chunks()
@@ -322,11 +335,12 @@ def _let_late_rows_in(runtime: Runtime, source: Source) -> None:
                 deleted=np.asarray(late[DELETED]),
             )
             transaction.write(name, notes)
+    return True
 
 
 def in_use(runtime: Runtime, source: Source) -> dict[str, Source]:
     """Return the definitions of the row id under which rows of a source are looked at."""
-    tables = runtime.tables().of_source(source.name)
+    tables = runtime.tables().of_source(source.name, runtime.clock.now())
     return definitions_of([source, *(table.layout.source for table in tables)])
 
 

@@ -22,7 +22,7 @@ from skewless.stores.offline.history import History
 
 _FIRST_STEP = 3_600_000_000
 _LAST_STEP = 200 * 366 * 24 * 3_600_000_000
-_ORDER = {"stale": 0, "never": 1, "ok": 2}
+_ORDER = {"stale": 0, "building": 1, "never": 2, "ok": 3}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class ViewFreshness:
         served: the same of the events that the online store holds.
         age: of ``served``, microseconds; None: there is none.
         promised: the greatest age that was promised, microseconds; None: nothing was.
-        status: ``ok``, ``stale`` (older than promised) or ``never`` (nothing can be served).
+        status: ``ok``, ``stale`` (older than promised), ``building`` (its states are not built from
+            all of history yet) or ``never`` (nothing can be served).
         note: what to do about it.
     """
 
@@ -131,7 +132,7 @@ def freshness(runtime: Opened) -> FreshnessReport:
         newest, served = found[place]
         if not by.complete:
             served = None
-        entries.append(_entry(key, view, newest, served, now))
+        entries.append(_entry(key, view, (newest, served), by.complete, now))
     entries.sort(key=lambda entry: (_ORDER[entry.status], entry.view, entry.version))
     return FreshnessReport(now, tuple(entries))
 
@@ -184,16 +185,25 @@ def newest_of_table(history: History, now: int, end: int | None = None) -> int |
 
 
 def _entry(
-    key: tuple[str, int], view: FeatureView, newest: int | None, served: int | None, now: int
+    key: tuple[str, int],
+    view: FeatureView,
+    events: tuple[int | None, int | None],
+    complete: bool,
+    now: int,
 ) -> ViewFreshness:
+    newest, served = events
     promised = view.labels["freshness"]
     age = None if served is None else max(0, now - served)
-    if age is None:
+    if not complete:
+        status = "building"
+    elif age is None:
         status = "never"
     else:
         status = "stale" if promised is not None and age > promised else "ok"
     behind = newest is not None and (served is None or newest > served)
     note = f"history is newer: materialize {view.name}" if behind else ""
-    if newest is None:
+    if not complete:
+        note = f"not built from all of history: materialize {view.name}"
+    elif newest is None:
         note = "no events yet"
     return ViewFreshness(*key, view.labels["owner"], newest, served, age, promised, status, note)

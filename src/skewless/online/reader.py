@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
-from skewless.online.tables import TABLES, StateTables
+from skewless.online.tables import TABLES, Serving, StateTables
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.lookup import Found, Lookup, ServedBy
+from skewless.plan.lookup import Found, Lookup
 from skewless.plan.selection import Features, references, select
 from skewless.plan.table_read import Part
 from skewless.stores.online.base import OnlineStore
@@ -88,7 +88,7 @@ class Snapshot:
     def __init__(
         self,
         state: RegistryState,
-        serving: Mapping[tuple[str, int], ServedBy],
+        serving: Serving,
         changes: int = 0,
     ) -> None:
         self.state = state
@@ -116,7 +116,9 @@ class Snapshot:
             listed = references(self.state, features)
             found = self._lookups.get((tuple(listed), full_names))
             if found is None:
-                found = Lookup(select(self.state, listed, full_names=full_names), self.serving)
+                current = self.serving.current
+                selection = select(self.state, listed, full_names=full_names, current=current)
+                found = Lookup(selection, self.serving)
             if len(self._lookups) >= MOST_LOOKUPS:
                 self._lookups.clear()
             self._lookups[key] = self._lookups[tuple(listed), full_names] = found
@@ -211,7 +213,7 @@ class OnlineReader:
         snapshot = self.current()
         found = snapshot.lookup(features, full_names)
         if self._repo.may_forget and found not in snapshot.checked:
-            self._repo.check_states(part.table for part in found.parts)
+            self._repo.check_states(part.table for part in found.parts if part.complete)
             snapshot.checked.add(found)
         return found
 

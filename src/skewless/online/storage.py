@@ -18,7 +18,7 @@ from skewless.stores.online.sealed import sealed
 
 JOURNAL = "journal"
 LEASES = "skewless.leases"
-_STATES = re.compile(r"[^.]+\.[^.]+\.[0-9a-f]{8}")
+_STATES = re.compile(r"[^.]+\.[^.]+\.[0-9a-f]{8}(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def is_states(table: str) -> bool:
 
     >>> is_states("payments.card.0a1b2c3d"), is_states("log.payments"), is_states("skewless.states")
     (True, False, False)
+    >>> is_states("payments.card.0a1b2c3d.2")  # the second table of the layout
+    True
     """
     return _STATES.fullmatch(table) is not None
 

@@ -1,23 +1,33 @@
-"""Which states the online store keeps, and bringing them up to date with rows of a source.
+"""Which tables of states the online store keeps, and which of them answer for which views.
 
-Each layout has a table of its own. A layout that is new, while its source already has history,
-is not ready before it was materialized; until then the views it serves are answered by an older
-ready layout that covers them, and pushes go to both.
+The journal has a record of every table. Whoever pushes writes to every *active* one of its source,
+found in the journal and not worked out of the definitions that a process remembers; so a table is
+complete for as long as it is active, once it was built from all of history. A table that nothing
+needs any more is stopped in the transaction that sees so (`StateTables.reconcile`), and dropped a
+little later. The same layout coming back is a new generation: a table of another name, of which
+nothing is noted yet.
+
+    tables = StateTables.load(journal, registry.state())
+    by = tables.serving()["Spend", 2]      # by.layout, by.complete
+    names = tables.serving().current       # {"Spend": 1}: what the bare name stands for meanwhile
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skewless.definitions import FeatureView
+from skewless.definitions import FeatureView, Source
+from skewless.definitions.fingerprint import fingerprint
+from skewless.definitions.source import closing
 from skewless.expressions.evaluate import evaluate
-from skewless.plan.apply.registry_state import RegistryState
+from skewless.plan.apply.registry_state import RegistryState, ViewVersion
 from skewless.plan.lookup import ServedBy
 from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout
@@ -26,58 +36,128 @@ from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
 TABLES = "skewless.states"
+GRACE = 2_000_000
+"""How long a table outlives its use, microseconds: twice what plans of other processes are old."""
 _CHANGES = ("skewless.state_changes", b"count")
+_GENERATIONS = "skewless.generations"
 
 
 @dataclass(frozen=True)
 class StateTable:
-    """A table of states and whether it holds the whole history yet.
+    """The record of a table of states.
 
     Attributes:
-        layout: how states are packed.
-        ready: whether reads may use it.
-        until: end of the newest materialized interval, microseconds; None before the first.
-        unused: since when nothing needs it, microseconds; None while something does.
+        layout: how states are packed, and of which generation the table is.
+        complete: whether it holds all of history: it was built, and pushes kept it up since.
+        since: the row of the log after which pushes write to it.
+        built: the row of the log up to which it was built from history; None while it is building.
+        stopped: since when nothing needs it, microseconds; None while it is active.
     """
 
     layout: StateLayout
-    ready: bool
-    until: int | None = None
-    unused: int | None = None
+    complete: bool = False
+    since: int = 0
+    built: int | None = None
+    stopped: int | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether rows are written to it."""
+        return self.stopped is None
 
     def to_json(self) -> bytes:
         """Return the record as it stands in the store."""
         data = {
             "layout": self.layout.to_dict(),
-            "ready": self.ready,
-            "until": self.until,
-            "unused": self.unused,
+            "complete": self.complete,
+            "since": self.since,
+            "built": self.built,
+            "stopped": self.stopped,
         }
         return json.dumps(data).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> StateTable:
-        """Return the record that `to_json` wrote."""
+        """Return the record that `to_json` wrote; one of an older form is building."""
         data = json.loads(text)
         layout = StateLayout.from_dict(data["layout"])
-        return cls(layout, data["ready"], data["until"], data["unused"])
+        rest = (data.get(name) for name in ("built", "stopped"))
+        return cls(layout, data.get("complete", False), data.get("since", 0), *rest)
 
 
-def layouts_of(state: RegistryState) -> dict[tuple[str, int], StateLayout]:
+class Serving(Mapping[ViewVersion, ServedBy]):
+    """What answers for each view version, and what bare names stand for.
+
+    Attributes:
+        current: name of each view, on-demand or not, to the version that reads without a version
+            get: the current one if it is complete, else the newest one that is; where none is,
+            the current one, which is building.
+    """
+
+    def __init__(self, by: Mapping[ViewVersion, ServedBy], state: RegistryState) -> None:
+        self._by = by
+        self._state = state
+
+    @cached_property
+    def current(self) -> dict[str, int]:
+        """The version that each bare name stands for."""
+        return {name: self._current(name, now) for name, now in self._state.current.items()}
+
+    def _current(self, name: str, now: int) -> int:
+        known = [key for key in (*self._state.views, *self._state.on_demand) if key[0] == name]
+        for key in sorted(known, key=lambda key: (key[1] == now, key[1]), reverse=True):
+            if self.is_complete(key):
+                return key[1]
+        return now
+
+    @property
+    def building(self) -> tuple[str, ...]:
+        """The view versions that no complete table answers for, as ``Spend@v2``."""
+        return tuple(f"{name}@v{v}" for (name, v), by in self._by.items() if not by.complete)
+
+    def is_complete(self, key: ViewVersion) -> bool:
+        """Return whether a version of a view, with all that it is computed from, is complete."""
+        if key in self._by:
+            return self._by[key].complete
+        view = self._state.on_demand.get(key)
+        if view is None:
+            return False
+        return all(self.is_complete((ref.view, ref.version or 0)) for ref in view.refs)
+
+    def __getitem__(self, key: ViewVersion) -> ServedBy:
+        return self._by[key]
+
+    def __iter__(self) -> Iterator[ViewVersion]:
+        return iter(self._by)
+
+    def __len__(self) -> int:
+        return len(self._by)
+
+
+def layouts_of(state: RegistryState) -> dict[ViewVersion, StateLayout]:
     """Return the layout that each served view version wants, by name and version.
 
-    Versions share one as long as they are about the same rows of the same entity.
+    Versions share one as long as they are about the same rows of the same entity. It takes the
+    source as it is now: with the columns it has got since a view was applied.
     """
-    groups: dict[str, list[tuple[tuple[str, int], FeatureView]]] = {}
+    groups: dict[str, list[tuple[ViewVersion, FeatureView]]] = {}
     for key, view in state.views.items():
-        place = repr(StateLayout(view.entity, view.source, {}, ()).rows_of)
-        groups.setdefault(place, []).append((key, view))
+        rows = StateLayout(view.entity, view.source, {}, ()).rows_of
+        groups.setdefault(fingerprint(rows), []).append((key, view))
     wanted = {}
-    for members in groups.values():
+    for mark, members in groups.items():
         newest = max(members, key=lambda member: member[0][1])[1]
-        layout = StateLayout.of(newest.entity, newest.source, [view for _, view in members])
+        source = _source_now(state, newest, mark)
+        layout = StateLayout.of(newest.entity, source, [view for _, view in members])
         wanted.update({key: layout for key, _ in members})
     return wanted
+
+
+def _source_now(state: RegistryState, view: FeatureView, rows: str) -> Source:
+    """Return the source of a view as it is now, unless its rows are others by now."""
+    source = closing(state.sources[view.source.name], view.source.closed)
+    same = fingerprint(StateLayout(view.entity, source, {}, ()).rows_of) == rows
+    return source if same else view.source
 
 
 def changes_of(store: KeyValues) -> int:
@@ -92,17 +172,19 @@ def note_change(transaction: KeyValues) -> None:
 
 
 class StateTables:
-    """The tables there are, and which of them answer for which views."""
+    """The tables there are, and which of them answer for which views.
+
+    Args:
+        tables: the records, by name of the table.
+        state: of the registry.
+    """
 
     def __init__(self, tables: Mapping[str, StateTable], state: RegistryState) -> None:
         self.tables = dict(tables)
-        self._of_source: dict[str, list[StateTable]] = {}
-        self._views = state.views
+        self._state = state
         self._wanted = layouts_of(state)
-        for layout in self._wanted.values():
-            known = self.tables.get(layout.table, StateTable(layout, ready=False))
-            # The layout of now: where the source's table lies may have changed.
-            self.tables[layout.table] = replace(known, layout=layout)
+        self._of_source: dict[str, list[StateTable]] = {}
+        self._adopt()
 
     @classmethod
     def load(cls, store: KeyValues, state: RegistryState) -> StateTables:
@@ -110,47 +192,138 @@ class StateTables:
         found = {key.decode(): StateTable.from_json(value) for key, value in store.scan(TABLES)}
         return cls(found, state)
 
-    def wanted(self) -> dict[str, StateTable]:
-        """Return the tables that the registry's views want, by name."""
-        return {x.table: self.tables[x.table] for x in self._wanted.values()}
-
-    def serving(self) -> dict[tuple[str, int], ServedBy]:
-        """Return what answers for each view version: its own table, else a complete one."""
-        return {key: self._serving(key, layout) for key, layout in self._wanted.items()}
-
-    def _serving(self, key: tuple[str, int], layout: StateLayout) -> ServedBy:
-        if self.tables[layout.table].ready:
-            return ServedBy(layout)
-        view = self._views[key]
-        own = StateLayout.of(view.entity, view.source, [view])
-        covering = [t.layout for t in self.tables.values() if t.ready and t.layout.covers(own)]
-        if not covering:
-            return ServedBy(layout, complete=False)
-        return ServedBy(min(covering, key=lambda other: len(other.slots)))
-
-    def of_source(self, source: str) -> list[StateTable]:
-        """Return the tables that rows of a source go to: wanted ones and those still serving."""
-        if source not in self._of_source:
-            used = {by.layout.table for by in self.serving().values()} | set(self.wanted())
-            found = (self.tables[name] for name in sorted(used))
-            self._of_source[source] = [t for t in found if t.layout.source.name == source]
-        return self._of_source[source]
-
-    def unused(self) -> list[str]:
-        """Return the tables that nothing needs any more."""
-        used = {by.layout.table for by in self.serving().values()} | set(self.wanted())
-        return sorted(set(self.tables) - used)
-
-    def save(self, store: KeyValues, table: StateTable) -> None:
-        """Write the record of a table."""
-        self.tables[table.layout.table] = table
+    def _adopt(self) -> None:
+        """Take the layouts of now: where the source's table lies may have changed."""
+        self._own = {}
+        active = {_kind(t.layout): name for name, t in self.tables.items() if t.active}
+        for layout in self._distinct():
+            name = active.get(_kind(layout))
+            if name is not None:
+                table = self.tables[name]
+                own = layout.of_generation(table.layout.generation)
+                self.tables[name] = replace(table, layout=own)
+                self._own[id(layout)] = name
         self._of_source.clear()
-        store.write(TABLES, [(table.layout.table.encode(), table.to_json())])
+        self.__dict__.pop("_serving", None)
+
+    def _distinct(self) -> Iterable[StateLayout]:
+        return {id(each): each for each in self._wanted.values()}.values()
+
+    def wanted(self) -> dict[str, StateTable]:
+        """Return the active tables that the registry's views want, by name."""
+        return {name: self.tables[name] for name in self._own.values()}
+
+    def own(self, key: ViewVersion) -> StateTable | None:
+        """Return the active table that is kept for a view version; None: there is none yet."""
+        name = self._own.get(id(self._wanted[key]))
+        return None if name is None else self.tables[name]
+
+    def serving(self) -> Serving:
+        """Return what answers for each view version: its own table, else a complete one."""
+        return self._serving
+
+    @cached_property
+    def _serving(self) -> Serving:
+        return Serving({key: self._served_by(key) for key in self._wanted}, self._state)
+
+    def _served_by(self, key: ViewVersion) -> ServedBy:
+        own = self.own(key)
+        if own is not None and own.complete:
+            return ServedBy(own.layout)
+        view = self._state.views[key]
+        needed = StateLayout.of(view.entity, view.source, [view])
+        complete = [t.layout for t in self.tables.values() if t.active and t.complete]
+        covering = [layout for layout in complete if layout.covers(needed)]
+        if covering:
+            return ServedBy(min(covering, key=lambda other: len(other.slots)))
+        return ServedBy(self._wanted[key] if own is None else own.layout, complete=False)
+
+    def of_source(self, source: str, now: int | None = None) -> list[StateTable]:
+        """Return the active tables of a source.
+
+        Args:
+            source: its name.
+            now: the present, microseconds: those stopped a moment ago are among them, which other
+                processes may read still; so rows are written to all of these.
+        """
+        if source not in self._of_source:
+            named = sorted(self.tables.items())
+            self._of_source[source] = [t for _, t in named if t.layout.source.name == source]
+        return [
+            table for table in self._of_source[source]
+            if table.stopped is None or (now is not None and now - table.stopped < GRACE)
+        ]  # fmt: skip
+
+    def unused(self, now: int) -> list[str]:
+        """Return the tables that were stopped long enough ago to be dropped."""
+        stopped = ((name, table.stopped) for name, table in self.tables.items())
+        return sorted(n for n, since in stopped if since is not None and now - since >= GRACE)
+
+    def reconcile(
+        self, transaction: KeyValues, last_sequence: Callable[[Source], int], *, now: int
+    ) -> bool:
+        """Make the records what the registry wants; return whether anything changed.
+
+        A table that is wanted and not there is begun; over a source without any history it is
+        complete at once, else it is building. Tables that nothing needs are stopped.
+
+        Args:
+            transaction: of the journal, which keeps pushes out.
+            last_sequence: returns the newest row of a source's log, seen in the transaction.
+            now: the present, microseconds.
+        """
+        found: dict[str, StateTable] = {}
+        for layout in self._distinct():
+            if id(layout) in self._own:
+                continue
+            last = last_sequence(layout.source)
+            nothing = last == 0 and layout.source.table is None
+            again = layout.of_generation(_next_generation(transaction, layout))
+            table = StateTable(again, nothing, last, 0 if nothing else None)
+            found[again.table] = table
+        self.tables |= found
+        self._adopt()
+        used = {by.layout.table for by in self.serving().values()} | set(self._own.values())
+        for name, table in self.tables.items():
+            if table.active and name not in used:
+                found[name] = replace(table, stopped=now)
+        if found:
+            self.save(transaction, found.values())
+        return bool(found)
+
+    def save(self, store: KeyValues, tables: Iterable[StateTable]) -> None:
+        """Write the records of some tables, in a transaction of the journal."""
+        changed = {table.layout.table: table for table in tables}
+        self.tables |= changed
+        self._adopt()
+        store.write(TABLES, [(name.encode(), t.to_json()) for name, t in changed.items()])
         note_change(store)
 
-    def mark_ready(self, store: KeyValues, name: str, until: int | None) -> None:
-        """Note that a table holds the history up to a moment."""
-        self.save(store, replace(self.tables[name], ready=True, until=until, unused=None))
+
+def record_of(journal: KeyValues, name: str) -> StateTable | None:
+    """Return the record of a table as it is in the journal; None: there is none."""
+    found = journal.read_one(TABLES, name.encode())
+    return None if found is None else StateTable.from_json(found)
+
+
+def forget_table(transaction: KeyValues, name: str, notes: Iterable[str]) -> None:
+    """Delete the record of a table that was dropped, and what is noted of it in some tables."""
+    for table in (TABLES, *notes):
+        transaction.delete(table, [name.encode()])
+    note_change(transaction)
+
+
+def _kind(layout: StateLayout) -> tuple[str, str, str]:
+    """Return what says that two tables hold the same, whatever their generation."""
+    return layout.source.name, layout.entity.name, layout.fingerprint
+
+
+def _next_generation(transaction: KeyValues, layout: StateLayout) -> int:
+    """Return the generation of the next table of a layout, and count it."""
+    key = layout.of_generation(1).table.encode()
+    last = int(transaction.read_one(_GENERATIONS, key) or b"0")
+    transaction.write(_GENERATIONS, [(key, b"%d" % (last + 1))])
+    return last + 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ and an online read (`plan.lookup`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from skewless.definitions import (
@@ -89,13 +89,21 @@ class Selection:
         return {key: dtype for entity in self.entities for key, dtype in entity.join_keys}
 
 
-def select(state: RegistryState, features: Features, *, full_names: bool = False) -> Selection:
+def select(
+    state: RegistryState,
+    features: Features,
+    *,
+    full_names: bool = False,
+    current: Mapping[str, int] | None = None,
+) -> Selection:
     """Return what is needed to answer for ``features``.
 
     Args:
         state: of the registry.
         features: a feature service or its name, a view, references, or a list of these.
         full_names: whether columns are called ``View__feature`` instead of ``feature``.
+        current: for each view the version that is meant where none is named; None: the newest
+            applied. A feature that this version lacks is that of the newest applied.
 
     Raises:
         UnknownName: a view, feature or service that does not exist.
@@ -103,7 +111,11 @@ def select(state: RegistryState, features: Features, *, full_names: bool = False
     """
     needed: dict[tuple[str, int], dict[str, None]] = {}
     on_demand: dict[tuple[str, int], NeededOnDemand] = {}
-    outputs = [_resolve(state, ref, needed, on_demand) for ref in references(state, features)]
+    meant = {} if current is None else current
+    outputs = [
+        _resolve(state, _meant(state, reference, meant), needed, on_demand)
+        for reference in references(state, features)
+    ]
     if not outputs:
         raise InputError("no features are asked for", expected="'View:feature' or a service")
     views = tuple(
@@ -154,6 +166,16 @@ def references(state: RegistryState, features: Features) -> list[str]:
     if isinstance(features, (str, FeatureView, OnDemandView, FeatureRef)):
         return references_of(features)
     return [ref for member in features for ref in references(state, member)]
+
+
+def _meant(state: RegistryState, reference: str, current: Mapping[str, int]) -> str:
+    """Return a reference with the version that is meant, where it names none."""
+    name, asked, feature = split_reference(reference)
+    version = current.get(name)
+    if asked is not None or version is None or version == state.current.get(name):
+        return reference
+    known = feature in state.view(name, version).features
+    return f"{name}@v{version}:{feature}" if known else reference
 
 
 def _resolve(

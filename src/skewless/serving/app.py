@@ -317,7 +317,9 @@ class App:
             reasons.append(f"the online store does not answer: {self.reader.down.what}")
         if self.draining:
             reasons.append("the server is stopping")
-        state = {"ready": not reasons, "reasons": reasons}
+        online = self.reader.online
+        building = list(online.snapshot.serving.building) if online.ready else []
+        state = {"ready": not reasons, "reasons": reasons, "building": building}
         return Response.json(state, 503 if reasons else 200)
 
     async def _openapi(self, request: Request) -> Response:

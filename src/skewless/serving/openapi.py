@@ -110,7 +110,12 @@ def _schemas() -> dict[str, Schema]:
             results=_list({"type": "object"}),
             error=_or_null(_ref("Error")),
         ),
-        "Ready": _object("ready reasons", ready=_YES_NO, reasons=_list(_TEXT)),
+        "Ready": _object(
+            "ready reasons building",
+            ready=_YES_NO,
+            reasons=_list(_TEXT),
+            building=_list(_TEXT),
+        ),
         "FeastRead": _object(
             "entities",
             entities=_FRAME,

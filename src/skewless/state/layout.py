@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,9 @@ class StateLayout:
         slots: the columns of a kept row.
         expressions: what each slot holds, as a row expression.
         rules: which rows are kept.
+        generation: how often a table of this layout was begun; it is part of the table's name, so
+            that nothing noted of an earlier one is ever taken for this one's. Not part of the
+            fingerprint: states are packed alike.
     """
 
     def __init__(
@@ -116,8 +120,10 @@ class StateLayout:
         source: Source,
         expressions: Mapping[str, Expression],
         rules: Iterable[tuple[str | None, Window, tuple[KeyedUse, ...]]],
+        generation: int = 1,
     ) -> None:
         self.entity = entity
+        self.generation = generation
         self.source = source
         ordered = sorted(expressions.items())
         self.slots = tuple(Slot(key, expression.dtype) for key, expression in ordered)
@@ -162,7 +168,15 @@ class StateLayout:
             )
             for at, window, uses in data["rules"]
         ]
-        return cls(Entity.from_dict(data["entity"]), source, expressions, rules)
+        entity = Entity.from_dict(data["entity"])
+        return cls(entity, source, expressions, rules, data.get("generation", 1))
+
+    def of_generation(self, generation: int) -> StateLayout:
+        """Return the same layout for another table."""
+        made = copy(self)
+        made.__dict__.pop("table", None)
+        made.generation = generation
+        return made
 
     def _at(self, key: str | None) -> int | None:
         return None if key is None else self._index[key]
@@ -217,10 +231,12 @@ class StateLayout:
     @cached_property
     def table(self) -> str:
         """The table of the online store that holds the state."""
-        return f"{self.source.name}.{self.entity.name}.{self.fingerprint[:8]}"
+        again = "" if self.generation == 1 else f".{self.generation}"
+        return f"{self.source.name}.{self.entity.name}.{self.fingerprint[:8]}{again}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layout as plain data; `from_dict` reads it back."""
+        again = {} if self.generation == 1 else {"generation": self.generation}
         return {
             "entity": self.entity.to_dict(),
             "source": self.source.to_dict(),
@@ -233,7 +249,7 @@ class StateLayout:
                 ]
                 for rule in self.rules
             ],
-        }
+        } | again
 
     def covers(self, other: StateLayout) -> bool:
         """Return whether state of this layout can answer everything that of ``other`` can."""

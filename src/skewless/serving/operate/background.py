@@ -165,6 +165,9 @@ class Upkeep:
 
     def _note_revision(self) -> None:
         self._metrics.revision.set((), self._revision())
+        online = self._reader.online
+        building = online.snapshot.serving.building if online.ready else ()
+        self._metrics.building.values = {(label,): 1.0 for label in building}
 
     def note_freshness(self) -> None:
         """Note the newest event of each view and whether its owner's promise is kept."""
