@@ -18,6 +18,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -138,26 +139,35 @@ def layouts_of(state: RegistryState) -> dict[ViewVersion, StateLayout]:
     """Return the layout that each served view version wants, by name and version.
 
     Versions share one as long as they are about the same rows of the same entity. It takes the
-    source as it is now: with the columns it has got since a view was applied.
+    source as it is now, with the columns it has got since a view was applied; versions from before
+    a column went or got another type keep a layout of their own, which sees rows as they did.
     """
     groups: dict[str, list[tuple[ViewVersion, FeatureView]]] = {}
     for key, view in state.views.items():
         rows = StateLayout(view.entity, view.source, {}, ()).rows_of
-        groups.setdefault(fingerprint(rows), []).append((key, view))
+        mark = fingerprint([rows, _otherwise_typed(state, view)])
+        groups.setdefault(mark, []).append((key, view))
     wanted = {}
-    for mark, members in groups.items():
+    for members in groups.values():
         newest = max(members, key=lambda member: member[0][1])[1]
-        source = _source_now(state, newest, mark)
+        source = _source_now(state, newest)
         layout = StateLayout.of(newest.entity, source, [view for _, view in members])
         wanted.update({key: layout for key, _ in members})
     return wanted
 
 
-def _source_now(state: RegistryState, view: FeatureView, rows: str) -> Source:
+def _otherwise_typed(state: RegistryState, view: FeatureView) -> dict[str, Any]:
+    """Return the columns that a view's source no longer has as the view knows them."""
+    now = state.sources[view.source.name].columns
+    then = view.source.columns
+    return {name: dtype.to_dict() for name, dtype in then.items() if now.get(name) != dtype}
+
+
+def _source_now(state: RegistryState, view: FeatureView) -> Source:
     """Return the source of a view as it is now, unless its rows are others by now."""
     source = closing(state.sources[view.source.name], view.source.closed)
-    same = fingerprint(StateLayout(view.entity, source, {}, ()).rows_of) == rows
-    return source if same else view.source
+    now, then = (StateLayout(view.entity, each, {}, ()).rows_of for each in (source, view.source))
+    return source if now == then and not _otherwise_typed(state, view) else view.source
 
 
 def changes_of(store: KeyValues) -> int:
