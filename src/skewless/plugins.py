@@ -62,6 +62,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "postgres": "skewless.registry.postgres:PostgresRegistry",
     },
     "engine": {},
+    "traffic": {"generated": "skewless.testing.rehearsal:rehearse"},
 }
 """Group to kind to ``module:Class``; imported when it is first asked for."""
 
@@ -85,10 +86,10 @@ EXTRAS = {
 
 
 def find(group: str, kind: str) -> type[Any]:
-    """Return the class that implements ``kind``.
+    """Return the class (or function) that implements ``kind``.
 
     Args:
-        group: ``online_store``, ``table``, ``stream``, ``registry`` or ``engine``.
+        group: ``online_store``, ``table``, ``stream``, ``registry``, ``engine`` or ``traffic``.
         kind: the name under which the class is known.
 
     Raises:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from skewless.clock import Clock, to_micros
 from skewless.config import Config
 from skewless.errors import InputError
+from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import ApplyPlan, diff
 from skewless.plan.arguments import (
     check_features,
@@ -31,7 +32,6 @@ from skewless.plan.arguments import (
 )
 from skewless.plan.results import OnlineResult, TrainingSet
 from skewless.plan.selection import Features
-from skewless.runtime import Runtime
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -395,8 +395,9 @@ class FeatureStore:
         if generate is None:
             views = names_of(views, "view")
             return verify(self.runtime, views, served=served, entities=entities, seed=seed)
-        from skewless.testing.rehearsal import rehearse
+        from skewless.plugins import find
 
+        rehearse: Any = find("traffic", "generated")
         report, seed, judge = generated(seed)
         report.traffic = rehearse(generate, seed=seed, judge=judge, progress=progress)
         return report

@@ -9,7 +9,7 @@ from skewless.errors import Conflict, CorruptData, InputError
 from skewless.ingest.stream.metrics import StreamMetrics, prometheus
 from skewless.ingest.stream.status import forget_position, stream_status
 from skewless.ingest.stream.worker import StreamWorker
-from skewless.runtime import Runtime
+from skewless.online.runtime import Runtime
 from tests.streams.events import (
     LANDING,
     append,

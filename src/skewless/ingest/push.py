@@ -36,10 +36,10 @@ from skewless.online.row_ids import (
     mark_of,
     versions_of,
 )
+from skewless.online.runtime import Runtime
 from skewless.online.seen import SeenRows, Vanished
 from skewless.online.tables import StateTable
 from skewless.online.update import Places, update
-from skewless.runtime import Runtime
 from skewless.state.layout import StateLayout
 from skewless.stores.online.base import Rows as KeyValues
 from skewless.stores.online.base import Transaction

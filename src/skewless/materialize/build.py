@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from skewless.errors import SkewlessError
 from skewless.materialize.materialize import MaterializeResult
 from skewless.materialize.verbs import is_complete, materialize
-from skewless.runtime import Runtime
+from skewless.online.runtime import Runtime
 
 Progress = Callable[[str, float], None]
 AT_ONCE = 5_000_000

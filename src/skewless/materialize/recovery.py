@@ -11,8 +11,8 @@ from skewless.materialize.repair import bring_back
 from skewless.materialize.verbs import Progress, build_anew, rebuild
 from skewless.online.loss_detection import held, logger
 from skewless.online.ownership import Mark
+from skewless.online.runtime import Runtime
 from skewless.online.storage import is_states
-from skewless.runtime import Runtime
 
 
 def heal(runtime: Runtime) -> list[str]:

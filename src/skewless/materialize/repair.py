@@ -17,8 +17,8 @@ from skewless.materialize.materialize import Materialization
 from skewless.online.dirty_keys import marked, unmark
 from skewless.online.log_tail import RowsSince
 from skewless.online.loss_detection import APPLIED, held, note_held
+from skewless.online.runtime import Runtime
 from skewless.online.tables import KeyedRows, StateTable, keyed_rows
-from skewless.runtime import Runtime
 from skewless.state.layout import StateLayout
 from skewless.stores.online.base import Rows as KeyValues
 from skewless.stores.online.compare_and_set import Overtaken

@@ -18,6 +18,7 @@ from skewless.online.apply import reconcile
 from skewless.online.dedup import versions_let_in
 from skewless.online.loss_detection import APPLIED, HELD, held, is_noted, note_held
 from skewless.online.row_ids import bring_up_to_date, definitions_of
+from skewless.online.runtime import Runtime
 from skewless.online.seen import seen_table
 from skewless.online.tables import (
     StateTable,
@@ -28,7 +29,6 @@ from skewless.online.tables import (
 )
 from skewless.plan.apply.registry_state import ViewVersion
 from skewless.plan.selection import split_view
-from skewless.runtime import Runtime
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE

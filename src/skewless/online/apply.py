@@ -7,9 +7,9 @@ follow at any later time, and does with every apply and materialization.
 
 from __future__ import annotations
 
+from skewless.online.runtime import Runtime
 from skewless.online.tables import StateTables
 from skewless.plan.apply.diff import ApplyPlan
-from skewless.runtime import Runtime
 
 
 def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: bool) -> int:

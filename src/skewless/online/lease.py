@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self, cast
 
 from skewless.errors import Conflict, StoreError
+from skewless.online.runtime import Runtime
 from skewless.online.storage import LEASES
-from skewless.runtime import Runtime
 from skewless.stores.online.base import OnlineStore, Transaction
 
 POSITIONS = "skewless.positions"

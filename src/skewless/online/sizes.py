@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from skewless.definitions import FeatureView
 from skewless.engines.local.spine import KeyIndex
+from skewless.online.runtime import Runtime
 from skewless.plan.apply.apply_plan import ApplyPlan
-from skewless.runtime import Runtime
 from skewless.state.layout import StateLayout
 from skewless.state.sizes import StateSize, estimated, spans_of
 from skewless.stores.offline.history import History

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from skewless.clock import NEVER
 from skewless.online.dedup import Arrivals
+from skewless.online.runtime import Runtime
 from skewless.online.tables import KeyedRows, columns_needed, keyed_rows, keys_of
-from skewless.runtime import Runtime
 from skewless.state.blob import decode
 from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout

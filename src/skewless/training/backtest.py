@@ -24,9 +24,9 @@ import pyarrow.compute as pc
 
 from skewless.clock import iso
 from skewless.errors import InputError, MissingColumn
+from skewless.online.runtime import Runtime
 from skewless.plan.results import TrainingSet, differing
 from skewless.plan.selection import Features
-from skewless.runtime import Runtime
 from skewless.stores.offline.as_table import as_table
 from skewless.training.models import Learner, Task, encoded
 from skewless.training.naive_join import newest_values

@@ -9,9 +9,9 @@ import pyarrow as pa
 from skewless.clock import ALWAYS
 from skewless.engines.local.spine import KeyIndex
 from skewless.expressions.on_demand import compute_columns
+from skewless.online.runtime import Runtime
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import NeededView, Output, Selection
-from skewless.runtime import Runtime
 from skewless.training.training_set import run, spine_columns
 
 Ints = npt.NDArray[np.int64]

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from skewless.engines.local import LocalEngine
 from skewless.engines.local.engine import Retrieved
 from skewless.errors import InputError, MissingColumn, UnknownName
+from skewless.online.runtime import Pinned, Runtime
 from skewless.plan.results import TrainingSet
 from skewless.plan.retrieval import (
     RetrievalPlan,
@@ -22,7 +23,6 @@ from skewless.plan.retrieval import (
     steps_by_source,
 )
 from skewless.plan.selection import Features, Selection, select
-from skewless.runtime import Pinned, Runtime
 from skewless.stores.offline.as_table import as_table
 from skewless.stores.offline.cast import cast_column, to_micros_array
 from skewless.stores.offline.history import History

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import FeatureView
 from skewless.errors import InputError
+from skewless.online.runtime import Runtime
 from skewless.plan.selection import split_view
-from skewless.runtime import Runtime
 from skewless.state.keys import KeyCodec
 from skewless.training.training_set import training_set
 

@@ -13,9 +13,9 @@ from skewless.config import without_secrets
 from skewless.definitions import Source
 from skewless.errors import Conflict, InputError
 from skewless.online.lease import POSITIONS, Holder
+from skewless.online.runtime import Runtime
 from skewless.online.storage import journal_id
 from skewless.plugins import find
-from skewless.runtime import Runtime
 from skewless.streams.base import StreamReader
 
 

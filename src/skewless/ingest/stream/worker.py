@@ -33,7 +33,7 @@ from skewless.ingest.stream.status import position_name, stream_reader
 from skewless.ingest.validation import admit
 from skewless.online.dedup import Admitted, Rejected
 from skewless.online.lease import LEASE_SECONDS, POSITIONS, Fenced, Lease
-from skewless.runtime import Runtime
+from skewless.online.runtime import Runtime
 from skewless.streams.base import EARLIEST, Batch, Start, Tombstone
 from skewless.streams.keys import row_id_of
 

@@ -24,9 +24,9 @@ from skewless.errors import InputError, StoreError, UnknownName
 from skewless.online.loss_detection import held, note_held
 from skewless.online.move.mirror import LOCAL, OUTBOX, copy_rows
 from skewless.online.ownership import Mark, mark_copy
+from skewless.online.runtime import Runtime
 from skewless.online.seen import is_seen
 from skewless.online.storage import Home, is_states, journal_id, open_home
-from skewless.runtime import Runtime
 from skewless.stores.online.base import Rows
 
 COPIES = "skewless.copies"

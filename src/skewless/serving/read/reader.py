@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
 from skewless.online.reader import PIECE_VALUES, OnlineReader, Outdated
+from skewless.online.runtime import Runtime
 from skewless.plan.lookup import Found, Lookup
-from skewless.runtime import Runtime
 from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.problems import Overloaded

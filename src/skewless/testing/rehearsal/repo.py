@@ -16,8 +16,8 @@ from skewless.ingest.push import PushResult, delete, push
 from skewless.ingest.stream.worker import StreamWorker
 from skewless.materialize.verbs import backfill, compact, materialize
 from skewless.online.apply import apply_plan
+from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import diff
-from skewless.runtime import Runtime
 from skewless.testing.rehearsal.definitions import Cast, stream_folder, table_folder
 from skewless.testing.rehearsal.events import Step, plain_row
 

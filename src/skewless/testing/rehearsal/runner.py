@@ -17,8 +17,8 @@ from typing import Any
 
 from skewless.clock import to_micros
 from skewless.errors import CorruptData
+from skewless.online.runtime import Runtime
 from skewless.plan.results import OnlineResult
-from skewless.runtime import Runtime
 from skewless.testing.rehearsal.definitions import Cast, Deck, cast
 from skewless.testing.rehearsal.events import Step, Writer
 from skewless.testing.rehearsal.killing import Workers
