@@ -26,69 +26,28 @@ def view(**features: Expression) -> FeatureView:
 
 
 ROWS = source()
-WINDOWS: dict[str, dict[str, Any]] = {
-    "sliding": {"windows": ("1h",)},
-    "sliding, resolution": {"windows": ("24h",), "resolution": "5m"},
-    "sliding, offset": {"windows": ("1h",), "offset": "1d"},
-    "last n": {"windows": (), "last": 100},
-    "last n, offset": {"windows": (), "last": 100, "offset": "1d"},
-    "tumbling": {"windows": (tumbling("1h"),)},
-    "tumbling, offset": {"windows": (tumbling("1h"),), "offset": "1d"},
-    "session": {"windows": (session("30m"),)},
-    "lifetime": {"windows": (lifetime(),)},
+AGGREGATES: dict[str, Expression] = {
+    "count of some rows": ROWS.where(ROWS.flag).count("1h"),
+    "sum of whole numbers": ROWS.n.sum(last=100, default=7, offset="1d"),
+    "sum of decimals": ROWS.cents.sum(session("30m"), default="1.50"),
+    "mean of an expression": (ROWS.x * 2 + ROWS.n).mean("24h", resolution="5m"),
+    "min": ROWS.city.min(tumbling("1h"), default="z"),
+    "max": ROWS.born.max("1h", default=datetime(2026, 1, 1, tzinfo=UTC)),
+    "max of bytes": ROWS["raw"].max(lifetime(), default=b"\x00\xff"),
+    "std": ROWS.x.std(tumbling("1h"), offset="1d", ddof=1),
+    "quantile": ROWS.x.quantile(0.9, "1h"),
+    "approx_unique": ROWS.city.approx_unique("1h", precision=14),
+    "approx_quantile": ROWS.x.approx_quantile(0.99, "1h", accuracy=0.001),
+    "sum by city": ROWS.x.sum("1h", by="city", default={"a": 1.0}),
+    "rows by text": ROWS.count("1h", by=ROWS.n.cast(str)),
+    "top_k": ROWS.city.top_k(3, "1h", default=["a"]),
+    "histogram": ROWS.x.histogram([0, 10, 20], "1h"),
+    "trend": ROWS.x.trend("1h", recent=5),
+    "ewma": ROWS.x.ewma("6h", "1h"),
+    "last_n": ROWS.x.last_n(5, "1h"),
+    "first": ROWS.x.first("1h", skip_nulls=True),
 }
-
-
-def over(method: Any, window: str, *first: Any, **more: Any) -> Expression:
-    """The aggregate that a method (``ROWS.x.mean``) makes over a window of `WINDOWS`."""
-    options = dict(WINDOWS[window])
-    made: Expression = method(*first, *options.pop("windows"), **options, **more)
-    return made
-
-
-AGGREGATES: dict[str, Any] = {
-    "count": lambda w: over(ROWS.x.count, w),
-    "count of rows": lambda w: over(ROWS.count, w),
-    "count of some rows": lambda w: over(ROWS.where(ROWS.flag).count, w),
-    "sum": lambda w: over(ROWS.x.sum, w),
-    "sum of whole numbers": lambda w: over(ROWS.n.sum, w, default=7),
-    "sum of decimals": lambda w: over(ROWS.cents.sum, w, default="1.50"),
-    "mean": lambda w: over(ROWS.x.mean, w, default=0.5),
-    "mean of an expression": lambda w: over((ROWS.x * 2 + ROWS.n).mean, w),
-    "min": lambda w: over(ROWS.city.min, w, default="z"),
-    "max": lambda w: over(ROWS.born.max, w, default=datetime(2026, 1, 1, tzinfo=UTC)),
-    "max of bytes": lambda w: over(ROWS["raw"].max, w, default=b"\x00\xff"),
-    "std": lambda w: over(ROWS.x.std, w, ddof=1),
-    "var": lambda w: over(ROWS.x.var, w),
-    "skew": lambda w: over(ROWS.x.skew, w),
-    "kurtosis": lambda w: over(ROWS.x.kurtosis, w),
-    "slope": lambda w: over(ROWS.x.slope, w),
-    "n_unique": lambda w: over(ROWS.city.n_unique, w),
-    "quantile": lambda w: over(ROWS.x.quantile, w, 0.9),
-    "approx_unique": lambda w: over(ROWS.city.approx_unique, w, precision=14),
-    "approx_quantile": lambda w: over(ROWS.x.approx_quantile, w, 0.99, accuracy=0.001),
-    "sum by city": lambda w: over(ROWS.x.sum, w, by="city", default={"a": 1.0}),
-    "rows by text": lambda w: over(ROWS.count, w, by=ROWS.n.cast(str)),
-    "median": lambda w: over(ROWS.x.median, w),
-    "mode": lambda w: over(ROWS.city.mode, w),
-    "top_k": lambda w: over(ROWS.city.top_k, w, 3, default=["a"]),
-    "histogram": lambda w: over(ROWS.x.histogram, w, [0, 10, 20]),
-    "trend": lambda w: over(ROWS.x.trend, w, recent=5),
-    "ewma": lambda w: over(ROWS.x.ewma, w, "6h"),
-    "since_last": lambda w: over(ROWS.x.since_last, w),
-    "since_last of rows": lambda w: over(ROWS.since_last, w),
-    "rate": lambda w: over(ROWS.rate, w),
-    "last_n": lambda w: over(ROWS.x.last_n, w, 5),
-    "first_n": lambda w: over(ROWS.x.first_n, w, 5),
-    "first": lambda w: over(ROWS.x.first, w, skip_nulls=True),
-    "latest": lambda w: over(ROWS.x.latest, w),
-}
-MEANINGLESS = {
-    *(("rate", w) for w in ("last n", "last n, offset", "session", "lifetime")),
-    *((name, "lifetime") for name in ("trend", "ewma")),
-    *((name, "sliding, resolution") for name in ("trend", "ewma")),
-}
-"""What is refused, with a reason: see test_wrong_definitions."""
+"""Aggregations as users write them, with what only some of them take; see also `laws.grid`."""
 
 EXPRESSIONS: dict[str, Any] = {
     "arithmetic": lambda x, y: (x + y - 2) * y / 3 % 5,

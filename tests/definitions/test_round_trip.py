@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from skewless.aggregations import AGGREGATIONS
 from skewless.definitions import (
     Entity,
     Expression,
@@ -23,17 +24,12 @@ from tests.definitions.forms import (
     AGGREGATES,
     EXPRESSIONS,
     KEYS,
-    MEANINGLESS,
     ROWS,
     TEXT_AND_TIME,
-    WINDOWS,
     source,
     view,
 )
-
-COMBINATIONS = [
-    (name, window) for name in AGGREGATES for window in WINDOWS if (name, window) not in MEANINGLESS
-]
+from tests.laws import grid
 
 
 def stored(data: Any) -> Any:
@@ -49,15 +45,25 @@ def restored(made: FeatureView) -> FeatureView:
     )
 
 
-@pytest.mark.parametrize(("name", "window"), COMBINATIONS)
-def test_an_aggregation_over_a_window_comes_back(name: str, window: str) -> None:
-    before = view(x=AGGREGATES[name](window))
+def comes_back(before: FeatureView) -> None:
     after = restored(before)
     assert after.to_dict() == before.to_dict()
     assert after.fingerprint == before.fingerprint
-    old, new = before.aggregates[0], after.aggregates[0]
-    assert (new.aggregation, new.window) == (old.aggregation, old.window)
-    assert (new.default, new.ttl, new.dtype) == (old.default, old.ttl, old.dtype)
+    for old, new in zip(before.aggregates, after.aggregates, strict=True):
+        assert (new.aggregation, new.window) == (old.aggregation, old.window)
+        assert (new.default, new.ttl, new.dtype) == (old.default, old.ttl, old.dtype)
+        assert repr(new) == repr(old)
+
+
+@pytest.mark.parametrize("name", sorted(AGGREGATIONS))
+def test_an_aggregation_over_every_window_comes_back(name: str) -> None:
+    of = grid.source()
+    comes_back(grid.view_of(grid.aggregates(name, of), of))
+
+
+@pytest.mark.parametrize("name", AGGREGATES)
+def test_an_aggregation_as_users_write_it_comes_back(name: str) -> None:
+    comes_back(view(x=AGGREGATES[name]))
 
 
 @pytest.mark.parametrize(

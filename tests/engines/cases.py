@@ -1,15 +1,20 @@
 """Random views, histories and spines for engines, with everything that makes them disagree."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
-import skewless as sl
+from skewless.aggregations import AGGREGATIONS, aggregation
+from skewless.aggregations.windows import WINDOWS, LastN
 from skewless.clock import ALWAYS, from_micros
-from skewless.definitions import Entity, FeatureView, Source
+from skewless.definitions import Aggregate, Entity, FeatureView, Source
+from skewless.definitions.aggregate import rows_of
 from skewless.engines.reference import HistoryRow
+from skewless.errors import DefinitionError
 
 SCHEMA = {"key": str, "x": float, "n": int, "word": str, "flag": bool}
 KEY = Entity("key", key=str)
-WINDOWS = ["7us", "20us", sl.tumbling("10us"), sl.session("4us"), sl.lifetime()]
+WINDOW_EXAMPLES = [window for kind in WINDOWS.values() for window in kind.examples()]
 
 FLOATS = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, 1e15, -1e15, 1e-310, 1e9 + 1, 1e9 - 1, 0.1]),
@@ -36,51 +41,29 @@ def columns(draw, source):
     return rows, (rows.x + rows.n if name == "sum" else rows[name])
 
 
+KINDS = [example for kind in AGGREGATIONS.values() for example in kind.examples()]
+
+
 @st.composite
 def aggregates(draw, source):
+    """Any aggregation of any column, over any window that it has a meaning over."""
     rows, column = columns(draw, source)
-    windows = draw(st.sampled_from(WINDOWS))
-    options = {"offset": draw(st.sampled_from([None, None, "3us"]))}
-    if draw(st.booleans()):
-        options["last"], windows = draw(st.integers(1, 4)), ()
-    else:
-        windows = (windows,)
-        if isinstance(windows[0], str) and draw(st.booleans()):
-            options["resolution"] = "5us"
+    kind = draw(st.sampled_from(KINDS))
+    window = draw(st.sampled_from(WINDOW_EXAMPLES) | st.builds(LastN, n=st.integers(1, 4)))
+    window = replace(window, offset=draw(st.sampled_from([0, 0, 3])))
+    more = {"by": None, "ttl": None}
     if draw(st.integers(0, 3)) == 0:
-        options["by"] = draw(st.sampled_from(["word", rows.n.cast(str)]))
-    kinds = ["count", "rows", "first", "latest", "newest", "last_n", "since_last"]
-    if column.dtype.kind != "bool" or draw(st.booleans()):
-        kinds += ["min", "max", "n_unique", "mode", "top_k", "approx_unique"]
-    if column.dtype.is_numeric:
-        kinds += ["sum", "mean", "var", "std", "sample", "median", "quantile", "slope", "trend"]
-        kinds += ["approx_quantile"]
-    kind = draw(st.sampled_from(kinds))
-    return made(kind, rows, column, windows, options)
-
-
-def made(kind, rows, column, windows, options):
-    fine = not windows or options.get("resolution") is None
-    if kind == "rows":
-        return rows.count(*windows, **options)
-    if kind == "newest" and "by" not in options:
-        return column.latest(ttl="9us", offset=options["offset"])
-    kind = "latest" if kind == "newest" else kind
-    if kind in ("last_n", "top_k"):
-        return getattr(column, kind)(2, *windows, **options)
-    if kind in ("quantile", "approx_quantile"):
-        return getattr(column, kind)(0.3, *windows, **options)
-    if kind == "sample":
-        return column.var(*windows, ddof=1, **options)
-    if kind == "trend":
-        usable = fine and not (windows and windows[0] == sl.lifetime())
-        usable = usable and options.get("last", 9) > 2
-        return (
-            column.trend(*windows, recent=2, **options)
-            if usable
-            else column.mean(*windows, **options)
-        )
-    return getattr(column, kind)(*windows, **options)
+        more["by"] = draw(st.sampled_from([rows.word, rows.n.cast(str)]))
+    elif window.most_rows == 1 and draw(st.booleans()):
+        more["ttl"] = 9
+    _, where = rows_of(column)
+    if kind.takes_rows and draw(st.booleans()):
+        column = None
+    try:
+        return Aggregate(kind, column, where, window, source=source.name, **more)
+    except DefinitionError:  # no meaning of such a column, or over such a window
+        kind = aggregation("count")
+        return Aggregate(kind, column, where, window, source=source.name, **more)
 
 
 @st.composite

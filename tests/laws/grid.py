@@ -7,10 +7,9 @@ held to the laws as soon as it is registered.
 import random
 from dataclasses import replace
 
-import skewless as sl
 from skewless.aggregations import AGGREGATIONS
 from skewless.aggregations.approximate import need_sketches
-from skewless.aggregations.windows import WINDOWS, LastN
+from skewless.aggregations.windows import WINDOWS
 from skewless.clock import from_micros
 from skewless.definitions import Aggregate, Entity, FeatureView, Source
 from skewless.engines.reference import HistoryRow
@@ -75,10 +74,9 @@ NUMBERS = (0.0, -0.0, 1.0, 0.1, 0.1, -3.5, 1e15, -1e15, 1e-310, 1e9 + 1, 1e9 - 1
 WHOLE = (0, 1, 1, -3, 7, 2**31 - 1, 2**53 + 1, 2**62, 2**62, -(2**62))
 
 
-def history(seed, infinities=False):
+def history(seed, numbers=NUMBERS):
     """Rows of one key with ties, late and null ones, in the order in which they came to be known."""
     chance = random.Random(seed)
-    numbers = (*NUMBERS, float("inf"), float("-inf")) if infinities else NUMBERS
     rows = []
     for number in range(26):
         event = chance.randint(0, 40)
@@ -103,13 +101,14 @@ def history(seed, infinities=False):
     ]
 
 
-HISTORIES = {"right": history(1), "left": history(2, infinities=True)}
-"""By the side on which windows are closed."""
+HISTORIES = {
+    "right": history(1),
+    "left": history(2, (*NUMBERS, float("inf"), float("-inf"))),
+    "right, zeros of both signs": history(3, (0.0, -0.0)),
+}
+"""By the side on which windows are closed, and what is special."""
 
 
-def is_newest(aggregate):
-    """Whether the aggregate can be a column of the newest row."""
-    return aggregate.window.most_rows == 1 and aggregate.window == LastN(1)
-
-
-__all__ = ["sl"]
+def closed(name):
+    """The side on which windows are closed for a history."""
+    return name.split(",")[0]

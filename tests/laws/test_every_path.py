@@ -22,7 +22,7 @@ from skewless.state.layout import StateLayout
 from skewless.state.prepend import Inserter
 from skewless.testing.history import MemoryHistory
 from tests.engines.test_local_engine import state_of
-from tests.laws.grid import HISTORIES, KEY, MOMENTS, aggregates, source, view_of
+from tests.laws.grid import HISTORIES, KEY, MOMENTS, aggregates, closed, source, view_of
 from tests.plan.states import Row, updated
 
 LEAST_CASES = 1_500
@@ -40,9 +40,9 @@ def bits(value):
 def from_history(view, rows, t):
     """The local engine, at one moment; statuses are not what training sets have."""
     plan = plan_retrieval(select(state_of(view), [view]), timestamp="t", as_of="known")
-    history = MemoryHistory(view.source, rows)
+    source = MemoryHistory(view.source, rows)
     spine = pa.table({"key": pa.array(["k"])})
-    local = LocalEngine({view.source.name: history}).run(plan, spine, np.array([t], np.int64))
+    local = LocalEngine({view.source.name: source}).run(plan, spine, np.array([t], np.int64))
     return [(bits(local.columns[name].to_pylist()[0]), None) for name in view.features]
 
 
@@ -64,9 +64,23 @@ def from_all_rows(view, rows, t):
 
 
 def from_kept_rows(view, rows, t):
-    """A state that has let go, and folded into tiles, what no read from now on needs as rows."""
-    layout = StateLayout.of(KEY, view.source, [view])
+    """States that have let go, and folded into tiles, what no read from now on needs as rows.
+
+    One a column: a single aggregate that needs rows keeps them for all over its window.
+    """
     known = _rows(row for row in rows if row.known <= t)
+    groups = {}
+    for feature, aggregate in view.expressions.items():
+        groups.setdefault((repr(aggregate.column), aggregate.by is None), []).append(feature)
+    found = {}
+    for features in groups.values():
+        part = view_of([view.expressions[feature] for feature in features], view.source)
+        found |= zip(features, _from_folded(part, known, t), strict=True)
+    return [found[feature] for feature in view.features]
+
+
+def _from_folded(view, known, t):
+    layout = StateLayout.of(KEY, view.source, [view])
     state = None
     for end in range(1, len(known) + 1, 4):
         part = known[end - 1 : end + 3]
@@ -96,10 +110,10 @@ def expected(found, view, rows, t):
     return [aggregate_value(aggregate, view, seen, t) for aggregate in found]
 
 
-@pytest.mark.parametrize("closed", HISTORIES)
+@pytest.mark.parametrize("history", HISTORIES)
 @pytest.mark.parametrize("name", sorted(AGGREGATIONS))
-def test_every_path_gives_the_value_of_the_reference(name, closed):
-    of, rows = source(closed), HISTORIES[closed]
+def test_every_path_gives_the_value_of_the_reference(name, history):
+    of, rows = source(closed(history)), HISTORIES[history]
     found = aggregates(name, of)
     if not found:
         pytest.skip("skewless[sketches] is not installed")
@@ -113,6 +127,12 @@ def test_every_path_gives_the_value_of_the_reference(name, closed):
                 assert got == wanted, f"{path.__name__} at {t}: {aggregate!r}"
 
 
+def tiles_of(aggregate):
+    """Whether tiles stand for rows of the aggregate."""
+    column = None if aggregate.column is None else aggregate.column.dtype
+    return aggregate.window.tiled and aggregate.aggregation.tile(column) is not None
+
+
 def test_the_grid_is_as_large_as_the_registries_make_it():
     cases = {name: aggregates(name) for name in AGGREGATIONS}
     assert sum(map(len, cases.values())) >= LEAST_CASES
@@ -121,5 +141,7 @@ def test_the_grid_is_as_large_as_the_registries_make_it():
             windows = {type(aggregate.window).__name__.lower() for aggregate in found}
             assert len(windows) >= 2, name
             assert any(aggregate.by is not None for aggregate in found), name
+    tiled = sum(tiles_of(each) for found in cases.values() for each in found)
+    assert tiled >= LEAST_CASES // 6
     seen = Counter(type(a.window).__name__.lower() for found in cases.values() for a in found)
     assert set(seen) == set(WINDOWS)

@@ -307,6 +307,11 @@ class Ewma(Aggregation):
     name: ClassVar[str] = "ewma"
     raw_only: ClassVar[bool] = True
 
+    @classmethod
+    def examples(cls) -> tuple[Aggregation, ...]:
+        """Slow and fast decay."""
+        return cls(), cls(half_life="5us")
+
     def __post_init__(self) -> None:
         if parse_duration(self.half_life, what="a half-life") == 0:
             raise DefinitionError("ewma needs a half-life", got=self.half_life)

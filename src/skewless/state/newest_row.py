@@ -53,7 +53,7 @@ class NewestRow:
         )
         self._plain = all(
             slots[slot].fixed and slots[slot].dtype.kind not in _CHANGED
-            and aggregate.ttl is None
+            and aggregate.expiry is None
             for aggregate, slot in wanted
         )  # fmt: skip
         self._present = [Status.PRESENT] * len(wanted)
@@ -97,7 +97,7 @@ class NewestRow:
         values, statuses = [], []
         for place, at_slot, bit, slot, aggregate in self._wanted:
             value, status = self._one(found[place], null_bits & bit, slot, tails.get(at_slot))
-            if aggregate.ttl is not None and at - event >= aggregate.ttl:
+            if aggregate.expiry is not None and at - event >= aggregate.expiry:
                 value, status = None, Status.EXPIRED
             if value is None:
                 value = aggregate.default
@@ -166,7 +166,7 @@ def is_latest(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is a column of the newest row that passes its filter."""
     window, kind = aggregate.window, aggregate.aggregation
     newest = window.most_rows == 1
-    return newest and type(kind) is Latest and aggregate.by is None
+    return newest and type(kind) is Latest and kind.keeps_nulls and aggregate.by is None
 
 
 def is_newest_row(view: FeatureView, expression: Expression) -> bool:

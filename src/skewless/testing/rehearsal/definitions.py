@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from skewless.aggregations import AGGREGATIONS, Aggregation
+from skewless.aggregations.approximate import need_sketches
+from skewless.aggregations.ordering import Ewma
 from skewless.aggregations.windows import lifetime, session, tumbling
 from skewless.definitions import Entity, FeatureView, Source
+from skewless.definitions.aggregate import build, rows_of
 from skewless.definitions.expressions import Expression, if_else
 from skewless.definitions.source import Rows
 from skewless.definitions.tables import Files, Parquet
 from skewless.errors import DefinitionError, MissingDependency
-from skewless.types import Decimal, Float32, Int32, Json, List, Vector
+from skewless.types import Decimal, DType, Float32, Int32, Json, List, Vector
 
 SCHEMA: Mapping[str, object] = {
     "row": str, "user": str, "shop": int, "amount": float, "weight": Float32, "number": int,
@@ -34,22 +38,17 @@ ENTITIES = (
 UNITS = (1, 1_000, 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000)
 """Microseconds, seconds, days: what windows and the gaps between rows are multiples of."""
 
-KINDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
-    ("count", {}), ("rows", {}), ("rate", {}), ("row_rate", {}), ("sum", {}), ("mean", {}),
-    ("min", {}), ("max", {}), ("var", {}), ("var", {"ddof": 1}), ("std", {}), ("std", {"ddof": 1}),
-    ("skew", {}), ("kurtosis", {}), ("slope", {}), ("n_unique", {}), ("mode", {}), ("median", {}),
-    ("quantile", {"q": 0.3}), ("quantile", {"q": 1.0}), ("top_k", {"k": 2}),
-    ("histogram", {"edges": (-1.0, 0.0, 2.5)}), ("trend", {"recent": 2}), ("ewma", {}),
-    ("first", {}), ("first", {"skip_nulls": True}),
-    ("latest", {}), ("latest", {"skip_nulls": True}),
-    ("approx_unique", {"precision": 5}), ("approx_quantile", {"q": 0.3}),
-    ("first_n", {"n": 3}), ("last_n", {"n": 3}), ("since_last", {}), ("row_since_last", {}),
-)  # fmt: skip
+KINDS: tuple[tuple[Aggregation, bool], ...] = tuple(
+    (example, of_rows)
+    for kind in AGGREGATIONS.values()
+    for example in kind.examples()
+    for of_rows in ((False, True) if kind.takes_rows else (False,))
+)
+"""Every form of every aggregation there is, of a column and of whole rows."""
 STREAMED = ("json", "parquet")
 """Formats of streamed files."""
 WINDOWS = ("sliding", "resolution", "last", "tumbling", "session", "lifetime", "newest")
 _NUMBERS = ("amount", "amount", "weight", "number", "small", "price", "made")
-_OF_ROWS = {"rows": "count", "row_rate": "rate", "row_since_last": "since_last"}
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _view(
             made = _feature(chance, source, kind, window, unit)
         except (DefinitionError, MissingDependency):
             continue  # no meaning over the window or column, or skewless[sketches] is missing
-        features[f"f{len(features)}_{KINDS[kind][0]}_{window}"] = made
+        features[f"f{len(features)}_{KINDS[kind][0].name}_{window}"] = made
     for number, made in enumerate(_derived(chance, list(features.values()))):
         features[f"derived{number}"] = made
     where = chance.choice((None, None, source.flag, source.number >= 0))
@@ -168,29 +167,27 @@ def _derived(chance: random.Random, features: list[Expression]) -> Iterator[Expr
 def _feature(
     chance: random.Random, source: Source, kind: int, window: str, unit: int
 ) -> Expression:
-    name, given = KINDS[kind]
+    found, of_rows = KINDS[kind]
     options: dict[str, Any] = {}
     if chance.random() < 0.3:
         options["offset"] = f"{chance.randint(1, 8) * unit}us"
     rows = _filtered(chance, source)
     windows = _window(chance, window, unit, options)
     if chance.random() < 0.12:
-        options["by"] = chance.choice(("word", "user"))
-    if name in _OF_ROWS:
-        return getattr(rows, _OF_ROWS[name])(*windows, **options)  # type: ignore[no-any-return]
-    column = _column(chance, rows, name)
-    given = dict(given)
-    if name == "ewma":
-        given["half_life"] = f"{chance.randint(1, 9) * unit}us"
+        options["by"] = rows[chance.choice(("word", "user"))]
+    if found.name == "approx_unique":
+        need_sketches()
+    if isinstance(found, Ewma):
+        found = replace(found, half_life=f"{chance.randint(1, 9) * unit}us")
+    column = _column(chance, rows, found)
     if window == "newest":
-        if name != "latest":
+        if found.name != "latest" or "by" in options:
             raise DefinitionError("only latest has a newest row without a window")
-        options.pop("last", None)
-        options["ttl"] = chance.choice((None, f"{chance.randint(1, 12) * unit}us"))
-    if chance.random() < 0.2 and name not in ("top_k", "first_n", "last_n", "histogram"):
-        options["default"] = _default(column, name)
-    leading = [given.pop(key) for key in ("q", "k", "n", "edges", "half_life") if key in given]
-    return getattr(column, name)(*leading, *windows, **given, **options)  # type: ignore[no-any-return]
+        ttl = chance.choice((None, f"{chance.randint(1, 12) * unit}us"))
+        return column.latest(ttl=ttl, **options)
+    if not of_rows and chance.random() < 0.2:
+        options["default"] = _default(found.result_type(column.dtype))
+    return build(found, None if of_rows else column, rows_of(column), windows, options)
 
 
 def _window(
@@ -226,16 +223,10 @@ def _filtered(chance: random.Random, source: Source) -> Rows:
     return source.where(chance.choice(filters)()) if chance.random() < 0.3 else source
 
 
-def _column(chance: random.Random, rows: Rows, kind: str) -> Expression:
+def _column(chance: random.Random, rows: Rows, kind: Aggregation) -> Expression:
     """Return a column, or something computed from columns, that the aggregation may take."""
-    numeric = {"sum", "mean", "var", "std", "skew", "kurtosis", "slope", "median", "quantile",
-               "histogram", "trend", "ewma", "approx_quantile"}  # fmt: skip
-    if kind in numeric:
-        name = chance.choice(_NUMBERS)
-    elif kind in ("min", "max", "n_unique", "approx_unique", "mode", "top_k"):
-        name = chance.choice((*_NUMBERS, "word", "flag", "day", "moment", "blob"))
-    else:
-        name = chance.choice((*_NUMBERS, *(n for n in SCHEMA if n != "row")))
+    names = [name for name in SCHEMA if name != "row" and _takes(kind, rows[name])]
+    name = chance.choice((*_NUMBERS, *names))
     if name != "made":
         return rows[name]
     return chance.choice(
@@ -250,11 +241,19 @@ def _column(chance: random.Random, rows: Rows, kind: str) -> Expression:
     )
 
 
-def _default(column: Expression, kind: str) -> Any:
-    """Return a default for the aggregation; one that does not fit leads to another feature."""
-    if kind in ("first", "latest", "min", "max", "mode") and not column.dtype.is_numeric:
-        return "nothing" if column.dtype.kind == "str" else None
-    return 7
+def _takes(kind: Aggregation, column: Expression) -> bool:
+    try:
+        kind.result_type(column.dtype)
+    except DefinitionError:
+        return False
+    return True
+
+
+def _default(dtype: DType) -> Any:
+    """Return a default of a type; one that does not fit leads to another feature."""
+    if dtype.kind == "str":
+        return "nothing"
+    return 7 if dtype.is_numeric else None
 
 
 def table_folder(folder: Path) -> Path:
