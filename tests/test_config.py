@@ -14,7 +14,7 @@ def written(folder: Path, text: str) -> Config:
 
 def test_without_a_file_everything_is_embedded(tmp_path: Path) -> None:
     config = Config.read(tmp_path)
-    assert config.project == tmp_path.name
+    assert config.project == "default"
     assert config.online == Section({"kind": "lmdb", "path": str(tmp_path / ".skewless/online")})
     assert dict(config.offline) == {"folder": str(tmp_path / ".skewless/offline")}
     assert dict(config.registry) == {
@@ -131,6 +131,7 @@ def test_secrets_are_never_shown(
         ('[offline]\nfolders = "x"', r"\[offline\] of .* no key 'folders'.*Did you mean 'folder'"),
         ("project = 3", r"'project' has a wrong value.*3 \(int\)"),
         ('project = ""', "'project' has a wrong value"),
+        (f'project = "{"x" * 61}"', "at most 60 letters and digits"),
         ('definitions = "features.py"', "a list of file names"),
         ('online = "redis"', r"a section: \[online\]"),
         ("[online]\nkind = 3", "a name in quotes"),

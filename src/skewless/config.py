@@ -1,6 +1,6 @@
 """``skewless.toml``: where things are kept. Without one, all is embedded in the repo's folder.
 
-    project = "fab"
+    project = "fab"                        # whose things these are; by default "default"
     rewind = "5m"                          # how far back an online read may ask
     definitions = ["features.py"]          # default: every *.py of the folder that is no test
 
@@ -15,6 +15,10 @@
     [offline]
     folder = "history"                     # default: .skewless/offline
     log = { kind = "delta", path = "s3://lake/log" }       # default: Parquet in the folder
+
+    [journal]                              # for online stores without transactions: shared by
+    kind = "postgres"                      # several machines; default: embedded, of this one
+    dsn = "postgresql://db/ml"
 
     [registry]
     kind = "sqlite"
@@ -43,6 +47,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from skewless.durations import format_duration, parse_duration
 from skewless.errors import ConfigError, DefinitionError, UnknownName
@@ -50,6 +55,8 @@ from skewless.errors import ConfigError, DefinitionError, UnknownName
 FILE_NAME = "skewless.toml"
 EMBEDDED = ".skewless"
 DEFAULT_REWIND = parse_duration("5m")
+DEFAULT_PROJECT = "default"
+LONGEST_PROJECT = 60
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _SECRET_KEY = re.compile(
@@ -62,6 +69,7 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "online": None,
     "offline": ("folder", "log"),
     "registry": None,
+    "journal": None,
 }
 _PATH_KEYS = ("path", "folder")
 _EMBEDDED_KINDS = ("lmdb", "sqlite")
@@ -158,7 +166,8 @@ class Config:
 
     Attributes:
         folder: of the repo, absolute.
-        project: its name; by default that of the folder.
+        project: a wall: on a registry, online store or folder that several projects share, each
+            sees and changes its own alone.
         online: ``kind`` and options of the online store; paths are absolute.
         offline: ``folder`` of the offline store, absolute.
         registry: ``kind`` and options of the registry; paths are absolute.
@@ -168,6 +177,8 @@ class Config:
         file: the file that was read, or None.
         stores: other online stores, by name.
         mirror: name of the one that is written to as well as the online store; empty: none.
+        journal: ``kind`` and options of the store that has event logs, row ids and records where
+            the online store cannot; None: an embedded one.
     """
 
     folder: Path
@@ -181,6 +192,7 @@ class Config:
     file: Path | None = field(default=None, compare=False)
     stores: Mapping[str, Section] = field(default_factory=dict)
     mirror: str = ""
+    journal: Section | None = None
 
     @classmethod
     def read(cls, path: str | Path = ".") -> Config:
@@ -231,7 +243,7 @@ class Config:
             raise _wrong("definitions", definitions, "a list of file names", where)
         return cls(
             folder=folder,
-            project=_text(data, "project", folder.name or "repo", where),
+            project=_project(data, where),
             online=online,
             offline=_section(data, "offline", folder, where),
             registry=_section(data, "registry", folder, where),
@@ -243,6 +255,7 @@ class Config:
             file=file,
             stores=stores,
             mirror=mirror,
+            journal=_journal(data, folder, where),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -259,6 +272,7 @@ class Config:
             "connections": without_secrets("connections", self.tables.connections),
             "stores": {name: section.to_dict() for name, section in self.stores.items()},
             "mirror": self.mirror,
+            "journal": None if self.journal is None else self.journal.to_dict(),
         }
 
 
@@ -328,6 +342,24 @@ def _online(
     if mirror and dict(stores[mirror]) == dict(online):
         raise ConfigError("the mirror is the online store itself", got=mirror, where=place)
     return online, mirror
+
+
+def _journal(data: Mapping[str, Any], folder: Path, where: str) -> Section | None:
+    """Return the section of the journal, None without one."""
+    if "journal" not in data:
+        return None
+    place = f"[journal] of {where}"
+    section = _section(data, "journal", folder, where)
+    if "kind" not in section:
+        raise ConfigError("a journal without a kind", where=place, hint='Say kind = "postgres".')
+    if not {"folder", "log"} & set(data.get("offline", {})):
+        raise ConfigError(
+            "a journal that is shared needs a history that is shared",
+            where=place,
+            hint="Set folder in [offline] to one that all machines have, or log to a table of a"
+            " lakehouse.",
+        )
+    return section
 
 
 def _section(data: Mapping[str, Any], name: str, folder: Path, where: str) -> Section:
@@ -411,6 +443,14 @@ def _text(data: Mapping[str, Any], key: str, default: str, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise _wrong(key, value, "a text in quotes", where)
     return value
+
+
+def _project(data: Mapping[str, Any], where: str) -> str:
+    """Return the name of the project: the same wherever the folder lies."""
+    name = _text(data, "project", DEFAULT_PROJECT, where)
+    if len(quote(name, safe="")) > LONGEST_PROJECT:
+        raise _wrong("project", name, f"at most {LONGEST_PROJECT} letters and digits", where)
+    return name
 
 
 def _duration(data: Mapping[str, Any], key: str, default: int, where: str) -> int:

@@ -11,7 +11,7 @@ NEXT = '[stores.next]\nkind = "sqlite"\npath = "next.sqlite"\n'
 
 
 def settings(shop: Path, online: str, stores: str = NEXT) -> None:
-    (shop / "skewless.toml").write_text(f"[online]\n{online}\n{stores}")
+    (shop / "skewless.toml").write_text(f'project = "shop"\n[online]\n{online}\n{stores}')
 
 
 def served(shop: Path) -> object:

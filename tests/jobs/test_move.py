@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from skewless.errors import ConfigError, InputError, StoreError, UnknownName
+from skewless.errors import (
+    ConfigError,
+    Conflict,
+    InputError,
+    StoreError,
+    StoreUnavailable,
+    UnknownName,
+)
+from skewless.materialize.recovery import adopt
 from skewless.materialize.verbs import rebuild
 from skewless.online.move import copy as online_copy
 from skewless.online.move import mirror as mirroring
@@ -66,7 +75,7 @@ def state_rows(home) -> dict[str, dict[bytes, bytes]]:
 
 def home_of(fs, name="next"):
     section = fs.config.stores[name]
-    return mirroring.open_home(section, fs.runtime.folder, "here")
+    return mirroring.open_home(section, fs.runtime.folder, "here", fs.config)
 
 
 def target_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> dict[str, object]:
@@ -366,3 +375,104 @@ def test_settings_of_stores_that_make_no_sense_are_told(tmp_path, settings, says
     known = {"next": {"kind": "sqlite", "path": "next.sqlite"}}
     with pytest.raises(ConfigError, match=says):
         open_store(tmp_path, **({"stores": known} | settings))
+
+
+# ------------------------------------------------------------------------- what was left behind
+
+
+def test_the_store_that_was_left_refuses_whoever_has_old_settings(tmp_path, stores) -> None:
+    """By settings that were not changed, or a server that was not started anew."""
+    folder = tmp_path / "repo"
+    left = open_store(folder, SPEND, stores=stores)
+    left.push("pays", ROWS[:40], backdate=True)
+    copy_online(left.runtime, "next")
+    fs = open_store(folder, online={"store": "next"}, stores=stores)
+    fs.push("pays", ROWS[40:80], backdate=True)
+    again = open_store(folder, stores=stores)
+    for old in (left, again):
+        with pytest.raises(Conflict, match="has moved to another online store"):
+            old.push("pays", ROWS[80:120], backdate=True)
+    with pytest.raises(StoreUnavailable, match="has moved to another online store"):
+        values(again)
+    again.close()
+    left.close()
+    # Back on purpose, by a copy; then the other one is left.
+    back = {"first": {"kind": "lmdb", "path": str(folder / ".skewless" / "online")}, **stores}
+    fs.close()
+    fs = open_store(folder, online={"store": "next"}, stores=back)
+    copy_online(fs.runtime, "first")
+    fs.close()
+    fs = open_store(folder, stores=stores)
+    fs.push("pays", ROWS[80:120], backdate=True)
+    pushed = values(fs)
+    rebuild(fs.runtime, None)
+    assert values(fs) == pushed
+    fs.close()
+    fs = open_store(folder, online={"store": "next"}, stores=stores)
+    with pytest.raises(Conflict, match="has moved"):
+        fs.push("pays", ROWS[120:], backdate=True)
+    fs.close()
+
+
+@pytest.mark.server("redis")
+def test_of_two_caches_with_one_journal_the_one_that_was_left_refuses(tmp_path, redis) -> None:
+    folder = tmp_path / "repo"
+    caches = {
+        name: {"kind": "redis", "url": redis.url, "namespace": tmp_path.name + name}
+        for name in ("one", "two", "three")
+    }
+    fs = open_store(folder, SPEND, online={"store": "one"}, stores=caches)
+    fs.push("pays", ROWS[:40], backdate=True)
+    copy_online(fs.runtime, "two")
+    left, fs = fs, open_store(folder, online={"store": "two"}, stores=caches)
+    fs.push("pays", ROWS[40:80], backdate=True)
+    with pytest.raises(Conflict, match="has moved"):
+        left.push("pays", ROWS[80:], backdate=True)
+    left.close()
+    # A third one to which nothing was copied has lost everything, as far as the journal knows.
+    fs.close()
+    fs = open_store(folder, online={"store": "three"}, stores=caches)
+    with pytest.raises(StoreUnavailable, match="has lost its rows"):
+        values(fs)
+    fs.push("pays", ROWS[80:], backdate=True)
+    pushed = values(fs)
+    rebuild(fs.runtime, None)
+    assert values(fs) == pushed
+    fs.close()
+
+
+def test_a_copy_that_was_not_finished_is_not_taken(tmp_path, stores, monkeypatch) -> None:
+    folder = tmp_path / "repo"
+    fs = open_store(folder, SPEND, stores=stores)
+    fs.push("pays", ROWS, backdate=True)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(online_copy._Copying, "_compare", killed)
+    with pytest.raises(KeyboardInterrupt):
+        copy_online(fs.runtime, "next")
+    monkeypatch.undo()
+    early = open_store(folder, online={"store": "next"}, stores=stores)
+    with pytest.raises(Conflict, match="goes with another journal"):
+        early.push("pays", LATER, backdate=True)
+    early.close()
+    copy_online(fs.runtime, "next")
+    fs = moved(fs, folder, stores)
+    fs.push("pays", LATER, backdate=True)
+    fs.close()
+
+
+def test_an_empty_journal_is_not_taken_for_the_one_of_the_history(tmp_path) -> None:
+    folder = tmp_path / "repo"
+    fs = open_store(folder, SPEND)
+    fs.push("pays", ROWS, backdate=True)
+    fs.compact()
+    fs.close()
+    shutil.rmtree(folder / ".skewless" / "online")
+    fs = open_store(folder, SPEND)
+    with pytest.raises(Conflict, match="online adopt"):
+        fs.push("pays", LATER, backdate=True)
+    adopt(fs.runtime)
+    fs.push("pays", LATER, backdate=True)
+    fs.close()

@@ -106,10 +106,10 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_an_address_of_another_kind_is_refused_without_what_is_in_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="mysql://") as caught:
-        backup.registry_at("mysql://ada:hush@db/x", tmp_path)
+        backup.registry_at("mysql://ada:hush@db/x", tmp_path, "default")
     assert "hush" not in str(caught.value)
     with pytest.raises(ConfigError, match="NOT_SET_ANYWHERE"):
-        backup.registry_at("postgresql://ada:${NOT_SET_ANYWHERE}@db/x", tmp_path)
+        backup.registry_at("postgresql://ada:${NOT_SET_ANYWHERE}@db/x", tmp_path, "default")
 
 
 # --------------------------------------------------------------------------------------- a team

@@ -50,7 +50,7 @@ def registry_command(
     with FeatureStore(repo) as fs:
         registry = fs.runtime.registry
         if action == "copy":
-            with backup.registry_at(to or "", fs.config.folder) as target:
+            with backup.registry_at(to or "", fs.config.folder, fs.config.project) as target:
                 done, where = backup.move(registry, target), target.where
         elif action == "export":
             done, where = backup.export(registry, file or Path()), str(file)

@@ -44,11 +44,10 @@ def adopt(runtime: Runtime, *, progress: Progress | None = None) -> Mark | None:
         The mark of the writer before; None: there was none.
     """
     home = runtime.home
-    if home.one_store:
-        return None
     before = runtime.ownership.adopt(runtime.tables().tables)
-    for name in home.states.tables():
-        if is_states(name):
-            home.states.drop(name)
+    if not home.one_store:
+        for name in home.states.tables():
+            if is_states(name):
+                home.states.drop(name)
     rebuild(runtime, None, progress=progress)
     return before

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from skewless.errors import CorruptData
 from skewless.online.storage import Home
 from skewless.stores.offline.log.log import EventLog
+from skewless.stores.online.projects import whole
 from skewless.stores.online.sealed import Damage, sealed
 
 
@@ -19,7 +20,7 @@ def damages(home: Home, logs: Iterable[EventLog]) -> Iterator[Damage]:
     """
     stores = [home.states] if home.one_store else [home.states, home.journal]
     for store in stores:
-        yield from sealed(store).damages()
+        yield from sealed(whole(store)).damages()
     for log in logs:
         try:
             for _ in log.reader().chunks(list(log.source.columns)):

@@ -82,6 +82,8 @@ def refuse_if_lost(home: Home, tables: Iterable[str]) -> None:
     Raises:
         StoreUnavailable: they are, all of them or the last writes.
     """
+    if not may_forget(home):
+        return
     for table in tables:
         key = table.encode()
         note = home.journal.read_one(APPLIED, key)  # before the store: it only grows

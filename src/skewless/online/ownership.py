@@ -12,11 +12,13 @@ knows. It is looked at before anything is appended:
 | is missing, but one is known | flushed, replaced, failed over empty | lost: built anew |
 | names another journal | another machine or container | refused, by name |
 | has an unknown session | a copied journal, or one from a backup | refused, by name |
-| has another generation | the repo has moved away from here | refused |
+| has another generation | an older copy of the store | lost: built anew |
+| that was left by a move | the repo has moved away from here | refused |
 
 ``skewless online adopt`` takes a store over on purpose (`adopt`): its states are built anew.
 
-A session begins with a process's first write and is noted in the journal before the mark says it.
+The journal keeps its generation, its sessions, and the stores it was copied to or has left. A
+session begins with a process's first write and is noted there before the mark says it.
 """
 
 from __future__ import annotations
@@ -32,14 +34,13 @@ from pathlib import Path
 
 from skewless.errors import Conflict, StoreError, StoreUnavailable
 from skewless.forks import Lock
+from skewless.online.history_folder import WRITERS, HistoryFolder
 from skewless.online.loss_detection import HELD, all_held, is_known, lost
 from skewless.online.storage import Home, is_states, journal_id
 from skewless.stores.online.base import Rows, Transaction
 
 MARK = (HELD, b"")
 """Table and key of the mark in the store of states."""
-WRITERS = "skewless.writers"
-"""In the journal: its generation, its sessions, and stores it was copied to or has left."""
 FRESH_SECONDS = 1.0
 _GENERATION = b"generation"
 _SESSION, _COPY, _LEFT = b"session/", b"copy/", b"left/"
@@ -84,16 +85,22 @@ class Ownership:
     Args:
         home: the stores.
         folder: of the repo; named in the mark.
+        history: folder of the event logs.
         last: returns the last row of the log that belongs to a table of states, None if there is
             no such log.
     """
 
     def __init__(
-        self, home: Home, folder: Path, last: Callable[[Transaction, str], int | None]
+        self,
+        home: Home,
+        folder: Path,
+        history: Path,
+        last: Callable[[Transaction, str], int | None],
     ) -> None:
         self._home = home
         self._place = (socket.gethostname(), str(folder))
         self._last = last
+        self._folder = HistoryFolder(history, home)
         self._id = self._session = ""
         self._checked = float("-inf")
         self._lock = Lock()
@@ -107,8 +114,9 @@ class Ownership:
             seconds: do nothing if that was checked within so many.
 
         Raises:
-            Conflict: another writer owns them.
+            Conflict: another writer owns them, or the repo has moved to another store.
         """
+        self._folder.take()
         if self._home.one_store or time.monotonic() - self._checked < seconds:
             return
         with self._lock:
@@ -126,6 +134,9 @@ class Ownership:
             tables: of states; they count as lost until they are built anew.
         """
         home = self._home
+        self._folder.adopt()
+        if home.one_store:
+            return None
         with self._lock:
             before, _ = Mark.read(home.states), self._writer
             with home.journal.transaction() as journal:
@@ -141,15 +152,17 @@ class Ownership:
         with home.journal.transaction() as journal:
             mark = Mark.read(home.states)
             known, session = self._known(journal, mark)
+            generation = uuid.uuid4().hex
             if mark is None:
                 if known is None:
                     self._refuse_unmarked(journal)
-                generation = uuid.uuid4().hex
             else:
-                generation = mark.generation
                 self._refuse_others(mark, session)
-                self._refuse_left(journal, mark, known)
-                self._refuse_older(journal, mark)
+                if self._is_of_now(journal, mark, known):
+                    generation = mark.generation
+                    self._refuse_older(journal, mark)
+                else:  # an older copy of the store: its notes are void
+                    home.states.delete(HELD, [key for key, _ in home.states.scan(HELD) if key])
             now = self._note(journal, generation)
         # The journal knows the session before the store names it.
         if not home.states.capabilities.compare_and_set:
@@ -196,16 +209,23 @@ class Ownership:
                 hint="Was the folder copied, or the journal restored from a backup?",
             )
 
-    def _refuse_left(self, journal: Transaction, mark: Mark, known: str | None) -> None:
-        """Refuse a store that the repo has moved away from; one it was copied to is taken."""
+    def _is_of_now(self, journal: Transaction, mark: Mark, known: str | None) -> bool:
+        """Return whether a mark is of the generation that the journal means.
+
+        A store that the repo was copied to is taken; one that it has left is refused.
+        """
         if mark.generation == known:
-            return
+            return True
         where, gone = self._home.states.where, mark.generation.encode()
-        if journal.read_one(WRITERS, _COPY + gone) is None:
-            raise _moved(where, journal.read_one(WRITERS, _LEFT + gone), Conflict)
-        journal.delete(WRITERS, [_COPY + gone, _LEFT + gone])
+        copied, left = journal.read(WRITERS, [_COPY + gone, _LEFT + gone])
+        if left is not None:
+            raise _moved(where, left, Conflict)
+        if copied is None:
+            return False
+        journal.delete(WRITERS, [_COPY + gone])
         if known is not None:
             journal.write(WRITERS, [(_LEFT + known.encode(), where.encode())])
+        return True
 
     def _refuse_older(self, journal: Transaction, mark: Mark) -> None:
         """Refuse a journal that lacks rows which the states hold."""
@@ -236,6 +256,17 @@ class Ownership:
         Raises:
             StoreUnavailable: the store has lost its states, or the repo has moved away from it.
         """
+        moved = self._folder.refusal()
+        if moved is not None:
+            raise StoreUnavailable(
+                moved.what,
+                got=moved.got,
+                expected=moved.expected,
+                where=moved.where,
+                hint=moved.hint,
+            )
+        if self._home.one_store:
+            return True
         mark = Mark.read(self._home.states)
         journal = self._home.journal
         known, session = self._known(journal, mark)
@@ -248,8 +279,10 @@ class Ownership:
         if mark.generation != known:
             gone = mark.generation.encode()
             copied, left = journal.read(WRITERS, [_COPY + gone, _LEFT + gone])
-            if copied is None:
+            if left is not None:
                 raise _moved(self._home.states.where, left, StoreUnavailable)
+            if copied is None:
+                raise lost(self._home.states.where, "an older copy of the store")
         return True
 
     def _known(self, journal: Rows, mark: Mark | None) -> tuple[str | None, bool]:
@@ -278,11 +311,11 @@ def mark_copy(target: Home, writer: str, folder: Path, *, finished: bool = True)
     target.states.write(HELD, [(b"", mark.to_json())])
 
 
-def _moved(where: str, to: bytes | None, kind: type[StoreError]) -> StoreError:
+def _moved(where: str, to: bytes, kind: type[StoreError]) -> StoreError:
     return kind(
         "the repo has moved to another online store",
         got=f"states at {where}",
-        expected="another store" if to is None else to.decode(),
+        expected=to.decode(),
         where="[online] of the settings",
         hint="Name that one there: store = ... To come back, copy it:"
         " skewless online copy --to NAME",

@@ -212,7 +212,7 @@ class OnlineReader:
         """
         snapshot = self.current()
         found = snapshot.lookup(features, full_names)
-        if self._repo.may_forget and found not in snapshot.checked:
+        if found not in snapshot.checked:
             self._repo.check_states(part.table for part in found.parts if part.complete)
             snapshot.checked.add(found)
         return found

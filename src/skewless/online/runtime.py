@@ -21,12 +21,13 @@ from skewless.definitions.tables import Recorded, Table
 from skewless.errors import InputError, StoreError, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
 from skewless.online.dirty_keys import mark_keys
+from skewless.online.history_folder import folder_of_project
 from skewless.online.loss_detection import may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
 from skewless.online.ownership import FRESH_SECONDS, Ownership
 from skewless.online.reader import OnlineReader
 from skewless.online.seen import SeenRows, seen_among
-from skewless.online.storage import Home, journal_beside, open_home
+from skewless.online.storage import Home, home_of, open_home
 from skewless.online.tables import StateTables, changes_of
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.table_read import Part
@@ -40,6 +41,7 @@ from skewless.stores.online.base import OnlineStore, Transaction
 from skewless.stores.online.base import Rows as KeyValues
 from skewless.stores.online.change_capture import NotingRows, NotingStore, NotingTransaction
 from skewless.stores.online.compare_and_set import CheckedRows
+from skewless.stores.online.projects import whole
 from skewless.stores.online.sealed import sealed
 
 _CHECK_EVERY = 1_000_000
@@ -86,7 +88,12 @@ class Runtime:
         made: Registry = create(
             "registry",
             section.kind,
-            {"folder": self.config.folder, "clock": self.clock, **section.options},
+            {
+                "folder": self.config.folder,
+                "clock": self.clock,
+                "project": self.config.project,
+                **section.options,
+            },
             where=where,
         )
         return made
@@ -96,8 +103,8 @@ class Runtime:
         """The online store and the journal, without the mirror."""
         where = f"[online] of {self.config.file or self.config.folder}"
         if self._given is not None:
-            return Home(self._given, journal_beside(self._given, self.folder))
-        return open_home(self.config.online, self.folder, where)
+            return home_of(self._given, self.folder, self.config)
+        return open_home(self.config.online, self.folder, where, self.config)
 
     @opened_property
     def mirror(self) -> Mirror | None:
@@ -136,7 +143,7 @@ class Runtime:
     @cached_property
     def ownership(self) -> Ownership:
         """Who may write the states of the online store."""
-        return Ownership(self.home, self.config.folder, self._last_row)
+        return Ownership(self.home, self.config.folder, self.folder, self._last_row)
 
     def _last_row(self, journal: Transaction, table: str) -> int | None:
         """Return the last row of the log behind a table of states."""
@@ -235,8 +242,8 @@ class Runtime:
 
     @cached_property
     def folder(self) -> Path:
-        """Where the offline store keeps its files."""
-        return Path(self.config.offline.options["folder"])
+        """Where the offline store keeps the project's files."""
+        return folder_of_project(Path(self.config.offline.options["folder"]), self.config.project)
 
     def state(self, *, fresh: bool = False) -> RegistryState:
         """Return the registry's state, at most a second old unless it must be ``fresh``."""
@@ -317,7 +324,7 @@ class Runtime:
         """Return a source by name."""
         sources = self.state().sources
         if name not in sources:
-            raise UnknownName.of("source", name, sources, where="the registry")
+            raise UnknownName.of("source", name, sources, where=self.state().place)
         return sources[name]
 
     def log(self, source: Source) -> EventLog:
@@ -369,7 +376,7 @@ class Runtime:
             mirror.close()
         if home is not None:
             for store in {id(each): each for each in (home.states, home.journal)}.values():
-                if store is not self._given:
+                if whole(store) is not self._given:
                     store.close()
         registry = self.__dict__.pop("registry", None)
         if registry is not None:

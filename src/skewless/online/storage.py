@@ -1,7 +1,8 @@
 """Homes: where a repo's states are, and where its event logs, row ids and records are.
 
-One online store holds both where it has transactions. Elsewhere the second half lies in an
-embedded store beside it, the journal. `store_of` says which table belongs where.
+One online store holds both where it has transactions. Elsewhere the second half lies in another
+store, the journal: an embedded one beside it, or the one of ``[journal]`` that several machines
+share. `store_of` says which table belongs where. Both hold the tables of one project.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from skewless.config import Section
+from skewless.config import Config, Section
+from skewless.errors import ConfigError
 from skewless.plugins import create
 from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.projects import PROJECTS, is_of_project, of_project
 from skewless.stores.online.sealed import sealed
 
 JOURNAL = "journal"
 LEASES = "skewless.leases"
-_STATES = re.compile(r"[^.]+\.[^.]+\.[0-9a-f]{8}(\.[0-9]+)?")
+_STATES = re.compile(r"[^.@][^.]*\.[^.]+\.[0-9a-f]{8}(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Home:
         found = {name for name in self.states.tables() if is_states(name) or self.one_store}
         if not self.one_store:
             found |= {name for name in self.journal.tables() if not is_states(name)}
-        return sorted(found)
+        return sorted(name for name in found - {PROJECTS} if not is_of_project(name))
 
     def close(self) -> None:
         """Close the stores."""
@@ -73,30 +76,58 @@ def open_store(section: Section, where: str) -> OnlineStore:
     return sealed(made)
 
 
-def journal_beside(states: OnlineStore, folder: Path) -> OnlineStore:
-    """Return the journal of states: their own store, or an embedded one below ``folder``."""
+def journal_beside(states: OnlineStore, folder: Path, config: Config) -> OnlineStore:
+    """Return the journal of states: their own store, the one of the settings, or an embedded one.
+
+    Args:
+        states: where states are.
+        folder: of the offline store, where an embedded journal lies.
+        config: the settings.
+
+    Raises:
+        ConfigError: the settings name a journal that cannot be one.
+    """
     if states.capabilities.transactions:
         return states
-    made: OnlineStore = create(
-        "online_store", "lmdb", {"path": str(folder / JOURNAL)}, where="the journal"
-    )
-    return sealed(made)
+    where = f"[journal] of {config.file or config.folder}"
+    if config.journal is None:
+        options = {"path": str(folder / JOURNAL)}
+        made: OnlineStore = create("online_store", "lmdb", options, where="the journal")
+        return sealed(made)
+    given = open_store(config.journal, where)
+    if not given.capabilities.transactions:
+        given.close()
+        raise ConfigError(
+            "the journal needs a store with transactions",
+            got=config.journal.kind,
+            expected="postgres, sqlite or lmdb",
+            where=where,
+        )
+    return of_project(given, config.project)
 
 
-def open_home(section: Section, folder: Path, where: str) -> Home:
+def home_of(states: OnlineStore, folder: Path, config: Config) -> Home:
+    """Return the home of a project whose states are in a store that is open."""
+    mine = of_project(states, config.project)
+    return Home(mine, journal_beside(mine, folder, config))
+
+
+def open_home(section: Section, folder: Path, where: str, config: Config) -> Home:
     """Return the home that a section of the settings describes.
 
     Args:
         section: kind and options of an online store.
         folder: of the offline store, where a journal of its own would lie.
         where: named in errors.
+        config: the settings: project and journal.
 
     Raises:
         StoreError: it cannot be opened.
+        ConfigError: the settings name a journal that cannot be one.
     """
     states = open_store(section, where)
     try:
-        return Home(states, journal_beside(states, folder))
+        return home_of(states, folder, config)
     except BaseException:
         states.close()
         raise

@@ -161,7 +161,7 @@ def references(state: RegistryState, features: Features) -> list[str]:
             return references_of(state.view(features))
         if features not in state.services:
             known = [*state.current, *state.services]
-            raise UnknownName.of("view or service", features, known, where="the registry")
+            raise UnknownName.of("view or service", features, known, where=state.place)
         return list(state.service(features))
     if isinstance(features, (str, FeatureView, OnDemandView, FeatureRef)):
         return references_of(features)

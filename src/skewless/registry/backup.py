@@ -39,13 +39,14 @@ class Copied:
     behind: int = 0
 
 
-def registry_at(address: str, folder: Path) -> Registry:
-    """Return the registry at an address.
+def registry_at(address: str, folder: Path, project: str) -> Registry:
+    """Return the registry of a project at an address.
 
     Args:
         address: ``postgresql://...``, with ``${NAME}`` for what the environment holds, or the path
             of an SQLite file.
         folder: the repo's, where relative paths start.
+        project: whose definitions these are.
 
     Raises:
         ConfigError: a variable is not set.
@@ -55,7 +56,7 @@ def registry_at(address: str, folder: Path) -> Registry:
     if address.startswith(("postgresql://", "postgres://")):
         from skewless.registry.postgres import PostgresRegistry
 
-        return PostgresRegistry(address, folder=folder)
+        return PostgresRegistry(address, folder=folder, project=project)
     if "://" in address:
         raise InputError(
             "not the address of a registry",
@@ -64,7 +65,7 @@ def registry_at(address: str, folder: Path) -> Registry:
         )
     from skewless.registry.sqlite import SQLiteRegistry
 
-    return SQLiteRegistry(folder / Path(address).expanduser(), folder=folder)
+    return SQLiteRegistry(folder / Path(address).expanduser(), folder=folder, project=project)
 
 
 def move(source: Registry, target: Registry) -> Copied:
@@ -151,9 +152,11 @@ def _compared(rows: Rows, target: Registry) -> Copied:
 
 
 def _sorted(rows: Rows) -> dict[str, list[str]]:
+    # The format is that of the place, which may be newer than what was copied.
+    facts = [row for row in rows.get("facts", []) if row["name"] != "format"]
     return {
         table: sorted(json.dumps(row, sort_keys=True) for row in each)
-        for table, each in rows.items()
+        for table, each in (rows | {"facts": facts}).items()
         if each
     }
 

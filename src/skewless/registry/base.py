@@ -11,6 +11,7 @@
   applies at once one succeeds and the other raises `ConcurrentApply`.
 - A registry may be shared by threads and by processes, and opened before a fork.
 - What was ever applied stays in `history`. The number of a version is never given twice.
+- It holds one project. Others in the same file or schema are neither seen nor changed.
 """
 
 from __future__ import annotations
@@ -133,6 +134,10 @@ class Registry(ABC):
     @abstractmethod
     def progress(self, prefix: str = "") -> dict[str, Any]:
         """Return all that `set_progress` kept under names that start with ``prefix``."""
+
+    def projects(self) -> dict[str, int]:
+        """Return the projects that share the place of this registry, each with its revision."""
+        return {}
 
     @abstractmethod
     def dump(self) -> dict[str, list[dict[str, Any]]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from skewless.clock import Clock
+from skewless.config import DEFAULT_PROJECT
 from skewless.definitions.naming import checked_name
 from skewless.errors import Conflict, MissingDependency, RegistryError, StoreError, StoreUnavailable
 from skewless.registry.sql import Row, Session, SQLRegistry
@@ -42,6 +43,7 @@ class PostgresRegistry(SQLRegistry):
         timeout: seconds to wait for a connection.
         clock: tells when things happen.
         folder: the repo's, where the functions of on-demand views are looked for.
+        project: whose definitions these are; those of others are neither seen nor changed.
 
     Raises:
         MissingDependency: the driver is not installed: `pip install 'skewless[postgres]'`.
@@ -58,8 +60,9 @@ class PostgresRegistry(SQLRegistry):
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         clock: Clock | None = None,
         folder: str | Path | None = None,
+        project: str = DEFAULT_PROJECT,
     ) -> None:
-        super().__init__(clock, folder)
+        super().__init__(clock, folder, project)
         self._dsn = dsn
         self._schema = checked_name(schema, "schema")
         self._timeout = timeout

@@ -1,9 +1,13 @@
 """A registry in SQL tables: all of it but how to connect, lock and spell a parameter.
 
-Six small tables. ``definitions`` holds a row for each entity, source and service and for each
+Seven small tables. ``definitions`` holds a row for each entity, source and service and for each
 version of a view; nothing is ever updated but which version is current, what only describes, and
-when a version was retired. ``revisions`` is the history. ``facts`` holds the format and the
-revision, in one row each: what is locked by writers and looked at by `state`.
+when a version was retired. ``revisions`` is the history. ``projects`` holds the revision of each
+project, which is what `state` looks at, ``facts`` the format.
+
+Every row belongs to a project, and every statement names it: projects that share the tables neither
+see nor change each other's. The rows of a registry from before there were projects (format 1)
+belong to the project that opens it first.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast, overload
 
 from skewless.clock import Clock, SystemClock, iso
+from skewless.config import DEFAULT_PROJECT
 from skewless.definitions.expressions import split_reference
 from skewless.errors import BreakingChange, ConcurrentApply, InputError, RegistryError, UnknownName
 from skewless.plan.apply.apply_plan import ApplyPlan
@@ -42,26 +47,72 @@ TABLES: dict[str, tuple[str, ...]] = {
     "intervals": ("view", "version", "start_at", "end_at"),
     "progress": ("name", "value", "at"),
 }  # fmt: skip
-"""Table to its columns; ``facts`` (name, value) besides."""
+"""Table to its columns but ``project``; ``projects`` and ``facts`` (name, value) besides."""
+
+
+def _columns(*, project: bool) -> dict[str, tuple[str, str]]:
+    """Return the columns and the key of each table, as SQL; with the project or without."""
+    first, key = ("project TEXT NOT NULL, ", "project, ") if project else ("", "")
+    return {
+        "definitions": (
+            f"{first}kind TEXT NOT NULL, name TEXT NOT NULL, version BIGINT NOT NULL,"
+            " fingerprint TEXT NOT NULL, body TEXT NOT NULL, pins TEXT NOT NULL,"
+            " is_current BIGINT NOT NULL, applied_at BIGINT NOT NULL, retired_at BIGINT",
+            f"{key}kind, name, version",
+        ),
+        "revisions": (
+            f"{first}revision BIGINT NOT NULL, at BIGINT NOT NULL, who TEXT NOT NULL,"
+            " summary TEXT NOT NULL, plan TEXT NOT NULL",
+            f"{key}revision",
+        ),
+        "deprecations": (
+            f"{first}target TEXT NOT NULL, reason TEXT NOT NULL, sunset TEXT, at BIGINT NOT NULL,"
+            " who TEXT NOT NULL",
+            f"{key}target",
+        ),
+        "intervals": (
+            f"{first}view TEXT NOT NULL, version BIGINT NOT NULL, start_at BIGINT NOT NULL,"
+            " end_at BIGINT NOT NULL",
+            f"{key}view, version, start_at",
+        ),
+        "progress": (
+            f"{first}name TEXT NOT NULL, value TEXT NOT NULL, at BIGINT NOT NULL",
+            f"{key}name",
+        ),
+    }
+
+
+def _create(table: str, columns: str, key: str) -> str:
+    return f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({key}))"
+
+
+def _with_project(table: str) -> list[str]:
+    """Return what gives the rows of a table a project: ``?``, that of whoever opens it."""
+    names = ", ".join(TABLES[table])
+    return [
+        f"ALTER TABLE {table} RENAME TO {table}_1",
+        _create(table, *_columns(project=True)[table]),
+        f"INSERT INTO {table} (project, {names}) SELECT ?, {names} FROM {table}_1",
+        f"DROP TABLE {table}_1",
+    ]
+
 
 MIGRATIONS: list[list[str]] = [
     [
         "CREATE TABLE facts (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
         "INSERT INTO facts (name, value) VALUES ('format', 0), ('revision', 0)",
-        "CREATE TABLE definitions (kind TEXT NOT NULL, name TEXT NOT NULL, version BIGINT NOT NULL,"
-        " fingerprint TEXT NOT NULL, body TEXT NOT NULL, pins TEXT NOT NULL,"
-        " is_current BIGINT NOT NULL, applied_at BIGINT NOT NULL, retired_at BIGINT,"
-        " PRIMARY KEY (kind, name, version))",
-        "CREATE TABLE revisions (revision BIGINT PRIMARY KEY, at BIGINT NOT NULL,"
-        " who TEXT NOT NULL, summary TEXT NOT NULL, plan TEXT NOT NULL)",
-        "CREATE TABLE deprecations (target TEXT PRIMARY KEY, reason TEXT NOT NULL, sunset TEXT,"
-        " at BIGINT NOT NULL, who TEXT NOT NULL)",
-        "CREATE TABLE intervals (view TEXT NOT NULL, version BIGINT NOT NULL,"
-        " start_at BIGINT NOT NULL, end_at BIGINT NOT NULL, PRIMARY KEY (view, version, start_at))",
-        "CREATE TABLE progress (name TEXT PRIMARY KEY, value TEXT NOT NULL, at BIGINT NOT NULL)",
+        *(_create(table, *made) for table, made in _columns(project=False).items()),
+    ],
+    [
+        "CREATE TABLE projects (project TEXT PRIMARY KEY, revision BIGINT NOT NULL)",
+        "INSERT INTO projects (project, revision) SELECT ?, value FROM facts"
+        " WHERE name = 'revision' AND value > 0",
+        "DELETE FROM facts WHERE name = 'revision'",
+        *(line for table in TABLES for line in _with_project(table)),
     ],
 ]
-"""What leads from each format to the next; from an empty database to format 1 first."""
+"""What leads from each format to the next; from an empty database to format 1 first. ``?`` is the
+project of whoever opens the registry."""
 
 
 class Session(Protocol):
@@ -77,9 +128,16 @@ class SQLRegistry(Registry):
     Args:
         clock: tells when things happen.
         folder: the repo's, where the functions of on-demand views are looked for.
+        project: whose definitions these are.
     """
 
-    def __init__(self, clock: Clock | None = None, folder: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        folder: str | Path | None = None,
+        project: str = DEFAULT_PROJECT,
+    ) -> None:
+        self.project = project
         self._clock: Clock = clock or SystemClock()
         self._folder = None if folder is None else Path(folder)
         self._looked_at = False
@@ -116,7 +174,7 @@ class SQLRegistry(Registry):
             format = self._format(run)
             if format < len(MIGRATIONS):
                 for statement in (line for steps in MIGRATIONS[format:] for line in steps):
-                    run(statement)
+                    run(statement, [self.project] if "?" in statement else [])
                 run("UPDATE facts SET value = ? WHERE name = 'format'", (len(MIGRATIONS),))
             yield run
 
@@ -131,7 +189,7 @@ class SQLRegistry(Registry):
             return 0
         if not {"facts", *TABLES} <= names:
             raise RegistryError("not a registry, but another program's tables", where=self.where)
-        format = _fact(run, "format")
+        format = int(run("SELECT value FROM facts WHERE name = 'format'")[0][0])
         if format > len(MIGRATIONS):
             raise newer_format(format, self.where)
         return format
@@ -145,10 +203,19 @@ class SQLRegistry(Registry):
     def state(self, *, if_newer_than: int | None = None) -> RegistryState | None:
         """Return everything at the newest revision; see `Registry.state`."""
         with self._reading() as run:
-            revision = _fact(run, "revision")
+            revision = self._revision(run)
             if revision == if_newer_than:
                 return None
             return self._state(run, revision)
+
+    def projects(self) -> dict[str, int]:
+        """Return the projects of the registry, each with its revision."""
+        with self._reading() as run:
+            return dict(run("SELECT project, revision FROM projects ORDER BY project"))
+
+    def _revision(self, run: Session) -> int:
+        rows = run("SELECT revision FROM projects WHERE project = ?", (self.project,))
+        return int(rows[0][0]) if rows else 0
 
     def _state(self, run: Session, revision: int) -> RegistryState:
         records = [
@@ -157,28 +224,42 @@ class SQLRegistry(Registry):
                 tuple(decode(pins)), bool(current), applied_at, retired_at,
             )
             for kind, name, version, mark, body, pins, current, applied_at, retired_at in run(
-                f"SELECT {', '.join(TABLES['definitions'])} FROM definitions"
-                " ORDER BY applied_at, kind, name, version"
+                f"SELECT {', '.join(TABLES['definitions'])} FROM definitions WHERE project = ?"
+                " ORDER BY applied_at, kind, name, version",
+                (self.project,),
             )
         ]  # fmt: skip
         notices = [
             Deprecation(target, reason, date.fromisoformat(sunset) if sunset else None, who, at)
             for target, reason, sunset, at, who in run(
-                "SELECT target, reason, sunset, at, who FROM deprecations ORDER BY at, target"
+                "SELECT target, reason, sunset, at, who FROM deprecations WHERE project = ?"
+                " ORDER BY at, target",
+                (self.project,),
             )
         ]
-        return RegistryState(revision, tuple(records), tuple(notices), self._folder)
+        others: tuple[str, ...] = ()
+        if not revision:
+            others = tuple(name for (name,) in run("SELECT project FROM projects ORDER BY project"))
+        return RegistryState(
+            revision,
+            tuple(records),
+            tuple(notices),
+            self._folder,
+            project=self.project,
+            others=others,
+        )
 
     def _names(self, run: Session) -> RegistryState:
         """Return the state for looking names up, without functions."""
-        return replace(self._state(run, _fact(run, "revision")), restoring=False)
+        return replace(self._state(run, self._revision(run)), restoring=False)
 
     def history(self, limit: int | None = None) -> list[Revision]:
         """Return the changes made, newest first, at most ``limit``."""
         with self._reading() as run:
             rows = run(
-                "SELECT revision, at, who, summary, plan FROM revisions"
-                " ORDER BY revision DESC" + ("" if limit is None else f" LIMIT {int(limit)}")
+                "SELECT revision, at, who, summary, plan FROM revisions WHERE project = ?"
+                " ORDER BY revision DESC" + ("" if limit is None else f" LIMIT {int(limit)}"),
+                (self.project,),
             )
         return [Revision(n, at, who, summary, decode(plan)) for n, at, who, summary, plan in rows]
 
@@ -196,16 +277,16 @@ class SQLRegistry(Registry):
                 hint="Change the definitions, or allow it: apply(plan, allow_breaking=True).",
             )
         with self._writing() as run:
-            revision = _fact(run, "revision")
+            revision = self._revision(run)
             if revision != plan.base_revision:
                 raise self._concurrent(run, plan.base_revision, revision)
             if plan.is_empty:
                 return revision
             now = self._clock.now()
             for kind, name in plan.removals:
-                _remove(run, kind, name, now)
+                self._remove(run, kind, name, now)
             for record in plan.writes:
-                _write(run, record, now)
+                self._write(run, record, now)
             return self._next(run, now, who, summary or plan.summary, plan.to_dict())
 
     def retire(self, view: str, version: int, *, who: str = "") -> int:
@@ -226,7 +307,7 @@ class SQLRegistry(Registry):
                     hint="Re-apply these with repin first.",
                 )
             now = self._clock.now()
-            _retire(run, view, "AND version = ?", now, (version,))
+            self._retire(run, view, "AND version = ?", now, (version,))
             return self._next(run, now, who, f"retired {label}", {"retired": label})
 
     def deprecate(
@@ -237,13 +318,14 @@ class SQLRegistry(Registry):
             _check_target(self._names(run), target)
             now = self._clock.now()
             who = who or caller()
-            run("DELETE FROM deprecations WHERE target = ?", (target,))
+            mine = (self.project, target)
+            run("DELETE FROM deprecations WHERE project = ? AND target = ?", mine)
             day = None if sunset is None else sunset.isoformat()
             if reason:
                 run(
-                    "INSERT INTO deprecations (target, reason, sunset, at, who)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    (target, reason, day, now, who),
+                    "INSERT INTO deprecations (project, target, reason, sunset, at, who)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (*mine, reason, day, now, who),
                 )
             change = {"deprecated": target, "reason": reason, "sunset": day}
             verb = "deprecated" if reason else "no longer deprecated:"
@@ -251,19 +333,24 @@ class SQLRegistry(Registry):
 
     def _next(self, run: Session, now: int, who: str, summary: str, plan: dict[str, Any]) -> int:
         """Count the revision up, write it into the history and return it."""
-        revision = _fact(run, "revision") + 1
-        run("UPDATE facts SET value = ? WHERE name = 'revision'", (revision,))
+        revision = self._revision(run) + 1
+        self._set_revision(run, revision)
         run(
-            "INSERT INTO revisions (revision, at, who, summary, plan) VALUES (?, ?, ?, ?, ?)",
-            (revision, now, who or caller(), summary, encode(plan)),
+            "INSERT INTO revisions (project, revision, at, who, summary, plan)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (self.project, revision, now, who or caller(), summary, encode(plan)),
         )
         return revision
 
+    def _set_revision(self, run: Session, revision: int) -> None:
+        run("DELETE FROM projects WHERE project = ?", (self.project,))
+        run("INSERT INTO projects (project, revision) VALUES (?, ?)", (self.project, revision))
+
     def _concurrent(self, run: Session, base: int, revision: int) -> ConcurrentApply:
         since = run(
-            "SELECT revision, at, who, summary FROM revisions WHERE revision > ?"
+            "SELECT revision, at, who, summary FROM revisions WHERE project = ? AND revision > ?"
             " ORDER BY revision DESC LIMIT 3",
-            (base,),
+            (self.project, base),
         )
         changes = "; ".join(f"{who} on {iso(at)}: {summary}" for _, at, who, summary in since)
         return ConcurrentApply(
@@ -279,7 +366,7 @@ class SQLRegistry(Registry):
     def intervals(self, view: str, version: int) -> list[Interval]:
         """Return the finished materializations of a view, ascending, neighbours merged."""
         with self._reading() as run:
-            return _intervals(run, view, version)
+            return self._intervals(run, view, version)
 
     def add_interval(self, view: str, version: int, start: int, end: int) -> None:
         """Record that ``[start, end)``, microseconds, was materialized."""
@@ -288,72 +375,156 @@ class SQLRegistry(Registry):
         if start == end:
             return
         with self._writing() as run:
-            merged = merge([*_intervals(run, view, version), (start, end)])
-            run("DELETE FROM intervals WHERE view = ? AND version = ?", (view, version))
+            merged = merge([*self._intervals(run, view, version), (start, end)])
+            self._forget(run, view, version)
             for first, last in merged:
                 run(
-                    "INSERT INTO intervals (view, version, start_at, end_at) VALUES (?, ?, ?, ?)",
-                    (view, version, first, last),
+                    "INSERT INTO intervals (project, view, version, start_at, end_at)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (self.project, view, version, first, last),
                 )
 
     def forget_intervals(self, view: str, version: int) -> None:
         """Forget what was materialized, when the online store has lost it."""
         with self._writing() as run:
-            run("DELETE FROM intervals WHERE view = ? AND version = ?", (view, version))
+            self._forget(run, view, version)
+
+    def _forget(self, run: Session, view: str, version: int) -> None:
+        run(
+            "DELETE FROM intervals WHERE project = ? AND view = ? AND version = ?",
+            (self.project, view, version),
+        )
+
+    def _intervals(self, run: Session, view: str, version: int) -> list[Interval]:
+        rows = run(
+            "SELECT start_at, end_at FROM intervals"
+            " WHERE project = ? AND view = ? AND version = ? ORDER BY start_at",
+            (self.project, view, version),
+        )
+        return [(start, end) for start, end in rows]
 
     def get_progress(self, name: str) -> Any:
         """Return what `set_progress` kept under ``name``, or None."""
         with self._reading() as run:
-            rows = run("SELECT value FROM progress WHERE name = ?", (name,))
+            rows = run(
+                "SELECT value FROM progress WHERE project = ? AND name = ?", (self.project, name)
+            )
         return decode(rows[0][0]) if rows else None
 
     def set_progress(self, name: str, value: Any) -> None:
         """Keep a small plain value under ``name``, in one transaction; None removes it."""
         text = None if value is None else encode(value)
         with self._writing() as run:
-            run("DELETE FROM progress WHERE name = ?", (name,))
+            run("DELETE FROM progress WHERE project = ? AND name = ?", (self.project, name))
             if text is not None:
                 run(
-                    "INSERT INTO progress (name, value, at) VALUES (?, ?, ?)",
-                    (name, text, self._clock.now()),
+                    "INSERT INTO progress (project, name, value, at) VALUES (?, ?, ?, ?)",
+                    (self.project, name, text, self._clock.now()),
                 )
 
     def progress(self, prefix: str = "") -> dict[str, Any]:
         """Return all that `set_progress` kept under names that start with ``prefix``."""
         with self._reading() as run:
-            rows = run("SELECT name, value FROM progress ORDER BY name")
+            rows = run(
+                "SELECT name, value FROM progress WHERE project = ? ORDER BY name", (self.project,)
+            )
         return {name: decode(value) for name, value in rows if name.startswith(prefix)}
 
     # ---------------------------------------------------------------------------------- copying
 
     def dump(self) -> dict[str, list[dict[str, Any]]]:
-        """Return all rows of all tables at one moment, as plain data: a backup."""
+        """Return all rows of the project at one moment, as plain data: a backup."""
         with self._reading() as run:
-            return {
+            revision = self._revision(run)
+            rows = {
                 table: [
                     dict(zip(columns, row, strict=True))
-                    for row in run(f"SELECT {', '.join(columns)} FROM {table}")
+                    for row in run(
+                        f"SELECT {', '.join(columns)} FROM {table} WHERE project = ?"
+                        f" ORDER BY {_columns(project=False)[table][1]}",
+                        (self.project,),
+                    )
                 ]
-                for table, columns in (TABLES | {"facts": ("name", "value")}).items()
+                for table, columns in TABLES.items()
             }
+        facts = {"format": len(MIGRATIONS), "revision": revision}
+        return rows | {"facts": [{"name": n, "value": v} for n, v in facts.items()]}
 
     def restore(self, rows: dict[str, list[dict[str, Any]]]) -> None:
-        """Fill this registry, which must be empty; see `Registry.restore`."""
+        """Fill this project, which must be empty; see `Registry.restore`."""
         facts = {"format": len(MIGRATIONS), "revision": 0}
         facts |= {row["name"]: row["value"] for row in rows["facts"]}
-        if facts["format"] != len(MIGRATIONS):
+        if not 1 <= facts["format"] <= len(MIGRATIONS):
             raise newer_format(facts["format"], "the rows to restore")
         with self._writing() as run:
-            if _fact(run, "revision") or any(run(f"SELECT 1 FROM {t} LIMIT 1") for t in TABLES):
+            if self._revision(run) or any(self._has_rows(run, table) for table in TABLES):
                 raise not_empty(self.where)
-            run("UPDATE facts SET value = ? WHERE name = 'revision'", (facts["revision"],))
+            self._set_revision(run, facts["revision"])
             for table, columns in TABLES.items():
                 marks = ", ".join("?" * len(columns))
                 for row in rows[table]:
                     run(
-                        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})",
-                        [row[column] for column in columns],
+                        f"INSERT INTO {table} (project, {', '.join(columns)}) VALUES (?, {marks})",
+                        [self.project, *(row[column] for column in columns)],
                     )
+
+    def _has_rows(self, run: Session, table: str) -> bool:
+        return bool(run(f"SELECT 1 FROM {table} WHERE project = ? LIMIT 1", (self.project,)))
+
+    # ----------------------------------------------------------------------------- definitions
+
+    def _write(self, run: Session, record: Record, now: int) -> None:
+        key = (self.project, record.kind, record.name, record.version)
+        if record.kind in VIEW_KINDS:
+            run(
+                "UPDATE definitions SET is_current = 0"
+                " WHERE project = ? AND name = ? AND kind IN (?, ?)",
+                (self.project, record.name, *VIEW_KINDS),
+            )
+        body, pins = encode(record.body), encode(list(record.pins))
+        where = "WHERE project = ? AND kind = ? AND name = ? AND version = ?"
+        if run(f"SELECT 1 FROM definitions {where}", key):
+            run(
+                "UPDATE definitions SET fingerprint = ?, body = ?, pins = ?, is_current = 1"
+                f" {where}",
+                (record.fingerprint, body, pins, *key),
+            )
+        else:
+            run(
+                "INSERT INTO definitions (project, kind, name, version, fingerprint, body, pins,"
+                " is_current, applied_at) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                (*key, record.fingerprint, body, pins, now),
+            )
+
+    def _remove(self, run: Session, kind: Kind, name: str, now: int) -> None:
+        if kind in VIEW_KINDS:
+            self._retire(run, name, "", now)
+        else:
+            run(
+                "DELETE FROM definitions WHERE project = ? AND kind = ? AND name = ?",
+                (self.project, kind, name),
+            )
+        for (target,) in run("SELECT target FROM deprecations WHERE project = ?", (self.project,)):
+            if Deprecation(target, "").name == name:
+                run(
+                    "DELETE FROM deprecations WHERE project = ? AND target = ?",
+                    (self.project, target),
+                )
+
+    def _retire(
+        self, run: Session, view: str, only: str, now: int, parameters: tuple[int, ...] = ()
+    ) -> None:
+        """Retire the versions of a view that serve, or ``only`` one, and forget its intervals."""
+        run(
+            "UPDATE definitions SET retired_at = ?, is_current = 0"
+            " WHERE project = ? AND name = ? AND kind IN (?, ?) AND retired_at IS NULL"
+            f" {only}",
+            (now, self.project, view, *VIEW_KINDS, *parameters),
+        )
+        run(
+            f"DELETE FROM intervals WHERE project = ? AND view = ? {only}",
+            (self.project, view, *parameters),
+        )
 
 
 def newer_format(format: int, where: str) -> RegistryError:
@@ -369,7 +540,7 @@ def newer_format(format: int, where: str) -> RegistryError:
 
 def nothing_yet(statement: str, parameters: Sequence[Any] = ()) -> list[Row]:  # noqa: ARG001
     """Answer as a registry to which nothing was ever applied, and whose tables are not made yet."""
-    return [(0,)] if "FROM facts WHERE" in statement else []
+    return []
 
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
@@ -385,61 +556,6 @@ def merge(intervals: Iterable[Interval]) -> list[Interval]:
         else:
             merged.append((start, end))
     return merged
-
-
-def _fact(run: Session, name: str) -> int:
-    ((value,),) = run("SELECT value FROM facts WHERE name = ?", (name,))
-    return int(value)
-
-
-def _intervals(run: Session, view: str, version: int) -> list[Interval]:
-    rows = run(
-        "SELECT start_at, end_at FROM intervals WHERE view = ? AND version = ? ORDER BY start_at",
-        (view, version),
-    )
-    return [(start, end) for start, end in rows]
-
-
-def _write(run: Session, record: Record, now: int) -> None:
-    key = (record.kind, record.name, record.version)
-    if record.kind in VIEW_KINDS:
-        run(
-            "UPDATE definitions SET is_current = 0 WHERE name = ? AND kind IN (?, ?)",
-            (record.name, *VIEW_KINDS),
-        )
-    body, pins = encode(record.body), encode(list(record.pins))
-    if run("SELECT 1 FROM definitions WHERE kind = ? AND name = ? AND version = ?", key):
-        run(
-            "UPDATE definitions SET fingerprint = ?, body = ?, pins = ?, is_current = 1"
-            " WHERE kind = ? AND name = ? AND version = ?",
-            (record.fingerprint, body, pins, *key),
-        )
-    else:
-        run(
-            "INSERT INTO definitions (kind, name, version, fingerprint, body, pins, is_current,"
-            " applied_at) VALUES (?, ?, ?, ?, ?, ?, 1, ?)",
-            (*key, record.fingerprint, body, pins, now),
-        )
-
-
-def _remove(run: Session, kind: Kind, name: str, now: int) -> None:
-    if kind in VIEW_KINDS:
-        _retire(run, name, "", now)
-    else:
-        run("DELETE FROM definitions WHERE kind = ? AND name = ?", (kind, name))
-    for (target,) in run("SELECT target FROM deprecations"):
-        if Deprecation(target, "").name == name:
-            run("DELETE FROM deprecations WHERE target = ?", (target,))
-
-
-def _retire(run: Session, view: str, only: str, now: int, parameters: tuple[int, ...] = ()) -> None:
-    """Retire the versions of a view that still serve, or ``only`` one, and forget its intervals."""
-    run(
-        "UPDATE definitions SET retired_at = ?, is_current = 0"
-        f" WHERE name = ? AND kind IN (?, ?) AND retired_at IS NULL {only}",
-        (now, view, *VIEW_KINDS, *parameters),
-    )
-    run(f"DELETE FROM intervals WHERE view = ? {only}", (view, *parameters))
 
 
 def _pinned_by(state: RegistryState, view: str, version: int) -> list[str]:

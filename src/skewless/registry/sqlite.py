@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from skewless.clock import Clock
+from skewless.config import DEFAULT_PROJECT
 from skewless.errors import Conflict, CorruptData, RegistryError, SkewlessError, StoreError
 from skewless.forks import sqlite_gate
 from skewless.registry.sql import Row, Session, SQLRegistry
@@ -34,6 +35,7 @@ class SQLiteRegistry(SQLRegistry):
         path: the file; made with its directory by the first change.
         clock: tells when things happen.
         folder: the repo's, where the functions of on-demand views are looked for.
+        project: whose definitions these are; those of others are neither seen nor changed.
 
     Raises:
         RegistryError: the file is of a newer release, or another program's.
@@ -42,9 +44,14 @@ class SQLiteRegistry(SQLRegistry):
     """
 
     def __init__(
-        self, path: str | Path, *, clock: Clock | None = None, folder: str | Path | None = None
+        self,
+        path: str | Path,
+        *,
+        clock: Clock | None = None,
+        folder: str | Path | None = None,
+        project: str = DEFAULT_PROJECT,
     ) -> None:
-        super().__init__(clock, folder)
+        super().__init__(clock, folder, project)
         self._path = Path(path).absolute()
         self.where = str(path)
         self._closed = False

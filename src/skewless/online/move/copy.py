@@ -21,6 +21,7 @@ from pathlib import Path
 
 from skewless.clock import NEVER
 from skewless.errors import InputError, StoreError, UnknownName
+from skewless.online.history_folder import note_copy
 from skewless.online.loss_detection import held, note_held
 from skewless.online.move.mirror import LOCAL, OUTBOX, copy_rows
 from skewless.online.ownership import Mark, mark_copy
@@ -94,12 +95,15 @@ def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) 
     if to not in config.stores:
         raise UnknownName.of("store", to, config.stores, where=str(config.file or config.folder))
     source = runtime.home
+    runtime.ownership.check()
     where = f"[stores.{to}] of {config.file or config.folder}"
-    target = open_home(config.stores[to], runtime.folder, where)
+    target = open_home(config.stores[to], runtime.folder, where, config)
     try:
         _claim(source, target, config.folder, where)
         copying = _Copying(source, target, to, progress)
         tables = copying.run()
+        if source.one_store or target.one_store:  # else the journal stays
+            note_copy(source.journal, target.journal)
         mark_copy(target, f"journal {journal_id(source.journal)}", config.folder)
     finally:
         target.close()

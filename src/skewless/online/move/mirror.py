@@ -28,8 +28,8 @@ from pathlib import Path
 from skewless.config import Config
 from skewless.errors import StoreError
 from skewless.forks import Lock
+from skewless.online.history_folder import WRITERS
 from skewless.online.loss_detection import HELD
-from skewless.online.ownership import WRITERS
 from skewless.online.seen import is_seen, note_seen
 from skewless.online.storage import Home, is_states, open_home
 from skewless.plugins import find
@@ -77,7 +77,7 @@ class Mirror:
         section = config.stores[self.name]
         where = f"[stores.{self.name}] of {config.file or config.folder}"
         self._home = home
-        self._open = partial(open_home, section, folder, where)
+        self._open = partial(open_home, section, folder, where, config)
         kind = find("online_store", section.kind)  # a missing driver is told now
         self._journal_moves = kind.capabilities.transactions or home.one_store
         self._target: Home | None = None

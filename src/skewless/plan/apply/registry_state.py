@@ -122,6 +122,8 @@ class RegistryState:
         notices: the deprecations that were given to the registry.
         folder: the repo's folder, where the functions of on-demand views are looked for.
         restoring: whether these functions are looked for at all.
+        project: whose definitions these are.
+        others: projects in the same place, of a project to which nothing was applied.
     """
 
     revision: int = 0
@@ -129,6 +131,15 @@ class RegistryState:
     notices: tuple[Deprecation, ...] = field(default=(), repr=False)
     folder: Path | None = None
     restoring: bool = True
+    project: str = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """How errors name the registry; where only other projects have anything, that too."""
+        if self.revision or not self.others:
+            return "the registry"
+        return f"project {self.project!r} of the registry (it has: {', '.join(self.others)})"
 
     @cached_property
     def entities(self) -> Mapping[str, Entity]:
@@ -194,7 +205,7 @@ class RegistryState:
             RegistryError: the version was retired.
         """
         if name not in self.current and not any(key[0] == name for key in self.retired):
-            raise UnknownName.of("view", name, self.current, where="the registry")
+            raise UnknownName.of("view", name, self.current, where=self.place)
         wanted = self.current.get(name, 0) if version is None else version
         key = (name, wanted)
         if key in self.views:
@@ -223,7 +234,7 @@ class RegistryState:
             UnknownName: there is none of the name.
         """
         if name not in self.pins:
-            raise UnknownName.of("feature service", name, self.pins, where="the registry")
+            raise UnknownName.of("feature service", name, self.pins, where=self.place)
         return self.pins[name]
 
     def record(self, kind: Kind, name: str, version: int | None = None) -> Record | None:

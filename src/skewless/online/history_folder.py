@@ -1,0 +1,151 @@
+"""The folder of a repo's history says whose it is: a project's, and with which journal it goes.
+
+The settled rows of event logs lie in files of ``[offline] folder``; which of them count is written
+in the journal. So one folder goes with one journal: a repo that was copied to another store and
+goes on there must not be opened with the old one by settings that were left behind, nor by a new,
+empty journal that would leave all rows out.
+
+| file | says |
+|---|---|
+| ``project.json`` | the project whose files lie here; those of others lie below ``projects/`` |
+| ``journal.json`` | the journal that the files go with |
+
+A folder that cannot be written says what it says, and is otherwise taken as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from pathlib import Path
+from urllib.parse import quote
+
+from skewless.errors import Conflict, StoreError
+from skewless.online.storage import Home
+from skewless.stores.online.base import Rows
+
+WRITERS = "skewless.writers"
+"""Table of the journal about itself; it does not move with a repo."""
+_JOURNAL = b"journal"
+_FROM = b"from/"
+
+Stamp = tuple[int, int] | None
+
+
+def folder_of_project(folder: Path, project: str) -> Path:
+    """Return where a project keeps its files; the first one to ask has the folder itself."""
+    file = folder / "project.json"
+    text = json.dumps({"project": project})
+    temporary = folder / f".project-{uuid.uuid4().hex}"
+    with contextlib.suppress(OSError):
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, file)  # whole, and only if there is none
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+    found = _read(file).get("project", project)
+    return folder if found == project else folder / "projects" / quote(project, safe="")
+
+
+class HistoryFolder:
+    """Which journal a folder goes with.
+
+    Args:
+        folder: of one project.
+        home: the stores that are used with it.
+    """
+
+    def __init__(self, folder: Path, home: Home) -> None:
+        self._file = folder / "journal.json"
+        self._home = home
+        self._right: list[Stamp] = []
+
+    def refusal(self) -> StoreError | None:
+        """Return why the stores may not be used with the folder, None if they may.
+
+        Costs a look at the file's times while it does not change.
+        """
+        stamp = self._stamp()
+        if stamp in self._right:
+            return None
+        found = _read(self._file)
+        mine = self._home.journal.read_one(WRITERS, _JOURNAL)
+        theirs = found.get("journal", "")
+        if theirs and theirs.encode() != mine:
+            if self._home.journal.read_one(WRITERS, _FROM + theirs.encode()) is None:
+                return Conflict(
+                    "the history of this folder goes with another journal"
+                    if mine is None
+                    else "the repo has moved to another online store",
+                    got=f"its journal at {self._home.journal.where}",
+                    expected=f"the one at {found.get('where')}, with which its history goes",
+                    where=str(self._file),
+                    hint="Name that store in [online], or copy it here: skewless online copy --to"
+                    " NAME. If it is no more: skewless online adopt",
+                )
+            return None  # a copy, which is taken by `take`
+        if theirs:
+            self._right = [stamp]
+        return None
+
+    def take(self) -> None:
+        """Let the folder go with the journal from now on, unless it goes with another one.
+
+        Raises:
+            Conflict: it does.
+        """
+        if self._stamp() in self._right:
+            return
+        problem = self.refusal()
+        if problem is not None:
+            raise problem
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Let the folder go with the journal from now on."""
+        journal = self._home.journal
+        with journal.transaction() as rows:
+            mine = rows.read_one(WRITERS, _JOURNAL)
+            if mine is None:
+                mine = uuid.uuid4().hex.encode()
+                rows.write(WRITERS, [(_JOURNAL, mine)])
+        if _read(self._file).get("journal") != mine.decode():
+            self._write({"journal": mine.decode(), "where": journal.where})
+        # Once the folder goes with it, a journal is no copy any more.
+        copied = [key for key, _ in journal.scan(WRITERS, prefix=_FROM)]
+        if copied:
+            journal.delete(WRITERS, copied)
+        self._right = [self._stamp()]
+
+    def _write(self, content: dict[str, str]) -> None:
+        temporary = self._file.with_name(f".journal-{uuid.uuid4().hex}")
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+            temporary.replace(self._file)
+
+    def _stamp(self) -> Stamp:
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+
+def note_copy(source: Rows, target: Rows) -> None:
+    """Note in a journal that it holds what another one does, so that the folder may follow."""
+    theirs = source.read_one(WRITERS, _JOURNAL)
+    if theirs is not None:
+        target.write(WRITERS, [(_FROM + theirs, b"")])
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,133 @@
+"""Several projects in one store: each has tables of its own, and sees no others.
+
+The first project of a store has its tables by their plain names; the tables of every other have
+its name before them: ``@team_b/log.payments``. A row of the store says which one was first, so
+that a store from before there were projects belongs to the project that opens it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote
+
+from skewless.errors import StoreError
+from skewless.stores.online.base import Change, Item, OnlineStore, Rows, Transaction
+
+PROJECTS = "skewless.projects"
+"""Key b"": the project whose tables have their plain names."""
+_MARK = "@"
+
+
+def is_of_project(table: str) -> bool:
+    """Return whether a table of a store belongs to a project that is not the first.
+
+    >>> is_of_project("@team_b/log.payments"), is_of_project("log.payments")
+    (True, False)
+    """
+    return table.startswith(_MARK)
+
+
+def of_project(store: OnlineStore, project: str) -> OnlineStore:
+    """Return the tables that a project has in a store; the first one to ask is its first."""
+    mine = project.encode()
+    first = store.read_one(PROJECTS, b"")
+    if first is None:
+        # A store that cannot be written can be read.
+        with contextlib.suppress(StoreError):
+            if store.capabilities.compare_and_set:
+                store.compare_and_set(PROJECTS, [(b"", None, mine)])
+            else:
+                store.write(PROJECTS, [(b"", mine)])
+        first = store.read_one(PROJECTS, b"") or mine
+    return store if first == mine else ProjectStore(store, project)
+
+
+class _Prefixed(Rows):
+    """Rows whose tables have the name of a project before theirs."""
+
+    def __init__(self, rows: Rows, prefix: str) -> None:
+        self._rows = rows
+        self._prefix = prefix
+
+    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self._rows.read(self._prefix + table, keys)
+
+    def read_one(self, table: str, key: bytes) -> bytes | None:
+        return self._rows.read_one(self._prefix + table, key)
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        self._rows.write(self._prefix + table, items)
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        self._rows.delete(self._prefix + table, keys)
+
+    def scan(
+        self,
+        table: str,
+        *,
+        prefix: bytes = b"",
+        after: bytes | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Item]:
+        return self._rows.scan(self._prefix + table, prefix=prefix, after=after, limit=limit)
+
+
+class _ProjectTransaction(_Prefixed, Transaction):
+    """A transaction over the tables of a project."""
+
+
+class ProjectStore(_Prefixed, OnlineStore):
+    """The tables of one project in a store.
+
+    Args:
+        store: where they are; closed with this one.
+        project: whose.
+
+    Attributes:
+        inner: that store.
+    """
+
+    def __init__(self, store: OnlineStore, project: str) -> None:
+        super().__init__(store, f"{_MARK}{quote(project, safe='')}/")
+        self.inner = store
+        self.where = store.where
+        self.capabilities = store.capabilities
+
+    async def read_async(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return await self.inner.read_async(self._prefix + table, keys)
+
+    def tables(self) -> list[str]:
+        found = (name for name in self.inner.tables() if name.startswith(self._prefix))
+        return [name[len(self._prefix) :] for name in found]
+
+    def drop(self, table: str) -> None:
+        self.inner.drop(self._prefix + table)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with self.inner.transaction() as rows:
+            yield _ProjectTransaction(rows, self._prefix)
+
+    def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
+        return self.inner.compare_and_set(self._prefix + table, changes)
+
+    def flush(self) -> None:
+        self.inner.flush()
+
+    def warm(self) -> None:
+        self.inner.warm()
+
+    def concerns(self) -> list[tuple[str, str]]:
+        return self.inner.concerns()
+
+    def flaws(self) -> Iterator[str]:
+        return self.inner.flaws()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def whole(store: OnlineStore) -> OnlineStore:
+    """Return the store that has the tables of all projects."""
+    return store.inner if isinstance(store, ProjectStore) else store
