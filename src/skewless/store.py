@@ -177,7 +177,7 @@ class FeatureStore:
 
     def delete(self, source: str, row_ids: Sequence[Any]) -> PushResult:
         """Delete rows of a source by row id: from now on they do not count."""
-        from skewless.ingest.push import delete
+        from skewless.ingest.deletion import delete
 
         return delete(self.runtime, name_of(source, "source"), checked_ids(row_ids))
 

@@ -287,7 +287,7 @@ def test_a_deletion_replaces_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_ids_whose_bits_match_by_chance_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        _superseded, "_id_bits", lambda table: np.full(table.num_rows, 2**64 - 1, np.uint64)
+        _superseded, "id_bits", lambda table: np.full(table.num_rows, 2**64 - 1, np.uint64)
     )
     rows = [{"key": key, "x": x, "at": 1, "seen": n} for n, (key, x) in enumerate(
         [("a", 1.0), ("b", 1.0), ("a", 2.0), ("c", 1.0), ("b", 2.0), ("a", 3.0)]

@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from skewless.clock import ALWAYS, from_micros
+from skewless.clock import ALWAYS
 from skewless.definitions import Source
-from skewless.errors import InputError
 from skewless.ingest.quarantine import set_aside
 from skewless.ingest.validation import admit
 from skewless.materialize.repair import (
@@ -31,10 +29,8 @@ from skewless.online.dedup import Admitted, Arrivals, Rejected, arrivals_of, see
 from skewless.online.loss_detection import held, logger, note_held
 from skewless.online.row_ids import (
     bring_up_to_date,
-    id_bytes,
     ids_table,
     mark_of,
-    versions_of,
 )
 from skewless.online.runtime import Runtime
 from skewless.online.seen import SeenRows, Vanished
@@ -76,41 +72,6 @@ def push(runtime: Runtime, source_name: str, rows: Any, *, backdate: bool) -> Pu
     return ingest(runtime, source, admitted)
 
 
-def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushResult:
-    """Delete rows by row id; see `FeatureStore.delete`."""
-    source = runtime.source(source_name)
-    if not source.row_id:
-        raise InputError(f"source {source.name!r} has no row id, so no row can be named")
-    now = runtime.clock.now()
-    ids = [_row_id(source, value) for value in row_ids]
-    with runtime.journal.transaction() as transaction:
-        bring_up_to_date(transaction, runtime.log(source), in_use(runtime, source))
-        found = versions_of(transaction, source, [id_bytes(value) for value in ids])
-    numbers = np.array(sorted({v.sequence for v in found.values() if not v.deletes}), np.int64)
-    columns = list(source.columns)
-    batch = runtime.log(source).reader().take(numbers, columns).combine_chunks()
-    if source.known_time is not None:
-        at = pa.array([from_micros(now)] * len(batch), source.columns[source.known_time].arrow())
-        batch = batch.set_column(columns.index(source.known_time), source.known_time, at)
-    record = pa.RecordBatch.from_arrays([c.combine_chunks() for c in batch.columns], columns)
-    event = np.asarray(record.column(columns.index(source.event_time)).cast(pa.int64()))
-    admitted = Admitted(record, event, np.full(len(event), now, np.int64), [], stamped=True)
-    return ingest(runtime, source, admitted, deleted=True)
-
-
-def _row_id(source: Source, given: Any) -> list[Any]:
-    """Return a row id in canonical form: one value, or one for each column of it."""
-    values = [given] if len(source.row_id) == 1 else given
-    where = f"row id ({', '.join(source.row_id)}) of source {source.name!r}"
-    if not isinstance(values, (list, tuple)) or len(values) != len(source.row_id):
-        raise InputError("not a row id", got=repr(given), where=where)
-    try:
-        types = [source.columns[name] for name in source.row_id]
-        return [dtype.coerce(value) for dtype, value in zip(types, values, strict=True)]
-    except ValueError as problem:
-        raise InputError("not a row id", got=str(problem), where=where) from None
-
-
 def ingest(
     runtime: Runtime,
     source: Source,
@@ -135,7 +96,7 @@ def ingest(
             if not runtime.knows_tables(transaction):
                 continue
             arrivals, first = _append(runtime, transaction, source, admitted, deleted)
-            seen = _seen_by(transaction, source, tables, (arrivals, first))
+            seen = _seen_by(runtime, transaction, source, tables, (arrivals, first))
             if position is not None:
                 transaction.write("skewless.positions", [(position[0].encode(), position[1])])
             set_aside(transaction, source, admitted.rejected, runtime.clock.now())
@@ -150,9 +111,9 @@ def ingest(
         _follow(runtime, tables, seen, first)
     rebuild_marked(runtime, source, tables)
     return PushResult(
-        accepted=len(arrivals.event),
+        accepted=len(arrivals.event) - arrivals.known_before,
         corrections=arrivals.corrections,
-        duplicates=arrivals.duplicates,
+        duplicates=arrivals.duplicates + arrivals.known_before,
         late=arrivals.late_ones,
         quarantined=tuple(admitted.rejected),
         sequence=first + len(arrivals.event) - 1,
@@ -171,9 +132,12 @@ def _append(
     if admitted.stamped and len(admitted.known):
         # No clock that was turned back makes a row known before one that was there already.
         admitted = replace(admitted, known=np.maximum(admitted.known, state.stamped))
-        stamped = int(admitted.known.max())
+        stamped = max(state.stamped, min(int(admitted.known.max()), runtime.clock.now()))
     first = state.next_sequence
-    arrivals = arrivals_of(transaction, source, admitted, (first, newest), deleted)
+    index = runtime.table_indexes.of(source)
+    arrivals = arrivals_of(
+        transaction, source, admitted, (first, newest), deleted=deleted, index=index
+    )
     log.append(
         transaction,
         arrivals.batch,
@@ -189,6 +153,7 @@ def _append(
 
 
 def _seen_by(
+    runtime: Runtime,
     transaction: Transaction,
     source: Source,
     tables: Sequence[StateTable],
@@ -200,7 +165,8 @@ def _seen_by(
     for table in tables:
         other = table.layout.source
         if _definition(other) not in seen:
-            seen[_definition(other)] = seen_under(transaction, other, arrivals, first)
+            index = runtime.table_indexes.of(other)
+            seen[_definition(other)] = seen_under(transaction, other, arrivals, first, index=index)
     for name, found in seen.items():
         if found.versions:
             transaction.write(name, found.versions)

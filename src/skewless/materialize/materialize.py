@@ -36,6 +36,7 @@ from skewless.state.tiles import Tiles, fold
 from skewless.state.update import update_states
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log.log import EventLog
+from skewless.stores.offline.table_ids import TableIds
 from skewless.stores.online.base import Rows as KeyValues
 
 Ints = npt.NDArray[np.int64]
@@ -105,16 +106,25 @@ class Materialization:
         log: of the source, which goes on.
         now: the present, microseconds.
         rewind: how far in the past a read may ask, microseconds.
+        index: of the row ids of the source's table.
     """
 
     def __init__(
-        self, layout: StateLayout, history: History, log: EventLog, *, now: int, rewind: int
+        self,
+        layout: StateLayout,
+        history: History,
+        log: EventLog,
+        *,
+        now: int,
+        rewind: int,
+        index: TableIds | None = None,
     ) -> None:
         self.layout = layout
         self.history = history
         self.floor = now - rewind
         self.sequence = history.last_sequence()
-        self.since = RowsSince(layout, log, self.sequence)
+        self.since = RowsSince(layout, log, self.sequence, index)
+        self._tied: set[int] = set()
         self._gathered = _Gathered()
         self.reduces = not any(rule.window.joins for rule in layout.rules)
 
@@ -196,8 +206,9 @@ class Materialization:
                 continue
             table = chunk.table if len(at) == len(inside) else chunk.table.take(pa.array(at))
             until = None
-            if len(superseded) or self.since.replaced:
+            if len(superseded) or self.since.replaces_any:
                 until = self.since.until(chunk.tiebreak[at], superseded.of(chunk.row[at]))
+                until = self.since.until_of_table(self.history, chunk, at, until)
             # Until ties are decided, rows of a table have their number in place of their content.
             of_log = chunk.tiebreak[at] > 0
             tiebreak = np.where(of_log, chunk.tiebreak[at], ALWAYS + chunk.row[at])
@@ -261,10 +272,24 @@ class Materialization:
             return False
         at = order[alike]
         numbers = r["tiebreak"][at] - ALWAYS
+        self._tied.update(numbers.tolist() if self.layout.source.row_id else ())
         asked = np.unique(numbers)
         hashes = self.history.content_hash(asked)[np.searchsorted(asked, numbers)]
         tiebreak[at] = ALWAYS + (hashes >> np.uint64(1)).astype(np.int64)
         return True
+
+    def _name_tied(self, rows: RowSet, tiebreak: Ints) -> None:
+        """Give rows of a table that ever tied with another the hash of their content.
+
+        So a row without one is the only one of its entity with its times: a push that replaces it
+        finds it by them (`Replacement.times`).
+        """
+        if self._tied:
+            numbers = rows.records["tiebreak"] - ALWAYS
+            at = np.flatnonzero((rows.records["tiebreak"] < 0) & np.isin(numbers, list(self._tied)))
+            asked = np.unique(numbers[at])
+            hashes = self.history.content_hash(asked)[np.searchsorted(asked, numbers[at])]
+            tiebreak[at] = ALWAYS + (hashes >> np.uint64(1)).astype(np.int64)
 
     def _reduce(self, gathered: _Gathered) -> None:
         """Make one part of all, of the rows that are still needed; fold them where they are many.
@@ -291,7 +316,7 @@ class Materialization:
     @cached_property
     def _folds(self) -> bool:
         """Whether rows may be folded before all are read: none of them is yet to be replaced."""
-        replaced = self.since.replaced or self.history.superseded().any_after(self.floor)
+        replaced = self.since.replaces_any or self.history.superseded().any_after(self.floor)
         return self.layout.tiled and self.reduces and not replaced
 
     def _batches(self, gathered: _Gathered) -> Iterable[_Batch]:
@@ -302,6 +327,7 @@ class Materialization:
         (rows,) = gathered.parts
         tiebreak = np.where(rows.records["tiebreak"] < 0, ALWAYS, rows.records["tiebreak"])
         self._decide(rows, np.arange(len(rows)), tiebreak)
+        self._name_tied(rows, tiebreak)
         rows.records["tiebreak"] = tiebreak
         keys = list(gathered.keys)
         by_key = sorted(range(len(keys)), key=keys.__getitem__)
@@ -331,6 +357,7 @@ class Materialization:
         rows, before = batch.rows, batch.rows.superseded
         short = rows.group[self.since.until(rows.records["tiebreak"], before) != before]
         marked = {batch.keys[group] for group in np.unique(short).tolist()}
+        marked |= self.since.of_table
         if batch.tiles is not None:
             marked |= states.keys() & self.since.keys_replaced()
         if marked:

@@ -15,23 +15,30 @@ import numpy as np
 from skewless.definitions import Source
 from skewless.materialize.materialize import Materialization
 from skewless.online.dirty_keys import marked, unmark
-from skewless.online.log_tail import RowsSince
+from skewless.online.log_tail import Replaced, RowsSince
 from skewless.online.loss_detection import APPLIED, held, note_held
 from skewless.online.runtime import Runtime
 from skewless.online.tables import KeyedRows, StateTable, keyed_rows
 from skewless.state.layout import StateLayout
+from skewless.stores.offline.history import History
 from skewless.stores.online.base import Rows as KeyValues
 from skewless.stores.online.compare_and_set import Overtaken
 
 ATTEMPTS = 4
 
 
-def materialization(runtime: Runtime, layout: StateLayout) -> Materialization:
-    """Return what builds states of a layout from history as it is now."""
+def materialization(
+    runtime: Runtime, layout: StateLayout, history: History | None = None
+) -> Materialization:
+    """Return what builds states of a layout from a history, by default as it is now."""
     source = layout.source
-    now, rewind = runtime.clock.now(), runtime.config.rewind
     return Materialization(
-        layout, runtime.history(source), runtime.log(source), now=now, rewind=rewind
+        layout,
+        history or runtime.history(source),
+        runtime.log(source),
+        now=runtime.clock.now(),
+        rewind=runtime.config.rewind,
+        index=runtime.table_indexes.of(source),
     )
 
 
@@ -39,7 +46,7 @@ def rebuilt_with(
     runtime: Runtime,
     layout: StateLayout,
     rows: KeyedRows,
-    replaced: Mapping[int, int],
+    replaced: Sequence[Replaced],
     keys: set[bytes],
 ) -> Mapping[bytes, bytes]:
     """Return the states of some entities, from history and rows that it may not hold yet.
@@ -48,12 +55,12 @@ def rebuilt_with(
         runtime: the open parts.
         layout: of the states.
         rows: of the push that is under way.
-        replaced: sequences of rows that it replaces, and when.
+        replaced: the rows that it replaces.
         keys: of the entities.
     """
     job = materialization(runtime, layout)
     unseen = rows.rows.take(rows.rows.records["tiebreak"] > job.sequence)
-    job.since.add(rows.keys, unseen, dict(replaced))
+    job.since.add(rows.keys, unseen, replaced)
     return job.states_of(keys)
 
 
@@ -92,9 +99,9 @@ def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int
     kept out meanwhile.
     """
     log = runtime.log(layout.source)
-    rows = RowsSince(layout, log, done)
+    rows = RowsSince(layout, log, done, runtime.table_indexes.of(layout.source))
     rows.read()
-    keys = rows.keys()
+    keys = rows.keys() | rows.of_table
     if rows.replaced:
         numbers = np.array(sorted(rows.replaced), np.int64)
         table = log.reader().take(numbers, list(layout.entity.key_names))

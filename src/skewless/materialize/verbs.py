@@ -149,6 +149,8 @@ def _one_table(
     elif runtime.may_forget:
         bring_back(runtime, source, table)
     history = runtime.history(source)
+    # Without it rows pushed before may have been counted beside those of the table they correct.
+    indexed = index_table(runtime, source, history)
     parts = [(part.name, part.version) for part in history.parts()]
     seen = dict(_materialized(runtime, layout.table))
     new = [name for name, _ in parts if name not in seen]
@@ -156,7 +158,7 @@ def _one_table(
     fewer = table.complete and not set(seen.items()) <= set(parts)
     cut = interval != (None, None)
     only: set[bytes] | None = None
-    if table.complete and not fewer and (cut or not everything):
+    if table.complete and indexed and not fewer and (cut or not everything):
         looked_at = None if everything else new
         only = changed_keys(layout, history, looked_at, *interval)
     done = parts
@@ -166,7 +168,7 @@ def _one_table(
         rebuild_marked(runtime, source, [table])
         _note_done(runtime, table, done, table.built or 0)
         return MaterializeResult(layout.table, skipped=True)
-    job = materialization(runtime, layout)
+    job = materialization(runtime, layout, history)
     # While it is building, pushes keep up what is written, so that a killed run goes on there.
     since = job.sequence if table.complete or everything else None
     result = job.run(
@@ -336,6 +338,13 @@ def _let_late_rows_in(runtime: Runtime, source: Source) -> bool:
             )
             transaction.write(name, notes)
     return True
+
+
+def index_table(runtime: Runtime, source: Source, history: History) -> bool:
+    """Index the row ids of a source's table as a history has it; return whether any index was."""
+    tables = runtime.tables().of_source(source.name, runtime.clock.now())
+    keys = {name for table in tables for name in table.layout.entity.key_names}
+    return runtime.table_indexes.ensure(source, history, keys)
 
 
 def in_use(runtime: Runtime, source: Source) -> dict[str, Source]:

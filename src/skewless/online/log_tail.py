@@ -6,20 +6,42 @@ since, under a lock that keeps other writers out; so nothing is lost, and nothin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skewless.clock import ALWAYS, NEVER
 from skewless.online.row_ids import mark_of
 from skewless.online.tables import columns_needed, keyed_rows, keys_of
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.stores.offline.cast import to_micros_array, to_source_columns
-from skewless.stores.offline.history import LOG_ROWS, History
+from skewless.stores.offline.history import LOG_ROWS, History, HistoryChunk
 from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE, SUPERSEDES
 from skewless.stores.offline.log.log import EventLog
+from skewless.stores.offline.table_ids import TableIds
 
 Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A row that one that came later replaces.
+
+    Attributes:
+        key: of its entity.
+        tiebreak: its sequence in the log; for a row of the table what its content makes it.
+        at: since when it is replaced.
+        times: event time and known time of a row of the table; None: it is in the log.
+    """
+
+    key: bytes
+    tiebreak: int
+    at: int
+    times: tuple[int, int] | None = None
 
 
 class RowsSince:
@@ -29,19 +51,27 @@ class RowsSince:
         layout: of the states.
         log: of the source.
         sequence: rows up to it are in the history already.
+        index: of the row ids of the source's table.
 
     Attributes:
         sequence: the newest row seen so far.
         replaced: the rows, by sequence, that those seen replace, and when.
+        of_table: entities of rows seen whose id the table holds, and of the rows it holds: what
+            counts of them is for history to say.
     """
 
-    def __init__(self, layout: StateLayout, log: EventLog, sequence: int) -> None:
+    def __init__(
+        self, layout: StateLayout, log: EventLog, sequence: int, index: TableIds | None = None
+    ) -> None:
+        self.index = index
         self.sequence = sequence
         self._before = sequence
         self._layout = layout
         self._log = log
         self._parts: list[tuple[list[bytes], RowSet]] = []
         self.replaced: dict[int, int] = {}
+        self.of_table: set[bytes] = set()
+        self._in_table: dict[tuple[int, int, int], int] = {}
 
     def read(self) -> None:
         """Look for rows that have come since the last look."""
@@ -54,7 +84,8 @@ class RowsSince:
         if elsewhere and source.row_id:
             found = History(source, None, self._log).superseded()
             self._replace(found.rows - LOG_ROWS, found.times)
-        names = [*columns, source.event_time, KNOWN, LATE, DELETED, SUPERSEDES]
+        ids = [] if self.index is None else list(source.row_id)
+        names = [*columns, *ids, source.event_time, KNOWN, LATE, DELETED, SUPERSEDES]
         for chunk in reader.chunks(list(dict.fromkeys(names)), after=self.sequence):
             late = chunk.table[LATE].to_numpy()
             known = to_micros_array(chunk.table[KNOWN])
@@ -67,6 +98,10 @@ class RowsSince:
             event = to_micros_array(chunk.table[source.event_time])
             keyed = keyed_rows(self._layout, table, (event[at], known[at], chunk.rows[at]))
             self._parts.append((keyed.keys, keyed.rows))
+            if self.index is not None:
+                counts = to_source_columns(chunk.table.filter(pa.array(~late)), source,
+                                           [*dict.fromkeys([*columns, *ids])])  # fmt: skip
+                self._look_up(self.index, counts)
         self.sequence = reader.last_sequence()
 
     def _decided_elsewhere(self) -> bool:
@@ -75,10 +110,53 @@ class RowsSince:
         own = mark_of([source] if source.row_id else [])
         return state.main != own or state.main_since > self._before + 1
 
-    def add(self, keys: list[bytes], rows: RowSet, replaced: dict[int, int]) -> None:
-        """Add rows that are not in the log yet, and the rows they replace (by sequence, when)."""
+    def _look_up(self, index: TableIds, rows: pa.Table) -> None:
+        """Note the entities of rows whose ids the table holds, and those it has them under."""
+        places = index.find(rows.select(list(self._layout.source.row_id)))
+        hit = np.flatnonzero(places >= 0)
+        names = list(self._layout.entity.key_names)
+        if not len(hit) or not set(names) <= set(index.columns):
+            return
+        for table in (rows.take(pa.array(hit)), index.rows(places[hit], names)):
+            self.of_table |= {key for key, _ in keys_of(self._layout, table, places[hit])}
+
+    def add(self, keys: list[bytes], rows: RowSet, replaced: Sequence[Replaced]) -> None:
+        """Add rows that are not in the log yet, and the rows they replace."""
         self._parts.append((keys, rows))
-        self._replace(np.array(list(replaced), np.int64), np.array([*replaced.values()], np.int64))
+        for row in replaced:
+            if row.times is None:
+                self.replaced[row.tiebreak] = min(row.at, self.replaced.get(row.tiebreak, row.at))
+            else:
+                place = (*row.times, row.tiebreak)
+                self._in_table[place] = min(row.at, self._in_table.get(place, row.at))
+
+    @property
+    def replaces_any(self) -> bool:
+        """Whether a row of the history was replaced since it was read."""
+        return bool(self.replaced or self._in_table)
+
+    def until_of_table(self, history: History, chunk: HistoryChunk, at: Ints, until: Ints) -> Ints:
+        """Return when rows of the table were replaced, given what was known when it was read.
+
+        Args:
+            history: that is read.
+            chunk: of it.
+            at: positions of the rows in the chunk.
+            until: what was known.
+        """
+        if not self._in_table:
+            return until
+        event, known, number = chunk.event[at], chunk.known[at], chunk.row[at]
+        events, knowns = (np.array(sorted({place[n] for place in self._in_table})) for n in (0, 1))
+        some = np.flatnonzero(
+            (chunk.tiebreak[at] == 0) & np.isin(event, events) & np.isin(known, knowns)
+        )
+        hashes = history.content_hash(number[some]) >> np.uint64(1)
+        found = until.copy()
+        for place, content in zip(some.tolist(), hashes.tolist(), strict=True):
+            own = (int(event[place]), int(known[place]), ALWAYS + content)
+            found[place] = min(int(found[place]), self._in_table.get(own, NEVER))
+        return found
 
     def keys(self) -> set[bytes]:
         """Return the entities of all rows seen so far."""

@@ -28,6 +28,7 @@ from skewless.online.ownership import FRESH_SECONDS, Ownership
 from skewless.online.reader import OnlineReader
 from skewless.online.seen import SeenRows, seen_among
 from skewless.online.storage import Home, home_of, open_home
+from skewless.online.table_index import TableIndexes
 from skewless.online.tables import StateTables, changes_of
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.table_read import Part
@@ -266,10 +267,16 @@ class Runtime:
                 raise UnknownName("the registry is empty")
             return self._state
 
+    @cached_property
+    def table_indexes(self) -> TableIndexes:
+        """The indexes of the row ids that sources' tables hold."""
+        return TableIndexes(self.journal, self.folder, self.history)
+
     def forget_plans(self) -> None:
         """Compile lookups anew: the registry or the tables of states have changed."""
         with self._lock:
             self.changes += 1
+            self.__dict__.pop("table_indexes", None)
             self._tables = None
 
     def tables(self) -> StateTables:

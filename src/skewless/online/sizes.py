@@ -7,6 +7,7 @@ for size in estimated_sizes(fs.runtime, plan):
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ import numpy.typing as npt
 from skewless.definitions import FeatureView
 from skewless.engines.local.spine import KeyIndex
 from skewless.online.runtime import Runtime
+from skewless.online.table_index import is_indexed
 from skewless.plan.apply.apply_plan import ApplyPlan
 from skewless.state.layout import StateLayout
 from skewless.state.sizes import StateSize, estimated, spans_of
 from skewless.stores.offline.history import History
+from skewless.stores.offline.table_ids import bytes_a_row
 
 MOST_ROWS = 10_000_000
 """How many rows of a source are counted; of a longer history, those that are read first."""
@@ -64,7 +67,11 @@ def _estimated(history: History, views: list[FeatureView]) -> Iterator[StateSize
     for span in spans_of(layout):
         inside = codes if span is None else codes[event > newest - span]
         counts[span] = np.bincount(inside, minlength=entities)
-    yield estimated(layout, views, counts)
+    size = estimated(layout, views, counts)
+    if is_indexed(history.source):
+        row = bytes_a_row(history.source, layout.entity.key_names)
+        size = replace(size, index=history.table_rows() * row)
+    yield size
 
 
 def _rows(history: History, layout: StateLayout) -> tuple[Ints, Ints, int]:

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skewless.clock import NEVER
-from skewless.online.dedup import Arrivals
+from skewless.clock import ALWAYS, NEVER
+from skewless.online.dedup import Arrivals, InTable
+from skewless.online.log_tail import Replaced
 from skewless.online.runtime import Runtime
 from skewless.online.tables import KeyedRows, columns_needed, keyed_rows, keys_of
 from skewless.state.blob import decode
@@ -27,16 +28,17 @@ from skewless.state.layout import StateLayout
 from skewless.state.prepend import Inserter
 from skewless.state.update import Replacement, update_states
 from skewless.stores.offline.retyped import seen_as
+from skewless.stores.offline.table_ids import CONTENT, EVENT, KNOWN
 from skewless.stores.online.base import Rows as KeyValues
 from skewless.types import python_rows
 
 Ints = npt.NDArray[np.int64]
 _FEW = 8
 Rebuild = Callable[
-    [Runtime, StateLayout, KeyedRows, Mapping[int, int], set[bytes]], Mapping[bytes, bytes]
+    [Runtime, StateLayout, KeyedRows, Sequence[Replaced], set[bytes]], Mapping[bytes, bytes]
 ]
-"""Builds the states of some entities from history and rows of a push: the rows, the sequences
-they replace and when, the keys of the entities. See `materialize.repair.rebuilt_with`."""
+"""Builds the states of some entities from history and rows of a push: the rows, those they
+replace, the keys of the entities. See `materialize.repair.rebuilt_with`."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,9 @@ def update(
     if rest:
         _merge(layout, keyed, (states, rest), (floor, last), replacements)
     found = {k: s for k, s in zip(keyed.keys, states, strict=True) if s is not None}
-    short = _short(layout, before, found, keyed, {key for key, _, _ in replaced})
+    short = _short(layout, before, found, keyed, {row.key for row in replaced})
     if short:
-        at = {number: at for _, number, at in replaced}
-        found |= rebuild(runtime, layout, keyed, at, short)
+        found |= rebuild(runtime, layout, keyed, replaced, short)
     store.write(layout.table, found.items())
 
 
@@ -200,29 +201,48 @@ def _in_states(
     layout: StateLayout,
     keyed: KeyedRows,
     states: list[bytes | None],
-    replaced: Sequence[tuple[bytes, int, int]],
+    replaced: Sequence[Replaced],
 ) -> list[Replacement]:
     """Add the entities of replaced rows to ``keyed`` and ``states``; return the replacements."""
     place = {key: number for number, key in enumerate(keyed.keys)}
-    more = [key for key in dict.fromkeys(key for key, _, _ in replaced) if key not in place]
+    more = [key for key in dict.fromkeys(row.key for row in replaced) if key not in place]
     for key, state in zip(more, store.read(layout.table, more), strict=True):
         place[key] = len(keyed.keys)
         keyed.keys.append(key)
         states.append(state)
-    return [Replacement(place[key], number, at) for key, number, at in replaced]
+    return [Replacement(place[r.key], r.tiebreak, r.at, r.times) for r in replaced]
 
 
 def _replaced(
     runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int
-) -> list[tuple[bytes, int, int]]:
-    """Return key, sequence and time of every row that the arrivals replace."""
-    if not arrivals.corrections:
-        return []
-    rows = np.flatnonzero(arrivals.supersedes)
+) -> list[Replaced]:
+    """Return every row that the arrivals replace."""
+    rows = np.flatnonzero(arrivals.supersedes > 0)
+    found = [] if arrivals.in_table is None else _replaced_in_table(layout, arrivals.in_table)
+    if not len(rows):
+        return found
     numbers = arrivals.supersedes[rows]
     at = dict(zip(numbers.tolist(), arrivals.known[rows].tolist(), strict=True))
-    found = _keys_of(runtime, layout, arrivals, first, numbers)
-    return [(key, number, at[number]) for key, number in found]
+    keys = _keys_of(runtime, layout, arrivals, first, numbers)
+    return [*found, *(Replaced(key, number, at[number]) for key, number in keys)]
+
+
+def _replaced_in_table(layout: StateLayout, rows: InTable) -> list[Replaced]:
+    names = list(layout.entity.key_names)
+    if not set(names) <= set(rows.index.columns):
+        return []  # the states are still to be built, from what the log then has too
+    table = rows.index.rows(rows.places, names)
+    keys = keys_of(layout, table, np.arange(len(rows.places)))
+    held = rows.index.take(rows.places, [EVENT, KNOWN, CONTENT])
+    return [
+        Replaced(
+            key,
+            ALWAYS + (held[number][2] >> 1),
+            int(rows.at[number]),
+            (held[number][0], held[number][1]),
+        )
+        for key, number in keys
+    ]
 
 
 def _keys_of(

@@ -64,6 +64,7 @@ class StateSize:
         size: bytes of a state.
         rows: kept rows of a state.
         advice: what would make heavy ones light.
+        index: bytes on disk of the index of the row ids that the source's table holds; 0: none.
     """
 
     source: str
@@ -73,6 +74,7 @@ class StateSize:
     size: Spread
     rows: Spread
     advice: tuple[str, ...] = ()
+    index: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the size as plain data."""
@@ -84,13 +86,17 @@ class StateSize:
             "bytes": self.size.to_dict(),
             "rows": self.rows.to_dict(),
             "advice": list(self.advice),
+            "index_bytes": self.index,
         }
 
     def __str__(self) -> str:
         sizes = ", ".join(map(bytes_text, self.size.to_dict().values()))
         rows = ", ".join(f"{number:,}" for number in self.rows.to_dict().values())
         line = f"{', '.join(self.views)} ({self.source} by {self.entity}): {sizes}; {rows} rows"
-        return "\n".join([line, *(f"  {advice}" for advice in self.advice)])
+        more = [f"  {advice}" for advice in self.advice]
+        if self.index:
+            more.append(f"  index of the row ids of its table: {bytes_text(self.index)} on disk")
+        return "\n".join([line, *more])
 
 
 def estimated(

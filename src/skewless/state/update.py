@@ -25,11 +25,24 @@ class Replacement:
         group: the number of the state.
         tiebreak: of the row.
         at: since when it no longer counts, microseconds.
+        times: of a row of the table event time and known time. Its tiebreak is in the state only
+            if another row of the table tied with it; else those are enough to tell it.
     """
 
     group: int
     tiebreak: int
     at: int
+    times: tuple[int, int] | None = None
+
+    def hit(self, rows: RowSet) -> npt.NDArray[np.bool_]:
+        """Return which rows it is."""
+        r = rows.records
+        same: npt.NDArray[np.bool_] = r["tiebreak"] == self.tiebreak
+        if self.times is not None:
+            alone = r["tiebreak"] == ALWAYS
+            same = (same | alone) & (r["event"] == self.times[0]) & (r["known"] == self.times[1])
+        found: npt.NDArray[np.bool_] = same & (rows.group == self.group)
+        return found
 
 
 def update_states(
@@ -71,9 +84,7 @@ def update_states(
     order = merged.order()
     merged, fresh = merged.take(order), ~in_tiles[order]
     for replacement in replacements:
-        hit = (merged.group == replacement.group) & (
-            merged.records["tiebreak"] == replacement.tiebreak
-        )
+        hit = replacement.hit(merged)
         merged.superseded[hit] = np.minimum(merged.superseded[hit], replacement.at)
     floors = np.full(len(states), floor, np.int64)
     for number, header in headers.items():

@@ -27,7 +27,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skewless.errors import Conflict, SkewlessError, StoreUnavailable
-from skewless.ingest.push import PushResult, delete, ingest
+from skewless.ingest.deletion import delete
+from skewless.ingest.push import PushResult, ingest
 from skewless.ingest.stream.metrics import StreamMetrics
 from skewless.ingest.stream.status import position_name, stream_reader
 from skewless.ingest.validation import admit

@@ -188,6 +188,10 @@ class History:
         readers = [each for each in (self._reader, self._log) if each is not None]
         return sum(reader.row_count() for reader in readers)
 
+    def table_rows(self) -> int:
+        """Return the number of rows of the table."""
+        return 0 if self._reader is None else self._reader.row_count()
+
     def last_sequence(self) -> int:
         """Return the greatest sequence of the log that this history sees, 0 if none."""
         return 0 if self._log is None else self._log.last_sequence()
@@ -199,6 +203,10 @@ class History:
         wanted = self._checked(columns)
         yield from self._of_the_table(wanted)
         yield from self._of_the_log(wanted)
+
+    def table_chunks(self, columns: Sequence[str]) -> Iterator[HistoryChunk]:
+        """Yield every row of the table alone, also those without an event time."""
+        yield from self._of_the_table(self._checked(columns))
 
     def row_ids(self) -> Iterator[pa.Table]:
         """Yield the columns of the row id, of every row."""

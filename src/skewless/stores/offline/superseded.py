@@ -92,7 +92,7 @@ def _repeated_bits(history: History) -> Iterator[tuple[UInt64s, Int64s]]:
         high = -(-((number + 1) << 64) // passes) - 1
         kept, count = np.empty(total // passes + 1, np.uint64), 0
         for table in history.row_ids():
-            bits = _id_bits(table)
+            bits = id_bits(table)
             # Bits 0: an id that is null, which has no other versions.
             bits = bits[(bits != 0) & (bits >= np.uint64(low)) & (bits <= np.uint64(high))]
             if count + len(bits) > len(kept):
@@ -114,8 +114,8 @@ def _slices(bits: UInt64s, counts: Int64s) -> list[UInt64s]:
     return np.split(bits, np.flatnonzero(np.diff(number)) + 1)
 
 
-def _id_bits(table: pa.Table) -> UInt64s:
-    """Return bits for each row's id, 0 if it is null in part."""
+def id_bits(table: pa.Table) -> UInt64s:
+    """Return 64 bits for each row's id, 0 if it is null in part."""
     if table.num_columns == 1:
         return column_hash(table.column(0))
     bits = content_hash(table)
@@ -141,7 +141,7 @@ class _Candidates:
 def _candidates(history: History, wanted: UInt64s, *, late: bool) -> _Candidates:
     found: list[tuple[npt.NDArray[np.generic], ...]] = []
     for chunk in history.versions(history.source.row_id):
-        bits = _id_bits(chunk.table)
+        bits = id_bits(chunk.table)
         place = np.minimum(np.searchsorted(wanted, bits), len(wanted) - 1)
         deleted = chunk.deleted if chunk.deleted is not None else np.zeros(len(bits), np.bool_)
         chosen = (wanted[place] == bits) & ((chunk.event != ALWAYS) | deleted)
@@ -167,7 +167,7 @@ def _decide(history: History, rows: _Candidates) -> Superseded:
     of_table = ALWAYS + (content >> np.uint64(1)).astype(np.int64)
     tiebreak = np.where(rows.tiebreak == 0, of_table, rows.tiebreak)
     event = np.where(rows.event == ALWAYS, 0, rows.event)
-    group = _exact_groups(rows.bits, pa.concat_tables(ids))
+    group = exact_groups(rows.bits, pa.concat_tables(ids))
     place = _places(group, rows.known, rows.tiebreak)
     order = np.lexsort((rows.row, tiebreak, event, rows.tiebreak, place, group))
     group, known, number = group[order], rows.known[order], rows.row[order]
@@ -214,7 +214,7 @@ def _running(choose: np.ufunc, group: UInt64s, values: Int64s) -> Int64s:
     return found
 
 
-def _exact_groups(bits: UInt64s, ids: pa.Table) -> UInt64s:
+def exact_groups(bits: UInt64s, ids: pa.Table) -> UInt64s:
     """Return a number for each row, equal for equal ids only: the bits, but for chance matches."""
     order = np.argsort(bits, kind="stable")
     alike = bits[order][1:] == bits[order][:-1]

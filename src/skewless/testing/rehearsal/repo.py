@@ -12,7 +12,8 @@ from typing import Any
 from skewless.config import Config
 from skewless.definitions import FeatureView, Source
 from skewless.definitions.repo import Definitions
-from skewless.ingest.push import PushResult, delete, push
+from skewless.ingest.deletion import delete
+from skewless.ingest.push import PushResult, push
 from skewless.ingest.stream.worker import StreamWorker
 from skewless.materialize.verbs import backfill, compact, materialize
 from skewless.online.apply import apply_plan

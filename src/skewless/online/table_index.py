@@ -1,0 +1,111 @@
+"""The row ids of sources' tables as pushes look them up; see `stores.offline.table_ids`.
+
+An index is built when states are built from the table, before them, and belongs to the snapshot of
+the table that they are built from. The journal names the file of each, so that all processes look
+into the same one; a process that does not find it (a journal shared by machines) builds its own.
+Before a table is indexed nothing is looked up: then its states are not complete either, and are
+built from all of history, which knows what corrects what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from skewless.definitions import Source
+from skewless.online.row_ids import ids_table
+from skewless.online.tables import note_change
+from skewless.stores.offline.history import History
+from skewless.stores.offline.table_ids import TableIds, build
+from skewless.stores.online.base import OnlineStore
+from skewless.stores.online.base import Rows as KeyValues
+
+RECORDS = "skewless.table_ids"
+
+
+def is_indexed(source: Source) -> bool:
+    """Return whether a source has a table whose rows have ids."""
+    return bool(source.row_id) and source.table is not None
+
+
+class TableIndexes:
+    """The indexes of a repo's tables.
+
+    Args:
+        journal: names the files.
+        folder: of the offline store: the files are below it.
+        history: gives the history of a source.
+    """
+
+    def __init__(
+        self, journal: OnlineStore, folder: Path, history: Callable[[Source], History]
+    ) -> None:
+        self._journal = journal
+        self._folder = folder / "row_ids"
+        self._history = history
+        self._opened: dict[str, TableIds | None] = {}
+
+    def of(self, source: Source) -> TableIds | None:
+        """Return the index of a source's table; None where there is none, or not yet."""
+        if not is_indexed(source):
+            return None
+        name = ids_table(source)
+        if name not in self._opened:
+            self._opened[name] = self._open(source)
+        return self._opened[name]
+
+    def _open(self, source: Source) -> TableIds | None:
+        record = _record(self._journal, source)
+        if not record:
+            return None
+        path = self._folder / str(record["file"])
+        if not path.exists():
+            build(self._history(source), path, record["keys"])
+        return TableIds(path, source.row_id)
+
+    def is_current(self, source: Source, history: History) -> bool:
+        """Return whether the index of a table is that of the table as a history has it."""
+        return bool(_record(self._journal, source).get("parts") == _parts(history))
+
+    def ensure(self, source: Source, history: History, keys: Iterable[str]) -> bool:
+        """Index a table as a history has it, unless it is; return whether it was before.
+
+        Args:
+            source: whose table.
+            history: what states are about to be built from.
+            keys: names of the join keys of all entities with states of the source.
+        """
+        if not is_indexed(source):
+            return True
+        record, parts = _record(self._journal, source), _parts(history)
+        before = set(record.get("keys", ()))
+        kept = sorted(before | set(keys))
+        wanted: dict[str, Any] = {"parts": parts, "keys": kept}
+        found = {name: record.get(name) for name in wanted}
+        if found == wanted and (self._folder / str(record["file"])).exists():
+            return True
+        mark = hashlib.blake2b(json.dumps(wanted).encode(), digest_size=8).hexdigest()
+        name = f"{ids_table(source)}.{mark}.arrow"
+        rows = build(history, self._folder / name, kept)
+        note = json.dumps(wanted | {"file": name, "rows": rows}).encode()
+        with self._journal.transaction() as transaction:
+            transaction.write(RECORDS, [(ids_table(source).encode(), note)])
+            note_change(transaction)
+        for stale in self._folder.glob(f"{ids_table(source)}.*.arrow"):
+            if stale.name != name:
+                stale.unlink(missing_ok=True)  # whoever has it mapped keeps it
+        self._opened.clear()
+        return bool(record)
+
+
+def _parts(history: History) -> list[list[str]]:
+    return [[part.name, part.version] for part in history.parts()]
+
+
+def _record(journal: KeyValues, source: Source) -> dict[str, Any]:
+    note = journal.read_one(RECORDS, ids_table(source).encode())
+    found: dict[str, Any] = {} if note is None else json.loads(note)
+    return found
