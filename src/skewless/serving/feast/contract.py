@@ -38,7 +38,7 @@ from skewless.serving.read.encode import alike, all_present
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.plans import ReadPlan, plan_of
 from skewless.serving.write.jobs import Job
-from skewless.serving.write.writes import Writer
+from skewless.serving.write.writes import SHOWN_REJECTS, Writer
 from skewless.state.status import Status
 
 EPOCH = "1970-01-01T00:00:00Z"
@@ -200,8 +200,14 @@ class Feast:
         bad = result.quarantined
         if bad and len(bad) == len(rows):
             raise RequestError(f"no row could be taken: {bad[0].reason}", where=request.where)
-        headers = {"x-skewless-quarantined": str(len(bad))} if bad else None
-        return Response(body, headers=headers)
+        if not bad:
+            return Response(body)
+        said = {
+            "accepted": result.accepted,
+            "quarantined": len(bad),
+            "reasons": [{"row": each.row, "reason": each.reason} for each in bad[:SHOWN_REJECTS]],
+        }
+        return Response.json(said, headers={"x-skewless-quarantined": str(len(bad))})
 
     async def materialize(self, request: Request) -> Response:
         """Answer ``POST /materialize`` and ``POST /materialize-incremental``."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from skewless.clock import from_micros, to_micros
+from skewless.codec import FLOATS, from_json, from_text, json_default, misfit
 from skewless.definitions import Aggregate, FeatureView, OnDemandView, Source
 from skewless.definitions.expressions import Column
 from skewless.errors import InputError, MissingColumn
 from skewless.serving.problems import RequestError
-from skewless.types import DType
+from skewless.types import DType, Float32, Misfit, Unreadable
 
 _AS_THEY_ARE: dict[str, type] = {"int64": int, "str": str}
 _EVENT_TIME, _CREATED = "event_timestamp", "created"
+_DAY = 86_400
 
 
 def coerced_key(value: Any, dtype: DType, name: str) -> Any:
@@ -28,25 +28,82 @@ def coerced_key(value: Any, dtype: DType, name: str) -> Any:
     if type(value) is _AS_THEY_ARE.get(dtype.kind):
         return value  # its range is looked at where the key is encoded
     try:
-        match dtype.kind:
-            case "int32" | "int64" if isinstance(value, str):
-                return dtype.coerce(int(value))
-            case "int32" | "int64" if isinstance(value, float) and value.is_integer():
-                return dtype.coerce(int(value))
-            case "float32" | "float64" if isinstance(value, str):
-                return dtype.coerce(float(value))
-            case "str" if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return str(value)
-            case "bytes" if isinstance(value, str):
-                return base64.b64decode(value, validate=True)
-            case "timestamp" if isinstance(value, int) and not isinstance(value, bool):
-                return from_micros(value * 1_000_000)
-            case "timestamp" if isinstance(value, str):
-                return from_micros(moment_of(value, name))
-            case _:
-                return dtype.coerce(value)
-    except (ValueError, OverflowError, binascii.Error) as problem:
-        raise InputError(f"{name!r}: {problem}", got=repr(value)[:60]) from None
+        return from_feast(value, dtype, name)
+    except Misfit as problem:
+        raise problem.as_input("the request") from None
+
+
+def from_feast(value: Any, dtype: DType, at: str = "") -> Any:
+    """Return what a client of Feast sends as a value of a type.
+
+    Beside the forms of `skewless.codec`: times are seconds since 1970 or ISO 8601, in UTC where
+    they have no offset; whole numbers may end in ``.0``; numbers may be text, and text numbers.
+
+    Raises:
+        Misfit: it is no value of the type.
+    """
+    try:
+        return _read(value, dtype)
+    except Misfit as problem:
+        raise problem.inside(at) from None
+
+
+def _read(value: Any, dtype: DType) -> Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    match dtype.kind:
+        case "int32" | "int64" if isinstance(value, float) and value.is_integer():
+            return from_json(int(value), dtype)
+        case "float32" | "float64" if isinstance(value, str) and value not in FLOATS:
+            return from_text(value, dtype)
+        case "str" if number:
+            return str(value)
+        case "timestamp" if number:
+            return _moment(value, dtype)
+        case "timestamp" if isinstance(value, str):
+            try:
+                return from_micros(moment_of(value, ""))
+            except InputError:
+                raise misfit(value, dtype) from None
+        case "date" if number or isinstance(value, str):
+            return _date(value, dtype)
+        case "list" | "vector" if isinstance(value, list):
+            item = dtype.item or Float32
+            found = [from_feast(each, item, f"[{n}]") for n, each in enumerate(value)]
+            return dtype.coerce(found) if dtype.kind == "list" else from_json(found, dtype)
+        case "map" if isinstance(value, Mapping) and dtype.item is not None:
+            return {key: from_feast(each, dtype.item, f"[{key!r}]") for key, each in value.items()}
+        case "struct" if isinstance(value, Mapping):
+            types = dict(dtype.fields)
+            read = {n: from_feast(v, types[n], n) if n in types else v for n, v in value.items()}
+            try:
+                return dtype.coerce(read)
+            except ValueError as problem:
+                raise Misfit("", str(problem)) from None
+    return from_json(value, dtype)
+
+
+def _moment(seconds: float, dtype: DType) -> datetime:
+    """Return seconds since 1970, as Feast writes times, as a time."""
+    try:
+        return from_micros(round(seconds * 1_000_000))
+    except (OverflowError, ValueError):
+        raise misfit(seconds, dtype, "it is out of range") from None
+
+
+def _date(value: Any, dtype: DType) -> date:
+    """Return a date: as text, perhaps with midnight, or as seconds since 1970 of its midnight."""
+    try:
+        if isinstance(value, str):
+            found = datetime.fromisoformat(value)
+        elif value % _DAY:
+            raise misfit(value, dtype, "seconds of a midnight in UTC are expected")
+        else:
+            found = datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError) as problem:
+        raise problem if isinstance(problem, Misfit) else misfit(value, dtype) from None
+    if found.time() != time():
+        raise misfit(value, dtype, "a time of day where a date is expected")
+    return found.date()
 
 
 def moment_of(text: str, where: str) -> int:
@@ -79,15 +136,13 @@ def timestamp(micros: int) -> str:
 
 def in_feast(value: Any) -> Any:
     """Return a value that JSON has no form for as Feast writes it: times as seconds since 1970."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
     if isinstance(value, datetime):
         return to_micros(value) // 1_000_000
     if isinstance(value, date):
         return to_micros(datetime(value.year, value.month, value.day, tzinfo=UTC)) // 1_000_000
     if value is None or isinstance(value, (bool, int, float, str, list, tuple, dict)):
         return value
-    return str(value)
+    return json_default(value)
 
 
 def frame_rows(
@@ -125,7 +180,7 @@ def frame_rows(
                 expected=", ".join(source.columns),
             )
         dtype = source.columns[column]
-        columns[column] = [_cell(value, dtype, name) for value in values]
+        columns[column] = [_cell(value, dtype) for value in values]
     keys = view.entity.key_names if isinstance(view, FeatureView) else ()
     for needed in (source.event_time, *keys):
         if needed not in columns:
@@ -151,16 +206,10 @@ def _column_names(view: FeatureView | OnDemandView | None, source: Source) -> di
     return names | {name: name for name in source.columns}
 
 
-def _cell(value: Any, dtype: DType, name: str) -> Any:
+def _cell(value: Any, dtype: DType) -> Any:
     if value is None:
         return None
-    if dtype.kind in ("timestamp", "bytes", "int32", "int64", "float32", "float64"):
-        if value in ("NaN", "Infinity", "-Infinity") and dtype.kind.startswith("float"):
-            return float(value)
-        try:
-            return coerced_key(value, dtype, name)
-        except InputError:
-            return value  # the row is quarantined, with the reason
-    if dtype.kind == "date" and isinstance(value, str):
-        return value[:10]
-    return value
+    try:
+        return from_feast(value, dtype)
+    except Misfit as problem:
+        return Unreadable(value, problem)  # the row is quarantined, with the reason

@@ -229,13 +229,13 @@ def _status_arrays(states: list[list[Status]]) -> Iterator[pa.Array]:
 
 
 def _check_text(field: pa.Field) -> None:
-    """Raise `ValueError` where a name or a time zone is no text: Arrow looks at neither."""
+    """Raise where a name or a time zone is no text, or no zone: Arrow looks at neither."""
     import pyarrow as pa
 
     found = field.type
     field.name.encode()
     if isinstance(found, pa.TimestampType) and found.tz is not None:
-        found.tz.encode()
+        pa.lib.string_to_tzinfo(found.tz)
     for number in range(found.num_fields):
         _check_text(found.field(number))
 
@@ -254,10 +254,33 @@ def table_of(body: bytes, where: str) -> pa.Table:
         table.validate(full=True)
         for field in table.schema:
             _check_text(field)
-    except (pa.ArrowException, OSError, ValueError, EOFError) as problem:
+        if len(set(table.column_names)) < table.num_columns:
+            raise ValueError(f"two columns of one name: {', '.join(table.column_names)}")
+    except (pa.ArrowException, OSError, ValueError, EOFError, LookupError) as problem:
         raise RequestError(
             "the body is not an Arrow IPC stream",
             got=str(problem).splitlines()[0][:200] if str(problem) else "nothing",
             where=where,
         ) from None
     return table
+
+
+def columns_of(table: pa.Table, where: str) -> dict[str, list[Any]]:
+    """Return an Arrow table as lists of Python values by column.
+
+    Raises:
+        RequestError: a column holds values that Python has no form for, such as times of the year
+            10000 or of a zone that nobody knows.
+    """
+    import pyarrow as pa
+
+    found = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            found[name] = column.to_pylist()
+        except (pa.ArrowException, ValueError, ArithmeticError, LookupError) as problem:
+            raise RequestError(
+                f"column {name!r} holds values that cannot be read",
+                got=f"{column.type}: {problem}"[:200], where=where,
+            ) from None  # fmt: skip
+    return found

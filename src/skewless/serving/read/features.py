@@ -21,7 +21,14 @@ from skewless.plan.lookup import Found
 from skewless.serving.http.http import ARROW, Request, Response, decode
 from skewless.serving.operate.keys import Caller
 from skewless.serving.problems import RequestError, TooLarge
-from skewless.serving.read.encode import EXTRAS, alike, features_arrow, features_json, table_of
+from skewless.serving.read.encode import (
+    EXTRAS,
+    alike,
+    columns_of,
+    features_arrow,
+    features_json,
+    table_of,
+)
 from skewless.serving.read.plans import ReadPlan, Row, plan_of
 from skewless.serving.read.reader import Reader
 from skewless.serving.read.served_log import ServedLog
@@ -64,7 +71,7 @@ class FeaturesHandler:
         where = request.where
         if request.kind == ARROW:
             asked = self._asked_by_query(request)
-            asked.entities = table_of(await request.body(), where).to_pydict()
+            asked.entities = columns_of(table_of(await request.body(), where), where)
         else:
             if request.scope["query_string"]:
                 raise RequestError(
