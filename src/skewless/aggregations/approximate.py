@@ -144,6 +144,7 @@ class ApproxQuantile(Aggregation):
     q: float = 0.5
     accuracy: float = 0.01
     name: ClassVar[str] = "approx_quantile"
+    gathers: ClassVar[bool] = True
 
     @classmethod
     def examples(cls) -> tuple[Aggregation, ...]:

@@ -56,6 +56,7 @@ class Aggregation(ABC):
         takes_rows: whether it may be asked of a source (whole rows) instead of a column.
         empty: the value of no rows; None where the aggregation has no identity.
         raw_only: whether it needs the rows themselves, so no tile can stand for them.
+        gathers: whether its sweep looks at the rows of every window.
         number: the number of the kernels from which `finish` makes the value; None for none.
     """
 
@@ -64,6 +65,7 @@ class Aggregation(ABC):
     takes_rows: ClassVar[bool] = False
     raw_only: ClassVar[bool] = False
     empty: ClassVar[Any] = None
+    gathers: ClassVar[bool] = False
     number: ClassVar[Number | None] = None
 
     def __init_subclass__(cls) -> None:
@@ -168,7 +170,7 @@ class Aggregation(ABC):
         """Return whether the value is made of the kernels' number of such a column."""
         if self.number is None or self.keeps_nulls:
             return False
-        return self.number == "count" or (column is not None and column.kind in _NUMERIC)
+        return self.number == "count" or (column is not None and is_number(column))
 
     # ------------------------------------------------------------------------------ definitions
 
@@ -192,6 +194,11 @@ class Aggregation(ABC):
             got = "whole rows" if column is None else f"a column of type {column!r}"
             raise DefinitionError(f"{self.name} needs {what}", got=got)
         return column
+
+
+def is_number(column: DType) -> bool:
+    """Return whether arrays of the kernels hold the values of a column exactly."""
+    return column.kind in _NUMERIC
 
 
 class Deciding(Aggregation):

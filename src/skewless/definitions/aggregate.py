@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from skewless.aggregations import Aggregation, aggregation, aggregation_from_dict
+from skewless.aggregations.forms import Forms, forms_of
 from skewless.aggregations.windows import LastN, Sliding, Window, window_from_dict
 from skewless.definitions.aggregatable import WindowLike
 from skewless.definitions.expressions import (
@@ -114,6 +115,12 @@ class Aggregate(Expression):
     def key(self) -> str:
         """Equal for aggregates of the same value, whoever asks for them."""
         return repr(self.to_dict())
+
+    @property
+    def forms(self) -> Forms:
+        """In which form the aggregation runs, and what states keep for it."""
+        column = None if self.column is None else self.column.dtype
+        return forms_of(self.aggregation, column, self.window, grouped=self.by is not None)
 
     @property
     def identity(self) -> Any:

@@ -155,6 +155,7 @@ class _Job:
             explained,
             columns_used(aggregate, view),
             computed=not (column is None or isinstance(column, Column)),
+            forms=str(aggregate.forms),
         )
 
     def _on_demand(self, view: OnDemandView, reference: str, feature: str) -> Explanation:

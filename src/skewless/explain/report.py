@@ -59,6 +59,7 @@ class ExplainedAggregate:
         rows: of the entity, in row order.
         columns: the source columns that value and filters are made of.
         computed: whether the value is more than a column of the source.
+        forms: in which forms it runs, in training sets and online, and what states keep of it.
     """
 
     text: str
@@ -71,6 +72,7 @@ class ExplainedAggregate:
     rows: tuple[ExplainedRow, ...]
     columns: tuple[str, ...]
     computed: bool = False
+    forms: str = ""
 
     @property
     def verdicts(self) -> dict[str, int]:
@@ -83,6 +85,7 @@ class ExplainedAggregate:
             "aggregate": self.text,
             "letter": self.letter,
             "window": self.window,
+            "forms": self.forms,
             "after": None if self.after is None else iso(self.after),
             "until": iso(self.until),
             "value": to_json(self.value),
@@ -104,6 +107,8 @@ class ExplainedAggregate:
             yield f"    window and rows: those of {same_as}"
             return
         yield f"    window: {self.window}"
+        if self.forms:
+            yield f"    runs as: {self.forms}"
         counted = self.verdicts.get("counted", 0)
         rest = _counts(row for row in self.rows if row.verdict != "counted")
         yield f"    {counted} of {len(self.rows)} rows counted" + (f"; not: {rest}" if rest else "")

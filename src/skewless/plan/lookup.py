@@ -86,8 +86,7 @@ class Lookup:
     def explain(self) -> str:
         """Return the stages of the read, one a line."""
         lines = [
-            f"read table {part.table}: {len(part.references)} features"
-            f" ({'newest row only' if part.newest else 'rows of windows'})"
+            f"read table {part.table}: {len(part.references)} features ({part.how})"
             for part in self.parts
         ]
         lines += [f"compute on demand: {need.view!r}" for need in self.selection.on_demand]

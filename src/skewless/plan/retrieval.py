@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from skewless.aggregations.forms import told
 from skewless.definitions import Aggregate, Entity, Expression, Source
 from skewless.errors import InputError
 from skewless.expressions.scalar import leaf_key
@@ -90,7 +91,8 @@ class WindowStep:
         windows = sorted({repr(w.aggregate.window) for w in self.wanted})
         return (
             f"{len(self.wanted)} aggregations of {self.source.name} by {self.entity.name}"
-            f" over {', '.join(windows)}"
+            f" over {', '.join(windows)}: "
+            f"{told(item.aggregate.forms.training for item in self.wanted)}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from skewless.aggregations.forms import told
 from skewless.clock import iso
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData, InputError
@@ -55,6 +56,13 @@ class Part:
             range(len(self._plans))
         )
         self._unknown = self._with_derived(*self._reads.unknown, None)
+
+    @property
+    def how(self) -> str:
+        """In which forms the aggregates are computed."""
+        if self.newest is not None:
+            return "newest row only"
+        return "rows of windows: " + told(read.aggregate.forms.online for read in self._reads.reads)
 
     def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
         """Return the keys of the entities in the store; none where the table may not answer.

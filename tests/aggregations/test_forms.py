@@ -1,0 +1,63 @@
+"""What is said of the forms in which aggregations run is so."""
+
+from pathlib import Path
+
+import pytest
+
+import skewless as sl
+from skewless.aggregations import AGGREGATIONS
+from skewless.aggregations.forms import COSTS, forms_of, table
+from skewless.aggregations.windows import LastN, Sliding
+from skewless.definitions import FeatureView
+from skewless.plan.retrieval import plan_retrieval
+from skewless.plan.selection import select
+from skewless.plan.table_read import Part
+from skewless.state.layout import StateLayout
+from skewless.types import Float64
+from tests.engines.test_local_engine import state_of
+from tests.laws.grid import KEY, aggregates, source, view_of
+
+DOCS = Path(__file__).parents[2] / "docs" / "definitions.md"
+
+
+def test_the_table_in_the_docs_is_that_of_the_registry():
+    text = DOCS.read_text(encoding="utf-8")
+    kept = text.partition("test -->\n")[2].partition("\n<!-- /forms")[0]
+    assert kept == table(), "put skewless.aggregations.forms.table() into docs/definitions.md"
+
+
+@pytest.mark.parametrize("name", sorted(AGGREGATIONS))
+def test_a_form_that_is_said_to_run_is_there(name):
+    for aggregate in aggregates(name):
+        kind, forms = aggregate.aggregation, aggregate.forms
+        column = None if aggregate.column is None else aggregate.column.dtype
+        assert {forms.training, forms.online} <= set(COSTS)
+        assert (forms.training in ("sweep", "shared sweep")) <= kind.sweeps(column)
+        assert (forms.online == "shared numbers") == kind.counts_in(column)
+        assert (forms.online == "arrays") <= kind.summarises
+        layout = StateLayout.of(KEY, source(), [view_of([aggregate], source())])
+        assert ("tiles" in forms.keeps) == layout.tiled
+
+
+def test_what_runs_in_python_is_known_by_name():
+    """A new aggregation, or a form that was lost, shows here."""
+    python = {
+        name for name in AGGREGATIONS
+        if "python" in str(forms_of(AGGREGATIONS[name].examples()[0], Float64, Sliding(width=1)))
+    }  # fmt: skip
+    assert python == {"ewma", "skew", "kurtosis", "slope"}
+
+
+def test_plans_say_in_which_forms_they_compute():
+    of = sl.Source("pays", schema={"card": str, "x": float}, event_time="at")
+    features = {"a": of.x.mean("1h"), "b": of.x.median("1h"), "c": of.x.sum("1h")}
+    view = FeatureView("V", entity=sl.Entity("card", card=str), source=of, features=features)
+    plan = plan_retrieval(select(state_of(view), [view]), timestamp="t", as_of="known")
+    assert "2 by shared sweep, 1 by arrays" in plan.explain()
+    layout = StateLayout.of(view.entity, of, [view])
+    part = Part(layout, [(view, 1, feature) for feature in view.features])
+    assert part.how == "rows of windows: 2 by shared numbers, 1 by arrays"
+
+
+def test_the_newest_row_is_all_that_is_kept_for_it():
+    assert forms_of(AGGREGATIONS["latest"](), Float64, LastN(1)).keeps == "the newest row"
