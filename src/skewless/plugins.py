@@ -27,6 +27,9 @@ from skewless.errors import ConfigError, MissingDependency, UnknownName
 repo_folder: ContextVar[Path] = ContextVar("repo_folder")
 """The folder that relative paths of tables start from; where unset, the current directory."""
 
+reading: ContextVar[Path | None] = ContextVar("reading", default=None)
+"""The file whose definitions are being read."""
+
 table_settings: ContextVar[Any] = ContextVar("table_settings", default=None)
 """The `config.TableSettings` for tables that are read while definitions are; None: none."""
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from skewless.clock import Clock, to_micros
 from skewless.config import Config
-from skewless.errors import InputError
+from skewless.errors import DefinitionError, InputError
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import ApplyPlan, diff
 from skewless.plan.arguments import (
@@ -32,6 +33,7 @@ from skewless.plan.arguments import (
 )
 from skewless.plan.results import OnlineResult, TrainingSet
 from skewless.plan.selection import Features
+from skewless.plugins import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +53,12 @@ logger = logging.getLogger("skewless.states")
 Moment = datetime | str | int
 """A datetime with a time zone, ISO 8601 text with an offset, or UTC microseconds."""
 Progress = Callable[[str, float], None]
+
+
+NO_FILES = (
+    "there are no files of definitions in the repo, so nothing is removed: what is registered was"
+    " applied from Python. plan(removing=True) removes it."
+)
 
 
 class FeatureStore:
@@ -85,6 +93,11 @@ class FeatureStore:
         clock: Clock | None = None,
         online: OnlineStore | None = None,
     ) -> None:
+        if (file := reading.get()) is not None:
+            raise DefinitionError(
+                f"{file.name} opens a feature store while its definitions are read",
+                hint="Put what uses the store below: if __name__ == '__main__':",
+            )
         config = repo if isinstance(repo, Config) else Config.read(repo)
         self.runtime = Runtime(config, clock, online)
 
@@ -102,21 +115,19 @@ class FeatureStore:
             definitions: views, services, sources, entities or modules; none: the repo's files.
             repin: feature services to move to the newest versions of their views; True for all.
             removing: whether definitions that are no longer there are removed; by default only
-                when the whole repo is planned.
+                when the whole repo is planned, and there are files of definitions in it.
 
         Raises:
             DefinitionError: a definition is wrong.
         """
         wanted = self.runtime.wanted(*definitions)
         whole = not definitions if removing is None else removing
+        no_files = whole and removing is None and not self.runtime.has_files()
         pins = repin if isinstance(repin, bool) else names_of(repin, "feature service") or ()
-        return diff(
-            self.runtime.registry.state(),
-            wanted,
-            removing=whole,
-            repin=pins,
-            now=self.runtime.clock.now(),
-        )
+        state, now = self.runtime.registry.state(), self.runtime.clock.now()
+        plan = diff(state, wanted, removing=whole and not no_files, repin=pins, now=now)
+        kept = no_files and state.records
+        return replace(plan, notes=(*plan.notes, NO_FILES)) if kept else plan
 
     def apply(
         self,

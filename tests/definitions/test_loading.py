@@ -295,3 +295,43 @@ def test_a_repo_is_the_same_after_it_was_applied(repo: Path, tmp_path: Path) -> 
         applied(registry, load_folder(repo), removing=True)
         plan = diff(registry.state(), Definitions.of(load_folder(repo)), removing=True)
         assert plan.is_empty
+
+
+# ------------------------------------------------------------------------- folders that are packages
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        "from feature_repo.{name} import",
+        "from .{name} import",
+        "from {name} import",
+        "from outer.feature_repo.{name} import",
+    ],
+)
+@pytest.mark.parametrize("renamed", ["a_first", "z_last"])
+def test_files_of_a_package_import_one_another_by_any_name(
+    tmp_path: Path, style: str, renamed: str
+) -> None:
+    """One module of each, whatever its name and whichever file comes first."""
+    folder = tmp_path / "feature_repo"
+    if style.startswith("from outer"):
+        folder = tmp_path / "outer" / "feature_repo"
+        write(folder.parent, __init__="")
+    features = FEATURES.replace("from entities import", style.format(name=renamed))
+    write(folder, __init__="", features=features, **{renamed: ENTITIES})
+    before, path = set(sys.modules), list(sys.path)
+    found = load_folder(folder)
+    assert list(found.services) == ["model"]
+    assert found.on_demand["Twice"].code["path"] == "features:Twice"
+    assert (set(sys.modules), sys.path) == (before, path)
+    code = found.on_demand["Twice"].code
+    loading._SEEN.clear()
+    assert restored_function("Twice", code, folder)(3.0) == {"twice": 6.0}
+
+
+def test_an_error_in_a_file_of_a_package_is_told_with_its_line(tmp_path: Path) -> None:
+    folder = write(tmp_path / "feature_repo", __init__="", features="x = 1\ny = 1 / 0\n")
+    with pytest.raises(DefinitionError, match=r"features\.py cannot be imported.*line 2"):
+        load_folder(folder)
+    assert "feature_repo.features" not in sys.modules

@@ -9,7 +9,6 @@ do not meet.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import sys
 import traceback
@@ -21,9 +20,10 @@ from typing import Any
 
 from skewless.definitions.on_demand import Function, OnDemandView
 from skewless.definitions.on_demand import _code_of as code_of
+from skewless.definitions.package_folder import as_package, execute
 from skewless.errors import DefinitionError, SkewlessError, UnknownName
 from skewless.forks import Lock
-from skewless.plugins import repo_folder
+from skewless.plugins import reading, repo_folder
 
 _LOCK = Lock()
 _SEEN: dict[tuple[str, str], Function] = {}
@@ -93,7 +93,8 @@ def importable(folder: Path) -> Iterator[None]:
             del sys.modules[name]
         importlib.invalidate_caches()
         try:
-            yield
+            with as_package(folder):
+                yield
         finally:
             sys.path.remove(str(folder))
             repo_folder.reset(token)
@@ -177,13 +178,9 @@ def _import_file(folder: Path, path: Path) -> ModuleType:
     module = sys.modules.get(name)
     if module is not None and _lies_in(module, folder):
         return module  # an earlier file has imported it
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise DefinitionError("not a Python file", where=str(path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    token = reading.set(path)
     try:
-        spec.loader.exec_module(module)
+        return execute(folder, name, path)
     except SkewlessError as problem:
         place = _place(problem, folder, path)
         problem.where = place if problem.where is None else f"{problem.where} ({place})"
@@ -194,7 +191,8 @@ def _import_file(folder: Path, path: Path) -> ModuleType:
             got=f"{type(problem).__name__}: {problem}",
             where=_place(problem, folder, path),
         ) from problem
-    return module
+    finally:
+        reading.reset(token)
 
 
 def _place(problem: BaseException, folder: Path, path: Path) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from skewless.clock import Clock, SystemClock, iso, to_micros
 from skewless.config import Config
 from skewless.definitions import Source
+from skewless.definitions.loading import files_of
 from skewless.definitions.repo import Definitions, load_folder
 from skewless.definitions.source import as_defined
 from skewless.definitions.tables import Recorded, Table
@@ -70,6 +71,7 @@ class Runtime:
         self.clock = clock or SystemClock()
         self._given = None if online is None else sealed(online)
         self._frames: dict[str, Table] = {}
+        self.read_last: Definitions | None = None
         self._logs: dict[str, EventLog] = {}
         self._state: RegistryState | None = None
         self._tables: StateTables | None = None
@@ -311,7 +313,7 @@ class Runtime:
         try:
             if not definitions:
                 files = self.config.definitions or None
-                found = load_folder(self.config.folder, files)
+                found = self.read_last = load_folder(self.config.folder, files)
             else:
                 found = Definitions.of(*definitions)
             for source in found.sources.values():
@@ -320,6 +322,10 @@ class Runtime:
             table_settings.reset(token)
         self.remember_frames(found.sources)
         return found
+
+    def has_files(self) -> bool:
+        """Return whether there are files of definitions in the repo."""
+        return bool(files_of(self.config.folder.absolute(), tuple(self.config.definitions or ())))
 
     def remember_frames(self, sources: Mapping[str, Source]) -> None:
         """Keep frames in memory that sources were defined with; the registry cannot."""

@@ -43,7 +43,9 @@ def estimated_sizes(runtime: Runtime, plan: ApplyPlan, *definitions: Any) -> lis
     """
     changed = {step.name for step in plan.changed if step.kind == "feature view"}
     groups: dict[str, list[FeatureView]] = {}
-    for view in runtime.wanted(*definitions).views.values():
+    # The files that were planned from are not run again.
+    read = None if definitions else runtime.read_last
+    for view in (read or runtime.wanted(*definitions)).views.values():
         place = repr(StateLayout(view.entity, view.source, {}, ()).rows_of)
         groups.setdefault(place, []).append(view)
     known = runtime.registry.state().sources
