@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from skewless.clock import to_micros
-from skewless.definitions import Entity, FeatureRef, FeatureView, OnDemandView, on_demand
+from skewless.definitions import (
+    Entity,
+    FeatureRef,
+    FeatureService,
+    FeatureView,
+    OnDemandView,
+    on_demand,
+)
 from skewless.definitions.repo import Definitions
 from skewless.definitions.tables import CSV, Parquet
 from skewless.errors import DefinitionError, UnknownName
@@ -298,15 +305,49 @@ def test_repin_of_an_unknown_service_names_the_known() -> None:
         diff(RegistryState(), shop(), repin=["frod"])
 
 
-def test_a_service_with_another_list_is_pinned_anew(registry: Registry) -> None:
+def test_a_service_with_another_list_keeps_the_pins_it_has(registry: Registry) -> None:
+    """What is added comes from the version that it has of the view already."""
     applied(registry, shop())
     applied(registry, shop("14d"))
     plan = applied(registry, fraud("Spend:mean", "Payment:ratio", "Spend:count"))
-    assert step(plan, "fraud").changes == (
-        "~ Spend@v1:mean -> Spend@v2:mean",
-        "~ Payment@v1:ratio -> Payment@v2:ratio",
-        "+ Spend@v2:count",
-    )
+    assert step(plan, "fraud").changes == ("+ Spend@v1:count",)
+    assert registry.state().pins["fraud"][1:] == ("Payment@v1:ratio", "Spend@v1:count")
+
+
+def grown(window: str = "7d", **more: Any) -> FeatureView:
+    """The view with another window, and maybe more features."""
+    means = {"mean": payments().amount.mean(window), "count": payments().count("1d")}
+    return spend(features=means | more)
+
+
+def test_a_service_of_a_whole_view_keeps_its_features_until_it_is_pinned_anew(
+    registry: Registry,
+) -> None:
+    first = grown()
+    applied(registry, first, FeatureService("model", [first]))
+    before = registry.state().pins["model"]
+    second = grown("14d", biggest=payments().amount.max("1d"))
+    for _ in range(2):  # nor the next time
+        plan = applied(registry, second, FeatureService("model", [second]))
+        assert step(plan, "model").action == "unchanged"
+        assert registry.state().pins["model"] == before
+        assert "model stays on Spend@v1" in plan.notes[0]
+    less = spend(features={"count": payments().count("1d")})
+    plan = after(registry.state(), less, FeatureService("model", [less]))
+    assert step(plan, "model").action == "unchanged"
+    applied(registry, second, FeatureService("model", [second]), repin=["model"])
+    assert registry.state().pins["model"] == (
+        "Spend@v2:mean", "Spend@v2:count", "Spend@v2:biggest",
+    )  # fmt: skip
+
+
+def test_a_feature_that_the_pinned_version_lacks_comes_from_the_current_one(
+    registry: Registry,
+) -> None:
+    first, second = grown(), grown("14d", biggest=payments().amount.max("1d"))
+    applied(registry, first, FeatureService("model", ["Spend:mean"]))
+    applied(registry, second, FeatureService("model", ["Spend:mean", "Spend:biggest"]))
+    assert registry.state().pins["model"] == ("Spend@v1:mean", "Spend@v2:biggest")
 
 
 def test_a_named_version_in_a_service_stays_where_it_is(registry: Registry) -> None:

@@ -25,7 +25,8 @@ class FeatureService:
     Args:
         name: of the service.
         features: views (all their features), references, or texts ``View:feature``. A reference
-            without a version is pinned to the version that is current when it is applied.
+            without a version is pinned to the version that is current when it is applied; a view
+            stands for the features it had then, until the service is applied with repin.
         labels: ``owner``, ``tags``, ``description``, ``deprecated``, ``sunset``.
 
     Raises:
@@ -41,7 +42,9 @@ class FeatureService:
                 got=f"{features!r:.60} ({type(features).__name__})",
                 expected="a list of views, references or texts 'View:feature'",
             )
-        self.references = tuple(ref for member in features for ref in references_of(member))
+        members = list(features)
+        self.references = tuple(ref for member in members for ref in references_of(member))
+        self.whole = tuple(m.name for m in members if isinstance(m, (FeatureView, OnDemandView)))
         if not self.references:
             raise DefinitionError(f"feature service {name!r} has no features")
         seen: set[str] = set()
@@ -58,13 +61,16 @@ class FeatureService:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the service as plain data."""
-        return {"name": self.name, "references": list(self.references), **self.labels}
+        whole = {"whole": list(self.whole)} if self.whole else {}
+        return {"name": self.name, "references": list(self.references), **whole, **self.labels}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FeatureService:
         """Return the service that `to_dict` wrote."""
-        labels = {k: v for k, v in data.items() if k not in ("name", "references")}
-        return cls(data["name"], data["references"], **labels)
+        labels = {k: v for k, v in data.items() if k not in ("name", "references", "whole")}
+        made = cls(data["name"], data["references"], **labels)
+        made.whole = tuple(data.get("whole", ()))
+        return made
 
     def __repr__(self) -> str:
         return f"FeatureService({self.name}: {len(self.references)} features)"

@@ -3,20 +3,46 @@
 Whatever changes the registry goes through here. A crash between the two leaves records that lack a
 table, whose views say `building`, or that have one too many, which pushes keep up: `reconcile` may
 follow at any later time, and does with every apply and materialization.
+
+A service that is to move to other versions moves when they are complete: until then the registry
+has its pins and those that are pending, and `reconcile` lets it move.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from skewless.definitions.expressions import split_reference
+from skewless.online.tables import Serving, StateTables, note_change
+from skewless.plan.apply.apply_plan import ApplyPlan
+from skewless.plan.apply.registry_state import Record
 from skewless.online.runtime import Runtime
-from skewless.online.tables import StateTables
-from skewless.plan.apply.diff import ApplyPlan
 
 
 def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: bool) -> int:
     """Carry out a plan and return the registry's revision."""
+    services = [record for record in plan.writes if record.kind == "feature service"]
+    if services:
+        state = runtime.registry.state()
+        serving = StateTables.load(runtime.journal, state).serving()
+        held = {s.name: _held_back(s, state.record(s.kind, s.name), serving) for s in services}
+        writes = [held.get(r.name, r) if r in services else r for r in plan.writes]
+        plan = replace(plan, writes=tuple(writes))
     revision = runtime.registry.apply(plan, who=who, allow_breaking=allow_breaking)
     reconcile(runtime)
     return revision
+
+
+def _held_back(service: Record, old: Record | None, serving: Serving) -> Record:
+    """Return a service as it is written: with its old pins while the new ones are not complete."""
+    if old is None or service.pins == old.pins or _complete(service.pins, serving):
+        return service
+    return replace(service, pins=old.pins, pending=service.pins)
+
+
+def _complete(pins: tuple[str, ...], serving: Serving) -> bool:
+    versions = {split_reference(pin)[:2] for pin in pins}
+    return all(serving.is_complete((name, version or 0)) for name, version in versions)
 
 
 def retire(runtime: Runtime, view: str, version: int, *, who: str = "") -> int:
@@ -32,14 +58,23 @@ def retire(runtime: Runtime, view: str, version: int, *, who: str = "") -> int:
 
 
 def reconcile(runtime: Runtime) -> None:
-    """Make the records of tables what the registry wants, in one transaction of the journal."""
+    """Make the records of tables what the registry wants, in one transaction of the journal.
+
+    Services whose pending pins are complete by then move to them.
+    """
     with runtime.journal.transaction() as transaction:
         # Read while others wait: whoever comes last goes by the newest definitions.
         state = runtime.registry.state()
-        StateTables.load(transaction, state).reconcile(
+        tables = StateTables.load(transaction, state)
+        tables.reconcile(
             transaction,
             lambda source: runtime.log(source).last_sequence(transaction),
             now=runtime.clock.now(),
         )
-    runtime.state(fresh=True)
+    serving = tables.serving()
+    waiting = [r for r in state.records if r.pending and _complete(r.pending, serving)]
+    if any([runtime.registry.settle(record.name, record.pending) for record in waiting]):
+        with runtime.journal.transaction() as transaction:
+            note_change(transaction)  # others look at the registry anew
     runtime.forget_plans()
+    runtime.tables()

@@ -258,8 +258,9 @@ class Runtime:
                 return self._state
             self._checked = now
             moved = self._tables is not None and changes_of(self.journal) != self._changes
-            # Pins move with the tables, without a revision of their own.
-            revision = None if self._state is None or moved else self._state.revision
+            revision = None if self._state is None else self._state.revision
+            if moved:
+                revision = None  # pins move with the tables, without a revision of their own
             newer = self.registry.state(if_newer_than=revision)
             if newer is not None:
                 self._state = newer
@@ -288,6 +289,8 @@ class Runtime:
             if self._tables is None:
                 # In this order: whoever changes the registry counts the change afterwards.
                 changes = changes_of(self.journal)
+                if changes != self._changes:
+                    self._state = None  # pins move with the tables
                 self._tables = StateTables.load(self.journal, self.state(fresh=True))
                 self._changes = changes
             return self._tables

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self, overload
@@ -89,6 +90,14 @@ class Registry(ABC):
         Raises:
             UnknownName: there is no such version.
             RegistryError: it is current, or a service or an on-demand view is pinned to it.
+        """
+
+    @abstractmethod
+    def settle(self, service: str, pins: Sequence[str]) -> bool:
+        """Let a service move to the pins it waits for (`Record.pending`); return whether it did.
+
+        Nothing happens where it waits for others by now, or for none. It makes no revision: what
+        was applied is the same, only its states have become complete.
         """
 
     @abstractmethod

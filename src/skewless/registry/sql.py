@@ -221,7 +221,7 @@ class SQLRegistry(Registry):
         records = [
             Record(
                 cast(Kind, kind), name, version, mark, decode(body),
-                tuple(decode(pins)), bool(current), applied_at, retired_at,
+                _pins(pins)[0], bool(current), applied_at, retired_at, _pins(pins)[1],
             )
             for kind, name, version, mark, body, pins, current, applied_at, retired_at in run(
                 f"SELECT {', '.join(TABLES['definitions'])} FROM definitions WHERE project = ?"
@@ -309,6 +309,17 @@ class SQLRegistry(Registry):
             now = self._clock.now()
             self._retire(run, view, "AND version = ?", now, (version,))
             return self._next(run, now, who, f"retired {label}", {"retired": label})
+
+    def settle(self, service: str, pins: Sequence[str]) -> bool:
+        """Let a service move to the pins it waits for; see `Registry.settle`."""
+        where = "WHERE project = ? AND kind = 'feature service' AND name = ?"
+        key = (self.project, service)
+        with self._writing() as run:
+            rows = run(f"SELECT pins FROM definitions {where}", key)
+            if not rows or not pins or _pins(rows[0][0])[1] != tuple(pins):
+                return False
+            run(f"UPDATE definitions SET pins = ? {where}", (_encoded(pins, ()), *key))
+            return True
 
     def deprecate(
         self, target: str, reason: str, *, sunset: date | None = None, who: str = ""
@@ -481,7 +492,7 @@ class SQLRegistry(Registry):
                 " WHERE project = ? AND name = ? AND kind IN (?, ?)",
                 (self.project, record.name, *VIEW_KINDS),
             )
-        body, pins = encode(record.body), encode(list(record.pins))
+        body, pins = encode(record.body), _encoded(record.pins, record.pending)
         where = "WHERE project = ? AND kind = ? AND name = ? AND version = ?"
         if run(f"SELECT 1 FROM definitions {where}", key):
             run(
@@ -558,13 +569,28 @@ def merge(intervals: Iterable[Interval]) -> list[Interval]:
     return merged
 
 
+def _pins(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the pins that serve, and those that are to follow."""
+    found = decode(text)
+    if isinstance(found, list):
+        return tuple(found), ()
+    return tuple(found["pins"]), tuple(found["pending"])
+
+
+def _encoded(pins: Iterable[str], pending: Iterable[str]) -> str:
+    waiting = list(pending)
+    return encode({"pins": list(pins), "pending": waiting} if waiting else list(pins))
+
+
 def _pinned_by(state: RegistryState, view: str, version: int) -> list[str]:
     """Return the services and on-demand views that are pinned to a version of a view."""
     return [
         f"{record.kind} {record.label}"
         for record in state.records
         if record.retired_at is None
-        and any(split_reference(pin)[:2] == (view, version) for pin in record.pins)
+        and any(
+            split_reference(pin)[:2] == (view, version) for pin in (*record.pins, *record.pending)
+        )
     ]
 
 

@@ -45,7 +45,7 @@ def breaks_of(current: RegistryState, planned: Planned) -> tuple[Break, ...]:
 
 
 def _lost_services(current: RegistryState, planned: Planned) -> Iterator[Break]:
-    for name, pins in current.pins.items():
+    for name, pins in current.wanted_pins.items():
         if name not in planned.pins:
             yield Break("feature service", name, "is removed: nothing can ask for it any more")
             continue
@@ -82,7 +82,7 @@ def _uses(current: RegistryState, planned: Planned) -> Iterator[tuple[str, str]]
         kept = planned.wanted.services.get(name, service)
         if name in planned.pins:
             still = set(kept.references)
-            for reference, pin in zip(service.references, current.pins[name], strict=True):
+            for reference, pin in zip(service.references, current.wanted_pins[name], strict=True):
                 if reference in still and split_reference(reference)[1] is None:
                     yield f"feature service {name}", pin
     for name in planned.stuck:
@@ -134,6 +134,7 @@ def _lost_columns(current: RegistryState, planned: Planned) -> Iterator[Break]:
 def _in_use(current: RegistryState, planned: Planned) -> list[ViewVersion]:
     """Return the versions of feature views of now that are current or pinned after the plan."""
     pins = {pin for pins in planned.pins.values() for pin in pins}
+    pins.update(pin for name in planned.pins for pin in current.pins.get(name, ()))
     for record in current.records:
         if record.kind == "on-demand view" and record.retired_at is None:
             pins.update(record.pins)

@@ -104,7 +104,7 @@ class _Planner:
         self.versions: dict[str, int] = dict(current.current)
         """Name of each view to its current version after the plan."""
         self.new_views: dict[tuple[str, int], View] = {}
-        self.pins: dict[str, tuple[str, ...]] = dict(current.pins)
+        self.pins: dict[str, tuple[str, ...]] = dict(current.wanted_pins)
         """Name of each service to its pins after the plan."""
         self._decide_removals(removing)
 
@@ -302,19 +302,57 @@ class _Planner:
         for name, service in {**kept, **self.wanted.services}.items():
             old = self.current.record("feature service", name)
             who = f"feature service {name!r}"
-            same = old is not None and list(service.references) == old.body["references"]
-            if old is not None and same and not self._repins(name):
-                pins = old.pins
-                self._note_staying(service, pins)
-                for pin in pins:  # a pin may have lost its view
-                    self.resolve(pin, who)
+            if old is not None and not self._repins(name):
+                meant, pins = self._staying(service, old)
+                self._note_staying(meant, pins)
             else:
+                meant = service
                 pins = tuple(self.resolve(reference, who) for reference in service.references)
-            if old is None or pins != old.pins:
+            if old is None or pins != old.wanted_pins:
                 self._check_readable(who, pins)
             self.pins[name] = pins
-            if old is None or name in self.wanted.services or pins != old.pins:
-                self._service(service, pins, old)
+            if old is None or name in self.wanted.services or pins != old.wanted_pins:
+                self._service(meant, pins, old)
+
+    def _staying(
+        self, service: FeatureService, old: Record
+    ) -> tuple[FeatureService, tuple[str, ...]]:
+        """Return a service with the features that it has without repin, and their pins.
+
+        It keeps the pins it was applied with, and of a view that it takes as a whole the features.
+        A feature that was added to its list comes from the version it has of the view already, if
+        that has it, else from the current one.
+        """
+        who = f"feature service {service.name!r}"
+        before = dict(zip(old.body["references"], old.wanted_pins, strict=True))
+        whole = set(service.whole) & set(old.body.get("whole", ()))
+        of_view: dict[str, dict[str, str]] = {name: {} for name in whole}
+        for reference, pin in before.items():
+            if (name := _view_of(reference)) in whole:
+                of_view[name][reference] = pin
+        found: dict[str, str] = {}
+        for reference in service.references:
+            if (name := _view_of(reference)) in whole:
+                found |= of_view.pop(name, {})
+            elif reference in before:
+                found[reference] = before[reference]
+            else:
+                found[reference] = self._beside(reference, old.wanted_pins, who)
+        for pin in found.values():  # a pin may have lost its view
+            self.resolve(pin, who)
+        body = service.to_dict() | {"references": list(found)}
+        return FeatureService.from_dict(body), tuple(found.values())
+
+    def _beside(self, reference: str, pins: Iterable[str], who: str) -> str:
+        """Return the pin of a reference that a service gets beside others."""
+        name, version, feature = split_reference(reference)
+        for pin in pins:
+            other, number, _ = split_reference(pin)
+            if version is None and other == name and number is not None:
+                if feature not in self.view(name, number).features:
+                    break
+                return f"{name}@v{number}:{feature}"
+        return self.resolve(reference, who)
 
     def _check_readable(self, who: str, pins: tuple[str, ...]) -> None:
         """Raise `DefinitionError` if a service cannot be read by its name: two columns of one."""
@@ -350,9 +388,9 @@ class _Planner:
         if old is None:
             self._step(new, "added", [f"+ {pin}" for pin in pins])
             return
-        changes = _pin_lines(old.pins, pins)
-        changes += lines_of(_labels(old.body), _labels(new.body), leave=("references",))
-        if not changes and pins != old.pins:
+        changes = _pin_lines(old.wanted_pins, pins)
+        changes += lines_of(_labels(old.body), _labels(new.body), leave=("references", "whole"))
+        if not changes and pins != old.wanted_pins:
             changes = ["the order of its features"]
         self._step(new, _action(old, new), changes)
 

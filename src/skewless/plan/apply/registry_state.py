@@ -57,6 +57,8 @@ class Record:
         fingerprint: hash of what changes values.
         body: what ``to_dict`` of the definition wrote; a feature view's with source and entity.
         pins: of services and on-demand views: the references with their versions, in order.
+        pending: of services: the pins it moves to once all of these versions are complete online;
+            empty where it has moved.
         current: whether it is what the bare name stands for.
         applied_at: when it first came in, microseconds; 0 while it is only planned.
         retired_at: since when it no longer serves, microseconds; None while it does.
@@ -71,6 +73,12 @@ class Record:
     current: bool = True
     applied_at: int = 0
     retired_at: int | None = None
+    pending: tuple[str, ...] = ()
+
+    @property
+    def wanted_pins(self) -> tuple[str, ...]:
+        """The pins it was applied with, whether it has moved to them yet or not."""
+        return self.pending or self.pins
 
     @property
     def key(self) -> ViewVersion:
@@ -173,8 +181,13 @@ class RegistryState:
 
     @cached_property
     def pins(self) -> Mapping[str, tuple[str, ...]]:
-        """Service name to its references, each with the version it is pinned to, in order."""
+        """Service name to its references, each with the version it serves, in order."""
         return {record.name: record.pins for record in self._of("feature service")}
+
+    @cached_property
+    def wanted_pins(self) -> Mapping[str, tuple[str, ...]]:
+        """Service name to the pins it was applied with: those it has, or is to move to."""
+        return {record.name: record.wanted_pins for record in self._of("feature service")}
 
     @cached_property
     def current(self) -> Mapping[str, int]:
