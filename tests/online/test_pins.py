@@ -18,7 +18,7 @@ def definitions(window="1h", **more):
 
     if more:
         features = {"total": pays.amount.sum(window)} | {k: f(pays) for k, f in more.items()}
-        Spend = sl.FeatureView("Spend", entity=CARD, source=pays, features=features)  # noqa: N806
+        Spend = sl.FeatureView("Spend", entity=CARD, source=pays, features=features)
     services = [sl.FeatureService("whole", [Spend]), sl.FeatureService("named", ["Spend:total"])]
     return [CARD, pays, Spend, *services]
 

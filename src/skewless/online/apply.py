@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from skewless.definitions.expressions import split_reference
+from skewless.online.runtime import Runtime
 from skewless.online.tables import Serving, StateTables, note_change
 from skewless.plan.apply.apply_plan import ApplyPlan
 from skewless.plan.apply.registry_state import Record
-from skewless.online.runtime import Runtime
 
 
 def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: bool) -> int:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -35,6 +35,20 @@ def encode(data: Any) -> str:
 def decode(text: str) -> Any:
     """Return the plain data that `encode` wrote."""
     return json.loads(text, object_hook=_untagged)
+
+
+def encoded_pins(pins: Iterable[str], pending: Iterable[str]) -> str:
+    """Return the pins of a definition as JSON, with those that are to follow if there are any."""
+    waiting = list(pending)
+    return encode({"pins": list(pins), "pending": waiting} if waiting else list(pins))
+
+
+def decoded_pins(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the pins that serve, and those that are to follow."""
+    found = decode(text)
+    if isinstance(found, list):
+        return tuple(found), ()
+    return tuple(found["pins"]), tuple(found["pending"])
 
 
 def _tagged(value: object) -> dict[str, str]:

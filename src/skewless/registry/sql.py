@@ -33,7 +33,7 @@ from skewless.plan.apply.registry_state import (
     RegistryState,
 )
 from skewless.registry.base import Interval, Registry, Revision, caller, not_empty
-from skewless.registry.plain import decode, encode
+from skewless.registry.plain import decode, decoded_pins, encode, encoded_pins
 
 Row = tuple[Any, ...]
 
@@ -221,7 +221,8 @@ class SQLRegistry(Registry):
         records = [
             Record(
                 cast(Kind, kind), name, version, mark, decode(body),
-                _pins(pins)[0], bool(current), applied_at, retired_at, _pins(pins)[1],
+                decoded_pins(pins)[0], bool(current), applied_at, retired_at,
+                decoded_pins(pins)[1],
             )
             for kind, name, version, mark, body, pins, current, applied_at, retired_at in run(
                 f"SELECT {', '.join(TABLES['definitions'])} FROM definitions WHERE project = ?"
@@ -316,9 +317,9 @@ class SQLRegistry(Registry):
         key = (self.project, service)
         with self._writing() as run:
             rows = run(f"SELECT pins FROM definitions {where}", key)
-            if not rows or not pins or _pins(rows[0][0])[1] != tuple(pins):
+            if not rows or not pins or decoded_pins(rows[0][0])[1] != tuple(pins):
                 return False
-            run(f"UPDATE definitions SET pins = ? {where}", (_encoded(pins, ()), *key))
+            run(f"UPDATE definitions SET pins = ? {where}", (encoded_pins(pins, ()), *key))
             return True
 
     def deprecate(
@@ -492,7 +493,7 @@ class SQLRegistry(Registry):
                 " WHERE project = ? AND name = ? AND kind IN (?, ?)",
                 (self.project, record.name, *VIEW_KINDS),
             )
-        body, pins = encode(record.body), _encoded(record.pins, record.pending)
+        body, pins = encode(record.body), encoded_pins(record.pins, record.pending)
         where = "WHERE project = ? AND kind = ? AND name = ? AND version = ?"
         if run(f"SELECT 1 FROM definitions {where}", key):
             run(
@@ -567,19 +568,6 @@ def merge(intervals: Iterable[Interval]) -> list[Interval]:
         else:
             merged.append((start, end))
     return merged
-
-
-def _pins(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the pins that serve, and those that are to follow."""
-    found = decode(text)
-    if isinstance(found, list):
-        return tuple(found), ()
-    return tuple(found["pins"]), tuple(found["pending"])
-
-
-def _encoded(pins: Iterable[str], pending: Iterable[str]) -> str:
-    waiting = list(pending)
-    return encode({"pins": list(pins), "pending": waiting} if waiting else list(pins))
 
 
 def _pinned_by(state: RegistryState, view: str, version: int) -> list[str]:
