@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from skewless.testing.servers import free_port
+from skewless.testing.servers import free_port, running
 from tests.cli.running import data_of, ran, run_in
 
 NEXT = '[stores.next]\nkind = "sqlite"\npath = "next.sqlite"\n'
@@ -72,3 +72,35 @@ def test_rebuild_makes_states_anew(shop: Path) -> None:
 def test_wrong_usage_is_told(shop: Path, words: list[str], says: str) -> None:
     settings(shop, 'kind = "lmdb"')
     assert says in ran(run_in(shop, "online", *words), 2).stderr
+
+
+@pytest.mark.server("redis")
+def test_a_second_copy_of_the_repo_is_told_of_the_writer_and_takes_over(
+    shop: Path, tmp_path: Path
+) -> None:
+    with running("redis") as server:
+        redis = f'[stores.next]\nkind = "redis"\nurl = "{server.url}"\n'
+        settings(shop, 'kind = "lmdb"', redis)
+        ran(run_in(shop, "online", "copy", "--to", "next"))
+        settings(shop, f'kind = "redis"\nurl = "{server.url}"')
+        ran(run_in(shop, "push", "payments", "data/payments.csv", "--backdate"))
+        before = served(shop)
+        writer = data_of(run_in(shop, "online", "status", "--json"))["writer"]
+        assert writer["folder"] == str(shop)
+        other = tmp_path / "other"
+        ran(run_in(tmp_path, "init", "other"))
+        settings(other, f'kind = "redis"\nurl = "{server.url}"')
+        ran(run_in(other, "apply", "--yes"))
+        refused = run_in(other, "push", "payments", "data/payments.csv", "--backdate")
+        assert refused.exit_code != 0
+        assert str(shop) in refused.stderr
+        found = data_of(run_in(other, "doctor", "--json"), 1)["findings"]
+        (owner,) = (f for f in found if f["check"] == "owner")
+        assert owner["status"] == "fail"
+        assert str(shop) in owner["text"]
+        assert "adopt" in owner["hint"]
+        taken = data_of(run_in(other, "online", "adopt", "--json"))
+        assert taken["before"]["place"].endswith(str(shop))
+        ran(run_in(other, "push", "payments", "data/payments.csv", "--backdate"))
+        assert served(other) == before
+        assert run_in(shop, "push", "payments", "data/payments.csv", "--backdate").exit_code != 0

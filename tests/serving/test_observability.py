@@ -151,7 +151,12 @@ def test_metrics_are_shown_when_they_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_readiness_tells_why_not(app: App) -> None:
-    assert call(app, "GET", "/ready").data == {"ready": True, "reasons": [], "building": []}
+    assert call(app, "GET", "/ready").data == {
+        "ready": True,
+        "reasons": [],
+        "building": [],
+        "warnings": [],
+    }
     app.reader.down = StoreUnavailable("no route to redis")
     answer = call(app, "GET", "/ready")
     assert (answer.status, answer.data["ready"]) == (503, False)

@@ -123,8 +123,11 @@ def registry(fs: FeatureStore) -> Findings:
     seconds = time.perf_counter() - start
     where = f"{registry.where}: read in {seconds * 1000:.1f} ms"
     if not state.revision:
-        hint = "Apply the definitions with: skewless apply"
-        yield Finding("registry", "warn", f"{where}, nothing was applied yet", hint)
+        hint, nothing = "Apply the definitions with: skewless apply", "nothing was applied yet"
+        if state.others:
+            nothing += f" to project {state.project!r}, but to {', '.join(state.others)}"
+            hint = "Is project in skewless.toml the one that was applied? If this one is new: apply"
+        yield Finding("registry", "warn", f"{where}, {nothing}", hint)
         return
     parts = [
         f"revision {state.revision}",

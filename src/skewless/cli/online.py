@@ -1,4 +1,4 @@
-"""``skewless online``: move the online store, look at its mirror, build it anew."""
+"""``skewless online``: move the online store, look at its mirror, build it anew, take it over."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 @command(
     "online",
-    example="skewless online status\nskewless online copy --to next\nskewless online rebuild Spend",
+    example="skewless online status\nskewless online copy --to next\nskewless online rebuild Spend"
+    "\nskewless online adopt",
     no="status: the mirror lacks rows, or could not be written to.",
 )
-@click.argument("action", type=click.Choice(["status", "copy", "rebuild"]))
+@click.argument("action", type=click.Choice(["status", "copy", "rebuild", "adopt"]))
 @click.argument("views", nargs=-1, metavar="[VIEW]...")
 @click.option("--to", metavar="NAME", help="copy: the store of [stores.NAME] in skewless.toml.")
 @click.pass_context
 def online_command(
     ctx: click.Context, /, *, repo: str, as_json: bool, action: str, **given: Any
 ) -> None:
-    """Move the online store, look at its mirror, build it anew.
+    """Move the online store, look at its mirror, build it anew, take it over.
 
     status: which store is read, which is its mirror, and what the mirror still lacks.
 
@@ -37,6 +38,10 @@ def online_command(
     of what they write.
 
     rebuild: make the states of some views, or of all, exactly what history says.
+
+    adopt: take the states over from whoever wrote them (a machine or container that is no more, a
+    journal restored from a backup) and build them from the log of this repo. Until then writing to
+    them is refused. The writer before is refused afterwards.
     """
     from skewless.store import FeatureStore
 
@@ -52,6 +57,8 @@ def online_command(
             _copy(fs, to, as_json)
         elif action == "rebuild":
             _rebuild(fs, list(views) or None, as_json)
+        elif action == "adopt":
+            _adopt(fs, as_json)
         elif not _status(fs, as_json):
             ctx.exit(1)
 
@@ -91,18 +98,43 @@ def _rebuild(fs: FeatureStore, views: list[str] | None, as_json: bool) -> None:
         note("There are no views. Apply some with: skewless apply")
 
 
+def _adopt(fs: FeatureStore, as_json: bool) -> None:
+    from skewless.materialize.recovery import adopt
+
+    with progress() as report:
+        before = adopt(fs.runtime, progress=report)
+    found = None if before is None else {"writer": before.writer, "place": before.place}
+    if as_json:
+        emit({"before": found})
+    elif found is None:
+        say("Adopted: the store named no writer.")
+    else:
+        say(f"Adopted: it was written by {found['writer']} of {found['place']}.")
+
+
 def _status(fs: FeatureStore, as_json: bool) -> bool:
     """Show how the online store and its mirror stand; return whether the mirror has all rows."""
+    from skewless.online.ownership import Mark
+
     runtime = fs.runtime
     store, mirror = runtime.home.states, runtime.mirror
     if mirror is not None:
         mirror.settle()
     found = None if mirror is None else mirror.status()
+    writer = None if runtime.one_store else Mark.read(store)
     if as_json:
         place = {"kind": fs.config.online.kind, "where": store.where}
-        emit({"online": place, "mirror": None if found is None else dataclasses.asdict(found)})
+        emit(
+            {
+                "online": place,
+                "writer": None if writer is None else dataclasses.asdict(writer),
+                "mirror": None if found is None else dataclasses.asdict(found),
+            }
+        )
     else:
         say(f"online  {fs.config.online.kind} at {store.where}")
+        if writer is not None:
+            say(f"writer  {writer.writer} of {writer.place}")
         if found is not None:
             lacks = f"lacks {count_of(found.pending, 'row')}" if found.pending else "has every row"
             say(f"mirror  {found.name} {lacks}")

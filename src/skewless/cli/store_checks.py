@@ -28,8 +28,15 @@ def online(fs: FeatureStore) -> Findings:
         hint = "Rows pushed stay in the event log; after a loss: skewless online rebuild"
         yield Finding("online store", "warn", "it may lose acknowledged states", hint)
     if not home.one_store:
-        yield from _examined("journal", "lmdb", home.journal)
+        journal = "lmdb" if fs.config.journal is None else fs.config.journal.kind
+        yield from _examined("journal", journal, home.journal)
+        yield from guarded("owner", lambda: _owner(fs))
         yield from guarded("online store", lambda: _behind(fs))
+    elif fs.config.journal is not None:
+        hint = "It is for online stores that have no transactions: leave it out."
+        yield Finding(
+            "journal", "warn", f"{kind} keeps the journal itself: [journal] is idle", hint
+        )
     yield from guarded("online store", lambda: _sizes(fs))
 
 
@@ -97,6 +104,21 @@ def _examined(check: str, kind: str, store: OnlineStore) -> Findings:
         yield Finding(check, "ok", text)
     for what, hint in store.concerns():
         yield Finding(check, "warn", what, hint)
+
+
+def _owner(fs: FeatureStore) -> Findings:
+    """Check that the states are written by the journal of this repo, and by no other."""
+    from skewless.online.ownership import Mark
+
+    mark, ownership = Mark.read(fs.runtime.home.states), fs.runtime.ownership
+    if mark is None:
+        yield Finding("owner", "ok", "nothing was written yet, or all is lost")
+    elif ownership.is_mine():
+        yield Finding("owner", "ok", f"states are written by {mark.writer}, this one")
+    else:
+        text = f"states are written by {mark.writer} of {mark.place}, and not from here"
+        hint = "If that one is no more: skewless online adopt. To share them: [journal]"
+        yield Finding("owner", "fail", text, hint)
 
 
 def _sizes(fs: FeatureStore) -> Findings:

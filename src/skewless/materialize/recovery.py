@@ -19,10 +19,13 @@ def heal(runtime: Runtime) -> list[str]:
     """Bring back what the online store has lost, and return the tables that lacked something.
 
     Whole tables, the last writes of a store that went back, and single states that were found to
-    be missing.
+    be missing. Nothing is done where another journal writes the states.
+
+    Raises:
+        Conflict: the repo has moved to another store.
     """
     healed: list[str] = []
-    if not runtime.may_forget:
+    if not runtime.may_forget or not runtime.ownership.is_mine():
         return healed
     for name in sorted(runtime.state().sources):
         source = runtime.source(name)

@@ -250,6 +250,13 @@ class Ownership:
 
     # ------------------------------------------------------------------------------- reading
 
+    def is_mine(self) -> bool:
+        """Return whether no other journal writes the states, lost or not."""
+        mark = Mark.read(self._home.states)
+        if mark is None:
+            return True
+        return mark.writer == self._writer and self._known(self._home.journal, mark)[1]
+
     def knows(self) -> bool:
         """Return whether this journal can say which entities the store has seen.
 

@@ -314,12 +314,17 @@ class App:
         if not self.reader.online.ready:
             reasons.append("the registry was not read yet")
         if self.reader.down is not None:
-            reasons.append(f"the online store does not answer: {self.reader.down.what}")
+            reasons.append(f"the online store cannot be read: {self.reader.down.what}")
         if self.draining:
             reasons.append("the server is stopping")
         online = self.reader.online
         building = list(online.snapshot.serving.building) if online.ready else []
-        state = {"ready": not reasons, "reasons": reasons, "building": building}
+        state = {
+            "ready": not reasons,
+            "reasons": reasons,
+            "building": building,
+            "warnings": self.upkeep.concerns,
+        }
         return Response.json(state, 503 if reasons else 200)
 
     async def _openapi(self, request: Request) -> Response:

@@ -111,10 +111,11 @@ def _schemas() -> dict[str, Schema]:
             error=_or_null(_ref("Error")),
         ),
         "Ready": _object(
-            "ready reasons building",
+            "ready reasons building warnings",
             ready=_YES_NO,
             reasons=_list(_TEXT),
             building=_list(_TEXT),
+            warnings=_list(_TEXT),
         ),
         "FeastRead": _object(
             "entities",

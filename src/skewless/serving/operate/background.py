@@ -23,6 +23,7 @@ from skewless.store import FeatureStore
 
 EVERY = 1.0
 WHILE_DOWN = 0.2
+REPAIR_EVERY = 2.0
 FRESHNESS_EVERY = 15.0
 _TICK = 0.05
 
@@ -41,6 +42,7 @@ class Upkeep:
     Attributes:
         keyring: the keys that count; None: nobody needs one.
         lag: how far behind the event loop is, seconds.
+        concerns: what about the online store should be seen to.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class Upkeep:
         self._first = first
         self.keyring: Keyring | None = None
         self.lag = 0.0
+        self.concerns: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._threads = [Threads(1, 1, name) for name in ("upkeep", "probe", "freshness")]
+        self._threads = [Threads(1, 1, name) for name in ("upkeep", "probe", "freshness", "repair")]
         self._failing = False
+        self._not_healed = ""
         self._ages = ViewAges(store)
 
     def first_time(self) -> None:
@@ -76,8 +80,10 @@ class Upkeep:
         self._reader.online.refresh()
         self._store.runtime.online.warm()
         self._reader.probe()
+        self._look_for_concerns()
         self._note_revision()
-        self._metrics.info.set((skewless.__version__, platform.python_version()), 1)
+        project = self._store.config.project
+        self._metrics.info.set((skewless.__version__, platform.python_version(), project), 1)
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at again
 
@@ -90,6 +96,8 @@ class Upkeep:
         ]
         if self._first:
             self._tasks.append(asyncio.create_task(self._watch_freshness()))
+            if self._store.runtime.may_forget:
+                self._tasks.append(asyncio.create_task(self._repair()))
 
     async def stop(self) -> None:
         """Stop working; what was counted and logged is written down."""
@@ -121,6 +129,11 @@ class Upkeep:
             await asyncio.sleep(EVERY if self._reader.down is None else WHILE_DOWN)
             await self._threads[1].run(None, self._reader.probe)
 
+    async def _repair(self) -> None:
+        while True:
+            await asyncio.sleep(REPAIR_EVERY)
+            await self._threads[3].run(None, self.heal)
+
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -143,6 +156,27 @@ class Upkeep:
                 event("registry unreachable", reason=str(problem))
             self._failing = True
         self.write()
+
+    def heal(self) -> None:
+        """Build the states that the online store has lost."""
+        from skewless.materialize.recovery import heal
+
+        try:
+            healed = heal(self._store.runtime)
+            if healed:
+                event("healed", tables=healed)
+        except SkewlessError as problem:
+            if str(problem) != self._not_healed:
+                event("states cannot be built", reason=str(problem))
+            self._not_healed = str(problem)
+        else:
+            self._not_healed = ""
+
+    def _look_for_concerns(self) -> None:
+        found = self._store.runtime.home.states.concerns()
+        for what, hint in found:
+            event("concern", what=what, hint=hint)
+        self.concerns = [f"the online store: {what}" for what, _ in found]
 
     def write(self) -> None:
         """Write metrics and the served log down; a full disk is logged and counted."""

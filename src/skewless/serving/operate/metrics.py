@@ -237,7 +237,7 @@ class Metrics:
         )
         self.cpu = Total("process_cpu_seconds_total", "User and system CPU time.")
         self.memory = SummedGauge("process_resident_memory_bytes", "Resident memory.")
-        self.info = Gauge("skewless_build_info", "Versions.", ("version", "python"))
+        self.info = Gauge("skewless_build_info", "Versions.", ("version", "python", "project"))
         self.all: tuple[Metric, ...] = tuple(
             metric for metric in vars(self).values() if isinstance(metric, Metric)
         )

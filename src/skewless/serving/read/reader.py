@@ -126,9 +126,14 @@ class Reader:
             raise _told(plan, problem) from problem
 
     def probe(self) -> bool:
-        """Ask the store for a row that need not be there; note and return whether it answers."""
+        """Ask the store whether it answers and has what it should; note and return it."""
         try:
-            self.store.read_one("skewless.probe", b"")
+            if self.runtime.may_forget and self.online.ready:
+                serving = self.online.snapshot.serving.values()
+                self.runtime.check_states({by.layout.table for by in serving if by.complete})
+            else:
+                self.store.read_one("skewless.probe", b"")
+                self.runtime.check_states(())
         except StoreUnavailable as problem:
             self.note(problem)
         else:

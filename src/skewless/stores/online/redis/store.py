@@ -197,15 +197,25 @@ class RedisStore(OnlineStore):
         return [took == 1 for answer in done for took in answer]
 
     def concerns(self) -> list[tuple[str, str]]:
-        try:
-            answers = self._safely(lambda: self._open().config_get("maxmemory-policy"))
-        except StoreError:
-            return []  # many hosted servers do not tell
-        policy = answers.get("maxmemory-policy", "noeviction")
-        if policy == "noeviction":
-            return []
-        hint = "A state that is evicted is an entity that is forgotten: set noeviction."
-        return [(f"it may evict rows when memory is short ({policy})", hint)]
+        policy = self._eviction_policy()
+        if not policy.startswith("allkeys"):
+            return []  # those of keys with a time to live touch none of these
+        hint = "A state that is evicted is built again from history: set noeviction."
+        return [(f"it evicts rows when memory is short ({policy})", hint)]
+
+    def _eviction_policy(self) -> str:
+        name = "maxmemory-policy"
+        for ask in (
+            lambda: self._open().config_get(name).get(name),
+            lambda: self._open().info("memory").get("maxmemory_policy"),
+        ):
+            try:  # many hosted servers answer only the second
+                found = self._safely(ask)
+            except StoreError:
+                continue
+            if found:
+                return str(found)
+        return ""
 
     def close(self) -> None:
         client, self._client = self._client, None

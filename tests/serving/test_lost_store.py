@@ -1,0 +1,125 @@
+"""A server whose online store loses states: not ready, says why, and brings them back by itself."""
+
+from pathlib import Path
+
+import pytest
+
+import skewless as sl
+from skewless.online.storage import is_states
+from skewless.serving.app import App
+from skewless.serving.settings import Settings
+from skewless.testing.clock import SettableClock
+from skewless.testing.memory import MemoryCache
+from skewless.testing.servers import running
+from tests.serving.calling import call
+from tests.serving.conftest import DEFINITIONS, NOW, ROWS
+
+ASKED = {"service": "fraud", "entities": [{"card_id": "c1"}, {"card_id": "c2"}]}
+
+
+def shop_on(cache: MemoryCache, folder: Path) -> sl.FeatureStore:
+    folder.mkdir()
+    (folder / "features.py").write_text(DEFINITIONS)
+    fs = sl.FeatureStore(folder, clock=SettableClock(NOW), online=cache)
+    fs.apply(fs.plan())
+    fs.push("payments", ROWS, backdate=True)
+    return fs
+
+
+def served(cache: MemoryCache, folder: Path) -> App:
+    app = App(shop_on(cache, folder), Settings(workers=1, anonymous=True))
+    app.start()
+    return app
+
+
+def test_a_store_that_lost_its_states_is_not_ready_until_they_are_built(tmp_path) -> None:
+    cache = MemoryCache()
+    app = served(cache, tmp_path / "shop")
+    before = call(app, "POST", "/v1/features", ASKED).data
+    cache.lose()
+    assert not app.reader.probe()
+    answer = call(app, "GET", "/ready")
+    assert answer.status == 503
+    assert "has lost its rows" in answer.data["reasons"][0]
+    refused = call(app, "POST", "/v1/features", ASKED)
+    assert refused.status == 503
+    app.upkeep.heal()
+    assert app.reader.probe()
+    assert call(app, "GET", "/ready").status == 200
+    assert call(app, "POST", "/v1/features", ASKED).data == before
+
+
+def test_an_older_copy_of_the_store_is_noticed_although_its_states_are_there(tmp_path) -> None:
+    cache = MemoryCache()
+    app = served(cache, tmp_path / "shop")
+    older = cache.contents()
+    row = {key: value for key, value in ROWS[0].items() if key not in {"picture", "seen"}}
+    row |= {"payment_id": "new", "paid_at": "2026-01-01T09:59:00Z"}
+    assert call(app, "POST", "/v1/push", {"source": "payments", "rows": [row]}).status == 200
+    after = call(app, "POST", "/v1/features", ASKED).data
+    cache.lose(older)
+    assert not app.reader.probe()
+    app.upkeep.heal()
+    assert app.reader.probe()
+    assert call(app, "POST", "/v1/features", ASKED).data == after
+
+
+def test_an_evicted_state_is_building_and_comes_back(tmp_path) -> None:
+    cache = MemoryCache()
+    app = served(cache, tmp_path / "shop")
+    before = call(app, "POST", "/v1/features", ASKED).data
+    (table,) = (name for name in cache.tables() if is_states(name) and "payments" in name)
+    cache.delete(table, [b"c1"])
+    assert app.reader.probe()
+    found = call(app, "POST", "/v1/features", ASKED)
+    assert found.status == 200
+    assert "building" in str(found.data["statuses"])
+    assert found.data != before
+    app.upkeep.heal()
+    assert call(app, "POST", "/v1/features", ASKED).data == before
+
+
+def test_a_push_for_another_writers_states_is_refused_and_healing_leaves_them(tmp_path) -> None:
+    cache = MemoryCache()
+    app = served(cache, tmp_path / "shop")
+    other = shop_on_refused(cache, tmp_path / "other")
+    row = {"payment_id": "x", "card_id": "c1", "amount": 1.0, "paid_at": "2026-01-01T09:59:00Z"}
+    answer = call(other, "POST", "/v1/push", {"source": "payments", "rows": [row]})
+    assert answer.status in {409, 503}
+    assert "written by" in str(answer.data)
+    before = cache.contents()
+    other.upkeep.heal()
+    assert cache.contents() == before
+    assert call(app, "GET", "/ready").status == 200
+
+
+def shop_on_refused(cache: MemoryCache, folder: Path) -> App:
+    folder.mkdir()
+    (folder / "features.py").write_text(DEFINITIONS)
+    fs = sl.FeatureStore(folder, clock=SettableClock(NOW), online=cache)
+    fs.apply(fs.plan())
+    app = App(fs, Settings(workers=1, anonymous=True))
+    app.start()
+    return app
+
+
+@pytest.mark.server("redis")
+def test_a_store_that_evicts_is_warned_of_at_the_start_and_by_ready(tmp_path, capfd) -> None:
+    from redis import Redis
+
+    with running("redis") as server, Redis.from_url(server.url) as by_hand:
+        for policy, warned in (("allkeys-lru", True), ("volatile-lru", False)):
+            by_hand.config_set("maxmemory-policy", policy)
+            folder = tmp_path / policy
+            folder.mkdir()
+            (folder / "features.py").write_text(DEFINITIONS)
+            (folder / "skewless.toml").write_text(
+                f'[online]\nkind = "redis"\nurl = "{server.url}"\nnamespace = "{policy}"\n'
+            )
+            with sl.FeatureStore(folder) as fs:
+                fs.apply(fs.plan())
+                app = App(fs, Settings(workers=1, anonymous=True))
+                app.start()
+                warnings = call(app, "GET", "/ready").data["warnings"]
+                assert any(policy in text for text in warnings) == warned
+                assert (policy in capfd.readouterr().err) == warned
