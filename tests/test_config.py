@@ -92,6 +92,33 @@ def test_variables_of_the_environment_are_filled_in(
     assert config.online.options == {"url": "redis://cache:6379", "nodes": ["cache"]}
 
 
+HARD = "p@ss/w:rd#1?x=%41&y z"
+ENCODED = "p%40ss%2Fw%3Ard%231%3Fx%3D%2541%26y%20z"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("redis://app:${HARD}@cache:6379/0", f"redis://app:{ENCODED}@cache:6379/0"),
+        (
+            "redis+sentinel://:${HARD}@s1,s2:26379/m/0",
+            f"redis+sentinel://:{ENCODED}@s1,s2:26379/m/0",
+        ),
+        ("postgresql://${HARD}:${HARD}@db/ml", f"postgresql://{ENCODED}:{ENCODED}@db/ml"),
+        ("redis://${BOTH}@cache", "redis://app:hush@cache"),
+        ("${HARD}", HARD),
+        ("redis://cache:${PORT}/${PORT}@x", "redis://cache:6379/6379@x"),
+    ],
+)
+def test_a_password_of_any_characters_stands_in_an_address_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, meant: str
+) -> None:
+    for name, value in {"HARD": HARD, "BOTH": "app:hush", "PORT": "6379"}.items():
+        monkeypatch.setenv(name, value)
+    config = written(tmp_path, f'[online]\nkind = "redis"\nurl = "{said}"')
+    assert config.online.options["url"] == meant
+
+
 def test_an_unset_variable_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOT_SET", raising=False)
     with pytest.raises(ConfigError, match=r"NOT_SET is not set.*'url' in \[online\].*export NOT_"):

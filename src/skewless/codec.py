@@ -209,6 +209,8 @@ def differs_in_json(dtype: DType) -> bool:
 def misfit(value: Any, dtype: DType, why: str = "") -> Misfit:
     """Return the error for a value that is none of a type."""
     expected = why or f"{EXPECTED[dtype.kind]} is expected"
+    if dtype.kind == "timestamp" and isinstance(value, (int, float)) and not why:
+        expected += "; the unit of a number would be a guess"
     return Misfit("", f"{shown(value)} ({type(value).__name__}) is no {dtype!r}: {expected}")
 
 

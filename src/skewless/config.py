@@ -58,6 +58,7 @@ DEFAULT_REWIND = parse_duration("5m")
 DEFAULT_PROJECT = "default"
 LONGEST_PROJECT = 60
 
+_CREDENTIALS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?P<credentials>[^/?#]*:[^/?#]*)@")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)?|secret|token|credential|(api|access|account|private)_?key", re.I
@@ -409,6 +410,11 @@ def absolute(path: str, folder: Path) -> str:
 def expand(value: Any, where: str) -> Any:
     """Return ``value`` with every ``${NAME}`` in its texts replaced by the environment's.
 
+    Between ``://`` and ``@`` of an address stand a user and a password, and what comes there from
+    the environment is a name or a password as it is: characters that mean something in addresses
+    are encoded. (A variable that holds both, ``redis://${USER_AND_PASSWORD}@cache``, is part of an
+    address already.)
+
     Raises:
         ConfigError: a variable is not set.
     """
@@ -427,9 +433,17 @@ def expand(value: Any, where: str) -> Any:
                 where=where,
                 hint=f"Set it before the start: export {name}=...",
             )
-        return os.environ[name]
+        found = os.environ[name]
+        return quote(found, safe="") if secret.start <= match.start() < secret.stop else found
 
+    secret = _credentials(value)
     return _VARIABLE.sub(replace, value)
+
+
+def _credentials(address: str) -> range:
+    """Return where in an address user and password stand, if both do."""
+    found = _CREDENTIALS.match(address)
+    return range(0) if found is None else range(*found.span("credentials"))
 
 
 def _check_keys(data: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
