@@ -65,6 +65,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "postgres": "skewless.registry.postgres:PostgresRegistry",
     },
     "engine": {},
+    "log": {
+        "delta": "skewless.stores.offline.log.lake_delta:DeltaLog",
+        "iceberg": "skewless.stores.offline.log.lake_iceberg:IcebergLog",
+    },
     "traffic": {"generated": "skewless.testing.rehearsal:rehearse"},
 }
 """Group to kind to ``module:Class``; imported when it is first asked for."""
@@ -92,7 +96,8 @@ def find(group: str, kind: str) -> type[Any]:
     """Return the class (or function) that implements ``kind``.
 
     Args:
-        group: ``online_store``, ``table``, ``stream``, ``registry``, ``engine`` or ``traffic``.
+        group: ``online_store``, ``table``, ``stream``, ``registry``, ``engine``, ``log`` or
+            ``traffic``.
         kind: the name under which the class is known.
 
     Raises:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
-import os
 import signal
 import socket
 import ssl
@@ -24,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 from skewless.errors import ConfigError, MissingDependency
 from skewless.serving.operate.logs import event
 from skewless.serving.settings import Settings
+from skewless.serving.sockets import BACKLOG, announce, listen
 
 if TYPE_CHECKING:
     import uvicorn
 
     from skewless.serving.app import App
 
-BACKLOG = 2048
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _NEEDED = ("uvicorn", "orjson", "httptools")
 
@@ -58,39 +57,6 @@ def check_installed() -> None:
     for name in _NEEDED:
         if find_spec(name) is None:
             raise MissingDependency.of(name, "serve", needed_for="skewless serve")
-
-
-def listen(settings: Settings, count: int) -> list[socket.socket]:
-    """Return sockets that listen on one port: more than one share it.
-
-    Raises:
-        ConfigError: the address cannot be taken.
-    """
-    port = settings.port
-    found: list[socket.socket] = []
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        for _ in range(count):
-            made = socket.socket(family, socket.SOCK_STREAM)
-            found.append(made)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if count > 1:
-                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            made.bind((address[0], port, *address[2:]))
-            made.listen(BACKLOG)
-            made.set_inheritable(True)
-            port = made.getsockname()[1]
-    except OSError as problem:
-        for made in found:
-            made.close()
-        raise ConfigError(
-            "cannot listen there",
-            got=f"{settings.host}:{port}: {problem.strerror}",
-            hint="Name another address or port: --host, --port",
-        ) from None
-    return found
 
 
 def context_of(settings: Settings) -> ssl.SSLContext | None:
@@ -229,15 +195,6 @@ def check_access(store: Any, settings: Settings) -> None:
             got=f"--host {settings.host}",
             hint="Make a key with: skewless keys create; or say --anonymous.",
         )
-
-
-def announce(listening: socket.socket, settings: Settings) -> None:
-    """Say where the server listens: on stdout, for people and for those who start it."""
-    host, port = listening.getsockname()[:2]
-    scheme = "https" if settings.certificate else "http"
-    shown = f"[{host}]" if ":" in host else host
-    print(f"skewless serves {scheme}://{shown}:{port}", flush=True)
-    event("serving", address=f"{shown}:{port}", workers=settings.workers, pid=os.getpid())
 
 
 def main() -> None:

@@ -22,8 +22,8 @@ from pathlib import Path
 from types import FrameType
 
 from skewless.serving.operate.logs import event
-from skewless.serving.server import BACKLOG, announce, listen
 from skewless.serving.settings import Settings
+from skewless.serving.sockets import BACKLOG, announce, listen
 
 FIRST_PAUSE, LONGEST_PAUSE, HEALTHY = 0.05, 5.0, 30.0
 _CHECK = 0.2

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skewless.clock import ALWAYS, NEVER
-from skewless.config import TableSettings, absolute
+from skewless.config import TableSettings
 from skewless.errors import ConfigError, Conflict, StoreError, UnknownName
+from skewless.plugins import find
 from skewless.stores.offline.cast import to_micros_array
 from skewless.stores.offline.log.journal import KNOWN, SEQUENCE
 from skewless.stores.offline.log.manifest import LogFile
@@ -73,6 +74,13 @@ class LakeTable(ABC):
 
     where: str
     """What errors and the log's manifest call it: kind and place."""
+
+    @classmethod
+    @abstractmethod
+    def of(
+        cls, options: Mapping[str, str], source: Source, folder: Path, settings: TableSettings
+    ) -> LakeTable:
+        """Return the table for a source that options of ``log`` name; paths are from ``folder``."""
 
     @abstractmethod
     def claim(self, log: str, schema: pa.Schema) -> int:
@@ -126,14 +134,8 @@ def lake_table(
     for key in OPTIONS[kind]:
         if not isinstance(values.get(key), str):
             raise ConfigError(f"{where} needs {key!r}", got=repr(values.get(key)))
-    if kind == "delta":
-        from skewless.stores.offline.log.lake_delta import DeltaLog
-
-        root = absolute(values["path"], folder).rstrip("/")
-        return DeltaLog(f"{root}/{source.name}", source, settings)
-    from skewless.stores.offline.log.lake_iceberg import IcebergLog
-
-    return IcebergLog(f"{values['namespace']}.{source.name}", values["catalog"], source, settings)
+    made: type[LakeTable] = find("log", kind)
+    return made.of(values, source, folder, settings)
 
 
 def lake_rows(table: pa.Table, source: Source) -> pa.Table:

@@ -1,12 +1,14 @@
-"""An event log settled into a Delta table; see `_lake`."""
+"""An event log settled into a Delta table; see `lake`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skewless.config import TableSettings
+from skewless.config import TableSettings, absolute
 from skewless.stores.offline.files.filesystems import delta_options, locate
 from skewless.stores.offline.files.paths import translated
 from skewless.stores.offline.log.journal import SEQUENCE
@@ -51,6 +53,13 @@ class DeltaLog(LakeTable):
         self._options = delta_options(path, settings)
         self._table: Any = None
         self._app = ""
+
+    @classmethod
+    def of(
+        cls, options: Mapping[str, str], source: Source, folder: Path, settings: TableSettings
+    ) -> DeltaLog:
+        root = absolute(options["path"], folder).rstrip("/")
+        return cls(f"{root}/{source.name}", source, settings)
 
     def claim(self, log: str, schema: pa.Schema) -> int:
         import deltalake

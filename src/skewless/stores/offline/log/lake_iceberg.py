@@ -1,7 +1,9 @@
-"""An event log settled into an Iceberg table; see `_lake`."""
+"""An event log settled into an Iceberg table; see `lake`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.config import TableSettings
@@ -49,6 +51,16 @@ class IcebergLog(LakeTable):
         self._settings = settings
         self._catalog: Any = None
         self._table: Any = None
+
+    @classmethod
+    def of(
+        cls,
+        options: Mapping[str, str],
+        source: Source,
+        folder: Path,  # noqa: ARG003 - a catalog has no paths
+        settings: TableSettings,
+    ) -> IcebergLog:
+        return cls(f"{options['namespace']}.{source.name}", options["catalog"], source, settings)
 
     def claim(self, log: str, schema: pa.Schema) -> int:
         with told(self.where):

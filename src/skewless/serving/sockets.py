@@ -1,0 +1,54 @@
+"""The sockets of a server: taken by the process that was started, handed to its workers."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from skewless.errors import ConfigError
+from skewless.serving.operate.logs import event
+from skewless.serving.settings import Settings
+
+BACKLOG = 2048
+
+
+def listen(settings: Settings, count: int) -> list[socket.socket]:
+    """Return sockets that listen on one port: more than one share it.
+
+    Raises:
+        ConfigError: the address cannot be taken.
+    """
+    port = settings.port
+    found: list[socket.socket] = []
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        for _ in range(count):
+            made = socket.socket(family, socket.SOCK_STREAM)
+            found.append(made)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if count > 1:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            made.bind((address[0], port, *address[2:]))
+            made.listen(BACKLOG)
+            made.set_inheritable(True)
+            port = made.getsockname()[1]
+    except OSError as problem:
+        for made in found:
+            made.close()
+        raise ConfigError(
+            "cannot listen there",
+            got=f"{settings.host}:{port}: {problem.strerror}",
+            hint="Name another address or port: --host, --port",
+        ) from None
+    return found
+
+
+def announce(listening: socket.socket, settings: Settings) -> None:
+    """Say where the server listens: on stdout, for people and for those who start it."""
+    host, port = listening.getsockname()[:2]
+    scheme = "https" if settings.certificate else "http"
+    shown = f"[{host}]" if ":" in host else host
+    print(f"skewless serves {scheme}://{shown}:{port}", flush=True)
+    event("serving", address=f"{shown}:{port}", workers=settings.workers, pid=os.getpid())
