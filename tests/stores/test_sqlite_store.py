@@ -96,12 +96,30 @@ def test_an_interrupted_drop_is_finished_by_the_next(path: Path) -> None:
         other = sqlite3.connect(path)
         with other:
             other.execute("UPDATE tables SET name = NULL")
+            other.execute("UPDATE catalog SET crc = 0")
         assert store.tables() == []
         store.write("rows", [(b"new", b"1")])
         assert list(store.scan("rows")) == [(b"new", b"1")]
         store.drop("something else")
         assert other.execute("SELECT count(*) FROM rows").fetchone() == (1,)
         other.close()
+
+
+def test_a_list_of_tables_that_is_not_the_one_written_is_damage(path: Path) -> None:
+    with SQLiteStore(path) as store:
+        store.write("rows", [(b"a", b"1")])
+        other = sqlite3.connect(path)
+        with other:
+            other.execute("UPDATE tables SET name = 'bows'")
+        other.close()
+        for work in (
+            lambda: store.beside("rows", [b"a"]),
+            lambda: store.write("rows", [(b"b", b"2")]),
+            lambda: store.drop("rows"),
+            lambda: list(store.flaws()),
+        ):
+            with pytest.raises(CorruptData, match="bows"):
+                work()
 
 
 def test_a_store_that_does_not_sync_declares_it(path: Path) -> None:

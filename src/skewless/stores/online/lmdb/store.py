@@ -39,7 +39,6 @@ T = TypeVar("T")
 DEFAULT_MAP_SIZE = 64 << 30
 PAGE_BYTES = 4 << 20
 DROP_ROWS = 5_000
-FLAW_ROWS = 10_000
 
 
 class LMDBStore(OnlineStore):
@@ -190,11 +189,7 @@ class LMDBStore(OnlineStore):
             os.close(descriptor)
 
     def flaws(self) -> Iterator[str]:
-        found, last = self._read(tree.flaws, None, FLAW_ROWS)
-        yield from found
-        while last is not None:
-            found, last = self._read(tree.flaws, last, FLAW_ROWS)
-            yield from found
+        yield from self._read(tree.flaws)
 
     def close(self) -> None:
         environment = self._environment

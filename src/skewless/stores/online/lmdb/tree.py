@@ -25,7 +25,6 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -180,30 +179,19 @@ def _append_row(
         raise out_of_order(raw)
 
 
-def flaws(
-    txn: Txn, catalog: Catalog, after: bytes | None, limit: int
-) -> tuple[list[str], bytes | None]:
-    """Look at the order of some keys; return what is wrong, and the last of them, None at the end.
-
-    Args:
-        txn: sees them.
-        catalog: the tables.
-        after: keys from this one on; None: from the first.
-        limit: how many.
-    """
-    found, last = [], after
+def flaws(txn: Txn, catalog: Catalog) -> list[str]:
+    """Walk over all keys and return what is wrong with their order and number."""
+    found, last, count = [], b"", 0
     known = {CATALOG, *catalog.prefixes.values()}
     known.update(number for number, _ in entries(txn, DROPPED_KEY))
     with txn.cursor() as cursor:
-        there = cursor.first() if after is None else cursor.set_range(after)
-        if there and cursor.key() == after:
-            there = cursor.next()
-        for raw in islice(cursor.iternext(keys=True, values=False), limit) if there else ():
-            if (last is not None and raw <= last) or raw[: len(CATALOG)] not in known:
+        for raw in cursor.iternext(keys=True, values=False):
+            if raw <= last or raw[: len(CATALOG)] not in known:
                 found.append(f"a row out of order, with key {raw[:80]!r}")
-            last = raw if last is None else max(last, raw)
-            limit -= 1
-    return found, last if not limit else None
+            last, count = max(last, raw), count + 1
+    if count != (written := txn.stat()["entries"]):
+        found.append(f"{count:,} rows can be found where {written:,} were written")
+    return found
 
 
 def out_of_order(key: bytes) -> CorruptData:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from skewless.errors import Conflict, CorruptData, StoreError
 from skewless.stores.online.base import Item, checked_table
@@ -18,11 +19,13 @@ BUSY_SECONDS = 30.0
 KEYS_A_STATEMENT = 500
 RESTORE = "Restore a copy, or remove it and materialize again from history."
 
-# Names of tables are not under the seals of values: each has its CRC-32 as a mark beside it.
+# The list of tables is not under the seals of values: `catalog` has the CRC-32 of all of it.
 # A dropped table loses its name at once and its rows piece by piece; AUTOINCREMENT never gives its
 # id to another one.
 SCHEMA = (
-    "CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, mark INTEGER)",
+    "CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE)",
+    "CREATE TABLE catalog (crc INTEGER)",
+    "INSERT INTO catalog VALUES (0)",
     "CREATE TABLE rows (table_id INTEGER, key BLOB, value BLOB NOT NULL,"
     " PRIMARY KEY (table_id, key)) WITHOUT ROWID",
     f"PRAGMA application_id = {APPLICATION_ID}",
@@ -39,31 +42,36 @@ def write(connection: sqlite3.Connection, table: str, items: Iterable[Item]) -> 
     name = checked_table(table)
     found = connection.execute("SELECT id FROM tables WHERE name = ?", (name,)).fetchone()
     if found is None:
-        check_tables(connection)
-        made = connection.execute("INSERT INTO tables (name, mark) VALUES (?, ?)", (name, 0))
-        found = (int(made.lastrowid or 0),)
-        mark = _mark(found[0], name)
-        connection.execute("UPDATE tables SET mark = ? WHERE id = ?", (mark, found[0]))
+        _table_id(connection, check_tables(connection), name)
+        found = (connection.execute("INSERT INTO tables (name) VALUES (?)", (name,)).lastrowid,)
+        tables_changed(connection)
     connection.executemany(f"INSERT OR REPLACE INTO rows VALUES ({found[0]}, ?, ?)", rows)
 
 
-def _mark(table_id: int, name: str) -> int:
-    return zlib.crc32(f"{table_id} {name}".encode())
+def tables_changed(connection: sqlite3.Connection) -> None:
+    """Keep the checksum of the list of tables as it is now."""
+    connection.execute("UPDATE catalog SET crc = ?", (_crc(_listed(connection)),))
 
 
 def check_tables(connection: sqlite3.Connection) -> dict[int, str]:
-    """Return the names of the tables by id, read from the table and not from its index.
+    """Return the names of the tables by id, read from the list and not from its index.
 
     Raises:
-        CorruptData: a name is not the one that was written.
+        CorruptData: the list is not the one that was written.
     """
-    found = {}
-    for table_id, name, mark in connection.execute("SELECT id, name, mark FROM tables NOT INDEXED"):
-        if name is not None:
-            if mark != _mark(table_id, name) or table_id in found:
-                raise _damaged(f"the table {name!r}")
-            found[table_id] = name
-    return found
+    found = _listed(connection)
+    if connection.execute("SELECT crc FROM catalog").fetchone() != (_crc(found),):
+        raise _damaged(f"tables {sorted(name for _, name in found)[:20]}")
+    return dict(found)
+
+
+def _listed(connection: sqlite3.Connection) -> list[tuple[int, str]]:
+    listed = "SELECT id, name FROM tables NOT INDEXED WHERE name IS NOT NULL ORDER BY id"
+    return connection.execute(listed).fetchall()
+
+
+def _crc(tables: list[tuple[int, str]]) -> int:
+    return zlib.crc32(repr(tables).encode()) if tables else 0
 
 
 def beside(
@@ -71,26 +79,67 @@ def beside(
 ) -> list[tuple[str, bytes, bytes]]:
     """Return the rows before and after where those of missing keys would be, with their tables."""
     names = check_tables(connection)
-    table_id = next((number for number, name in names.items() if name == table), None)
+    table_id = _table_id(connection, names, table)
     found: list[tuple[str, bytes, bytes]] = []
     if table_id is None:
         return found
     for key in keys:
-        for compare, order in (("<", "DESC"), (">=", "ASC")):
-            row = connection.execute(
-                f"SELECT table_id, key, value FROM rows WHERE (table_id, key) {compare} (?, ?)"
-                f" ORDER BY table_id {order}, key {order} LIMIT 1",
-                (table_id, key),
-            ).fetchone()
+        before = _nearest(connection, table_id, key, "<", "DESC")
+        after = _nearest(connection, table_id, key, ">=", "ASC")
+        if after is not None and (after[0], after[1]) == (table_id, key):
+            continue  # written since it was missing
+        if before is not None and before[0] == table_id:
+            # A row whose length is damaged is passed over by every search, but not by a step.
+            step = "SELECT table_id, key, value FROM rows WHERE table_id = ? AND key >= ?"
+            steps = connection.execute(f"{step} ORDER BY key LIMIT 2", before[:2]).fetchall()
+            if len(steps) == 2 or (after is not None and after[0] == table_id):
+                after = steps[-1] if steps else before
+        for row in (before, after):
             if row is None:
                 continue
-            if (row[0], row[1]) == (table_id, key):
-                continue  # written since it was missing
-            if row[0] in names:
+            if row[0] in names and isinstance(row[1], bytes) and isinstance(row[2], bytes):
                 found.append((names[row[0]], row[1], row[2]))
             elif not connection.execute("SELECT 1 FROM tables WHERE id = ?", row[:1]).fetchone():
-                raise _damaged(f"a row of no table, with key {row[1][:80]!r}")
+                raise _damaged(f"a row of no table, with key {row[1]!r:.80}")
+        if after is not None and after == before:
+            raise _damaged(f"no row behind that of key {after[1]!r:.80}")
     return found
+
+
+def _nearest(
+    connection: sqlite3.Connection, table_id: int, key: bytes, compare: str, order: str
+) -> tuple[Any, Any, Any] | None:
+    """Return the next row in one direction, of this table or of the one beside it.
+
+    Each question follows the order of the rows alone: one that compared whole rows again would pass
+    over damaged ones.
+    """
+    within = f"table_id = ? AND key {compare} ? ORDER BY key {order}"
+    beyond = f"table_id {compare[0]} ? ORDER BY table_id {order}, key {order}"
+    for where, values in ((within, (table_id, key)), (beyond, (table_id,))):
+        row: tuple[Any, Any, Any] | None = connection.execute(
+            f"SELECT table_id, key, value FROM rows WHERE {where} LIMIT 1", values
+        ).fetchone()
+        if row is not None:
+            break
+    if row is None or row[0] != table_id:
+        end = connection.execute(
+            "SELECT key FROM rows WHERE table_id = ? ORDER BY key"
+            f" {'ASC' if order == 'DESC' else 'DESC'} LIMIT 1",
+            (table_id,),
+        ).fetchone()
+        if end is not None and (end[0] is None or (end[0] < key) == (order == "DESC")):
+            raise _damaged(f"a row that is passed over, behind that of key {end[0]!r:.80}")
+    return row
+
+
+def _table_id(connection: sqlite3.Connection, names: dict[int, str], table: str) -> int | None:
+    """Return the id of a table by its name, which the index of names must know too."""
+    listed = next((number for number, name in names.items() if name == table), None)
+    row = connection.execute("SELECT id FROM tables WHERE name = ?", (table,)).fetchone()
+    if (None if row is None else row[0]) != listed:
+        raise _damaged(f"the index of names has no table {table!r}")
+    return listed
 
 
 def _damaged(got: str) -> CorruptData:
@@ -135,7 +184,10 @@ def page(
         f"SELECT key, value FROM rows WHERE {_TABLE} AND key {compare} ? ORDER BY key LIMIT ?",
         (table, lowest, limit),
     )
-    return list(itertools.takewhile(lambda row: row[0].startswith(prefix), rows))
+    found = list(itertools.takewhile(lambda row: row[0].startswith(prefix), rows))
+    if not found and after is None:
+        _table_id(connection, check_tables(connection), table)
+    return found
 
 
 def store_error(error: sqlite3.Error, where: str) -> StoreError:

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from skewless.errors import StoreError
+from skewless.errors import CorruptData, StoreError
 from skewless.forks import sqlite_gate
 from skewless.stores.online.base import (
     Capabilities,
@@ -104,7 +104,11 @@ class SQLiteStore(OnlineStore):
 
     def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
         with self._connection() as connection:
-            return sql.beside(connection, table, keys)
+            connection.execute("BEGIN")  # one moment, or a row written meanwhile seems damage
+            try:
+                return sql.beside(connection, table, keys)
+            finally:
+                connection.execute("COMMIT")
 
     def tables(self) -> list[str]:
         with self._connection() as connection:
@@ -125,7 +129,9 @@ class SQLiteStore(OnlineStore):
 
     def drop(self, table: str) -> None:
         with self._begin() as connection:
+            sql.check_tables(connection)
             connection.execute("UPDATE tables SET name = NULL WHERE name = ?", (table,))
+            sql.tables_changed(connection)
         # All tables whose removal is not finished, those of an interrupted drop too.
         while self._remove_some_dropped():
             pass
@@ -183,6 +189,13 @@ class SQLiteStore(OnlineStore):
                 yield connection
         except sqlite3.Error as error:
             raise sql.store_error(error, self.where) from error
+        except UnicodeDecodeError as error:  # of a damaged schema, which the error quotes
+            raise CorruptData(
+                "the online store's file is damaged",
+                got=str(error),
+                where=self.where,
+                hint=sql.RESTORE,
+            ) from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
