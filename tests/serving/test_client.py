@@ -17,8 +17,8 @@ import pytest
 import skewless as sl
 from skewless.errors import Conflict
 from skewless.plan.results import OnlineResult
+from skewless.request_errors import AccessDenied, Forbidden, RequestError
 from skewless.serving.operate import keys
-from skewless.serving.problems import AccessDenied, Forbidden, RequestError
 from tests.serving.calling import Running, serving
 from tests.serving.test_features import CARDS
 
@@ -249,7 +249,7 @@ def complete(got: bytes) -> bool:
     length = next(
         int(line.partition(b":")[2])
         for line in head.split(b"\r\n")
-        if line.startswith(b"content-l")
+        if line.lower().startswith(b"content-l")
     )
     return len(body) >= length
 
@@ -329,7 +329,7 @@ def test_connections_are_used_again(acting: Any) -> None:
     with sl.Client(url) as client:
         for _ in range(3):
             client.get_online_features(["V:a"], [{"k": 1}])
-        assert len(client._idle) == 1
+        assert client._transport.kept() == 1
     assert len(seen) == 3
 
 
@@ -368,3 +368,104 @@ def test_conflicts_have_their_class(acting: Any) -> None:
     url, _ = acting([answer("409 Conflict", b'{"error":"Conflict","what":"another"}')])
     with sl.Client(url) as client, pytest.raises(Conflict, match="another"):
         client.materialize()
+
+
+# ---------------------------------------------------------------------- headers, forks, set-up
+
+
+@pytest.mark.parametrize(
+    ("key", "got"),
+    [
+        ("sk_1_abc\n", "a line break at its ends"),
+        ("sk_1_abc\r\nx-evil: 1", "spaces or signs"),
+        ("sk_schl\u00fcssel", "not ASCII"),
+        ("sk_\u20ac", "not ASCII"),
+        ("sk 1", "spaces"),
+    ],
+)
+def test_a_key_that_cannot_stand_in_a_header_is_refused_and_not_shown(key: str, got: str) -> None:
+    for kind in (sl.Client, sl.AsyncClient):
+        with pytest.raises(sl.InputError, match=got) as told:
+            kind("http://127.0.0.1:1", key=key)
+        assert "sk_" not in str(told.value)
+
+
+@pytest.mark.parametrize("read", [read_sync, read_async])
+def test_an_answer_to_another_request_is_not_taken(acting: Any, read: Any) -> None:
+    wrong = answer("200 OK", OK, b"x-request-id: somebody-else\r\n")
+    url, seen = acting([wrong, GOOD])
+    assert read(url) == [[1]]
+    assert len(seen) == 2
+
+
+def test_children_of_a_fork_have_connections_of_their_own(served: Running) -> None:
+    """As gunicorn --preload and multiprocessing do it: one client, made before the fork."""
+    import os
+
+    client = sl.Client(served.url, timeout=30)
+    asynchronous = sl.AsyncClient(served.url, timeout=30)
+    values = {
+        card: client.get_online_features(["Newest:amount"], [{"card_id": card}]).values
+        for card in ("c1", "c2", "c3")
+    }
+    assert len({str(value) for value in values.values()}) > 1
+
+    async def ask(card: str) -> Any:
+        return (
+            await asynchronous.get_online_features(["Newest:amount"], [{"card_id": card}])
+        ).values
+
+    assert asyncio.run(ask("c1")) == values["c1"]
+
+    def child(card: str) -> int:
+        for _ in range(40):
+            found = client.get_online_features(["Newest:amount"], [{"card_id": card}])
+            if found.values != values[card]:
+                return 1
+        return 0 if asyncio.run(ask(card)) == values[card] else 2
+
+    pids = []
+    for card in values:
+        pid = os.fork()
+        if pid == 0:
+            code = 3
+            try:
+                code = child(card)
+            finally:
+                os._exit(code)
+        pids.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0, 0]
+    assert client.get_online_features(["Newest:amount"], [{"card_id": "c1"}]).values == values["c1"]
+    client.close()
+    asyncio.run(asynchronous.close())
+
+
+def test_connections_that_were_idle_for_long_are_not_trusted(
+    acting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skewless.client import transport
+
+    url, seen = acting([GOOD, GOOD])
+    with sl.Client(url) as client:
+        client.get_online_features(["V:a"], [{"k": 1}])
+        assert client._transport.kept() == 1
+        (kept,) = [each for each in client._transport._pools.values()]
+        monkeypatch.setattr(transport, "IDLE", -1.0)
+        client.get_online_features(["V:a"], [{"k": 1}])
+        assert kept not in client._transport._pools.values()
+    assert len(seen) == 2
+
+
+def test_a_client_without_urllib3_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "urllib3", None)
+    with pytest.raises(sl.MissingDependency, match=r"skewless\[client\]"):
+        sl.Client("http://127.0.0.1:1")
+
+
+def test_clients_import_nothing_of_the_server() -> None:
+    code = (
+        "import sys, skewless; skewless.Client; skewless.AsyncClient;"
+        "print([m for m in sys.modules if m.startswith(('skewless.serving', 'urllib3'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

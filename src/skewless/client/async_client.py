@@ -2,46 +2,33 @@
 
 async with AsyncClient("http://features:6566") as client:
     result = await client.get_online_features("fraud_model", [{"card_id": "c1"}])
+
+Its threads wait for the server, with the requests, connections and retries of `Client`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
+import os
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Self, TypeVar
 
-from skewless.client.calls import (
-    IDLE,
-    Address,
-    Call,
-    Moment,
-    Pushed,
-    explain_call,
-    features_call,
-    job_call,
-    list_call,
-    materialize_call,
-    may_repeat,
-    pause_of,
-    problem_of,
-    push_call,
-)
-from skewless.client.client import checked, headers_of, unreachable
-from skewless.errors import SkewlessError
+from skewless.client.calls import Moment, Pushed
+from skewless.client.client import POLL, Client, checked
 from skewless.plan.results import OnlineResult
 from skewless.plan.selection import Features
-from skewless.serving.http.http1 import Answer, BadAnswer, read_answer, request_bytes
 
-_POLL = 0.25
-_MOST_HEAD = 1 << 20
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+T = TypeVar("T")
 
 
 class AsyncClient:
-    """A client of ``skewless serve`` for one event loop; arguments and errors as `Client` has."""
+    """A client of ``skewless serve``; arguments and errors as `Client` has.
+
+    At most ``connections`` calls are under way at once, others wait for one of them.
+    """
 
     def __init__(
         self,
@@ -53,13 +40,11 @@ class AsyncClient:
         connections: int = 64,
         ca_file: str | None = None,
     ) -> None:
-        self._address = Address.of(url)
-        self._headers = headers_of(key)
-        self._timeout = timeout
-        self._retries = retries
-        self._tls = ssl.create_default_context(cafile=ca_file) if self._address.tls else None
-        self._idle: deque[tuple[float, Streams]] = deque()
+        self._client = Client(
+            url, key=key, timeout=timeout, retries=retries, connections=connections, ca_file=ca_file
+        )
         self._most = connections
+        self._threads: dict[int, ThreadPoolExecutor] = {}  # by process: a child has none of them
 
     async def get_online_features(
         self,
@@ -70,13 +55,12 @@ class AsyncClient:
         full_names: bool = False,
     ) -> OnlineResult:
         """Return feature vectors; see `Client.get_online_features`."""
-        found: OnlineResult = await self._run(features_call(features, entities, at, full_names))
-        return found
+        ask = self._client.get_online_features
+        return await self._in_thread(partial(ask, features, entities, at=at, full_names=full_names))
 
     async def push(self, source: str, rows: Any, *, backdate: bool = False) -> Pushed:
         """Hand rows of a source to the store; see `Client.push`."""
-        found: Pushed = await self._run(push_call(source, rows, backdate))
-        return found
+        return await self._in_thread(partial(self._client.push, source, rows, backdate=backdate))
 
     async def materialize(
         self,
@@ -88,121 +72,50 @@ class AsyncClient:
         wait: float | None = 3600.0,
     ) -> dict[str, Any]:
         """Bring the server's online store up to date; see `Client.materialize`."""
-        job: dict[str, Any] = await self._run(materialize_call(views, start, end, backfill))
+        begin = partial(self._client.materialize, views, start=start, end=end, backfill=backfill)
+        job = await self._in_thread(partial(begin, wait=None))
         deadline = time.monotonic() + (wait or 0.0)
         while job["status"] == "running" and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(POLL)
             job = await self.job(job["job"])
         return checked(job)
 
     async def job(self, number: str) -> dict[str, Any]:
         """Return what has become of a materialization."""
-        found: dict[str, Any] = await self._run(job_call(number))
-        return found
+        return await self._in_thread(partial(self._client.job, number))
 
     async def explain(
         self, feature: str, entity: Mapping[str, Any], *, at: Moment | None = None
     ) -> dict[str, Any]:
         """Return the rows behind a value, as plain data."""
-        found: dict[str, Any] = await self._run(explain_call(feature, entity, at))
-        return found
+        return await self._in_thread(partial(self._client.explain, feature, entity, at=at))
 
     async def listed(self, what: str) -> list[dict[str, Any]]:
         """Return what there is: services, views, features, entities, sources or jobs."""
-        found: list[dict[str, Any]] = await self._run(list_call(what))
-        return found
+        return await self._in_thread(partial(self._client.listed, what))
 
     async def search(self, text: str, limit: int = 10) -> list[dict[str, Any]]:
         """Return the features that fit a text best."""
-        query = {"q": text, "limit": limit}
-        found: list[dict[str, Any]] = await self._run(list_call("features", query))
-        return found
+        return await self._in_thread(partial(self._client.search, text, limit))
 
     async def is_ready(self) -> bool:
         """Return whether the server can answer."""
-        try:
-            return bool((await self._run(Call("GET", "/ready"), retries=0))["ready"])
-        except SkewlessError:
-            return False
+        return await self._in_thread(self._client.is_ready)
 
-    async def _run(self, call: Call, retries: int | None = None) -> Any:
-        deadline = time.monotonic() + self._timeout
-        most = self._retries if retries is None else retries
-        sent = request_bytes(
-            call.method, self._address.prefix + call.target, self._address.shown,
-            self._headers | {"content-type": call.kind}, call.body,
-        )  # fmt: skip
-        for attempt in range(most + 1):
-            headers: dict[str, str] = {}
-            try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    status, headers, body = await self._send(sent, call.safe)
-                if status < 300:
-                    return call.parse(body)
-                problem = problem_of(status, body, self._address.shown)
-                again = may_repeat(call, status, problem)
-            except _NotConnected as error:
-                problem, again = unreachable(error, self._address), True
-            except (OSError, BadAnswer) as error:
-                problem, again = unreachable(error, self._address), call.safe
-            pause = pause_of(attempt, headers)
-            if not again or attempt == most or time.monotonic() + pause > deadline:
-                raise problem
-            await asyncio.sleep(pause)
-        raise problem
-
-    async def _send(self, sent: bytes, safe: bool) -> Answer:
-        while (kept := self._take()) is not None:
-            try:
-                return await self._exchange(kept, sent)
-            except (OSError, BadAnswer):
-                # The server may have closed a connection it kept, before it saw the request.
-                if not safe:
-                    raise
-        try:
-            new = await asyncio.open_connection(
-                self._address.host, self._address.port, ssl=self._tls, limit=_MOST_HEAD
-            )
-        except OSError as error:
-            raise _NotConnected(str(error)) from None
-        return await self._exchange(new, sent)
-
-    async def _exchange(self, streams: Streams, sent: bytes) -> Answer:
-        reader, writer = streams
-        try:
-            writer.write(sent)
-            await writer.drain()
-            answer = await read_answer(reader)
-        except BaseException:
-            writer.close()
-            raise
-        headers = answer[1]
-        endless = "content-length" not in headers and "transfer-encoding" not in headers
-        if headers.get("connection", "").lower() == "close" or endless:
-            writer.close()
-        elif len(self._idle) < self._most:
-            self._idle.append((time.monotonic(), streams))
-        else:
-            writer.close()
-        return answer
-
-    def _take(self) -> Streams | None:
-        while self._idle:
-            since, streams = self._idle.pop()
-            if time.monotonic() - since < IDLE and not streams[1].is_closing():
-                return streams
-            streams[1].close()
-        return None
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        process = os.getpid()
+        threads = self._threads.get(process)
+        if threads is None:
+            made = ThreadPoolExecutor(self._most, thread_name_prefix="skewless-client")
+            threads = self._threads.setdefault(process, made)
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     async def close(self) -> None:
-        """Close the connections that are kept."""
-        while self._idle:
-            writer = self._idle.pop()[1][1]
-            writer.close()
-            try:
-                await writer.wait_closed()
-            except OSError:
-                continue  # it was closed from the other side
+        """Close the connections that are kept; calls under way are waited for."""
+        threads = self._threads.pop(os.getpid(), None)
+        if threads is not None:
+            await asyncio.to_thread(threads.shutdown)
+        self._client.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -211,8 +124,4 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"AsyncClient({self._address.shown!r})"
-
-
-class _NotConnected(Exception):
-    """No connection came about: nothing was sent."""
+        return f"Async{self._client!r}"

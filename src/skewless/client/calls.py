@@ -17,12 +17,10 @@ from skewless.clock import to_micros
 from skewless.definitions.feature_service import FeatureService, references_of
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
 from skewless.plan.selection import Features
-from skewless.serving.problems import RequestError
+from skewless.request_errors import RequestError
 
 Moment = datetime | str | int
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
-IDLE = 30.0
-"""Seconds after which an unused connection is not trusted any more."""
 _ARROW = "application/vnd.apache.arrow.stream"
 
 

@@ -3,20 +3,17 @@
     with Client("http://features:6566", key="sk_...") as client:
         client.get_online_features("fraud_model", [{"card_id": "c1"}]).to_dict()
 
-Connections are kept and used again. Reads are sent again when the server is away or overloaded,
-within the timeout; pushes only where it is certain that nothing was done.
+Connections are kept and used again, by each process its own. Reads are sent again when the server
+is away or overloaded, within the timeout; pushes only where it is certain that nothing was done.
 """
 
 from __future__ import annotations
 
-import ssl
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from skewless.client.calls import (
-    IDLE,
     Address,
     Call,
     Moment,
@@ -32,13 +29,13 @@ from skewless.client.calls import (
     problem_of,
     push_call,
 )
-from skewless.errors import SkewlessError, StoreUnavailable
-from skewless.forks import Lock
+from skewless.client.transport import Lost, Transport
+from skewless.errors import SkewlessError
 from skewless.plan.results import OnlineResult
 from skewless.plan.selection import Features
-from skewless.serving.http.http1 import Answer, BadAnswer, Wire, request_bytes
 
-_POLL = 0.25
+POLL = 0.25
+_LEAST = 0.001
 
 
 class Client:
@@ -53,7 +50,8 @@ class Client:
         ca_file: PEM file of the authorities to trust, instead of the system's.
 
     Raises:
-        InputError: the URL is none.
+        InputError: the URL is none, or the key cannot be one.
+        MissingDependency: urllib3 is not installed (``pip install 'skewless[client]'``).
     """
 
     def __init__(
@@ -66,13 +64,9 @@ class Client:
         connections: int = 16,
         ca_file: str | None = None,
     ) -> None:
-        self._address = Address.of(url)
-        self._headers = headers_of(key)
+        self._transport = Transport(Address.of(url), key, connections, ca_file)
         self._timeout = timeout
         self._retries = retries
-        self._tls = ssl.create_default_context(cafile=ca_file) if self._address.tls else None
-        self._idle: deque[tuple[float, Wire]] = deque(maxlen=connections)
-        self._lock = Lock()
 
     def get_online_features(
         self,
@@ -137,7 +131,7 @@ class Client:
         job: dict[str, Any] = self._run(materialize_call(views, start, end, backfill))
         deadline = time.monotonic() + (wait or 0.0)
         while job["status"] == "running" and time.monotonic() < deadline:
-            time.sleep(_POLL)
+            time.sleep(POLL)
             job = self.job(job["job"])
         return checked(job)
 
@@ -173,72 +167,27 @@ class Client:
     def _run(self, call: Call, retries: int | None = None) -> Any:
         deadline = time.monotonic() + self._timeout
         most = self._retries if retries is None else retries
-        sent = request_bytes(
-            call.method, self._address.prefix + call.target, self._address.shown,
-            self._headers | {"content-type": call.kind}, call.body,
-        )  # fmt: skip
         for attempt in range(most + 1):
-            headers: dict[str, str] = {}
+            headers: Mapping[str, str] = {}
+            problem: SkewlessError
             try:
-                status, headers, body = self._send(sent, call.safe, deadline)
+                left = max(deadline - time.monotonic(), _LEAST)
+                status, headers, body = self._transport.send(call, left)
                 if status < 300:
                     return call.parse(body)
-                problem = problem_of(status, body, self._address.shown)
+                problem = problem_of(status, body, self._transport.address.shown)
                 again = may_repeat(call, status, problem)
-            except _NotSent as lost:
-                problem, again = lost.problem, True
-            except (OSError, BadAnswer) as error:
-                problem, again = unreachable(error, self._address), call.safe
+            except Lost as lost:
+                problem, again = lost.problem, call.safe or not lost.sent
             pause = pause_of(attempt, headers)
             if not again or attempt == most or time.monotonic() + pause > deadline:
                 raise problem
             time.sleep(pause)
         raise problem
 
-    def _send(self, sent: bytes, safe: bool, deadline: float) -> Answer:
-        """Send a request over a kept connection or a new one, and return the answer."""
-        while (kept := self._take()) is not None:
-            try:
-                return self._exchange(kept, sent, deadline)
-            except (OSError, BadAnswer) as error:
-                # The server may have closed a connection it kept, before it saw the request.
-                if isinstance(error, TimeoutError) or not safe:
-                    raise
-        try:
-            new = Wire(self._address.host, self._address.port, self._tls, _left(deadline))
-        except OSError as error:
-            raise _NotSent(unreachable(error, self._address)) from None
-        return self._exchange(new, sent, deadline)
-
-    def _exchange(self, connection: Wire, sent: bytes, deadline: float) -> Answer:
-        try:
-            answer = connection.exchange(sent, _left(deadline))
-        except BaseException:
-            connection.close()
-            raise
-        if answer[1].get("connection", "").lower() == "close":
-            connection.close()
-        else:
-            with self._lock:
-                if len(self._idle) == self._idle.maxlen:
-                    self._idle.popleft()[1].close()
-                self._idle.append((time.monotonic(), connection))
-        return answer
-
-    def _take(self) -> Wire | None:
-        with self._lock:
-            while self._idle:
-                since, connection = self._idle.pop()
-                if time.monotonic() - since < IDLE:
-                    return connection
-                connection.close()
-        return None
-
     def close(self) -> None:
         """Close the connections that are kept."""
-        with self._lock:
-            while self._idle:
-                self._idle.pop()[1].close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -247,37 +196,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client({self._address.shown!r})"
-
-
-class _NotSent(Exception):
-    """No connection came about: nothing was sent."""
-
-    def __init__(self, problem: SkewlessError) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the timeout is over")
-    return left
-
-
-def headers_of(key: str | None) -> dict[str, str]:
-    """Return what every request says."""
-    return {"accept": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
-
-
-def unreachable(error: Exception, address: Address) -> StoreUnavailable:
-    """Return the error for a server that cannot be reached."""
-    return StoreUnavailable(
-        "the server does not answer",
-        got=str(error) or type(error).__name__,
-        where=address.shown,
-        hint="Start one with: skewless serve",
-    )
+        return f"Client({self._transport.address.shown!r})"
 
 
 def checked(job: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skewless.errors import SkewlessError
+from skewless.request_errors import InternalError, MethodNotAllowed, NotFound, Overloaded
 from skewless.serving.feast.contract import Feast, problem_response
 from skewless.serving.http.cors import Cors
 from skewless.serving.http.forward import Forward
@@ -25,14 +26,7 @@ from skewless.serving.operate.catalog import Catalog
 from skewless.serving.operate.keys import ANYBODY, Caller
 from skewless.serving.operate.logs import RequestLog, event
 from skewless.serving.operate.metrics import KIND, Metrics
-from skewless.serving.problems import (
-    ClientGone,
-    InternalError,
-    MethodNotAllowed,
-    NotFound,
-    Overloaded,
-    answer_to,
-)
+from skewless.serving.problems import ClientGone, answer_to
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.reader import Reader
 from skewless.serving.read.served_log import ServedLog

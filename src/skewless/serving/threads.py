@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from skewless.errors import StoreUnavailable
-from skewless.serving.problems import Overloaded
+from skewless.request_errors import Overloaded
 
 T = TypeVar("T")
 Work = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]

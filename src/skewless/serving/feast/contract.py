@@ -30,10 +30,11 @@ from skewless.errors import (
 )
 from skewless.online.reader import Snapshot
 from skewless.plan.lookup import Found
+from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.feast.values import coerced_key, frame_rows, in_feast, moment_of, timestamp
 from skewless.serving.http.http import Request, Response, decode
 from skewless.serving.operate.keys import Caller
-from skewless.serving.problems import RequestError, TooLarge, answer_to
+from skewless.serving.problems import answer_to
 from skewless.serving.read.encode import alike, all_present
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.plans import ReadPlan, plan_of

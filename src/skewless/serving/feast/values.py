@@ -11,7 +11,7 @@ from skewless.codec import FLOATS, from_json, from_text, json_default, misfit
 from skewless.definitions import Aggregate, FeatureView, OnDemandView, Source
 from skewless.definitions.expressions import Column
 from skewless.errors import InputError, MissingColumn
-from skewless.serving.problems import RequestError
+from skewless.request_errors import RequestError
 from skewless.types import DType, Float32, Misfit, Unreadable
 
 _AS_THEY_ARE: dict[str, type] = {"int64": int, "str": str}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from skewless.errors import StoreUnavailable
+from skewless.request_errors import Overloaded, TooLarge
 from skewless.serving.http.http import Request, Response
 from skewless.serving.http.http1 import BadAnswer, read_answer, request_bytes
-from skewless.serving.problems import Overloaded, TooLarge
 from skewless.serving.settings import Settings
 
 _PASSED_ON = (b"content-type", b"authorization", b"accept", b"x-request-id", b"traceparent")

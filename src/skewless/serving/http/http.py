@@ -14,13 +14,8 @@ import msgspec
 import orjson
 
 from skewless.codec import json_default
-from skewless.serving.problems import (
-    ClientGone,
-    RequestError,
-    TooLarge,
-    UnsupportedMediaType,
-    misfit,
-)
+from skewless.request_errors import RequestError, TooLarge, UnsupportedMediaType
+from skewless.serving.problems import ClientGone, misfit
 
 if TYPE_CHECKING:
     from skewless.serving.operate.keys import Caller

@@ -1,9 +1,7 @@
-"""HTTP/1.1 as a client speaks it: one request, one answer; over asyncio streams and sockets."""
+"""HTTP/1.1 as a client speaks it: one request, one answer, over asyncio streams."""
 
 from __future__ import annotations
 
-import socket
-import ssl
 from asyncio import IncompleteReadError, LimitOverrunError, StreamReader
 from collections.abc import Mapping
 
@@ -74,62 +72,3 @@ async def _chunks(reader: StreamReader) -> bytes:
             return b"".join(parts)
         parts.append(await reader.readexactly(size))
         await reader.readexactly(2)
-
-
-class Wire:
-    """One connection, used for one request after the other."""
-
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> None:
-        self._socket: socket.socket = socket.create_connection((host, port), timeout)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls is not None:
-            self._socket = tls.wrap_socket(self._socket, server_hostname=host)
-        self._file = self._socket.makefile("rb")
-
-    def exchange(self, sent: bytes, timeout: float) -> Answer:
-        """Send a request and return the answer."""
-        self._socket.settimeout(timeout)
-        self._socket.sendall(sent)
-        try:
-            return self._answer()
-        except ValueError as problem:
-            raise BadAnswer(str(problem)) from None
-
-    def _answer(self) -> Answer:
-        status = 100
-        while status < 200:
-            lines = []
-            while (line := self._file.readline(65_536)) not in (b"\r\n", b""):
-                lines.append(line)
-            if not line:
-                raise BadAnswer("no answer, or one that ended in the middle")
-            status, headers = parse_head(b"".join(lines))
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            return status, headers, self._chunks()
-        length = headers.get("content-length")
-        if status in (204, 304):
-            return status, headers, b""
-        if length is None:
-            headers["connection"] = "close"
-            return status, headers, self._file.read()
-        return status, headers, self._exactly(int(length))
-
-    def _chunks(self) -> bytes:
-        parts = []
-        while size := int(self._file.readline(1_024).split(b";")[0], 16):
-            parts.append(self._exactly(size))
-            self._exactly(2)
-        while self._file.readline(65_536) not in (b"\r\n", b""):
-            pass
-        return b"".join(parts)
-
-    def _exactly(self, size: int) -> bytes:
-        found = self._file.read(size)
-        if len(found) < size:
-            raise BadAnswer("an answer that ended in the middle")
-        return found
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._file.close()
-        self._socket.close()

@@ -16,8 +16,9 @@ from skewless.errors import MissingColumn
 from skewless.monitoring.search import search
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.selection import select
+from skewless.request_errors import RequestError
 from skewless.serving.http.http import Request, Response
-from skewless.serving.problems import RequestError, unknown_key
+from skewless.serving.problems import unknown_key
 from skewless.serving.read.features import FeaturesHandler, at_of
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads

@@ -22,7 +22,7 @@ from typing import Any
 from skewless.clock import iso
 from skewless.errors import InputError, UnknownName
 from skewless.registry.base import Registry
-from skewless.serving.problems import AccessDenied, Forbidden, TooManyRequests
+from skewless.request_errors import AccessDenied, Forbidden, TooManyRequests
 
 SCOPES = ("read", "write", "admin")
 """What a key may do, each with all before it: read values; push rows; materialize."""

@@ -16,7 +16,7 @@ from skewless.clock import from_micros, iso
 from skewless.codec import finite, json_default
 from skewless.errors import InputError
 from skewless.plan.lookup import Found
-from skewless.serving.problems import RequestError
+from skewless.request_errors import RequestError
 from skewless.serving.read.plans import ReadPlan, Row
 from skewless.state.status import Status
 from skewless.types import DType

@@ -18,9 +18,9 @@ from skewless.clock import to_micros
 from skewless.codec import whole_as_text
 from skewless.errors import InputError
 from skewless.plan.lookup import Found
+from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.http.http import ARROW, Request, Response, decode
 from skewless.serving.operate.keys import Caller
-from skewless.serving.problems import RequestError, TooLarge
 from skewless.serving.read.encode import (
     EXTRAS,
     alike,

@@ -13,8 +13,9 @@ from skewless.errors import SkewlessError
 from skewless.online.reader import MOST_LOOKUPS, Snapshot
 from skewless.plan.lookup import Lookup
 from skewless.plan.selection import Features
+from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.http.http import dump
-from skewless.serving.problems import RequestError, TooLarge, missing_key, unknown_key
+from skewless.serving.problems import missing_key, unknown_key
 from skewless.types import DType, Misfit
 
 Row = Mapping[str, Any]

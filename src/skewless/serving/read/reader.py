@@ -14,9 +14,9 @@ from skewless.errors import InputError, SkewlessError, StoreUnavailable
 from skewless.online.reader import PIECE_VALUES, OnlineReader, Outdated
 from skewless.online.runtime import Runtime
 from skewless.plan.lookup import Found, Lookup
+from skewless.request_errors import Overloaded
 from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Metrics
-from skewless.serving.problems import Overloaded
 from skewless.serving.read.plans import ReadPlan, Row
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads

@@ -18,9 +18,10 @@ from skewless.codec import read_rows
 from skewless.definitions import Source
 from skewless.errors import MissingColumn, StoreUnavailable, UnknownName
 from skewless.ingest.push import PushResult
+from skewless.request_errors import RequestError
 from skewless.serving.http.http import ARROW, Request, Response
 from skewless.serving.operate.metrics import Metrics
-from skewless.serving.problems import RequestError, unknown_as_input
+from skewless.serving.problems import unknown_as_input
 from skewless.serving.read.encode import table_of
 from skewless.serving.read.features import at_of
 from skewless.serving.settings import Settings
