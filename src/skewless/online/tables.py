@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from skewless.definitions import FeatureView, Source
 from skewless.definitions.fingerprint import fingerprint
 from skewless.definitions.source import closing
 from skewless.expressions.evaluate import evaluate
+from skewless.forks import cached_property
 from skewless.plan.apply.registry_state import RegistryState, ViewVersion
 from skewless.plan.lookup import ServedBy
 from skewless.state.keys import KeyCodec
