@@ -16,6 +16,7 @@ from skewless.codec import (
     from_json,
     from_text,
     json_default,
+    read_back,
     read_rows,
     to_json,
     whole_as_text,
@@ -88,6 +89,12 @@ def test_what_goes_out_as_json_comes_back_to_the_bit(typed: tuple[DType, Any]) -
     dtype, value = typed
     text = json.dumps(to_json(value), allow_nan=False)
     assert same_bits(value, from_json(json.loads(text), dtype))
+
+
+@given(TYPED)
+def test_data_of_our_own_is_read_back_without_checks(typed: tuple[DType, Any]) -> None:
+    dtype, value = typed
+    assert same_bits(value, read_back(json.loads(json.dumps(to_json(value))), dtype))
 
 
 @given(TYPED)

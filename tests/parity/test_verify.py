@@ -281,8 +281,7 @@ def changed(served, change):
 
 def test_a_wrong_line_of_a_served_log_is_found_by_the_command(shop, served):
     def off_by_a_bit(line):
-        total = float.fromhex(line["values"][0])
-        line["values"][0] = (total * (1 + 2**-52)).hex()
+        line["values"][0] *= 1 + 2**-52
 
     changed(served, off_by_a_bit)
     folder = shop.config.folder

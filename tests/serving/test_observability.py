@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import skewless as sl
+from skewless.codec import read_back
 from skewless.errors import StoreUnavailable
 from skewless.parity.served import read_log
 from skewless.serving.app import App
@@ -18,6 +19,7 @@ from skewless.serving.read import served_log
 from skewless.serving.read.plans import plan_of
 from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
+from skewless.types import Float64
 from tests.serving.calling import call
 from tests.serving.conftest import NOW
 from tests.serving.test_features import CARDS, read
@@ -205,7 +207,9 @@ def test_what_was_served_is_logged_to_the_last_bit(store: sl.FeatureStore) -> No
     assert [line["entity"] for line in lines] == CARDS
     assert lines[0]["features"] == ["Spend@v1:total", "Spend@v1:count", "Spend@v1:mean"]
     assert [line["statuses"] for line in lines] == [[s.value for s in r] for r in expected.statuses]
-    assert [float.fromhex(line["values"][0]) for line in lines] == [r[0] for r in expected.values]
+    assert [read_back(line["values"][0], Float64) for line in lines] == [
+        r[0] for r in expected.values
+    ]
     assert lines[0]["at"] == NOW
     answers = list(read_log(folder, store.runtime.state(), Counter()))
     assert [list(row) for row in answers[0].values] == expected.values

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 import skewless as sl
 from skewless.cli.main import main
+from skewless.client.calls import push_call
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
@@ -131,3 +133,20 @@ def test_a_row_set_aside_says_which_value_and_why(
     answer = call(app, "POST", "/v1/push", {"source": "things", "rows": [row]})
     ((reason),) = answer.data["reasons"]
     assert reason["reason"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"x": math.inf, "y": math.nan}, {"x": "Infinity", "y": None}),
+        ({"x": [1.0, -math.inf, None]}, {"x": [1.0, "-Infinity", None]}),
+        ({"x": [math.inf, -math.inf]}, {"x": ["Infinity", "-Infinity"]}),
+        ({"x": [[math.nan]], "y": {"a": math.inf}}, {"x": [[None]], "y": {"a": "Infinity"}}),
+        ({"x": [1e308, 1e308], "y": [10**400, "a"]}, {"x": [1e308, 1e308], "y": [10**400, "a"]}),
+    ],
+)
+def test_a_client_sends_infinities_as_texts_wherever_they_are(
+    given: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    call_ = push_call("things", [given], False)
+    assert json.loads(call_.body)["rows"] == [sent]

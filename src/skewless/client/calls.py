@@ -14,6 +14,7 @@ import msgspec
 
 from skewless.client.decode import result
 from skewless.clock import to_micros
+from skewless.codec import finite
 from skewless.definitions.feature_service import FeatureService, references_of
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
 from skewless.plan.selection import Features
@@ -178,18 +179,23 @@ def _names(features: Features) -> list[str]:
 
 
 def _sendable(row: Any) -> Any:
-    if not isinstance(row, Mapping):
+    """Return a row with its infinities as texts and NaN as null, in lists and records too."""
+    if not isinstance(row, Mapping) or all(map(_as_it_is, row.values())):
         return row
-    for value in row.values():
-        if type(value) is float and not math.isfinite(value):
-            return {name: _number(value) for name, value in row.items()}
-    return row
+    return finite(dict(row))
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, float) and math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value  # NaN goes as null, which it is
+def _as_it_is(value: Any) -> bool:
+    """Return whether a value surely holds no infinity and no NaN; long lists without a loop."""
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is list:
+        try:
+            return math.isfinite(sum(value))
+        except (TypeError, OverflowError):  # not a list of numbers alone
+            return all(map(_as_it_is, value))
+    return not isinstance(value, (float, Mapping, tuple))
 
 
 def encoded(body: Any) -> bytes:

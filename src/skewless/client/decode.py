@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from skewless.clock import to_micros
+from skewless.codec import read_back
 from skewless.definitions.expressions import split_reference
-from skewless.parity.served import restored
 from skewless.plan.results import OnlineResult
 from skewless.plan.selection import Output
 from skewless.state.status import Status
@@ -40,7 +40,7 @@ def result(body: bytes, entities: Sequence[Mapping[str, Any]]) -> OnlineResult:
         column = answer.values[output.name]
         kind = output.dtype.kind
         if kind not in _PLAIN and (kind != "float64" or any(type(v) is str for v in column)):
-            column = [restored(output.dtype, value) for value in column]
+            column = [read_back(value, output.dtype) for value in column]
         columns.append(column)
     statuses = ([Status(s) for s in answer.statuses[output.name]] for output in outputs)
     times: dict[str | None, int | None] = {None: None}

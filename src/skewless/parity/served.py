@@ -3,34 +3,30 @@
     for answers in read_log(Path(".skewless/served"), state, skipped):
         ...
 
-A line of a served log is JSON (format 1, see `skewless.serving.read.served_log`)::
+A line of a served log is JSON (format 2, see `skewless.serving.read.served_log`)::
 
-    {"format": 1, "at": 1767261600000000, "features": ["Spend@v1:mean_24h"],
-     "entity": {"card_id": "c1"}, "values": ["0x1.8p+1"], "statuses": ["present"], ...}
+    {"format": 2, "at": 1767261600000000, "features": ["Spend@v1:mean_24h"],
+     "entity": {"card_id": "c1"}, "values": [3.0], "statuses": ["present"], ...}
 
-Floats are hexadecimal, bytes base64, times ISO 8601, decimals text; all else is as JSON has it.
+Values have the form of `skewless.codec`.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from skewless.clock import from_micros, to_micros
+from skewless.codec import read_back
 from skewless.errors import InputError, RegistryError, UnknownName
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.results import OnlineResult
 from skewless.plan.selection import Selection, select
-from skewless.types import DType
 
-FORMAT = 1
+FORMAT = 2
 _PIECE = 100_000
 
 
@@ -141,47 +137,17 @@ def _add(answers: Answers, line: dict[str, Any], selection: Selection, where: st
     """Add a line, its texts turned into values of the features' types."""
     given = dict(selection.join_keys) | {r.name: r.dtype for r in selection.requests}
     try:
-        entity = {name: restored(dtype, line["entity"][name]) for name, dtype in given.items()}
+        entity = {name: read_back(line["entity"][name], dtype) for name, dtype in given.items()}
         values = [
-            restored(output.dtype, value)
+            read_back(value, output.dtype)
             for output, value in zip(selection.outputs, line["values"], strict=True)
         ]
         if len(line["statuses"]) != len(values):
             raise ValueError(f"{len(line['statuses'])} statuses for {len(values)} values")
         answers.times.append(int(line["at"]))
-    except (KeyError, TypeError, ValueError, ArithmeticError) as problem:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as problem:
         got = f"no {problem}" if isinstance(problem, KeyError) else str(problem)
         raise InputError("not a line of a served log", got=got, where=where) from None
     answers.entities.append(entity)
     answers.values.append(values)
     answers.statuses.append(line["statuses"])
-
-
-def restored(dtype: DType, value: Any) -> Any:
-    """Return the value of a type that a served log holds.
-
-    >>> from skewless.types import Float64, List
-    >>> restored(List(Float64), ["0x1.8p+1", None])
-    [3.0, None]
-    """
-    if value is None:
-        return None
-    match dtype.kind:
-        case "float32" | "float64" if isinstance(value, str):
-            return float.fromhex(value)
-        case "bytes":
-            return base64.b64decode(value)
-        case "timestamp":
-            return from_micros(to_micros(value))
-        case "date":
-            return date.fromisoformat(value)
-        case "decimal":
-            return Decimal(value)
-        case "list" | "vector":
-            item = dtype.item or DType("float32")
-            return [restored(item, each) for each in value]
-        case "map" if dtype.item is not None:
-            return {name: restored(dtype.item, each) for name, each in value.items()}
-        case "struct":
-            return {name: restored(kind, value.get(name)) for name, kind in dtype.fields}
-    return value

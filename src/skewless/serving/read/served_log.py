@@ -2,14 +2,13 @@
 
 One line of JSON for each entity and read::
 
-    {"format": 1, "at": 1767261600000000, "features": ["Spend@v1:mean_24h"],
-     "entity": {"card_id": "c1"}, "values": ["0x1.8p+1"], "statuses": ["present"],
+    {"format": 2, "at": 1767261600000000, "features": ["Spend@v1:mean_24h"],
+     "entity": {"card_id": "c1"}, "values": [3.0], "statuses": ["present"],
      "events": [1767261590000000]}
 
 ``at`` is the moment asked about and the knowledge, UTC microseconds; ``features`` are references
 with versions; ``entity`` holds join keys and request fields; ``events`` are the newest event times.
-Floats are hexadecimal (``float.fromhex`` gives back every bit), bytes are base64, times ISO 8601,
-decimals text; all else is as JSON has it.
+Values have the form of `skewless.codec`; floats read back to the same bits.
 
 Entities are sampled by a hash of their join keys: an entity that is in the log is in it with every
 read. Files are ``served-<start>-<process>.jsonl``, begun anew at 64 MB; the newest 16 are kept.
@@ -17,23 +16,22 @@ read. Files are ``served-<start>-<process>.jsonl``, begun anew at 64 MB; the new
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from skewless.clock import iso
+from skewless.codec import to_json
 from skewless.forks import Lock
 from skewless.plan.lookup import Found
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.read.plans import ReadPlan, Row
 
-FORMAT = 1
+FORMAT = 2
 FILE_BYTES = 64 << 20
 FILES = 16
 MOST_WAITING = 100_000
@@ -122,31 +120,14 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
                     yield json.loads(line)
 
 
-def exact(value: Any) -> Any:
-    """Return a value as the log has it: nothing is lost, not a bit."""
-    if isinstance(value, float):
-        return value.hex()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, (list, tuple)):
-        return [exact(item) for item in value]
-    if isinstance(value, dict):
-        return {key: exact(item) for key, item in value.items()}
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
-
-
 def _line(plan: ReadPlan, entity: Row, answer: tuple[Any, Any, Any], t: int) -> dict[str, Any]:
     values, statuses, events = answer
     return {
         "format": FORMAT,
         "at": t,
         "features": [output.reference for output in plan.lookup.selection.outputs],
-        "entity": {name: exact(value) for name, value in entity.items()},
-        "values": [exact(value) for value in values],
+        "entity": {name: to_json(value) for name, value in entity.items()},
+        "values": [to_json(value) for value in values],
         "statuses": [status.value for status in statuses],
         "events": list(events),
     }
