@@ -1,5 +1,6 @@
 """The parity proof finds nothing where nothing is wrong, and finds what is, with the rows to blame."""
 
+import dataclasses
 import json
 import shutil
 import struct
@@ -12,6 +13,7 @@ from skewless.parity import compare, diagnose
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
 from skewless.state.prepend import Inserter
+from skewless.testing.memory import MemoryStore
 from skewless.testing.rehearsal import rehearse
 from tests.cli.running import data_of, ran, run_in
 from tests.jobs.shop import HOUR, MINUTE, NOON, SECOND, cards, open_store, pay, payments
@@ -234,6 +236,35 @@ def test_features_on_demand_are_compared_with_what_they_are_computed_from(tmp_pa
 
 
 # ---------------------------------------------------------------------------------- what was served
+
+
+def test_no_value_differs_twice(shop, monkeypatch):
+    """Those beyond the ones that are explained were counted again by the checks of statuses."""
+    monkeypatch.setattr(compare, "MOST_EXAMINED", 2)
+    served = shop.get_online_features(["Spend:ever"], cards("c0", "c1", "c2"))
+    for row in served.values:
+        row[0] += 1
+    report = shop.verify(served=[served])
+    assert (report.values.total(), report.differing.total()) == (3, 3)
+
+
+def test_a_store_that_lost_its_states_is_said_to_have_lost_them(tmp_path):
+    class Apart(MemoryStore):
+        """States without transactions lie in another store than their log."""
+
+        capabilities = dataclasses.replace(
+            MemoryStore.capabilities, transactions=False, compare_and_set=False
+        )
+
+    states = Apart()
+    with open_store(tmp_path / "shop", SPEND, using=states, rewind="1h") as fs:
+        fs.push("pays", ROWS)
+        fs.runtime.clock.time = NOON + HOUR // 2
+        assert fs.verify(seed=1).ok
+        for table in states.tables():
+            states.drop(table)
+        with pytest.raises(sl.StoreUnavailable, match="has lost its rows"):
+            fs.verify(seed=1)
 
 
 def test_results_at_hand_are_compared(shop):

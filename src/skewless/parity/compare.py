@@ -82,7 +82,7 @@ def compare(
         if wrong:
             report.differing[output.reference] += len(wrong)
     inquiry = _Inquiry(selection, answers, histories, report, grace)
-    inquiry.check(found[:MOST_EXAMINED], checks)
+    inquiry.check(found, checks)
     _count_kinds(selection, report, report.differing - before, len(answers))
 
 
@@ -159,13 +159,14 @@ class _Inquiry:
                        for f in need.features}  # fmt: skip
 
     def check(self, found: Sequence[tuple[Found, Any]], checks: int) -> None:
-        """Explain what differs; compare ``checks`` answers with the reference engine."""
-        size = len(self.answers)
+        """Explain the first that differ; compare ``checks`` others with the reference engine."""
+        size, examined = len(self.answers), found[:MOST_EXAMINED]
         chosen = sorted({number * size // checks for number in range(checks)}) if checks else []
-        self._fetch({number for (number, _), _ in found} | set(chosen))
-        wrong: dict[int, set[str]] = defaultdict(set)
-        for place, computed in found:
-            wrong[place[0]].add(place[1].reference)
+        self._fetch({number for (number, _), _ in examined} | set(chosen))
+        wrong: dict[int, set[str]] = defaultdict(set)  # each value differs once
+        for (number, output), _ in found:
+            wrong[number].add(output.reference)
+        for place, computed in examined:
             self._examine(place, computed)
         for number in chosen:
             for at, output in enumerate(self.selection.outputs):

@@ -126,17 +126,3 @@ def _folded(
     for each, floor in zip(tiles, floors.tolist(), strict=True):
         drop_old(layout, each, floor)
     return tiles
-
-
-def sequences_of(states: Sequence[bytes | None], least: int) -> Ints:
-    """Return the newest log entry that each state holds, at least ``least``."""
-    found = [least if s is None else max(least, read_header(s).sequence) for s in states]
-    return np.array(found, np.int64)
-
-
-def rows_after(layout: StateLayout, states: Sequence[bytes | None], sequence: int) -> RowSet:
-    """Return the rows of states that came by the log after ``sequence``; groups as numbered."""
-    known = [number for number, state in enumerate(states) if state is not None]
-    rows = decode(layout.slots, [state for state in states if state is not None])
-    rows.group = np.array(known, np.int64)[rows.group] if known else rows.group
-    return rows.take(rows.records["tiebreak"] > sequence)
