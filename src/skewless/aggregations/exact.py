@@ -153,6 +153,34 @@ class ExactSum:
                 return self.var(1)
         raise ValueError(f"ExactSum: no number {name!r}")
 
+    @classmethod
+    def of(cls, counts: tuple[int, int, int], exponent: int, total: int, squares: int) -> ExactSum:
+        """Return the state of these parts: what `digits` gives of an exponent."""
+        state = cls()
+        state._count, state._plus_inf, state._minus_inf = counts
+        state._exponent, state._sum, state._squares = exponent, total, squares
+        return state
+
+    @property
+    def least_exponent(self) -> int | None:
+        """The greatest power of two over which sum and squares are whole; None where both are 0."""
+        total, exponent = _odd(self._sum, self._exponent)
+        squares, twice = _odd(self._squares, 2 * self._exponent)
+        if not squares:
+            return None
+        return min(exponent, twice >> 1) if total else twice >> 1
+
+    def digits(self, exponent: int) -> tuple[tuple[int, int, int], tuple[int, int]]:
+        """Return counts (finite, plus, minus infinite), and sum and squares over an exponent.
+
+        Args:
+            exponent: a power of two up to `least_exponent`.
+        """
+        shift = self._exponent - exponent
+        pairs = ((self._sum, shift), (self._squares, 2 * shift))
+        total, squares = (n << by if by >= 0 else n >> -by for n, by in pairs)
+        return (self._count, self._plus_inf, self._minus_inf), (total, squares)
+
     def to_bytes(self) -> bytes:
         """Return the state in a compact form that depends on the multiset of values alone."""
         out = bytearray([_FORMAT_VERSION])

@@ -21,6 +21,7 @@ from skewless.definitions.expressions import expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
 from skewless.forks import cached_property
 from skewless.state.slots import Slot
+from skewless.state.tile_blocks import FORMAT as TILE_FORMAT
 from skewless.state.tiles import ROWS, deciding, entered
 
 if TYPE_CHECKING:
@@ -211,7 +212,8 @@ class StateLayout:
             for rule in self.rules
         ]
         slots = [[slot.key, slot.dtype.to_dict()] for slot in self.slots]
-        return fingerprint([self.rows_of, slots, rules])
+        tiles = [TILE_FORMAT] if self.tiled else []
+        return fingerprint([self.rows_of, slots, rules, *tiles])
 
     @cached_property
     def rows_of(self) -> list[Any]:

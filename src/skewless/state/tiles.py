@@ -19,6 +19,7 @@ import numpy.typing as npt
 from skewless.aggregations.exact import ExactSum
 from skewless.clock import ALWAYS, NEVER
 from skewless.errors import CorruptData
+from skewless.state.tile_blocks import Block, encoded
 
 if TYPE_CHECKING:
     from skewless.state.layout import Rule, StateLayout
@@ -28,7 +29,6 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 ROWS = -1
 """Stands for the slot where whole rows are counted."""
-_SUM = struct.Struct("<HhqI")
 _ENDS = struct.Struct("<Iq")
 _NUMERIC = frozenset({"float32", "float64", "int32", "int64"})
 
@@ -38,12 +38,23 @@ class Tiles:
 
     Attributes:
         folded: rows that counted at this moment are in the tiles, microseconds.
-        sums: by rule, slot (`ROWS` for whole rows) and number of the tile.
     """
 
     def __init__(self, folded: int = ALWAYS) -> None:
         self.folded = folded
-        self.sums: dict[tuple[int, int, int], ExactSum] = {}
+        self._sums: dict[tuple[int, int, int], ExactSum] | None = {}
+        self._blocks: tuple[Block, ...] = ()
+
+    @property
+    def sums(self) -> dict[tuple[int, int, int], ExactSum]:
+        """Sums by rule, slot (`ROWS` for whole rows) and number of the tile, to be changed."""
+        if self._sums is None:
+            self._sums = {
+                (block.rule, block.slot, tile): state
+                for block in self._blocks
+                for tile, state in block.each()
+            }
+        return self._sums
 
     def add(self, rule: int, slot: int, tile: int, value: float | int) -> None:
         """Fold a value in."""
@@ -54,18 +65,23 @@ class Tiles:
 
     def total(self, rule: int, slot: int, tiles: range) -> ExactSum:
         """Return what the tiles of a rule hold together; the caller may add to it."""
+        if self._sums is None:
+            for block in self._blocks:
+                if (block.rule, block.slot) == (rule, slot):
+                    return block.total(tiles)
+            return ExactSum()
         found = ExactSum()
-        for (number, column, tile), state in self.sums.items():
+        for (number, column, tile), state in self._sums.items():
             if number == rule and column == slot and tile in tiles:
                 found.merge(state)
         return found
 
     def to_bytes(self) -> bytes:
         """Return the tiles as they end a blob."""
-        pieces = []
-        for key, state in sorted(self.sums.items()):
-            data = state.to_bytes()
-            pieces.append(_SUM.pack(*key, len(data)) + data)
+        blocks: dict[tuple[int, int], dict[int, ExactSum]] = {}
+        for (rule, slot, tile), state in sorted(self.sums.items()):
+            blocks.setdefault((rule, slot), {})[tile] = state
+        pieces = [encoded(rule, slot, tiles) for (rule, slot), tiles in blocks.items()]
         return b"".join(pieces) + _ENDS.pack(len(pieces), self.folded)
 
     @classmethod
@@ -75,19 +91,18 @@ class Tiles:
         Raises:
             CorruptData: they are damaged.
         """
-        end = len(data) - _ENDS.size
+        end, at, blocks = len(data) - _ENDS.size, 0, []
         try:
             count, folded = _ENDS.unpack_from(data, max(end, 0))
-            tiles, at = cls(folded), 0
             for _ in range(count):
-                rule, slot, tile, size = _SUM.unpack_from(data, at)
-                at += _SUM.size
-                tiles.sums[rule, slot, tile] = ExactSum.from_bytes(data[at : at + size])
-                at += size
+                blocks.append(Block.read(data, at))
+                at = blocks[-1].end
         except (struct.error, ValueError) as problem:
             raise CorruptData("tiles that cannot be read", got=str(problem)) from None
         if at != end:
             raise CorruptData("tiles that were cut", got=f"{end} bytes", expected=f"{at} bytes")
+        tiles = cls(folded)
+        tiles._sums, tiles._blocks = None, tuple(blocks)
         return tiles
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from skewless.aggregations.base import NUMBERS, Aggregation, Number
+from skewless.aggregations.exact import ExactSum
 from skewless.aggregations.kernels import window_summary
 from skewless.aggregations.windows import Lifetime, Window
 from skewless.definitions import Aggregate
@@ -147,6 +148,7 @@ class Moment:
         self.at = t - left
         self.event = np.ascontiguousarray(rows.records["event"])
         self._counted: dict[Any, Found] = {}
+        self._totals: dict[tuple[int, int | None], tuple[ExactSum, int]] = {}
         self._columns: dict[Any, tuple[np.ndarray, np.ndarray | None]] = {}
         visible = rows.records["known"] <= k
         if rows.corrected:
@@ -324,26 +326,36 @@ class Moment:
 
     def _from_tiles(self, read: AggregateRead, rule: int) -> Answer:
         """Return value and status of a sum that tiles and the rows not folded into them give."""
-        aggregate, tiles = read.aggregate, self.tiles
-        window = aggregate.window
-        slot = ROWS if read.slot is None else read.slot
-        total = tiles.total(rule, slot, window.tiles(self.at - window.offset))
-        found = self.counted(read.filter, window)
-        rows = np.arange(*found) if isinstance(found, tuple) else found
-        event = self.event[rows] + (self.t - self.at) + window.offset
-        rows = rows[np.maximum(event, self.rows.records["known"][rows]) > tiles.folded]
-        if read.slot is not None:
-            rows = rows[~self.rows.nulls(read.slot)[rows]]
-            for value in numbers_of(self.rows, read.slot, rows):
-                total.add(value)
-        count = total.n + (len(rows) if read.slot is None else 0)
+        aggregate = read.aggregate
+        key = (rule, read.slot)
+        if key not in self._totals:
+            self._totals[key] = self._tiled_total(read, rule)
+        total, count = self._totals[key]
         if count == 0:
             return answer_of(aggregate, None, Status.EMPTY)
         kind = aggregate.aggregation
         number: Any = count
         if kind.number is not None and kind.number != "count":
             number = total.number(kind.number, whole=aggregate.dtype.is_integer)
-        return answer_of(aggregate, _finished(kind, number, window), Status.PRESENT)
+        return answer_of(aggregate, _finished(kind, number, aggregate.window), Status.PRESENT)
+
+    def _tiled_total(self, read: AggregateRead, rule: int) -> tuple[ExactSum, int]:
+        """Return the sum of tiles and of the rows not folded into them, and how many there are."""
+        tiles, window = self.tiles, read.aggregate.window
+        slot = ROWS if read.slot is None else read.slot
+        total = tiles.total(rule, slot, window.tiles(self.at - window.offset))
+        found = self.counted(read.filter, window)
+        rows = np.arange(*found) if isinstance(found, tuple) else found
+        shift = self.t - self.at + window.offset
+        known = self.rows.records["known"]
+        rows = rows[np.maximum(self.event[rows] + shift, known[rows]) > tiles.folded]
+        if read.slot is None:
+            return total, total.n + len(rows)
+        if self._any_null:
+            rows = rows[~self.rows.nulls(read.slot)[rows]]
+        for value in numbers_of(self.rows, read.slot, rows):
+            total.add(value)
+        return total, total.n
 
     def _column(
         self, slot: int, encoder: Aggregation | None = None
