@@ -126,8 +126,13 @@ class FeatureStore:
         pins = repin if isinstance(repin, bool) else names_of(repin, "feature service") or ()
         state, now = self.runtime.registry.state(), self.runtime.clock.now()
         plan = diff(state, wanted, removing=whole and not no_files, repin=pins, now=now)
-        kept = no_files and state.records
-        return replace(plan, notes=(*plan.notes, NO_FILES)) if kept else plan
+        if no_files and state.records:
+            plan = replace(plan, notes=(*plan.notes, NO_FILES))
+        if not plan.removals:
+            return plan
+        from skewless.online.in_use import with_use
+
+        return with_use(self.runtime, plan, state)
 
     def apply(
         self,

@@ -24,6 +24,8 @@ from skewless.store import FeatureStore
 EVERY = 1.0
 WHILE_DOWN = 0.2
 REPAIR_EVERY = 2.0
+NOTED_EVERY = 3_600_000_000
+"""Microseconds between two notes that a view is read."""
 FRESHNESS_EVERY = 15.0
 _TICK = 0.05
 
@@ -68,6 +70,7 @@ class Upkeep:
         self._threads = [Threads(1, 1, name) for name in ("upkeep", "probe", "freshness", "repair")]
         self._failing = False
         self._not_healed = ""
+        self._noted: dict[str, int] = {}
         self._ages = ViewAges(store)
 
     def first_time(self) -> None:
@@ -155,7 +158,23 @@ class Upkeep:
             if not self._failing:
                 event("registry unreachable", reason=str(problem))
             self._failing = True
+        with contextlib.suppress(SkewlessError, OSError):  # a registry that is read only
+            self.note_reads()
         self.write()
+
+    def note_reads(self) -> None:
+        """Note in the registry which views were read, each once an hour."""
+        asked, self._reader.asked = self._reader.asked, set()
+        if not asked:
+            return
+        from skewless.online.in_use import note_reads
+
+        now = self._store.runtime.clock.now()
+        views = {view.view.name for lookup in asked for view in lookup.selection.views}
+        views |= {view.view.name for lookup in asked for view in lookup.selection.on_demand}
+        new = {view for view in views if now - self._noted.get(view, 0) > NOTED_EVERY}
+        self._noted |= dict.fromkeys(new, now)
+        note_reads(self._store.runtime.registry, sorted(new), now)
 
     def heal(self) -> None:
         """Build the states that the online store has lost."""

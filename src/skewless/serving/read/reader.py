@@ -35,6 +35,7 @@ class Reader:
     Attributes:
         online: what reads. It is refreshed in the background; no request waits for the registry.
         down: why the store cannot be read at the moment, or None.
+        asked: what was read since somebody looked; they empty it.
     """
 
     def __init__(self, runtime: Runtime, settings: Settings, metrics: Metrics) -> None:
@@ -50,6 +51,7 @@ class Reader:
         )
         self.threads = Threads(settings.threads, settings.max_waiting, "online store")
         self.down: StoreUnavailable | None = None
+        self.asked: set[Lookup] = set()
 
     async def read(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found:
         """Return the features of entities at ``t``.
@@ -91,6 +93,7 @@ class Reader:
         """Return what `read_now` does, in pieces where it is much."""
         if len(entities) * len(plan.names) <= 2 * PIECE_VALUES:
             return self.read_now(plan, lookup, entities, t)
+        self.asked.add(lookup)
         found: Found = ([], [], [])
         values, statuses, events = found
         try:
@@ -118,6 +121,7 @@ class Reader:
 
     def read_now(self, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int) -> Found:
         """Return the features of entities at ``t``, waiting for the store."""
+        self.asked.add(lookup)
         try:
             return self.online.read(lookup, entities, t)
         except SkewlessError:
