@@ -1,6 +1,5 @@
 """The parity proof finds nothing where nothing is wrong, and finds what is, with the rows to blame."""
 
-import dataclasses
 import json
 import shutil
 import struct
@@ -13,7 +12,7 @@ from skewless.parity import compare, diagnose
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
 from skewless.state.prepend import Inserter
-from skewless.testing.memory import MemoryStore
+from skewless.testing.memory import MemoryCache
 from skewless.testing.rehearsal import rehearse
 from tests.cli.running import data_of, ran, run_in
 from tests.jobs.shop import HOUR, MINUTE, NOON, SECOND, cards, open_store, pay, payments
@@ -248,25 +247,6 @@ def test_no_value_differs_twice(shop, monkeypatch):
     assert (report.values.total(), report.differing.total()) == (3, 3)
 
 
-def test_a_store_that_lost_its_states_is_said_to_have_lost_them(tmp_path):
-    class Apart(MemoryStore):
-        """States without transactions lie in another store than their log."""
-
-        capabilities = dataclasses.replace(
-            MemoryStore.capabilities, transactions=False, compare_and_set=False
-        )
-
-    states = Apart()
-    with open_store(tmp_path / "shop", SPEND, using=states, rewind="1h") as fs:
-        fs.push("pays", ROWS)
-        fs.runtime.clock.time = NOON + HOUR // 2
-        assert fs.verify(seed=1).ok
-        for table in states.tables():
-            states.drop(table)
-        with pytest.raises(sl.StoreUnavailable, match="has lost its rows"):
-            fs.verify(seed=1)
-
-
 def test_results_at_hand_are_compared(shop):
     result = shop.get_online_features("Spend", cards("c0", "c1"))
     assert shop.verify(served=[result]).ok
@@ -453,3 +433,31 @@ def test_columns_are_compared_to_the_last_bit(served, computed):
     served, computed = [1.5, None, served, "x"], [1.5, None, computed, "x"]
     assert compare.differing(served, computed) == [2]
     assert compare.differing(served, list(served)) == []
+
+
+def test_a_store_that_lost_its_states_is_reported_as_lost(tmp_path) -> None:
+    cache = MemoryCache()
+    fs = open_store(tmp_path, SPEND, using=cache, rewind="1h")
+    fs.push("pays", ROWS)
+    assert fs.verify(seed=1).ok
+    cache.lose()
+    report = fs.verify(seed=1)
+    assert not report.ok
+    assert (report.reads, report.values.total()) == (0, 0)
+    assert "LOST: 1 tables of states" in str(report)
+    assert "online rebuild" in str(report)
+    assert report.to_dict()["lost"]
+    fs.push("pays", ROWS[:1])
+    assert fs.verify(seed=1).ok
+
+
+def test_a_state_that_vanished_is_left_out_as_building(tmp_path) -> None:
+    cache = MemoryCache()
+    fs = open_store(tmp_path, SPEND, using=cache, rewind="1h")
+    fs.push("pays", ROWS)
+    table, key = place(fs, "c1")
+    cache.delete(table, [key])
+    report = fs.verify(seed=1)
+    assert report.ok
+    assert report.skipped["values that are building"] == 4 * len(SPEND.features)
+    assert report.values.total() == 2 * 4 * len(SPEND.features)

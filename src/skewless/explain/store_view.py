@@ -46,6 +46,9 @@ class Opened(Protocol):
     def reader(self) -> OnlineReader:
         """What features are read with."""
 
+    def losses(self) -> list[str]:
+        """Return what the online store has lost of the tables that answer, a line each."""
+
     def tables(self) -> Any:
         """Return the tables of states."""
 

@@ -25,6 +25,7 @@ APPLIED = "skewless.applied"
 """In the journal: the last row of the log that all states of a table hold."""
 _MATERIALIZED = "materialized"
 SPREAD = 32
+LOST = "the online store has lost its rows"
 logger = logging.getLogger("skewless.states")
 
 
@@ -100,7 +101,7 @@ def refuse_if_lost(home: Home, tables: Iterable[str]) -> None:
 def lost(where: str, got: str) -> StoreUnavailable:
     """Return the error for a store that has lost its states."""
     return StoreUnavailable(
-        "the online store has lost its rows",
+        LOST,
         got=got,
         where=where,
         hint="The next push builds them anew; or: skewless online rebuild",

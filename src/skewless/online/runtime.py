@@ -19,11 +19,11 @@ from skewless.definitions.loading import files_of
 from skewless.definitions.repo import Definitions, load_folder
 from skewless.definitions.source import as_defined
 from skewless.definitions.tables import Recorded, Table
-from skewless.errors import InputError, StoreError, UnknownName
+from skewless.errors import InputError, StoreError, StoreUnavailable, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
 from skewless.online.dirty_keys import mark_keys
 from skewless.online.history_folder import folder_of_project
-from skewless.online.loss_detection import may_forget, refuse_if_lost
+from skewless.online.loss_detection import LOST, may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
 from skewless.online.ownership import FRESH_SECONDS, Ownership
 from skewless.online.reader import OnlineReader
@@ -221,6 +221,22 @@ class Runtime:
         if self._knows:
             self.refuse_if_lost(names)
         self._looked_at.update(dict.fromkeys(names, time.monotonic()))
+
+    def losses(self) -> list[str]:
+        """Return what the online store has lost of the tables that answer, a line each.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached, or the repo has moved to another one.
+        """
+        found: dict[str, None] = {}
+        for by in self.tables().serving().values():
+            try:
+                self.check_states([by.layout.table] if by.complete else [])
+            except StoreUnavailable as problem:
+                if problem.what != LOST:
+                    raise
+                found[f"{problem.got} ({problem.where})"] = None
+        return list(found)
 
     @contextmanager
     def writing(self) -> Iterator[tuple[KeyValues, KeyValues]]:

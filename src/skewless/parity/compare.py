@@ -28,6 +28,7 @@ from skewless.parity.report import Difference, ParityReport
 from skewless.parity.served import Answers
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import Output, Selection, select
+from skewless.state.status import Status
 from skewless.types import python_values
 
 if TYPE_CHECKING:
@@ -76,9 +77,12 @@ def compare(
     for place, output in enumerate(selection.outputs):
         computed = python_values(columns[output.name])
         served = [row[place] for row in answers.values]
-        wrong = differing(served, computed)
+        said = [row[place] != Status.BUILDING for row in answers.statuses]
+        wrong = [number for number in differing(served, computed) if said[number]]
         found += [((number, output), computed[number]) for number in wrong]
-        report.values[output.reference] += len(served)
+        report.values[output.reference] += sum(said)
+        if not all(said):
+            report.skipped["values that are building"] += said.count(False)
         if wrong:
             report.differing[output.reference] += len(wrong)
     inquiry = _Inquiry(selection, answers, histories, report, grace)
@@ -170,7 +174,10 @@ class _Inquiry:
             self._examine(place, computed)
         for number in chosen:
             for at, output in enumerate(self.selection.outputs):
-                if output.reference in self._views and output.reference not in wrong[number]:
+                building = self.answers.statuses[number][at] == Status.BUILDING
+                if building or output.reference in wrong[number]:
+                    continue
+                if output.reference in self._views:
                     self._with_reference(number, at, output)
 
     def _fetch(self, numbers: set[int]) -> None:

@@ -98,6 +98,7 @@ class ParityReport:
         traffic: of generated traffic: what happened in it.
         notes: what else a reader should know.
         damaged: what of the stores and logs is not what was written; then nothing is compared.
+        lost: what the online store has lost; then nothing is compared.
     """
 
     of: str
@@ -113,11 +114,12 @@ class ParityReport:
     traffic: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs and nothing is damaged."""
-        return not self.differing.total() and not self.damaged
+        """Whether nothing differs, and nothing is damaged or lost."""
+        return not (self.differing.total() or self.damaged or self.lost)
 
     def keep(self, difference: Difference) -> None:
         """Keep a difference, if it is among the first."""
@@ -160,6 +162,7 @@ class ParityReport:
             "traffic": dict(self.traffic),
             "notes": list(self.notes),
             "damaged": list(self.damaged),
+            "lost": list(self.lost),
         }
 
     def __str__(self) -> str:
@@ -172,6 +175,8 @@ class ParityReport:
         compared = f"{self.values.total():,} values of {self.reads:,} reads"
         if self.damaged:
             return f"{len(self.damaged):,} DAMAGED places, so nothing was compared"
+        if self.lost:
+            return f"LOST: {len(self.lost):,} tables of states, so nothing was compared"
         if not self.values:
             return "nothing to compare"
         if self.ok:
@@ -194,7 +199,9 @@ class ParityReport:
         for reason, count in self.skipped.items():
             yield f"{count:,} answers were left out: {reason}."
         yield from self.notes
-        yield from (f"  {place}" for place in self.damaged[:KEPT_DIFFERENCES])
+        yield from (f"  {place}" for place in (self.damaged + self.lost)[:KEPT_DIFFERENCES])
+        if self.lost:
+            yield "The next push builds them anew; or: skewless online rebuild"
         if self.damaged:
             yield "States are built anew by: skewless online rebuild. For a log restore a copy."
         if self.values and not (self.traffic and self.ok):

@@ -41,6 +41,8 @@ def verify(
     if damaged := list(map(str, damages(runtime.home, logs))):
         return ParityReport("every byte of stores and logs", damaged=damaged)
     if served is None:
+        if lost := runtime.losses():
+            return ParityReport("what the online store has", lost=lost)
         chosen = secrets.randbelow(2**32) if seed is None else seed
         return verify_live(runtime, views=names, entities=entities, seed=chosen, checks=CHECKS)
     state = runtime.state(fresh=True)
