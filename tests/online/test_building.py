@@ -3,7 +3,20 @@
 import pytest
 
 import skewless as sl
-from tests.jobs.shop import CARD, HOUR, NOON, cards, open_store, pay, payments, spend_of, write_part
+from tests.jobs.shop import (
+    ALL,
+    CARD,
+    HOUR,
+    MINUTE,
+    NOON,
+    cards,
+    check_parity,
+    open_store,
+    pay,
+    payments,
+    spend_of,
+    write_part,
+)
 
 
 @pytest.fixture
@@ -58,3 +71,23 @@ def test_a_building_read_names_wrong_keys_all_the_same(fs):
 def test_after_materialize_nothing_is_building(fs):
     fs.materialize()
     assert read(fs, "Spend:total", "Doubled:of_total") == [(5.0, "present"), (10.0, "present")]
+
+
+def test_late_rows_count_in_states_from_the_moment_at_which_history_counts_them(tmp_path):
+    """A backfill that is stopped right after it let them in leaves both alike."""
+    source = payments(lateness="10m", row_id="pay_id")
+    spend = spend_of(source)
+    fs = open_store(tmp_path / "repo", spend)
+    fs.push("pays", [pay("a", NOON - 12 * MINUTE, 7.0, card="c2"), pay("b", NOON - MINUTE)])
+    fs.push("pays", [pay("a", NOON - 13 * MINUTE, 9.0)])  # late, of another card than before
+    fs.runtime.clock.time += MINUTE
+
+    class Stop(Exception):
+        pass
+
+    def stop(text, share):
+        raise Stop
+
+    with pytest.raises(Stop):
+        fs.backfill(progress=stop)
+    check_parity(fs, spend, ALL)

@@ -17,7 +17,7 @@ from skewless.clock import ALWAYS, from_micros
 from skewless.definitions import Source
 from skewless.errors import InputError
 from skewless.ingest.push import PushResult, ingest
-from skewless.materialize.verbs import in_use
+from skewless.materialize.late_rows import in_use
 from skewless.online.dedup import Admitted
 from skewless.online.row_ids import Version, bring_up_to_date, id_bytes, versions_of
 from skewless.online.runtime import Runtime

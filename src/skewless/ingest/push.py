@@ -17,6 +17,7 @@ from skewless.clock import ALWAYS
 from skewless.definitions import Source
 from skewless.ingest.quarantine import set_aside
 from skewless.ingest.validation import admit
+from skewless.materialize.late_rows import in_use
 from skewless.materialize.repair import (
     applied,
     catch_up,
@@ -24,7 +25,7 @@ from skewless.materialize.repair import (
     rebuild_marked,
     rebuilt_with,
 )
-from skewless.materialize.verbs import build_anew, in_use
+from skewless.materialize.verbs import build_anew
 from skewless.online.dedup import Admitted, Arrivals, Rejected, arrivals_of, seen_under
 from skewless.online.loss_detection import held, logger, note_held
 from skewless.online.row_ids import (

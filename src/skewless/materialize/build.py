@@ -61,7 +61,7 @@ class Built:
     def __str__(self) -> str:
         lines = [f"Not built yet: {each}" for each in self.waiting]
         if self.problem is not None:
-            lines.append(f"Its history cannot be read: {self.problem}")
+            lines.append(f"That failed: {self.problem}")
         if lines:
             lines.append("Until then reads say building. Run: skewless materialize")
         return "\n".join(lines)

@@ -18,7 +18,7 @@ from skewless.online.dirty_keys import marked, unmark
 from skewless.online.log_tail import Replaced, RowsSince
 from skewless.online.loss_detection import APPLIED, held, note_held
 from skewless.online.runtime import Runtime
-from skewless.online.tables import KeyedRows, StateTable, keyed_rows
+from skewless.online.tables import KeyedRows, StateTable, columns_needed, keyed_rows
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
 from skewless.stores.online.base import Rows as KeyValues
@@ -62,6 +62,15 @@ def rebuilt_with(
     unseen = rows.rows.take(rows.rows.records["tiebreak"] > job.sequence)
     job.since.add(rows.keys, unseen, replaced)
     return job.states_of(keys)
+
+
+def corrected_keys(layout: StateLayout, history: History) -> set[bytes]:
+    """Return the entities of all rows that were ever corrected or deleted."""
+    corrected = history.superseded().rows
+    if not len(corrected):
+        return set()
+    table = history.take(corrected, columns_needed([layout]))
+    return set(keyed_rows(layout, table, (corrected, corrected, corrected)).keys)
 
 
 def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> bool:

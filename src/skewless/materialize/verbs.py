@@ -6,18 +6,20 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-import pyarrow as pa
-
 from skewless.clock import NEVER
 from skewless.definitions import FeatureView, Source
 from skewless.errors import InputError
+from skewless.materialize.late_rows import let_late_rows_in
 from skewless.materialize.materialize import PROGRESS, MaterializeResult
-from skewless.materialize.repair import applied, bring_back, materialization, rebuild_marked
+from skewless.materialize.repair import (
+    applied,
+    bring_back,
+    corrected_keys,
+    materialization,
+    rebuild_marked,
+)
 from skewless.online.apply import reconcile
-from skewless.online.dedup import versions_let_in
 from skewless.online.loss_detection import APPLIED, HELD, held, is_noted, note_held
-from skewless.online.row_ids import bring_up_to_date, definitions_of
 from skewless.online.runtime import Runtime
 from skewless.online.seen import seen_table
 from skewless.online.tables import (
@@ -31,8 +33,6 @@ from skewless.plan.apply.registry_state import ViewVersion
 from skewless.plan.selection import split_view
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
-from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE
-from skewless.stores.offline.retyped import seen_as
 from skewless.stores.online.base import Rows as KeyValues
 
 Progress = Callable[[str, float], None]
@@ -255,10 +255,7 @@ def changed_keys(
     for chunk in history.chunks(columns, start=start, end=end, parts=parts):
         order = (chunk.event, chunk.known, chunk.tiebreak)
         keys |= set(keyed_rows(layout, chunk.table, order).keys)
-    corrected = history.superseded().rows
-    if len(corrected):
-        table = history.take(corrected, columns)
-        keys |= set(keyed_rows(layout, table, (corrected, corrected, corrected)).keys)
+    keys |= corrected_keys(layout, history)
     return keys
 
 
@@ -276,8 +273,7 @@ def backfill(
     chosen = chosen_views(runtime, names)
     late = {view.source.name for view in chosen.values() if view.source.lateness is not None}
     for name in sorted(late):
-        if _let_late_rows_in(runtime, runtime.source(name)):
-            start = end = None  # they are of any entity
+        let_late_rows_in(runtime, runtime.source(name))
     # They count for every view of their source, asked for or not.
     every = chosen_views(runtime, None)
     wanted = [
@@ -299,58 +295,11 @@ def rebuild(
     return materialize(runtime, views, None, None, progress=progress, everything=True, exactly=True)
 
 
-def _let_late_rows_in(runtime: Runtime, source: Source) -> bool:
-    """Let late rows count from now on, as versions of their row ids too; return whether any may.
-
-    Builds that were killed start over: what they have written lacks these rows.
-    """
-    log, columns = runtime.log(source), list(source.columns)
-    with runtime.journal.transaction() as transaction:
-        before = log.reader()
-        before.last_sequence()
-        definitions = in_use(runtime, source)
-        bring_up_to_date(transaction, log, definitions)
-        step = log.include_late(runtime.clock.now(), transaction)
-        if step is None:
-            return False
-        names = [t.layout.table.encode() for t in runtime.tables().tables.values()]
-        transaction.delete(PROGRESS, names)
-        if not definitions:
-            return True
-        tables, numbers = [], []
-        for chunk in before.chunks([*columns, KNOWN, LATE, DELETED], after=step[0]):
-            tables.append(chunk.table.filter(chunk.table[LATE]))
-            numbers.append(chunk.rows[np.asarray(chunk.table[LATE])])
-        if not sum(map(len, numbers)):
-            return True
-        sequence = np.concatenate(numbers)
-        order = np.argsort(sequence)
-        late = pa.concat_tables(tables).take(order).combine_chunks()
-        known = np.maximum(np.asarray(late[KNOWN].cast(pa.int64())), step[1])
-        for name, seen in definitions.items():
-            notes = versions_let_in(
-                transaction,
-                seen,
-                seen_as(seen, late.select(columns).to_batches()[0], seen.columns),
-                known=known,
-                sequence=sequence[order],
-                deleted=np.asarray(late[DELETED]),
-            )
-            transaction.write(name, notes)
-    return True
-
-
 def index_table(runtime: Runtime, source: Source, history: History) -> bool:
     """Index the row ids of a source's table as a history has it; return whether any index was."""
     tables = runtime.tables().of_source(source.name, runtime.clock.now())
     keys = {name for table in tables for name in table.layout.entity.key_names}
     return runtime.table_indexes.ensure(source, history, keys)
-
-
-def in_use(runtime: Runtime, source: Source) -> dict[str, Source]:
-    """Return the definitions of the row id under which rows of a source are looked at."""
-    tables = runtime.tables().of_source(source.name, runtime.clock.now())
-    return definitions_of([source, *(table.layout.source for table in tables)])
 
 
 def compact(runtime: Runtime, name: str | None) -> dict[str, int]:

@@ -239,7 +239,7 @@ class Runtime:
         return list(found)
 
     @contextmanager
-    def writing(self) -> Iterator[tuple[KeyValues, KeyValues]]:
+    def writing(self) -> Iterator[tuple[Transaction, KeyValues]]:
         """Keep other writers of logs and states out, of all processes.
 
         Gives a transaction of the journal, and where states are written meanwhile: the same, or

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from skewless.definitions.source import Source
     from skewless.stores.offline.log.log import EventLog
     from skewless.stores.offline.log.reader import LogReader
+    from skewless.stores.online.base import Transaction
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -74,6 +75,7 @@ class History:
         source: whose rows.
         reader: its table; None: it has none.
         log: its event log; None: it has none.
+        rows: a transaction in which the log is looked at; None: what is kept.
 
     Raises:
         StoreError: the table or the log cannot be read (from the verbs).
@@ -81,11 +83,15 @@ class History:
     """
 
     def __init__(
-        self, source: Source, reader: TableReader | None = None, log: EventLog | None = None
+        self,
+        source: Source,
+        reader: TableReader | None = None,
+        log: EventLog | None = None,
+        rows: Transaction | None = None,
     ) -> None:
         self.source = source
         self._reader = reader
-        self._log: LogReader | None = None if log is None else log.reader()
+        self._log: LogReader | None = None if log is None else log.reader(rows=rows)
         self._superseded: dict[bool, Superseded] = {}
         if reader is not None:
             needed = [source.event_time, source.known_time or source.event_time, *source.row_id]

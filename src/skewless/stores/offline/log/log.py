@@ -200,13 +200,15 @@ class EventLog:
         state = dataclasses.replace(self.state(rows), ids=ids)
         rows.write(self._table, [(STATE_KEY, state.encode())])
 
-    def reader(self, source: Source | None = None) -> LogReader:
+    def reader(self, source: Source | None = None, rows: Transaction | None = None) -> LogReader:
         """Return a reader of the rows there are now, by default as the log's own source has them.
 
         Args:
             source: another version of it, for columns of its types.
+            rows: a transaction to look in; None: what is kept.
         """
-        return LogReader(source or self.source, self._store, self.folder, self._lake)
+        store = self._store if rows is None else rows
+        return LogReader(source or self.source, store, self.folder, self._lake)
 
     def settle(self, *, at_least: int = 1) -> Settled:
         """Move the rows of the journal to files, and join files where a date has many small ones.
