@@ -5,7 +5,10 @@ import multiprocessing
 import os
 import resource
 import struct
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,6 +17,7 @@ import lmdb
 import pytest
 
 from skewless.errors import CorruptData, StoreError
+from skewless.stores.online.lmdb import environment
 from skewless.stores.online.lmdb.sharing import _environments
 from skewless.stores.online.lmdb.store import LMDBStore
 
@@ -242,3 +246,52 @@ def test_a_child_forked_inside_a_transaction_is_told_so(path: Path) -> None:
         rows.write("rows", [(b"b", b"1")])
     with LMDBStore(path) as store:
         assert store.read("rows", [b"a", b"b"]) == [b"1", b"1"]
+
+
+@pytest.fixture
+def read_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LMDBStore]:
+    """Give a store whose folder must not be written, as on a read-only mount."""
+    with LMDBStore(path) as store:
+        store.write("rows", [(b"a", b"1")])
+    (path / "lock.mdb").unlink()
+    monkeypatch.setattr(environment, "_may_write", lambda _: False)
+    with LMDBStore(path) as store:
+        yield store
+    assert [file.name for file in path.iterdir()] == ["data.mdb"]
+
+
+def test_a_store_in_a_folder_that_cannot_be_written_is_read(read_only: LMDBStore) -> None:
+    assert read_only.read("rows", [b"a", b"b"]) == [b"1", None]
+    assert list(read_only.scan("rows")) == [(b"a", b"1")]
+    with pytest.raises(StoreError, match="can only be read"):
+        read_only.write("rows", [(b"b", b"2")])
+    with pytest.raises(StoreError, match="can only be read"), read_only.transaction():
+        pytest.fail("there is no transaction")
+
+
+def test_reads_of_such_a_store_see_what_others_write(
+    read_only: LMDBStore, path: Path, tmp_path: Path
+) -> None:
+    writer = subprocess.run(
+        [sys.executable, "-c", WRITES_MORE, str(path)], capture_output=True, text=True, check=False
+    )
+    assert writer.stderr == ""
+    assert read_only.read("rows", [b"a", b"b"]) == [b"1", b"2"]
+    (path / "lock.mdb").unlink()
+
+
+WRITES_MORE = """
+import sys
+from skewless.stores.online.lmdb.store import LMDBStore
+with LMDBStore(sys.argv[1]) as store:
+    store.write("rows", [(b"b", b"2")])
+"""
+
+
+def test_a_read_that_a_writer_may_have_disturbed_is_done_again(
+    read_only: LMDBStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = iter([False, False, True])
+    monkeypatch.setattr(environment.Environment, "is_newest", lambda *_: next(newest))
+    assert read_only.read_one("rows", b"a") == b"1"
+    assert list(newest) == []

@@ -16,7 +16,7 @@ import lmdb
 
 from skewless.errors import CorruptData, StoreError
 from skewless.stores.online.lmdb.errors import MAX_READERS, store_error
-from skewless.stores.online.lmdb.tree import Catalog, Txn
+from skewless.stores.online.lmdb.tree import RESTORE, Catalog, Txn
 
 ATTEMPTS = 10
 CURABLE = (lmdb.MapResizedError, lmdb.ReadersFullError, lmdb.BadRslotError, lmdb.PanicError)
@@ -35,6 +35,7 @@ class Environment:
         self.stores = 0
         self.catalog = Catalog()
         self.lost_in_fork = False
+        self.read_only = False
         self.reset_locks()
         self.env = self._open()
 
@@ -47,9 +48,10 @@ class Environment:
         self.writer: int | None = None
 
     def _open(self) -> lmdb.Environment:
+        is_new = not os.path.exists(os.path.join(self.path, "data.mdb"))
+        self.read_only = not is_new and not _may_write(self.path)
         try:
             os.makedirs(self.path, exist_ok=True)
-            is_new = not os.path.exists(os.path.join(self.path, "data.mdb"))
             env = lmdb.open(
                 self.path,
                 map_size=self.map_size,
@@ -57,6 +59,8 @@ class Environment:
                 max_readers=MAX_READERS,
                 max_spare_txns=1,
                 readahead=False,
+                readonly=self.read_only,
+                lock=not self.read_only,
             )
         except OSError as error:
             raise StoreError(
@@ -70,7 +74,8 @@ class Environment:
         try:
             if is_new:
                 _sync_directory(self.path)
-            env.reader_check()
+            if not self.read_only:
+                env.reader_check()
             self._check(env)
         except BaseException:
             env.close()
@@ -98,6 +103,8 @@ class Environment:
             )
 
     def _restore_length(self, env: lmdb.Environment, file: str, page: int) -> None:
+        if self.read_only:
+            raise _cut(os.path.getsize(file), (env.info()["last_pgno"] + 1) * page, file)
         # Under the write lock nobody else lengthens the file, so this can only lengthen it too.
         # Touching a page beyond the end of the file would kill the process (SIGBUS).
         with env.begin(write=True):
@@ -105,14 +112,16 @@ class Environment:
             if size >= needed:
                 return
             if needed - size > TOLERATED_MISSING_PAGES * page:
-                raise CorruptData(
-                    "the file of the online store was cut short",
-                    got=f"{size:,} bytes",
-                    expected=f"{needed:,} bytes",
-                    where=file,
-                    hint="Restore a copy, or remove it and materialize again from history.",
-                )
+                raise _cut(size, needed, file)
             os.truncate(file, needed)
+
+    def is_newest(self, txn: Txn) -> bool:
+        """Say whether nobody has written since a read began.
+
+        In a folder that cannot be written, reads take no slot that would keep the pages they see
+        from being used again, by a writer that has other rights or another mount.
+        """
+        return bool(self.env.info()["last_txnid"] == txn.id())
 
     def leave(self, reader: int) -> None:
         """Take a reading thread out of `active`."""
@@ -152,7 +161,7 @@ class Environment:
 
     def recover(self, error: lmdb.Error, env: lmdb.Environment, attempt: int) -> None:
         """Return if the call that failed may be tried again, else raise its `StoreError`."""
-        curable = isinstance(error, CURABLE) or _is_closed(env)
+        curable = isinstance(error, CURABLE) or _is_closed(env) or self.read_only
         if self.lost_in_fork or not curable or attempt == ATTEMPTS - 1:
             raise self.error(error) from error
         with self.exclusive():
@@ -195,6 +204,13 @@ class Environment:
         for attempt in range(ATTEMPTS):
             env = self.env
             try:
+                if self.read_only:
+                    raise StoreError(
+                        "the online store can only be read",
+                        got="a folder in which nothing can be written",
+                        where=self.path,
+                        hint="Open a copy of the repo, or a mount that can be written.",
+                    )
                 used, size = _used_bytes(env)
                 if used * 2 > size:
                     self._grow(env, 2 * size)
@@ -238,6 +254,24 @@ class Environment:
                 hint="Open the store in the child, or fork outside transactions.",
             )
         return store_error(error, self.path)
+
+
+def _may_write(path: str) -> bool:
+    """Say whether a folder and its files can be written: a mount or rights may forbid it."""
+    names = [name for name in ("data.mdb", "lock.mdb") if os.path.exists(os.path.join(path, name))]
+    return os.access(path, os.W_OK) and all(
+        os.access(os.path.join(path, name), os.W_OK) for name in names
+    )
+
+
+def _cut(size: int, needed: int, file: str) -> CorruptData:
+    return CorruptData(
+        "the file of the online store was cut short",
+        got=f"{size:,} bytes",
+        expected=f"{needed:,} bytes",
+        where=file,
+        hint=RESTORE,
+    )
 
 
 def _used_bytes(env: lmdb.Environment) -> tuple[int, int]:

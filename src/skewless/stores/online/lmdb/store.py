@@ -119,7 +119,9 @@ class LMDBStore(OnlineStore):
                         catalog = environment.catalog
                         if txn.get(HEADER_KEY) != catalog.header:
                             catalog = environment.catalog = Catalog.load(txn)
-                        return work(txn, catalog, *arguments)
+                        found = work(txn, catalog, *arguments)
+                        if not environment.read_only or environment.is_newest(txn):
+                            return found
                 failure = None
             except lmdb.Error as error:
                 failure = error
