@@ -82,6 +82,8 @@ def json_default(value: Any) -> Any:
     What is no value of a column, such as an enum or a path, becomes its text.
     """
     match value:
+        case Unreadable():
+            return to_json(value.raw)
         case bytes():
             return base64.b64encode(value).decode()
         case Decimal():
@@ -226,10 +228,18 @@ def read_rows(rows: Sequence[Any], columns: Mapping[str, DType]) -> list[Any]:
         made = dict(row)
         for name, dtype in wanted:
             value = made.get(name)
-            if isinstance(value, (str, list, dict)):
+            if isinstance(value, (str, list, dict)) or type(value) is int:
                 made[name] = readable(value, dtype)
         found.append(made)
     return found
+
+
+def row_text(row: Any, longest: int = 2_000) -> str:
+    """Return a row as people and JSON read it, to be kept beside the reason why it was refused."""
+    try:
+        return json.dumps(to_json(row))[:longest]
+    except (TypeError, ValueError, ArithmeticError, RecursionError):
+        return repr(row)[:longest]
 
 
 def differs_in_json(dtype: DType) -> bool:
@@ -280,6 +290,11 @@ def _float(value: Any, dtype: DType) -> Any:
         if value not in FLOATS:
             raise misfit(value, dtype)
         return FLOATS[value]
+    if type(value) is int:  # a number of JSON, as good as one with a point
+        try:
+            value = float(value)
+        except OverflowError:
+            raise misfit(value, dtype, "it is out of range") from None
     return _coerced(value, dtype)
 
 

@@ -482,15 +482,16 @@ class Unreadable:
     """What a message or request holds in place of a value: no type takes it.
 
     Attributes:
+        raw: what it is.
         misfit: why it is no value of its column's type.
     """
 
     def __init__(self, raw: object, misfit: Misfit) -> None:
-        self._raw = raw
+        self.raw = raw
         self.misfit = misfit
 
     def __repr__(self) -> str:
-        return repr(self._raw)
+        return repr(self.raw)
 
 
 def shown(value: object) -> str:

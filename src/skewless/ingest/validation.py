@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skewless.clock import iso, to_micros
+from skewless.codec import row_text
 from skewless.definitions import Source
 from skewless.errors import InputError, MissingColumn, NaiveTime, SkewlessError, UnknownName
 from skewless.online.dedup import Admitted, Rejected
@@ -104,28 +105,51 @@ def _typed_column(
     """Return a column in its declared type, null in the rows that do not fit, which are noted."""
     try:
         typed = cast_column(column, dtype, where=name)
-    except (WrongType, NaiveTime) as problem:  # none of the values fits
+    except (WrongType, NaiveTime) as problem:
+        texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if isinstance(problem, NaiveTime) and texts and len(column) > 1:  # some may have a zone
+            return _halves(column, dtype, name, faults, start)
         for row in np.flatnonzero(np.asarray(column.is_valid())).tolist():
-            value = _python(column[row])
-            is_none = f"{shown(value)} ({type(value).__name__}) is no {dtype!r}"
-            reason = problem.what if isinstance(problem, NaiveTime) else is_none
-            faults.setdefault(start + row, f"{name}: {reason}")
+            faults.setdefault(start + row, f"{name}: {_reason(column[row], dtype, problem)}")
         return pa.nulls(len(column), dtype.arrow())
     except InputError as problem:
         if len(column) == 1:
-            faults.setdefault(start, f"{name}: {problem.what}. Got: {problem.got}")
+            faults.setdefault(start, f"{name}: {_reason(column[0], dtype, problem)}")
             return pa.nulls(1, dtype.arrow())
-        half = len(column) // 2
-        parts = [
-            _typed_column(column.slice(0, half), dtype, name, faults, start),
-            _typed_column(column.slice(half), dtype, name, faults, start + half),
-        ]
-        return pa.concat_arrays(parts)
+        return _halves(column, dtype, name, faults, start)
     return pa.concat_arrays(typed.chunks) if typed.num_chunks else pa.nulls(0, dtype.arrow())
 
 
+def _reason(scalar: pa.Scalar, dtype: DType, problem: InputError) -> str:
+    """Return why a value does not fit, in the words for a value that is pushed alone."""
+    try:
+        value = scalar.as_py()
+    except (ValueError, OverflowError, KeyError, pa.ArrowException):
+        return f"{problem.what}. Got: {problem.got}"
+    try:
+        dtype.coerce(value)
+    except (ValueError, SkewlessError) as said:
+        return str(said)
+    except (TypeError, ArithmeticError):
+        pass
+    # In Arrow it is something else than in Python, such as a local time of a declared type.
+    return f"{shown(value)} ({scalar.type}) is no {dtype!r}"
+
+
+def _halves(
+    column: pa.ChunkedArray, dtype: DType, name: str, faults: dict[int, str], start: int
+) -> pa.Array:
+    """Return a column of which a part does not fit, typed in halves until the part is found."""
+    half = len(column) // 2
+    parts = [
+        _typed_column(column.slice(0, half), dtype, name, faults, start),
+        _typed_column(column.slice(half), dtype, name, faults, start + half),
+    ]
+    return pa.concat_arrays(parts)
+
+
 def _shown_row(table: pa.Table, row: int) -> str:
-    return repr({name: _python(table[name][row]) for name in table.column_names})[:2000]
+    return row_text({name: _python(table[name][row]) for name in table.column_names})
 
 
 def _python(scalar: pa.Scalar) -> Any:
@@ -170,7 +194,7 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
             values = _typed_row(row, coercers)
             _check_future(row, times, latest)
         except (ValueError, SkewlessError) as problem:
-            rejected.append(Rejected(number, str(problem), repr(row)[:2000]))
+            rejected.append(Rejected(number, str(problem), row_text(row)))
             continue
         typed.append(values)
     # One array of all columns: an array of each costs three microseconds a column.

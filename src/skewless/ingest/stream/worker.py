@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skewless.codec import row_text
 from skewless.errors import Conflict, SkewlessError, StoreUnavailable
 from skewless.ingest.deletion import delete
 from skewless.ingest.push import PushResult, ingest
@@ -216,7 +217,7 @@ class StreamWorker:
         for grave in batch.tombstones:
             if self._id_of(grave) is None:
                 why = grave.problem or f"a deletion without a row id of {source.name!r}"
-                rejected.append(Rejected(-1, f"{why} ({grave.origin})", repr(grave.key)))
+                rejected.append(Rejected(-1, f"{why} ({grave.origin})", row_text(grave.key)))
         return replace(admitted, rejected=rejected)
 
     def _id_of(self, grave: Tombstone) -> Any:
