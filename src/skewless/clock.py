@@ -28,6 +28,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+class Now(int):
+    """The present, as a clock told it to a read that named no moment.
+
+    Such a read counts all that the store knows, whatever the clock says of when that was known. For
+    anything else it is a moment like others.
+
+    >>> Now(5) - 1
+    4
+    """
+
+
 class Clock(Protocol):
     """Tells the present moment."""
 

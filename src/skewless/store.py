@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from skewless.clock import Clock, to_micros
+from skewless.clock import Clock, Now, to_micros
 from skewless.config import Config
 from skewless.errors import DefinitionError, InputError
 from skewless.online.runtime import Runtime
@@ -100,6 +100,7 @@ class FeatureStore:
             )
         config = repo if isinstance(repo, Config) else Config.read(repo)
         self.runtime = Runtime(config, clock, online)
+        self.runtime.repair = self._repair
 
     @property
     def config(self) -> Config:
@@ -248,6 +249,12 @@ class FeatureStore:
 
         return compact(self.runtime, None if source is None else name_of(source, "source"))
 
+    def _repair(self, tables: Sequence[str]) -> None:
+        """Build the marked states of some tables anew."""
+        from skewless.materialize.repair import repair
+
+        repair(self.runtime, tables)
+
     def get_online_features(
         self,
         features: Features,
@@ -272,7 +279,7 @@ class FeatureStore:
         check_features(features)
         entities, reader = checked_entities(entities), self.runtime.reader
         lookup = reader.lookup(features, full_names)
-        t = self.runtime.clock.now() if at is None else to_micros(at, where="at")
+        t = Now(self.runtime.clock.now()) if at is None else to_micros(at, where="at")
         found = reader.read(lookup, entities, t)
         return OnlineResult(lookup.selection.outputs, entities, found, t)
 

@@ -577,7 +577,7 @@ def test_a_null_key_names_no_entity_and_the_others_are_answered(folder):
 
 def test_moment_further_back_than_the_store_remembers_is_an_error(folder):
     with open_store(folder, spend_of(payments())) as fs:
-        fs.push("pays", [pay("a", NOON - MINUTE)])
+        fs.push("pays", [pay("a", NOON)])
         fs.get_online_features("Spend", ALL, at=from_micros(NOON - 5 * MINUTE))
         with pytest.raises(InputError, match="further back than the online store remembers"):
             fs.get_online_features("Spend", ALL, at=from_micros(NOON - 5 * MINUTE - 1))

@@ -43,7 +43,7 @@ def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushRe
     rows = [_of_log(runtime, source, versions, later)]
     if later:
         rows.append(held.filter(pa.array([key in later for key in known])))
-    now = runtime.clock.now()
+    now = runtime.now(source.future)
     columns = list(source.columns)
     batch = pa.concat_tables(rows).combine_chunks()
     if source.known_time is not None:
@@ -54,7 +54,7 @@ def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushRe
     event = np.asarray(times.fill_null(ALWAYS))
     since = [known[key] for key in known if key in later]
     effect = np.array([now] * (len(event) - len(since)) + [max(now, at) for at in since], np.int64)
-    admitted = Admitted(record, event, effect, [], stamped=True)
+    admitted = Admitted(record, event, effect, [], now=now)
     return ingest(runtime, source, admitted, deleted=True)
 
 

@@ -26,6 +26,7 @@ from skewless.materialize.repair import (
     rebuilt_with,
 )
 from skewless.materialize.verbs import build_anew
+from skewless.online.clocks import present
 from skewless.online.dedup import Admitted, Arrivals, Rejected, arrivals_of, seen_under
 from skewless.online.loss_detection import held, logger, note_held
 from skewless.online.row_ids import (
@@ -69,8 +70,14 @@ class PushResult:
 def push(runtime: Runtime, source_name: str, rows: Any, *, backdate: bool) -> PushResult:
     """Hand rows of a source to the store; see `FeatureStore.push`."""
     source = runtime.source(source_name)
-    admitted = admit(source, rows, now=runtime.clock.now(), backdate=backdate)
-    return ingest(runtime, source, admitted)
+    return ingest(runtime, source, admitted(runtime, source, rows, backdate=backdate))
+
+
+def admitted(runtime: Runtime, source: Source, rows: Any, *, backdate: bool) -> Admitted:
+    """Return the rows that fit a source at the present moment, and those that do not."""
+    now = runtime.now(source.future)
+    reached = lambda: runtime.log(source).state().stamped  # noqa: E731
+    return admit(source, rows, now=now, backdate=backdate, reached=reached)
 
 
 def ingest(
@@ -110,7 +117,8 @@ def ingest(
             break
     if not runtime.one_store:
         _follow(runtime, tables, seen, first)
-    rebuild_marked(runtime, source, tables)
+    if source.row_id or not runtime.one_store:  # no row is replaced, and no state vanishes alone
+        rebuild_marked(runtime, tables)
     return PushResult(
         accepted=len(arrivals.event) - arrivals.known_before,
         corrections=arrivals.corrections,
@@ -130,10 +138,10 @@ def _append(
     state = log.state(transaction)
     newest = None if state.newest_event == ALWAYS else state.newest_event
     stamped = ALWAYS
-    if admitted.stamped and len(admitted.known):
+    if admitted.now is not None and len(admitted.known):
         # No clock that was turned back makes a row known before one that was there already.
-        admitted = replace(admitted, known=np.maximum(admitted.known, state.stamped))
-        stamped = max(state.stamped, min(int(admitted.known.max()), runtime.clock.now()))
+        stamped = max(state.stamped, admitted.now)
+        admitted = replace(admitted, known=np.maximum(admitted.known, stamped))
     first = state.next_sequence
     index = runtime.table_indexes.of(source)
     arrivals = arrivals_of(
@@ -150,6 +158,8 @@ def _append(
         stamped=stamped,
         main=mark_of([source] if source.row_id else []),
     )
+    events = int(admitted.event.max()) if len(admitted.event) else ALWAYS
+    arrivals.present = present(runtime.clock.now(), state, events)
     return arrivals, first
 
 

@@ -24,7 +24,14 @@ Ints = npt.NDArray[np.int64]
 Coercer = tuple[str, Callable[..., Any], bool]
 
 
-def admit(source: Source, rows: Any, *, now: int, backdate: bool) -> Admitted:
+def admit(
+    source: Source,
+    rows: Any,
+    *,
+    now: int,
+    backdate: bool,
+    reached: Callable[[], int] | None = None,
+) -> Admitted:
     """Return the rows of any accepted kind that fit ``source``, and those that do not.
 
     Args:
@@ -32,6 +39,8 @@ def admit(source: Source, rows: Any, *, now: int, backdate: bool) -> Admitted:
         rows: dicts, an Arrow, Polars or pandas table, or the path of a Parquet file.
         now: the present, microseconds: rows pushed now are known from now on.
         backdate: whether known time is event time + delay instead.
+        reached: gives the newest moment that clocks gave to rows before: the present is not
+            earlier. Asked only where a row seems to lie in the future.
 
     Raises:
         UnknownName: a column the source does not have.
@@ -51,8 +60,30 @@ def admit(source: Source, rows: Any, *, now: int, backdate: bool) -> Admitted:
     if not listed:
         table = as_table(rows, where=f"what was pushed to source {source.name!r}")
         _check_names(source, table.column_names)
-        return _admit_table(source, table, now, backdate)
-    return _admit_rows(source, rows, now, backdate)
+        return _admit_table(source, table, _Present(now, source.future, reached), backdate)
+    return _admit_rows(source, rows, _Present(now, source.future, reached), backdate)
+
+
+class _Present:
+    """The moment of a push, and the latest time that its rows may have.
+
+    Args:
+        now: what a clock says.
+        future: how far beyond the present rows may lie, microseconds.
+        reached: see `admit`.
+    """
+
+    def __init__(self, now: int, future: int, reached: Callable[[], int] | None) -> None:
+        self.now = now
+        self.latest = now + future
+        self._future = future
+        self._reached = reached
+
+    def look_again(self) -> None:
+        """Ask how far clocks had come before, once: this one may have been turned back."""
+        if self._reached is not None:
+            self.latest = max(self.latest, self._reached() + self._future)
+            self._reached = None
 
 
 def _check_names(source: Source, names: Iterable[str]) -> None:
@@ -69,7 +100,7 @@ def _check_names(source: Source, names: Iterable[str]) -> None:
             raise MissingColumn.of(name, given, where=f"what was pushed to {where}")
 
 
-def _admit_table(source: Source, table: pa.Table, now: int, backdate: bool) -> Admitted:
+def _admit_table(source: Source, table: pa.Table, present: _Present, backdate: bool) -> Admitted:
     """Type whole columns; rows whose value in one does not fit are set aside alone."""
     faults: dict[int, str] = {}
     columns = []
@@ -84,9 +115,11 @@ def _admit_table(source: Source, table: pa.Table, now: int, backdate: bool) -> A
         if batch[name].null_count:
             for row in np.flatnonzero(np.asarray(batch[name].is_null())).tolist():
                 faults.setdefault(row, f"{name} is null")
-    latest = now + source.future
     for name in times:
         micros = _micros(batch[name].fill_null(0))
+        if len(micros) and int(micros.max()) > present.latest:
+            present.look_again()
+        latest = present.latest
         for row in np.flatnonzero(micros > latest).tolist():
             faults.setdefault(row, _in_the_future(name, int(micros[row]), latest))
     if faults:
@@ -95,8 +128,8 @@ def _admit_table(source: Source, table: pa.Table, now: int, backdate: bool) -> A
         batch = batch.filter(pa.array(kept))
     rejected = [Rejected(row, faults[row], _shown_row(table, row)) for row in sorted(faults)]
     event = _micros(batch[source.event_time])
-    known = _known(source, batch, event, now, backdate)
-    return Admitted(batch, event, known, rejected, stamped=_stamped(source, backdate))
+    known = _known(source, batch, event, present.now, backdate)
+    return Admitted(batch, event, known, rejected, now=_stamp(source, present.now, backdate))
 
 
 def _typed_column(
@@ -160,9 +193,9 @@ def _python(scalar: pa.Scalar) -> Any:
         return str(scalar.type)
 
 
-def _stamped(source: Source, backdate: bool) -> bool:
-    """Return whether rows are known from the moment they are pushed."""
-    return source.known_time is None and not backdate
+def _stamp(source: Source, now: int, backdate: bool) -> int | None:
+    """Return the moment of the push if its rows are known from then on."""
+    return now if source.known_time is None and not backdate else None
 
 
 def _known(source: Source, typed: Any, event: Ints, now: int, backdate: bool) -> Ints:
@@ -179,7 +212,7 @@ def _micros(column: pa.ChunkedArray | pa.Array) -> Ints:
     return np.asarray(column.view(pa.int64()))
 
 
-def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -> Admitted:
+def _admit_rows(source: Source, rows: Sequence[Any], present: _Present, backdate: bool) -> Admitted:
     """Check value by value, so that a bad row is set aside alone."""
     names = dict.fromkeys(n for row in rows if isinstance(row, Mapping) for n in row)
     if names:
@@ -188,11 +221,10 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
     typed: list[dict[str, Any]] = []
     rejected = []
     times = [name for name in (source.event_time, source.known_time) if name is not None]
-    latest = now + source.future
     for number, row in enumerate(rows):
         try:
             values = _typed_row(row, coercers)
-            _check_future(row, times, latest)
+            _check_future(row, times, present)
         except (ValueError, SkewlessError) as problem:
             rejected.append(Rejected(number, str(problem), row_text(row)))
             continue
@@ -200,8 +232,8 @@ def _admit_rows(source: Source, rows: Sequence[Any], now: int, backdate: bool) -
     # One array of all columns: an array of each costs three microseconds a column.
     batch = pa.RecordBatch.from_struct_array(pa.array(typed, type=type_))
     event = _micros(batch.column(source.event_time))
-    known = _known(source, batch, event, now, backdate)
-    return Admitted(batch, event, known, rejected, stamped=_stamped(source, backdate))
+    known = _known(source, batch, event, present.now, backdate)
+    return Admitted(batch, event, known, rejected, now=_stamp(source, present.now, backdate))
 
 
 @lru_cache(maxsize=256)
@@ -236,11 +268,13 @@ def _typed_row(row: Any, coercers: list[Coercer]) -> dict[str, Any]:
     return values
 
 
-def _check_future(row: Mapping[str, Any], times: Iterable[str], latest: int) -> None:
+def _check_future(row: Mapping[str, Any], times: Iterable[str], present: _Present) -> None:
     for name in times:
         micros = to_micros(row[name], where=name)
-        if micros > latest:
-            raise ValueError(_in_the_future(name, micros, latest))
+        if micros > present.latest:
+            present.look_again()
+        if micros > present.latest:
+            raise ValueError(_in_the_future(name, micros, present.latest))
 
 
 def _in_the_future(name: str, micros: int, latest: int) -> str:

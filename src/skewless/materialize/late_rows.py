@@ -68,7 +68,7 @@ def let_late_rows_in(runtime: Runtime, source: Source) -> None:
         for table in tables:
             _bring(runtime, (journal, states), table, (late, numbers))
     if not runtime.one_store:
-        rebuild_marked(runtime, source, tables)
+        rebuild_marked(runtime, tables)
 
 
 def _late_rows(before: LogReader, source: Source, after: int) -> tuple[Ints, pa.Table]:

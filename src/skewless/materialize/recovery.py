@@ -28,13 +28,12 @@ def heal(runtime: Runtime) -> list[str]:
     if not runtime.may_forget or not runtime.ownership.is_mine():
         return healed
     for name in sorted(runtime.state().sources):
-        source = runtime.source(name)
         for table in runtime.tables().of_source(name):
             layout = table.layout
             if held(runtime.home, runtime.journal, layout.table, NEVER) is None:
                 logger.warning("%s: building %s anew", runtime.home.states.where, layout.table)
                 build_anew(runtime, table)
-            elif not bring_back(runtime, source, table):
+            elif not bring_back(runtime, table):
                 continue
             healed.append(layout.table)
     return healed

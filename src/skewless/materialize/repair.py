@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from skewless.definitions import Source
 from skewless.materialize.materialize import Materialization
 from skewless.online.dirty_keys import marked, unmark
 from skewless.online.log_tail import Replaced, RowsSince
@@ -73,11 +72,9 @@ def corrected_keys(layout: StateLayout, history: History) -> set[bytes]:
     return set(keyed_rows(layout, table, (corrected, corrected, corrected)).keys)
 
 
-def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> bool:
+def rebuild_marked(runtime: Runtime, tables: Sequence[StateTable]) -> bool:
     """Build the states of marked entities anew; return whether there were any."""
     found = False
-    if runtime.one_store and not source.row_id:
-        return found  # no row is replaced, and no state vanishes alone
     for table in tables:
         layout = table.layout
         if not marked(runtime.journal, layout, limit=1):
@@ -88,6 +85,13 @@ def rebuild_marked(runtime: Runtime, source: Source, tables: Sequence[StateTable
             unmark(transaction, layout, keys)
         found = True
     return found
+
+
+def repair(runtime: Runtime, names: Sequence[str]) -> None:
+    """Build the marked states of some tables anew."""
+    tables = runtime.tables().tables
+    for table in (tables[name] for name in names if name in tables):
+        rebuild_marked(runtime, [table])
 
 
 def applied(journal: KeyValues, layout: StateLayout) -> int | None:
@@ -121,7 +125,7 @@ def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int
     return rows.sequence
 
 
-def bring_back(runtime: Runtime, source: Source, table: StateTable) -> bool:
+def bring_back(runtime: Runtime, table: StateTable) -> bool:
     """Do the last writes again that a store has lost, and build marked states; say if any."""
     layout, home, again = table.layout, runtime.home, False
     done = applied(runtime.journal, layout)
@@ -133,7 +137,7 @@ def bring_back(runtime: Runtime, source: Source, table: StateTable) -> bool:
                 reached = catch_up(runtime, states, layout, holds or 0)
                 note_applied(journal, layout, reached)
                 note_held(home, journal, layout.table, reached)
-    return rebuild_marked(runtime, source, [table]) or again
+    return rebuild_marked(runtime, [table]) or again
 
 
 def overwrite(states: KeyValues, layout: StateLayout, found: Mapping[bytes, bytes]) -> None:

@@ -147,7 +147,7 @@ def _one_table(
     if _is_lost(runtime, layout):
         everything = True
     elif runtime.may_forget:
-        bring_back(runtime, source, table)
+        bring_back(runtime, table)
     history = runtime.history(source)
     # Without it rows pushed before may have been counted beside those of the table they correct.
     indexed = index_table(runtime, source, history)
@@ -165,7 +165,7 @@ def _one_table(
     if only is not None and cut:
         done = [part for part in parts if part[0] in seen]  # of the others only some rows
     if only is not None and not only:
-        rebuild_marked(runtime, source, [table])
+        rebuild_marked(runtime, [table])
         _note_done(runtime, table, done, table.built or 0)
         return MaterializeResult(layout.table, skipped=True)
     job = materialization(runtime, layout, history)
@@ -178,7 +178,7 @@ def _one_table(
         still=lambda journal: _is_active(journal, layout.table),
         progress=progress,
     )
-    rebuild_marked(runtime, source, [table])
+    rebuild_marked(runtime, [table])
     if only is None and (fewer or exactly):
         job.remove_others(runtime.writing)
     _note_done(runtime, table, done, job.sequence)

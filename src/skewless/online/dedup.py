@@ -48,15 +48,15 @@ class Admitted:
         batch: all columns of the source, in canonical Arrow types.
         event, known: microseconds.
         rejected: the rows that did not fit.
-        stamped: whether the known times are what a clock said, so that they must not be before
-            those that clocks gave to earlier rows.
+        now: what a clock said when they came, where that is since when they are known: then they
+            must not be known before rows that came earlier. None: known times are from elsewhere.
     """
 
     batch: pa.RecordBatch
     event: Ints
     known: Ints
     rejected: list[Rejected]
-    stamped: bool = False
+    now: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +88,7 @@ class Arrivals:
         again: which are in the log, but duplicates: of a row of the table, or under the row id of
             an older version of the source; None: none is.
         in_table: the rows of the table that some replace.
+        present: the moment that states are kept for, microseconds.
     """
 
     batch: pa.RecordBatch
@@ -100,6 +101,7 @@ class Arrivals:
     duplicates: int
     again: Bools | None = None
     in_table: InTable | None = None
+    present: int = ALWAYS
 
     @cached_property
     def late_ones(self) -> int:
@@ -257,6 +259,7 @@ class _Compared:
             size - len(rows),
             again if again.any() else None,
             in_table,
+            given.present,
         )
 
 

@@ -21,12 +21,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from skewless.clock import Now
+from skewless.definitions import Source
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
+from skewless.online.clocks import ClocksAhead
 from skewless.online.tables import TABLES, Serving, StateTables
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.lookup import Found, Lookup
 from skewless.plan.selection import Features, references, select
 from skewless.plan.table_read import Part
+from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.base import OnlineStore
 
 MOST_LOOKUPS = 2_000
@@ -64,6 +68,17 @@ class Repo(Protocol):
 
     def tables(self) -> StateTables:
         """Return the tables of states."""
+
+    def log(self, source: Source) -> EventLog:
+        """Return the event log of a source."""
+
+    def set_back(self, keys: Mapping[str, Sequence[bytes]], *, wait: bool) -> bool:
+        """Have states built anew that a clock that was ahead wrote; say whether they are.
+
+        Args:
+            keys: of the entities, by table.
+            wait: whether to wait for it.
+        """
 
     def missing(
         self,
@@ -231,7 +246,7 @@ class OnlineReader:
         Args:
             lookup: the compiled read.
             entities: join keys and request fields.
-            t: the moment, UTC microseconds.
+            t: the moment, UTC microseconds; `Now` counts all that the store knows.
 
         Raises:
             MissingColumn, InputError: join keys or request fields are missing or wrong, or the
@@ -239,7 +254,21 @@ class OnlineReader:
             StoreUnavailable: the store does not answer, or has lost its rows.
         """
         lookup, states, vanished = self._states(lookup, entities)
-        return lookup.assemble(states, entities, t, t, vanished)
+        if not isinstance(t, Now):
+            return lookup.assemble(states, entities, t, t, vanished)
+        now, ahead = int(t), ClocksAhead(self._repo.log)
+        found = lookup.assemble(states, entities, now, now, vanished, ahead=ahead)
+        if ahead.states and self._set_back(ahead, entities):
+            lookup, states, vanished = self._states(lookup, entities)
+            found = lookup.assemble(states, entities, now, now, vanished, ahead=ahead)
+        return found
+
+    def _set_back(self, ahead: ClocksAhead, entities: Entities) -> bool:
+        """Have states built anew that answer for later moments only; return whether they are."""
+        keys: dict[str, list[bytes]] = {}
+        for part, number in ahead.states:
+            keys.setdefault(part.table, []).extend(part.keys([entities[number]]))  # type: ignore[arg-type]
+        return self._repo.set_back(keys, wait=self._waits)
 
     def read_at(
         self, lookup: Lookup, entities: Entities, moments: Sequence[int]

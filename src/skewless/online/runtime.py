@@ -6,13 +6,13 @@ Everything is opened when it is first needed and shared by the verbs of `Feature
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from skewless.clock import Clock, SystemClock, iso, to_micros
+from skewless.clock import NEVER, SECOND, Clock, SystemClock, iso, to_micros
 from skewless.config import Config
 from skewless.definitions import Source
 from skewless.definitions.loading import files_of
@@ -23,7 +23,7 @@ from skewless.errors import InputError, StoreError, StoreUnavailable, UnknownNam
 from skewless.forks import Lock, cached_property, opened_property
 from skewless.online.dirty_keys import mark_keys
 from skewless.online.history_folder import folder_of_project
-from skewless.online.loss_detection import LOST, may_forget, refuse_if_lost
+from skewless.online.loss_detection import LOST, logger, may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
 from skewless.online.ownership import FRESH_SECONDS, Ownership
 from skewless.online.reader import OnlineReader
@@ -82,6 +82,10 @@ class Runtime:
         self._looked_at: dict[str, float] = {}
         self._knows = True
         self._lock = Lock()
+        self.repair: Callable[[Sequence[str]], None] | None = None
+        """Builds the marked states of some tables anew; see `materialize.repair`."""
+        self.clock_off = 0
+        """Pushes that came while the clock of this host was off."""
 
     @opened_property
     def registry(self) -> Registry:
@@ -210,6 +214,20 @@ class Runtime:
                     mark_keys(journal, table, (key for _, key in new), 0)
         return gone
 
+    def set_back(self, keys: Mapping[str, Sequence[bytes]], *, wait: bool) -> bool:
+        """Have states built anew that a clock that was ahead wrote; say whether they are.
+
+        They are marked, to be built by whatever writes next, and at once where that may be waited
+        for.
+        """
+        with suppress(StoreError), self.journal.transaction() as journal:
+            for table, some in keys.items():
+                mark_keys(journal, table, some, 0)
+        if not wait or self.repair is None:
+            return False
+        self.repair(list(keys))
+        return True
+
     def check_states(self, tables: Iterable[str]) -> None:
         """Refuse to read tables of states that are not what the journal has led to.
 
@@ -237,6 +255,26 @@ class Runtime:
                     raise
                 found[f"{problem.got} ({problem.where})"] = None
         return list(found)
+
+    def now(self, tolerance: int = NEVER) -> int:
+        """Return the present by the clock of whoever owns the transactions of the journal.
+
+        That is this host, or the database where several share one: a host whose clock is off by
+        more than ``tolerance`` (microseconds) is not believed, and counted in ``clock_off``.
+        """
+        own = self.clock.now()
+        shared = self.journal.now() if isinstance(self.clock, SystemClock) else None
+        if shared is None:
+            return own
+        if abs(shared - own) > tolerance:
+            self.clock_off += 1
+            if self.clock_off == 1:
+                logger.warning(
+                    "the clock of this host is %+d s off that of %s, which holds",
+                    (own - shared) // SECOND,
+                    self.journal.where,
+                )
+        return shared
 
     @contextmanager
     def writing(self) -> Iterator[tuple[Transaction, KeyValues]]:

@@ -73,7 +73,7 @@ def update(
     batch = seen_as(layout.source, batch, _columns_of(layout))
     last = first + len(arrivals.event) - 1
     replaced = _replaced(runtime, layout, arrivals, first)
-    floor = runtime.clock.now() - runtime.config.rewind
+    floor = max(arrivals.present, ALWAYS + runtime.config.rewind) - runtime.config.rewind
     few = len(arrivals.event) <= _FEW and not replaced
     if few and _few(store, layout, batch, order, floor):
         return

@@ -26,7 +26,7 @@ from skewless.errors import InputError, MissingColumn
 from skewless.expressions.on_demand import compute_rows
 from skewless.forks import cached_property
 from skewless.plan.selection import Selection
-from skewless.plan.table_read import Part
+from skewless.plan.table_read import Ahead, Part
 from skewless.state.layout import StateLayout
 from skewless.state.status import Status
 
@@ -99,6 +99,8 @@ class Lookup:
         t: int,
         k: int,
         vanished: Iterable[tuple[int, int]] = (),
+        *,
+        ahead: Ahead | None = None,
     ) -> Found:
         """Return values, statuses and newest event times: a list per entity, in output order.
 
@@ -108,9 +110,10 @@ class Lookup:
             t: the moment, microseconds.
             k: the knowledge, microseconds.
             vanished: part and number of each entity that was seen and whose state is missing.
+            ahead: of a read of the present, see `Part.answers`.
         """
         answers = [
-            part.answers(blobs, t, k) if part.complete else part.building(len(entities))
+            part.answers(blobs, t, k, ahead) if part.complete else part.building(len(entities))
             for part, blobs in zip(self.parts, states, strict=True)
         ]
         for part, number in vanished:

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from skewless.aggregations.forms import told
 from skewless.clock import iso
-from skewless.definitions import Aggregate, Expression, FeatureView
+from skewless.definitions import Aggregate, Expression, FeatureView, Source
 from skewless.errors import CorruptData, InputError
 from skewless.expressions.evaluate import compile_scalar, leaf_key
 from skewless.state.blob import decode, layout_mark, read_header, tile_bytes
 from skewless.state.keys import KeyCodec, NullKey
 from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.newest_row import Answers, NewestRow
+from skewless.state.packed_rows import RowSet
 from skewless.state.status import Status
 from skewless.state.window_eval import Moment, Reads
 
 Derived = tuple[Callable[[Mapping[str, Any]], Any], tuple[tuple[str, int], ...]]
+
+
+class Ahead(Protocol):
+    """What a read of the present does where a clock was ahead of the one that asks.
+
+    Attributes:
+        states: part and number of the entities whose states answer for later moments only.
+    """
+
+    states: list[tuple[Part, int]]
+
+    def knowledge(self, source: Source, rows: RowSet, k: int) -> int:
+        """Return the knowledge that counts everything the log of a source has.
+
+        Args:
+            source: of the rows.
+            rows: of one entity.
+            k: what the clock says.
+        """
 
 
 class Part:
@@ -109,22 +129,36 @@ class Part:
         width = len(self.references)
         return [([None] * width, [Status.BUILDING] * width, None) for _ in range(count)]
 
-    def answers(self, blobs: Sequence[bytes | None], t: int, k: int) -> list[Answers]:
-        """Return the values of entities, each by its state, at ``t`` with knowledge ``k``."""
+    def answers(
+        self, blobs: Sequence[bytes | None], t: int, k: int, ahead: Ahead | None = None
+    ) -> list[Answers]:
+        """Return the values of entities, each by its state, at ``t`` with knowledge ``k``.
+
+        Args:
+            blobs: the states.
+            t: the moment, microseconds.
+            k: the knowledge, microseconds.
+            ahead: for a read of the present, what is to be done where clocks were ahead of it.
+        """
         found: Sequence[Answers | None] = [None] * len(blobs)
         if self.newest is not None:
             found = self.newest.read_many(blobs, t, k)
         return [
-            self._unknown if blob is None else answers or self._from_rows(blob, t, k)
-            for blob, answers in zip(blobs, found, strict=True)
+            self._unknown if blob is None else answers or self._from_rows(blob, t, k, ahead, number)
+            for number, (blob, answers) in enumerate(zip(blobs, found, strict=True))
         ]
 
-    def _from_rows(self, blob: bytes, t: int, k: int) -> Answers:
+    def _from_rows(
+        self, blob: bytes, t: int, k: int, ahead: Ahead | None = None, number: int = 0
+    ) -> Answers:
         """Return the values of one entity from all rows of its state."""
         header = read_header(blob)
         if header.layout != self._mark:
             raise CorruptData("a state of another layout", where=f"table {self.table!r}")
         if t < header.floor:
+            if ahead is not None:
+                ahead.states.append((self, number))
+                return self.building(1)[0]
             raise InputError(
                 "a moment further back than the online store remembers",
                 got=iso(t),
@@ -135,6 +169,9 @@ class Part:
         rows = decode(layout.slots, [blob], layout.record)
         tiles = tile_bytes(blob, layout.record.itemsize) if layout.tiled else None
         moment = Moment(rows, layout.left, t, k, tiles)
+        if ahead is not None and (moment.visible is not None or rows.corrected):
+            known = ahead.knowledge(layout.source, rows, k)
+            moment = moment if known == k else Moment(rows, layout.left, t, known, tiles)
         return self._with_derived(*moment.answers(self._reads), moment.newest_event)
 
     def _with_derived(

@@ -29,10 +29,9 @@ import pyarrow as pa
 from skewless.codec import row_text
 from skewless.errors import Conflict, SkewlessError, StoreUnavailable
 from skewless.ingest.deletion import delete
-from skewless.ingest.push import PushResult, ingest
+from skewless.ingest.push import PushResult, admitted, ingest
 from skewless.ingest.stream.metrics import StreamMetrics
 from skewless.ingest.stream.status import position_name, stream_reader
-from skewless.ingest.validation import admit
 from skewless.online.dedup import Admitted, Rejected
 from skewless.online.lease import LEASE_SECONDS, POSITIONS, Fenced, Lease
 from skewless.online.runtime import Runtime
@@ -202,14 +201,12 @@ class StreamWorker:
 
     def _admit(self, batch: Batch) -> Admitted:
         source = self._source
-        now = self._runtime.clock.now()
         rows = batch.rows
         if not len(rows):
             rows = pa.schema([(n, t.arrow()) for n, t in source.columns.items()]).empty_table()
-        admitted = admit(source, rows, now=now, backdate=False)
+        fit = admitted(self._runtime, source, rows, backdate=False)
         rejected = [
-            replace(row, reason=f"{row.reason} ({batch.origin(row.row)})")
-            for row in admitted.rejected
+            replace(row, reason=f"{row.reason} ({batch.origin(row.row)})") for row in fit.rejected
         ]
         for poison in batch.poison:
             text = poison.raw.decode(errors="backslashreplace")[:2000]
@@ -218,7 +215,7 @@ class StreamWorker:
             if self._id_of(grave) is None:
                 why = grave.problem or f"a deletion without a row id of {source.name!r}"
                 rejected.append(Rejected(-1, f"{why} ({grave.origin})", row_text(grave.key)))
-        return replace(admitted, rejected=rejected)
+        return replace(fit, rejected=rejected)
 
     def _id_of(self, grave: Tombstone) -> Any:
         types = {name: self._source.columns[name] for name in self._source.row_id}

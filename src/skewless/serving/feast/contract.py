@@ -19,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
+from skewless.clock import Now
 from skewless.codec import finite
 from skewless.definitions import FeatureView
 from skewless.errors import (
@@ -143,7 +144,7 @@ class Feast:
             raise TooLarge("too many entities", expected=f"at most {most}")
         given, rows = _keys(plan, asked.entities, max(lengths))
         known = [row for row in rows if row is not None]
-        return _Wanted(plan, given, rows, known, self.features.clock.now())
+        return _Wanted(plan, given, rows, known, Now(self.features.clock.now()))
 
     def _answered(self, asked: _Read, wanted: _Wanted, found: Found) -> Response:
         plan, known, t = wanted.plan, wanted.known, wanted.t

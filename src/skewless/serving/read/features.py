@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from skewless.clock import to_micros
+from skewless.clock import Now, to_micros
 from skewless.codec import whole_as_text
 from skewless.errors import InputError
 from skewless.plan.lookup import Found
@@ -101,7 +101,7 @@ class FeaturesHandler:
             check_extras(asked.include, where)
         plan = self.plan_of(asked, caller, where)
         entities = plan.entities(asked.entities, self.settings.max_entities, where)
-        return plan, entities, self.clock.now() if asked.at is None else at_of(asked.at)
+        return plan, entities, Now(self.clock.now()) if asked.at is None else at_of(asked.at)
 
     def _answer(
         self, asked: Asked, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int,

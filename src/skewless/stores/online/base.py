@@ -151,6 +151,13 @@ class OnlineStore(Rows):
     where: str
     """How errors name this store: a path, or an address without credentials."""
 
+    def now(self) -> int | None:
+        """Return the present by the store's own clock, UTC microseconds.
+
+        None: whoever uses it shares this host, and its clock.
+        """
+        return None
+
     @abstractmethod
     def tables(self) -> list[str]:
         """Return the names of the tables, sorted."""

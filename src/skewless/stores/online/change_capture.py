@@ -32,6 +32,9 @@ class NotingStore(PassingReads, OnlineStore):
         self.where = store.where
         self.capabilities = store.capabilities
 
+    def now(self) -> int | None:
+        return self.store.now()
+
     def tables(self) -> list[str]:
         return self.store.tables()
 

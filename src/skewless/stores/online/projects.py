@@ -97,6 +97,9 @@ class ProjectStore(_Prefixed, OnlineStore):
     async def read_async(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return await self.inner.read_async(self._prefix + table, keys)
 
+    def now(self) -> int | None:
+        return self.inner.now()
+
     def tables(self) -> list[str]:
         found = (name for name in self.inner.tables() if name.startswith(self._prefix))
         return [name[len(self._prefix) :] for name in found]

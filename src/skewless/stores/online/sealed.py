@@ -146,6 +146,9 @@ class SealedStore(SealedRows, OnlineStore):
             store.capabilities, max_value_bytes=None if most is None else most - SEAL_BYTES
         )
 
+    def now(self) -> int | None:
+        return self.inner.now()
+
     def tables(self) -> list[str]:
         return self.inner.tables()
 

@@ -227,6 +227,13 @@ class Statements:
         heads, digests, _ = _parts(sorted(set(keys)))
         connection.execute(self._delete, (heads, digests, table))
 
+    def now(self, connection: Connection) -> int:
+        """Return the present by the server's clock, UTC microseconds."""
+        rows = connection.execute(
+            b"SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+        )
+        return int(next(iter(rows))[0])
+
     def tables(self, connection: Connection) -> list[str]:
         """Return the names of the tables, sorted."""
         rows = connection.execute(

@@ -115,6 +115,9 @@ class PostgresStore(OnlineStore):
 
         return scan_pages(page, after, limit)
 
+    def now(self) -> int | None:
+        return self._read(self._sql.now)
+
     def tables(self) -> list[str]:
         return self._read(self._sql.tables)
 
