@@ -218,7 +218,8 @@ class FeatureStore:
         Args:
             views: names; None for all.
             start: look for changes only among rows from here on.
-            end: leave rows from here on out; by default none.
+            end: look for changes only among rows before here. What has changed is brought up to
+                date with everything known, rows outside of the interval included.
             progress: called with a text and the finished fraction.
 
         Raises:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _views = click.argument("views", nargs=-1, metavar="[VIEW]...")
 _start = click.option("--start", metavar="TIME", help="Look for changes from here on.")
-_end = click.option("--end", metavar="TIME", help="Leave rows from here on out.")
+_end = click.option("--end", metavar="TIME", help="Look for changes before here only.")
 
 
 @command(

@@ -117,7 +117,8 @@ class Client:
         Args:
             views: names; None for all.
             start: look for changes only among rows from here on.
-            end: leave rows from here on out; by default none.
+            end: look for changes only among rows before here. What has changed is brought up to
+                date with everything known, rows outside of the interval included.
             backfill: build states anew, late rows included.
             wait: seconds to wait for the end; None: return at once.
 

@@ -182,12 +182,18 @@ def _one_table(
     if only is None and (fewer or exactly):
         job.remove_others(runtime.writing)
     _note_done(runtime, table, done, job.sequence)
-    if runtime.may_forget:
-        with runtime.journal.transaction() as transaction:
-            holds = held(runtime.home, transaction, layout.table, NEVER)
-            reached = job.sequence if holds in (None, NEVER) else max(holds or 0, job.sequence)
-            note_held(runtime.home, transaction, layout.table, reached)
+    _note_built(runtime, layout, job.sequence)
     return result
+
+
+def _note_built(runtime: Runtime, layout: StateLayout, sequence: int) -> None:
+    """Note, where states may be lost, that those of a table hold the log up to a row."""
+    if not runtime.may_forget:
+        return
+    with runtime.journal.transaction() as transaction:
+        holds = held(runtime.home, transaction, layout.table, NEVER)
+        reached = sequence if holds in (None, NEVER) else max(holds or 0, sequence)
+        note_held(runtime.home, transaction, layout.table, reached)
 
 
 def build_anew(runtime: Runtime, table: StateTable) -> MaterializeResult:

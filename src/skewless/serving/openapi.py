@@ -110,13 +110,7 @@ def _schemas() -> dict[str, Schema]:
             results=_list({"type": "object"}),
             error=_or_null(_ref("Error")),
         ),
-        "Ready": _object(
-            "ready reasons building warnings",
-            ready=_YES_NO,
-            reasons=_list(_TEXT),
-            building=_list(_TEXT),
-            warnings=_list(_TEXT),
-        ),
+        "Ready": _ready(),
         "FeastRead": _object(
             "entities",
             entities=_FRAME,
@@ -281,6 +275,11 @@ def _feast() -> dict[str, Schema]:
         )
         found[path] = {"post": operation}
     return found
+
+
+def _ready() -> Schema:
+    texts = _list(_TEXT)
+    return _object("ready reasons building", ready=_YES_NO, reasons=texts, building=texts)
 
 
 def _about() -> dict[str, Schema]:

@@ -219,7 +219,7 @@ class Feast:
         start = None if asked.start_ts is None else moment_of(asked.start_ts, "start_ts")
         end = None if asked.end_ts is None else moment_of(asked.end_ts, "end_ts")
         if end is not None and end > self.features.clock.now() - _A_MINUTE:
-            end = None  # "until now": rows that come meanwhile are not to be left out
+            end = None  # "until now": whole parts of the table are looked at, and then known
         if end is None:
             start = None if start is None else min(start, self.features.clock.now())
         views = asked.feature_views or None

@@ -221,9 +221,7 @@ class Metrics:
         self.fresh = Gauge(
             "skewless_view_fresh", "Whether a view keeps its promise (1) or not.", ("view",)
         )
-        self.building = Gauge(
-            "skewless_view_building", "Whether a view's states are not complete yet (1).", ("view",)
-        )
+        self.building = Gauge("skewless_view_building", "States not complete (1).", ("view",))
         self.jobs = Counter("skewless_jobs_total", "Jobs that ended.", ("kind", "outcome"))
         self.logged = Counter(
             "skewless_served_log_entities_total", "Entities of the served log.", ("outcome",)

@@ -35,7 +35,7 @@ class Job:
         id: names it.
         kind: ``materialize`` or ``backfill``.
         views: their names; None: all.
-        start: rows from here on, UTC microseconds, or None.
+        start: changes are looked for in rows from here on, UTC microseconds, or None.
         end: rows before here, likewise.
         status: ``running``, ``done``, ``failed`` or ``lost``.
         progress: the finished fraction, 0 to 1.
