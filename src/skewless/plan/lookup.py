@@ -112,8 +112,9 @@ class Lookup:
             vanished: part and number of each entity that was seen and whose state is missing.
             ahead: of a read of the present, see `Part.answers`.
         """
+        count = len(entities)
         answers = [
-            part.answers(blobs, t, k, ahead) if part.complete else part.building(len(entities))
+            part.answers(blobs, t, k, ahead) if part.complete else part.building(count)
             for part, blobs in zip(self.parts, states, strict=True)
         ]
         for part, number in vanished:
@@ -127,7 +128,7 @@ class Lookup:
                 return values, statuses, events
             return _in_order(self._pick, values), _in_order(self._pick, statuses), events
         values, statuses, events = [], [], []
-        for number in range(len(entities)):
+        for number in range(count):
             row = [part[number] for part in answers]
             values.append([value for part in row for value in part[0]])
             statuses.append([status for part in row for status in part[1]])

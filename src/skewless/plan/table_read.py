@@ -143,6 +143,8 @@ class Part:
         found: Sequence[Answers | None] = [None] * len(blobs)
         if self.newest is not None:
             found = self.newest.read_many(blobs, t, k)
+            if None not in found:
+                return cast("list[Answers]", found)
         return [
             self._unknown if blob is None else answers or self._from_rows(blob, t, k, ahead, number)
             for number, (blob, answers) in enumerate(zip(blobs, found, strict=True))
