@@ -476,3 +476,19 @@ def test_an_empty_journal_is_not_taken_for_the_one_of_the_history(tmp_path) -> N
     adopt(fs.runtime)
     fs.push("pays", LATER, backdate=True)
     fs.close()
+
+
+def test_a_mirror_that_belongs_to_another_repo_gets_nothing(tmp_path, stores) -> None:
+    other = open_store(tmp_path / "other", SPEND, stores=stores)
+    other.push("pays", ROWS[:40], backdate=True)
+    copy_online(other.runtime, "next")
+    other.close()
+    fs = open_store(tmp_path / "repo", SPEND, online={"mirror": "next"}, stores=stores)
+    fs.push("pays", ROWS, backdate=True)
+    status = fs.runtime.mirror.status()
+    assert "belongs to another repo" in status.problem
+    assert status.pending
+    fs.close()
+    again = open_store(tmp_path / "other", online={"store": "next"}, stores=stores)
+    assert again.runtime.log(again.runtime.source("pays")).last_sequence() == 40
+    again.close()

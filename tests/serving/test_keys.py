@@ -9,6 +9,7 @@ from click.testing import CliRunner
 import skewless as sl
 from skewless.cli.main import main
 from skewless.errors import ConfigError, InputError, UnknownName
+from skewless.registry.sqlite import SQLiteRegistry
 from skewless.serving.app import App
 from skewless.serving.operate import keys
 from skewless.serving.operate.keys import Keyring
@@ -213,3 +214,12 @@ def test_commands_make_list_and_revoke_keys(repo: Path) -> None:
 )
 def test_wrong_commands_are_refused(repo: Path, words: list[str]) -> None:
     assert CliRunner().invoke(main, ["keys", *words, "--repo", str(repo)]).exit_code == 2
+
+
+def test_a_key_of_one_project_opens_no_other(tmp_path: Path) -> None:
+    place = tmp_path / "registry.db"
+    with SQLiteRegistry(place, project="a") as a, SQLiteRegistry(place, project="b") as b:
+        keys.create(a, scope="read")
+        assert Keyring.load(a).required
+        assert not Keyring.load(b).required
+        assert keys.listed(b) == []

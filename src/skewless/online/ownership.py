@@ -36,7 +36,7 @@ from skewless.errors import Conflict, StoreError, StoreUnavailable
 from skewless.forks import Lock
 from skewless.online.history_folder import WRITERS, HistoryFolder
 from skewless.online.loss_detection import HELD, all_held, is_known, lost
-from skewless.online.storage import Home, is_states, journal_id
+from skewless.online.storage import LEASES, Home, is_states, journal_id
 from skewless.stores.online.base import Rows, Transaction
 
 MARK = (HELD, b"")
@@ -305,6 +305,24 @@ class Ownership:
         return f"journal {self._id}"
 
 
+def claim(home: Home, target: Home, folder: Path) -> None:
+    """Mark a store that gets what a repo writes, unless it is marked; the repo does not use it yet.
+
+    Raises:
+        StoreError: another repo writes its states.
+    """
+    writer, found = f"journal {journal_id(home.journal)}", Mark.read(target.states)
+    if found is None:
+        mark_copy(target, writer, folder, finished=False)
+    elif found.writer != writer:
+        raise StoreError(
+            "the store belongs to another repo",
+            got=f"states written by {found.writer} of {found.place}",
+            where=target.states.where,
+            hint="Give it a namespace, project, table or file of its own.",
+        )
+
+
 def mark_copy(target: Home, writer: str, folder: Path, *, finished: bool = True) -> None:
     """Mark a store that is copied to; once the copy is finished the repo may go on there."""
     generation, session = uuid.uuid4().hex.encode(), uuid.uuid4().hex.encode()
@@ -315,6 +333,7 @@ def mark_copy(target: Home, writer: str, folder: Path, *, finished: bool = True)
         note = (_LEFT + generation, b"the store that it is copied from: the copy is not finished")
     with target.journal.transaction() as journal:
         journal.write(WRITERS, [(_SESSION + session, b"{}"), note])
+        journal.write(LEASES, [(b"", writer.removeprefix("journal ").encode())])
     target.states.write(HELD, [(b"", mark.to_json())])
 
 

@@ -278,8 +278,8 @@ def _feast() -> dict[str, Schema]:
 
 
 def _ready() -> Schema:
-    texts = _list(_TEXT)
-    return _object("ready reasons building", ready=_YES_NO, reasons=texts, building=texts)
+    texts = dict.fromkeys(("reasons", "building", "warnings"), _list(_TEXT))
+    return _object("ready reasons building warnings", ready=_YES_NO, **texts)
 
 
 def _about() -> dict[str, Schema]:

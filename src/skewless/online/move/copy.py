@@ -24,7 +24,7 @@ from skewless.errors import InputError, StoreError, UnknownName
 from skewless.online.history_folder import note_copy
 from skewless.online.loss_detection import held, note_held
 from skewless.online.move.mirror import LOCAL, OUTBOX, copy_rows
-from skewless.online.ownership import Mark, mark_copy
+from skewless.online.ownership import claim, mark_copy
 from skewless.online.runtime import Runtime
 from skewless.online.seen import is_seen
 from skewless.online.storage import Home, is_states, journal_id, open_home
@@ -114,14 +114,8 @@ def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) 
 
 def _claim(source: Home, target: Home, folder: Path, where: str) -> None:
     """Make sure that the other store is another one, and nobody else's."""
-    found, mine = Mark.read(target.states), f"journal {journal_id(source.journal)}"
-    if found is not None and found.writer != mine:
-        raise StoreError(
-            "the store belongs to another repo",
-            got=f"states written by {found.writer} of {found.place}",
-            where=f"{where} ({target.states.where})",
-            hint="Give it a namespace, project, table or file of its own.",
-        )
+    claim(source, target, folder)
+    mine = f"journal {journal_id(source.journal)}"
     probe = mine.encode() + b" is asked for"
     target.states.write(PROBE, [(probe, b"")])
     same = source.states.read_one(PROBE, probe) is not None

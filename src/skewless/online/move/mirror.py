@@ -30,6 +30,7 @@ from skewless.errors import StoreError
 from skewless.forks import Lock
 from skewless.online.history_folder import WRITERS
 from skewless.online.loss_detection import HELD
+from skewless.online.ownership import claim
 from skewless.online.seen import is_seen, note_seen
 from skewless.online.storage import Home, is_states, open_home
 from skewless.plugins import find
@@ -77,6 +78,7 @@ class Mirror:
         section = config.stores[self.name]
         where = f"[stores.{self.name}] of {config.file or config.folder}"
         self._home = home
+        self._place = config.folder
         self._open = partial(open_home, section, folder, where, config)
         kind = find("online_store", section.kind)  # a missing driver is told now
         self._journal_moves = kind.capabilities.transactions or home.one_store
@@ -130,10 +132,17 @@ class Mirror:
         """Copy some rows of the outbox; return whether there may be more.
 
         Raises:
-            StoreError: the mirror, or the first store, does not take part.
+            StoreError: the mirror, or the first store, does not take part, or the mirror belongs
+                to another repo.
         """
         if self._target is None:
-            self._target = self._open()
+            target = self._open()
+            try:
+                claim(self._home, target, self._place)
+            except BaseException:
+                target.close()
+                raise
+            self._target = target
         with self._home.journal.transaction() as journal:
             notes = [key for key, _ in journal.scan(OUTBOX, limit=PAGE_ROWS)]
             split = [note.partition(b"\0") for note in notes]
