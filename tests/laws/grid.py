@@ -104,7 +104,7 @@ def history(seed, numbers=NUMBERS):
 HISTORIES = {
     "right": history(1),
     "left": history(2, (*NUMBERS, float("inf"), float("-inf"))),
-    "right, zeros of both signs": history(3, (0.0, -0.0)),
+    "right, zeros of both signs": history(3, (0.0, -0.0, 0.0, -0.0, 5e-324, -5e-324)),
 }
 """By the side on which windows are closed, and what is special."""
 

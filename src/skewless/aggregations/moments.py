@@ -23,21 +23,30 @@ from dataclasses import dataclass
 from decimal import Context
 from decimal import Decimal as PyDecimal
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from skewless.aggregations.base import Aggregation, Number
+from skewless.aggregations.base import Aggregation, Number, is_number
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
 from skewless.errors import DefinitionError
 from skewless.types import NUMERIC, Decimal, DType, Float64, Int64
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skewless.aggregations.base import Ints, Numbers
+    from skewless.aggregations.swept import SweptColumn
+
 _DIGITS = Context(prec=38)
 
 
 def to_float(value: Fraction) -> float:
-    """Return the double nearest to a rational, ties to even; infinities beyond the range."""
+    """Return the double nearest to a rational, ties to even; infinities beyond the range.
+
+    Zero is +0.0, that of a negative number too small for a double as well.
+    """
     try:
-        return value.numerator / value.denominator
+        return value.numerator / value.denominator + 0.0
     except OverflowError:
         return math.inf if value > 0 else -math.inf
 
@@ -176,8 +185,16 @@ class Std(Var):
         return np.sqrt(number)
 
 
+class _Moments(_Numeric):
+    """An aggregation that the kernels' exact moments give."""
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of all numbers but decimals."""
+        return column is not None and is_number(column)
+
+
 @dataclass(frozen=True)
-class Skew(_Numeric):
+class Skew(_Moments):
     """Skewness, population: third central moment over the 3/2 power of the variance."""
 
     name: ClassVar[str] = "skew"
@@ -190,9 +207,25 @@ class Skew(_Numeric):
             return None
         return _ratio(to_float(central_moment(values, 3)), m2 * math.sqrt(m2))
 
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same from the kernels' moments."""
+        if values is None:
+            return NotImplemented
+        from skewless.aggregations.kernels import window_moments
+
+        m2, m3, _ = window_moments(values)
+        return None if math.isnan(m2) or m2 == 0 else _ratio(m3, m2 * math.sqrt(m2))
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the same at all moments."""
+        import numpy as np
+
+        m2, m3 = rows.moments("second", "third")
+        return rows.array(*_ratios(m3, m2 * np.sqrt(m2)))
+
 
 @dataclass(frozen=True)
-class Kurtosis(_Numeric):
+class Kurtosis(_Moments):
     """Excess kurtosis, population: fourth central moment over the squared variance, minus 3."""
 
     name: ClassVar[str] = "kurtosis"
@@ -206,9 +239,28 @@ class Kurtosis(_Numeric):
         ratio = _ratio(to_float(central_moment(values, 4)), m2 * m2)
         return None if ratio is None else ratio - 3.0
 
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same from the kernels' moments."""
+        if values is None:
+            return NotImplemented
+        from skewless.aggregations.kernels import window_moments
+
+        m2, _, m4 = window_moments(values)
+        ratio = None if math.isnan(m2) else _ratio(m4, m2 * m2)
+        return None if ratio is None else ratio - 3.0
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the same at all moments."""
+        import numpy as np
+
+        m2, m4 = rows.moments("second", "fourth")
+        with np.errstate(over="ignore", under="ignore"):
+            ratio, null = _ratios(m4, m2 * m2)
+        return rows.array(ratio - 3.0, null)
+
 
 @dataclass(frozen=True)
-class Slope(_Numeric):
+class Slope(_Moments):
     """The slope of the least-squares line of the values over event time, per second."""
 
     name: ClassVar[str] = "slope"
@@ -228,9 +280,34 @@ class Slope(_Numeric):
         product = n * sum((x * y for x, y in zip(xs, ys, strict=True)), Fraction(0))
         return to_float((product - sum(xs) * sum(ys)) / spread)
 
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same from the kernels' sums."""
+        if values is None:
+            return NotImplemented
+        from skewless.aggregations.kernels import window_slope
+
+        found = window_slope(values, events)
+        return None if math.isnan(found) else found
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the same at all moments."""
+        import numpy as np
+
+        (found,) = rows.moments("slope")
+        return rows.array(found, np.isnan(found))
+
 
 def _ratio(above: float, below: float) -> float | None:
     """Return the quotient, or None where it has no finite value."""
     if below == 0 or math.isinf(below) or math.isinf(above):
         return None
     return above / below
+
+
+def _ratios(above: Any, below: Any) -> tuple[Any, Any]:
+    """Return what `_ratio` does of arrays, and where it is null."""
+    import numpy as np
+
+    null = ~np.isfinite(above) | ~np.isfinite(below) | (below == 0)
+    with np.errstate(all="ignore"):
+        return above / below, null

@@ -34,6 +34,7 @@ from skewless.aggregations.kernels import (
     last_n_spans,
     sweep_counts,
     sweep_extremes,
+    sweep_moments,
     sweep_positions,
     sweep_sums,
     sweep_sums_int,
@@ -263,6 +264,14 @@ class SweptColumn:
         """Return mean and count over other spans of the same rows."""
         found = self._sums(spans, Want.MEAN | Want.COUNT, None)
         return found["mean"], found["count"]
+
+    def moments(self, *want: str) -> list[Floats]:
+        """Return central moments, or the slope, at each moment; see `kernels.sweep_moments`."""
+        event = self._swept.event if "slope" in want else None
+        found = sweep_moments(
+            self.spans, self.queries, self.values, self.valid, want=want, events=event
+        )
+        return [found[name] for name in want]
 
     def parted(self, n: int) -> tuple[Spans, Spans]:
         """Return the spans in which rows with a value are the newest ``n``, and are not."""

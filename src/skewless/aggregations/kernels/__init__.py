@@ -18,11 +18,12 @@ environment variable ``SKEWLESS_KERNELS`` is "numpy". Both give equal bits.
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from skewless.aggregations.kernels import numpy_kernels
+from skewless.aggregations.kernels import numpy_kernels, numpy_moments
 from skewless.aggregations.kernels.latest import LatestJoin, LatestRows
 from skewless.aggregations.kernels.protocol import Kernels
 from skewless.aggregations.kernels.rules import RuleRows, plain_spans
@@ -52,10 +53,13 @@ __all__ = [
     "session_spans",
     "sweep_counts",
     "sweep_extremes",
+    "sweep_moments",
     "sweep_positions",
     "sweep_sums",
     "sweep_sums_int",
     "sweep_unique",
+    "window_moments",
+    "window_slope",
     "window_summary",
 ]
 
@@ -72,6 +76,8 @@ def _choose() -> Kernels:
 
 chosen: Kernels = _choose()
 implementation = "numpy" if chosen is numpy_kernels else "compiled"
+
+_PLAIN: tuple[Literal["C"], Literal["A"]] = ("C", "A")
 
 window_summary = chosen.window_summary
 """``window_summary(values, valid, low, high, want)``: one slice, with as little overhead as can be.
@@ -153,6 +159,87 @@ def sweep_counts(spans: Spans, queries: Queries, valid: Flags | None = None) -> 
     chosen.sweep_sums(Sweep.build(spans, queries, valid, None), None, Want.COUNT, out)
     counts: Ints = out["count"]
     return counts
+
+
+def window_moments(values: Floats | Ints) -> tuple[float, float, float]:
+    """Return the second, third and fourth central moment of an array of at least one value.
+
+    Each is the exact one, correctly rounded; NaN where a value is infinite.
+    """
+    found = chosen.window_moments(np.require(values, None, _PLAIN), None)
+    return numpy_moments.central_moments(values.tolist()) if found is None else found
+
+
+def window_slope(values: Floats | Ints, events: Ints) -> float:
+    """Return the slope of an array over event times, per second: the exact one, rounded once.
+
+    NaN where a value is infinite, and where all rows are of one moment.
+    """
+    found = chosen.window_moments(
+        np.require(values, None, _PLAIN), np.require(events, None, _PLAIN)
+    )
+    return numpy_moments.slope(values.tolist(), events.tolist()) if found is None else found
+
+
+def sweep_moments(
+    spans: Spans,
+    queries: Queries,
+    values: Floats | Ints,
+    valid: Flags | None = None,
+    *,
+    want: Sequence[str] = ("second", "third", "fourth"),
+    events: Ints | None = None,
+) -> dict[str, Floats]:
+    """Return central moments, and the slope, of the rows active at each query.
+
+    Each is the exact one, correctly rounded; NaN of no rows, of infinities and, for the slope, of
+    rows of one moment.
+
+    Args:
+        spans: which rows count when.
+        queries: when to ask.
+        values: float64 or int64, one a row.
+        valid: rows that are not valid never count.
+        want: of ``second``, ``third``, ``fourth`` and ``slope``.
+        events: event time of each row, for the slope.
+
+    Raises:
+        ValueError: if a valid value is NaN, or arrays do not fit each other.
+    """
+    dtype = np.int64 if values.dtype.kind == "i" else np.float64
+    values = checked(values, dtype, None, "values")
+    if events is not None:
+        events = checked(events, np.int64, len(values), "events")
+    out = {name: np.full(len(queries.time), np.nan) for name in want}
+    done = np.zeros(len(queries.time), np.uint8)
+    sweep = Sweep.build(spans, queries, valid, len(values))
+    chosen.sweep_moments(sweep, values, events, out, done)
+    left = done == 0
+    if left.any():
+        _fill_moments(sweep, (values, events), out, left)
+    return out
+
+
+def _fill_moments(
+    sweep: Sweep, columns: tuple[Any, Ints | None], out: dict[str, Floats], left: Any
+) -> None:
+    """Compute what the kernel left, query by query."""
+    values, events = columns
+    start = np.append(0, np.cumsum(left))[sweep.queries.start]
+    some = Queries(sweep.queries.time[left], start)
+    offsets, rows = gather_active(sweep.spans, some, sweep.valid)
+    bounds = offsets.tolist()
+    for at, query in enumerate(np.flatnonzero(left).tolist()):
+        active = rows[bounds[at] : bounds[at + 1]]
+        if not len(active):
+            continue
+        of_rows = values[active].tolist()
+        if "slope" in out and events is not None:
+            out["slope"][query] = numpy_moments.slope(of_rows, events[active].tolist())
+        found = numpy_moments.central_moments(of_rows) if len(out) > ("slope" in out) else ()
+        for name, moment in zip(("second", "third", "fourth"), found, strict=False):
+            if name in out:
+                out[name][query] = moment
 
 
 def sweep_extremes(

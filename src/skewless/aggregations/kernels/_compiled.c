@@ -8,6 +8,7 @@
 #include "_exact.h"
 #include "_group.h"
 #include "_latest.h"
+#include "_moments.h"
 #include "_spans.h"
 #include "_sweep.h"
 
@@ -555,6 +556,8 @@ static PyObject *py_window_summary(PyObject *module, PyObject *const *args, Py_s
     return summary_tuple(&exact, form, want, &extent);
 }
 
+#include "_moments_module.h"
+
 /* ---- the module ------------------------------------------------------------------------------------- */
 
 static PyMethodDef methods[] = {
@@ -562,6 +565,8 @@ static PyMethodDef methods[] = {
     {"sweep_order", py_sweep_order, METH_VARARGS, order_doc},
     {"sweep_unique", py_sweep_unique, METH_VARARGS, unique_doc},
     {"gather_active", py_gather_active, METH_VARARGS, gather_doc},
+    {"sweep_moments", py_sweep_moments, METH_VARARGS, moments_doc},
+    {"window_moments", py_window_moments, METH_VARARGS, window_moments_doc},
     {"rule_spans", py_rule_spans, METH_VARARGS, rule_doc},
     {"latest_add", py_latest_add, METH_VARARGS, latest_add_doc},
     {"latest_finish", py_latest_finish, METH_VARARGS, latest_finish_doc},

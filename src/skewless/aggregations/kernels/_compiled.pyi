@@ -50,3 +50,16 @@ def group_rows(codes: _Ints, times: _Ints, order: _Ints, start: _Ints, /) -> Non
 def window_summary(
     values: Any, valid: Any, low: int, high: int, want: int, /
 ) -> tuple[Any, ...]: ...
+def sweep_moments(
+    spans: _Sweep,
+    values: _Array,
+    events: _Array,
+    valid: _Array,
+    second: _Array,
+    third: _Array,
+    fourth: _Array,
+    slope: _Array,
+    done: npt.NDArray[np.uint8],
+    /,
+) -> None: ...
+def window_moments(values: _Array, events: _Array, /) -> Any: ...

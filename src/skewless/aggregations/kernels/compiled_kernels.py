@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 
 from skewless.aggregations.kernels import _compiled
+
+# By name: of an extension that was built from older sources the import fails, and NumPy serves.
+from skewless.aggregations.kernels._compiled import sweep_moments as extension_sweep_moments
+from skewless.aggregations.kernels._compiled import window_moments as extension_moments
 from skewless.aggregations.kernels.rules import RuleRows
-from skewless.aggregations.kernels.spans import Floats, Ints, Spans, Sweep, Want
+from skewless.aggregations.kernels.spans import Flags, Floats, Ints, Spans, Sweep, Want
 
 latest_add = _compiled.latest_add
 latest_finish = _compiled.latest_finish
 window_summary = _compiled.window_summary
+window_moments = extension_moments
 
 
 def _arrays(sweep: Sweep) -> tuple[Ints | None, ...]:
@@ -34,6 +39,16 @@ def sweep_sums(sweep: Sweep, values: Floats | Ints | None, want: Want, out: dict
     names = ("count", "sum", "overflow", "mean", "var", "var_sample")
     columns = [out.get(name) for name in names]
     _compiled.sweep_sums(_arrays(sweep), values, sweep.valid, int(want), *columns)
+
+
+def sweep_moments(
+    sweep: Sweep, values: Floats | Ints, events: Ints | None, out: dict[str, Any], done: Flags
+) -> None:
+    """Fill the columns of ``out`` that are there, where values are not too far apart."""
+    second, third, fourth, slope = map(out.get, ("second", "third", "fourth", "slope"))
+    extension_sweep_moments(
+        _arrays(sweep), values, events, sweep.valid, second, third, fourth, slope, done
+    )
 
 
 def sweep_order(sweep: Sweep, keys: Floats | Ints | None, want: Want) -> tuple[Ints, Ints]:

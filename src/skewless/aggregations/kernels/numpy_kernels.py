@@ -406,6 +406,16 @@ def window_summary(
     return tuple(number if want >> i & 1 else None for i, number in enumerate(numbers))
 
 
+def sweep_moments(
+    sweep: Sweep, values: Floats | Ints, events: Ints | None, out: dict[str, Any], done: Flags
+) -> None:
+    """Leave everything to `numpy_moments`."""
+
+
+def window_moments(values: Any, events: Any, /) -> None:
+    """Leave everything to `numpy_moments`."""
+
+
 def group_rows(codes: Ints, times: Ints, keys: int) -> tuple[Ints, Ints]:
     """Positions of rows by code and time, and where each code's begin."""
     start = np.zeros(keys + 1, np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from skewless.aggregations.kernels.rules import RuleRows
-from skewless.aggregations.kernels.spans import Floats, Ints, Spans, Sweep, Want
+from skewless.aggregations.kernels.spans import Flags, Floats, Ints, Spans, Sweep, Want
 
 
 class Kernels(Protocol):
@@ -15,6 +15,19 @@ class Kernels(Protocol):
         self, sweep: Sweep, values: Floats | Ints | None, want: Want, out: dict[str, Any]
     ) -> None:
         """Fill the columns of ``out`` that are there."""
+
+    def sweep_moments(
+        self,
+        sweep: Sweep,
+        values: Floats | Ints,
+        events: Ints | None,
+        out: dict[str, Any],
+        done: Flags,
+    ) -> None:
+        """Fill the columns of ``out`` that are there, and say in ``done`` for which queries."""
+
+    def window_moments(self, values: Any, events: Any, /) -> Any:
+        """Central moments of an array, or with events its slope; None where Python has to."""
 
     def sweep_order(
         self, sweep: Sweep, keys: Floats | Ints | None, want: Want

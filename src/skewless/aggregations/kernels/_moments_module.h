@@ -1,0 +1,61 @@
+/* Python bindings of the moments; included by _compiled.c where its helpers stand. */
+#ifndef SKEWLESS_MOMENTS_MODULE_H
+#define SKEWLESS_MOMENTS_MODULE_H
+
+PyDoc_STRVAR(moments_doc, "sweep_moments(spans, values, events, valid, second, third, fourth, slope, done)\n--\n\n"
+    "Central moments and the slope of the spans active at each query, where values are not too far\n"
+    "apart; done tells where.");
+
+static PyObject *py_sweep_moments(PyObject *module, PyObject *args) {
+    PyObject *spans, *values, *events, *valid, *o[5];
+    Buffers held = {.count = 0};
+    Sweep w;
+    Moments m = {0};
+    int status = HELD_FAILED;
+    int64_t rows = -1;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOO", &spans, &values, &events, &valid, o, o + 1, o + 2, o + 3, o + 4)
+        || hold_sweep(&held, spans, &w)
+        || hold(&held, values, "lqd", 0, &rows, "values", &m.values) || required(m.values, "values"))
+        return finished(&held, status);
+    m.integers = !format_is(held.view[held.count - 1].format, "d");
+    if (hold(&held, events, "lq", 0, &rows, "events", &m.event)
+        || hold(&held, valid, "B?", 0, &rows, "valid", &w.valid)
+        || hold(&held, o[0], "d", 1, &w.queries, "second", &m.second)
+        || hold(&held, o[1], "d", 1, &w.queries, "third", &m.third)
+        || hold(&held, o[2], "d", 1, &w.queries, "fourth", &m.fourth)
+        || hold(&held, o[3], "d", 1, &w.queries, "slope", &m.slope)
+        || hold(&held, o[4], "B?", 1, &w.queries, "done", &m.done) || required(m.done, "done")
+        || (m.slope && required(m.event, "events")))
+        return finished(&held, status);
+    m.want = (m.third ? WANT_THIRD : 0) | (m.fourth ? WANT_FOURTH : 0) | (m.slope ? WANT_SLOPE : 0);
+    w.rows = rows;
+    WITHOUT_GIL(status = sweep_moments(&w, &m))
+    return finished(&held, status);
+}
+
+PyDoc_STRVAR(window_moments_doc, "window_moments(values, events)\n--\n\n"
+    "(second, third, fourth) central moment of an array, or with events its slope; None where values\n"
+    "are too far apart.");
+
+static PyObject *py_window_moments(PyObject *module, PyObject *args) {
+    PyObject *values, *events;
+    Buffers held = {.count = 0};
+    Moments m = {.want = WANT_THIRD | WANT_FOURTH};
+    Found found;
+    int64_t rows = -1;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO", &values, &events)
+        || hold(&held, values, "lqd", 0, &rows, "values", &m.values) || required(m.values, "values"))
+        return finished(&held, HELD_FAILED);
+    m.integers = !format_is(held.view[held.count - 1].format, "d");
+    if (hold(&held, events, "lq", 0, &rows, "events", &m.event)) return finished(&held, HELD_FAILED);
+    if (m.event) m.want = WANT_SLOPE;
+    int status = moments_of_rows(&m, rows, &found);
+    if (status || m.undone) return finished(&held, status);
+    release(&held);
+    if (m.event) return PyFloat_FromDouble(found.slope);
+    return Py_BuildValue("ddd", found.second, found.third, found.fourth);
+}
+
+#endif
