@@ -204,9 +204,27 @@ def refused(fs, error, text, rows):
 
 def test_unknown_column_is_refused_with_the_closest(fs):
     said = "source 'pays' has no column 'amout'.*Did you mean 'amount'"
-    refused(fs, UnknownName, said, [pay("a", NOON), pay("b", NOON) | {"amout": 1.0}])
-    refused(fs, UnknownName, said, [None, pay("b", NOON) | {"amout": 1.0}])
+    misspelt = {"amout" if name == "amount" else name: v for name, v in pay("b", NOON).items()}
+    refused(fs, UnknownName, said, [misspelt])
+    refused(fs, UnknownName, said, [None, misspelt, misspelt])
     refused(fs, UnknownName, said, pa.table({"amout": [1.0]}))
+
+
+@pytest.mark.parametrize("make", [list, pa.Table.from_pylist])
+def test_field_that_the_source_does_not_have_is_left_out_and_named(fs, make):
+    rows = [pay("a", NOON), pay("b", NOON) | {"coupon": 1.0}]
+    result = fs.push("pays", make([rows[1], rows[0]]))
+    assert (result.accepted, result.ignored, result.quarantined) == (2, ("coupon",), ())
+    assert [row.values["pay_id"] for row in rows_of(fs, "pays")] == ["b", "a"]
+
+
+def test_row_whose_column_is_misspelt_is_set_aside_alone(fs):
+    misspelt = {"amout" if name == "amount" else name: v for name, v in pay("b", NOON).items()}
+    result = fs.push("pays", [pay("a", NOON), misspelt])
+    assert (result.accepted, result.ignored) == (1, ("amout",))
+    assert [row.reason for row in result.quarantined] == [
+        "amout is no column; did you mean amount?"
+    ]
 
 
 def test_column_that_is_not_text_is_unknown(fs):

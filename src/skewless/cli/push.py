@@ -30,6 +30,7 @@ class Tally:
     duplicates: int = 0
     late: int = 0
     quarantined: list[dict[str, Any]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
 
     def add(self, result: PushResult, rows: int) -> None:
         """Count one batch."""
@@ -40,6 +41,7 @@ class Tally:
         for found in result.quarantined:
             entry = {"row": self.handed_in + found.row, "reason": found.reason}
             self.quarantined.append(entry | {"values": found.values})
+        self.ignored = list(dict.fromkeys((*self.ignored, *result.ignored)))
         self.handed_in += rows
 
 
@@ -103,6 +105,8 @@ def _say(source: str, tally: Tally) -> None:
     if tally.late:
         parts.insert(3, f"{tally.late:,} too late to count")
     say(f"{source}: {', '.join(parts)}.")
+    if tally.ignored:
+        say(f"  left out, since the source does not have them: {', '.join(tally.ignored)}")
     bad = tally.quarantined
     for entry in bad[:_SHOWN]:
         say(f"  row {entry['row']}: {entry['reason']}")

@@ -38,6 +38,7 @@ class Pushed:
         quarantined: rows that do not fit the source.
         reasons: position and reason of the first hundred of these.
         sequence: of the newest row in the event log.
+        ignored: fields that the source does not have, which were left out.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Pushed:
     quarantined: int
     reasons: tuple[tuple[int, str], ...]
     sequence: int
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass
@@ -233,7 +235,8 @@ def _arrow(rows: Any) -> bytes:
 def _pushed(body: bytes) -> Pushed:
     data = msgspec.json.decode(body)
     reasons = tuple((entry["row"], entry["reason"]) for entry in data.pop("reasons"))
-    return Pushed(reasons=reasons, **data)
+    ignored = tuple(data.pop("ignored", ()))
+    return Pushed(reasons=reasons, ignored=ignored, **data)
 
 
 def problem_of(status: int, body: bytes, where: str) -> SkewlessError:

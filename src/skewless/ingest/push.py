@@ -57,6 +57,7 @@ class PushResult:
         late: accepted rows beyond the source's lateness: kept, but not counted.
         quarantined: rows that do not fit the source, with reasons.
         sequence: of the newest row in the event log.
+        ignored: fields that the source does not have, which were left out.
     """
 
     accepted: int
@@ -65,6 +66,7 @@ class PushResult:
     late: int
     quarantined: tuple[Rejected, ...]
     sequence: int
+    ignored: tuple[str, ...] = ()
 
 
 def push(runtime: Runtime, source_name: str, rows: Any, *, backdate: bool) -> PushResult:
@@ -126,6 +128,7 @@ def ingest(
         late=arrivals.late_ones,
         quarantined=tuple(admitted.rejected),
         sequence=first + len(arrivals.event) - 1,
+        ignored=admitted.ignored,
     )
 
 

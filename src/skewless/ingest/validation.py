@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,10 @@ def admit(
         reached: gives the newest moment that clocks gave to rows before: the present is not
             earlier. Asked only where a row seems to lie in the future.
 
+    Fields that the source does not have are left out, and named (`Admitted.ignored`).
+
     Raises:
-        UnknownName: a column the source does not have.
+        UnknownName: a column that looks like one of the source's which is missing.
         MissingColumn: the event time or a row id is missing altogether.
     """
     if isinstance(rows, Mapping):
@@ -59,8 +63,9 @@ def admit(
         listed, rows = True, list(rows)
     if not listed:
         table = as_table(rows, where=f"what was pushed to source {source.name!r}")
-        _check_names(source, table.column_names)
-        return _admit_table(source, table, _Present(now, source.future, reached), backdate)
+        ignored = _check_names(source, table.column_names)
+        present = _Present(now, source.future, reached)
+        return replace(_admit_table(source, table, present, backdate), ignored=ignored)
     return _admit_rows(source, rows, _Present(now, source.future, reached), backdate)
 
 
@@ -86,11 +91,19 @@ class _Present:
             self._reached = None
 
 
-def _check_names(source: Source, names: Iterable[str]) -> None:
+def _check_names(source: Source, names: Iterable[Any]) -> tuple[str, ...]:
+    """Return the names that the source does not have: such fields are left out, and named.
+
+    Raises:
+        UnknownName: one is no text, or looks like a column that nothing else names.
+        MissingColumn: what every row needs is missing.
+    """
     where = f"source {source.name!r}"
     given = list(names)
-    for name in given:
-        if name not in source.columns:
+    unknown = [name for name in given if name not in source.columns]
+    missing = [name for name in source.columns if name not in given]
+    for name in unknown:
+        if not isinstance(name, str) or misspelt(name, missing):
             raise UnknownName.of("column", str(name), source.columns, where=where)
     needed = [source.event_time, *source.row_id]
     if source.known_time is not None:
@@ -98,6 +111,12 @@ def _check_names(source: Source, names: Iterable[str]) -> None:
     for name in needed:
         if given and name not in given:
             raise MissingColumn.of(name, given, where=f"what was pushed to {where}")
+    return tuple(unknown)
+
+
+def misspelt(name: str, missing: Iterable[str]) -> str | None:
+    """Return the column that a name was probably meant to be, among those that are missing."""
+    return next(iter(difflib.get_close_matches(name, list(missing), n=1)), None)
 
 
 def _admit_table(source: Source, table: pa.Table, present: _Present, backdate: bool) -> Admitted:
@@ -215,8 +234,7 @@ def _micros(column: pa.ChunkedArray | pa.Array) -> Ints:
 def _admit_rows(source: Source, rows: Sequence[Any], present: _Present, backdate: bool) -> Admitted:
     """Check value by value, so that a bad row is set aside alone."""
     names = dict.fromkeys(n for row in rows if isinstance(row, Mapping) for n in row)
-    if names:
-        _check_names(source, names)
+    ignored = _check_names(source, names) if names else ()
     coercers, type_ = _columns_of(source)
     typed: list[dict[str, Any]] = []
     rejected = []
@@ -224,6 +242,8 @@ def _admit_rows(source: Source, rows: Sequence[Any], present: _Present, backdate
     for number, row in enumerate(rows):
         try:
             values = _typed_row(row, coercers)
+            if ignored:
+                _check_spelling(source, row, ignored)
             _check_future(row, times, present)
         except (ValueError, SkewlessError) as problem:
             rejected.append(Rejected(number, str(problem), row_text(row)))
@@ -233,7 +253,9 @@ def _admit_rows(source: Source, rows: Sequence[Any], present: _Present, backdate
     batch = pa.RecordBatch.from_struct_array(pa.array(typed, type=type_))
     event = _micros(batch.column(source.event_time))
     known = _known(source, batch, event, present.now, backdate)
-    return Admitted(batch, event, known, rejected, now=_stamp(source, present.now, backdate))
+    return Admitted(
+        batch, event, known, rejected, ignored=ignored, now=_stamp(source, present.now, backdate)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -266,6 +288,13 @@ def _typed_row(row: Any, coercers: list[Coercer]) -> dict[str, Any]:
             raise ValueError(f"{name} is null")
         values[name] = typed
     return values
+
+
+def _check_spelling(source: Source, row: Mapping[str, Any], ignored: Iterable[str]) -> None:
+    """Refuse a row with a field that looks like a column that the row lacks."""
+    for name in ignored:
+        if name in row and (meant := misspelt(name, (c for c in source.columns if c not in row))):
+            raise ValueError(f"{name} is no column; did you mean {meant}?")
 
 
 def _check_future(row: Mapping[str, Any], times: Iterable[str], present: _Present) -> None:

@@ -50,6 +50,7 @@ class Admitted:
         rejected: the rows that did not fit.
         now: what a clock said when they came, where that is since when they are known: then they
             must not be known before rows that came earlier. None: known times are from elsewhere.
+        ignored: fields that the source does not have.
     """
 
     batch: pa.RecordBatch
@@ -57,6 +58,7 @@ class Admitted:
     known: Ints
     rejected: list[Rejected]
     now: int | None = None
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

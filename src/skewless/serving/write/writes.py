@@ -150,6 +150,7 @@ class Writer:
                     for rejected in result.quarantined[:SHOWN_REJECTS]
                 ],
                 "sequence": result.sequence,
+                **({"ignored": list(result.ignored)} if result.ignored else {}),
             }
         )
 
