@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         MissingDependency,
         NaiveTime,
         RegistryError,
+        RowsKept,
         SkewlessError,
         StoreError,
         StoreUnavailable,
@@ -93,8 +94,8 @@ _HOMES = {
     "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
     "Redshift Snowflake",
     "skewless.errors": "BreakingChange ConcurrentApply ConfigError CorruptData DefinitionError "
-    "InputError MissingColumn MissingDependency NaiveTime RegistryError SkewlessError StoreError "
-    "StoreUnavailable UnknownName",
+    "InputError MissingColumn MissingDependency NaiveTime RegistryError RowsKept SkewlessError "
+    "StoreError StoreUnavailable UnknownName",
     "skewless.plan.results": "OnlineResult TrainingSet",
     "skewless.state.status": "Status",
     "skewless.client.async_client": "AsyncClient",
@@ -112,7 +113,7 @@ __all__ = [
     "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32", "Int64", "Json",
     "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime", "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Redshift", "RegistryError", "Request",
-    "SkewlessError", "Snowflake", "Source", "Status", "StoreError", "StoreUnavailable",
+    "RowsKept", "SkewlessError", "Snowflake", "Source", "Status", "StoreError", "StoreUnavailable",
     "String", "Struct", "Timestamp", "TrainingSet", "UnknownName", "Vector", "feature_view",
     "if_else", "lifetime", "on_demand", "session", "tumbling",
 ]  # fmt: skip

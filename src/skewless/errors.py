@@ -148,6 +148,21 @@ class StoreUnavailable(StoreError):
     """A store cannot be reached right now; the same call may succeed later."""
 
 
+class RowsKept(StoreError):
+    """Rows are in the event log, but the online store did not take them: never send them again."""
+
+    @classmethod
+    def of(cls, source: str, rows: int, problem: StoreError) -> Self:
+        """Build the error for rows of a source, of which an online store said ``problem``."""
+        return cls(
+            f"{rows:,} rows of source {source!r} were kept, but the online store did not take them",
+            got=f"{type(problem).__name__}: {problem.what}"
+            + (f" ({problem.got})" if problem.got else ""),
+            where=problem.where,
+            hint="Do not send them again: the next push or materialize catches up.",
+        )
+
+
 class CorruptData(StoreError):
     """Bytes on disk or in a store are not what they should be."""
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from skewless.errors import StoreUnavailable
+from skewless.errors import RowsKept, StoreUnavailable
 from skewless.materialize.verbs import rebuild
 from skewless.online.loss_detection import HELD, SPREAD
 from skewless.online.storage import is_states
@@ -121,7 +121,7 @@ def test_a_write_that_comes_late_moves_nothing_backwards(tmp_path, redis, monkey
         raise StoreUnavailable("no answer in time")
 
     monkeypatch.setattr(store, "compare_and_set", time_out)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(RowsKept):
         fs.push("pays", rows_of_push(1), backdate=True)
     monkeypatch.undo()
     fs.push("pays", rows_of_push(2), backdate=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from skewless.clock import ALWAYS
 from skewless.definitions import Source
+from skewless.errors import RowsKept, StoreError
 from skewless.ingest.quarantine import set_aside
 from skewless.ingest.validation import admit
 from skewless.materialize.late_rows import in_use
@@ -98,6 +99,9 @@ def ingest(
         admitted: the rows.
         deleted: whether they delete the rows of their ids.
         position: name and position of the stream they came from, kept with them or not at all.
+
+    Raises:
+        RowsKept: they are in the log, but the online store could not be brought up to date.
     """
     runtime.ownership.check()  # before anything is kept
     while True:
@@ -117,10 +121,13 @@ def ingest(
                 elif applied(transaction, table.layout) is None:
                     note_applied(transaction, table.layout, first - 1)
             break
-    if not runtime.one_store:
-        _follow(runtime, tables, seen, first)
-    if source.row_id or not runtime.one_store:  # no row is replaced, and no state vanishes alone
-        rebuild_marked(runtime, tables)
+    try:
+        if not runtime.one_store:
+            _follow(runtime, tables, seen, first)
+        if source.row_id or not runtime.one_store:  # else none is replaced, none vanishes alone
+            rebuild_marked(runtime, tables)
+    except StoreError as problem:
+        raise RowsKept.of(source.name, len(arrivals.event), problem) from problem
     return PushResult(
         accepted=len(arrivals.event) - arrivals.known_before,
         corrections=arrivals.corrections,

@@ -14,6 +14,7 @@ from skewless.errors import (
     Conflict,
     MissingColumn,
     RegistryError,
+    RowsKept,
     SkewlessError,
     StoreError,
     StoreUnavailable,
@@ -29,6 +30,7 @@ class ClientGone(Exception):
 _STATUSES: tuple[tuple[type[SkewlessError], int], ...] = (
     (UnknownName, 404),
     (StoreUnavailable, 503),
+    (RowsKept, 500),  # not one that clients send again by themselves
     (Conflict, 409),
     (StoreError, 503),
     (RegistryError, 410),

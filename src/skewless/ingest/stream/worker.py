@@ -27,7 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skewless.codec import row_text
-from skewless.errors import Conflict, SkewlessError, StoreUnavailable
+from skewless.errors import Conflict, RowsKept, SkewlessError, StoreUnavailable
 from skewless.ingest.deletion import delete
 from skewless.ingest.push import PushResult, admitted, ingest
 from skewless.ingest.stream.metrics import StreamMetrics
@@ -268,7 +268,7 @@ class StreamWorker:
         while True:
             try:
                 return work()
-            except StoreUnavailable:
+            except (StoreUnavailable, RowsKept):
                 waited = time.monotonic() - began
                 out_of_time = self._give_up is not None and waited >= self._give_up
                 if out_of_time or self._stopped.is_set():

@@ -76,6 +76,6 @@ def store_error(error: psycopg.Error, where: str, *, wrote: bool) -> StoreError:
         hint = "Raise timeout= or look at the server's load."
         return StoreUnavailable("PostgreSQL did not answer in time", **facts, hint=hint)
     if state.startswith(_NO_RESOURCES):
-        hint = "Look at its disk, memory and max_connections; nothing of this write was kept."
+        hint = "Look at its disk, memory and max_connections."
         return StoreError("the PostgreSQL server is out of something", **facts, hint=hint)
     return StoreError("the PostgreSQL server refused a statement", **facts)

@@ -284,7 +284,7 @@ class RedisStore(OnlineStore):
             hint = "Check user, password and permissions."
             return StoreError("the Redis server refuses this user", **facts, hint=hint)
         if isinstance(error, redis.exceptions.OutOfMemoryError):
-            hint = "Raise maxmemory or drop tables; nothing of this write was kept."
+            hint = "Raise maxmemory or drop tables."
             return StoreError("the Redis server is out of memory", **facts, hint=hint)
         if isinstance(error, _TRANSIENT):
             hint = "The write may or may not have happened." if wrote else "Is the server running?"
