@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +29,53 @@ from skewless.stores.offline.hashing import column_hash, content_hash
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from skewless.stores.offline.history import History
+    from skewless.definitions.source import Source
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
+
+
+class Version(Protocol):
+    """Some rows of all versions, see `history.HistoryChunk`."""
+
+    @property
+    def table(self) -> pa.Table: ...
+    @property
+    def event(self) -> Int64s: ...
+    @property
+    def known(self) -> Int64s: ...
+    @property
+    def tiebreak(self) -> Int64s: ...
+    @property
+    def late(self) -> Bools: ...
+    @property
+    def row(self) -> Int64s: ...
+    @property
+    def deleted(self) -> Bools | None: ...
+
+
+class Versions(Protocol):
+    """Every version of every row of a source, see `history.History`."""
+
+    source: Source
+
+    @property
+    def content_columns(self) -> list[str]:
+        """The columns that say what a row holds."""
+
+    def row_count(self) -> int:
+        """Return the number of rows."""
+
+    def row_ids(self) -> Iterator[pa.Table]:
+        """Yield the columns of the row id, of every row."""
+
+    def versions(self, columns: Sequence[str]) -> Iterator[Version]:
+        """Yield every row."""
+
+    def pieces(self, rows: Int64s, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield the rows of these numbers piece by piece."""
+
 
 ROWS_A_PASS = 48_000_000
 ROWS_A_SLICE = 1 << 22
@@ -67,7 +109,7 @@ class Superseded:
         return bool((self.times > moment).any())
 
 
-def find_superseded(history: History, *, late: bool) -> Superseded:
+def find_superseded(history: Versions, *, late: bool) -> Superseded:
     """Return the superseded rows of a history; see `History.superseded`."""
     rows, times = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     if history.source.row_id:
@@ -83,7 +125,7 @@ def find_superseded(history: History, *, late: bool) -> Superseded:
     return Superseded(number[order], np.concatenate(times)[order])
 
 
-def _repeated_bits(history: History) -> Iterator[tuple[UInt64s, Int64s]]:
+def _repeated_bits(history: Versions) -> Iterator[tuple[UInt64s, Int64s]]:
     """Yield the bits of ids that occur more than once, ascending, with how often."""
     total = history.row_count()
     passes = -(-total // ROWS_A_PASS)
@@ -138,7 +180,7 @@ class _Candidates:
     deleted: Bools
 
 
-def _candidates(history: History, wanted: UInt64s, *, late: bool) -> _Candidates:
+def _candidates(history: Versions, wanted: UInt64s, *, late: bool) -> _Candidates:
     found: list[tuple[npt.NDArray[np.generic], ...]] = []
     for chunk in history.versions(history.source.row_id):
         bits = id_bits(chunk.table)
@@ -154,7 +196,7 @@ def _candidates(history: History, wanted: UInt64s, *, late: bool) -> _Candidates
     return _Candidates(*(column[order] for column in columns))
 
 
-def _decide(history: History, rows: _Candidates) -> Superseded:
+def _decide(history: Versions, rows: _Candidates) -> Superseded:
     """Put the versions of each id in order and see which replaces which, and when."""
     import pyarrow as pa
 
