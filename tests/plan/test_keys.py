@@ -92,3 +92,20 @@ def test_what_is_no_key_is_refused_by_name(kind, value):
 def test_a_missing_key_is_named():
     with pytest.raises(MissingColumn, match="second"):
         KeyCodec(ENTITIES[-2]).encode({"first": "a"})
+
+
+@given(st.lists(st.sampled_from(["a", "b", "é", "", None, 1, b"x"]), max_size=12))
+def test_keys_of_many_rows_are_those_of_each(values):
+    codec = KeyCodec(sl.Entity("card", card_id=str))
+    rows = [{"card_id": value} for value in values]
+
+    def each():
+        return [codec.encode(row) for row in rows]
+
+    def told(call):
+        try:
+            return call()
+        except InputError as problem:
+            return type(problem), str(problem)
+
+    assert told(lambda: codec.encode_all(rows)) == told(each)

@@ -63,6 +63,8 @@ def reference_of(given: Any) -> str:
 
 def check_features(given: Any) -> None:
     """Raise `InputError` unless features are asked for: a service, a view, references."""
+    if type(given) is list and set(map(type, given)) == {str}:
+        return  # what a service asks for again and again
     members = (str, FeatureView, OnDemandView, FeatureRef, FeatureService)
     expected = "a service or its name, a view, 'View:feature', or a list of these"
     if isinstance(given, members):

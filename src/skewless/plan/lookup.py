@@ -28,6 +28,7 @@ from skewless.forks import cached_property
 from skewless.plan.selection import Selection
 from skewless.plan.table_read import Ahead, Part
 from skewless.state.layout import StateLayout
+from skewless.state.newest_row import Answers
 from skewless.state.status import Status
 
 T = TypeVar("T")
@@ -80,6 +81,7 @@ class Lookup:
         if not selection.on_demand and wanted != list(range(len(names))):
             self._pick = itemgetter(*wanted)  # two at least: one would be in order
         self._wanted = wanted
+        self._alone = len(self.parts) == 1 and not selection.on_demand
         self._part_of = [n for n, part in enumerate(self.parts) for _ in part.references]
         self.names = tuple(output.name for output in selection.outputs)
 
@@ -119,14 +121,8 @@ class Lookup:
         ]
         for part, number in vanished:
             answers[part][number] = self.parts[part].building(1)[0]
-        if len(self.parts) == 1 and not self.selection.on_demand:
-            only = answers[0]
-            values, statuses = [a[0] for a in only], [a[1] for a in only]
-            width = len(self._wanted)
-            events: list[list[int | None]] = [[a[2]] * width for a in only]
-            if self._pick is None:
-                return values, statuses, events
-            return _in_order(self._pick, values), _in_order(self._pick, statuses), events
+        if self._alone:
+            return self._of_one_part(answers[0])
         values, statuses, events = [], [], []
         for number in range(count):
             row = [part[number] for part in answers]
@@ -139,6 +135,22 @@ class Lookup:
             return values, statuses, events
         pick = self._pick
         return _in_order(pick, values), _in_order(pick, statuses), _in_order(pick, events)
+
+    def _of_one_part(self, answers: Sequence[Answers]) -> Found:
+        """Return the answers of the only part in output order."""
+        width = len(self._wanted)
+        if len(answers) == 1:
+            ((values, statuses, event),) = answers
+            found: Found = [values], [statuses], [[event] * width]
+        else:
+            found = (
+                [answer[0] for answer in answers],
+                [answer[1] for answer in answers],
+                [[answer[2]] * width for answer in answers],
+            )
+        if self._pick is None:
+            return found
+        return _in_order(self._pick, found[0]), _in_order(self._pick, found[1]), found[2]
 
     def _with_on_demand(
         self,

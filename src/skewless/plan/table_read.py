@@ -92,11 +92,10 @@ class Part:
         Raises:
             MissingColumn, InputError: join keys are missing or of another type.
         """
-        encode = self.codec.encode
-        keys: list[bytes | None]
         try:
-            keys = [encode(entity) for entity in entities]
+            keys = cast("list[bytes | None]", self.codec.encode_all(entities))
         except NullKey:
+            encode = self.codec.encode
             keys = [encode(entity) if self.names(entity) else None for entity in entities]
         return keys if self.complete else []
 
