@@ -1,19 +1,35 @@
 """Who writes the states of a store: one journal. Others are refused before anything is kept."""
 
+import contextlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from skewless.errors import Conflict, StoreError
+from skewless.errors import Conflict, StoreError, StoreUnavailable
 from skewless.materialize.recovery import adopt
+from skewless.online import ownership
 from skewless.online.move.copy import copy_online
 from skewless.online.ownership import MARK, WRITERS, Mark
+from skewless.online.storage import is_states
 from skewless.testing.memory import MemoryCache
 from skewless.testing.servers import running
-from tests.jobs.shop import HOUR, NOON, cards, check_parity, open_store, pay, payments, spend_of
+from tests.jobs.shop import (
+    HOUR,
+    NOON,
+    answers,
+    cards,
+    check_parity,
+    expected_answers,
+    open_store,
+    pay,
+    payments,
+    spend_of,
+)
 
 PAYS = payments(row_id="pay_id")
 SPEND = spend_of(PAYS)
@@ -162,6 +178,80 @@ def test_a_copy_is_not_taken_from_another_repo(tmp_path) -> None:
             with pytest.raises(StoreError, match="another repo.*one"):
                 copy_online(fs.runtime, "next")
         fs.close()
+
+
+def test_sessions_are_not_kept_for_ever(tmp_path, monkeypatch) -> None:
+    cache = MemoryCache()
+    monkeypatch.setattr(ownership, "KEPT_SESSIONS", 3)
+    for number in range(6):
+        fs = open_store(tmp_path, *([] if number else [SPEND]), using=cache)
+        fs.push("pays", some(10 * number), backdate=True)
+    fs.compact()
+    sessions = [key for key, _ in fs.runtime.journal.scan(WRITERS, prefix=b"session/")]
+    assert len(sessions) == 3
+    fs = open_store(tmp_path, using=cache)
+    fs.push("pays", some(100), backdate=True)
+    in_step(fs)
+
+
+LIVES = st.lists(
+    st.one_of(
+        st.tuples(st.just("push"), st.integers(0, 2)),
+        st.tuples(st.just("adopt"), st.integers(0, 2)),
+        st.tuples(st.just("restart"), st.integers(0, 2)),
+        st.tuples(st.just("read"), st.integers(0, 2)),
+        st.tuples(st.just("evict"), st.just(0)),
+        st.tuples(st.just("flush"), st.just(0)),
+    ),
+    min_size=4,
+    max_size=14,
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(life=LIVES)
+def test_whoever_owns_the_states_has_them_right_and_nobody_else_writes(
+    life, tmp_path_factory
+) -> None:
+    """Three machines, a journal each, one store that also loses states."""
+    folder, cache = tmp_path_factory.mktemp("machines"), MemoryCache()
+    machines = [open_store(folder / str(n), SPEND, using=cache) for n in range(3)]
+    owner: int | None = None
+    for number, (step, which) in enumerate(life):
+        fs = machines[which]
+        kept = last_row(fs)
+        if step == "push":
+            try:
+                fs.push("pays", some(100 * number + 10 * which), backdate=True)
+            except Conflict:
+                assert owner not in {None, which}
+                assert last_row(fs) == kept
+            else:
+                assert owner in {None, which}
+                owner = which
+        elif step == "adopt":
+            adopt(fs.runtime)
+            owner = which
+        elif step == "restart":
+            machines[which] = open_store(folder / str(which), using=cache)
+        elif step == "evict":
+            for table in filter(is_states, cache.tables()):
+                cache.delete(table, [b"c0"])
+        elif step == "flush":
+            cache.lose()
+            # Whoever writes first owns an empty store, as far as anybody can know.
+            owner = None
+        for n, one in enumerate(machines):
+            if n == owner:
+                found = None
+                with contextlib.suppress(StoreUnavailable):
+                    found = answers(one, SPEND, cards("c0", "c1"), NOON)
+                expected = expected_answers(one, SPEND, cards("c0", "c1"), NOON)
+                for got, right in zip(found or expected, expected, strict=True):
+                    assert got == right or {s for _, s in got.values()} == {"building"}
+    if owner is not None:
+        machines[owner].push("pays", some(90_000), backdate=True)
+        in_step(machines[owner])
 
 
 @pytest.mark.server("redis")

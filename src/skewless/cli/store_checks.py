@@ -30,13 +30,13 @@ def online(fs: FeatureStore) -> Findings:
     if not home.one_store:
         journal = "lmdb" if fs.config.journal is None else fs.config.journal.kind
         yield from _examined("journal", journal, home.journal)
-        yield from guarded("owner", lambda: _owner(fs))
         yield from guarded("online store", lambda: _behind(fs))
     elif fs.config.journal is not None:
         hint = "It is for online stores that have no transactions: leave it out."
         yield Finding(
             "journal", "warn", f"{kind} keeps the journal itself: [journal] is idle", hint
         )
+    yield from guarded("owner", lambda: _owner(fs))
     yield from guarded("online store", lambda: _sizes(fs))
 
 
@@ -107,18 +107,21 @@ def _examined(check: str, kind: str, store: OnlineStore) -> Findings:
 
 
 def _owner(fs: FeatureStore) -> Findings:
-    """Check that the states are written by the journal of this repo, and by no other."""
+    """Check that history and states go with the journal of this repo, and no other."""
     from skewless.online.ownership import Mark
 
-    mark, ownership = Mark.read(fs.runtime.home.states), fs.runtime.ownership
-    if mark is None:
-        yield Finding("owner", "ok", "nothing was written yet, or all is lost")
-    elif ownership.is_mine():
-        yield Finding("owner", "ok", f"states are written by {mark.writer}, this one")
-    else:
+    runtime, ownership = fs.runtime, fs.runtime.ownership
+    mark = None if runtime.one_store else Mark.read(runtime.home.states)
+    moved = ownership.refusal()
+    if moved is not None:
+        yield Finding("owner", "fail", f"{moved.what}: {moved.expected}", moved.hint or "")
+    elif mark is not None and not ownership.is_mine():
         text = f"states are written by {mark.writer} of {mark.place}, and not from here"
         hint = "If that one is no more: skewless online adopt. To share them: [journal]"
         yield Finding("owner", "fail", text, hint)
+    else:
+        of = "" if mark is None else f", and states are written by {mark.writer}, this one"
+        yield Finding("owner", "ok", f"history and journal go together{of}")
 
 
 def _sizes(fs: FeatureStore) -> Findings:

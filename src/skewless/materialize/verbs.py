@@ -309,7 +309,14 @@ def index_table(runtime: Runtime, source: Source, history: History) -> bool:
 
 
 def compact(runtime: Runtime, name: str | None) -> dict[str, int]:
-    """Settle event logs into Parquet; see `FeatureStore.compact`."""
+    """Settle event logs into Parquet; see `FeatureStore.compact`.
+
+    Raises:
+        Conflict: the folder of the history goes with another journal.
+    """
     runtime.state(fresh=True)
+    runtime.ownership.take_folder()
     names = sorted(runtime.state().sources) if name is None else [name]
-    return {each: runtime.log(runtime.source(each)).settle().rows for each in names}
+    settled = {each: runtime.log(runtime.source(each)).settle().rows for each in names}
+    runtime.ownership.forget_sessions()
+    return settled

@@ -42,6 +42,7 @@ from skewless.stores.online.base import Rows, Transaction
 MARK = (HELD, b"")
 """Table and key of the mark in the store of states."""
 FRESH_SECONDS = 1.0
+KEPT_SESSIONS = 10_000
 _GENERATION = b"generation"
 _SESSION, _COPY, _LEFT = b"session/", b"copy/", b"left/"
 
@@ -146,6 +147,25 @@ class Ownership:
             home.states.write(HELD, [(b"", mark.to_json())])
         return before
 
+    def forget_sessions(self) -> None:
+        """Forget the oldest sessions: a copy of the store from their time is then refused."""
+        with self._home.journal.transaction() as journal:
+            known = [key for key, _ in journal.scan(WRITERS, prefix=_SESSION)]
+            if len(known) > KEPT_SESSIONS:
+                journal.delete(WRITERS, known[:-KEPT_SESSIONS])
+
+    def take_folder(self) -> None:
+        """Let the folder of the history go with this journal.
+
+        Raises:
+            Conflict: it goes with another one.
+        """
+        self._folder.take()
+
+    def refusal(self) -> StoreError | None:
+        """Return why the stores may not be used with the history of the repo, None if they may."""
+        return self._folder.refusal()
+
     def _begin(self) -> None:
         """Begin a session: of the owner, or as the first writer."""
         home = self._home
@@ -178,7 +198,7 @@ class Ownership:
 
     def _note(self, journal: Transaction, generation: str) -> Mark:
         """Note session and generation in the journal; return the mark for the store."""
-        self._session = self._session or uuid.uuid4().hex
+        self._session = self._session or _new_session()
         host, folder = self._place
         mark = Mark(self._writer, generation, self._session, host, folder)
         place = {"host": host, "folder": folder, "pid": os.getpid(), "at": time.time()}
@@ -305,6 +325,11 @@ class Ownership:
         return f"journal {self._id}"
 
 
+def _new_session() -> str:
+    """Return the id of a session; later ones are greater, as far as clocks agree."""
+    return f"{time.time_ns():016x}-{uuid.uuid4().hex}"
+
+
 def claim(home: Home, target: Home, folder: Path) -> None:
     """Mark a store that gets what a repo writes, unless it is marked; the repo does not use it yet.
 
@@ -325,7 +350,7 @@ def claim(home: Home, target: Home, folder: Path) -> None:
 
 def mark_copy(target: Home, writer: str, folder: Path, *, finished: bool = True) -> None:
     """Mark a store that is copied to; once the copy is finished the repo may go on there."""
-    generation, session = uuid.uuid4().hex.encode(), uuid.uuid4().hex.encode()
+    generation, session = uuid.uuid4().hex.encode(), _new_session().encode()
     mark = Mark(writer, generation.decode(), session.decode(), socket.gethostname(), str(folder))
     if finished:
         note = (_COPY + generation, b"")
