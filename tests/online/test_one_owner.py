@@ -167,6 +167,21 @@ def test_processes_on_one_journal_are_one_owner(tmp_path) -> None:
     in_step(two)
 
 
+def test_two_processes_of_one_journal_may_begin_in_the_same_moment(tmp_path) -> None:
+    cache = MemoryCache()
+    one = open_store(tmp_path, SPEND, using=cache)
+    two = open_store(tmp_path, using=cache)
+
+    def first_the_other(table: str) -> None:
+        cache.before_write = lambda _: None
+        two.push("pays", some(50), backdate=True)
+
+    cache.before_write = first_the_other
+    one.push("pays", some(0), backdate=True)
+    in_step(one)
+    in_step(two)
+
+
 def test_a_copy_is_not_taken_from_another_repo(tmp_path) -> None:
     target = {"next": {"kind": "sqlite", "path": str(tmp_path / "next.sqlite")}}
     for name in ("one", "two"):

@@ -43,6 +43,7 @@ MARK = (HELD, b"")
 """Table and key of the mark in the store of states."""
 FRESH_SECONDS = 1.0
 KEPT_SESSIONS = 10_000
+ATTEMPTS = 20
 _GENERATION = b"generation"
 _SESSION, _COPY, _LEFT = b"session/", b"copy/", b"left/"
 
@@ -168,6 +169,17 @@ class Ownership:
 
     def _begin(self) -> None:
         """Begin a session: of the owner, or as the first writer."""
+        for _ in range(ATTEMPTS):  # processes of one journal may begin at once
+            if self._begun():
+                return
+        raise Conflict(
+            "other writers begin to write the states of this store all the time",
+            where=self._home.states.where,
+            hint="Try again.",
+        )
+
+    def _begun(self) -> bool:
+        """Write the mark; return whether nobody else did meanwhile."""
         home = self._home
         with home.journal.transaction() as journal:
             mark = Mark.read(home.states)
@@ -187,14 +199,9 @@ class Ownership:
         # The journal knows the session before the store names it.
         if not home.states.capabilities.compare_and_set:
             home.states.write(HELD, [(b"", now.to_json())])
-            return
+            return True
         before = None if mark is None else mark.to_json()
-        if not all(home.states.compare_and_set(HELD, [(b"", before, now.to_json())])):
-            raise Conflict(
-                "another writer has just begun to write the states of this store",
-                where=home.states.where,
-                hint="Try again; the error then names it.",
-            )
+        return all(home.states.compare_and_set(HELD, [(b"", before, now.to_json())]))
 
     def _note(self, journal: Transaction, generation: str) -> Mark:
         """Note session and generation in the journal; return the mark for the store."""
