@@ -19,7 +19,7 @@ import json
 import math
 import operator
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal as PyDecimal
@@ -85,7 +85,11 @@ class DType:
         """
         if value is None:
             return None
-        return _COERCE[self.kind](self, value)
+        try:
+            return _COERCE[self.kind](self, value)
+        except (TypeError, ArithmeticError, RecursionError) as problem:
+            # What a caller's value does when it is asked to be a number, nobody knows.
+            raise ValueError(f"{shown(value)} is no {self!r}: {problem}") from None
 
     def arrow(self) -> pa.DataType:
         """Return the Arrow type that columns of this type have."""
@@ -350,11 +354,17 @@ def _int(dtype: DType, value: object) -> int:
 
 
 def _float(dtype: DType, value: object) -> float | None:
-    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+    bools = isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
+    if bools or isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise _misfit(dtype, value)
-    number = float(value)
+    try:
+        number = float(value)
+    except ArithmeticError:
+        raise _misfit(dtype, value) from None
     if math.isnan(number):
         return None
+    if hasattr(value, "__index__") and number != operator.index(value):
+        raise ValueError(f"{shown(value)} is no {dtype!r} exactly")
     if dtype.kind == "float32":
         try:
             (number,) = struct.unpack("<f", struct.pack("<f", number))
@@ -414,8 +424,12 @@ def _decimal(dtype: DType, value: object) -> PyDecimal:
     return number.quantize(PyDecimal(1).scaleb(-dtype.scale, _WIDE), context=_WIDE)
 
 
+# Bytes are no list of numbers; a set has no order: its first item changes from run to run.
+_NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)
+
+
 def _list(dtype: DType, value: object) -> list[Any]:
-    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
+    if isinstance(value, _NO_LISTS) or not hasattr(value, "__iter__"):
         raise _misfit(dtype, value)
     return [_item(dtype).coerce(item) for item in value]
 
@@ -446,10 +460,19 @@ def _struct(dtype: DType, value: object) -> dict[str, Any]:
 def _json(dtype: DType, value: object) -> str:
     """Return the canonical text: sorted keys, no spaces. Text must already be JSON."""
     try:
-        data = json.loads(value) if isinstance(value, str) else value
+        data = json.loads(value) if isinstance(value, str) else _with_text_keys(value)
         return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError):
         raise _misfit(dtype, value) from None
+
+
+def _with_text_keys(value: object) -> object:
+    """Return a value whose mappings have keys of text: JSON would make text of others."""
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("a key that is no text")
+        return {key: _with_text_keys(item) for key, item in value.items()}
+    return [*map(_with_text_keys, value)] if isinstance(value, (list, tuple)) else value
 
 
 class Misfit(ValueError):

@@ -57,7 +57,10 @@ class KeyCodec:
         if self._plain_text:
             value = row.get(self._first)
             if type(value) is str:
-                return value.encode()
+                try:
+                    return value.encode()
+                except UnicodeEncodeError:
+                    pass  # said below, of the column
         elif self._plain_number:
             number = row.get(self._first)
             if type(number) is int and -_SIGN <= number < _SIGN:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from skewless.errors import InputError
 from skewless.parquet import read_parquet
 from skewless.stores.offline.files.paths import translated
-from skewless.stores.offline.python_columns import column_of
+from skewless.stores.offline.python_columns import column_of, is_nan
 
 _EXPECTED = "dicts, a dict of columns, or an Arrow, Polars or pandas table"
 
@@ -138,9 +138,7 @@ def _series(series: Any, where: str) -> pa.Array | pa.ChunkedArray:
     """Return a pandas column; its NaN, NaT and NA are null."""
     kind = str(series.dtype)
     if kind == "object":
-        missing = series.isna().to_numpy()
-        values = [None if gone else v for v, gone in zip(series.tolist(), missing, strict=True)]
-        return column_of(values, where=where)
+        return column_of([None if is_nan(v) else v for v in series.tolist()], where=where)
     if kind == "category":
         codes, known = series.cat.codes.to_numpy(), series.cat.categories.to_series()
         indices = pa.array(codes, mask=codes < 0)

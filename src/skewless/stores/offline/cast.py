@@ -82,6 +82,8 @@ def cast_column(
     try:
         if is_uuid(column.type):
             column = _uuids(column, dtype, where)
+        elif "extension<" in str(column.type):
+            raise misfit(column, dtype, where)
         cast = convert(column, dtype, _Place(where, timezone))
     except pa.ArrowInvalid as error:
         raise InputError(
@@ -327,7 +329,7 @@ def _float(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedAr
         return nan_to_null(cast)
     if pa.types.is_decimal(column.type):
         # By way of text: Arrow's own conversion is not always the nearest float.
-        return column.cast(pa.string()).cast(target)
+        return _float(column.cast(pa.string()).cast(pa.float64()), dtype, place)
     if not pa.types.is_integer(column.type):
         raise misfit(column, dtype, place.where)
     return column.cast(target)

@@ -145,7 +145,7 @@ def json_text(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.Chunked
             texts = [Json.coerce(value) for value in chunk.dictionary.to_pylist()]
             chunks.append(pa.array(texts, pa.string()).take(chunk.indices))
         return pa.chunked_array(chunks, type=pa.string())
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the latter: times that Python cannot hold
         raise InputError("values that are no JSON", got=str(error), where=place.where) from error
 
 

@@ -10,7 +10,6 @@ kinds of values are looked at before Arrow sees them, at any depth.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -39,6 +38,12 @@ def column_of(values: Sequence[Any], *, where: str) -> pa.Array:
     """
     try:
         kinds = _check(values)
+        if "set" in kinds:
+            raise InputError(
+                "a set has no order, and a list of it would have one",
+                where=where,
+                hint="sorted(...)",
+            )
         if "gone" in kinds:
             values = [None if kind_of(type(value)) == "gone" else value for value in values]
         if "number" in kinds and "text" in kinds:  # NaN, which is pandas' null in a column of text
@@ -58,6 +63,11 @@ def column_of(values: Sequence[Any], *, where: str) -> pa.Array:
             where=where,
             hint="Give every value of a column one type.",
         ) from None
+
+
+def is_nan(value: object) -> bool:
+    """Return whether a value is a float that is no number, pandas' null in a column of anything."""
+    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
 
 
 def _inferred(values: Sequence[Any]) -> pa.Array:
@@ -97,9 +107,7 @@ def _check(values: Sequence[Any]) -> set[str]:
     kinds = {kind_of(each) for each in set(map(type, values))}
     found = kinds - _NULL
     if found == {"number", "text"} and all(
-        isinstance(value, float) and math.isnan(value)
-        for value in values
-        if kind_of(type(value)) == "number"
+        is_nan(value) for value in values if kind_of(type(value)) == "number"
     ):
         found = {"text"}
     if len(found) > 1:
@@ -159,7 +167,8 @@ _KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((datetime,), "moment"),
     ((date,), "date"),
     ((Mapping,), "mapping"),
-    ((list, tuple, set, frozenset, np.ndarray), "list"),
+    ((set, frozenset), "set"),
+    ((list, tuple, np.ndarray), "list"),
 )
 
 kind_of: Callable[[type], str] = lru_cache(maxsize=1024)(_kind)

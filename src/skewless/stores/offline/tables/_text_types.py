@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skewless.types import DType
+from skewless.codec import from_text
+from skewless.errors import InputError
+from skewless.types import DType, Misfit
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # Times are read as text: with an offset or without one, the cast to the source's type decides.
-_AS_TEXT = frozenset({"timestamp", "json", "list", "vector", "map", "struct"})
+_AS_TEXT = frozenset({"timestamp", "json"})
+# Read as they are in every other text: bytes are base64, nested values JSON. Arrow's reader of CSV
+# does not count the digits of decimals.
+_PARSED = frozenset({"bytes", "decimal", "list", "vector", "map", "struct"})
 
 
 def arrow_of(dtype: DType) -> pa.DataType:
@@ -18,6 +23,26 @@ def arrow_of(dtype: DType) -> pa.DataType:
     import pyarrow as pa
 
     return pa.string() if dtype.kind in _AS_TEXT else dtype.arrow()
+
+
+def is_parsed(dtype: DType | None) -> bool:
+    """Return whether values of a type are read by the codec of all texts, not by Arrow."""
+    return dtype is not None and dtype.kind in _PARSED
+
+
+def parsed(column: pa.Array, dtype: DType, where: str) -> pa.Array:
+    """Return a column of texts as one of their declared type.
+
+    Raises:
+        InputError: a text is no value of it.
+    """
+    import pyarrow as pa
+
+    try:
+        values = [None if text is None else from_text(text, dtype) for text in column.to_pylist()]
+    except Misfit as problem:
+        raise InputError(f"values that are no {dtype!r}", got=str(problem), where=where) from None
+    return pa.array(values, dtype.arrow())
 
 
 class Guess:

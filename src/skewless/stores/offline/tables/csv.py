@@ -242,17 +242,25 @@ class CSVReader(TableReader):
         if not header:
             return
         constants = dict.fromkeys(lacking) | dict(file.partition)
+        texts = [name for name in types if _text_types.is_parsed(self._declared.get(name))]
+        types |= dict.fromkeys(texts, pa.string())
         with self._open(file, {n: t for n, t in types.items() if n in header}, read) as reader:
             for batch in reader:
                 if batch.num_rows:
                     self._note(file, lacking)
                 columns = [
-                    batch.column(field.name)
+                    self._column(file, batch, field.name)
                     if field.name in types and field.name in header
                     else pa.repeat(pa.scalar(constants.get(field.name), field.type), batch.num_rows)
                     for field in schema
                 ]
                 yield pa.Table.from_arrays(columns, schema=schema)
+
+    def _column(self, file: DataFile, batch: pa.RecordBatch, name: str) -> pa.Array:
+        column, dtype = batch.column(name), self._declared.get(name)
+        if dtype is None or not _text_types.is_parsed(dtype):
+            return column
+        return _text_types.parsed(column, dtype, f"column {name!r} of file {file.path!r}")
 
     def notes(self) -> list[str]:
         return [lacking_note(c, list(n), self.where) for c, n in self._lacking.items()]
