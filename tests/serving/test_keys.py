@@ -223,3 +223,48 @@ def test_a_key_of_one_project_opens_no_other(tmp_path: Path) -> None:
         assert Keyring.load(a).required
         assert not Keyring.load(b).required
         assert keys.listed(b) == []
+
+
+# ---------------------------------------------------------------- registries that forget their keys
+
+
+def forget_keys(store: sl.FeatureStore) -> None:
+    """Make the registry what it was before the first key, as a restored copy would be."""
+    registry = store.runtime.registry
+    for name in registry.progress("serving.key"):
+        registry.set_progress(name, None)
+
+
+def test_a_registry_from_before_the_first_key_opens_no_door(
+    app: App, store: sl.FeatureStore
+) -> None:
+    key = made(app, store)
+    forget_keys(store)
+    app.upkeep.work()
+    assert call(app, *READ).status == 401
+    assert keyed(app, key, READ).status == 200  # it is the one that was let in all the time
+    ready = call(app, "GET", "/ready")
+    assert (ready.status, len(ready.data["reasons"])) == (503, 1)
+    assert "knows of no keys" in ready.data["reasons"][0]
+
+
+def test_nor_does_it_to_a_server_that_starts_then(app: App, store: sl.FeatureStore) -> None:
+    key = made(app, store)
+    forget_keys(store)
+    started = App(store, Settings(port=0))
+    started.upkeep.first_time()
+    assert call(started, *READ).status == 401
+    assert keyed(started, key, READ).status == 401
+    assert call(started, "GET", "/ready").status == 503
+    check_access(store, Settings(host="0.0.0.0"))
+    new = made(started, store)
+    assert keyed(started, new, READ).status == 200
+    assert call(started, "GET", "/ready").status == 200
+
+
+def test_keys_that_are_all_revoked_are_not_forgotten(app: App, store: sl.FeatureStore) -> None:
+    key = made(app, store)
+    keys.revoke(store.runtime.registry, key)
+    app.upkeep.work()
+    assert call(app, *READ).status == 401
+    assert call(app, "GET", "/ready").status == 200

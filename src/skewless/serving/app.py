@@ -21,7 +21,7 @@ from skewless.serving.http.cors import Cors
 from skewless.serving.http.forward import Forward
 from skewless.serving.http.http import Receive, Request, RequestIds, Response, Scope, Send, dump
 from skewless.serving.openapi import document
-from skewless.serving.operate.background import Upkeep
+from skewless.serving.operate.background import FORGOTTEN, Upkeep
 from skewless.serving.operate.catalog import Catalog
 from skewless.serving.operate.keys import ANYBODY, Caller
 from skewless.serving.operate.logs import RequestLog, event
@@ -309,6 +309,8 @@ class App:
             reasons.append("the registry was not read yet")
         if self.reader.down is not None:
             reasons.append(f"the online store cannot be read: {self.reader.down.what}")
+        if self.upkeep.keyring is not None and self.upkeep.keyring.forgotten:
+            reasons.append(FORGOTTEN)
         if self.draining:
             reasons.append("the server is stopping")
         online = self.reader.online

@@ -185,11 +185,11 @@ def serve(repo: str, settings: Settings) -> None:
 
 def check_access(store: Any, settings: Settings) -> None:
     """Raise `ConfigError` when other machines could come in without a key, and nobody said so."""
-    from skewless.serving.operate.keys import Keyring
+    from skewless.serving.operate.keys import keyring_of
 
     if settings.loopback or settings.anonymous:
         return
-    if not Keyring.load(store.runtime.registry).required:
+    if not keyring_of(store.runtime, None).required:
         raise ConfigError(
             "other machines could read without a key",
             got=f"--host {settings.host}",

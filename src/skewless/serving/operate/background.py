@@ -12,7 +12,7 @@ import gc
 
 from skewless.errors import SkewlessError
 from skewless.serving.operate.freshness_probe import ViewAges
-from skewless.serving.operate.keys import Keyring
+from skewless.serving.operate.keys import Keyring, keyring_of
 from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.read.reader import Reader
@@ -27,6 +27,7 @@ REPAIR_EVERY = 2.0
 NOTED_EVERY = 3_600_000_000
 """Microseconds between two notes that a view is read."""
 FRESHNESS_EVERY = 15.0
+FORGOTTEN = "the registry knows of no keys, and there were some: lost, or restored from before?"
 _TICK = 0.05
 
 
@@ -210,7 +211,10 @@ class Upkeep:
         if self._settings.anonymous:
             self.keyring = None
             return
-        self.keyring = Keyring.load(self._store.runtime.registry, self.keyring)
+        before = self.keyring
+        self.keyring = keyring_of(self._store.runtime, before)
+        if self.keyring.forgotten and not (before and before.forgotten):
+            event("keys forgotten", reason=FORGOTTEN)
 
     def _revision(self) -> int:
         online = self._reader.online

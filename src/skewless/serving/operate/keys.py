@@ -10,6 +10,8 @@ guessable passwords; 256 random bits cannot be guessed.)
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import hmac
 import re
@@ -20,7 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skewless.clock import iso
-from skewless.errors import InputError, UnknownName
+from skewless.errors import InputError, StoreError, UnknownName
+from skewless.online.runtime import Runtime
 from skewless.registry.base import Registry
 from skewless.request_errors import AccessDenied, Forbidden, TooManyRequests
 
@@ -28,6 +31,8 @@ SCOPES = ("read", "write", "admin")
 """What a key may do, each with all before it: read values; push rows; materialize."""
 _PREFIX = "serving.key/"
 _EVER = "serving.keys"
+_NOTES = "skewless.keys"
+"""In the journal: the projects that have had a key."""
 _FORM = re.compile(r"sk_([0-9a-f]{12})_([\w-]{43})\Z")
 
 
@@ -186,10 +191,12 @@ class Keyring:
     Attributes:
         keys: by id.
         required: whether callers need one: since the first was made, even when all are revoked.
+        forgotten: whether the registry knows of none, though there were some.
     """
 
     keys: dict[str, Key] = field(default_factory=dict)
     required: bool = False
+    forgotten: bool = False
     _buckets: dict[str, _Bucket] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -206,7 +213,7 @@ class Keyring:
             if key.rate:
                 old = before._buckets.get(key.id) if before else None
                 buckets[key.id] = old if old and old.rate == key.rate else _Bucket(key.rate)
-        return cls(found, required, buckets)
+        return cls(found, required, _buckets=buckets)
 
     def caller(self, authorization: bytes | None) -> Caller:
         """Return who the header ``Authorization`` stands for.
@@ -238,6 +245,29 @@ class Keyring:
                 headers={"retry-after": str(max(1, round(wait)))},
             )
         return Caller(key.scope, frozenset(key.services), key.id)
+
+
+def keyring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
+    """Return the keys that count for a repo; that there are any is noted in its journal.
+
+    A registry that was lost, or restored from before the first key, knows of none: that opens no
+    door which was shut. The keys of ``before`` go on counting then.
+
+    Args:
+        runtime: the open repo.
+        before: the keys that counted until now; None at the start.
+    """
+    ring = Keyring.load(runtime.registry, before)
+    project = runtime.config.project.encode()
+    noted = runtime.journal.read_one(_NOTES, project) is not None
+    if ring.required:
+        if not noted:
+            with contextlib.suppress(StoreError):  # where nothing can be written
+                runtime.journal.write(_NOTES, [(project, b"")])
+        return ring
+    if not noted and (before is None or not before.required):
+        return ring
+    return dataclasses.replace(before or ring, required=True, forgotten=True)
 
 
 class _Bucket:
