@@ -3,8 +3,8 @@
     serve("repo/", Settings(port=6566, workers=2))
 
 The process that was started listens, starts the others and starts them anew when they die; each
-worker has a socket of its own on one port (``SO_REUSEPORT``), which outlives it: connections that
-wait while a worker is started anew are not lost.
+worker has a socket of its own on one port (``SO_REUSEPORT``), which outlives it and listens while
+it runs.
 """
 
 from __future__ import annotations
@@ -201,20 +201,19 @@ def main() -> None:
     """Be a worker or the writer: what `workers.Supervisor` starts."""
     import json
 
-    role, repo, folder, number, descriptor, given = sys.argv[1:]
+    role, repo, folder, number, descriptor, signs, given = sys.argv[1:]
     settings = Settings(**json.loads(given))
     from skewless.serving.app import App
+    from skewless.serving.workers import beat
     from skewless.store import FeatureStore
 
     path = Path(folder)
     listening = socket.socket(fileno=int(descriptor))
     with FeatureStore(repo) as store:
         writer = str(path / "writer.sock") if role == "worker" else None
-        run(
-            App(store, settings, folder=path, worker=int(number), writer=writer),
-            settings,
-            [listening],
-        )
+        app = App(store, settings, folder=path, worker=int(number), writer=writer)
+        app.upkeep.beat = beat(int(signs))
+        run(app, settings, [listening])
 
 
 if __name__ == "__main__":

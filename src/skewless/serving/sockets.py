@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 
@@ -24,16 +25,17 @@ def listen(settings: Settings, count: int) -> list[socket.socket]:
         family, _, _, _, address = socket.getaddrinfo(
             settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
+        if port == 0 and count > 1:
+            # A socket that was given any port loses it when it does not listen for a while.
+            with _made(family, shared=True) as first:
+                first.bind((address[0], port, *address[2:]))
+                return listen(dataclasses.replace(settings, port=first.getsockname()[1]), count)
         for _ in range(count):
-            made = socket.socket(family, socket.SOCK_STREAM)
+            made = _made(family, shared=count > 1)
             found.append(made)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if count > 1:
-                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             made.bind((address[0], port, *address[2:]))
             made.listen(BACKLOG)
             made.set_inheritable(True)
-            port = made.getsockname()[1]
     except OSError as problem:
         for made in found:
             made.close()
@@ -43,6 +45,14 @@ def listen(settings: Settings, count: int) -> list[socket.socket]:
             hint="Name another address or port: --host, --port",
         ) from None
     return found
+
+
+def _made(family: int, *, shared: bool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return made
 
 
 def announce(listening: socket.socket, settings: Settings) -> None:

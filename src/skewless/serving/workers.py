@@ -1,11 +1,14 @@
 """Workers that answer and one process that writes, started and watched by a third.
 
 A process that dies, by whatever means, is started anew; one that dies again and again, more slowly
-each time. SIGTERM and SIGINT let all finish what they do.
+each time. One that gives no sign of life (stopped, a disk that hangs) is killed first. While a
+worker is away its socket does not listen, so that connections go to the others. SIGTERM and SIGINT
+let all finish what they do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -18,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -26,20 +30,36 @@ from skewless.serving.settings import Settings
 from skewless.serving.sockets import BACKLOG, announce, listen
 
 FIRST_PAUSE, LONGEST_PAUSE, HEALTHY = 0.05, 5.0, 30.0
+HUNG = 5.0
+"""Seconds without a sign of life (`beat` gives one a second) after which a process is killed."""
 _CHECK = 0.2
 
 
 class Child:
     """A process that is started anew when it dies.
 
-    Attributes:
+    Args:
         name: ``worker 0``, ``writer``.
+        start: starts it, and is given where it writes signs of life to.
+        door: the socket on which it takes connections from outside; None: it has none.
+
+    Attributes:
         process: the one that runs.
     """
 
-    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        start: Callable[[int], subprocess.Popen[bytes]],
+        door: socket.socket | None = None,
+    ) -> None:
         self.name = name
         self._start = start
+        self._door = door
+        self._life, self._signs = os.pipe()
+        for end in (self._life, self._signs):
+            os.set_blocking(end, False)
+        self._alive: float | None = None
         self._pause = FIRST_PAUSE
         self._not_before = 0.0
         self._since = 0.0
@@ -49,16 +69,57 @@ class Child:
         """Start the process unless it runs, or it is too early for another attempt."""
         now = time.monotonic()
         if self.process is not None:
+            self._look(now)
             code = self.process.poll()
             if code is None:
                 return
             event("process ended", role=self.name, code=code)
+            if self._door is not None:
+                with contextlib.suppress(OSError):  # not every system can listen there again
+                    self._door.shutdown(socket.SHUT_RDWR)
             lived = now - self._since
             self._pause = FIRST_PAUSE if lived > HEALTHY else min(self._pause * 2, LONGEST_PAUSE)
             self._not_before = now + self._pause
             self.process = None
         if now >= self._not_before:
-            self.process, self._since = self._start(), now
+            self.process, self._since = self._start(self._signs), now
+            self._alive = None
+
+    def _look(self, now: float) -> None:
+        """Kill the process if it was alive once and has given no sign of it for long."""
+        with contextlib.suppress(BlockingIOError):
+            if os.read(self._life, 4096):
+                self._alive = now
+        if self.process is not None and self._alive is not None and now - self._alive > HUNG:
+            event("process hangs", role=self.name, seconds=round(now - self._alive, 1))
+            self.process.kill()
+            self.process.wait()
+
+    def forgive(self) -> None:
+        """Count time anew: this process itself did not run."""
+        if self._alive is not None:
+            self._alive = time.monotonic()
+
+    def close(self) -> None:
+        """Look at it no more."""
+        os.close(self._life)
+        os.close(self._signs)
+
+
+def beat(signs: int) -> Callable[[], None]:
+    """Return what a process calls often, and which gives a sign of life at most once a second."""
+    os.set_blocking(signs, False)
+    last = float("-inf")
+
+    def give() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 1.0:
+            last = now
+            with contextlib.suppress(OSError):  # nobody reads any more
+                os.write(signs, b".")
+
+    return give
 
 
 class Supervisor:
@@ -81,14 +142,10 @@ class Supervisor:
         inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         inner.bind(str(folder / "writer.sock"))
         inner.listen(BACKLOG)
-        children = [Child("writer", lambda: self._spawn("writer", folder, len(sockets), inner))]
+        children = [Child("writer", partial(self._spawn, "writer", folder, len(sockets), inner))]
         for number, own in enumerate(sockets):
-            children.append(
-                Child(
-                    f"worker {number}",
-                    lambda number=number, own=own: self._spawn("worker", folder, number, own),  # type: ignore[misc]
-                )
-            )
+            start = partial(self._spawn, "worker", folder, number, own)
+            children.append(Child(f"worker {number}", start, own))
         woken, waker = socket.socketpair()
         for end in (woken, waker):
             end.setblocking(False)
@@ -102,7 +159,11 @@ class Supervisor:
                 while not self._stopping:
                     for child in children:
                         child.watch()
+                    before = time.monotonic()
                     selector.select(_CHECK)
+                    if time.monotonic() - before > _CHECK + 1.0:  # the machine slept
+                        for child in children:
+                            child.forgive()
             for door in sockets:  # the workers have them too, and shut theirs
                 door.close()
             self._end(children)
@@ -110,6 +171,8 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for made in (*sockets, inner, woken, waker):
                 made.close()
+            for child in children:
+                child.close()
             shutil.rmtree(folder, ignore_errors=True)
         event("stopped")
 
@@ -117,17 +180,18 @@ class Supervisor:
         self._stopping = True
 
     def _spawn(
-        self, role: str, folder: Path, number: int, listening: socket.socket
+        self, role: str, folder: Path, number: int, listening: socket.socket, signs: int
     ) -> subprocess.Popen[bytes]:
         settings = self._settings
         if role == "writer":
             # Its callers have been let in by the workers, and are waited for by them.
             settings = dataclasses.replace(settings, certificate=None, served_log=0.0)
         given = json.dumps(dataclasses.asdict(settings))
-        words = [role, self._repo, str(folder), str(number), str(listening.fileno()), given]
+        given_ends = (str(listening.fileno()), str(signs))
+        words = [role, self._repo, str(folder), str(number), *given_ends, given]
         return subprocess.Popen(
             [sys.executable, "-m", "skewless.serving.server", *words],
-            pass_fds=[listening.fileno()],
+            pass_fds=[listening.fileno(), signs],
             stdin=subprocess.DEVNULL,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+from collections.abc import Callable
 
 from skewless.errors import SkewlessError
 from skewless.serving.operate.freshness_probe import ViewAges
@@ -45,6 +46,7 @@ class Upkeep:
     Attributes:
         keyring: the keys that count; None: nobody needs one.
         lag: how far behind the event loop is, seconds.
+        beat: called by the event loop as long as it runs.
         concerns: what about the online store should be seen to.
     """
 
@@ -66,6 +68,7 @@ class Upkeep:
         self._first = first
         self.keyring: Keyring | None = None
         self.lag = 0.0
+        self.beat: Callable[[], None] = lambda: None
         self.concerns: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = [Threads(1, 1, name) for name in ("upkeep", "probe", "freshness", "repair")]
@@ -144,6 +147,7 @@ class Upkeep:
             before = loop.time()
             await asyncio.sleep(_TICK)
             self.lag = max(0.0, loop.time() - before - _TICK)
+            self.beat()
             self._metrics.lag.set((), round(self.lag, 4))
 
     def work(self) -> None:
