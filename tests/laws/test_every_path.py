@@ -25,7 +25,7 @@ from tests.engines.test_local_engine import state_of
 from tests.laws.grid import HISTORIES, KEY, MOMENTS, aggregates, closed, source, view_of
 from tests.plan.states import Row, updated
 
-LEAST_CASES = 1_500
+LEAST_CASES = 3_000
 
 
 def bits(value):
