@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Tail = list[bytes]
+_AS_THEY_ARE = frozenset({"float32", "float64", "int32", "int64"})
+_SHARED = frozenset({"str", "json", "bytes"})
 
 
 @lru_cache(maxsize=512)
@@ -173,13 +175,30 @@ class RowSet:
         packed = described.dtype.kind in ("vector", "decimal")
         return described.unpack(raw.tobytes() if packed else raw.item())
 
-    def values(self, slot: int) -> list[Any]:
-        """Return the Python values of a slot, None where null."""
-        described, null = self.slots[slot], self.nulls(slot).tolist()
+    def values(self, slot: int, rows: np.ndarray | None = None) -> list[Any]:
+        """Return the Python values of a slot, None where null; of some rows, or of all."""
+        described = self.slots[slot]
+        null = self.nulls(slot) if rows is None else self.nulls(slot)[rows]
         if slot in self.tails:
-            raws: Any = self.tails[slot]
-        elif described.dtype.kind in ("vector", "decimal"):
-            raws = [value.tobytes() for value in self.records[f"s{slot}"]]
+            tail = self.tails[slot]
+            raws: Any = tail if rows is None else [tail[row] for row in rows.tolist()]
         else:
-            raws = self.records[f"s{slot}"].tolist()
-        return [None if n else described.unpack(raw) for raw, n in zip(raws, null, strict=True)]
+            column = self.records[f"s{slot}"]
+            column = column if rows is None else column[rows]
+            if described.dtype.kind in ("vector", "decimal"):
+                raws = [value.tobytes() for value in column]
+            else:
+                raws = column.tolist()
+        if described.dtype.kind in _AS_THEY_ARE:
+            values = raws
+        elif described.dtype.kind in _SHARED:
+            known = {raw: described.unpack(raw) for raw in set(raws)}  # equal texts, one object
+            values = [known[raw] for raw in raws]
+        else:
+            nothing = null.tolist()
+            return [
+                None if n else described.unpack(raw) for raw, n in zip(raws, nothing, strict=True)
+            ]
+        if not null.any():
+            return values  # type: ignore[no-any-return]
+        return [None if n else value for value, n in zip(values, null.tolist(), strict=True)]

@@ -317,7 +317,7 @@ class Moment:
             return [None] * len(rows)
         if len(rows) == 1:
             return [self.rows.value(int(rows[0]), slot)]
-        return self.rows.take(np.asarray(rows)).values(slot)
+        return self.rows.values(slot, np.asarray(rows))
 
     @cached_property
     def tiles(self) -> Tiles:
