@@ -102,6 +102,16 @@ def test_a_vanished_state_comes_back(tmp_path, cache, by) -> None:
     check_parity(fs, SPEND, cards(*CARDS))
 
 
+def test_a_state_that_vanishes_again_comes_back_again(tmp_path, cache) -> None:
+    fs = open_store(tmp_path, SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    for _ in range(3):
+        cache.delete(states_in(cache), [b"c5"])
+        assert statuses(fs, "c5") == ["building"]
+        assert heal(fs.runtime)
+        check_parity(fs, SPEND, cards(*CARDS))
+
+
 def test_a_state_of_a_table_vanishes_and_comes_back(tmp_path, cache) -> None:
     """Its entity was only ever in the source's table, never in a push."""
     import skewless as sl

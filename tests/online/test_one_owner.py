@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skewless.errors import Conflict, StoreError, StoreUnavailable
-from skewless.materialize.recovery import adopt
+from skewless.materialize.recovery import adopt, heal
 from skewless.online import ownership
 from skewless.online.move.copy import copy_online
 from skewless.online.ownership import MARK, WRITERS, Mark
@@ -127,6 +127,29 @@ def test_a_new_container_on_an_old_store_adopts_it_on_purpose(tmp_path) -> None:
     }
     new.push("pays", some(10), backdate=True)
     in_step(new)
+
+
+def test_an_adoption_that_was_killed_serves_nothing_until_it_is_finished(tmp_path) -> None:
+    cache = MemoryCache()
+    fs = open_store(tmp_path / "repo", SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    shutil.copytree(tmp_path / "repo", tmp_path / "backup")
+    fs.push("pays", some(10), backdate=True)
+    restored = open_store(tmp_path / "backup", using=cache)
+
+    def killed(table: str) -> None:
+        if is_states(table):
+            raise KeyboardInterrupt
+
+    cache.before_write = killed
+    with pytest.raises(KeyboardInterrupt):
+        adopt(restored.runtime)
+    cache.before_write = lambda _: None
+    again = open_store(tmp_path / "backup", using=cache)
+    with pytest.raises(StoreUnavailable, match="has lost its rows"):
+        again.get_online_features("Spend", cards("c0"))
+    assert heal(again.runtime)
+    in_step(again)
 
 
 def test_an_owner_that_was_killed_between_journal_and_mark_goes_on(tmp_path) -> None:

@@ -21,6 +21,13 @@ def mark_keys(journal: KeyValues, table: str, keys: Iterable[bytes], sequence: i
     journal.write(_MARKS, [(prefix + key, b"%d" % sequence) for key in keys])
 
 
+def unmarked(journal: KeyValues, table: str, keys: Iterable[bytes]) -> list[bytes]:
+    """Return those keys of a table of states that are not noted yet."""
+    prefix, asked = table.encode() + b"/", list(keys)
+    notes = journal.read(_MARKS, [prefix + key for key in asked])
+    return [key for key, note in zip(asked, notes, strict=True) if note is None]
+
+
 def marked(journal: KeyValues, layout: StateLayout, limit: int | None = None) -> set[bytes]:
     """Return the entities that are marked, at most so many."""
     prefix = _prefix(layout)

@@ -21,7 +21,7 @@ from skewless.definitions.source import as_defined
 from skewless.definitions.tables import Recorded, Table
 from skewless.errors import InputError, StoreError, StoreUnavailable, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
-from skewless.online.dirty_keys import mark_keys
+from skewless.online.dirty_keys import mark_keys, unmarked
 from skewless.online.history_folder import folder_of_project
 from skewless.online.loss_detection import LOST, logger, may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
@@ -78,7 +78,6 @@ class Runtime:
         self._changes = 0
         self.changes = 0
         self._checked = 0
-        self._reported: set[tuple[str, bytes]] = set()
         self._looked_at: dict[str, float] = {}
         self._knows = True
         self._lock = Lock()
@@ -206,12 +205,10 @@ class Runtime:
             self.check_states([table])
         if not self._knows:
             return set(keys)  # another journal knows whom it has seen
-        if gone:
-            new = {(table, key) for key in gone} - self._reported
-            if new:
-                self._reported |= new
-                with suppress(StoreError), self.journal.transaction() as journal:
-                    mark_keys(journal, table, (key for _, key in new), 0)
+        new = unmarked(self.home.journal, table, gone) if gone else []
+        if new:
+            with suppress(StoreError), self.journal.transaction() as journal:
+                mark_keys(journal, table, new, 0)
         return gone
 
     def set_back(self, keys: Mapping[str, Sequence[bytes]], *, wait: bool) -> bool:
