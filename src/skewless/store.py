@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from skewless.materialize.materialize import MaterializeResult
     from skewless.monitoring.freshness import FreshnessReport
     from skewless.monitoring.statistics import ViewStatistics
+    from skewless.online.log_generations import KeptLog
     from skewless.parity.report import ParityReport
     from skewless.stores.online.base import OnlineStore
     from skewless.training.backtest import BacktestReport
@@ -249,6 +250,36 @@ class FeatureStore:
         from skewless.materialize.verbs import compact
 
         return compact(self.runtime, None if source is None else name_of(source, "source"))
+
+    def kept_rows(self) -> list[KeptLog]:
+        """Return the rows that are kept of sources that were removed: name and how many.
+
+        A source that is defined again under the name begins without them.
+        """
+        from skewless.online.log_generations import kept_logs
+
+        return kept_logs(self.runtime.journal)
+
+    def drop_rows(self, source: str) -> int:
+        """Drop the rows that are kept of a removed source for good; return how many.
+
+        Raises:
+            UnknownName: none are kept of a source of this name.
+        """
+        from skewless.materialize.kept_rows import drop_rows
+
+        return drop_rows(self.runtime, source)
+
+    def restore_rows(self, source: str) -> int:
+        """Give a source the rows of the one of its name that was removed; return how many.
+
+        Raises:
+            UnknownName: no such source, or no rows are kept of one of this name.
+            InputError: the source has rows of its own by now.
+        """
+        from skewless.materialize.kept_rows import restore_rows
+
+        return restore_rows(self.runtime, source)
 
     def _repair(self, tables: Sequence[str]) -> None:
         """Build the marked states of some tables anew."""

@@ -1,4 +1,4 @@
-"""``skewless history``, ``retire``, ``deprecate``: the life of definitions in the registry."""
+"""``skewless history``, ``retire``, ``deprecate``, ``rows``: the life of definitions."""
 
 from __future__ import annotations
 
@@ -89,3 +89,40 @@ def _day(text: str | None) -> date | None:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
         raise InputError("no date", got=text, expected="2027-06-30", where="--sunset") from None
+
+
+@command(
+    "rows",
+    example="skewless rows\nskewless rows drop payments --yes\nskewless rows restore payments",
+)
+@click.argument("action", type=click.Choice(["list", "drop", "restore"]), default="list")
+@click.argument("source", required=False)
+@click.option("--yes", is_flag=True, help="drop: do not ask.")
+def rows_command(repo: str, as_json: bool, action: str, source: str | None, yes: bool) -> None:
+    """List, drop or give back the rows of removed sources.
+
+    The rows that were pushed to a source are kept when it is removed, apart: a source that is
+    defined again under the name begins without them.
+
+    drop: for good.
+
+    restore: to the source that has the name now, if it has no rows of its own yet.
+    """
+    from skewless.cli.plan import confirmed
+    from skewless.store import FeatureStore
+
+    if (source is None) != (action == "list"):
+        raise InputError(f"rows {action} {'takes no' if source else 'needs a'} source")
+    with FeatureStore(repo) as fs:
+        if action == "list":
+            kept = [{"source": log.source, "rows": log.rows} for log in fs.kept_rows()]
+            shown = "\n".join(f"{log['source']}: {log['rows']:,} rows" for log in kept)
+            emit(kept) if as_json else say(shown or "No rows of removed sources are kept.")
+            return
+        if action == "drop" and not yes and not confirmed("Drop them for good?"):
+            return
+        done = (fs.drop_rows if action == "drop" else fs.restore_rows)(source or "")
+    if as_json:
+        emit({"source": source, "rows": done})
+    else:
+        say(f"{source}: {done:,} rows {'dropped' if action == 'drop' else 'given back'}.")

@@ -40,6 +40,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "push": ("push", "Hand rows of a file to a source."),
         "delete": ("push", "Delete rows of a source by row id."),
         "quarantine": ("push", "List rows that were set aside."),
+        "rows": ("lifecycle", "List, drop or give back the rows of removed sources."),
         "stream": ("stream", "Run the worker of a source's stream, or show how streams stand."),
         "materialize": ("materialize", "Bring the online store up to date from history."),
         "backfill": ("materialize", "Build online states anew."),

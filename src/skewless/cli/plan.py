@@ -146,14 +146,14 @@ def estimates(fs: FeatureStore, plan: ApplyPlan) -> tuple[list[StateSize], Skewl
         return [], problem
 
 
-def confirmed() -> bool:
+def confirmed(question: str = "Apply this?") -> bool:
     """Ask, on stderr, whether to apply.
 
     Raises:
         InputError: there is nobody to ask.
     """
     try:
-        return click.confirm("\nApply this?", err=True)
+        return click.confirm(f"\n{question}", err=True)
     except click.Abort as problem:
         if isinstance(problem.__context__, KeyboardInterrupt):
             raise

@@ -10,13 +10,17 @@ has its pins and those that are pending, and `reconcile` lets it move.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from skewless.definitions.expressions import split_reference
+from skewless.online.lease import POSITIONS
+from skewless.online.log_generations import generation_of, note_generation, rows_in
 from skewless.online.runtime import Runtime
 from skewless.online.tables import Serving, StateTables, note_change
 from skewless.plan.apply.apply_plan import ApplyPlan
 from skewless.plan.apply.registry_state import Record
+from skewless.stores.online.base import Transaction
 
 
 def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: bool) -> int:
@@ -29,8 +33,27 @@ def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: b
         writes = [held.get(r.name, r) if r in services else r for r in plan.writes]
         plan = replace(plan, writes=tuple(writes))
     revision = runtime.registry.apply(plan, who=who, allow_breaking=allow_breaking)
+    gone = [s.name for s in plan.changed if s.kind == "source" and s.action == "removed"]
+    if gone and runtime.config.offline.get("log") is None:  # a lakehouse keeps its rows in its way
+        with runtime.journal.transaction() as transaction:
+            _set_apart(transaction, gone)
+        runtime.forget_plans()
     reconcile(runtime)
     return revision
+
+
+def _set_apart(transaction: Transaction, sources: Iterable[str]) -> None:
+    """Keep the rows of sources that were removed apart; one without rows keeps its log.
+
+    Where their streams were read up to goes with them.
+    """
+    for source in sources:
+        generation = generation_of(transaction, source)
+        if rows_in(transaction, source, generation):
+            note_generation(transaction, source, generation + 1)
+        prefix = f"{source}/".encode()
+        positions = [key for key, _ in transaction.scan(POSITIONS, prefix=prefix)]
+        transaction.delete(POSITIONS, positions)
 
 
 def _held_back(service: Record, old: Record | None, serving: Serving) -> Record:

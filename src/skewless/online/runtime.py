@@ -23,6 +23,7 @@ from skewless.errors import InputError, StoreError, StoreUnavailable, UnknownNam
 from skewless.forks import Lock, cached_property, opened_property
 from skewless.online.dirty_keys import mark_keys, unmarked
 from skewless.online.history_folder import folder_of_project
+from skewless.online.log_generations import generation_of
 from skewless.online.loss_detection import LOST, logger, may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
 from skewless.online.ownership import FRESH_SECONDS, Ownership
@@ -73,6 +74,7 @@ class Runtime:
         self._frames: dict[str, Table] = {}
         self.read_last: Definitions | None = None
         self._logs: dict[str, EventLog] = {}
+        self._generations: dict[str, int] = {}
         self._state: RegistryState | None = None
         self._tables: StateTables | None = None
         self._changes = 0
@@ -331,6 +333,8 @@ class Runtime:
         with self._lock:
             self.changes += 1
             self.__dict__.pop("table_indexes", None)
+            self._generations.clear()
+            self._logs.clear()
             self._tables = None
 
     def tables(self) -> StateTables:
@@ -400,7 +404,16 @@ class Runtime:
         found = self._logs.get(source.name)
         if found is None or found.source is not source:
             lake = self._lake(source)
-            found = self._logs[source.name] = EventLog(source, self.journal, self.folder, lake)
+            number = self.log_generation(source.name)
+            found = EventLog(source, self.journal, self.folder, lake, generation=number)
+            self._logs[source.name] = found
+        return found
+
+    def log_generation(self, source: str) -> int:
+        """Return which log of this name a source has, see `online.log_generations`."""
+        found = self._generations.get(source)
+        if found is None:
+            found = self._generations[source] = generation_of(self.journal, source)
         return found
 
     def _lake(self, source: Source) -> LakeTable | None:

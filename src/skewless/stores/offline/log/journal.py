@@ -49,9 +49,14 @@ _HEADER = struct.Struct("<8sIqqB3x")
 _HAS_LATE, _HAS_DELETED, _HAS_SUPERSEDES = 1, 2, 4
 
 
-def log_table(source: str) -> str:
-    """Return the name of the key-value table of a source's log."""
-    return f"log.{source}"
+def log_name(source: str, generation: int) -> str:
+    """Return what a log is called: by its source, and its generation but for the first."""
+    return f"{source}~{generation}" if generation else source
+
+
+def log_table(name: str) -> str:
+    """Return the name of the key-value table of a log."""
+    return f"log.{name}"
 
 
 def journal_key(sequence: int) -> bytes:

@@ -34,6 +34,7 @@ from skewless.stores.offline.log.journal import (
     encode_entry,
     event_range,
     journal_key,
+    log_name,
     log_table,
     schema_key,
 )
@@ -62,21 +63,29 @@ class EventLog:
         store: with transactions; holds the journal and the manifest in a table of its own.
         folder: of the offline store: the log's files are below it, in ``log/<source>``.
         lake: a table of a lakehouse that rows settle into, in place of files in the folder.
+        generation: of the log: a source that comes back under its name begins another.
 
     Raises:
         StoreError: a newer skewless wrote the log (from the first verb that reads it).
     """
 
     def __init__(
-        self, source: Source, store: OnlineStore, folder: Path, lake: LakeTable | None = None
+        self,
+        source: Source,
+        store: OnlineStore,
+        folder: Path,
+        lake: LakeTable | None = None,
+        *,
+        generation: int = 0,
     ) -> None:
         import pyarrow as pa
 
         self.source = source
-        self.folder = Path(folder) / "log" / source.name
+        name = log_name(source.name, generation)
+        self.folder = Path(folder) / "log" / name
         self._store = store
         self._lake = lake
-        self._table = log_table(source.name)
+        self._table = log_table(name)
         self.schema = pa.schema([(name, dtype.arrow()) for name, dtype in source.columns.items()])
         """The columns that a batch has, in this order."""
         self._schema_key = schema_key(self.schema)

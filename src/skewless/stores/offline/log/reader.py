@@ -114,7 +114,7 @@ class LogReader(TableReader):
         self._event_time = source.event_time
         self._store = store
         self._folder = folder
-        self._table = log_table(source.name)
+        self._table = log_table(folder.name)
         types = {name: dtype.arrow() for name, dtype in source.columns.items()}
         self._schema = log_schema(pa.schema(list(types.items())))
         self._schemas: dict[bytes, pa.Schema] = {}

@@ -121,7 +121,7 @@ class _Settler:
         self._source = source
         self._store = store
         self._folder = folder
-        self._table = log_table(source.name)
+        self._table = log_table(folder.name)
 
     def run(self) -> Settled:
         manifest = self._manifest()

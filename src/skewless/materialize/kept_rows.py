@@ -1,0 +1,64 @@
+"""Rows of sources that were removed: dropped for good, or given back to one of the name."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+from skewless.errors import InputError, UnknownName
+from skewless.materialize.build import complete
+from skewless.online.log_generations import KeptLog, kept_logs, note_generation, rows_in
+from skewless.online.runtime import Runtime
+from skewless.stores.offline.log.journal import log_name
+
+
+def drop_rows(runtime: Runtime, source: str) -> int:
+    """Drop the rows that are kept of a removed source for good; return how many.
+
+    Raises:
+        UnknownName: none are kept of a source of this name.
+    """
+    dropped = 0
+    for log in _kept(runtime, source):
+        runtime.journal.drop(log.table)
+        folder = runtime.folder / "log" / log_name(log.source, log.generation)
+        shutil.rmtree(folder, ignore_errors=True)
+        dropped += log.rows
+    return dropped
+
+
+def restore_rows(runtime: Runtime, source: str) -> int:
+    """Give a source the rows of the one of its name that was removed last; return how many.
+
+    Its states are built anew with them; until they are, reads say ``building``.
+
+    Raises:
+        UnknownName: no such source, or no rows are kept of one of this name.
+        InputError: the source has rows of its own by now.
+    """
+    runtime.source(source)
+    log = _kept(runtime, source)[-1]
+    with runtime.journal.transaction() as transaction:
+        now = runtime.log_generation(source)
+        if rows_in(transaction, source, now):
+            raise InputError(
+                f"source {source!r} has rows of its own by now",
+                got=f"{rows_in(transaction, source, now):,} rows",
+                hint="Push the rows that are kept, or drop them.",
+            )
+        note_generation(transaction, source, log.generation)
+        tables = runtime.tables()
+        unbuilt = [replace(t, complete=False, built=None) for t in tables.of_source(source)]
+        tables.save(transaction, unbuilt)
+    runtime.forget_plans()
+    complete(runtime)
+    return log.rows
+
+
+def _kept(runtime: Runtime, source: str) -> list[KeptLog]:
+    every = kept_logs(runtime.journal)
+    found = [log for log in every if log.source == source]
+    if not found:
+        known = {log.source for log in every}
+        raise UnknownName.of("removed source", source, known, where="the event log")
+    return found

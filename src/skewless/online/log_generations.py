@@ -1,0 +1,70 @@
+"""Which log is a source's: one that was removed and comes back under its name begins a new one.
+
+Removing a source keeps its rows, but apart: nothing reads them any more, and a source that is
+defined again under the name, which may mean something else by then, does not find them. They are
+dropped, or given back to a source of the name, on purpose (`materialize.kept_rows`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skewless.online.tables import note_change
+from skewless.stores.offline.log.journal import STATE_KEY, State, log_name, log_table
+from skewless.stores.online.base import OnlineStore, Transaction
+from skewless.stores.online.base import Rows as KeyValues
+
+GENERATIONS = "skewless.log_generations"
+_LOG = log_table("")
+
+
+@dataclass(frozen=True)
+class KeptLog:
+    """The rows of a source that was removed.
+
+    Attributes:
+        source: its name.
+        generation: of the log.
+        rows: how many, deletions and all versions among them.
+    """
+
+    source: str
+    generation: int
+    rows: int
+
+    @property
+    def table(self) -> str:
+        """The log's table in the journal."""
+        return log_table(log_name(self.source, self.generation))
+
+
+def generation_of(journal: KeyValues, source: str) -> int:
+    """Return which log of this name a source has now: 0 is the first."""
+    return int(journal.read_one(GENERATIONS, source.encode()) or b"0")
+
+
+def note_generation(transaction: Transaction, source: str, generation: int) -> None:
+    """Note which log a source has from now on, and tell every process."""
+    transaction.write(GENERATIONS, [(source.encode(), b"%d" % generation)])
+    note_change(transaction)
+
+
+def rows_in(journal: KeyValues, source: str, generation: int) -> int:
+    """Return how many rows a log has."""
+    table = log_table(log_name(source, generation))
+    return State.decode(journal.read_one(table, STATE_KEY), table).next_sequence - 1
+
+
+def kept_logs(journal: OnlineStore) -> list[KeptLog]:
+    """Return the logs that are kept apart, those of a source oldest first."""
+    found = []
+    for table in journal.tables():
+        if not table.startswith(_LOG):
+            continue
+        source, _, number = table[len(_LOG) :].partition("~")
+        generation = int(number or 0)
+        if generation < generation_of(journal, source):
+            rows = rows_in(journal, source, generation)
+            if rows:
+                found.append(KeptLog(source, generation, rows))
+    return sorted(found, key=lambda log: (log.source, log.generation))
