@@ -18,6 +18,7 @@ from skewless.materialize import materialize as materialize_module
 from skewless.online.apply import retire
 from skewless.testing.clock import SettableClock
 from skewless.testing.memory import MemoryStore
+from skewless.testing.servers import running
 from tests.jobs.shop import (
     CARD,
     DAY,
@@ -55,12 +56,12 @@ class Apart(MemoryStore):
 class Life:
     """A repo, two processes that have it open, and what is known of it."""
 
-    def __init__(self, folder, seed, kind):
+    def __init__(self, folder, seed, kind, online=None):
         self.chance = random.Random(seed)
         self.folder = folder
         self.clock = SettableClock(NOON)
         self.shared = {"memory": MemoryStore, "apart": Apart}.get(kind, lambda: None)()
-        self.settings = {} if self.shared else {"online": {"kind": kind}}
+        self.settings = {} if self.shared else {"online": online or {"kind": kind}}
         self.views = {"Spend": ("1h", False), "Files": ("1d", False)}
         self.stale = set()  # cards with rows in files that nothing has looked at yet
         self.count = 0
@@ -256,7 +257,26 @@ class Life:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_value_is_that_of_the_reference_or_building(tmp_path, monkeypatch, seed, kind):
     monkeypatch.setattr(materialize_module, "_BATCH", 1)
-    life = Life(tmp_path / "repo", seed, kind)
+    live(Life(tmp_path / "repo", seed, kind))
+
+
+@pytest.fixture(scope="module")
+def redis():
+    with running("redis") as server:
+        yield server
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_value_out_of_redis_is_that_of_the_reference_or_building(
+    tmp_path, monkeypatch, seed, redis
+):
+    monkeypatch.setattr(materialize_module, "_BATCH", 1)
+    online = {"kind": "redis", "url": redis.url, "namespace": tmp_path.name, "timeout": 30.0}
+    live(Life(tmp_path / "repo", seed, "redis", online))
+
+
+def live(life):
+    """Take steps, checking after each; at the end nothing is building."""
     for _ in range(STEPS):
         life.step()
         life.check()
