@@ -124,6 +124,29 @@ def test_a_pinned_version_is_not_retired(registry: Registry) -> None:
         registry.retire("Spend", 1)
 
 
+def test_a_service_has_its_pins_until_it_is_settled_on_those_that_are_pending(
+    registry: Registry,
+) -> None:
+    applied(registry, shop())
+    old = registry.state().pins["fraud"]
+    plan = diff(registry.state(), shop("14d"), repin=True)
+    (new,) = [record for record in plan.writes if record.kind == "feature service"]
+    waiting = replace(new, pins=old, pending=new.pins)
+    writes = tuple(waiting if record is new else record for record in plan.writes)
+    registry.apply(replace(plan, writes=writes))
+    state = registry.state()
+    assert (state.pins["fraud"], state.wanted_pins["fraud"]) == (old, new.pins)
+    with pytest.raises(RegistryError, match="pinned by feature service fraud"):
+        registry.retire("Spend", 1)
+    assert not registry.settle("fraud", old)
+    assert not registry.settle("fraud", ())
+    assert registry.settle("fraud", new.pins)
+    assert not registry.settle("fraud", new.pins)
+    settled = registry.state()
+    assert (settled.pins["fraud"], settled.wanted_pins["fraud"]) == (new.pins, new.pins)
+    assert settled.revision == state.revision
+
+
 def test_a_version_that_an_on_demand_view_takes_is_not_retired(registry: Registry) -> None:
     applied(registry, spend(), ratio())
     applied(registry, spend("14d"))

@@ -102,14 +102,15 @@ class Serving(Mapping[ViewVersion, ServedBy]):
     @cached_property
     def current(self) -> dict[str, int]:
         """The version that each bare name stands for."""
-        return {name: self._current(name, now) for name, now in self._state.current.items()}
-
-    def _current(self, name: str, now: int) -> int:
-        known = [key for key in (*self._state.views, *self._state.on_demand) if key[0] == name]
-        for key in sorted(known, key=lambda key: (key[1] == now, key[1]), reverse=True):
-            if self.is_complete(key):
-                return key[1]
-        return now
+        found, others = {}, list[str]()
+        for name, now in self._state.current.items():
+            found[name] = now
+            if not self.is_complete((name, now)):
+                others.append(name)
+        for name, version in sorted((*self._state.views, *self._state.on_demand)) if others else ():
+            if name in others and self.is_complete((name, version)):
+                found[name] = version  # the newest of them comes last
+        return found
 
     @property
     def building(self) -> tuple[str, ...]:
