@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -74,9 +75,14 @@ def values_json(plan: ReadPlan, rows: list[list[Any]], present: bool) -> bytes:
         rows: values, a list per entity.
         present: whether every value is there.
     """
-    values = dict(zip(plan.names, zip(*rows, strict=True), strict=True))
+    columns = list(zip(*rows, strict=True))
+    values = dict(zip(plan.names, columns, strict=True))
     body = orjson.dumps(values, default=json_default, option=_OPTIONS)
-    # Infinities come out as null: count whether there are more nulls than there should be.
+    # Infinities come out as null. Of numbers that are all there, the sum tells that there are none;
+    # else count whether there are more nulls than there should be.
+    floats = plan.floats if present else None
+    if floats is not None and isfinite(sum(sum(columns[at]) for at in floats)):
+        return body
     nulls = 0 if present else sum(row.count(None) for row in rows)
     if body.count(b"null") != nulls:
         body = orjson.dumps(finite(values), default=json_default, option=_OPTIONS)

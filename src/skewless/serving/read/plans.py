@@ -20,6 +20,8 @@ from skewless.types import DType, Misfit
 
 Row = Mapping[str, Any]
 _READ_AS_JSON = (str, list, dict)
+_FLOATS = {"float32", "float64"}
+_MAY_HOLD_FLOATS = {"list", "vector", "map", "struct", "json"}
 
 
 class ReadPlan:
@@ -30,6 +32,7 @@ class ReadPlan:
         names: of the features, in order.
         inputs: the join keys and request fields that every entity must have, no others.
         views: for each part of the read the view its age is counted under.
+        floats: the places of features that are floats; None if others may hold floats too.
         fragile: whether it calls functions of users, which may raise anything.
     """
 
@@ -43,6 +46,10 @@ class ReadPlan:
         self.views = tuple((part.references[0].partition("@v")[0],) for part in lookup.parts)
         self.fragile = any(need.view.code for need in selection.on_demand)
         self._in_json = {name: dtype for name, dtype in types.items() if differs_in_json(dtype)}
+        kinds = [output.dtype.kind for output in selection.outputs]
+        self.floats: tuple[int, ...] | None = None
+        if not _MAY_HOLD_FLOATS & set(kinds):
+            self.floats = tuple(at for at, kind in enumerate(kinds) if kind in _FLOATS)
         self._fragments: dict[str, bytes] = {}
         self.present: dict[int, bytes] = {}
 
