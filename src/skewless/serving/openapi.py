@@ -111,6 +111,11 @@ def _schemas() -> dict[str, Schema]:
             error=_or_null(_ref("Error")),
         ),
         "Ready": _ready(),
+    }
+
+
+def _feast_schemas() -> dict[str, Schema]:
+    return {
         "FeastRead": _object(
             "entities",
             entities=_FRAME,
@@ -132,6 +137,14 @@ def _schemas() -> dict[str, Schema]:
             end_ts=_or_null(_TEXT),
             feature_views=_or_null(_list(_TEXT)),
             version=_or_null(_TEXT),
+        ),
+        "FeastWritten": _or_null(
+            _object(
+                "accepted quarantined reasons",
+                accepted=_WHOLE,
+                quarantined=_WHOLE,
+                reasons=_list(_object("row reason", row=_WHOLE, reason=_TEXT)),
+            )
         ),
     }
 
@@ -244,7 +257,7 @@ def document() -> Schema:
         },
         "paths": paths,
         "components": {
-            "schemas": _schemas(),
+            "schemas": _schemas() | _feast_schemas(),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"key": []}, {}],
@@ -265,6 +278,8 @@ def _feast() -> dict[str, Schema]:
     found: dict[str, Schema] = {}
     for path, (name, summary, body) in posts.items():
         answers = dict(anything)
+        if body == "FeastWrite":
+            answers["200"] = {"content": _json(_ref("FeastWritten"))}
         parameters = []
         if "materialize" in path:
             answers["202"] = {"content": _json({"type": "object"})}
