@@ -14,8 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import skewless as sl
 from skewless.errors import InputError, StoreUnavailable
-from skewless.streams._payloads import Keys, payload
+from skewless.ingest.validation import admit
+from skewless.streams._decoded_values import Seconds, Symbol
+from skewless.streams._payloads import Keys, RecordPayload, payload
 from skewless.streams.keys import row_id_of
 from skewless.types import (
     Bytes,
@@ -32,6 +35,7 @@ from skewless.types import (
     Vector,
 )
 from tests.streams.registry import SchemaRegistry, schema_registry
+from tests.test_codec import TYPES
 
 fastavro = pytest.importorskip("fastavro")
 pytest.importorskip("confluent_kafka.schema_registry.avro")
@@ -348,3 +352,39 @@ def test_a_key_that_cannot_be_read_says_why(registry: SchemaRegistry) -> None:
     nowhere = {"url": "http://127.0.0.1:1", "max.retries": 0}
     with pytest.raises(StoreUnavailable):
         Keys("t", nowhere).decode(key, None)
+
+
+# -------------------------------------------------------------------------------------- admission
+
+ODD_DECODED = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
+    | st.binary(max_size=4) | st.uuids() | st.times() | st.datetimes() | st.timedeltas()
+    | st.datetimes(timezones=st.just(UTC)) | st.decimals(allow_nan=True) | st.dates()
+    | st.builds(Seconds, st.integers(), st.text(max_size=3))
+    | st.builds(Symbol, st.integers(0, 3), st.none() | st.text(max_size=3)),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=2) | st.integers() | st.booleans(), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+HEADER = {"event_time": "at", "row_id": "id"}
+
+
+@settings(max_examples=300, deadline=None)
+@given(dtype=TYPES, values=st.lists(ODD_DECODED, min_size=1, max_size=4))
+def test_what_a_decoder_gives_is_admitted_or_set_aside_with_the_column(
+    dtype: DType, values: list[Any]
+) -> None:
+    """As the stream's worker admits it: whatever it is, the rows beside it go in."""
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    of = sl.Source("rows", schema={"id": int, "x": dtype}, **HEADER)
+
+    def one(value: bytes, _: Any) -> Any:
+        number = int(value)
+        return {"id": number, "at": at, "x": values[number] if number < len(values) else None}
+
+    made = RecordPayload(one).decode([b"%d" % n for n in range(len(values) + 1)], of.columns)
+    now = int(at.timestamp() * 1_000_000) + 1
+    admitted = admit(of, made.rows, now=now, backdate=False)
+    assert len(admitted.event) + len(admitted.rejected) + len(made.poison) == len(values) + 1
+    assert len(values) in admitted.batch.column("id").to_pylist()
+    assert all("x" in rejected.reason for rejected in admitted.rejected)
