@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -203,6 +206,30 @@ def test_a_property_under_computation_in_another_thread_does_not_hang_a_child() 
     finally:
         done.set()
         thread.join()
+
+
+def test_a_module_that_another_thread_imports_is_whole_in_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, go = threading.Event(), threading.Event()
+    (tmp_path / "slowly_imported.py").write_text(
+        "import test_gate\ntest_gate.started.set()\ntest_gate.go.wait()\nvalue = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "test_gate", SimpleNamespace(started=started, go=go))
+
+    def work() -> int:
+        value: int = importlib.import_module("slowly_imported").value
+        return value
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    started.wait()
+    timer = threading.Timer(0.2, go.set)  # while the fork waits
+    timer.start()
+    assert in_child(work) == 0
+    thread.join()
+    del sys.modules["slowly_imported"]
 
 
 @pytest.mark.parametrize("kind", ["lmdb", "sqlite"])

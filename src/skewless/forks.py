@@ -3,7 +3,8 @@
 A child has one thread, the one that forked. A lock that another thread held at that moment stays
 locked in the child for ever, for whoever held it is not there. Here is what the package uses
 instead: a `cached_property` without a lock (that of Python 3.11 has one for all instances of a
-class), a `Lock` that is free in the child, and a `Gate` for libraries whose locks are their own.
+class), a `Lock` that is free in the child, and a `Gate` for libraries whose locks are their own. A
+fork also waits for imports that are under way.
 
 >>> class Circle:
 ...     def __init__(self, radius: float) -> None:
@@ -18,7 +19,10 @@ class), a `Lock` that is free in the child, and a `Gate` for libraries whose loc
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -172,8 +176,21 @@ def _after_fork_in_child() -> None:
         lock.renew()
 
 
+def _finish_imports() -> None:
+    """Wait for modules that other threads are importing: their locks are not free in a child."""
+    for name, module in list(sys.modules.items()):
+        if getattr(getattr(module, "__spec__", None), "_initializing", False):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+
+def _before_fork() -> None:
+    _finish_imports()
+    sqlite_gate.close()
+
+
 os.register_at_fork(
-    before=sqlite_gate.close,
+    before=_before_fork,
     after_in_parent=sqlite_gate.open,
     after_in_child=_after_fork_in_child,
 )
