@@ -10,6 +10,7 @@ from skewless.errors import StoreUnavailable
 from skewless.materialize.recovery import heal
 from skewless.materialize.verbs import rebuild
 from skewless.online.loss_detection import HELD
+from skewless.online.ownership import MARK
 from skewless.online.storage import is_states
 from skewless.testing.memory import MemoryCache
 from skewless.testing.servers import Server, running
@@ -161,6 +162,28 @@ def test_a_store_that_is_not_what_it_was_says_so_to_whoever_opens_it(tmp_path, c
         statuses(again, "c0")
     again.push("pays", some(40), backdate=True)
     check_parity(again, SPEND, cards(*CARDS))
+
+
+def test_a_mark_that_is_gone_alone_comes_back(tmp_path, cache) -> None:
+    fs = open_store(tmp_path, SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    cache.delete(MARK[0], [MARK[1]])
+    again = open_store(tmp_path, using=cache)
+    with pytest.raises(StoreUnavailable, match="no mark of its writer"):
+        statuses(again, "c0")
+    assert heal(again.runtime) == []  # its states are there
+    check_parity(again, SPEND, cards(*CARDS))
+
+
+def test_a_machine_that_never_wrote_does_not_heal_and_so_take_a_store_over(tmp_path, cache) -> None:
+    fs = open_store(tmp_path / "writes", SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    reads = open_store(tmp_path / "reads", SPEND, using=cache)
+    cache.lose()
+    assert heal(reads.runtime) == []
+    assert cache.read_one(*MARK) is None
+    assert heal(fs.runtime)
+    check_parity(fs, SPEND, cards(*CARDS))
 
 
 def test_a_push_that_was_killed_while_lost_states_were_built_is_made_up_for(

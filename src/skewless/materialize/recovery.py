@@ -9,7 +9,8 @@ from __future__ import annotations
 from skewless.clock import NEVER
 from skewless.materialize.repair import bring_back
 from skewless.materialize.verbs import Progress, build_anew, rebuild
-from skewless.online.loss_detection import held, logger
+from skewless.online.dirty_keys import any_marked
+from skewless.online.loss_detection import held, lacking, logger
 from skewless.online.ownership import Mark
 from skewless.online.runtime import Runtime
 from skewless.online.storage import is_states
@@ -27,15 +28,20 @@ def heal(runtime: Runtime) -> list[str]:
     healed: list[str] = []
     if not runtime.may_forget or not runtime.ownership.is_mine():
         return healed
-    for name in sorted(runtime.state().sources):
-        for table in runtime.tables().of_source(name):
-            layout = table.layout
-            if held(runtime.home, runtime.journal, layout.table, NEVER) is None:
-                logger.warning("%s: building %s anew", runtime.home.states.where, layout.table)
-                build_anew(runtime, table)
-            elif not bring_back(runtime, table):
-                continue
-            healed.append(layout.table)
+    runtime.ownership.check()
+    tables = runtime.tables()
+    every = [t for name in sorted(runtime.state().sources) for t in tables.of_source(name)]
+    lacks = lacking(runtime.home, [table.layout.table for table in every])
+    if not lacks and not any_marked(runtime.journal):
+        return healed
+    for table in every:
+        layout = table.layout
+        if held(runtime.home, runtime.journal, layout.table, NEVER) is None:
+            logger.warning("%s: building %s anew", runtime.home.states.where, layout.table)
+            build_anew(runtime, table)
+        elif not bring_back(runtime, table):
+            continue
+        healed.append(layout.table)
     return healed
 
 

@@ -28,6 +28,11 @@ def unmarked(journal: KeyValues, table: str, keys: Iterable[bytes]) -> list[byte
     return [key for key, note in zip(asked, notes, strict=True) if note is None]
 
 
+def any_marked(journal: KeyValues) -> bool:
+    """Return whether states of any table are marked."""
+    return next(iter(journal.scan(_MARKS, limit=1)), None) is not None
+
+
 def marked(journal: KeyValues, layout: StateLayout, limit: int | None = None) -> set[bytes]:
     """Return the entities that are marked, at most so many."""
     prefix = _prefix(layout)

@@ -77,25 +77,42 @@ def all_held(states: Rows) -> Iterator[tuple[str, int]]:
             yield key.partition(b"/")[0].decode(), int(value)
 
 
+def lacking(home: Home, tables: Iterable[str]) -> dict[str, str]:
+    """Return what the store has lost of some tables of states, in words; {} if nothing.
+
+    Asks each store once, however many tables there are.
+    """
+    names = list(tables)
+    if not may_forget(home) or not names:
+        return {}
+    keys = [name.encode() for name in names]
+    applied = home.journal.read(APPLIED, keys)  # before the states: it only grows
+    noted = home.journal.read(HELD, keys)
+    asked = {
+        name: (0 if at is None else int(at), _keys(home, name))
+        for name, at, note in zip(names, applied, noted, strict=True)
+        if note is not None
+    }
+    found = iter(home.states.read(HELD, [key for _, notes in asked.values() for key in notes]))
+    lacks = {}
+    for name, (least, notes) in asked.items():
+        holds = [None if (note := next(found)) is None else int(note) for _ in notes]
+        there = [row for row in holds if row is not None]
+        if len(there) < len(holds):
+            lacks[name] = f"no note of the table {name}"
+        elif min(there) < least:
+            lacks[name] = f"{name} holds the log up to row {min(there)} and not {least}"
+    return lacks
+
+
 def refuse_if_lost(home: Home, tables: Iterable[str]) -> None:
     """Refuse to say that an entity was never seen where its states may be lost.
 
     Raises:
         StoreUnavailable: they are, all of them or the last writes.
     """
-    if not may_forget(home):
-        return
-    for table in tables:
-        key = table.encode()
-        note = home.journal.read_one(APPLIED, key)  # before the store: it only grows
-        noted = 0 if note is None else int(note)
-        holds = held(home, home.journal, table, noted)
-        if holds is None:
-            raise lost(home.states.where, f"no note of the table {table}")
-        if holds < noted:
-            raise lost(
-                home.states.where, f"{table} holds the log up to row {holds} and not {noted}"
-            )
+    for what in lacking(home, tables).values():
+        raise lost(home.states.where, what)
 
 
 def lost(where: str, got: str) -> StoreUnavailable:

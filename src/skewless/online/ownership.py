@@ -278,11 +278,12 @@ class Ownership:
     # ------------------------------------------------------------------------------- reading
 
     def is_mine(self) -> bool:
-        """Return whether no other journal writes the states, lost or not."""
+        """Return whether this journal writes the states, lost or not, and no other does."""
         mark = Mark.read(self._home.states)
+        known, session = self._known(self._home.journal, mark)
         if mark is None:
-            return True
-        return mark.writer == self._writer and self._known(self._home.journal, mark)[1]
+            return known is not None
+        return mark.writer == self._writer and session
 
     def knows(self) -> bool:
         """Return whether this journal can say which entities the store has seen.

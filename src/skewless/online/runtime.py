@@ -24,7 +24,7 @@ from skewless.forks import Lock, cached_property, opened_property
 from skewless.online.dirty_keys import mark_keys, unmarked
 from skewless.online.history_folder import folder_of_project
 from skewless.online.log_generations import generation_of
-from skewless.online.loss_detection import LOST, logger, may_forget, refuse_if_lost
+from skewless.online.loss_detection import LOST, lacking, logger, may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
 from skewless.online.ownership import FRESH_SECONDS, Ownership
 from skewless.online.reader import OnlineReader
@@ -245,15 +245,16 @@ class Runtime:
         Raises:
             StoreUnavailable: the store cannot be reached, or the repo has moved to another one.
         """
-        found: dict[str, None] = {}
-        for by in self.tables().serving().values():
-            try:
-                self.check_states([by.layout.table] if by.complete else [])
-            except StoreUnavailable as problem:
-                if problem.what != LOST:
-                    raise
-                found[f"{problem.got} ({problem.where})"] = None
-        return list(found)
+        where = self.home.states.where
+        try:
+            self.check_states(())
+        except StoreUnavailable as problem:
+            if problem.what != LOST:
+                raise
+            return [f"{problem.got} ({where})"]
+        serving = self.tables().serving().values()
+        names = {by.layout.table for by in serving if by.complete} if self._knows else ()
+        return [f"{what} ({where})" for what in lacking(self.home, names).values()]
 
     def now(self, tolerance: int = NEVER) -> int:
         """Return the present by the clock of whoever owns the transactions of the journal.
