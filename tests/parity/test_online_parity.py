@@ -76,10 +76,17 @@ def as_history(source, arrived):
         row_id = (values["word"],) if source.row_id else None
         rows.append(HistoryRow(values, event, known, number + 1, row_id=row_id))
     flags = late_flags(source, rows)
-    return [
-        HistoryRow(r.values, r.event, r.known, r.tiebreak, late=flag, row_id=r.row_id)
-        for r, flag in zip(rows, flags, strict=True)
-    ]
+    found, last = [], {}
+    for row, late in zip(rows, flags, strict=True):
+        known, content = row.known, {**row.values, "seen": None}
+        before, known_before = last.get(row.row_id, (None, known))
+        if row.row_id is not None and not late and content != before:
+            known = max(known, known_before)  # no correction is known before what it replaces
+            last[row.row_id] = content, known
+        found.append(
+            HistoryRow(row.values, row.event, known, row.tiebreak, late=late, row_id=row.row_id)
+        )
+    return found
 
 
 @pytest.fixture(params=["grown by half", "at once"])
