@@ -19,6 +19,7 @@ from skewless.materialize.repair import (
     rebuild_marked,
 )
 from skewless.online.apply import reconcile
+from skewless.online.dirty_keys import marked, unmark
 from skewless.online.loss_detection import APPLIED, HELD, held, is_noted, note_held
 from skewless.online.runtime import Runtime
 from skewless.online.seen import seen_table
@@ -58,7 +59,7 @@ def materialize(
     """
     if start is not None and end is not None and start > end:
         raise InputError("an interval that ends before it starts", got=f"{start} to {end}")
-    reconcile(runtime)
+    reconcile(runtime, exactly=True)
     names = [views] if isinstance(views, str) else views
     chosen = chosen_views(runtime, names)
     tables = runtime.tables()
@@ -99,12 +100,15 @@ def drop_unused(runtime: Runtime) -> None:
 
     Not at once: other processes read and write what they know for as long as a second.
     """
+    tables = runtime.tables().tables
     unused = runtime.tables().unused(runtime.clock.now())
     for name in unused:
         runtime.online.drop(name)
         if not runtime.one_store:
             runtime.journal.drop(seen_table(name))
         with runtime.journal.transaction() as transaction:
+            layout = tables[name].layout
+            unmark(transaction, layout, marked(transaction, layout))
             forget_table(transaction, name, (APPLIED, HELD, _DONE, PROGRESS))
     if unused:
         runtime.forget_plans()

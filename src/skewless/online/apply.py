@@ -80,10 +80,14 @@ def retire(runtime: Runtime, view: str, version: int, *, who: str = "") -> int:
     return revision
 
 
-def reconcile(runtime: Runtime) -> None:
+def reconcile(runtime: Runtime, *, exactly: bool = False) -> None:
     """Make the records of tables what the registry wants, in one transaction of the journal.
 
     Services whose pending pins are complete by then move to them.
+
+    Args:
+        runtime: the open parts.
+        exactly: see `StateTables.reconcile`.
     """
     with runtime.journal.transaction() as transaction:
         # Read while others wait: whoever comes last goes by the newest definitions.
@@ -93,6 +97,7 @@ def reconcile(runtime: Runtime) -> None:
             transaction,
             lambda source: runtime.log(source).last_sequence(transaction),
             now=runtime.clock.now(),
+            exactly=exactly,
         )
     serving = tables.serving()
     waiting = [r for r in state.records if r.pending and _complete(r.pending, serving)]

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skewless.definitions import FeatureView, Source
+from skewless.definitions import Entity, FeatureView, Source
 from skewless.definitions.fingerprint import fingerprint
 from skewless.definitions.source import closing
 from skewless.expressions.evaluate import evaluate
@@ -146,29 +146,30 @@ def layouts_of(state: RegistryState) -> dict[ViewVersion, StateLayout]:
     groups: dict[str, list[tuple[ViewVersion, FeatureView]]] = {}
     for key, view in state.views.items():
         rows = StateLayout(view.entity, view.source, {}, ()).rows_of
-        mark = fingerprint([rows, _otherwise_typed(state, view)])
+        mark = fingerprint([rows, _otherwise_typed(state, view.source)])
         groups.setdefault(mark, []).append((key, view))
     wanted = {}
     for members in groups.values():
         newest = max(members, key=lambda member: member[0][1])[1]
-        source = _source_now(state, newest)
+        source = _source_now(state, newest.entity, newest.source)
         layout = StateLayout.of(newest.entity, source, [view for _, view in members])
         wanted.update({key: layout for key, _ in members})
     return wanted
 
 
-def _otherwise_typed(state: RegistryState, view: FeatureView) -> dict[str, Any]:
-    """Return the columns that a view's source no longer has as the view knows them."""
-    now = state.sources[view.source.name].columns
-    then = view.source.columns
-    return {name: dtype.to_dict() for name, dtype in then.items() if now.get(name) != dtype}
+def _otherwise_typed(state: RegistryState, then: Source) -> dict[str, Any]:
+    """Return the columns that a source no longer has as they were known then."""
+    now = state.sources[then.name].columns
+    return {name: d.to_dict() for name, d in then.columns.items() if now.get(name) != d}
 
 
-def _source_now(state: RegistryState, view: FeatureView) -> Source:
-    """Return the source of a view as it is now, unless its rows are others by now."""
-    source = closing(state.sources[view.source.name], view.source.closed)
-    now, then = (StateLayout(view.entity, each, {}, ()).rows_of for each in (source, view.source))
-    return source if now == then and not _otherwise_typed(state, view) else view.source
+def _source_now(state: RegistryState, entity: Entity, then: Source) -> Source:
+    """Return a source as it is now, unless it is no more, or its rows are others by now."""
+    if then.name not in state.sources:
+        return then
+    source = closing(state.sources[then.name], then.closed)
+    rows = [StateLayout(entity, each, {}, ()).rows_of for each in (source, then)]
+    return source if rows[0] == rows[1] and not _otherwise_typed(state, then) else then
 
 
 def changes_of(store: KeyValues) -> int:
@@ -204,7 +205,10 @@ class StateTables:
         return cls(found, state)
 
     def _adopt(self) -> None:
-        """Take the layouts of now: where the source's table lies may have changed."""
+        """Find the tables that are wanted, and take the sources of now.
+
+        Where a source's table lies may have changed.
+        """
         self._own = {}
         active = {_kind(t.layout): name for name, t in self.tables.items() if t.active}
         for layout in self._distinct():
@@ -214,6 +218,10 @@ class StateTables:
                 own = layout.of_generation(table.layout.generation)
                 self.tables[name] = replace(table, layout=own)
                 self._own[id(layout)] = name
+        for name in set(active.values()) - set(self._own.values()):
+            layout = self.tables[name].layout
+            now = _source_now(self._state, layout.entity, layout.source)
+            self.tables[name] = replace(self.tables[name], layout=layout.over(now))
         self._of_source.clear()
         self.__dict__.pop("_serving", None)
 
@@ -271,7 +279,12 @@ class StateTables:
         return sorted(n for n, since in stopped if since is not None and now - since >= GRACE)
 
     def reconcile(
-        self, transaction: KeyValues, last_sequence: Callable[[Source], int], *, now: int
+        self,
+        transaction: KeyValues,
+        last_sequence: Callable[[Source], int],
+        *,
+        now: int,
+        exactly: bool = False,
     ) -> bool:
         """Make the records what the registry wants; return whether anything changed.
 
@@ -282,10 +295,12 @@ class StateTables:
             transaction: of the journal, which keeps pushes out.
             last_sequence: returns the newest row of a source's log, seen in the transaction.
             now: the present, microseconds.
+            exactly: whether a table is begun also where a complete one answers for all of it, and
+                more than is wanted: after a version was retired, for instance.
         """
         found: dict[str, StateTable] = {}
         for layout in self._distinct():
-            if id(layout) in self._own:
+            if id(layout) in self._own or (not exactly and self._covered(layout)):
                 continue
             last = last_sequence(layout.source)
             nothing = last == 0 and layout.source.table is None
@@ -301,6 +316,11 @@ class StateTables:
         if found:
             self.save(transaction, found.values())
         return bool(found)
+
+    def _covered(self, layout: StateLayout) -> bool:
+        """Return whether a complete table has all that a layout wants."""
+        complete = (t.layout for t in self.tables.values() if t.active and t.complete)
+        return any(other.covers(layout) for other in complete)
 
     def save(self, store: KeyValues, tables: Iterable[StateTable]) -> None:
         """Write the records of some tables, in a transaction of the journal."""

@@ -172,6 +172,12 @@ class StateLayout:
         entity = Entity.from_dict(data["entity"])
         return cls(entity, source, expressions, rules, data.get("generation", 1))
 
+    def over(self, source: Source) -> StateLayout:
+        """Return the same layout over a source that has the same rows."""
+        made = copy(self)
+        made.source = source
+        return made
+
     def of_generation(self, generation: int) -> StateLayout:
         """Return the same layout for another table."""
         made = copy(self)
