@@ -84,6 +84,13 @@ def _most(name: str, default: int, text: str) -> _Decorator:
     metavar="ORIGIN",
     help="Pages of this origin may call (https://tool.example); * is any. Repeatable.",
 )
+@click.option(
+    "--feast-building",
+    type=click.Choice(["not-found", "unavailable"]),
+    default="not-found",
+    show_default=True,
+    help="What clients of Feast get while a value is building: NOT_FOUND, or 503 for the answer.",
+)
 @click.option("--traces", is_flag=True, help="Make OpenTelemetry traces.")
 def serve_command(repo: str, as_json: bool, **given: Any) -> None:
     """Serve features over HTTP, until SIGTERM or Ctrl-C.

@@ -31,6 +31,8 @@ class Settings:
         served_log: the fraction of entities whose answers are logged.
         log: ``errors`` or ``requests``: which requests are logged.
         traces: whether OpenTelemetry traces are made.
+        feast_building: what clients of Feast get for a value that is `building`: ``not-found``, or
+            ``unavailable`` (503 for the whole answer).
         cors_origins: pages of these origins may call, ``*``: of any; none: no page may.
     """
 
@@ -55,6 +57,7 @@ class Settings:
     served_log: float = 0.0
     log: str = "errors"
     traces: bool = False
+    feast_building: str = "not-found"
     cors_origins: tuple[str, ...] = ()
 
     @property

@@ -27,6 +27,7 @@ from skewless.errors import (
     MissingColumn,
     RegistryError,
     SkewlessError,
+    StoreUnavailable,
     UnknownName,
 )
 from skewless.online.reader import Snapshot
@@ -156,6 +157,12 @@ class Feast:
             found = _with_gaps(plan, wanted.rows, found)
         versions = asked.include_feature_view_version_metadata
         building = sum(row.count(Status.BUILDING) * n for row, n in alike(found[1]))
+        if building and self.features.settings.feast_building == "unavailable":
+            raise StoreUnavailable(
+                "values that are asked for are not built from all of history yet",
+                got=f"{building} that are building",
+                hint="skewless status shows which views they are of.",
+            )
         headers = {"x-skewless-building": str(building)} if building else None
         return Response(_answer(plan, wanted.given, found, versions), headers=headers)
 
