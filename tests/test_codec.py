@@ -182,7 +182,7 @@ def test_a_form_and_its_value(dtype: DType, data: Any, value: Any) -> None:
         (Float64, 10**400, "out of range"),
         (Timestamp, 1767225600000, "x: 1767225600000 (int) is no Timestamp: ISO 8601 text"),
         (Timestamp, "2026-01-31T10:00:00", "no Timestamp: a time without an offset"),
-        (Timestamp, "9999-12-31T23:59:59-01:00", "out of range"),
+        (Timestamp, "9999-12-31T23:59:59-01:00", "no Timestamp: date value out of range"),
         (Decimal(5, 2), 1.5, "x: 1.5 (float) is no Decimal(5, 2): text such as 12.50"),
         (List(Bytes), ["q80=", "!"], "x[1]: '!' (str) is no Bytes"),
         (Struct({"a": Map(Int64)}), {"a": {"k": "?"}}, "x.a['k']: '?' (str) is no Int64"),

@@ -267,11 +267,15 @@ def _coerced(value: Any, dtype: DType) -> Any:
         return dtype.coerce(value)
     except NaiveTime:
         raise misfit(value, dtype, "a time without an offset, such as +00:00 or Z") from None
-    except (SkewlessError, TypeError):
+    except SkewlessError as problem:
+        known = dtype.kind == "timestamp" and problem.what == "not a time"
+        raise misfit(value, dtype, "" if known else problem.what) from None
+    except TypeError:
         raise misfit(value, dtype) from None
     except ValueError as problem:
-        if " is no " in str(problem):
-            raise misfit(value, dtype) from None
+        _, is_no, why = str(problem).partition(f" is no {dtype!r}")
+        if is_no:
+            raise misfit(value, dtype, why.lstrip(": ")) from None
         raise Misfit("", str(problem)) from None
     except (ArithmeticError, RecursionError):
         raise misfit(value, dtype, "it is out of range") from None

@@ -233,10 +233,16 @@ class StreamWorker:
         ids = list(dict.fromkeys(value for value in found if value is not None))
         if not ids:
             return 0, 0
-        result = self._patiently(
-            lambda: delete(self._fenced(self._position), self._source.name, ids)
-        )
-        return result.accepted, len(ids) - result.accepted
+        tries = 0
+
+        def attempt() -> PushResult:
+            nonlocal tries
+            tries += 1
+            return delete(self._fenced(self._position), self._source.name, ids)
+
+        result = self._patiently(attempt)
+        # After an outage rows may be gone by the attempt before: none is said to be missing.
+        return result.accepted, len(ids) - result.accepted if tries == 1 else 0
 
     def _fenced(self, expected: bytes | None) -> Runtime:
         return Fenced.of(self._runtime, self.name, expected)
