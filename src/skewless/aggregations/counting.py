@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from skewless.aggregations.base import Aggregation, Deciding, Number
+from skewless.aggregations.base import Aggregation, Deciding, Number, is_number
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
 from skewless.errors import DefinitionError
@@ -134,6 +134,7 @@ class TopK(Aggregation):
 
     k: int = 10
     name: ClassVar[str] = "top_k"
+    gathers: ClassVar[bool] = True
     empty: ClassVar[Any] = ()
 
     def __post_init__(self) -> None:
@@ -154,12 +155,21 @@ class TopK(Aggregation):
         """Return what `frequent_numbers` gives."""
         return NotImplemented if values is None else frequent_numbers(values, self.k)
 
+    def sweeps(self, column: DType | None) -> bool:
+        """Of every column."""
+        return True
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the lists of all moments."""
+        return rows.frequent(self.k)
+
 
 @dataclass(frozen=True)
 class Mode(Aggregation):
     """The most frequent value; the smallest among equals."""
 
     name: ClassVar[str] = "mode"
+    gathers: ClassVar[bool] = True
 
     def result_type(self, column: DType | None) -> DType:
         """The column's type."""
@@ -174,6 +184,18 @@ class Mode(Aggregation):
     def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
         """Return what `frequent_numbers` gives."""
         return NotImplemented if values is None else frequent_numbers(values, 1)[0]
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of every column."""
+        return True
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the first of the most frequent values; null where there is none."""
+        import pyarrow.compute as pc
+
+        lists = rows.frequent(1)
+        some = pc.if_else(pc.equal(pc.list_value_length(lists), 0), None, lists)
+        return rows.column.slice(0, 0) if not len(lists) else pc.list_element(some, 0)
 
 
 def most_frequent(values: Sequence[Any], k: int) -> list[Any]:
@@ -196,6 +218,7 @@ class Histogram(Aggregation):
 
     edges: tuple[float, ...] = ()
     name: ClassVar[str] = "histogram"
+    gathers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.edges or list(self.edges) != sorted(set(self.edges)):
@@ -228,3 +251,26 @@ class Histogram(Aggregation):
             return NotImplemented
         places = np.searchsorted(np.array(self.edges, np.float64), values, "right")
         return np.bincount(places, minlength=len(self.edges) + 1).tolist()
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of all numbers but decimals."""
+        return column is not None and is_number(column)
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Find the bucket of each row once, and count them at all moments."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        values, size = rows.values, len(self.edges) + 1
+        if values.dtype.kind == "i" and len(values) and int(abs(values).max()) > 2**53:
+            codes = np.array([bisect_right(self.edges, value) for value in values.tolist()])
+        else:
+            codes = np.searchsorted(np.array(self.edges, np.float64), values, "right")
+        counts, all_rows = rows.tallies(codes, size)
+        # Offsets: a null where there is no row, else as many counts as there are buckets.
+        some = all_rows > 0
+        offsets = pa.array(np.r_[0, np.cumsum(some * size)].astype(np.int32))
+        flat = pa.array(counts[some].reshape(-1))
+        lists = pa.ListArray.from_arrays(offsets, flat)
+        return pc.if_else(pa.array(some), lists, pa.scalar(None, lists.type))

@@ -117,6 +117,7 @@ class LastValues(Aggregation):
 
     n: int = 10
     name: ClassVar[str] = "last_n"
+    gathers: ClassVar[bool] = True
     empty: ClassVar[Any] = ()
 
     @classmethod
@@ -139,6 +140,14 @@ class LastValues(Aggregation):
     ) -> list[Any]:
         """Return the tail."""
         return list(values[self.needs])
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of every column."""
+        return True
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the lists of all moments, cut out of the rows that count."""
+        return rows.lists(self.needs)
 
     @property
     def needs(self) -> slice:

@@ -77,6 +77,7 @@ class Coded:
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[Ints, int]] = {}
+        self._ranked: dict[str, tuple[Ints, pa.Array]] = {}
         self._lock = Lock()
 
     def of(self, key: str, column: pa.Array) -> tuple[Ints, int]:
@@ -89,6 +90,23 @@ class Coded:
                 codes = np.asarray(pc.fill_null(encoded.indices, 0)).astype(np.int64)
                 self._found[key] = codes, max(len(encoded.dictionary), 1)
             return self._found[key]
+
+    def ranked(self, key: str, column: pa.Array) -> tuple[Ints, pa.Array]:
+        """Return the place of each value among the distinct ones (of nulls, any), and those."""
+        with self._lock:
+            if key not in self._ranked:
+                if pa.types.is_floating(column.type):
+                    column = pc.add(column, 0.0)
+                encoded = column.dictionary_encode()
+                values = encoded.dictionary
+                order = pc.array_sort_indices(
+                    values.cast(pa.uint8()) if pa.types.is_boolean(values.type) else values
+                )
+                rank = np.zeros(max(len(order), 1), np.int64)
+                rank[np.asarray(order)] = np.arange(len(order))
+                codes = np.asarray(pc.fill_null(encoded.indices, 0)).astype(np.int64)
+                self._ranked[key] = rank[codes], values.take(order)
+            return self._ranked[key]
 
 
 class SweptWindow:
@@ -259,6 +277,64 @@ class SweptColumn:
     def gathered(self, *, nulls: bool = False) -> Iterator[Gathered]:
         """Yield the rows that take part, for one run of moments after the other."""
         return gather(self.spans, self.queries, None if nulls else self.valid)
+
+    def lists(self, part: slice) -> pa.Array:
+        """Return lists of the values of some of the rows at each moment: the first, or the last.
+
+        Args:
+            part: which, as of a list: ``slice(0, n)`` or ``slice(-n, None)``.
+        """
+        n = part.stop or -part.start
+        found = []
+        for gathered in self.gathered():
+            low, high = gathered.offsets[:-1], gathered.offsets[1:]
+            begin = low if part.stop else np.maximum(low, high - n)
+            sizes = np.minimum(high - low, n)
+            offsets = np.r_[0, np.cumsum(sizes)]
+            places = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], sizes)
+            values = self.column.take(pa.array(gathered.rows[places]))
+            found.append(pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values))
+        if not found:
+            return pa.array([], pa.list_(self.column.type))
+        return pa.concat_arrays(found)
+
+    def frequent(self, k: int) -> pa.Array:
+        """Return lists of the ``k`` most frequent values, the smaller first among equals."""
+        codes, values = self._swept.coded.ranked(self._key, self.column)
+        size = max(len(values), 1)
+        found = []
+        for part in self.gathered():
+            queries = len(part.offsets) - 1
+            asked = np.repeat(np.arange(queries), np.diff(part.offsets))
+            pairs, counts = np.unique(asked * size + codes[part.rows], return_counts=True)
+            query, code = np.divmod(pairs, size)
+            order = np.lexsort((code, -counts, query))
+            first = np.searchsorted(query, np.arange(queries + 1))
+            place = np.arange(len(pairs)) - first[query]  # among those of the query, once ordered
+            kept = place < k
+            offsets = np.searchsorted(query[kept], np.arange(queries + 1)).astype(np.int32)
+            chosen = values.take(pa.array(code[order][kept]))
+            found.append(pa.ListArray.from_arrays(pa.array(offsets), chosen))
+        if not found:
+            return pa.array([], pa.list_(self.column.type))
+        return pa.concat_arrays(found)
+
+    def tallies(self, codes: Ints, size: int) -> tuple[Ints, Ints]:
+        """Return how many rows of each code there are at each moment, and how many of all.
+
+        Args:
+            codes: of rows, from 0 on.
+            size: how many codes there are.
+        """
+        found = [np.zeros((0, size), np.int64)]
+        for part in self.gathered():
+            asked = np.repeat(np.arange(len(part.offsets) - 1), np.diff(part.offsets))
+            counts = np.bincount(
+                asked * size + codes[part.rows], minlength=(len(part.offsets) - 1) * size
+            )
+            found.append(counts.reshape(-1, size))
+        counts = np.concatenate(found)
+        return counts, counts.sum(axis=1)
 
     def means(self, spans: Spans) -> tuple[Floats, Ints]:
         """Return mean and count over other spans of the same rows."""
