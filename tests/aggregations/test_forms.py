@@ -50,7 +50,7 @@ def test_what_runs_in_python_is_known_by_name():
 
 def test_plans_say_in_which_forms_they_compute():
     of = sl.Source("pays", schema={"card": str, "x": float}, event_time="at")
-    features = {"a": of.x.mean("1h"), "b": of.x.median("1h"), "c": of.x.sum("1h")}
+    features = {"a": of.x.mean("1h"), "b": of.x.mode("1h"), "c": of.x.sum("1h")}
     view = FeatureView("V", entity=sl.Entity("card", card=str), source=of, features=features)
     plan = plan_retrieval(select(state_of(view), [view]), timestamp="t", as_of="known")
     assert "2 by shared sweep, 1 by arrays" in plan.explain()

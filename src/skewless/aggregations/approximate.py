@@ -144,7 +144,6 @@ class ApproxQuantile(Aggregation):
     q: float = 0.5
     accuracy: float = 0.01
     name: ClassVar[str] = "approx_quantile"
-    gathers: ClassVar[bool] = True
 
     @classmethod
     def examples(cls) -> tuple[Aggregation, ...]:
@@ -197,20 +196,13 @@ class ApproxQuantile(Aggregation):
         """Return the middle of the bucket at the rank of each moment."""
         import numpy as np
 
-        numbers = rows.values.astype(np.float64)
-        buckets, codes = np.unique(buckets_of(numbers, self.bits), return_inverse=True)
-        middles = np.array([middle_of(bucket, self.bits) for bucket in buckets.tolist()])
-        found = np.zeros(len(rows.queries.time))
-        none = np.ones(len(rows.queries.time), bool)
-        for part in rows.gathered():
-            counts = np.diff(part.offsets)
-            asked = np.repeat(np.arange(len(counts)), counts)
-            ranked = np.sort(asked * len(buckets) + codes[part.rows])
-            some = np.flatnonzero(counts)
-            rank = np.floor(self.q * (counts[some] - 1)).astype(np.int64)
-            found[part.first + some] = middles[ranked[part.offsets[some] + rank] % len(buckets)]
-            none[part.first + some] = False
-        return rows.array(found, none)
+        buckets = buckets_of(rows.values.astype(np.float64), self.bits)
+        below, _, counts = rows.around(buckets, self.q)
+        if not len(buckets):
+            return rows.array(np.zeros(len(counts)), counts == 0)
+        distinct, place = np.unique(buckets[below], return_inverse=True)
+        middles = np.array([middle_of(bucket, self.bits) for bucket in distinct.tolist()])
+        return rows.array(middles[place], counts == 0)
 
 
 def quantile_of(counts: Mapping[int, int], q: float, bits: int) -> float:

@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from skewless.aggregations.base import Aggregation, Deciding, Number
+from skewless.aggregations.base import Aggregation, Deciding, Number, is_number
 from skewless.aggregations.windows import Window
 from skewless.errors import DefinitionError
 from skewless.types import NUMERIC, DType, Float64
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
@@ -30,6 +32,14 @@ _ORDERED = NUMERIC | {"bool", "str", "bytes", "timestamp", "date"}
 def total_order(value: Any) -> Any:
     """Return the sort key of a value: as Python orders it, but with -0.0 below 0.0."""
     return (value, math.copysign(1.0, value)) if isinstance(value, float) else value
+
+
+def order_of(values: npt.NDArray[np.float64]) -> Ints:
+    """Return integers in the order of floats, with -0.0 below 0.0."""
+    import numpy as np
+
+    bits = values.view(np.int64)
+    return np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)
 
 
 @dataclass(frozen=True)
@@ -129,8 +139,7 @@ class Quantile(Aggregation):
             return NotImplemented
         import numpy as np
 
-        bits = values.astype(np.float64).view(np.int64)
-        ranks = np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)  # -0.0 below 0.0
+        ranks = order_of(values.astype(np.float64))
         position = self.q * (len(ranks) - 1)
         low, high = math.floor(position), math.ceil(position)
         ranks.partition([low, high])
@@ -138,6 +147,28 @@ class Quantile(Aggregation):
         pair = np.where(found < 0, found ^ np.int64(2**63 - 1), found).view(np.float64)
         below, above = pair.tolist()
         return self._between(below, above, position - low)
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of all numbers but decimals."""
+        return column is not None and is_number(column)
+
+    def sweep(self, rows: SweptColumn) -> pa.Array:
+        """Return the same at all moments, from the rows around the place."""
+        import numpy as np
+
+        values = rows.values.astype(np.float64)
+        low, high, counts = rows.around(order_of(values), self.q)
+        if not len(values):
+            return rows.array(np.zeros(len(counts)), counts == 0)
+        below, above = values[low], values[high]
+        position = self.q * (counts - 1)
+        part = position - np.floor(position)
+        with np.errstate(all="ignore"):
+            apart = above - below
+            wide = np.isinf(apart) & ~np.isinf(above) & ~np.isinf(below)
+            between = np.where(wide, below * (1 - part) + above * part, below + apart * part)
+        found = np.where(below == above, below, between)
+        return rows.array(found, (counts == 0) | np.isnan(found))
 
     @staticmethod
     def _between(below: float, above: float, part: float) -> float | None:

@@ -36,6 +36,7 @@ from skewless.aggregations.kernels import (
     sweep_extremes,
     sweep_moments,
     sweep_positions,
+    sweep_quantile,
     sweep_sums,
     sweep_sums_int,
     sweep_unique,
@@ -335,6 +336,10 @@ class SweptColumn:
             found.append(counts.reshape(-1, size))
         counts = np.concatenate(found)
         return counts, counts.sum(axis=1)
+
+    def around(self, keys: Ints, q: float) -> tuple[Ints, Ints, Ints]:
+        """Return the rows around a quantile by keys, -1 for none, and how many rows there are."""
+        return sweep_quantile(self.spans, self.queries, keys, self.valid, q=q)
 
     def means(self, spans: Spans) -> tuple[Floats, Ints]:
         """Return mean and count over other spans of the same rows."""

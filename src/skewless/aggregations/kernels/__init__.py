@@ -55,6 +55,7 @@ __all__ = [
     "sweep_extremes",
     "sweep_moments",
     "sweep_positions",
+    "sweep_quantile",
     "sweep_sums",
     "sweep_sums_int",
     "sweep_unique",
@@ -292,6 +293,28 @@ def sweep_positions(
         rank = checked(rank, np.int64, None, "rank")
     rows = None if rank is None else len(rank)
     return chosen.sweep_order(Sweep.build(spans, queries, valid, rows), rank, want)
+
+
+def sweep_quantile(
+    spans: Spans, queries: Queries, keys: Ints, valid: Flags | None = None, *, q: float
+) -> tuple[Ints, Ints, Ints]:
+    """Return (below, above, counts): the rows around the ``q`` quantile at each query.
+
+    In the order of keys, ties by row, of ``n`` rows they have ``floor(q * (n - 1))`` and
+    ``ceil(q * (n - 1))`` others before them; -1 where no row is active.
+
+    Args:
+        spans: which rows count when.
+        queries: when to ask.
+        keys: int64, one a row.
+        valid: rows that are not valid never count.
+        q: from 0 to 1.
+
+    Raises:
+        ValueError: if arrays do not fit each other.
+    """
+    keys = checked(keys, np.int64, None, "keys")
+    return chosen.sweep_quantile(Sweep.build(spans, queries, valid, len(keys)), keys, q)
 
 
 def sweep_unique(

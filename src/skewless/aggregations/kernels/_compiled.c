@@ -9,6 +9,7 @@
 #include "_group.h"
 #include "_latest.h"
 #include "_moments.h"
+#include "_rank.h"
 #include "_spans.h"
 #include "_sweep.h"
 
@@ -567,6 +568,7 @@ static PyMethodDef methods[] = {
     {"gather_active", py_gather_active, METH_VARARGS, gather_doc},
     {"sweep_moments", py_sweep_moments, METH_VARARGS, moments_doc},
     {"window_moments", py_window_moments, METH_VARARGS, window_moments_doc},
+    {"sweep_quantile", py_sweep_quantile, METH_VARARGS, quantile_doc},
     {"rule_spans", py_rule_spans, METH_VARARGS, rule_doc},
     {"latest_add", py_latest_add, METH_VARARGS, latest_add_doc},
     {"latest_finish", py_latest_finish, METH_VARARGS, latest_finish_doc},

@@ -63,3 +63,13 @@ def sweep_moments(
     /,
 ) -> None: ...
 def window_moments(values: _Array, events: _Array, /) -> Any: ...
+def sweep_quantile(
+    spans: _Sweep,
+    keys: _Ints,
+    valid: _Array,
+    q: float,
+    below: _Ints,
+    above: _Ints,
+    counts: _Ints,
+    /,
+) -> None: ...

@@ -1,4 +1,4 @@
-/* Python bindings of the moments; included by _compiled.c where its helpers stand. */
+/* Python bindings of moments and quantiles; included by _compiled.c where its helpers stand. */
 #ifndef SKEWLESS_MOMENTS_MODULE_H
 #define SKEWLESS_MOMENTS_MODULE_H
 
@@ -56,6 +56,34 @@ static PyObject *py_window_moments(PyObject *module, PyObject *args) {
     release(&held);
     if (m.event) return PyFloat_FromDouble(found.slope);
     return Py_BuildValue("ddd", found.second, found.third, found.fourth);
+}
+
+PyDoc_STRVAR(quantile_doc, "sweep_quantile(spans, keys, valid, q, below, above, counts)\n--\n\n"
+    "The active rows around a quantile of each query, by their keys; -1 for none.");
+
+static PyObject *py_sweep_quantile(PyObject *module, PyObject *args) {
+    PyObject *spans, *keys, *valid, *o[3];
+    Buffers held = {.count = 0};
+    Sweep w;
+    Quantile s = {0};
+    int status = HELD_FAILED;
+    int64_t rows = -1;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOdOOO", &spans, &keys, &valid, &s.q, o, o + 1, o + 2)
+        || hold_sweep(&held, spans, &w)
+        || hold(&held, keys, "lq", 0, &rows, "keys", &s.keys) || required(s.keys, "keys")
+        || hold(&held, valid, "B?", 0, &rows, "valid", &w.valid)
+        || hold(&held, o[0], "lq", 1, &w.queries, "below", &s.below) || required(s.below, "below")
+        || hold(&held, o[1], "lq", 1, &w.queries, "above", &s.above) || required(s.above, "above")
+        || hold(&held, o[2], "lq", 1, &w.queries, "counts", &s.counts) || required(s.counts, "counts"))
+        return finished(&held, status);
+    if (!(s.q >= 0.0 && s.q <= 1.0)) {
+        PyErr_SetString(PyExc_ValueError, "q: expected 0 to 1");
+        return finished(&held, status);
+    }
+    w.rows = rows;
+    WITHOUT_GIL(status = sweep_quantile(&w, &s))
+    return finished(&held, status);
 }
 
 #endif

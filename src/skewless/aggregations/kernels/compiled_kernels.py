@@ -10,6 +10,7 @@ from skewless.aggregations.kernels import _compiled
 
 # By name: of an extension that was built from older sources the import fails, and NumPy serves.
 from skewless.aggregations.kernels._compiled import sweep_moments as extension_sweep_moments
+from skewless.aggregations.kernels._compiled import sweep_quantile as extension_sweep_quantile
 from skewless.aggregations.kernels._compiled import window_moments as extension_moments
 from skewless.aggregations.kernels.rules import RuleRows
 from skewless.aggregations.kernels.spans import Flags, Floats, Ints, Spans, Sweep, Want
@@ -49,6 +50,13 @@ def sweep_moments(
     extension_sweep_moments(
         _arrays(sweep), values, events, sweep.valid, second, third, fourth, slope, done
     )
+
+
+def sweep_quantile(sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints]:
+    """The active rows around a quantile of each query, -1 for none, and how many are active."""
+    below, above, counts = (np.empty_like(sweep.queries.time) for _ in range(3))
+    extension_sweep_quantile(_arrays(sweep), keys, sweep.valid, q, below, above, counts)
+    return below, above, counts
 
 
 def sweep_order(sweep: Sweep, keys: Floats | Ints | None, want: Want) -> tuple[Ints, Ints]:

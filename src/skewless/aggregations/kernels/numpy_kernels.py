@@ -406,6 +406,23 @@ def window_summary(
     return tuple(number if want >> i & 1 else None for i, number in enumerate(numbers))
 
 
+def sweep_quantile(sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints]:
+    """The active rows around a quantile of each query, -1 for none, and how many are active."""
+    out: dict[str, Any] = {"count": np.zeros(len(sweep.queries.time), np.int64)}
+    sweep_sums(sweep, None, Want.COUNT, out)
+    counts: Ints = out["count"]
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    rows = gather_active(sweep, offsets)
+    below, above = np.full(len(counts), -1), np.full(len(counts), -1)
+    for query in np.flatnonzero(counts).tolist():
+        active = rows[offsets[query] : offsets[query + 1]]
+        ordered = active[np.argsort(keys[active], kind="stable")]
+        position = q * (len(ordered) - 1)
+        below[query] = ordered[int(np.floor(position))]
+        above[query] = ordered[int(np.ceil(position))]
+    return below, above, counts
+
+
 def sweep_moments(
     sweep: Sweep, values: Floats | Ints, events: Ints | None, out: dict[str, Any], done: Flags
 ) -> None:

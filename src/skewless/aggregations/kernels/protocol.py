@@ -29,6 +29,9 @@ class Kernels(Protocol):
     def window_moments(self, values: Any, events: Any, /) -> Any:
         """Central moments of an array, or with events its slope; None where Python has to."""
 
+    def sweep_quantile(self, sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints]:
+        """The active rows around a quantile of each query, -1 for none; how many are active."""
+
     def sweep_order(
         self, sweep: Sweep, keys: Floats | Ints | None, want: Want
     ) -> tuple[Ints, Ints]:
