@@ -9,7 +9,7 @@ import msgspec
 
 from skewless.clock import to_micros
 from skewless.codec import read_back
-from skewless.definitions.expressions import split_reference
+from skewless.definitions.references import split_reference
 from skewless.plan.results import OnlineResult
 from skewless.plan.selection import Output
 from skewless.state.status import Status

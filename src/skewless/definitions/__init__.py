@@ -2,10 +2,11 @@
 
 from skewless.definitions.aggregate import Aggregate
 from skewless.definitions.entity import Entity
-from skewless.definitions.expressions import Expression, FeatureRef, Request, if_else
+from skewless.definitions.expressions import Expression, Request, if_else
 from skewless.definitions.feature_service import FeatureService
 from skewless.definitions.feature_view import FeatureView, feature_view
 from skewless.definitions.on_demand import OnDemandView, on_demand
+from skewless.definitions.references import FeatureRef
 from skewless.definitions.source import Source
 
 __all__ = [

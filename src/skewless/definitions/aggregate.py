@@ -23,6 +23,7 @@ from skewless.aggregations.forms import Forms, forms_of
 from skewless.aggregations.windows import LastN, Sliding, Window, window_from_dict
 from skewless.definitions.aggregatable import WindowLike
 from skewless.definitions.expressions import (
+    READERS,
     Column,
     Expression,
     Fan,
@@ -185,6 +186,9 @@ def aggregate_from_dict(data: dict[str, Any], source: str) -> Aggregate:
         ttl=ttl,
         by=None if by is None else expression_from_dict(by, source),
     )
+
+
+READERS["over"] = aggregate_from_dict
 
 
 def check_default(dtype: DType, default: Any) -> Any:

@@ -413,34 +413,6 @@ class Request(Expression):
         return f"request.{self.name}"
 
 
-class FeatureRef(Expression):
-    """A feature of a view, as an operand of on-demand features or a member of a service."""
-
-    def __init__(self, view: str, feature: str, dtype: DType, version: int | None = None) -> None:
-        self.view = view
-        self.feature = feature
-        self.dtype = dtype
-        self.version = version
-
-    @property
-    def per_row(self) -> bool:
-        """A feature is a value of an entity, not of a row."""
-        return False
-
-    @property
-    def reference(self) -> str:
-        """The text form ``View:feature`` or ``View@v2:feature``."""
-        version = f"@v{self.version}" if self.version is not None else ""
-        return f"{self.view}{version}:{self.feature}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The reference and its type."""
-        return {"feature": self.reference, "type": self.dtype.to_dict()}
-
-    def __repr__(self) -> str:
-        return self.reference
-
-
 class Fan(Expression):
     """Several features under one attribute: several windows, or several columns.
 
@@ -573,6 +545,11 @@ def _is_feature(expression: Expression) -> bool:
     return not (expression.per_row or expression.constant)
 
 
+Reader = Callable[[dict[str, Any], str], Expression]
+READERS: dict[str, Reader] = {}
+"""What reads expressions of other modules back, by a key that their plain data has."""
+
+
 def expression_from_dict(data: dict[str, Any], source: str = "") -> Expression:
     """Return the expression that ``to_dict`` wrote; ``source`` names that of its columns."""
     if "chain" in data:
@@ -590,12 +567,8 @@ def expression_from_dict(data: dict[str, Any], source: str = "") -> Expression:
         return Column(source, data["column"], dtype_from_dict(data["type"]))
     if "request" in data:
         return Request(data["request"], dtype_from_dict(data["type"]))
-    if "feature" in data:
-        view, version, feature = split_reference(data["feature"])
-        return FeatureRef(view, feature, dtype_from_dict(data["type"]), version)
-    from skewless.definitions.aggregate import aggregate_from_dict
-
-    return aggregate_from_dict(data, source)
+    (read,) = (READERS[key] for key in READERS if key in data)
+    return read(data, source)
 
 
 def _operands(data: list[dict[str, Any]], source: str) -> tuple[Expression, ...]:
@@ -606,20 +579,3 @@ def _linked(data: dict[str, Any], children: tuple[Expression, ...]) -> Expressio
     if "cast" in data:
         return Cast(children[0], dtype_from_dict(data["cast"]))
     return Operation(data["operation"], children)
-
-
-def split_reference(reference: str) -> tuple[str, int | None, str]:
-    """Return view, version (None: the current) and feature of ``View:feature``.
-
-    Raises:
-        DefinitionError: the text has another form.
-    """
-    view, colon, feature = reference.partition(":")
-    name, at, version = view.partition("@v")
-    if not colon or not name or not feature or "@" in name or (at and not version.isdigit()):
-        raise DefinitionError(
-            "not a reference to a feature",
-            got=repr(reference),
-            expected="'View:feature' or 'View@v2:feature'",
-        )
-    return name, int(version) if at else None, feature

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from skewless.definitions.expressions import FeatureRef, split_reference
 from skewless.definitions.feature_view import FeatureView, checked_labels
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
 from skewless.definitions.on_demand import OnDemandView
+from skewless.definitions.references import FeatureRef, split_reference
 from skewless.errors import DefinitionError
 
 Member = FeatureView | OnDemandView | FeatureRef | str

@@ -23,16 +23,10 @@ from typing import Any
 
 from skewless.definitions.aggregate import Aggregate
 from skewless.definitions.entity import Entity
-from skewless.definitions.expressions import (
-    Column,
-    Expression,
-    Fan,
-    FeatureRef,
-    Request,
-    expression_from_dict,
-)
+from skewless.definitions.expressions import Column, Expression, Fan, Request, expression_from_dict
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
+from skewless.definitions.references import FeatureRef
 from skewless.definitions.source import Source, check_filter, closing
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName

@@ -35,16 +35,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 from skewless.definitions.aggregate import Aggregate
-from skewless.definitions.expressions import (
-    Column,
-    Expression,
-    FeatureRef,
-    Request,
-    expression_from_dict,
-)
+from skewless.definitions.expressions import Column, Expression, Request, expression_from_dict
 from skewless.definitions.feature_view import attributes_of, checked_labels, fan_out
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
+from skewless.definitions.references import FeatureRef
 from skewless.errors import DefinitionError, UnknownName
 from skewless.forks import cached_property
 from skewless.types import DType, dtype_from_dict, dtype_of

@@ -22,11 +22,11 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from skewless.definitions.entity import Entity
-from skewless.definitions.expressions import FeatureRef, split_reference
 from skewless.definitions.feature_service import FeatureService
 from skewless.definitions.feature_view import FeatureView
 from skewless.definitions.loading import import_files, remember
 from skewless.definitions.on_demand import Function, OnDemandView
+from skewless.definitions.references import FeatureRef, split_reference
 from skewless.definitions.source import Source, as_defined
 from skewless.errors import DefinitionError, UnknownName
 from skewless.plugins import repo_folder

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from skewless.clock import iso
 from skewless.definitions import Aggregate, Expression, FeatureView
-from skewless.definitions.expressions import Column, FeatureRef, Operation, Request
+from skewless.definitions.expressions import Column, Operation, Request
+from skewless.definitions.references import FeatureRef
 from skewless.durations import format_duration
 from skewless.engines.reference import moment_on_event_axis
 from skewless.expressions.scalar import leaf_key

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from skewless.definitions import Aggregate, FeatureView, OnDemandView
-from skewless.definitions.expressions import Column, FeatureRef, Request, split_reference
+from skewless.definitions.expressions import Column, Request
+from skewless.definitions.references import FeatureRef, split_reference
 from skewless.durations import format_duration
 from skewless.engines.reference import (
     HistoryRow,

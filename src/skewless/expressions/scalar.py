@@ -38,12 +38,12 @@ from skewless.definitions.expressions import (
     Cast,
     Column,
     Expression,
-    FeatureRef,
     Literal,
     Operation,
     Request,
     chain_of,
 )
+from skewless.definitions.references import FeatureRef
 from skewless.errors import DefinitionError
 from skewless.types import DType
 

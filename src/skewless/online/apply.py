@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from skewless.definitions.expressions import split_reference
+from skewless.definitions.references import split_reference
 from skewless.online.lease import POSITIONS
 from skewless.online.log_generations import generation_of, note_generation, rows_in
 from skewless.online.runtime import Runtime

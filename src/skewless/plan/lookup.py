@@ -21,7 +21,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from skewless.definitions import FeatureView
-from skewless.definitions.expressions import split_reference
+from skewless.definitions.references import split_reference
 from skewless.errors import InputError, MissingColumn
 from skewless.expressions.on_demand import compute_rows
 from skewless.forks import cached_property

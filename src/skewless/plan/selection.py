@@ -17,8 +17,8 @@ from skewless.definitions import (
     OnDemandView,
     Request,
 )
-from skewless.definitions.expressions import split_reference
 from skewless.definitions.feature_service import Member, references_of
+from skewless.definitions.references import split_reference
 from skewless.errors import InputError, UnknownName
 from skewless.expressions.on_demand import NeededOnDemand
 from skewless.plan.apply.registry_state import RegistryState

@@ -22,7 +22,7 @@ from typing import Any, Protocol, cast, overload
 
 from skewless.clock import Clock, SystemClock, iso
 from skewless.config import DEFAULT_PROJECT
-from skewless.definitions.expressions import split_reference
+from skewless.definitions.references import split_reference
 from skewless.errors import BreakingChange, ConcurrentApply, InputError, RegistryError, UnknownName
 from skewless.plan.apply.apply_plan import ApplyPlan
 from skewless.plan.apply.registry_state import (

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from skewless.definitions import Aggregate, FeatureView
-from skewless.definitions.expressions import Column, Expression, split_reference
+from skewless.definitions.expressions import Column, Expression
+from skewless.definitions.references import split_reference
 from skewless.definitions.repo import Definitions, View
 from skewless.plan.apply.apply_plan import Break
 from skewless.plan.apply.registry_state import Kind, RegistryState, ViewVersion

@@ -24,8 +24,8 @@ from dataclasses import replace
 from typing import Any
 
 from skewless.definitions import Entity, FeatureService, FeatureView, OnDemandView, Source
-from skewless.definitions.expressions import split_reference
 from skewless.definitions.fingerprint import fingerprint, value_part
+from skewless.definitions.references import split_reference
 from skewless.definitions.repo import Definitions, View, check_feature, in_order
 from skewless.errors import DefinitionError, UnknownName
 from skewless.forks import cached_property

@@ -23,8 +23,8 @@ from typing import Any, Literal, TypeVar
 
 from skewless.clock import iso
 from skewless.definitions import Entity, FeatureRef, FeatureService, FeatureView, OnDemandView
-from skewless.definitions.expressions import split_reference
 from skewless.definitions.loading import restored_function
+from skewless.definitions.references import split_reference
 from skewless.definitions.source import Source
 from skewless.errors import RegistryError, UnknownName
 from skewless.forks import cached_property
