@@ -12,14 +12,7 @@ from hypothesis import strategies as st
 
 import skewless as sl
 from skewless.clock import from_micros
-from skewless.errors import (
-    InputError,
-    MissingColumn,
-    RowsKept,
-    StoreError,
-    StoreUnavailable,
-    UnknownName,
-)
+from skewless.errors import InputError, MissingColumn, UnknownName
 from skewless.testing.memory import MemoryStore
 from tests.jobs.shop import (
     CARD,
@@ -451,30 +444,6 @@ def test_first_row_that_a_crash_kept_from_another_store_comes_with_the_next_push
 
 def broken(table, items):
     raise Lost
-
-
-@pytest.mark.parametrize("kind", [StoreError, StoreUnavailable])
-def test_push_that_the_online_store_refuses_is_said_to_be_kept_and_comes_with_the_next(
-    folder, kind
-):
-    spend = spend_of(payments())
-    store = TwoStores()
-    write, full = store.write, kind("out of memory", got="OOM", where="a store")
-
-    def refuse(table, items):
-        raise full
-
-    with open_store(folder, spend, using=store) as fs:
-        fs.push("pays", [pay("a", NOON)])
-        store.write = refuse
-        for _ in range(3):
-            with pytest.raises(RowsKept, match="1 rows of source 'pays' were kept.*OOM") as caught:
-                fs.push("pays", [pay("b", NOON)])
-            assert "Do not send them again" in caught.value.hint
-        store.write = write
-        fs.push("pays", [pay("c", NOON)])
-        check_parity(fs, spend, ALL)
-        assert served(fs, "count_1d") == [5]
 
 
 def test_materialize_keeps_what_is_pushed_to_a_store_without_transactions(folder, monkeypatch):

@@ -40,6 +40,7 @@ from skewless.online.seen import SeenRows, Vanished
 from skewless.online.tables import StateTable
 from skewless.online.update import Places, update
 from skewless.state.layout import StateLayout
+from skewless.stores.offline.log.journal import Push
 from skewless.stores.online.base import Rows as KeyValues
 from skewless.stores.online.base import Transaction
 from skewless.stores.online.compare_and_set import Overtaken
@@ -165,8 +166,7 @@ def _append(
         late=arrivals.late if arrivals.late_ones else None,
         deleted=np.ones(len(arrivals.event), bool) if deleted else None,
         supersedes=arrivals.supersedes if arrivals.corrections else None,
-        stamped=stamped,
-        main=mark_of([source] if source.row_id else []),
+        push=Push(stamped, mark_of([source] if source.row_id else [])),
     )
     events = int(admitted.event.max()) if len(admitted.event) else ALWAYS
     arrivals.present = present(runtime.clock.now(), state, events)

@@ -93,6 +93,17 @@ class State:
         own = (self.next_sequence, self.newest_event, self.stamped)
         return _STATE.pack(FORMAT, *own, self.ids, self.main, self.main_since)
 
+    def after(self, rows: int, newest_event: int, push: Push) -> State:
+        """Return the state with so many rows more."""
+        return dataclasses.replace(
+            self,
+            next_sequence=self.next_sequence + rows,
+            newest_event=max(self.newest_event, newest_event),
+            stamped=max(self.stamped, push.stamped),
+            main=push.main,
+            main_since=self.main_since if push.main == self.main else self.next_sequence,
+        )
+
     @classmethod
     def decode(cls, value: bytes | None, where: str) -> State:
         """Read a state back.
@@ -105,6 +116,19 @@ class State:
         check_format(value[0], where)
         layout = _FIRST_STATE if len(value) == _FIRST_STATE.size else _STATE
         return cls(*layout.unpack(value)[1:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Push:
+    """What the state of a log notes of rows that are appended at once.
+
+    Attributes:
+        stamped: the greatest known time among them that a clock gave.
+        main: says under which definition of the row id it was decided what they replace.
+    """
+
+    stamped: int = ALWAYS
+    main: bytes = bytes(8)
 
 
 @dataclasses.dataclass(frozen=True)

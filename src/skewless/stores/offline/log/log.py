@@ -30,6 +30,7 @@ from skewless.stores.offline.log.journal import (
     STATE_KEY,
     Entry,
     Included,
+    Push,
     State,
     encode_entry,
     event_range,
@@ -100,8 +101,7 @@ class EventLog:
         late: Bools | None = None,
         deleted: Bools | None = None,
         supersedes: Int64s | None = None,
-        stamped: int = ALWAYS,
-        main: bytes = bytes(8),
+        push: Push = Push(),  # noqa: B008 - frozen
     ) -> int:
         """Add rows inside a transaction of the store; return the sequence of the first.
 
@@ -113,8 +113,7 @@ class EventLog:
             late: whether each row is beyond the source's lateness; None: none is.
             deleted: whether each row deletes the one of its id; None: none does.
             supersedes: sequence of the row that each corrects, 0 for none; None: none does.
-            stamped: the greatest known time among them that a clock gave.
-            main: says under which definition of the row id ``supersedes`` was decided.
+            push: what the log's state notes of them.
 
         Raises:
             InputError: the columns are not those of `schema`, or the arrays differ in length.
@@ -139,14 +138,7 @@ class EventLog:
             supersedes=supersedes,
             payload=batch.serialize(),
         )
-        after = dataclasses.replace(
-            state,
-            next_sequence=state.next_sequence + batch.num_rows,
-            newest_event=max(state.newest_event, high),
-            stamped=max(state.stamped, stamped),
-            main=main,
-            main_since=state.main_since if main == state.main else state.next_sequence,
-        )
+        after = state.after(batch.num_rows, high, push)
         items = [
             (STATE_KEY, after.encode()),
             (journal_key(state.next_sequence), encode_entry(entry)),
