@@ -128,6 +128,10 @@ def _sizes(fs: FeatureStore) -> Findings:
     """Check that states are far from the longest value that the store takes."""
     from skewless.online.storage import is_states
 
+    for table, count in fs.runtime.set_aside().items():
+        text = f"{table}: {count:,} states are larger than the store takes, and building"
+        hint = "Shorten the view's windows or give them a resolution=, then: skewless materialize"
+        yield Finding("online store", "warn", text, hint)
     store = fs.runtime.home.states
     limit = store.capabilities.max_value_bytes
     if limit is None or not store.capabilities.ordered_scan:

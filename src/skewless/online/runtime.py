@@ -26,6 +26,7 @@ from skewless.online.history_folder import folder_of_project
 from skewless.online.log_generations import generation_of
 from skewless.online.loss_detection import LOST, lacking, logger, may_forget, refuse_if_lost
 from skewless.online.move.mirror import Mirror
+from skewless.online.oversize import FittingRows, set_aside
 from skewless.online.ownership import FRESH_SECONDS, Ownership
 from skewless.online.reader import OnlineReader
 from skewless.online.seen import SeenRows, seen_among
@@ -207,7 +208,9 @@ class Runtime:
             self.check_states([table])
         if not self._knows:
             return set(keys)  # another journal knows whom it has seen
-        new = unmarked(self.home.journal, table, gone) if gone else []
+        # One that is too large would only be set aside again.
+        back = gone - set_aside(self.home.journal, table).keys() if gone else gone
+        new = unmarked(self.home.journal, table, back) if back else []
         if new:
             with suppress(StoreError), self.journal.transaction() as journal:
                 mark_keys(journal, table, new, 0)
@@ -276,6 +279,13 @@ class Runtime:
                 )
         return shared
 
+    def set_aside(self) -> dict[str, int]:
+        """Return how many states are larger than the online store takes, by table."""
+        if self.one_store:
+            return {}
+        found = {name: len(set_aside(self.home.journal, name)) for name in self.tables().wanted()}
+        return {name: count for name, count in found.items() if count}
+
     @contextmanager
     def writing(self) -> Iterator[tuple[Transaction, KeyValues]]:
         """Keep other writers of logs and states out, of all processes.
@@ -295,6 +305,9 @@ class Runtime:
             states: KeyValues = CheckedRows(self.online) if checked else self.online
             if isinstance(transaction, NotingTransaction):
                 states = NotingRows(states, transaction)
+            most = self.online.capabilities.max_value_bytes
+            if most is not None:
+                states = FittingRows(states, transaction, most)
             yield transaction, SeenRows(states, transaction)
 
     @cached_property

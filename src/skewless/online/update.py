@@ -9,7 +9,7 @@ All of this happens while other writers are kept out (`Runtime.writing`), in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 from skewless.clock import ALWAYS, NEVER
 from skewless.online.dedup import Arrivals, InTable
 from skewless.online.log_tail import Replaced
+from skewless.online.oversize import set_aside
 from skewless.online.runtime import Runtime
 from skewless.online.tables import KeyedRows, columns_needed, keyed_rows, keys_of
 from skewless.state.blob import decode
@@ -74,10 +75,14 @@ def update(
     last = first + len(arrivals.event) - 1
     replaced = _replaced(runtime, layout, arrivals, first)
     floor = max(arrivals.present, ALWAYS + runtime.config.rewind) - runtime.config.rewind
-    few = len(arrivals.event) <= _FEW and not replaced
+    aside = {} if runtime.one_store else set_aside(places.journal, layout.table)
+    few = len(arrivals.event) <= _FEW and not replaced and not aside
     if few and _few(store, layout, batch, order, floor):
         return
     keyed = keyed_rows(layout, batch, order)
+    if aside:
+        keyed = _without(keyed, aside)
+        replaced = [row for row in replaced if row.key not in aside]
     states = store.read(layout.table, keyed.keys)
     replacements = _in_states(store, layout, keyed, states, replaced)
     before = list(states)
@@ -89,6 +94,17 @@ def update(
     if short:
         found |= rebuild(runtime, layout, keyed, replaced, short)
     store.write(layout.table, found.items())
+
+
+def _without(keyed: KeyedRows, keys: Container[bytes]) -> KeyedRows:
+    """Return rows without those of some keys."""
+    kept = [number for number, key in enumerate(keyed.keys) if key not in keys]
+    place = np.full(len(keyed.keys), -1, np.int64)
+    place[kept] = np.arange(len(kept))
+    at = np.flatnonzero(place[keyed.rows.group] >= 0)
+    rows = keyed.rows.take(at)
+    rows.group = place[rows.group]
+    return KeyedRows([keyed.keys[number] for number in kept], rows, keyed.taken[at])
 
 
 def _counting(arrivals: Arrivals, first: int) -> tuple[pa.RecordBatch, tuple[Ints, Ints, Ints]]:

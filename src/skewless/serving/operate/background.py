@@ -233,6 +233,10 @@ class Upkeep:
     def note_freshness(self) -> None:
         """Note the newest event of each view and whether its owner's promise is kept."""
         metrics, now = self._metrics, self._store.runtime.clock.now()
+        metrics.oversize.values = {
+            (table,): float(count) for table, count in self._store.runtime.set_aside().items()
+        }
+        metrics.clock_off.set((), float(self._store.runtime.clock_off))
         found = self._ages.now()
         for gauge in (metrics.last_event, metrics.promised, metrics.fresh):
             gauge.values = {}

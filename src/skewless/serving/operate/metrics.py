@@ -233,14 +233,26 @@ class Metrics:
         self.lag = Gauge(
             "skewless_event_loop_lag_seconds", "How far behind the event loop is, of any worker."
         )
-        self.cpu = Total("process_cpu_seconds_total", "User and system CPU time.")
-        self.memory = SummedGauge("process_resident_memory_bytes", "Resident memory.")
-        self.info = Gauge("skewless_build_info", "Versions.", ("version", "python", "project"))
+        self._of_rows()
+        self._of_the_process()
         self.all: tuple[Metric, ...] = tuple(
             metric for metric in vars(self).values() if isinstance(metric, Metric)
         )
         self._lock, self.cpu_before = Lock(), 0.0
         self._go_on()
+
+    def _of_rows(self) -> None:
+        self.oversize = Gauge(
+            "skewless_states_set_aside", "States larger than their store takes.", ("table",)
+        )
+        self.clock_off = SummedGauge(
+            "skewless_pushes_clock_off", "Pushes while this host's clock was off the database's."
+        )
+
+    def _of_the_process(self) -> None:
+        self.cpu = Total("process_cpu_seconds_total", "User and system CPU time.")
+        self.memory = SummedGauge("process_resident_memory_bytes", "Resident memory.")
+        self.info = Gauge("skewless_build_info", "Versions.", ("version", "python", "project"))
 
     def text(self) -> bytes:
         """Return the metrics of all workers in the text format."""
