@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,16 @@ def test_a_large_read_ends_at_its_deadline(
     assert len(next(pieces)[0]) == 4_000
     with pytest.raises(StoreUnavailable, match=r"took too long. Got: 8000 of 10000.*1\.5 seconds"):
         next(pieces)
+
+
+def test_what_is_kept_of_lists_that_nobody_asks_for_twice_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skewless.online.reader.MOST_LOOKUPS", 4)
+    with filled(tmp_path, ForgetfulStore()) as fs:
+        snapshot = fs.runtime.reader.current()
+        for order in list(permutations(FEATURES[:5]))[:30]:
+            fs.get_online_features(list(order), ENTITIES[:1])
+        assert fs.runtime.reader.current() is snapshot
+        assert len(snapshot._lookups) <= 5
+        assert len(snapshot.checked) <= 4

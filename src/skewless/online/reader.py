@@ -229,6 +229,8 @@ class OnlineReader:
         found = snapshot.lookup(features, full_names)
         if found not in snapshot.checked:
             self._repo.check_states(part.table for part in found.parts if part.complete)
+            if len(snapshot.checked) >= MOST_LOOKUPS:
+                snapshot.checked.clear()
             snapshot.checked.add(found)
         return found
 
