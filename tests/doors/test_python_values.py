@@ -1,18 +1,25 @@
 """Odd Python values at every door for rows: an error of skewless, or what was given reads back."""
 
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import skewless as sl
 from skewless.clock import from_micros
 from skewless.errors import SkewlessError
 from skewless.ingest.validation import admit
+from skewless.stores.offline.as_table import as_table
+from skewless.stores.offline.cast import cast_column
 from skewless.stores.offline.history import History
+from skewless.stores.offline.python_columns import kind_of
 from skewless.stores.offline.tables.frame import FrameReader
 from skewless.types import DType, dtype_of, python_values
 from tests.doors.odd import AT, DTYPES, VALUES, bits, says
@@ -132,6 +139,62 @@ def test_a_value_of_a_frame_is_refused_or_reads_back_as_it_was(name):
                 continue
             (found,) = python_values(chunk.table["x"])
             assert says(dtype, found, value), (value, found)
+
+
+# Values that Arrow makes fit one another, if it is let.
+ALIKE = [
+    [at for at, v in enumerate(VALUES) if v is None or isinstance(v, kinds)]
+    for kinds in (
+        (bool, int, float, Decimal, np.number, np.bool_),
+        (date, np.datetime64, type(pd.NaT), type(pd.NA)),
+        (str, bytes, bytearray, memoryview),
+        (list, tuple, np.ndarray, set),
+        (dict,),
+        (object,),
+    )
+]
+
+
+@given(
+    name=st.sampled_from(sorted(DTYPES)),
+    places=st.sampled_from(ALIKE).flatmap(
+        lambda alike: st.lists(st.sampled_from(alike), min_size=2, max_size=5)
+    ),
+    door=st.sampled_from(["dicts", "pandas", "columns", "spine"]),
+)
+@settings(max_examples=600, deadline=None)
+def test_values_beside_one_another_keep_what_they_are(name, places, door):
+    """Arrow takes the type of what comes first and makes the rest fit; the door does not."""
+    dtype, given_ = DTYPES[name], [VALUES[place] for place in places]
+    source = sl.Source("s", schema={"k": int, "x": dtype}, event_time="at")
+    rows: Any = [{"k": n, "x": value, "at": AT} for n, value in enumerate(given_)]
+    if door in ("pandas", "spine"):
+        frame = pd.DataFrame({"k": range(len(rows)), "at": [AT] * len(rows)})
+        rows = frame.assign(x=pd.Series(given_, dtype=object))
+    elif door == "columns":
+        rows = {name: [row[name] for row in rows] for name in ("k", "x", "at")}
+    try:
+        if door != "dicts":
+            rows = as_table(rows)
+        if door == "spine":
+            found = python_values(cast_column(rows["x"], dtype, where="x"))
+            taken = dict(enumerate(found))
+        else:
+            admitted = admit(source, rows, now=Clock().now(), backdate=False)
+            batch = admitted.batch
+            taken = dict(zip(batch["k"].to_pylist(), python_values(batch["x"]), strict=True))
+            assert len(taken) + len(admitted.rejected) == len(given_)
+    except SkewlessError as problem:
+        assert str(problem)
+        return
+    if door != "dicts" and any(isinstance(value, Decimal) for value in given_):
+        # Whole numbers in a column of decimals are decimals, which become the nearest float.
+        given_ = [
+            Decimal(int(v)) if kind_of(type(v)) == "number" and hasattr(v, "__index__") else v
+            for v in given_
+        ]
+    wrong = [(given_[n], value) for n, value in taken.items() if not says(dtype, value, given_[n])]
+    assert wrong == []
 
 
 KEYS = [str, int, bytes, bool, date, datetime]

@@ -79,11 +79,11 @@ class Stubborn:
         ({"amount": True}, "amount: True (bool) is no Float64"),
         ({"amount": 10**400}, "amount: "),
         ({"amount": np.array([1.0, 2.0])}, "amount: "),
-        ({"amount": Stubborn()}, "amount: no"),
+        ({"amount": Stubborn()}, "amount: Stubborn() (Stubborn) is no Float64"),
         ({"amount": 1j}, "amount: 1j (complex) is no Float64"),
         ({"n": 1.5}, "n: 1.5 (float) is no Int64"),
         ({"n": 2**63}, "n: 9223372036854775808 is outside the range of Int64"),
-        ({"n": Stubborn()}, "n: no"),
+        ({"n": Stubborn()}, "n: Stubborn() is no Int64: no"),
         ({"city": 7}, "city: 7 (int) is no String"),
         ({"city": b"Bonn"}, "city: b'Bonn' (bytes) is no String"),
         ({"city": "\ud800"}, "city: '\\ud800' is not valid Unicode text"),
@@ -563,3 +563,23 @@ def test_values_that_python_cannot_hold_are_set_aside_and_shown_by_their_type(fs
     ((row, reason),) = reasons(result)
     assert (row, "years 1 to 9999" in reason) == (0, True)
     assert "timestamp" in result.quarantined[0].values
+
+
+def test_mappings_in_a_pandas_frame_are_read_by_the_declared_type_and_not_made_alike(folder):
+    pd = pytest.importorskip("pandas")
+    schema = {"k": int, "data": sl.Json, "counts": sl.Map(int), "point": sl.Struct({"x": int})}
+    source = sl.Source("s", schema=schema, event_time="at")
+    features = {name: source[name].latest() for name in ("data", "counts", "point")}
+    view = sl.FeatureView("V", entity=sl.Entity("e", k=int), source=source, features=features)
+    frame = pd.DataFrame({"k": [1, 2, 3], "at": [from_micros(NOON)] * 3})
+    frame["data"] = [{"a": 1}, {"b": 2.5}, {3: 4}]
+    frame["counts"] = [{"a": 1}, {}, {"b": 1}]
+    frame["point"] = [{"x": 1}, float("nan"), {"x": 2}]
+    with open_store(folder, view) as fs:
+        result = fs.push("s", frame)
+        ((row, reason),) = reasons(result)
+        assert (row, reason.startswith("data: {3: 4} (dict) is no Json")) == (2, True)
+        assert fs.get_online_features("V", [{"k": 1}, {"k": 2}]).to_rows() == [
+            {"data": '{"a":1}', "counts": {"a": 1}, "point": {"x": 1}},
+            {"data": '{"b":2.5}', "counts": {}, "point": None},
+        ]

@@ -138,3 +138,19 @@ def test_sparse_uuid_and_numpy_columns_come_in():
 def test_what_is_no_table_is_refused(rows):
     with pytest.raises(SkewlessError):
         as_table(rows)
+
+
+def test_mappings_with_different_keys_are_refused_as_one_would_get_those_of_the_others():
+    for rows in ({"x": [{"a": 1}, {"b": 2}]}, [{"x": [{}]}, {"x": [{"a": None}]}]):
+        with pytest.raises(InputError, match="'x' of the rows, row 1"):
+            as_table(rows)
+
+
+def test_floats_of_numpy_beside_whole_numbers_stay_floats():
+    assert as_table({"x": [0, np.float16(1.5), np.int8(2)]}).to_pydict() == {"x": [0.0, 1.5, 2.0]}
+
+
+@pytest.mark.parametrize("value", [{1, 2}, frozenset("ab")])
+def test_a_set_is_refused_as_it_has_no_order(value):
+    with pytest.raises(InputError, match="a set has no order"):
+        as_table({"x": [value]})

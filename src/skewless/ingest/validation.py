@@ -18,7 +18,7 @@ from skewless.codec import row_text
 from skewless.definitions import Source
 from skewless.errors import InputError, MissingColumn, NaiveTime, SkewlessError, UnknownName
 from skewless.online.dedup import Admitted, Rejected
-from skewless.stores.offline.as_table import as_table
+from skewless.stores.offline.as_table import as_table, mapping_columns
 from skewless.stores.offline.cast import WrongType, cast_column
 from skewless.types import DType, Misfit, shown
 
@@ -62,10 +62,14 @@ def admit(
     ):
         listed, rows = True, list(rows)
     if not listed:
+        mappings = mapping_columns(rows)
+        if mappings:
+            rows = rows.loc[:, [str(name) not in mappings for name in rows.columns]]
         table = as_table(rows, where=f"what was pushed to source {source.name!r}")
-        ignored = _check_names(source, table.column_names)
+        ignored = _check_names(source, [*table.column_names, *mappings])
         present = _Present(now, source.future, reached)
-        return replace(_admit_table(source, table, present, backdate), ignored=ignored)
+        admitted = _admit_table(source, (table, mappings), present, backdate)
+        return replace(admitted, ignored=ignored)
     return _admit_rows(source, rows, _Present(now, source.future, reached), backdate)
 
 
@@ -119,13 +123,28 @@ def misspelt(name: str, missing: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(missing), n=1)), None)
 
 
-def _admit_table(source: Source, table: pa.Table, present: _Present, backdate: bool) -> Admitted:
-    """Type whole columns; rows whose value in one does not fit are set aside alone."""
+def _admit_table(
+    source: Source,
+    rows: tuple[pa.Table, Mapping[str, list[Any]]],
+    present: _Present,
+    backdate: bool,
+) -> Admitted:
+    """Type whole columns; rows whose value in one does not fit are set aside alone.
+
+    Args:
+        source: whose rows they are.
+        rows: columns, and those that hold mappings of Python.
+        present: the moment of the push.
+        backdate: whether known time is event time + delay.
+    """
+    table, mappings = rows
     faults: dict[int, str] = {}
     columns = []
     for name, dtype in source.columns.items():
         if name in table.column_names:
             columns.append(_typed_column(table[name], dtype, name, faults))
+        elif name in mappings:
+            columns.append(_typed_values(mappings[name], dtype, name, faults))
         else:
             columns.append(pa.nulls(table.num_rows, dtype.arrow()))
     batch = pa.RecordBatch.from_arrays(columns, list(source.columns))
@@ -145,7 +164,9 @@ def _admit_table(source: Source, table: pa.Table, present: _Present, backdate: b
         kept = np.ones(table.num_rows, np.bool_)
         kept[list(faults)] = False
         batch = batch.filter(pa.array(kept))
-    rejected = [Rejected(row, faults[row], _shown_row(table, row)) for row in sorted(faults)]
+    rejected = [
+        Rejected(row, faults[row], _shown_row(table, mappings, row)) for row in sorted(faults)
+    ]
     event = _micros(batch[source.event_time])
     known = _known(source, batch, event, present.now, backdate)
     return Admitted(batch, event, known, rejected, now=_stamp(source, present.now, backdate))
@@ -200,8 +221,21 @@ def _halves(
     return pa.concat_arrays(parts)
 
 
-def _shown_row(table: pa.Table, row: int) -> str:
-    return row_text({name: _python(table[name][row]) for name in table.column_names})
+def _typed_values(values: list[Any], dtype: DType, name: str, faults: dict[int, str]) -> pa.Array:
+    """Return Python values in their declared type, null in the rows that do not fit."""
+    typed = []
+    for row, value in enumerate(values):
+        try:
+            typed.append(dtype.coerce(value))
+        except ValueError as problem:
+            faults.setdefault(row, f"{name}: {problem}")
+            typed.append(None)
+    return pa.array(typed, dtype.arrow())
+
+
+def _shown_row(table: pa.Table, mappings: Mapping[str, list[Any]], row: int) -> str:
+    values = {name: _python(table[name][row]) for name in table.column_names}
+    return row_text(values | {name: column[row] for name, column in mappings.items()})
 
 
 def _python(scalar: pa.Scalar) -> Any:

@@ -70,6 +70,31 @@ def _as_table(data: Any, where: str) -> pa.Table:
     raise InputError("not a table", got=type(data).__name__, expected=_EXPECTED, where=where)
 
 
+def mapping_columns(data: Any) -> dict[str, list[Any]]:
+    """Return the columns of a pandas frame that hold mappings: what type they have is not theirs.
+
+    A record, a map and JSON all are mappings in Python; who knows the declared type reads them.
+    """
+    if _library(data) != "pandas":
+        return {}
+    columns = [
+        (str(name), data.iloc[:, at].tolist())
+        for at, (name, dtype) in enumerate(data.dtypes.items())
+        if str(dtype) == "object"
+    ]
+    return {
+        name: [None if is_nan(value) else value for value in values]
+        for name, values in columns
+        if any(map(_holds_mapping, values))
+    }
+
+
+def _holds_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping) or (
+        isinstance(value, (list, tuple)) and any(map(_holds_mapping, value))
+    )
+
+
 def _library(data: Any) -> str | None:
     """Return the library of a frame; None for what is no frame of one that needs care."""
     for kind in type(data).__mro__:

@@ -44,6 +44,9 @@ def column_of(values: Sequence[Any], *, where: str) -> pa.Array:
                 where=where,
                 hint="sorted(...)",
             )
+        if any(issubclass(each, np.generic) for each in set(map(type, values))):
+            # Arrow would make whole numbers of NumPy's floats that stand beside Python's.
+            values = [_without_numpy(value) for value in values]
         if "gone" in kinds:
             values = [None if kind_of(type(value)) == "gone" else value for value in values]
         if "number" in kinds and "text" in kinds:  # NaN, which is pandas' null in a column of text
@@ -63,6 +66,11 @@ def column_of(values: Sequence[Any], *, where: str) -> pa.Array:
             where=where,
             hint="Give every value of a column one type.",
         ) from None
+
+
+def _without_numpy(value: Any) -> Any:
+    plain = (np.bool_, np.integer, np.floating, np.str_, np.bytes_)
+    return value.item() if isinstance(value, plain) else value
 
 
 def is_nan(value: object) -> bool:
@@ -102,6 +110,19 @@ class _Fault(Exception):
         )
 
 
+class _Keys(_Fault):
+    """The first row whose mapping has other keys than those before it."""
+
+    def error(self, where: str) -> InputError:
+        """Return what a caller is told."""
+        return InputError(
+            "mappings with different keys: as one column each would get those of the others",
+            got=f"{_shown(self.value)} beside {_shown(self.beside)}",
+            where=where,
+            hint="Push dicts, or give a column of Arrow's with a type, or JSON text.",
+        )
+
+
 def _check(values: Sequence[Any]) -> set[str]:
     """Return the kinds of some values; raise `_Fault` if they do not go together, at any depth."""
     kinds = {kind_of(each) for each in set(map(type, values))}
@@ -129,6 +150,10 @@ def _check(values: Sequence[Any]) -> set[str]:
 def _check_inside(values: Sequence[Any]) -> None:
     """Check what lists and mappings hold: all their items (of one name) are one column."""
     held: dict[Any, tuple[list[Any], list[int]]] = {}
+    mappings = [(row, value) for row, value in enumerate(values) if isinstance(value, Mapping)]
+    for row, value in mappings:
+        if value.keys() != mappings[0][1].keys():
+            raise _Keys(row, value, mappings[0][1])
     for row, value in enumerate(values):
         pairs: Iterable[tuple[Any, Any]] = ()
         if isinstance(value, Mapping):
@@ -143,7 +168,7 @@ def _check_inside(values: Sequence[Any]) -> None:
         try:
             _check(items)
         except _Fault as fault:
-            raise _Fault(rows[fault.row], fault.value, fault.beside) from None
+            raise type(fault)(rows[fault.row], fault.value, fault.beside) from None
 
 
 def _shown(value: object) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -230,6 +231,9 @@ def _told(read: Callable[[str], Any], text: str, column: str, file: str) -> Any:
             where=where,
             hint="Change the type in the schema, or the name of the folder.",
         ) from None
+
+
+logger = logging.getLogger("skewless.tables")
 
 
 def lacking_note(column: str, files: Sequence[str], where: str) -> str:

@@ -14,7 +14,7 @@ from skewless.errors import CorruptData, MissingColumn, StoreError
 from skewless.forks import Lock, cached_property
 from skewless.stores.offline.base import CHUNK_ROWS, Chunk
 from skewless.stores.offline.cast import cast_column, common_type
-from skewless.stores.offline.files.paths import DataFile, Declared, Listing, lacking_note
+from skewless.stores.offline.files.paths import DataFile, Declared, Listing, lacking_note, logger
 from skewless.stores.offline.files.read_ahead import one_ahead
 from skewless.stores.offline.plain import plain, plain_type
 from skewless.stores.offline.tables._footers import DAY, Footer, opened, read_footer
@@ -218,13 +218,13 @@ class ParquetFiles:
     def _check_everywhere(self, column: str, expected: pa.DataType) -> None:
         if column in self._listing.partition_types:
             return
-        is_declared = column in self._declared.types
+        is_declared, lacking = column in self._declared.types, list[str]()
         for file, footer in zip(self.files, self.footers, strict=True):
             found = footer.schema.get_all_field_indices(column)
             if not footer.rows:
                 continue
             if not found and self._declared.may_lack(column):
-                self._lacking.setdefault(column, []).append(file.name)
+                lacking.append(file.name)
                 continue
             if not found:
                 raise MissingColumn.of(column, footer.schema.names, where=f"file {file.path!r}")
@@ -241,6 +241,9 @@ class ParquetFiles:
                     where=file.path,
                     hint="Write the file again with the type that the others have.",
                 )
+        if lacking:
+            self._lacking[column] = lacking
+            logger.warning(lacking_note(column, lacking, self._where))
 
     # ------------------------------------------------------------------------------------ reading
 

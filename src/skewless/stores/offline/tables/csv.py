@@ -27,6 +27,7 @@ from skewless.stores.offline.files.paths import (
     damaged,
     lacking_note,
     list_files,
+    logger,
     translated,
     version_of,
 )
@@ -270,7 +271,10 @@ class CSVReader(TableReader):
         for column in lacking:
             if not self._said.may_lack(column):
                 raise MissingColumn.of(column, self._header(file), where=f"file {file.path!r}")
-            self._lacking.setdefault(column, {})[file.name] = None
+            files = self._lacking.setdefault(column, {})
+            if file.name not in files:
+                logger.warning(lacking_note(column, [file.name], self.where))
+            files[file.name] = None
 
     @contextlib.contextmanager
     def _open(
