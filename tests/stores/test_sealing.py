@@ -190,6 +190,26 @@ def test_a_row_whose_key_was_damaged_is_not_said_to_be_missing(both: Opened) -> 
         rows.read("rows", [b"c"])
 
 
+def test_damage_at_the_edge_of_another_table_holds_up_nothing(both: Opened) -> None:
+    inner, store = both
+    for table in ("a", "b", "c"):
+        store.write(table, [(b"k", b"1")])
+    for table in ("a", "c"):
+        inner.write(table, [(b"k", flipped(inner.read_one(table, b"k") or b""))])
+    assert store.read("b", [b"a", b"k", b"z"]) == [None, b"1", None]
+
+
+def test_a_row_that_was_moved_to_another_table_is_not_said_to_be_missing(both: Opened) -> None:
+    inner, store = both
+    for table in ("a", "b"):
+        store.write(table, [(b"k", b"1")])
+    moved = inner.read_one("a", b"k") or b""
+    inner.delete("a", [b"k"])
+    inner.write("b", [(b"k", moved)])
+    with pytest.raises(CorruptData, match="key b'k' of table 'b'"):
+        store.read_one("a", b"k")
+
+
 def test_rows_that_are_missing_are_missing_beside_other_tables(both: Opened) -> None:
     _, store = both
     store.write("b", [(b"k", b"1")])

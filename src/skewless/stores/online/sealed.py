@@ -109,8 +109,13 @@ class SealedRows(Rows):
         if found >= 0:
             raise self._damaged(table, keys[found])
         missing = [key for key, value in zip(keys, values, strict=True) if value is None]
-        for beside, key, value in self._rows.beside(table, missing[:LOOKED_BESIDE]):
-            if open_one(self._seed(beside), key, value) is None:
+        missing, seed = missing[:LOOKED_BESIDE], self._seed(table)
+        for beside, key, value in self._rows.beside(table, missing):
+            if open_one(self._seed(beside), key, value) is not None:
+                continue
+            # A damaged row of another table, at the end of this one, says nothing about this one
+            # unless it is a row of this one.
+            if beside == table or any(open_one(seed, each, value) is not None for each in missing):
                 raise self._damaged(beside, key)
 
     def _damaged(self, table: str, key: bytes) -> CorruptData:
