@@ -41,7 +41,7 @@ from typing import Any
 
 from skewless.clock import from_micros, iso, to_micros
 from skewless.errors import NaiveTime, SkewlessError
-from skewless.types import DType, Float32, Misfit, Unreadable, shown
+from skewless.types import FLOAT, DType, Float32, Misfit, Unreadable, shown
 
 FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": None}
 """Texts for the floats that JSON has no numbers for; NaN is null."""
@@ -59,6 +59,8 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?").fullm
 _FLOAT_TEXTS = {"infinity": math.inf, "inf": math.inf, "nan": None}
 _BOOLS = {**dict.fromkeys(("true", "t", "yes", "y", "1"), True),
           **dict.fromkeys(("false", "f", "no", "n", "0"), False)}  # fmt: skip
+_READ_ANEW = frozenset((str, list, dict))
+_EXACT = 2**53
 _NESTED = ("list", "vector", "map", "struct")
 
 
@@ -228,7 +230,8 @@ def read_rows(rows: Sequence[Any], columns: Mapping[str, DType]) -> list[Any]:
         made = dict(row)
         for name, dtype in wanted:
             value = made.get(name)
-            if isinstance(value, (str, list, dict)) or type(value) is int:
+            large = isinstance(value, int) and abs(value) > _EXACT and dtype.kind in FLOAT
+            if large or type(value) in _READ_ANEW:
                 made[name] = readable(value, dtype)
         found.append(made)
     return found

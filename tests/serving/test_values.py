@@ -150,3 +150,13 @@ def test_a_client_sends_infinities_as_texts_wherever_they_are(
 ) -> None:
     call_ = push_call("things", [given], False)
     assert json.loads(call_.body)["rows"] == [sent]
+
+
+def test_a_whole_number_of_any_size_is_a_number_for_a_float_column(app: App) -> None:
+    """JSON has one kind of number: a point more or less makes no other value of it."""
+    rows = [{"id": 5, "number": BIG * 1024 + 1, "at": "2026-01-01T09:30:00Z"}]
+    answer = call(app, "POST", "/v1/push", {"source": "things", "rows": rows})
+    assert answer.data["reasons"] == []
+    body = {"features": ["Newest:number"], "entities": {"id": [5]}}
+    found = call(app, "POST", "/v1/features", body).data["values"]
+    assert found == {"number": [float(BIG * 1024 + 1)]}

@@ -102,6 +102,7 @@ def test_what_is_not_avro_is_poison_and_the_others_go_in(registry: SchemaRegistr
     assert list(made.taken) == [0, 5]
     assert [number for number, _ in made.poison] == [1, 2, 3, 4]
     assert "not in the Schema Registry" in dict(made.poison)[4]
+    assert "give the option 'avro.schema'" in dict(made.poison)[2]
 
 
 def test_an_outage_of_the_registry_is_waited_for_and_no_poison(registry: SchemaRegistry) -> None:

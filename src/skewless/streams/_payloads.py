@@ -30,7 +30,7 @@ _NO_SUCH_SCHEMA = (40401, 40402, 40403)
 _BY_NUMBER, _BY_GUID = b"\0", b"\1"
 _FRAMES = {_BY_NUMBER: 5, _BY_GUID: 17}
 """How many bytes say which schema of a registry a value has, by the first of them."""
-_KEY_HEADER = "__key_schema_id"
+_KEY_HEADER, _VALUE_HEADER = "__key_schema_id", "__value_schema_id"
 
 
 class Payload(ABC):
@@ -300,7 +300,12 @@ def _from_registry(
     field = MessageField.KEY if key else MessageField.VALUE
     plain = SerializationContext(topic, field)
 
+    named_by = _KEY_HEADER if key else _VALUE_HEADER
+    hint = f"; for Avro without a registry give the option {_SCHEMA!r}" if format == "avro" else ""
+
     def decode_one(value: bytes, headers: Headers) -> Any:
+        if value[:1] not in _FRAMES and not any(name == named_by for name, _ in headers or ()):
+            raise ValueError(f"it names no schema of a Schema Registry{hint}")
         context = plain if not headers else SerializationContext(topic, field, headers)
         return deserialize(value, context)
 
