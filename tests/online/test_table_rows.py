@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import skewless as sl
 from skewless.ingest.stream.worker import StreamWorker
+from skewless.online import table_index
 from skewless.online.sizes import estimated_sizes
 from skewless.stores.offline import table_ids
 from skewless.stores.offline.history import History
@@ -147,8 +148,6 @@ def test_states_that_were_built_before_ids_of_the_table_were_indexed_are_healed(
     stored(folder, [pay("a", NOON - MINUTE, 5.0)])
     view = spend_of(with_table(folder))
     with opened(folder, view) as fs:
-        for path in (fs.runtime.folder / "row_ids").iterdir():
-            os.unlink(path)
         fs.runtime.journal.drop("skewless.table_ids")
         fs.runtime.forget_plans()
         fs.push("pays", [pay("a", NOON - MINUTE, 7.0)])
@@ -157,10 +156,56 @@ def test_states_that_were_built_before_ids_of_the_table_were_indexed_are_healed(
         check_parity(fs, view, ALL)
 
 
+def test_table_that_nothing_is_pushed_beside_is_not_indexed(folder):
+    stored(folder, [pay("a", NOON - MINUTE, 5.0)])
+    view = spend_of(with_table(folder))
+    with opened(folder, view) as fs:
+        assert not (fs.runtime.folder / "row_ids").exists()
+        stored(folder, [pay("b", NOON - MINUTE, 5.0)], "b")
+        fs.materialize()
+        assert not (fs.runtime.folder / "row_ids").exists()
+        fs.push("pays", [pay("b", NOON - MINUTE, 7.0)])
+        assert len(list((fs.runtime.folder / "row_ids").iterdir())) == 1
+        check_parity(fs, view, ALL)
+
+
+def test_first_push_during_the_first_materialize_corrects_what_it_builds(folder, monkeypatch):
+    from skewless.materialize import materialize
+
+    monkeypatch.setattr(materialize, "_BATCH", 1)
+    stored(folder, [pay(f"p{n}", NOON - MINUTE, card=f"c{n + 1}") for n in range(3)])
+    view = spend_of(with_table(folder))
+    with open_store(folder, view) as fs:
+        number = iter(range(100))
+        fs.materialize(
+            progress=lambda text, share: fs.push(
+                "pays", [pay(f"p{next(number) % 3}", NOON - MINUTE, 7.0, card="c2")]
+            )
+        )
+        assert next(number) >= 3
+        check_parity(fs, view, cards("c1", "c2", "c3"))
+
+
+def test_damaged_index_is_no_index(folder):
+    stored(folder, [pay("a", NOON - MINUTE, 5.0)])
+    view = spend_of(with_table(folder))
+    with opened(folder, view) as fs:
+        fs.push("pays", [pay("b", NOON - MINUTE)])
+        (path,) = (fs.runtime.folder / "row_ids").iterdir()
+        data = bytearray(path.read_bytes())
+        data[len(data) // 3] ^= 1
+        path.write_bytes(bytes(data))
+        table_index._VERIFIED.clear()
+        fs.runtime.forget_plans()
+        with pytest.raises(sl.CorruptData, match="an index of row ids is damaged"):
+            fs.push("pays", [pay("c", NOON - MINUTE)])
+
+
 def test_process_without_the_file_of_an_index_builds_its_own(folder):
     stored(folder, [pay("a", NOON - MINUTE, 5.0)])
     view = spend_of(with_table(folder))
     with opened(folder, view) as fs:
+        fs.push("pays", [pay("b", NOON - MINUTE)])
         for path in (fs.runtime.folder / "row_ids").iterdir():
             os.unlink(path)
         fs.runtime.forget_plans()

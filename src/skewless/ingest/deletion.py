@@ -79,6 +79,7 @@ def _of_table(
         for name, values in zip(source.row_id, zip(*ids.values(), strict=True), strict=True)
     ]
     asked = pa.Table.from_arrays(columns, names=list(source.row_id))
+    runtime.table_indexes.prepare(source)
     index, history = runtime.table_indexes.of(source), runtime.history(source)
     places = np.full(len(ids), -1, np.int64) if index is None else index.find(asked)
     hit = np.flatnonzero(places >= 0)

@@ -107,6 +107,8 @@ def ingest(
     runtime.ownership.check()  # before anything is kept
     while True:
         tables = runtime.tables().of_source(source.name, runtime.clock.now())
+        for each in (source, *(table.layout.source for table in tables)):
+            runtime.table_indexes.prepare(each)
         with runtime.journal.transaction() as transaction:
             if not runtime.knows_tables(transaction):
                 continue

@@ -106,7 +106,7 @@ class Materialization:
         log: of the source, which goes on.
         now: the present, microseconds.
         rewind: how far in the past a read may ask, microseconds.
-        index: of the row ids of the source's table.
+        index: gives that of the row ids of the source's table.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Materialization:
         *,
         now: int,
         rewind: int,
-        index: TableIds | None = None,
+        index: Callable[[], TableIds | None] = lambda: None,
     ) -> None:
         self.layout = layout
         self.history = history

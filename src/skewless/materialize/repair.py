@@ -37,7 +37,7 @@ def materialization(
         runtime.log(source),
         now=runtime.clock.now(),
         rewind=runtime.config.rewind,
-        index=runtime.table_indexes.of(source),
+        index=lambda: runtime.table_indexes.of(source),
     )
 
 
@@ -112,7 +112,7 @@ def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int
     kept out meanwhile.
     """
     log = runtime.log(layout.source)
-    rows = RowsSince(layout, log, done, runtime.table_indexes.of(layout.source))
+    rows = RowsSince(layout, log, done, lambda: runtime.table_indexes.of(layout.source))
     rows.read()
     keys = rows.keys() | rows.of_table
     if rows.replaced:

@@ -309,7 +309,8 @@ def index_table(runtime: Runtime, source: Source, history: History) -> bool:
     """Index the row ids of a source's table as a history has it; return whether any index was."""
     tables = runtime.tables().of_source(source.name, runtime.clock.now())
     keys = {name for table in tables for name in table.layout.entity.key_names}
-    return runtime.table_indexes.ensure(source, history, keys)
+    unused = source.stream is None and not runtime.log(source).last_sequence()
+    return runtime.table_indexes.ensure(source, history, keys, later=unused)
 
 
 def compact(runtime: Runtime, name: str | None) -> dict[str, int]:

@@ -6,7 +6,7 @@ since, under a lock that keeps other writers out; so nothing is lost, and nothin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,7 @@ class RowsSince:
         layout: of the states.
         log: of the source.
         sequence: rows up to it are in the history already.
-        index: of the row ids of the source's table.
+        index: gives that of the row ids of the source's table: it may come to be meanwhile.
 
     Attributes:
         sequence: the newest row seen so far.
@@ -61,9 +61,13 @@ class RowsSince:
     """
 
     def __init__(
-        self, layout: StateLayout, log: EventLog, sequence: int, index: TableIds | None = None
+        self,
+        layout: StateLayout,
+        log: EventLog,
+        sequence: int,
+        index: Callable[[], TableIds | None] = lambda: None,
     ) -> None:
-        self.index = index
+        self._index = index
         self.sequence = sequence
         self._before = sequence
         self._layout = layout
@@ -84,7 +88,8 @@ class RowsSince:
         if elsewhere and source.row_id:
             found = History(source, None, self._log).superseded()
             self._replace(found.rows - LOG_ROWS, found.times)
-        ids = [] if self.index is None else list(source.row_id)
+        index = self._index()
+        ids = [] if index is None else list(source.row_id)
         names = [*columns, *ids, source.event_time, KNOWN, LATE, DELETED, SUPERSEDES]
         for chunk in reader.chunks(list(dict.fromkeys(names)), after=self.sequence):
             late = chunk.table[LATE].to_numpy()
@@ -98,10 +103,10 @@ class RowsSince:
             event = to_micros_array(chunk.table[source.event_time])
             keyed = keyed_rows(self._layout, table, (event[at], known[at], chunk.rows[at]))
             self._parts.append((keyed.keys, keyed.rows))
-            if self.index is not None:
+            if index is not None:
                 counts = to_source_columns(chunk.table.filter(pa.array(~late)), source,
                                            [*dict.fromkeys([*columns, *ids])])  # fmt: skip
-                self._look_up(self.index, counts)
+                self._look_up(index, counts)
         self.sequence = reader.last_sequence()
 
     def _decided_elsewhere(self) -> bool:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,15 @@ def build(history: History, path: Path, keys: Sequence[str]) -> int:
             os.fsync(written.fileno())
         whole.replace(path)
     return count
+
+
+def checksum(path: Path) -> int:
+    """Return the CRC-32 of a file, read a piece at a time."""
+    found = 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 22):
+            found = zlib.crc32(piece, found)
+    return found
 
 
 def _spread(history: History, names: list[str], parts: int, folder: Path) -> pa.Schema:
