@@ -63,6 +63,7 @@ class Life:
         self.shared = {"memory": MemoryStore, "apart": Apart}.get(kind, lambda: None)()
         self.settings = {} if self.shared else {"online": online or {"kind": kind}}
         self.views = {"Spend": ("1h", False), "Files": ("1d", False)}
+        self.place = "files"
         self.stale = set()  # cards with rows in files that nothing has looked at yet
         self.count = 0
         self.told = []
@@ -84,7 +85,7 @@ class Life:
         pushed = payments(row_id="pay_id", lateness="12h")
         stored = sl.Source(
             "files", schema={"card_id": str, "amount": float, "n": int}, event_time="at",
-            table=sl.Parquet("files"),
+            table=sl.Parquet(self.place),
         )  # fmt: skip
         found = [CARD, pushed, stored]
         for name, (window, more) in self.views.items():
@@ -106,7 +107,7 @@ class Life:
         verb = self.chance.choice(
             [self.push, self.push, self.push, self.delete, self.change, self.remove, self.bring,
              self.materialize, self.interval, self.backfill, self.interrupt, self.retire,
-             self.wait, self.wait, self.reopen, self.compact, self.write_file]
+             self.wait, self.wait, self.reopen, self.move, self.compact, self.write_file]
         )  # fmt: skip
         self.told.append(verb.__name__)
         verb()
@@ -143,6 +144,11 @@ class Life:
         self.views[name] = (self.chance.choice(WINDOWS), self.chance.random() < 0.5)
         self.apply()
 
+    def move(self):
+        """The source names its files otherwise: over another table there is another history."""
+        self.place = "files" if self.place != "files" else "files/*.parquet"
+        self.apply()
+
     def remove(self):
         if len(self.views) > 1:
             del self.views[self.chance.choice(list(self.views))]
@@ -155,6 +161,11 @@ class Life:
 
     def materialize(self):
         self.fs.materialize()
+        self.looked_at()
+
+    def looked_at(self):
+        """Every file is in the states now, and every process has seen which tables answer."""
+        self.clock.time += SECOND + 1
         self.stale.clear()
 
     def interval(self):
@@ -167,7 +178,7 @@ class Life:
             self.fs.backfill(start=from_micros(start), end=from_micros(end))
         else:
             self.fs.backfill()
-            self.stale.clear()
+            self.looked_at()
 
     def interrupt(self):
         at = self.chance.random()
@@ -181,7 +192,7 @@ class Life:
             verb(progress=stop)
         except Stop:
             return
-        self.stale.clear()
+        self.looked_at()
 
     def retire(self):
         fs = self.fs

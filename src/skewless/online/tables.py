@@ -53,6 +53,8 @@ class StateTable:
         since: the row of the log after which pushes write to it.
         built: the row of the log up to which it was built from history; None while it is building.
         stopped: since when nothing needs it, microseconds; None while it is active.
+        table: the mark of the source's table that it was begun over (`table_mark`): over another
+            table there is another history, and another table of states.
     """
 
     layout: StateLayout
@@ -60,6 +62,7 @@ class StateTable:
     since: int = 0
     built: int | None = None
     stopped: int | None = None
+    table: str = ""
 
     @property
     def active(self) -> bool:
@@ -74,6 +77,7 @@ class StateTable:
             "since": self.since,
             "built": self.built,
             "stopped": self.stopped,
+            "table": self.table,
         }
         return json.dumps(data).encode()
 
@@ -82,8 +86,9 @@ class StateTable:
         """Return the record that `to_json` wrote; one of an older form is building."""
         data = json.loads(text)
         layout = StateLayout.from_dict(data["layout"])
-        rest = (data.get(name) for name in ("built", "stopped"))
-        return cls(layout, data.get("complete", False), data.get("since", 0), *rest)
+        complete, since = data.get("complete", False), data.get("since", 0)
+        table = data.get("table", "")
+        return cls(layout, complete, since, data.get("built"), data.get("stopped"), table)
 
 
 class Serving(Mapping[ViewVersion, ServedBy]):
@@ -210,9 +215,9 @@ class StateTables:
         Where a source's table lies may have changed.
         """
         self._own = {}
-        active = {_kind(t.layout): name for name, t in self.tables.items() if t.active}
+        active = {_kind(t.layout, t.table): name for name, t in self.tables.items() if t.active}
         for layout in self._distinct():
-            name = active.get(_kind(layout))
+            name = active.get(_kind(layout, table_mark(layout.source)))
             if name is not None:
                 table = self.tables[name]
                 own = layout.of_generation(table.layout.generation)
@@ -305,7 +310,8 @@ class StateTables:
             last = last_sequence(layout.source)
             nothing = last == 0 and layout.source.table is None
             again = layout.of_generation(_next_generation(transaction, layout))
-            table = StateTable(again, nothing, last, 0 if nothing else None)
+            over = table_mark(layout.source)
+            table = StateTable(again, nothing, last, 0 if nothing else None, None, over)
             found[again.table] = table
         self.tables |= found
         self._adopt()
@@ -319,8 +325,9 @@ class StateTables:
 
     def _covered(self, layout: StateLayout) -> bool:
         """Return whether a complete table has all that a layout wants."""
-        complete = (t.layout for t in self.tables.values() if t.active and t.complete)
-        return any(other.covers(layout) for other in complete)
+        over = table_mark(layout.source)
+        same = (t for t in self.tables.values() if t.active and t.complete and t.table == over)
+        return any(table.layout.covers(layout) for table in same)
 
     def save(self, store: KeyValues, tables: Iterable[StateTable]) -> None:
         """Write the records of some tables, in a transaction of the journal."""
@@ -344,9 +351,14 @@ def forget_table(transaction: KeyValues, name: str, notes: Iterable[str]) -> Non
     note_change(transaction)
 
 
-def _kind(layout: StateLayout) -> tuple[str, str, str]:
+def table_mark(source: Source) -> str:
+    """Return a hash of which table a source has: where its history lies, beside its log."""
+    return fingerprint(None if source.table is None else source.table.to_dict())
+
+
+def _kind(layout: StateLayout, table: str) -> tuple[str, str, str, str]:
     """Return what says that two tables hold the same, whatever their generation."""
-    return layout.source.name, layout.entity.name, layout.fingerprint
+    return layout.source.name, layout.entity.name, layout.fingerprint, table
 
 
 def _next_generation(transaction: KeyValues, layout: StateLayout) -> int:
