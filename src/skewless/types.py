@@ -443,10 +443,15 @@ def _vector(dtype: DType, value: object) -> list[float]:
     return numbers
 
 
+_by_key = operator.itemgetter(0)
+
+
 def _map(dtype: DType, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _misfit(dtype, value)
-    return {_str(String, key): _item(dtype).coerce(item) for key, item in value.items()}
+    found = {_str(String, key): _item(dtype).coerce(item) for key, item in value.items()}
+    # In one order: whoever delivers a map again may have its keys in another.
+    return dict(sorted(found.items(), key=_by_key))
 
 
 def _struct(dtype: DType, value: object) -> dict[str, Any]:

@@ -74,3 +74,22 @@ def test_sums_and_extremes_of_wide_decimals_are_exact(tmp_path):
 def test_decimals_that_do_not_fit_are_set_aside_and_never_rounded(text):
     with pytest.raises(ValueError, match="Decimal"):
         sl.Decimal(38, 0).coerce(text)
+
+
+def test_a_map_delivered_again_with_its_keys_in_another_order_is_no_correction(tmp_path):
+    schema = {"id": str, "k": int, "m": sl.Map(int)}
+    source = sl.Source("s", schema=schema, event_time="at", row_id="id")
+    view = sl.FeatureView(
+        "V", entity=sl.Entity("e", k=int), source=source, features={"m": source.m.latest()}
+    )
+    row = {"id": "a", "k": 1, "at": AT}
+    with sl.FeatureStore(tmp_path) as fs:
+        fs.apply(view)
+        fs.push("s", [row | {"m": {"b": 1, "a": 2}}])
+        table = pa.table({
+            "id": ["a"], "k": [1], "at": [AT],
+            "m": pa.array([[("a", 2), ("b", 1)]], pa.map_(pa.string(), pa.int64())),
+        })  # fmt: skip
+        again = fs.push("s", table)
+        assert (again.accepted, again.duplicates, again.corrections) == (0, 1, 0)
+        assert fs.push("s", [row | {"m": {"a": 2, "b": 1}}]).duplicates == 1

@@ -124,3 +124,18 @@ def test_a_map_with_one_key_twice_is_refused() -> None:
 def test_plain_columns_are_not_copied() -> None:
     column = pa.chunked_array([pa.array([1.0])])
     assert plain(column) is column
+
+
+@given(
+    values=st.lists(
+        st.one_of(st.none(), st.dictionaries(st.text(max_size=2), st.integers(), max_size=4)),
+        max_size=5,
+    ).filter(lambda maps: all(abs(v) < 2**63 for m in maps if m for v in m.values())),
+    start=st.integers(0, 2),
+)
+@settings(max_examples=60, deadline=None)
+def test_keys_of_maps_come_in_one_order_by_every_door(values: list, start: int) -> None:
+    array = pa.array(values, pa.map_(pa.string(), pa.int64())).slice(start)
+    found = python_values(cast_column(array, Map(int), where="x"))
+    expected = [Map(int).coerce(value) for value in values[start:]]
+    assert [v and list(v.items()) for v in found] == [v and list(v.items()) for v in expected]
