@@ -21,6 +21,7 @@ import pyarrow as pa
 
 import skewless as sl
 from skewless.clock import to_micros
+from skewless.errors import SkewlessError
 from skewless.types import DType, dtype_of
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -215,6 +216,13 @@ def bits(value: Any) -> Any:
     if isinstance(value, datetime):
         return ("moment", to_micros(value))
     return value.hex() if isinstance(value, float) else (type(value), str(value))
+
+
+def told(problem: SkewlessError, name: str = "") -> None:
+    """Check that an error says what, with what it got or where, and names the column at fault."""
+    assert problem.what
+    assert problem.got is not None or problem.where or problem.hint, repr(problem)
+    assert name in str(problem), str(problem)
 
 
 def as_text(value: Any) -> str:

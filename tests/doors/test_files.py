@@ -19,7 +19,7 @@ from skewless.stores.offline.history import History
 from skewless.stores.offline.tables.csv import CSVReader
 from skewless.stores.offline.tables.parquet import ParquetReader
 from skewless.types import DType, Misfit, python_values
-from tests.doors.odd import AT, DTYPES, VALUES, bits, says
+from tests.doors.odd import AT, DTYPES, VALUES, bits, says, told
 
 NOW = int((AT + timedelta(minutes=1)).timestamp()) * 1_000_000
 TEXTS = [
@@ -82,7 +82,7 @@ def of_rows(path: Path, format: str, dtype: DType) -> Any:
         (rows,) = row_batches(str(path), format, source.columns)
         admitted = admit(source, rows, now=NOW, backdate=False)
     except SkewlessError as problem:
-        assert str(problem)
+        told(problem)
         return ...
     if admitted.rejected:
         assert "x" in admitted.rejected[0].reason
@@ -153,4 +153,4 @@ def test_an_odd_spine_of_a_command_is_an_error_of_ours_or_a_table(tmp_path, form
         try:
             assert table_of(str(path)).num_rows >= 0
         except SkewlessError as problem:
-            assert str(problem)
+            told(problem)

@@ -22,7 +22,7 @@ from skewless.stores.offline.history import History
 from skewless.stores.offline.python_columns import kind_of
 from skewless.stores.offline.tables.frame import FrameReader
 from skewless.types import DType, dtype_of, python_values
-from tests.doors.odd import AT, DTYPES, VALUES, bits, says
+from tests.doors.odd import AT, DTYPES, VALUES, bits, says, told
 
 NOW = AT + timedelta(minutes=1)
 
@@ -85,7 +85,7 @@ def test_a_pushed_value_is_refused_or_reads_back_as_it_was(tmp_path, name, door)
             try:
                 admitted = admit(source, rows, now=fs.runtime.clock.now(), backdate=False)
             except SkewlessError as problem:
-                assert str(problem)
+                told(problem)
                 continue
             assert len(admitted.event) + len(admitted.rejected) == 1, value
             if len(admitted.event):
@@ -135,7 +135,7 @@ def test_a_value_of_a_frame_is_refused_or_reads_back_as_it_was(name):
             try:
                 (chunk,) = History(source, reader).chunks(["x"])
             except SkewlessError as problem:
-                assert str(problem)
+                told(problem)
                 continue
             (found,) = python_values(chunk.table["x"])
             assert says(dtype, found, value), (value, found)
@@ -185,7 +185,7 @@ def test_values_beside_one_another_keep_what_they_are(name, places, door):
             taken = dict(zip(batch["k"].to_pylist(), python_values(batch["x"]), strict=True))
             assert len(taken) + len(admitted.rejected) == len(given_)
     except SkewlessError as problem:
-        assert str(problem)
+        told(problem)
         return
     if door != "dicts" and any(isinstance(value, Decimal) for value in given_):
         # Whole numbers in a column of decimals are decimals, which become the nearest float.
@@ -220,7 +220,7 @@ def test_an_odd_key_is_refused_or_is_the_key_it_says(tmp_path, kind):
                 try:
                     answers.add(ask())
                 except SkewlessError as problem:
-                    assert str(problem)
+                    told(problem)
             assert len(answers) <= 1, (value, answers)
             for number in answers - {None}:
                 key = dtype.coerce(known[number])

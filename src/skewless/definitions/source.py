@@ -166,7 +166,10 @@ class Source(Rows):
         if self.known_time is not None and self.delay:
             raise DefinitionError(f"{where} has both a known time and a delay", hint="Drop one.")
         if self._schema is None and self.table is None:
-            raise DefinitionError(f"{where} has no schema and no table to read one from")
+            raise DefinitionError(
+                f"{where} has no schema and no table to read one from",
+                hint="Give it one: schema={'card_id': str, 'amount': float}.",
+            )
         if self._schema is not None:
             for column in self.row_id:
                 if column not in self.columns:
