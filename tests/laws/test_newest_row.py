@@ -8,7 +8,7 @@ from skewless.definitions import Aggregate
 from skewless.engines.reference import aggregate_value, visible
 from skewless.plan.table_read import Part
 from skewless.state.layout import StateLayout
-from skewless.state.newest_row import is_latest
+from skewless.state.newest_row import is_newest_row
 from skewless.state.status import Status
 from tests.laws.grid import COLUMNS, HISTORIES, KEY, closed, source, view_of
 from tests.laws.test_every_path import bits
@@ -25,7 +25,8 @@ def newest(of, *, ttl):
         for column in COLUMNS
         if column is not None
     ]
-    return [aggregate for aggregate in found if is_latest(aggregate)]
+    view = view_of(found, of)
+    return [aggregate for aggregate in found if is_newest_row(view, aggregate)]
 
 
 @pytest.mark.parametrize("ttl", [None, TTL])

@@ -166,7 +166,7 @@ def is_latest(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is a column of the newest row that passes its filter."""
     window, kind = aggregate.window, aggregate.aggregation
     newest = window.most_rows == 1
-    return newest and type(kind) is Latest and kind.keeps_nulls and aggregate.by is None
+    return newest and type(kind) is Latest and aggregate.by is None
 
 
 def is_newest_row(view: FeatureView, expression: Expression) -> bool:
@@ -174,6 +174,7 @@ def is_newest_row(view: FeatureView, expression: Expression) -> bool:
     return (
         isinstance(expression, Aggregate)
         and is_latest(expression)
+        and expression.aggregation.keeps_nulls  # else a newest row that is null would not count
         and filter_of(view, expression) is None
         and expression.window.offset == 0
     )
