@@ -15,7 +15,8 @@ from skewless.plan.table_read import Part
 from skewless.state.layout import StateLayout
 from skewless.types import Float64
 from tests.engines.test_local_engine import state_of
-from tests.laws.grid import KEY, aggregates, source, view_of
+from tests.laws.grid import HISTORIES, KEY, aggregates, source, view_of
+from tests.laws.test_every_path import from_all_rows, from_history
 
 DOCS = Path(__file__).parents[2] / "docs" / "definitions.md"
 
@@ -61,3 +62,31 @@ def test_plans_say_in_which_forms_they_compute():
 
 def test_the_newest_row_is_all_that_is_kept_for_it():
     assert forms_of(AGGREGATIONS["latest"](), Float64, LastN(1)).keeps == "the newest row"
+
+
+@pytest.mark.parametrize("name", sorted(AGGREGATIONS))
+def test_no_row_is_taken_to_python_where_another_form_is_said_to_run(name, monkeypatch):
+    """Calls are counted, not time: an aggregation cannot fall back to its definition unseen."""
+    of, rows = source(), HISTORIES["right"]
+    found = [
+        each for each in aggregates(name, of)
+        if each.by is None and (each.column is None or repr(each.column) == "rows.x")
+    ]  # fmt: skip
+    view = view_of(found, of)
+    kinds = {type(each.aggregation) for each in found}
+    calls = []
+    for kind in kinds:
+        compute = kind.compute
+        monkeypatch.setattr(
+            kind, "compute", lambda self, v, *rest, _was=compute: calls.append(len(v)) or _was(self, v, *rest)
+        )  # fmt: skip
+    training, online = (
+        {getattr(each.forms, way) for each in found} for way in ("training", "online")
+    )
+    from_history(view, rows, 40)
+    assert bool(calls) == ("python" in training or "few rows" in training)
+    assert max(calls, default=0) <= 3 or "python" in training
+    calls.clear()
+    from_all_rows(view, rows, 40)
+    few = max((each.aggregation.n for each in found if hasattr(each.aggregation, "n")), default=1)
+    assert max(calls, default=0) <= few or "python" in online or name == "approx_unique"
