@@ -46,7 +46,7 @@ def test_what_runs_in_python_is_known_by_name():
         name for name in AGGREGATIONS
         if "python" in str(forms_of(AGGREGATIONS[name].examples()[0], Float64, Sliding(width=1)))
     }  # fmt: skip
-    assert python == {"ewma"}
+    assert python == set()
 
 
 def test_plans_say_in_which_forms_they_compute():

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from skewless.aggregations.base import Aggregation, Deciding
-from skewless.aggregations.moments import Mean
+from skewless.aggregations.moments import Mean, to_float
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
 from skewless.durations import parse_duration
@@ -350,7 +351,25 @@ class Ewma(Aggregation):
         products = [weight * float(value) for weight, value in zip(weights, values, strict=True)]
         if total == 0 or not all(map(math.isfinite, products)):
             return None
-        try:
-            return math.fsum(products) / total
-        except OverflowError:
+        weighted = to_float(sum(map(Fraction, products), Fraction(0)))
+        return None if math.isinf(weighted) else weighted / total
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same from arrays of weights and products, and the kernels' exact sums."""
+        half_life = parse_duration(self.half_life)
+        if values is None or max(half_life, t - int(events[0])) >= 2**53:
+            return NotImplemented
+        import numpy as np
+
+        from skewless.aggregations.kernels import Want, decay, window_summary
+
+        weights = decay(events, t, half_life)
+        with np.errstate(all="ignore"):
+            products = weights * values.astype(np.float64)
+        if not np.isfinite(products).all():
             return None
+        total, weighted = (
+            window_summary(each, None, 0, len(each), int(Want.SUM))[1]
+            for each in (weights, products)
+        )
+        return None if total == 0 or math.isinf(weighted) else weighted / total

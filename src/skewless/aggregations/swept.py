@@ -49,6 +49,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.uint8]
 _SUMS = ("sum", "mean", "var", "var_sample")
 _ROWS = 4_000_000
+_FEW = 24
 Key = tuple[str, Aggregation | None]
 """A column, and the aggregation that encodes it (None: its values as they are)."""
 
@@ -287,7 +288,10 @@ class SweptColumn:
         """
         n = part.stop or -part.start
         found = []
-        for gathered in self.gathered():
+        # Of the newest rows, only these are gathered.
+        newest = None if part.stop else self.parted(n)[0]
+        parts = self.gathered() if newest is None else gather(newest, self.queries, self.valid)
+        for gathered in parts:
             low, high = gathered.offsets[:-1], gathered.offsets[1:]
             begin = low if part.stop else np.maximum(low, high - n)
             sizes = np.minimum(high - low, n)
@@ -327,6 +331,14 @@ class SweptColumn:
             codes: of rows, from 0 on.
             size: how many codes there are.
         """
+        if size <= _FEW:
+            columns = []
+            for code in range(size):
+                flags = (codes == code).view(np.uint8)
+                own = flags if self.valid is None else flags & self.valid
+                columns.append(sweep_counts(self.spans, self.queries, own))
+            counts = np.stack(columns, axis=1)
+            return counts, counts.sum(axis=1)
         found = [np.zeros((0, size), np.int64)]
         for part in self.gathered():
             asked = np.repeat(np.arange(len(part.offsets) - 1), np.diff(part.offsets))

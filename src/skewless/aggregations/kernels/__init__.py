@@ -46,6 +46,7 @@ __all__ = [
     "Queries",
     "Spans",
     "Want",
+    "decay",
     "gather_active",
     "group_rows",
     "implementation",
@@ -293,6 +294,17 @@ def sweep_positions(
         rank = checked(rank, np.int64, None, "rank")
     rows = None if rank is None else len(rank)
     return chosen.sweep_order(Sweep.build(spans, queries, valid, rows), rank, want)
+
+
+def decay(events: Ints, t: int, half_life: int) -> Floats:
+    """Return ``2 ** ((event - t) / half_life)`` of each event, as `math.exp2` gives it.
+
+    Args:
+        events: int64 microseconds, less than 2**53 away from ``t``.
+        t: the moment.
+        half_life: microseconds, less than 2**53.
+    """
+    return chosen.decay(np.require(events, np.int64, _PLAIN), t, half_life)
 
 
 def sweep_quantile(

@@ -58,6 +58,28 @@ static PyObject *py_window_moments(PyObject *module, PyObject *args) {
     return Py_BuildValue("ddd", found.second, found.third, found.fourth);
 }
 
+PyDoc_STRVAR(decay_doc, "decay(events, t, half_life, out)\n--\n\n"
+    "2 ** ((event - t) / half_life) of each event, by the C library as Python's math.exp2 is.");
+
+static PyObject *py_decay(PyObject *module, PyObject *args) {
+    PyObject *events, *result;
+    Buffers held = {.count = 0};
+    const int64_t *event = NULL;
+    double *out = NULL;
+    int64_t rows = -1;
+    long long t, half_life;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OLLO", &events, &t, &half_life, &result)
+        || hold(&held, events, "lq", 0, &rows, "events", &event) || required(event, "events")
+        || hold(&held, result, "d", 1, &rows, "out", &out) || required(out, "out"))
+        return finished(&held, HELD_FAILED);
+    for (int64_t i = 0; i < rows; i++) {
+        i128 age = (i128)event[i] - t;
+        out[i] = exp2((double)age / (double)half_life);
+    }
+    return finished(&held, OK);
+}
+
 PyDoc_STRVAR(quantile_doc, "sweep_quantile(spans, keys, valid, q, below, above, counts)\n--\n\n"
     "The active rows around a quantile of each query, by their keys; -1 for none.");
 

@@ -9,6 +9,7 @@ import numpy as np
 from skewless.aggregations.kernels import _compiled
 
 # By name: of an extension that was built from older sources the import fails, and NumPy serves.
+from skewless.aggregations.kernels._compiled import decay as extension_decay
 from skewless.aggregations.kernels._compiled import sweep_moments as extension_sweep_moments
 from skewless.aggregations.kernels._compiled import sweep_quantile as extension_sweep_quantile
 from skewless.aggregations.kernels._compiled import window_moments as extension_moments
@@ -57,6 +58,13 @@ def sweep_quantile(sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints
     below, above, counts = (np.empty_like(sweep.queries.time) for _ in range(3))
     extension_sweep_quantile(_arrays(sweep), keys, sweep.valid, q, below, above, counts)
     return below, above, counts
+
+
+def decay(events: Ints, t: int, half_life: int) -> Floats:
+    """The weight of each event: half for every half-life before ``t``."""
+    out = np.empty(len(events))
+    extension_decay(events, t, half_life, out)
+    return out
 
 
 def sweep_order(sweep: Sweep, keys: Floats | Ints | None, want: Want) -> tuple[Ints, Ints]:

@@ -7,6 +7,7 @@ blocks, so that memory follows the block and not the table.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -404,6 +405,11 @@ def window_summary(
         greatest,
     )
     return tuple(number if want >> i & 1 else None for i, number in enumerate(numbers))
+
+
+def decay(events: Ints, t: int, half_life: int) -> Floats:
+    """The weight of each event: half for every half-life before ``t``."""
+    return np.array([math.exp2((event - t) / half_life) for event in events.tolist()])
 
 
 def sweep_quantile(sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints]:
