@@ -51,13 +51,13 @@ def test_what_runs_in_python_is_known_by_name():
 
 def test_plans_say_in_which_forms_they_compute():
     of = sl.Source("pays", schema={"card": str, "x": float}, event_time="at")
-    features = {"a": of.x.mean("1h"), "b": of.x.mode("1h"), "c": of.x.sum("1h")}
+    features = {"a": of.x.mean("1h"), "b": of.x.first_n(2, "1h"), "c": of.x.sum("1h")}
     view = FeatureView("V", entity=sl.Entity("card", card=str), source=of, features=features)
     plan = plan_retrieval(select(state_of(view), [view]), timestamp="t", as_of="known")
     assert "2 by shared sweep, 1 by arrays" in plan.explain()
     layout = StateLayout.of(view.entity, of, [view])
     part = Part(layout, [(view, 1, feature) for feature in view.features])
-    assert part.how == "rows of windows: 2 by shared numbers, 1 by arrays"
+    assert part.how == "rows of windows: 2 by shared numbers, 1 by few rows"
 
 
 def test_the_newest_row_is_all_that_is_kept_for_it():

@@ -1,6 +1,7 @@
-"""The rows around a quantile are those of the active rows in order, in C and in NumPy."""
+"""Rows around a quantile, and the most frequent codes, in C and in NumPy, beside plain Python."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -30,6 +31,17 @@ def test_rows_around_a_quantile_are_those_of_the_sorted_active_rows(case, q, dat
             else (-1, -1, 0)
         )
         assert (below[query], above[query], counts[query]) == expected
+
+
+@quick
+@given(cases(), st.integers(1, 4), st.data())
+def test_the_most_frequent_codes_are_those_of_a_counter(case, k, data):
+    codes = data.draw(st.lists(st.integers(0, 4), min_size=case.rows, max_size=case.rows))
+    found = kernels.sweep_frequent(case.spans, case.queries, ints(codes), case.mask, k=k)
+    for query, active in enumerate(case.active()):
+        counts = Counter(codes[row] for row in active)
+        ranked = sorted(counts, key=lambda code: (-counts[code], code))[:k]
+        assert found[query].tolist() == ranked + [-1] * (k - len(ranked))
 
 
 def test_a_row_with_several_spans_is_one_row():

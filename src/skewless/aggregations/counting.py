@@ -134,7 +134,6 @@ class TopK(Aggregation):
 
     k: int = 10
     name: ClassVar[str] = "top_k"
-    gathers: ClassVar[bool] = True
     empty: ClassVar[Any] = ()
 
     def __post_init__(self) -> None:
@@ -169,7 +168,6 @@ class Mode(Aggregation):
     """The most frequent value; the smallest among equals."""
 
     name: ClassVar[str] = "mode"
-    gathers: ClassVar[bool] = True
 
     def result_type(self, column: DType | None) -> DType:
         """The column's type."""
@@ -218,7 +216,6 @@ class Histogram(Aggregation):
 
     edges: tuple[float, ...] = ()
     name: ClassVar[str] = "histogram"
-    gathers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.edges or list(self.edges) != sorted(set(self.edges)):

@@ -34,6 +34,7 @@ from skewless.aggregations.kernels import (
     last_n_spans,
     sweep_counts,
     sweep_extremes,
+    sweep_frequent,
     sweep_moments,
     sweep_positions,
     sweep_quantile,
@@ -50,6 +51,7 @@ Flags = npt.NDArray[np.uint8]
 _SUMS = ("sum", "mean", "var", "var_sample")
 _ROWS = 4_000_000
 _FEW = 24
+_MOST_FREQUENT = 64
 Key = tuple[str, Aggregation | None]
 """A column, and the aggregation that encodes it (None: its values as they are)."""
 
@@ -306,6 +308,16 @@ class SweptColumn:
     def frequent(self, k: int) -> pa.Array:
         """Return lists of the ``k`` most frequent values, the smaller first among equals."""
         codes, values = self._swept.coded.ranked(self._key, self.column)
+        asked = min(k, max(len(values), 1), _MOST_FREQUENT)
+        if asked < min(k, len(values)):
+            return self._frequent(k, codes, values)
+        found = sweep_frequent(self.spans, self.queries, codes, self.valid, k=asked)
+        some = found >= 0
+        offsets = np.r_[0, np.cumsum(some.sum(axis=1))].astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), values.take(pa.array(found[some])))
+
+    def _frequent(self, k: int, codes: Ints, values: pa.Array) -> pa.Array:
+        """Return the same where lists are long: from the rows of every moment."""
         size = max(len(values), 1)
         found = []
         for part in self.gathered():

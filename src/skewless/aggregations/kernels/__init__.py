@@ -54,6 +54,7 @@ __all__ = [
     "session_spans",
     "sweep_counts",
     "sweep_extremes",
+    "sweep_frequent",
     "sweep_moments",
     "sweep_positions",
     "sweep_quantile",
@@ -294,6 +295,27 @@ def sweep_positions(
         rank = checked(rank, np.int64, None, "rank")
     rows = None if rank is None else len(rank)
     return chosen.sweep_order(Sweep.build(spans, queries, valid, rows), rank, want)
+
+
+def sweep_frequent(
+    spans: Spans, queries: Queries, codes: Ints, valid: Flags | None = None, *, k: int
+) -> Ints:
+    """Return the most frequent codes of the rows active at each query: a row of ``k``, -1 for none.
+
+    They come by descending count, the smaller first among equals.
+
+    Args:
+        spans: which rows count when.
+        queries: when to ask.
+        codes: int64, one a row, from 0 on.
+        valid: rows that are not valid never count.
+        k: how many, 1 to 1000.
+
+    Raises:
+        ValueError: if arrays do not fit each other.
+    """
+    codes = checked(codes, np.int64, None, "codes")
+    return chosen.sweep_frequent(Sweep.build(spans, queries, valid, len(codes)), codes, k)
 
 
 def decay(events: Ints, t: int, half_life: int) -> Floats:

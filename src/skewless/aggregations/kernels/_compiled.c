@@ -570,6 +570,7 @@ static PyMethodDef methods[] = {
     {"window_moments", py_window_moments, METH_VARARGS, window_moments_doc},
     {"sweep_quantile", py_sweep_quantile, METH_VARARGS, quantile_doc},
     {"decay", py_decay, METH_VARARGS, decay_doc},
+    {"sweep_frequent", py_sweep_frequent, METH_VARARGS, frequent_doc},
     {"rule_spans", py_rule_spans, METH_VARARGS, rule_doc},
     {"latest_add", py_latest_add, METH_VARARGS, latest_add_doc},
     {"latest_finish", py_latest_finish, METH_VARARGS, latest_finish_doc},

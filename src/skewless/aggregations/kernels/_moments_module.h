@@ -108,4 +108,32 @@ static PyObject *py_sweep_quantile(PyObject *module, PyObject *args) {
     return finished(&held, status);
 }
 
+PyDoc_STRVAR(frequent_doc, "sweep_frequent(spans, codes, valid, k, out)\n--\n\n"
+    "The k most frequent codes active at each query, the smaller first among equals; -1 for none.");
+
+static PyObject *py_sweep_frequent(PyObject *module, PyObject *args) {
+    PyObject *spans, *codes, *valid, *result;
+    Buffers held = {.count = 0};
+    Sweep w;
+    Frequent s = {0};
+    int status = HELD_FAILED;
+    int64_t rows = -1, length = -1;
+    long long k;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOLO", &spans, &codes, &valid, &k, &result)
+        || hold_sweep(&held, spans, &w)
+        || hold(&held, codes, "lq", 0, &rows, "codes", &s.codes) || required(s.codes, "codes")
+        || hold(&held, valid, "B?", 0, &rows, "valid", &w.valid)
+        || hold(&held, result, "lq", 1, &length, "out", &s.out) || required(s.out, "out"))
+        return finished(&held, status);
+    if (k < 1 || k > 1000 || length != w.queries * k) {
+        PyErr_SetString(PyExc_ValueError, "k: expected 1 to 1000, and out of k numbers a query");
+        return finished(&held, status);
+    }
+    s.k = k;
+    w.rows = rows;
+    WITHOUT_GIL(status = sweep_frequent(&w, &s))
+    return finished(&held, status);
+}
+
 #endif

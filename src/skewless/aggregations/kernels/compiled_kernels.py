@@ -10,6 +10,7 @@ from skewless.aggregations.kernels import _compiled
 
 # By name: of an extension that was built from older sources the import fails, and NumPy serves.
 from skewless.aggregations.kernels._compiled import decay as extension_decay
+from skewless.aggregations.kernels._compiled import sweep_frequent as extension_sweep_frequent
 from skewless.aggregations.kernels._compiled import sweep_moments as extension_sweep_moments
 from skewless.aggregations.kernels._compiled import sweep_quantile as extension_sweep_quantile
 from skewless.aggregations.kernels._compiled import window_moments as extension_moments
@@ -58,6 +59,13 @@ def sweep_quantile(sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints
     below, above, counts = (np.empty_like(sweep.queries.time) for _ in range(3))
     extension_sweep_quantile(_arrays(sweep), keys, sweep.valid, q, below, above, counts)
     return below, above, counts
+
+
+def sweep_frequent(sweep: Sweep, codes: Ints, k: int) -> Ints:
+    """The ``k`` most frequent codes at each query, a row each; -1 for none."""
+    out = np.empty(len(sweep.queries.time) * k, np.int64)
+    extension_sweep_frequent(_arrays(sweep), codes, sweep.valid, k, out)
+    return out.reshape(-1, k)
 
 
 def decay(events: Ints, t: int, half_life: int) -> Floats:

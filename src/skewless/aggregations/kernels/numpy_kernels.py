@@ -407,6 +407,21 @@ def window_summary(
     return tuple(number if want >> i & 1 else None for i, number in enumerate(numbers))
 
 
+def sweep_frequent(sweep: Sweep, codes: Ints, k: int) -> Ints:
+    """The ``k`` most frequent codes at each query, a row each; -1 for none."""
+    out: dict[str, Any] = {"count": np.zeros(len(sweep.queries.time), np.int64)}
+    sweep_sums(sweep, None, Want.COUNT, out)
+    offsets = np.concatenate(([0], np.cumsum(out["count"])))
+    rows = gather_active(sweep, offsets)
+    found = np.full((len(out["count"]), k), -1, np.int64)
+    for query in np.flatnonzero(out["count"]).tolist():
+        active = rows[offsets[query] : offsets[query + 1]]
+        distinct, counts = np.unique(codes[active], return_counts=True)
+        first = distinct[np.lexsort((distinct, -counts))[:k]]
+        found[query, : len(first)] = first
+    return found
+
+
 def decay(events: Ints, t: int, half_life: int) -> Floats:
     """The weight of each event: half for every half-life before ``t``."""
     return np.array([math.exp2((event - t) / half_life) for event in events.tolist()])

@@ -32,6 +32,9 @@ class Kernels(Protocol):
     def sweep_quantile(self, sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints]:
         """The active rows around a quantile of each query, -1 for none; how many are active."""
 
+    def sweep_frequent(self, sweep: Sweep, codes: Ints, k: int) -> Ints:
+        """The ``k`` most frequent codes at each query, a row each; -1 for none."""
+
     def decay(self, events: Ints, t: int, half_life: int) -> Floats:
         """The weight of each event: half for every half-life before ``t``."""
 
