@@ -443,6 +443,32 @@ def test_of_two_caches_with_one_journal_the_one_that_was_left_refuses(tmp_path, 
     fs.close()
 
 
+@pytest.mark.server("redis")
+def test_a_mirror_of_one_journal_lacks_nothing_when_the_repo_goes_on_there(tmp_path, redis) -> None:
+    """Pushes and builds after the copy are in its notes too, so nothing has to be built anew."""
+    folder = tmp_path / "repo"
+    caches = {
+        name: {"kind": "redis", "url": redis.url, "namespace": tmp_path.name + name}
+        for name in ("one", "two")
+    }
+    fs = open_store(folder, SPEND, online={"store": "one", "mirror": "two"}, stores=caches)
+    fs.push("pays", ROWS[:40], backdate=True)
+    copy_online(fs.runtime, "two")
+    fs.push("pays", ROWS[40:80], backdate=True)
+    rebuild(fs.runtime, None)
+    fs.push("pays", ROWS[80:120], backdate=True)
+    before = values(fs)
+    fs.close()
+    fs = open_store(folder, online={"store": "two"}, stores=caches)
+    assert fs.runtime.losses() == []
+    assert values(fs) == before
+    fs.push("pays", ROWS[120:], backdate=True)
+    pushed = values(fs)
+    rebuild(fs.runtime, None)
+    assert values(fs) == pushed
+    fs.close()
+
+
 def test_a_copy_that_was_not_finished_is_not_taken(tmp_path, stores, monkeypatch) -> None:
     folder = tmp_path / "repo"
     fs = open_store(folder, SPEND, stores=stores)

@@ -133,6 +133,36 @@ def test_a_state_of_a_table_vanishes_and_comes_back(tmp_path, cache) -> None:
     check_parity(fs, view, cards(*CARDS))
 
 
+@pytest.mark.parametrize("by", ["materialize", "repair"])
+def test_an_older_copy_is_noticed_although_it_holds_as_many_rows_of_the_log(
+    tmp_path, cache, by
+) -> None:
+    """What came in between was no push: rows of a table, or states that were repaired."""
+    import skewless as sl
+
+    write_part(tmp_path / "pays" / "1.parquet", some(0))
+    source = payments(table=sl.Parquet(str(tmp_path / "pays")), delay="0s")
+    view = spend_of(source)
+    fs = open_store(tmp_path / "repo", view, using=cache)
+    fs.materialize()
+    if by == "repair":
+        cache.delete(states_in(cache), [b"c1"])
+        older = cache.contents()
+        assert statuses(fs, "c1") == ["building"]
+        assert heal(fs.runtime)
+    else:
+        older = cache.contents()
+        write_part(tmp_path / "pays" / "2.parquet", some(50))
+        fs.materialize()
+    check_parity(fs, view, cards(*CARDS))
+    cache.lose(older)
+    again = open_store(tmp_path / "repo", using=cache)
+    with pytest.raises(StoreUnavailable, match="has lost its rows"):
+        statuses(again, "c0")
+    assert heal(again.runtime)
+    check_parity(again, view, cards(*CARDS))
+
+
 def test_an_entity_whose_states_were_removed_was_never_seen(tmp_path, cache) -> None:
     import skewless as sl
 

@@ -2,10 +2,12 @@
 
 A cache that restarts empty, a replica that had not caught up, a table that was truncated, a backup
 that was restored: such a store answers like one that never had the rows. So each table of states
-has notes beside it, in the same store, of the last row of the event log that its states hold, and
-the journal knows that there are such notes. Notes that are gone mean that states are: reads are
-refused, and the next push builds the table anew. Notes that went back mean that the last writes
-are gone: what came since is done again. Single states that are gone are told by `online.seen`.
+has notes beside it, in the same store, of the last row of the event log that its states hold and of
+the build they belong to, and the journal knows the build. It changes whenever states are written
+out of the order of the log: when they are materialized, repaired, or built with late rows. Notes
+that are gone or of another build mean that states are: reads are refused, and the next push builds
+the table anew. Notes of fewer rows mean that the last pushes are gone: what came since is done
+again. Single states that are gone are told by `online.seen`.
 
 Where a write of many rows is not one and a node may forget alone (a cluster), the notes are spread
 over the store, and the oldest of them counts.
@@ -13,8 +15,10 @@ over the store, and the oldest of them counts.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
 
 from skewless.errors import StoreUnavailable
 from skewless.online.storage import Home
@@ -37,9 +41,26 @@ def may_forget(home: Home) -> bool:
 def note_held(home: Home, journal: Rows, table: str, sequence: int) -> None:
     """Note that all states of a table hold the log up to a row."""
     if may_forget(home):
-        home.states.write(HELD, [(key, b"%d" % sequence) for key in _keys(home, table)])
-        if not is_noted(journal, table):
-            journal.write(HELD, [(table.encode(), b"noted")])
+        build = journal.read_one(HELD, table.encode())
+        if build is None:
+            build = _new_build()
+            journal.write(HELD, [(table.encode(), build)])
+        _write(home, table, sequence, build)
+
+
+def note_rewritten(home: Home, journal: Rows, table: str) -> None:
+    """Note that states of a table were written out of the order of the log.
+
+    From now on an older copy of them lacks that, though it may hold as many rows of the log.
+    """
+    before = journal.read_one(HELD, table.encode())
+    if before is None:
+        return  # without notes nothing is expected of the store yet
+    holds = _holds(home.states.read(HELD, _keys(home, table)), before)
+    build = _new_build()
+    journal.write(HELD, [(table.encode(), build)])
+    if holds is not None:
+        _write(home, table, holds, build)
 
 
 def is_noted(journal: Rows, table: str) -> bool:
@@ -62,19 +83,18 @@ def held(home: Home, journal: Rows, table: str, noted: int) -> int | None:
         table: of the states.
         noted: what the journal says that they hold.
     """
-    if not may_forget(home) or not is_noted(journal, table):
+    build = journal.read_one(HELD, table.encode()) if may_forget(home) else None
+    if build is None:
         return noted
-    found = home.states.read(HELD, _keys(home, table))
-    if None in found:
-        return None
-    return min(noted, *(int(value) for value in found if value is not None))
+    holds = _holds(home.states.read(HELD, _keys(home, table)), build)
+    return None if holds is None else min(noted, holds)
 
 
 def all_held(states: Rows) -> Iterator[tuple[str, int]]:
     """Yield each table of states that has a note, and the last row of the log that it holds."""
     for key, value in states.scan(HELD):
         if key:
-            yield key.partition(b"/")[0].decode(), int(value)
+            yield key.partition(b"/")[0].decode(), int(value.partition(b" ")[0])
 
 
 def lacking(home: Home, tables: Iterable[str]) -> dict[str, str]:
@@ -87,21 +107,20 @@ def lacking(home: Home, tables: Iterable[str]) -> dict[str, str]:
         return {}
     keys = [name.encode() for name in names]
     applied = home.journal.read(APPLIED, keys)  # before the states: it only grows
-    noted = home.journal.read(HELD, keys)
+    builds = home.journal.read(HELD, keys)
     asked = {
-        name: (0 if at is None else int(at), _keys(home, name))
-        for name, at, note in zip(names, applied, noted, strict=True)
-        if note is not None
+        name: (0 if at is None else int(at), build, _keys(home, name))
+        for name, at, build in zip(names, applied, builds, strict=True)
+        if build is not None
     }
-    found = iter(home.states.read(HELD, [key for _, notes in asked.values() for key in notes]))
+    found = iter(home.states.read(HELD, [key for *_, notes in asked.values() for key in notes]))
     lacks = {}
-    for name, (least, notes) in asked.items():
-        holds = [None if (note := next(found)) is None else int(note) for _ in notes]
-        there = [row for row in holds if row is not None]
-        if len(there) < len(holds):
-            lacks[name] = f"no note of the table {name}"
-        elif min(there) < least:
-            lacks[name] = f"{name} holds the log up to row {min(there)} and not {least}"
+    for name, (least, build, notes) in asked.items():
+        holds = _holds(list(itertools.islice(found, len(notes))), build)
+        if holds is None:
+            lacks[name] = f"no note of now of the table {name}"
+        elif holds < least:
+            lacks[name] = f"{name} holds the log up to row {holds} and not {least}"
     return lacks
 
 
@@ -130,3 +149,23 @@ def _keys(home: Home, table: str) -> list[bytes]:
     if can.atomic_batch or can.durable:
         return [table.encode()]
     return [b"%b/%d" % (table.encode(), number) for number in range(SPREAD)]
+
+
+def _new_build() -> bytes:
+    return secrets.token_hex(6).encode()
+
+
+def _write(home: Home, table: str, sequence: int, build: bytes) -> None:
+    note = b"%d %b" % (sequence, build)
+    home.states.write(HELD, [(key, note) for key in _keys(home, table)])
+
+
+def _holds(notes: Sequence[bytes | None], build: bytes) -> int | None:
+    """Return the oldest of a table's notes; None if one is gone, or is of another build."""
+    oldest = None
+    for note in notes:
+        sequence, _, of = (note or b"").partition(b" ")
+        if of != build:
+            return None
+        oldest = int(sequence) if oldest is None else min(oldest, int(sequence))
+    return oldest

@@ -24,7 +24,14 @@ from skewless.forks import Lock, cached_property, opened_property
 from skewless.online.dirty_keys import mark_keys, unmarked
 from skewless.online.history_folder import folder_of_project
 from skewless.online.log_generations import generation_of
-from skewless.online.loss_detection import LOST, lacking, logger, may_forget, refuse_if_lost
+from skewless.online.loss_detection import (
+    LOST,
+    lacking,
+    logger,
+    may_forget,
+    note_rewritten,
+    refuse_if_lost,
+)
 from skewless.online.move.mirror import Mirror
 from skewless.online.oversize import FittingRows, set_aside
 from skewless.online.ownership import FRESH_SECONDS, Ownership
@@ -308,7 +315,10 @@ class Runtime:
             most = self.online.capabilities.max_value_bytes
             if most is not None:
                 states = FittingRows(states, transaction, most)
-            yield transaction, SeenRows(states, transaction)
+            seen = SeenRows(states, transaction)
+            yield transaction, seen
+            for table in seen.rewritten:
+                note_rewritten(self.home, transaction, table)
 
     @cached_property
     def folder(self) -> Path:

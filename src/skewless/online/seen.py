@@ -55,11 +55,15 @@ class SeenRows(PassingReads):
     Args:
         states: where states are.
         journal: a transaction of the journal.
+
+    Attributes:
+        rewritten: tables whose states were written, but for those that rows were added to.
     """
 
     def __init__(self, states: Rows, journal: Rows) -> None:
         super().__init__(states)
         self._journal = journal
+        self.rewritten: set[str] = set()
 
     def expecting(self) -> ExpectedRows:
         """Return the same rows for adding to what is there."""
@@ -68,12 +72,16 @@ class SeenRows(PassingReads):
     def write(self, table: str, items: Iterable[Item]) -> None:
         """Write states; what is new is noted before, so that none goes without a note."""
         rows = list(items)
+        if rows:
+            self.rewritten.add(table)
         note_seen(self._journal, table, [key for key, _ in rows])
         self._rows.write(table, rows)
 
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
         """Remove states whose entities have no rows any more; their notes go too."""
         gone = list(keys)
+        if gone:
+            self.rewritten.add(table)
         self._rows.delete(table, gone)
         self._journal.delete(seen_table(table), gone)
 

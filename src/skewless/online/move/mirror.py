@@ -25,11 +25,12 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from skewless.clock import NEVER
 from skewless.config import Config
 from skewless.errors import StoreError
 from skewless.forks import Lock
 from skewless.online.history_folder import WRITERS
-from skewless.online.loss_detection import HELD
+from skewless.online.loss_detection import HELD, held, note_held
 from skewless.online.ownership import claim
 from skewless.online.seen import is_seen, note_seen
 from skewless.online.storage import Home, is_states, open_home
@@ -91,6 +92,8 @@ class Mirror:
 
     def wants(self, table: str) -> bool:
         """Return whether a table is mirrored."""
+        if table == HELD:
+            return not self._journal_moves  # what the states hold, see `_pass_note`
         if table in LOCAL or is_seen(table):
             return False
         return self._journal_moves or is_states(table)
@@ -148,10 +151,22 @@ class Mirror:
             split = [note.partition(b"\0") for note in notes]
             for name, group in groupby(split, key=itemgetter(0)):
                 table, keys = name.decode(), [key for _, _, key in group]
+                if table == HELD:
+                    for key in keys:
+                        self._pass_note(journal, key.decode())
+                    continue
                 copy_rows(self._home, journal, self._target, table, keys)
+                if not self._journal_moves:
+                    self._pass_note(journal, table)
             journal.delete(OUTBOX, notes)
         self._copied += len(notes)
         return len(notes) == PAGE_ROWS
+
+    def _pass_note(self, journal: Transaction, table: str) -> None:
+        """Note beside the mirror's states what they hold, as the same journal expects it."""
+        holds = held(self._home, journal, table, NEVER)
+        if self._target is not None and holds is not None and holds != NEVER:
+            note_held(self._target, journal, table, holds)
 
     def status(self) -> MirrorStatus:
         """Return how the mirror stands."""
