@@ -59,6 +59,8 @@ def test_one_push_by_a_fast_clock_hides_nothing_and_drops_nothing(folder):
         other.push("pays", [pay("q", NOON - MINUTE)])
         assert now_of(fs, view) == expected_now(fs, view)
         assert fs.get_online_features("Spend:count_1d", cards("c1")).to_dict()["count_1d"] == [91]
+        explained = fs.explain("Spend:count_1d", {"card_id": "c1"})
+        assert (explained.value, explained.online.same) == (91, True)
         fs.delete("pays", ["q"])
         assert now_of(fs, view) == expected_now(fs, view)
         assert fs.get_online_features("Spend:count_1d", cards("c1")).to_dict()["count_1d"] == [90]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from skewless.clock import Now
 from skewless.definitions import Aggregate, FeatureView, OnDemandView
 from skewless.definitions.expressions import Column, Request
 from skewless.definitions.references import FeatureRef, split_reference
@@ -65,7 +66,7 @@ def explain(
         MissingColumn, InputError: a join key or request field is missing or wrong.
     """
     now = runtime.clock.now()
-    job = _Job(runtime, entity, now if at is None else at)
+    job = _Job(runtime, entity, Now(now) if at is None else at)
     found = job.explained(feature)
     online = job.online(found, now)
     return Explanation(**{**found.__dict__, "online": online})
@@ -101,11 +102,17 @@ class _Job:
             self._rows[place] = entity_rows(history, view.entity, key)
         return self._rows[place]
 
+    def _knowledge(self, view: FeatureView) -> int:
+        """Return what counts: what was known at the moment; at present all that the log knows."""
+        if not isinstance(self.t, Now):
+            return self.t
+        return max(int(self.t), self.runtime.log(view.source).state().stamped)
+
     def _of_view(self, view: FeatureView, reference: str, feature: str) -> Explanation:
         key = key_of(view.entity, self.given)
         rows = self.rows(view)
         expression = view.expressions[feature]
-        value, status = feature_value(view, feature, rows, self.t, self.t)
+        value, status = feature_value(view, feature, rows, self.t, self._knowledge(view))
         aggregates: dict[str, Aggregate] = {}
         for leaf in expression.leaves():
             if isinstance(leaf, Aggregate):
@@ -131,7 +138,8 @@ class _Job:
     def _aggregate(
         self, view: FeatureView, aggregate: Aggregate, rows: list[HistoryRow], letter: str
     ) -> ExplainedAggregate:
-        value, status = aggregate_value(aggregate, view, visible(rows, self.t), self.t)
+        k = self._knowledge(view)
+        value, status = aggregate_value(aggregate, view, visible(rows, k), self.t)
         after, until = bounds_of(aggregate, view, self.t)
         column = aggregate.column
         explained = tuple(
@@ -142,7 +150,7 @@ class _Job:
                 None if column is None else evaluate_scalar(column, row.values),
                 row.values,
             )
-            for row, verdict in explain_rows(aggregate, view, rows, self.t, self.t)
+            for row, verdict in explain_rows(aggregate, view, rows, self.t, k)
             if row.event is not None and not row.deleted
         )
         return ExplainedAggregate(
@@ -199,9 +207,9 @@ class _Job:
         return columns[selection.outputs[0].reference][0]
 
     def _values(self, need: NeededView) -> dict[str, list[Any]]:
-        rows = self.rows(need.view)
+        rows, k = self.rows(need.view), self._knowledge(need.view)
         return {
-            need.reference(name): [feature_value(need.view, name, rows, self.t, self.t)[0]]
+            need.reference(name): [feature_value(need.view, name, rows, self.t, k)[0]]
             for name in need.features
         }
 
