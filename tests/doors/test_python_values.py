@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import skewless as sl
+from skewless.client.calls import push_call
 from skewless.clock import from_micros
 from skewless.errors import SkewlessError
 from skewless.ingest.validation import admit
@@ -240,3 +241,9 @@ def asking(fs, value):
     yield lambda: trained({"k": [value], "t": [NOW]})
     yield lambda: trained(frame)
     yield lambda: fs.explain("V:n", {"k": value}).value
+
+
+def test_the_client_lets_frames_in_by_the_same_door():
+    times = pd.Series([AT, AT.replace(tzinfo=None)], dtype=object)
+    with pytest.raises(sl.NaiveTime, match="'at' of what is pushed, row 1"):
+        push_call("s", pd.DataFrame({"k": [1, 2], "at": times}), backdate=False)

@@ -225,7 +225,9 @@ def _iterable(rows: Any) -> Iterable[Any]:
 def _arrow(rows: Any) -> bytes:
     import pyarrow as pa
 
-    table = rows if isinstance(rows, pa.Table) else pa.table(rows)
+    from skewless.stores.offline.as_table import as_table
+
+    table = as_table(rows, where="what is pushed")
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

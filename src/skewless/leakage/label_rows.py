@@ -17,7 +17,6 @@ from skewless.definitions import Aggregate, Entity, FeatureView, Source
 from skewless.engines.local.scan import as_mask
 from skewless.engines.local.spine import KeyIndex
 from skewless.engines.reference import view_values, visible
-from skewless.errors import InputError
 from skewless.explain.describe import columns_used
 from skewless.explain.entity_rows import rows_of_entities
 from skewless.expressions.evaluate import evaluate
@@ -233,14 +232,5 @@ def from_the_past(
 
 
 def _canonical(column: pa.ChunkedArray, dtype: DType, name: str) -> pa.Array:
-    import pyarrow as pa
-
     where = f"column {name!r} of the training set"
-    try:
-        return cast_column(column, dtype, where=where).combine_chunks()
-    except InputError:
-        pass
-    try:
-        return pa.array([dtype.coerce(value) for value in column.to_pylist()], dtype.arrow())
-    except ValueError as problem:
-        raise InputError(f"{where}: {problem}", expected=repr(dtype)) from None
+    return cast_column(column, dtype, where=where).combine_chunks()
