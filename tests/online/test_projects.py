@@ -8,7 +8,7 @@ from skewless.errors import UnknownName
 from skewless.materialize.verbs import rebuild
 from skewless.online.damage import damages
 from skewless.online.move.copy import copy_online
-from skewless.stores.online.projects import PROJECTS, ProjectStore, of_project
+from skewless.stores.online.projects import ProjectStore, of_project
 from skewless.testing.memory import MemoryCache, MemoryStore
 from skewless.testing.servers import running
 from tests.jobs.shop import HOUR, NOON, cards, check_parity, open_store, pay, payments, spend_of
@@ -73,19 +73,19 @@ def test_an_apply_of_one_project_leaves_what_another_serves(tmp_path) -> None:
     b.close()
 
 
-def test_a_store_from_before_there_were_projects_belongs_to_the_first_that_opens_it() -> None:
+def test_the_name_alone_says_which_tables_of_a_store_are_a_projects() -> None:
     store = MemoryStore()
-    store.write("log.pays", [(b"s", b"1")])
-    first = of_project(store, "fab")
-    assert first.read_one("log.pays", b"s") == b"1"
+    first = of_project(store, "default")
     second = of_project(store, "other")
+    first.write("log.pays", [(b"s", b"1")])
     assert second.tables() == []
     assert second.read_one("log.pays", b"s") is None
     second.write("log.pays", [(b"s", b"2")])
     second.drop("log.pays")
     assert first.read_one("log.pays", b"s") == b"1"
-    assert of_project(store, "fab") is store is first
-    assert store.read_one(PROJECTS, b"") == b"fab"
+    store.drop("log.pays")  # all is lost, and the other comes first
+    of_project(store, "other").write("log.pays", [(b"s", b"3")])
+    assert of_project(store, "default").read_one("log.pays", b"s") is None
 
 
 def test_a_copy_takes_the_tables_of_its_project_alone(tmp_path) -> None:

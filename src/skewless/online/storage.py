@@ -16,7 +16,7 @@ from skewless.config import Config, Section
 from skewless.errors import ConfigError
 from skewless.plugins import create
 from skewless.stores.online.base import OnlineStore
-from skewless.stores.online.projects import PROJECTS, is_of_project, of_project
+from skewless.stores.online.projects import is_of_project, of_project
 from skewless.stores.online.sealed import sealed
 
 JOURNAL = "journal"
@@ -50,7 +50,7 @@ class Home:
         found = {name for name in self.states.tables() if is_states(name) or self.one_store}
         if not self.one_store:
             found |= {name for name in self.journal.tables() if not is_states(name)}
-        return sorted(name for name in found - {PROJECTS} if not is_of_project(name))
+        return sorted(name for name in found if not is_of_project(name))
 
     def close(self) -> None:
         """Close the stores."""

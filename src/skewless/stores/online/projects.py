@@ -1,8 +1,8 @@
 """Several projects in one store: each has tables of its own, and sees no others.
 
-The first project of a store has its tables by their plain names; the tables of every other have
-its name before them: ``@team_b/log.payments``. A row of the store says which one was first, so
-that a store from before there were projects belongs to the project that opens it.
+The project `default` has its tables by their plain names; the tables of every other have its name
+before them: ``@team_b/log.payments``. The name alone decides, so that a store which lost everything
+gives nobody the tables of another.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote
 
-from skewless.errors import StoreError
+from skewless.config import DEFAULT_PROJECT
 from skewless.stores.online.base import Change, Item, OnlineStore, Rows, Transaction
 
-PROJECTS = "skewless.projects"
-"""Key b"": the project whose tables have their plain names."""
 _MARK = "@"
 
 
 def is_of_project(table: str) -> bool:
-    """Return whether a table of a store belongs to a project that is not the first.
+    """Return whether a table of a store belongs to a project other than the default.
 
     >>> is_of_project("@team_b/log.payments"), is_of_project("log.payments")
     (True, False)
@@ -29,18 +27,8 @@ def is_of_project(table: str) -> bool:
 
 
 def of_project(store: OnlineStore, project: str) -> OnlineStore:
-    """Return the tables that a project has in a store; the first one to ask is its first."""
-    mine = project.encode()
-    first = store.read_one(PROJECTS, b"")
-    if first is None:
-        # A store that cannot be written can be read.
-        with contextlib.suppress(StoreError):
-            if store.capabilities.compare_and_set:
-                store.compare_and_set(PROJECTS, [(b"", None, mine)])
-            else:
-                store.write(PROJECTS, [(b"", mine)])
-        first = store.read_one(PROJECTS, b"") or mine
-    return store if first == mine else ProjectStore(store, project)
+    """Return the tables that a project has in a store."""
+    return store if project == DEFAULT_PROJECT else ProjectStore(store, project)
 
 
 class _Prefixed(Rows):
