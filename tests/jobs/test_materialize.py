@@ -11,6 +11,7 @@ from skewless.clock import from_micros
 from skewless.errors import InputError, UnknownName
 from skewless.materialize import materialize as materialize_module
 from skewless.materialize.materialize import PROGRESS
+from skewless.materialize.recovery import adopt
 from skewless.testing.memory import MemoryStore
 from tests.jobs.shop import (
     ALL,
@@ -595,14 +596,14 @@ def test_states_rebuilt_from_history_are_those_that_were_pushed(folder, seeded):
 
 
 def test_other_online_store_is_filled_from_the_same_history(folder):
-    """What one store was pushed, another gets by materialize alone."""
+    """What one store was pushed, another gets that takes its place on purpose."""
     _, spend = tabled()
     write_part(folder / "pays/a.parquet", random_rows(1, 200))
     with open_store(folder, spend) as fs:
         fs.materialize()
         expected = answers(fs, spend, ALL, NOON)
         with sl.FeatureStore(fs.config, clock=fs.runtime.clock, online=MemoryStore()) as other:
-            other.materialize()
+            adopt(other.runtime)
             assert answers(other, spend, ALL, NOON) == expected
 
 
