@@ -19,8 +19,8 @@ import pyarrow as pa
 
 import skewless as sl
 from skewless.aggregations import AGGREGATIONS, Aggregation
+from skewless.aggregations.columns import Coded
 from skewless.aggregations.kernels import Queries, Spans
-from skewless.aggregations.swept import Coded
 from skewless.aggregations.windows import Lifetime, Sliding, Window
 from skewless.definitions import Aggregate, FeatureView
 from skewless.engines.local.window_kernels import WindowKernels

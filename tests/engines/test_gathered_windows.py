@@ -1,9 +1,9 @@
-"""Aggregations over swept rows give the reference's values, however few are swept at once."""
+"""Aggregations over gathered rows give the reference's values, however few are gathered at once."""
 
 import pytest
 
 import skewless as sl
-from skewless.aggregations import swept
+from skewless.aggregations import span_sets
 from skewless.clock import from_micros
 from skewless.engines.reference import HistoryRow, view_values
 from tests.engines import cases
@@ -60,7 +60,7 @@ def expected():
 
 @pytest.mark.parametrize("at_once", [20, 4_000_000])
 def test_values_do_not_depend_on_how_many_rows_are_gathered_at_once(monkeypatch, at_once, expected):
-    monkeypatch.setattr(swept, "_ROWS", at_once)
+    monkeypatch.setattr(span_sets, "_ROWS", at_once)
     found = run_local(VIEW, ROWS, SPINE, "known")
     actual = [{name: bits(c[at].as_py()) for name, c in found.items()} for at in range(len(SPINE))]
     assert actual == expected

@@ -6,7 +6,7 @@
 >>> print(forms_of(aggregation("mean"), Float64, Sliding(width=60)))
 training sets: shared sweep; online: shared numbers; states keep the rows of the window
 >>> print(forms_of(aggregation("mode"), String, Sliding(width=60)))
-training sets: python; online: python; states keep the rows of the window
+training sets: sweep; online: python; states keep the rows of the window
 """
 
 from __future__ import annotations

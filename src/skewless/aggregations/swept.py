@@ -15,9 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,11 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.aggregations.base import Aggregation
+from skewless.aggregations.columns import Coded, as_numbers, is_number, valid_of
 from skewless.aggregations.kernels import (
     Queries,
     Spans,
     Want,
-    gather_active,
     last_n_spans,
     sweep_counts,
     sweep_extremes,
@@ -42,6 +40,14 @@ from skewless.aggregations.kernels import (
     sweep_sums_int,
     sweep_unique,
 )
+from skewless.aggregations.span_sets import (
+    Gathered,
+    by_row,
+    difference,
+    gather,
+    in_rows_of,
+    spans_of_valid,
+)
 from skewless.aggregations.windows import Window
 from skewless.types import python_values
 
@@ -49,68 +55,10 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.uint8]
 _SUMS = ("sum", "mean", "var", "var_sample")
-_ROWS = 4_000_000
 _FEW = 24
 _MOST_FREQUENT = 64
 Key = tuple[str, Aggregation | None]
 """A column, and the aggregation that encodes it (None: its values as they are)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Gathered:
-    """The rows that count for a run of queries.
-
-    Attributes:
-        first: number of the first query.
-        offsets: rows of query ``first + q`` are ``rows[offsets[q]:offsets[q + 1]]``.
-        rows: their positions, in row order.
-    """
-
-    first: int
-    offsets: Ints
-    rows: Ints
-
-    @property
-    def last(self) -> int:
-        """The number after that of the last query."""
-        return self.first + len(self.offsets) - 1
-
-
-class Coded:
-    """Numbers the distinct values of columns, once for all windows over the same rows."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, tuple[Ints, int]] = {}
-        self._ranked: dict[str, tuple[Ints, pa.Array]] = {}
-        self._lock = Lock()
-
-    def of(self, key: str, column: pa.Array) -> tuple[Ints, int]:
-        """Return the code of each value (of nulls, 0) and how many codes there are."""
-        with self._lock:
-            if key not in self._found:
-                if pa.types.is_floating(column.type):
-                    column = pc.add(column, 0.0)  # -0.0 and 0.0 are one value
-                encoded = column.dictionary_encode()
-                codes = np.asarray(pc.fill_null(encoded.indices, 0)).astype(np.int64)
-                self._found[key] = codes, max(len(encoded.dictionary), 1)
-            return self._found[key]
-
-    def ranked(self, key: str, column: pa.Array) -> tuple[Ints, pa.Array]:
-        """Return the place of each value among the distinct ones (of nulls, any), and those."""
-        with self._lock:
-            if key not in self._ranked:
-                if pa.types.is_floating(column.type):
-                    column = pc.add(column, 0.0)
-                encoded = column.dictionary_encode()
-                values = encoded.dictionary
-                order = pc.array_sort_indices(
-                    values.cast(pa.uint8()) if pa.types.is_boolean(values.type) else values
-                )
-                rank = np.zeros(max(len(order), 1), np.int64)
-                rank[np.asarray(order)] = np.arange(len(order))
-                codes = np.asarray(pc.fill_null(encoded.indices, 0)).astype(np.int64)
-                self._ranked[key] = rank[codes], values.take(order)
-            return self._ranked[key]
 
 
 class SweptWindow:
@@ -380,7 +328,7 @@ class SweptColumn:
 
     def parted(self, n: int) -> tuple[Spans, Spans]:
         """Return the spans in which rows with a value are the newest ``n``, and are not."""
-        spans = _by_row(self.spans if self.valid is None else _some(self.spans, self.valid))
+        spans = by_row(self.spans if self.valid is None else spans_of_valid(self.spans, self.valid))
         plain = spans.enter_order is None and spans.exit_order is None
         # A row that enters after another, and leaves after it, can only be pushed out by newer.
         newest = last_n_spans(spans.enter, None if plain else spans.exit, spans.start, n)
@@ -388,7 +336,7 @@ class SweptColumn:
             leave = np.minimum(newest.exit, spans.exit)
             others = Spans.build(leave, spans.exit, spans.start, spans.row)
             return Spans.build(spans.enter, leave, spans.start, spans.row), others
-        return _in_rows_of(newest, spans), _in_rows_of(_difference(spans, newest), spans)
+        return in_rows_of(newest, spans), in_rows_of(difference(spans, newest), spans)
 
     def computed(self, kind: Aggregation, dtype: Any) -> pa.Array:
         """Return what `summary`, or else `compute`, gives of the rows of each moment.
@@ -422,84 +370,3 @@ class SweptColumn:
             return kind.compute([None] * len(rows), events, t, self.window)
         values = python_values(self._column.take(pa.array(rows)))
         return kind.compute(values, events, t, self.window)
-
-
-def gather(spans: Spans, queries: Queries, valid: Flags | None) -> Iterator[Gathered]:
-    """Yield the rows that count, for one run of queries after the other.
-
-    Gathered rows take memory for every query anew, so a few queries are gathered at a time.
-
-    Args:
-        spans: when each row counts.
-        queries: when to ask.
-        valid: which rows take part at all; None for all.
-    """
-    total = np.cumsum(np.asarray(sweep_counts(spans, queries, valid)))
-    first, before = 0, 0
-    while first < len(total):
-        last = max(int(np.searchsorted(total, before + _ROWS, "right")), first + 1)
-        start = np.clip(queries.start, first, last) - first
-        offsets, rows = gather_active(spans, Queries(queries.time[first:last], start), valid)
-        yield Gathered(first, offsets, rows)
-        first, before = last, int(total[last - 1])
-
-
-def _some(spans: Spans, valid: Flags) -> Spans:
-    """Return the spans of the rows that are valid, in the order of rows within groups."""
-    row = np.arange(len(spans.enter)) if spans.row is None else spans.row
-    kept = valid[row] != 0
-    start = np.r_[0, np.cumsum(kept)][spans.start]
-    return Spans.build(spans.enter[kept], spans.exit[kept], start, row[kept])
-
-
-def _by_row(spans: Spans) -> Spans:
-    """Return the spans of each group in the order of their rows."""
-    if spans.row is None or (np.diff(spans.row) >= 0).all():
-        return spans
-    group = np.repeat(np.arange(len(spans.start) - 1), np.diff(spans.start))
-    first, last = int(spans.start[0]), int(spans.start[-1])
-    at = first + np.lexsort((spans.enter[first:last], spans.row[first:last], group))
-    return Spans.build(spans.enter[at], spans.exit[at], spans.start - first, spans.row[at])
-
-
-def _in_rows_of(spans: Spans, outer: Spans) -> Spans:
-    """Return spans whose rows are positions of other spans as spans of these others' rows."""
-    row = np.arange(len(spans.enter)) if spans.row is None else spans.row
-    row = row if outer.row is None else outer.row[row]
-    return Spans(row, spans.enter, spans.exit, spans.start, spans.enter_order, spans.exit_order)
-
-
-def _difference(outer: Spans, inner: Spans) -> Spans:
-    """Return the parts of spans that lie in no inner one; rows of the inner ones are positions."""
-    size = len(outer.enter)
-    place = np.arange(len(inner.enter)) if inner.row is None else inner.row
-    where = np.concatenate([np.arange(size), np.arange(size), place, place])
-    time = np.concatenate([outer.enter, outer.exit, inner.enter, inner.exit])
-    one, other = np.ones(size, np.int64), np.full(len(place), 2, np.int64)
-    change = np.concatenate([one, -one, other, -other])
-    order = np.lexsort((time, where))
-    where, time, state = where[order], time[order], np.cumsum(change[order])
-    # 1: within the outer span alone. Every span's changes add up to nothing.
-    part = np.flatnonzero((state[:-1] == 1) & (time[:-1] < time[1:]))
-    start = np.searchsorted(where[part], outer.start).astype(np.int64)
-    return Spans.build(time[part], time[part + 1], start, where[part])
-
-
-def valid_of(column: pa.Array | None) -> Flags | None:
-    """Return which values are not null, as bytes; None where all are."""
-    if column is None or column.null_count == 0:
-        return None
-    return np.asarray(column.is_valid()).view(np.uint8)
-
-
-def is_number(kind: pa.DataType) -> bool:
-    """Return whether values of an Arrow type are numbers that arrays hold exactly."""
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def as_numbers(column: pa.Array) -> Any:
-    """Return a numeric column as float64 or int64; nulls become 0."""
-    if column.null_count:
-        column = pc.fill_null(column, pa.scalar(0, column.type))
-    values = column.to_numpy(zero_copy_only=False)
-    return values.astype(np.int64 if pa.types.is_integer(column.type) else np.float64, copy=False)

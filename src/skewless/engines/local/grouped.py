@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.aggregations.kernels import Queries, Spans
-from skewless.aggregations.swept import gather
+from skewless.aggregations.span_sets import gather
 from skewless.engines.local.spine import Ints, distinct
 
 _AFTER = 2**63 - 1  # beyond every key

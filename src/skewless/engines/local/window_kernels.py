@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skewless.aggregations.columns import Coded, valid_of
 from skewless.aggregations.kernels import Queries, Spans, Want, sweep_counts, sweep_positions
-from skewless.aggregations.swept import Coded, SweptWindow, valid_of
+from skewless.aggregations.swept import SweptWindow
 from skewless.aggregations.windows import Window
 from skewless.definitions import Aggregate
 from skewless.engines.local.grouped import Groups, maps_of, number_texts

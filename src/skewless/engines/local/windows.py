@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from skewless.aggregations.columns import Coded
 from skewless.aggregations.kernels import Queries
 from skewless.aggregations.spans import Rows
-from skewless.aggregations.swept import Coded
 from skewless.aggregations.windows import Window
 from skewless.definitions import Expression
 from skewless.engines.local.scan import as_mask

@@ -1,0 +1,99 @@
+"""Spans of the same rows against each other: of some rows, in the order of rows, what is left over.
+
+And the rows that count at each moment, gathered: for what no kernel sweeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from skewless.aggregations.kernels import Queries, Spans, gather_active, sweep_counts
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.uint8]
+_ROWS = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """The rows that count for a run of queries.
+
+    Attributes:
+        first: number of the first query.
+        offsets: rows of query ``first + q`` are ``rows[offsets[q]:offsets[q + 1]]``.
+        rows: their positions, in row order.
+    """
+
+    first: int
+    offsets: Ints
+    rows: Ints
+
+    @property
+    def last(self) -> int:
+        """The number after that of the last query."""
+        return self.first + len(self.offsets) - 1
+
+
+def gather(spans: Spans, queries: Queries, valid: Flags | None) -> Iterator[Gathered]:
+    """Yield the rows that count, for one run of queries after the other.
+
+    Gathered rows take memory for every query anew, so a few queries are gathered at a time.
+
+    Args:
+        spans: when each row counts.
+        queries: when to ask.
+        valid: which rows take part at all; None for all.
+    """
+    total = np.cumsum(np.asarray(sweep_counts(spans, queries, valid)))
+    first, before = 0, 0
+    while first < len(total):
+        last = max(int(np.searchsorted(total, before + _ROWS, "right")), first + 1)
+        start = np.clip(queries.start, first, last) - first
+        offsets, rows = gather_active(spans, Queries(queries.time[first:last], start), valid)
+        yield Gathered(first, offsets, rows)
+        first, before = last, int(total[last - 1])
+
+
+def spans_of_valid(spans: Spans, valid: Flags) -> Spans:
+    """Return the spans of the rows that are valid, in the order of rows within groups."""
+    row = np.arange(len(spans.enter)) if spans.row is None else spans.row
+    kept = valid[row] != 0
+    start = np.r_[0, np.cumsum(kept)][spans.start]
+    return Spans.build(spans.enter[kept], spans.exit[kept], start, row[kept])
+
+
+def by_row(spans: Spans) -> Spans:
+    """Return the spans of each group in the order of their rows."""
+    if spans.row is None or (np.diff(spans.row) >= 0).all():
+        return spans
+    group = np.repeat(np.arange(len(spans.start) - 1), np.diff(spans.start))
+    first, last = int(spans.start[0]), int(spans.start[-1])
+    at = first + np.lexsort((spans.enter[first:last], spans.row[first:last], group))
+    return Spans.build(spans.enter[at], spans.exit[at], spans.start - first, spans.row[at])
+
+
+def in_rows_of(spans: Spans, outer: Spans) -> Spans:
+    """Return spans whose rows are positions of other spans as spans of these others' rows."""
+    row = np.arange(len(spans.enter)) if spans.row is None else spans.row
+    row = row if outer.row is None else outer.row[row]
+    return Spans(row, spans.enter, spans.exit, spans.start, spans.enter_order, spans.exit_order)
+
+
+def difference(outer: Spans, inner: Spans) -> Spans:
+    """Return the parts of spans that lie in no inner one; rows of the inner ones are positions."""
+    size = len(outer.enter)
+    place = np.arange(len(inner.enter)) if inner.row is None else inner.row
+    where = np.concatenate([np.arange(size), np.arange(size), place, place])
+    time = np.concatenate([outer.enter, outer.exit, inner.enter, inner.exit])
+    one, other = np.ones(size, np.int64), np.full(len(place), 2, np.int64)
+    change = np.concatenate([one, -one, other, -other])
+    order = np.lexsort((time, where))
+    where, time, state = where[order], time[order], np.cumsum(change[order])
+    # 1: within the outer span alone. Every span's changes add up to nothing.
+    part = np.flatnonzero((state[:-1] == 1) & (time[:-1] < time[1:]))
+    start = np.searchsorted(where[part], outer.start).astype(np.int64)
+    return Spans.build(time[part], time[part + 1], start, where[part])
