@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skewless.aggregations import AGGREGATIONS
+from skewless.aggregations import AGGREGATIONS, swept
 from skewless.aggregations.windows import WINDOWS
 from skewless.clock import ALWAYS
 from skewless.engines.local import LocalEngine
@@ -25,6 +25,8 @@ from tests.engines.test_local_engine import state_of
 from tests.laws.grid import HISTORIES, KEY, MOMENTS, aggregates, closed, source, view_of
 from tests.plan.states import Row, updated
 
+FEW = {"_MOST_FREQUENT": 2, "_FEW": 1}
+"""Limits beyond which long lists and many buckets are computed from gathered rows."""
 LEAST_CASES = 3_000
 
 
@@ -125,6 +127,16 @@ def test_every_path_gives_the_value_of_the_reference(name, history):
             for aggregate, (value, status), wanted in zip(found, answers, right, strict=True):
                 got = (value, status if status is not None else wanted[1])
                 assert got == wanted, f"{path.__name__} at {t}: {aggregate!r}"
+
+
+@pytest.mark.parametrize("name", ["top_k", "mode", "histogram"])
+def test_long_lists_and_many_buckets_are_the_same_from_gathered_rows(name, monkeypatch):
+    of, rows = source(), HISTORIES["right"]
+    view = view_of(aggregates(name, of), of)
+    swept_rows = [from_history(view, rows, t) for t in MOMENTS]
+    for limit, number in FEW.items():
+        monkeypatch.setattr(swept, limit, number)
+    assert [from_history(view, rows, t) for t in MOMENTS] == swept_rows
 
 
 def tiles_of(aggregate):

@@ -56,7 +56,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.uint8]
 _SUMS = ("sum", "mean", "var", "var_sample")
 _FEW = 24
-_MOST_FREQUENT = 64
+_MOST_FREQUENT = 16  # numbers a moment that a sweep writes; longer lists are gathered
 Key = tuple[str, Aggregation | None]
 """A column, and the aggregation that encodes it (None: its values as they are)."""
 
