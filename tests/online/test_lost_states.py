@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from skewless.errors import StoreUnavailable
 from skewless.materialize.recovery import heal
 from skewless.materialize.verbs import rebuild
+from skewless.online import reader
 from skewless.online.loss_detection import HELD
 from skewless.online.ownership import MARK
 from skewless.online.storage import is_states
@@ -161,6 +162,20 @@ def test_an_older_copy_is_noticed_although_it_holds_as_many_rows_of_the_log(
         statuses(again, "c0")
     assert heal(again.runtime)
     check_parity(again, view, cards(*CARDS))
+
+
+def test_a_process_that_reads_on_notices_an_older_copy_within_a_second(
+    tmp_path, cache, monkeypatch
+) -> None:
+    fs = open_store(tmp_path, SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    older = cache.contents()
+    fs.push("pays", some(20), backdate=True)
+    assert statuses(fs, "c0") == ["present"]
+    cache.lose(older)
+    monkeypatch.setattr(reader, "CHECK_SECONDS", -1.0)  # the second is over
+    with pytest.raises(StoreUnavailable, match="has lost its rows"):
+        statuses(fs, "c0")
 
 
 def test_an_entity_whose_states_were_removed_was_never_seen(tmp_path, cache) -> None:

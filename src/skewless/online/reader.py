@@ -35,6 +35,8 @@ from skewless.stores.online.base import OnlineStore
 
 MOST_LOOKUPS = 2_000
 """Compiled lookups that are kept: some callers never ask for the same list twice."""
+CHECK_SECONDS = 1.0
+"""How long it is not asked again whether the store still has what it should."""
 PIECE_VALUES = 4_000
 """Values that are read at once where other requests wait for their turn."""
 Entities = Sequence[Mapping[str, Any]]
@@ -96,7 +98,7 @@ class Snapshot:
         state: of the registry.
         serving: what answers for each view version, see `StateTables.serving`.
         changes: of the repo, when it was taken.
-        checked: lookups whose tables were found not to have lost anything.
+        checked: lookups whose tables were found to have lost nothing, and when.
         derived: what callers make of lookups, by keys of their own: it lasts as long as they do.
     """
 
@@ -109,7 +111,7 @@ class Snapshot:
         self.state = state
         self.serving = serving
         self.changes = changes
-        self.checked: set[Lookup] = set()
+        self.checked: dict[Lookup, float] = {}
         self.derived: dict[Any, Any] = {}
         self._lookups: dict[tuple[Any, bool], Lookup] = {}
 
@@ -227,11 +229,12 @@ class OnlineReader:
         """
         snapshot = self.current()
         found = snapshot.lookup(features, full_names)
-        if found not in snapshot.checked:
+        now = time.monotonic()
+        if now - snapshot.checked.get(found, float("-inf")) > CHECK_SECONDS:
             self._repo.check_states(part.table for part in found.parts if part.complete)
             if len(snapshot.checked) >= MOST_LOOKUPS:
                 snapshot.checked.clear()
-            snapshot.checked.add(found)
+            snapshot.checked[found] = now
         return found
 
     def newer(self, lookup: Lookup) -> Lookup:
