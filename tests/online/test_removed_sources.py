@@ -75,6 +75,41 @@ def test_rows_of_a_removed_source_are_given_back_on_purpose(folder):
             fs.drop_rows("nothing")
 
 
+def test_row_ids_are_those_of_the_log_that_is_given_back(folder):
+    view = spend_of(payments(row_id="pay_id"))
+    with open_store(folder, view, other()) as fs:
+        fs.push("pays", [pay("a", NOON - HOUR)])
+        removed(fs)
+        fs.apply(fs.plan(view, other()))
+        fs.push("pays", [pay("b", NOON - HOUR)])
+        fs.delete("pays", ["b"])
+        removed(fs)
+        fs.apply(fs.plan(view, other()))
+        fs.restore_rows("pays")  # that of b
+        assert fs.push("pays", [pay("a", NOON - HOUR)]).accepted == 1
+        removed(fs)
+        assert fs.drop_rows("pays") == 4
+        fs.apply(fs.plan(view, other()))
+        assert fs.push("pays", [pay("a", NOON - HOUR)]).accepted == 1
+        check_parity(fs, view, ALL)
+
+
+def test_older_rows_are_given_back_with_their_ids(folder):
+    view = spend_of(payments(row_id="pay_id"))
+    with open_store(folder, view, other()) as fs:
+        fs.push("pays", [pay("a", NOON - HOUR)])
+        removed(fs)
+        fs.apply(fs.plan(view, other()))
+        fs.push("pays", [pay("b", NOON - HOUR)])
+        removed(fs)
+        fs.runtime.journal.drop(fs.kept_rows()[-1].table)
+        fs.apply(fs.plan(view, other()))
+        assert fs.restore_rows("pays") == 1
+        assert fs.push("pays", [pay("a", NOON - HOUR)]).duplicates == 1
+        assert fs.push("pays", [pay("b", NOON - HOUR)]).accepted == 1
+        check_parity(fs, view, ALL)
+
+
 def test_another_process_sees_at_once_that_a_source_began_anew(folder):
     view = spend_of(payments())
     with open_store(folder, view, other()) as fs, open_store(folder) as server:

@@ -7,7 +7,13 @@ from dataclasses import replace
 
 from skewless.errors import InputError, UnknownName
 from skewless.materialize.build import complete
-from skewless.online.log_generations import KeptLog, kept_logs, note_generation, rows_in
+from skewless.online.log_generations import (
+    KeptLog,
+    forget_ids,
+    kept_logs,
+    note_generation,
+    rows_in,
+)
 from skewless.online.runtime import Runtime
 from skewless.stores.offline.log.journal import log_name
 
@@ -47,6 +53,7 @@ def restore_rows(runtime: Runtime, source: str) -> int:
                 hint="Push the rows that are kept, or drop them.",
             )
         note_generation(transaction, source, log.generation)
+        forget_ids(transaction, log)
         tables = runtime.tables()
         unbuilt = [replace(t, complete=False, built=None) for t in tables.of_source(source)]
         tables.save(transaction, unbuilt)

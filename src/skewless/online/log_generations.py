@@ -7,7 +7,7 @@ dropped, or given back to a source of the name, on purpose (`materialize.kept_ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skewless.online.tables import note_change
 from skewless.stores.offline.log.journal import STATE_KEY, State, log_name, log_table
@@ -47,6 +47,12 @@ def note_generation(transaction: Transaction, source: str, generation: int) -> N
     """Note which log a source has from now on, and tell every process."""
     transaction.write(GENERATIONS, [(source.encode(), b"%d" % generation)])
     note_change(transaction)
+
+
+def forget_ids(transaction: Transaction, log: KeptLog) -> None:
+    """Have the row ids of a log indexed anew: another log of its name was since it was in use."""
+    state = State.decode(transaction.read_one(log.table, STATE_KEY), log.table)
+    transaction.write(log.table, [(STATE_KEY, replace(state, ids=bytes(8)).encode())])
 
 
 def rows_in(journal: KeyValues, source: str, generation: int) -> int:
