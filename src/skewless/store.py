@@ -22,10 +22,12 @@ from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import ApplyPlan, diff
 from skewless.plan.arguments import (
     check_features,
+    check_tables,
     checked_count,
     checked_entities,
     checked_entity,
     checked_ids,
+    checked_served,
     checked_text,
     name_of,
     names_of,
@@ -346,6 +348,7 @@ class FeatureStore:
 
         check_features(features)
         checked_text(as_of, "an as_of")
+        check_tables(tables)
         checked_text(timestamp, "the name of a time column")
         return training_set(
             self.runtime,
@@ -409,6 +412,8 @@ class FeatureStore:
         """
         from skewless.leakage.receipt import receipt
 
+        for column in (timestamp,) if label is None else (timestamp, label):
+            checked_text(column, "the name of a column")
         return receipt(
             self.runtime, training, timestamp=timestamp, label=label, times=times, known=known
         )
@@ -448,11 +453,16 @@ class FeatureStore:
         from skewless.parity.verify import generated, verify
 
         if generate is None:
-            views = names_of(views, "view")
+            views, entities = (
+                names_of(views, "view"),
+                checked_count(entities, "a count"),
+            )
+            served = checked_served(served)
             return verify(self.runtime, views, served=served, entities=entities, seed=seed)
         from skewless.plugins import find
 
         rehearse: Any = find("traffic", "generated")
+        checked_count(generate, "a number of values")
         report, seed, judge = generated(seed)
         report.traffic = rehearse(generate, seed=seed, judge=judge, progress=progress)
         return report

@@ -62,6 +62,13 @@ def calls(fs, odd):
     yield lambda: fs.compact(odd)
     yield lambda: fs.leakage(odd, timestamp="t")
     yield lambda: fs.backtest(odd, "Spend", timestamp="t", label="y")
+    yield lambda: fs.verify(odd, entities=1)
+    yield lambda: fs.verify(served=odd, entities=1)
+    yield lambda: fs.verify(entities=odd)
+    yield lambda: fs.verify(generate=odd) if not isinstance(odd, int) else None
+    yield lambda: fs.get_historical_features(spine, "Spend", timestamp="t", tables=odd)
+    yield lambda: fs.leakage(spine, timestamp="t", label=odd)
+    yield lambda: fs.leakage(spine, timestamp=odd)
     yield lambda: fs.search(odd)
     yield lambda: fs.search("spend", odd)
     yield lambda: fs.plan(odd)

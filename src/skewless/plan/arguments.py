@@ -14,11 +14,13 @@ skewless.errors.InputError: not a source. Got: 5 (int). Expected: its name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any, NoReturn
 
 from skewless.definitions import Entity, FeatureRef, FeatureView, OnDemandView, Source
 from skewless.definitions.feature_service import FeatureService
 from skewless.errors import InputError
+from skewless.plan.results import OnlineResult
 from skewless.types import shown
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -116,6 +118,30 @@ def checked_count(given: Any, what: str) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
         refuse(given, what, "a whole number, 0 or more")
     return given
+
+
+def checked_served(given: Any) -> Any:
+    """Return what was served: the path of a log, or results of reads, each looked at in turn."""
+    if given is None or isinstance(given, (str, PathLike)):
+        return given
+    if isinstance(given, (bytes, Mapping)) or not isinstance(given, Iterable):
+        refuse(given, "what was served", _SERVED)
+    return map(_result, given)
+
+
+def _result(given: Any) -> OnlineResult:
+    if not isinstance(given, OnlineResult):
+        refuse(given, "what was served", _SERVED)
+    return given
+
+
+_SERVED = "the path of a served log, or results of get_online_features"
+
+
+def check_tables(given: Any) -> None:
+    """Raise `InputError` unless it says of sources which state of their tables is read."""
+    if given is not None and not isinstance(given, Mapping):
+        refuse(given, "states of tables", "{source: a moment, or what TrainingSet.tables says}")
 
 
 def refuse(given: Any, what: str, expected: str, hint: str | None = None) -> NoReturn:
