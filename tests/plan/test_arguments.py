@@ -74,6 +74,10 @@ def calls(fs, odd):
     yield lambda: fs.plan(odd)
     yield lambda: fs.plan(SPEND, repin=odd)
     yield lambda: fs.apply(odd)
+
+
+def definitions(odd):
+    """Every definition, likewise."""
     yield lambda: sl.Source(odd, schema={}, event_time="at")
     yield lambda: sl.Source("s", schema=odd, event_time="at")
     yield lambda: sl.Source("s", schema={"a": odd}, event_time="at")
@@ -99,7 +103,7 @@ def calls(fs, odd):
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
 def test_only_errors_of_skewless_leave_a_verb(fs, odd):
     left = []
-    for number, call in enumerate(calls(fs, odd)):
+    for number, call in enumerate([*calls(fs, odd), *definitions(odd)]):
         try:
             call()
         except SkewlessError as problem:
