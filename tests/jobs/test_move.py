@@ -469,6 +469,60 @@ def test_a_mirror_of_one_journal_lacks_nothing_when_the_repo_goes_on_there(tmp_p
     fs.close()
 
 
+@pytest.mark.server("redis")
+@pytest.mark.parametrize("how", ["push", "materialize"])
+def test_a_mirror_lacks_what_a_writer_without_it_wrote_and_says_so(tmp_path, redis, how) -> None:
+    """Its rows are in no outbox: later writes with the mirror do not make it whole again."""
+    folder = tmp_path / "repo"
+    caches = {
+        name: {"kind": "redis", "url": redis.url, "namespace": tmp_path.name + name}
+        for name in ("one", "two")
+    }
+    mirrored, alone = {"store": "one", "mirror": "two"}, {"store": "one"}
+    fs = open_store(folder, SPEND, online=mirrored, stores=caches)
+    fs.push("pays", ROWS[:40], backdate=True)
+    copy_online(fs.runtime, "two")
+    fs.push("pays", ROWS[40:80], backdate=True)
+    fs.close()
+    with open_store(folder, online=alone, stores=caches) as other:
+        if how == "push":
+            other.push("pays", ROWS[80:120], backdate=True)
+        else:
+            other.backfill()
+    fs = open_store(folder, online=mirrored, stores=caches)
+    fs.push("pays", ROWS[120:], backdate=True)
+    right = values(fs)
+    fs.close()
+    fs = open_store(folder, online={"store": "two"}, stores=caches)
+    assert fs.runtime.losses() != []
+    with pytest.raises(StoreUnavailable, match="has lost its rows"):
+        fs.get_online_features("Spend", cards("nobody"))
+    fs.materialize()
+    assert values(fs) == right
+    fs.close()
+
+
+@pytest.mark.server("redis")
+def test_a_mirror_has_views_that_were_applied_since_it_was_copied_to(tmp_path, redis) -> None:
+    folder = tmp_path / "repo"
+    caches = {
+        name: {"kind": "redis", "url": redis.url, "namespace": tmp_path.name + name}
+        for name in ("one", "two")
+    }
+    fs = open_store(folder, online={"store": "one", "mirror": "two"}, stores=caches)
+    copy_online(fs.runtime, "two")
+    fs.apply(fs.plan(SPEND))
+    fs.push("pays", ROWS[:40], backdate=True)
+    fs.materialize()
+    fs.push("pays", ROWS[40:], backdate=True)
+    before = values(fs)
+    fs.close()
+    fs = open_store(folder, online={"store": "two"}, stores=caches)
+    assert fs.runtime.losses() == []
+    assert values(fs) == before
+    fs.close()
+
+
 def test_a_copy_that_was_not_finished_is_not_taken(tmp_path, stores, monkeypatch) -> None:
     folder = tmp_path / "repo"
     fs = open_store(folder, SPEND, stores=stores)

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from skewless.errors import StoreUnavailable
 from skewless.online.storage import Home
 from skewless.stores.online.base import Rows
+from skewless.stores.online.change_capture import NotingTransaction
 
 HELD = "skewless.held"
 APPLIED = "skewless.applied"
@@ -45,7 +46,7 @@ def note_held(home: Home, journal: Rows, table: str, sequence: int) -> None:
         if build is None:
             build = _new_build()
             journal.write(HELD, [(table.encode(), build)])
-        _write(home, table, sequence, build)
+        _note(home, journal, table, b"%d %b" % (sequence, build))
 
 
 def note_rewritten(home: Home, journal: Rows, table: str) -> None:
@@ -60,7 +61,7 @@ def note_rewritten(home: Home, journal: Rows, table: str) -> None:
     build = _new_build()
     journal.write(HELD, [(table.encode(), build)])
     if holds is not None:
-        _write(home, table, holds, build)
+        _note(home, journal, table, b"%d %b" % (holds, build))
 
 
 def is_noted(journal: Rows, table: str) -> bool:
@@ -88,6 +89,25 @@ def held(home: Home, journal: Rows, table: str, noted: int) -> int | None:
         return noted
     holds = _holds(home.states.read(HELD, _keys(home, table)), build)
     return None if holds is None else min(noted, holds)
+
+
+def note_of(home: Home, table: str) -> bytes:
+    """Return the note of a table as it stands; of several the oldest, b"" unless they agree."""
+    found = home.states.read(HELD, _keys(home, table))
+    notes = [note for note in found if note is not None]
+    builds = {note.partition(b" ")[2] for note in notes}
+    return min(notes, key=_sequence) if len(notes) == len(found) and len(builds) == 1 else b""
+
+
+def write_note(home: Home, table: str, note: bytes) -> None:
+    """Write what `note_of` returned, of this store or of one that holds the same."""
+    home.states.write(HELD, [(key, note) for key in _keys(home, table)])
+
+
+def goes_on(note: bytes, before: bytes) -> bool:
+    """Return whether states with a note hold all that those with an earlier one did."""
+    same = note.partition(b" ")[2] == before.partition(b" ")[2]
+    return same and bool(note and before) and _sequence(note) >= _sequence(before)
 
 
 def all_held(states: Rows) -> Iterator[tuple[str, int]]:
@@ -155,9 +175,15 @@ def _new_build() -> bytes:
     return secrets.token_hex(6).encode()
 
 
-def _write(home: Home, table: str, sequence: int, build: bytes) -> None:
-    note = b"%d %b" % (sequence, build)
-    home.states.write(HELD, [(key, note) for key in _keys(home, table)])
+def _note(home: Home, journal: Rows, table: str, note: bytes) -> None:
+    """Write the note of a table; a mirror is told before."""
+    if isinstance(journal, NotingTransaction):
+        journal.note(HELD, [table.encode() + b"\0" + note])
+    write_note(home, table, note)
+
+
+def _sequence(note: bytes) -> int:
+    return int(note.partition(b" ")[0])
 
 
 def _holds(notes: Sequence[bytes | None], build: bytes) -> int | None:

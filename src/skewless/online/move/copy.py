@@ -148,6 +148,8 @@ class _Copying:
             for name in self._source.tables()
             if name not in left_out and not is_seen(name) and (moves or is_states(name))
         ]
+        if not moves:  # before any row: what is written meanwhile is not known to be copied
+            self._copy_notes([table.table for table in tables])
         before = self._position()
         self.resumed = before is not None
         for number, table in enumerate(tables):
@@ -159,8 +161,6 @@ class _Copying:
             self._tell(f"comparing {table.table}", 0.5 + number / len(tables) / 2)
             self._compare(table)
         self._remove_tables({table.table for table in tables}, moves)
-        if not moves:
-            self._copy_notes([table.table for table in tables])
         with self._source.journal.transaction() as journal:
             journal.delete(COPIES, [self._name])
         return tables

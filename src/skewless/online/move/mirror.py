@@ -10,6 +10,10 @@ keeps other writers out, the rows of the outbox are copied as they are now and t
 the mirror never gets an older value after a newer one, and a crash or an outage of the mirror
 leaves notes, not gaps: whatever writes next, or `skewless online copy`, settles them.
 
+Where both stores have one journal, the mirror's states also get the note of what they hold
+(`online.loss_detection`), as long as they miss nothing: a chain from note to note tells that every
+write since the note they have was noted here. A writer without the mirror breaks it.
+
 A mirror that fails never fails a write. That is said once in the log of Python (`skewless.mirror`),
 counted, shown by `skewless online status` and `doctor`, and tried again after a growing pause.
 """
@@ -25,12 +29,11 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from skewless.clock import NEVER
 from skewless.config import Config
 from skewless.errors import StoreError
 from skewless.forks import Lock
 from skewless.online.history_folder import WRITERS
-from skewless.online.loss_detection import HELD, held, note_held
+from skewless.online.loss_detection import HELD, goes_on, is_noted, note_of, write_note
 from skewless.online.ownership import claim
 from skewless.online.seen import is_seen, note_seen
 from skewless.online.storage import Home, is_states, open_home
@@ -39,8 +42,12 @@ from skewless.stores.online.base import Item, Rows, Transaction
 
 OUTBOX = "skewless.mirror"
 """Rows that the mirror may lack: the name of the table, a zero byte, the key."""
-LOCAL = {OUTBOX, HELD, WRITERS, "skewless.copies", "skewless.progress"}
+CHAINS = "skewless.mirror_chains"
+"""What the states of a table held before the first row of the outbox, and after the last one."""
+_PROGRESS = "skewless.progress"
+LOCAL = {OUTBOX, CHAINS, HELD, WRITERS, "skewless.copies", _PROGRESS}
 """Tables that are about one store and do not move with a repo."""
+NEW, GAP = b"new", b"gap"
 PAGE_ROWS = 1_000
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 _logger = logging.getLogger("skewless.mirror")
@@ -92,17 +99,19 @@ class Mirror:
 
     def wants(self, table: str) -> bool:
         """Return whether a table is mirrored."""
-        if table == HELD:
-            return not self._journal_moves  # what the states hold, see `_pass_note`
         if table in LOCAL or is_seen(table):
             return False
         return self._journal_moves or is_states(table)
 
     def note(self, journal: Rows, table: str, keys: Iterable[bytes]) -> None:
         """Note rows that are about to change, in the transaction that changes them."""
+        if table == HELD and not self._journal_moves:
+            self._chain(journal, keys)
         if not self.wants(table):
             return
         self._behind = True
+        if not self._journal_moves:
+            self._begin_chain(journal, table)
         start = table.encode() + b"\0"
         journal.write(OUTBOX, [(start + key, b"") for key in keys])
 
@@ -151,22 +160,48 @@ class Mirror:
             split = [note.partition(b"\0") for note in notes]
             for name, group in groupby(split, key=itemgetter(0)):
                 table, keys = name.decode(), [key for _, _, key in group]
-                if table == HELD:
-                    for key in keys:
-                        self._pass_note(journal, key.decode())
-                    continue
                 copy_rows(self._home, journal, self._target, table, keys)
-                if not self._journal_moves:
-                    self._pass_note(journal, table)
             journal.delete(OUTBOX, notes)
+            if len(notes) < PAGE_ROWS:
+                self._end_chains(journal, self._target)
         self._copied += len(notes)
         return len(notes) == PAGE_ROWS
 
-    def _pass_note(self, journal: Transaction, table: str) -> None:
-        """Note beside the mirror's states what they hold, as the same journal expects it."""
-        holds = held(self._home, journal, table, NEVER)
-        if self._target is not None and holds is not None and holds != NEVER:
-            note_held(self._target, journal, table, holds)
+    def _begin_chain(self, journal: Rows, table: str) -> None:
+        """Begin the chain of a table that has no note yet, before the first row is passed on."""
+        key = table.encode()
+        if not is_noted(journal, table) and journal.read_one(CHAINS, key) is None:
+            begun = journal.read_one(_PROGRESS, key) is not None  # by whom, with a mirror?
+            journal.write(CHAINS, [(key, (GAP if begun else NEW) + b"|")])
+
+    def _chain(self, journal: Rows, notes: Iterable[bytes]) -> None:
+        """Lengthen the chains of tables; each note is a table, a zero byte, and its next note.
+
+        A writer without a mirror breaks them: what it wrote is not in the outbox.
+        """
+        for text in notes:
+            key, told, after = text.partition(b"\0")
+            if not told:
+                continue
+            self._behind = True
+            now, found = note_of(self._home, key.decode()), journal.read_one(CHAINS, key)
+            before, _, expected = (now + b"|" + now if found is None else found).partition(b"|")
+            before = before if expected == now else GAP
+            journal.write(CHAINS, [(key, before + b"|" + after)])
+
+    def _end_chains(self, journal: Transaction, target: Home) -> None:
+        """Note beside the mirror's states what they hold, now that the outbox is empty.
+
+        Only where they held all that there was before it; else they lack rows, and say so.
+        """
+        chains = list(journal.scan(CHAINS))
+        for key, chain in chains:
+            table, (before, _, after) = key.decode(), chain.partition(b"|")
+            theirs, ours = note_of(target, table), note_of(self._home, table)
+            whole = goes_on(theirs, before) or (before == NEW and not theirs)
+            if after and after == ours and whole:
+                write_note(target, table, ours)
+        journal.delete(CHAINS, [key for key, chain in chains if not chain.endswith(b"|")])
 
     def status(self) -> MirrorStatus:
         """Return how the mirror stands."""
