@@ -69,7 +69,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "delta": "skewless.stores.offline.log.lake_delta:DeltaLog",
         "iceberg": "skewless.stores.offline.log.lake_iceberg:IcebergLog",
     },
-    "traffic": {"generated": "skewless.testing.rehearsal:rehearse"},
+    "traffic": {
+        "generated": "skewless.testing.rehearsal:rehearse",
+        "lifecycle": "skewless.testing.lifecycle:walk",
+    },
 }
 """Group to kind to ``module:Class``; imported when it is first asked for."""
 

@@ -1,0 +1,178 @@
+"""What may be applied in a life: sources, entities, features of every family, views and services.
+
+A `Shelf` holds what users would have in their files now. Changing it and applying it is a step; the
+store's registry keeps the versions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from skewless.aggregations.windows import lifetime, session, tumbling
+from skewless.definitions import Entity, FeatureService, FeatureView, Source
+from skewless.definitions.expressions import Expression
+from skewless.definitions.tables import Parquet
+
+MINUTE = 60_000_000
+ENTITIES = (Entity("customer", user=str), Entity("shop", shop=int))
+Maker = Callable[[Source], Expression]
+
+FEATURES: dict[str, Maker] = {
+    "rows": lambda s: s.count(lifetime()),
+    "total": lambda s: s.amount.sum(lifetime()),
+    "mean": lambda s: s.amount.mean("30m"),
+    "spread": lambda s: s.amount.std("2h"),
+    "coarse": lambda s: s.amount.sum("2h", resolution="10m"),
+    "blocks": lambda s: s.number.sum(tumbling("10m")),
+    "visit": lambda s: s.count(session("7m")),
+    "now": lambda s: s.amount.latest(),
+    "fresh": lambda s: s.number.latest(ttl="20m"),
+    "start": lambda s: s.number.first(lifetime()),
+    "some": lambda s: s.number.last_n(3),
+    "mean_3": lambda s: s.amount.mean(last=3),
+    "kinds": lambda s: s.number.n_unique("1h"),
+    "high": lambda s: s.where(s.number > 1).amount.max("45m"),
+    "median": lambda s: s.amount.median("1h"),
+    "earlier": lambda s: s.amount.sum("30m", offset="10m"),
+    "range": lambda s: s.amount.max("1h") - s.amount.min("1h"),
+}
+WIDER: dict[str, Maker] = {
+    "extra": lambda s: s.extra.sum(lifetime()),
+    "extra_now": lambda s: s.extra.latest(),
+}
+"""Features of the column that a source gets in the course of its life."""
+
+
+@dataclass
+class Shelf:
+    """What users have in their files now.
+
+    Attributes:
+        source: the source as it is defined now.
+        wide: whether it has its second column of numbers.
+        views: name to entity, features and width of a window that is changed to make versions.
+        services: name to the members, as they are written.
+    """
+
+    with_ids: bool
+    with_table: bool
+    delay: int = 0
+    wide: bool = False
+    views: dict[str, tuple[int, dict[str, Maker]]] = field(default_factory=dict)
+    services: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Source:
+        """The source as it is written now."""
+        schema: dict[str, Any] = {"id": str, "user": str, "shop": int, "amount": float}
+        schema |= {"number": int} | ({"extra": float} if self.wide else {})
+        return Source(
+            "events",
+            schema=schema,
+            event_time="at",
+            delay=f"{self.delay}us",
+            row_id="id" if self.with_ids else None,
+            future="5m",
+            table=Parquet("table/*.parquet") if self.with_table else None,
+        )
+
+    def built(self) -> list[Any]:
+        """Return the definitions, ready to be planned."""
+        source = self.source
+        views = {
+            name: FeatureView(
+                name,
+                entity=ENTITIES[entity],
+                source=source,
+                features={each: make(source) for each, make in features.items()},
+            )
+            for name, (entity, features) in self.views.items()
+        }
+        made: list[Any] = [source, *ENTITIES, *views.values()]
+        for name, members in self.services.items():
+            fit = [views.get(member, member) for member in members]
+            known = [m for m in fit if not isinstance(m, str) or m.partition(":")[0] in views]
+            if known:
+                made.append(FeatureService(name, known))
+        return made
+
+    def makers(self) -> dict[str, Maker]:
+        """Return the features that the source allows."""
+        return FEATURES | (WIDER if self.wide else {})
+
+    def add_view(self, chance: random.Random) -> str:
+        """Add a view of some features, under a name that is or was in use or a new one."""
+        free = [name for name in ("V", "W", "X", "Y") if name not in self.views]
+        if not free:
+            return "no room for a view"
+        name = chance.choice(free)
+        names = chance.sample(sorted(self.makers()), chance.randint(1, 4))
+        self.views[name] = (
+            chance.randrange(len(ENTITIES)),
+            {each: self.makers()[each] for each in names},
+        )
+        return f"view {name} of {', '.join(names)}"
+
+    def change_view(self, chance: random.Random) -> str:
+        """Add, drop or redefine a feature."""
+        name = chance.choice(sorted(self.views))
+        entity, features = self.views[name]
+        others = sorted(self.makers().keys() - features)
+        features = dict(features)
+        if others and (len(features) < 2 or chance.random() < 0.6):
+            if chance.random() < 0.3:  # another value under the name of one there is
+                each, make = chance.choice(sorted(features)), self.makers()[chance.choice(others)]
+                features[each] = make
+                what = f"{each} of another kind"
+            else:
+                each = chance.choice(others)
+                features[each] = self.makers()[each]
+                what = f"with {each}"
+        else:
+            each = chance.choice(sorted(features))
+            del features[each]
+            what = f"without {each}"
+        self.views[name] = (entity, features)
+        return f"view {name} {what}"
+
+    def rename_view(self, chance: random.Random) -> str:
+        """Give a view another name."""
+        free = [name for name in ("V", "W", "X", "Y") if name not in self.views]
+        if not free:
+            return "no name is free"
+        old, new = chance.choice(sorted(self.views)), chance.choice(free)
+        self.views[new] = self.views.pop(old)
+        return f"view {old} renamed {new}"
+
+    def remove_view(self, chance: random.Random) -> str:
+        """Remove a view."""
+        name = chance.choice(sorted(self.views))
+        del self.views[name]
+        return f"view {name} removed"
+
+    def add_service(self, chance: random.Random) -> str:
+        """Add or change a service, by whole views or by features."""
+        name = chance.choice(("model", "ranker"))
+        chosen = chance.sample(sorted(self.views), chance.randint(1, len(self.views)))
+        members = []
+        for view in chosen:
+            features = sorted(self.views[view][1])
+            members.append(view if chance.random() < 0.5 else f"{view}:{chance.choice(features)}")
+        taken: set[str] = set()
+        fit = []
+        for member in members:  # one name stands for one feature
+            own = {member.partition(":")[2]} if ":" in member else set(self.views[member][1])
+            if not own & taken:
+                fit.append(member)
+                taken |= own
+        self.services[name] = fit
+        return f"service {name} on {', '.join(fit)}"
+
+    def remove_service(self, chance: random.Random) -> str:
+        """Remove a service."""
+        name = chance.choice(sorted(self.services))
+        del self.services[name]
+        return f"service {name} removed"

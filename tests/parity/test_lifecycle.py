@@ -1,0 +1,142 @@
+"""The walk through lives of stores: it passes, and it finds each fault that is put in."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import skewless.ingest.push
+import skewless.materialize.materialize
+import skewless.materialize.repair
+import skewless.materialize.verbs
+import skewless.online.apply
+import skewless.online.clocks
+import skewless.online.dedup
+import skewless.online.ownership
+import skewless.online.runtime
+import skewless.online.storage
+import skewless.online.tables
+import skewless.online.update
+import skewless.stores.offline.history
+from skewless.stores.offline.superseded import Superseded
+from skewless.testing.lifecycle import walk
+from skewless.testing.lifecycle.definitions import MINUTE
+
+pytestmark = pytest.mark.slow
+Patch = Callable[[str, Callable[..., Any]], None]
+SEED = 5
+
+
+def test_everything_that_can_be_read_is_right_or_building() -> None:
+    report = walk(25_000, seed=SEED)
+
+    assert report.ok, str(report)
+    assert report.values >= 25_000
+    assert report.statuses["present"] > report.statuses["building"] > 0
+    assert len(report.done) > 15
+
+
+def complete_too_early(patch: Patch) -> None:
+    """A table of states answers before it is built."""
+    served_by = skewless.online.tables.StateTables._served_by
+    patch(
+        "skewless.online.tables.StateTables._served_by",
+        lambda tables, key: replace(served_by(tables, key), complete=True),
+    )
+
+
+def corrections_do_not_replace(patch: Patch) -> None:
+    """A corrected row counts beside the one it replaces, online."""
+    patch("skewless.online.update._replaced", lambda *_: [])
+
+
+def history_forgets_what_was_replaced(patch: Patch) -> None:
+    """Rows that were corrected or deleted come back when states are built."""
+    import numpy as np
+
+    nothing = Superseded(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    patch("skewless.stores.offline.history.find_superseded", lambda *_, **__: nothing)
+
+
+def changed_entities_are_passed_over(patch: Patch) -> None:
+    """Materialize does not find the entities with rows in new files."""
+    patch("skewless.materialize.verbs.changed_keys", lambda *_: set())
+
+
+def a_kill_is_not_made_good(patch: Patch) -> None:
+    """Rows whose states were not written before a kill are taken for written."""
+    skip = lambda runtime, _, layout, __: runtime.log(layout.source).last_sequence()  # noqa: E731
+    patch("skewless.ingest.push.catch_up", skip)
+    patch("skewless.materialize.repair.catch_up", skip)
+
+
+def vanished_states_go_unnoticed(patch: Patch) -> None:
+    """An entity whose state was evicted is taken for one that was never seen."""
+    patch("skewless.online.runtime.Runtime.vanished", lambda *_: set())
+
+
+def anybody_may_write(patch: Patch) -> None:
+    """The owner of the states is not asked for."""
+    patch("skewless.online.ownership.Ownership.check", lambda *_, **__: None)
+
+
+def projects_share_tables(patch: Patch) -> None:
+    """Two projects on one store have the same tables."""
+    patch("skewless.online.storage.of_project", lambda store, _: store)
+
+
+def pins_move_at_once(patch: Patch) -> None:
+    """A service moves to versions whose states are not complete."""
+    patch("skewless.online.apply._held_back", lambda service, *_: service)
+
+
+def a_fast_clock_hides_rows(patch: Patch) -> None:
+    """Rows that a clock stamped which was later turned back are not counted."""
+    patch("skewless.online.clocks.ClocksAhead.knowledge", lambda *given: given[-1])
+
+
+def deliveries_count_twice(patch: Patch) -> None:
+    """A row that is delivered again is taken for a correction."""
+    of = skewless.online.dedup.keys_and_contents
+
+    def other_every_time(*given: Any) -> tuple[Any, list[bytes]]:
+        keys, contents = of(*given)
+        return keys, [random.randbytes(16) for _ in contents]
+
+    patch("skewless.online.dedup.keys_and_contents", other_every_time)
+
+
+def rows_are_let_go_too_early(patch: Patch) -> None:
+    """States that are built keep no rows of the oldest part of their windows."""
+    retained = skewless.materialize.materialize.retained
+    patch(
+        "skewless.materialize.materialize.retained",
+        lambda layout, rows, floor, *more: retained(layout, rows, floor + 20 * MINUTE, *more),
+    )
+
+
+FAULTS = (
+    complete_too_early,
+    corrections_do_not_replace,
+    history_forgets_what_was_replaced,
+    changed_entities_are_passed_over,
+    a_kill_is_not_made_good,
+    vanished_states_go_unnoticed,
+    anybody_may_write,
+    projects_share_tables,
+    pins_move_at_once,
+    a_fast_clock_hides_rows,
+    deliveries_count_twice,
+    rows_are_let_go_too_early,
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_fault_is_found(fault: Callable[[Patch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    fault(monkeypatch.setattr)
+
+    report = walk(150_000, seed=SEED, minimize=False)
+
+    assert not report.ok, f"{fault.__doc__} Nothing was found in {report.values:,} values."
