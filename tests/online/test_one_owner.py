@@ -129,6 +129,35 @@ def test_a_new_container_on_an_old_store_adopts_it_on_purpose(tmp_path) -> None:
     in_step(new)
 
 
+def settled_files(folder: Path) -> list[Path]:
+    return sorted((folder / ".skewless" / "offline" / "log").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("backup", [False, True], ids=["no backup", "an old backup"])
+def test_settled_rows_that_a_journal_does_not_know_are_neither_left_out_nor_deleted(
+    tmp_path, backup
+) -> None:
+    """An embedded store is the journal too: who deletes it, and adopts, would lose what it named."""
+    store = tmp_path / ".skewless" / "online"
+    with open_store(tmp_path, SPEND) as fs:
+        fs.push("pays", some(0), backdate=True)
+    shutil.copytree(store, tmp_path / "backup")
+    with open_store(tmp_path) as fs:
+        fs.push("pays", some(10), backdate=True)
+        fs.compact()
+    files = settled_files(tmp_path)
+    assert files
+    shutil.rmtree(store)
+    if backup:
+        shutil.copytree(tmp_path / "backup", store)
+    with open_store(tmp_path) as fs:
+        with pytest.raises(Conflict, match="hold rows that the journal does not know"):
+            adopt(fs.runtime)
+        with pytest.raises(Conflict):
+            fs.compact()
+    assert settled_files(tmp_path) == files
+
+
 def test_an_adoption_that_was_killed_serves_nothing_until_it_is_finished(tmp_path) -> None:
     cache = MemoryCache()
     fs = open_store(tmp_path / "repo", SPEND, using=cache)

@@ -282,15 +282,15 @@ def test_only_one_of_several_settles_at_a_time(log: Log) -> None:
 def test_files_of_a_killed_run_are_ignored_and_removed(log: Log) -> None:
     log.add(10)
     log.settle()
-    stray = log.folder / "event_date=1970-01-01" / f"{11:020d}-{20:020d}.parquet"
+    stray = log.folder / "event_date=1970-01-01" / f"{11:020d}-{15:020d}.parquet"
     stray.write_bytes(b"half")
     stray.with_suffix(".parquet.tmp").write_bytes(b"less")
     mine = log.folder / "event_date=1970-01-01" / "notes.txt"
     mine.write_text("not the log's")
     assert all_of(log) == list(range(1, 11))
-    log.add(1)
+    log.add(10)
     log.settle()
-    assert all_of(log) == list(range(1, 12))
+    assert all_of(log) == list(range(1, 21))
     assert not stray.exists()
     assert not stray.with_suffix(".parquet.tmp").exists()
     assert mine.exists()

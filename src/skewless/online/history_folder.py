@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from skewless.errors import Conflict, StoreError
 from skewless.online.storage import Home
+from skewless.stores.offline.log.unknown_files import refuse_unknown
 from skewless.stores.online.base import Rows
 
 WRITERS = "skewless.writers"
@@ -104,6 +105,15 @@ class HistoryFolder:
         if problem is not None:
             raise problem
         self.adopt()
+
+    def refuse_unknown(self) -> None:
+        """Refuse to leave out rows: the files must hold none that the journal does not know.
+
+        Raises:
+            Conflict: they do.
+        """
+        for folder in sorted(self._file.parent.glob("log/*")):
+            refuse_unknown(self._home.journal, folder)
 
     def adopt(self) -> None:
         """Let the folder go with the journal from now on."""

@@ -134,8 +134,12 @@ class Ownership:
 
         Args:
             tables: of states; they count as lost until they are built anew.
+
+        Raises:
+            Conflict: the folder has rows that the journal does not know.
         """
         home = self._home
+        self._folder.refuse_unknown()
         self._folder.adopt()
         if home.one_store:
             return None

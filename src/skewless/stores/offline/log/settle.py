@@ -20,7 +20,6 @@ import dataclasses
 import fcntl
 import itertools
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -45,6 +44,7 @@ from skewless.stores.offline.log.journal import (
 from skewless.stores.offline.log.lake import lake_rows, lake_schema, overtaken
 from skewless.stores.offline.log.manifest import LogFile, Manifest
 from skewless.stores.offline.log.reader import LogReader, elsewhere
+from skewless.stores.offline.log.unknown_files import files_of, refuse_unknown
 from skewless.stores.offline.tables._footers import DAY
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ JOINED_FILES = 8
 FULL_ROWS = 1 << 20
 GROUP_ROWS = 1 << 18
 LOCK_FILE = "_settle.lock"  # a leading underscore: readers of Parquet folders pass it over
-_OURS = re.compile(r"\d{20}-\d{20}\.parquet(\.tmp)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,12 +177,16 @@ class _Settler:
     # ---------------------------------------------------------------------------------- the files
 
     def remove_strays(self, manifest: Manifest | None = None) -> None:
-        """Delete files of runs that ended before a manifest named them."""
+        """Delete files of runs that ended before a manifest named them.
+
+        Raises:
+            Conflict: there are files with rows that the journal does not know.
+        """
+        refuse_unknown(self._store, self._folder)
         named = {file.name for file in (manifest or self._manifest()).files}
-        for folder in self._folder.glob("event_date=*"):
-            for path in folder.iterdir():
-                if f"{folder.name}/{path.name}" not in named and _OURS.fullmatch(path.name):
-                    path.unlink()
+        for path, _ in files_of(self._folder):
+            if f"{path.parent.name}/{path.name}" not in named:
+                path.unlink()
 
     def _reader(self) -> LogReader:
         return LogReader(self._source, self._store, self._folder)
