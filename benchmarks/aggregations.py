@@ -25,7 +25,7 @@ from skewless.aggregations.windows import Lifetime, Sliding, Window
 from skewless.definitions import Aggregate, FeatureView
 from skewless.engines.local.window_kernels import WindowKernels
 from skewless.errors import DefinitionError, MissingDependency
-from skewless.plan.table_read import Part
+from skewless.plan.table_read import TableRead
 from skewless.state.layout import StateLayout, expression_key
 from skewless.state.packed_rows import RowSet
 from skewless.state.update import update_states
@@ -92,7 +92,7 @@ def online(aggregate: Aggregate, rows: int) -> float:
     order = event, event, np.arange(rows) + 1
     packed = RowSet.build(layout.slots, [pa.array(x)], order, np.zeros(rows, np.int64))
     (state,) = update_states(layout, [None], packed.sorted(), sequence=rows, floor=HOUR - 1)
-    part = Part(layout, [(view, 1, "f")])
+    part = TableRead(layout, [(view, 1, "f")])
     return least(lambda: part.answers([state], HOUR, HOUR), 1)
 
 
@@ -102,9 +102,9 @@ def training(aggregate: Aggregate, rows: int) -> float:
     asked = np.linspace(HOUR // 2, HOUR, MOMENTS).astype(np.int64)
     start = np.array([0, rows])
     window = replace(aggregate.window)
-    from skewless.aggregations.spans import Rows
+    from skewless.aggregations.spans import RowTimes
 
-    spans: Spans = window.spans(Rows(event, None, start))
+    spans: Spans = window.spans(RowTimes(event, None, start))
     columns = {expression_key(SOURCE.x): pa.array(x)}
 
     def run() -> None:

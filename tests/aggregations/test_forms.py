@@ -11,7 +11,7 @@ from skewless.aggregations.windows import LastN, Sliding
 from skewless.definitions import FeatureView
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import select
-from skewless.plan.table_read import Part
+from skewless.plan.table_read import TableRead
 from skewless.state.layout import StateLayout
 from skewless.types import Float64
 from tests.engines.test_local_engine import state_of
@@ -56,7 +56,7 @@ def test_plans_say_in_which_forms_they_compute():
     plan = plan_retrieval(select(state_of(view), [view]), timestamp="t", as_of="known")
     assert "2 by shared sweep, 1 by arrays" in plan.explain()
     layout = StateLayout.of(view.entity, of, [view])
-    part = Part(layout, [(view, 1, feature) for feature in view.features])
+    part = TableRead(layout, [(view, 1, feature) for feature in view.features])
     assert part.how == "rows of windows: 2 by shared numbers, 1 by few rows"
 
 

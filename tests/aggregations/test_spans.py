@@ -20,7 +20,7 @@ from skewless.aggregations.kernels import (
     sweep_sums_int,
     sweep_unique,
 )
-from skewless.aggregations.spans import Rows
+from skewless.aggregations.spans import RowTimes
 from skewless.aggregations.windows import LastN, Lifetime, Session, Sliding, Tumbling
 from skewless.clock import ALWAYS, NEVER
 from skewless.engines.reference import rows_in_window, versions, visible
@@ -73,7 +73,7 @@ class Sorted:
         self.keys = [key for key, _ in groupby(r.values["key"] for r in self.rows)]
         sizes = [sum(r.values["key"] == key for r in self.rows) for key in self.keys]
         until = ints([v.until for v in kept])
-        self.arrays = Rows(
+        self.arrays = RowTimes(
             ints([r.event for r in self.rows]),
             ints([r.known for r in self.rows]) if as_known else None,
             ints(np.concatenate([[0], np.cumsum(sizes)])),
@@ -235,7 +235,7 @@ def test_kernels_give_integer_sums_as_defined(history, window, times):
 
 
 def one_group(*event, known=None, superseded=None, left=False):
-    return Rows(
+    return RowTimes(
         ints(event),
         None if known is None else ints(known),
         ints([0, len(event)]),

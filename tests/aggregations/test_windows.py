@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import skewless
 from skewless.aggregations.kernels import Queries, gather_active
-from skewless.aggregations.spans import Rows
+from skewless.aggregations.spans import RowTimes
 from skewless.aggregations.windows import (
     WINDOWS,
     LastN,
@@ -63,7 +63,7 @@ def test_all_rows_it_holds_lie_between_its_bounds(window, events, at):
 @every
 @given(EVENTS, MOMENTS)
 def test_rows_count_from_when_they_enter_until_they_leave(window, events, t):
-    spans = window.spans(Rows(ints(events), None, ints([0, len(events)])))
+    spans = window.spans(RowTimes(ints(events), None, ints([0, len(events)])))
     _, rows = gather_active(spans, Queries(ints([t]), ints([0, 1])))
     assert rows.tolist() == window.holds(events, t - window.offset)
 

@@ -13,7 +13,7 @@ import skewless as sl
 from skewless.cli.inputs import row_batches, table_of
 from skewless.codec import from_text
 from skewless.errors import SkewlessError
-from skewless.ingest.validation import admit
+from skewless.ingest.validation import validate
 from skewless.stores.offline.as_table import as_table
 from skewless.stores.offline.history import History
 from skewless.stores.offline.tables.csv import CSVReader
@@ -80,7 +80,7 @@ def of_rows(path: Path, format: str, dtype: DType) -> Any:
     source = source_of(dtype)
     try:
         (rows,) = row_batches(str(path), format, source.columns)
-        admitted = admit(source, rows, now=NOW, backdate=False)
+        admitted = validate(source, rows, now=NOW, backdate=False)
     except SkewlessError as problem:
         told(problem)
         return ...

@@ -16,7 +16,7 @@ import skewless as sl
 from skewless.client.calls import push_call
 from skewless.clock import from_micros
 from skewless.errors import SkewlessError
-from skewless.ingest.validation import admit
+from skewless.ingest.validation import validate
 from skewless.stores.offline.as_table import as_table
 from skewless.stores.offline.cast import cast_column
 from skewless.stores.offline.history import History
@@ -84,7 +84,7 @@ def test_a_pushed_value_is_refused_or_reads_back_as_it_was(tmp_path, name, door)
             if rows is None:
                 continue
             try:
-                admitted = admit(source, rows, now=fs.runtime.clock.now(), backdate=False)
+                admitted = validate(source, rows, now=fs.runtime.clock.now(), backdate=False)
             except SkewlessError as problem:
                 told(problem)
                 continue
@@ -181,7 +181,7 @@ def test_values_beside_one_another_keep_what_they_are(name, places, door):
             found = python_values(cast_column(rows["x"], dtype, where="x"))
             taken = dict(enumerate(found))
         else:
-            admitted = admit(source, rows, now=Clock().now(), backdate=False)
+            admitted = validate(source, rows, now=Clock().now(), backdate=False)
             batch = admitted.batch
             taken = dict(zip(batch["k"].to_pylist(), python_values(batch["x"]), strict=True))
             assert len(taken) + len(admitted.rejected) == len(given_)

@@ -17,7 +17,7 @@ from skewless.engines.local import LocalEngine
 from skewless.engines.reference import aggregate_value, visible
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import select
-from skewless.plan.table_read import Part
+from skewless.plan.table_read import TableRead
 from skewless.state.layout import StateLayout
 from skewless.state.prepend import Inserter
 from skewless.testing.history import MemoryHistory
@@ -49,7 +49,7 @@ def from_history(view, rows, t):
 
 
 def _answered(view, layout, state, t):
-    part = Part(layout, [(view, 1, feature) for feature in view.features])
+    part = TableRead(layout, [(view, 1, feature) for feature in view.features])
     values, statuses, _ = part.answers([state], t, t)[0]
     return [(bits(value), status) for value, status in zip(values, statuses, strict=True)]
 

@@ -6,7 +6,7 @@ from skewless.aggregations import AGGREGATIONS
 from skewless.aggregations.windows import LastN
 from skewless.definitions import Aggregate
 from skewless.engines.reference import aggregate_value, visible
-from skewless.plan.table_read import Part
+from skewless.plan.table_read import TableRead
 from skewless.state.layout import StateLayout
 from skewless.state.newest_row import is_newest_row
 from skewless.state.status import Status
@@ -36,7 +36,7 @@ def test_the_newest_row_answers_as_the_reference_at_every_microsecond(history, t
     found = newest(of, ttl=ttl)
     view = view_of(found, of)
     layout = StateLayout.of(KEY, of, [view])
-    part = Part(layout, [(view, 1, feature) for feature in view.features])
+    part = TableRead(layout, [(view, 1, feature) for feature in view.features])
     assert part.newest is not None
     state, expired = None, 0
     for count in range(1, len(rows) + 1):
@@ -62,7 +62,7 @@ def test_a_value_is_expired_from_its_ttl_on(age):
     (aggregate,) = [each for each in newest(of, ttl=TTL) if repr(each.column) == "rows.x"][:1]
     view = view_of([aggregate], of)
     layout = StateLayout.of(KEY, of, [view])
-    part = Part(layout, [(view, 1, "f0")])
+    part = TableRead(layout, [(view, 1, "f0")])
     row = HISTORIES["right"][0]
     values = row.values | {"x": 1.0}
     state = updated(layout, None, [Row(values, 10, 10, 1)])

@@ -12,7 +12,7 @@ import numpy as np
 import skewless as sl
 from skewless.clock import ALWAYS, NEVER, from_micros
 from skewless.definitions import Entity, FeatureView, Source
-from skewless.plan.table_read import Part
+from skewless.plan.table_read import TableRead
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.state.prepend import Inserter
@@ -104,7 +104,7 @@ def updated(
 
 def answers(view: FeatureView, layout: StateLayout, state: bytes, t: int) -> dict[str, Any]:
     """What a state answers at a moment, as bits, with statuses."""
-    part = Part(layout, [(view, 1, feature) for feature in view.features])
+    part = TableRead(layout, [(view, 1, feature) for feature in view.features])
     ((values, statuses, _),) = part.answers([state], t, t)
     found = zip(view.features, values, statuses, strict=True)
     return {name: [bits(value), status.value] for name, value, status in found}

@@ -143,11 +143,11 @@ def _open(kind: type[LMDBStore] | type[SQLiteStore], path: Path) -> OnlineStore:
     return sealed(kind(path))
 
 
-Opened = tuple[OnlineStore, SealedStore]
+StoreView = tuple[OnlineStore, SealedStore]
 
 
 @pytest.fixture(params=[LMDBStore, SQLiteStore])
-def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreView]:
     """Give a store and the sealed one over it."""
     with request.param(tmp_path / "online") as inner:
         yield inner, sealed(inner)
@@ -157,7 +157,7 @@ def flipped(value: bytes) -> bytes:
     return bytes([value[0] ^ 0x10]) + value[1:]
 
 
-def test_a_damaged_value_is_an_error_in_every_way_of_reading(both: Opened) -> None:
+def test_a_damaged_value_is_an_error_in_every_way_of_reading(both: StoreView) -> None:
     inner, store = both
     store.write("rows", [(b"a", b"1"), (b"b", b"2")])
     inner.write("rows", [(b"b", flipped(inner.read_one("rows", b"b") or b""))])
@@ -178,7 +178,7 @@ def test_a_damaged_value_is_an_error_in_every_way_of_reading(both: Opened) -> No
     ]
 
 
-def test_a_row_whose_key_was_damaged_is_not_said_to_be_missing(both: Opened) -> None:
+def test_a_row_whose_key_was_damaged_is_not_said_to_be_missing(both: StoreView) -> None:
     inner, store = both
     store.write("rows", [(key, key * 3) for key in (b"a", b"c", b"e")])
     moved = inner.read_one("rows", b"c") or b""
@@ -190,7 +190,7 @@ def test_a_row_whose_key_was_damaged_is_not_said_to_be_missing(both: Opened) -> 
         rows.read("rows", [b"c"])
 
 
-def test_damage_at_the_edge_of_another_table_holds_up_nothing(both: Opened) -> None:
+def test_damage_at_the_edge_of_another_table_holds_up_nothing(both: StoreView) -> None:
     inner, store = both
     for table in ("a", "b", "c"):
         store.write(table, [(b"k", b"1")])
@@ -199,7 +199,7 @@ def test_damage_at_the_edge_of_another_table_holds_up_nothing(both: Opened) -> N
     assert store.read("b", [b"a", b"k", b"z"]) == [None, b"1", None]
 
 
-def test_a_row_that_was_moved_to_another_table_is_not_said_to_be_missing(both: Opened) -> None:
+def test_a_row_that_was_moved_to_another_table_is_not_said_to_be_missing(both: StoreView) -> None:
     inner, store = both
     for table in ("a", "b"):
         store.write(table, [(b"k", b"1")])
@@ -210,7 +210,7 @@ def test_a_row_that_was_moved_to_another_table_is_not_said_to_be_missing(both: O
         store.read_one("a", b"k")
 
 
-def test_rows_that_are_missing_are_missing_beside_other_tables(both: Opened) -> None:
+def test_rows_that_are_missing_are_missing_beside_other_tables(both: StoreView) -> None:
     _, store = both
     store.write("b", [(b"k", b"1")])
     assert store.read_one("b", b"a") is store.read_one("b", b"z") is None
@@ -222,7 +222,7 @@ def test_rows_that_are_missing_are_missing_beside_other_tables(both: Opened) -> 
     assert list(store.damages()) == []
 
 
-def test_compare_and_set_compares_values_and_not_seals(both: Opened) -> None:
+def test_compare_and_set_compares_values_and_not_seals(both: StoreView) -> None:
     _, store = both
     store.write("rows", [(b"a", b"1")])
     changes = [(b"a", b"1", b"2"), (b"a", b"1", b"3"), (b"b", None, b"4")]
@@ -230,7 +230,7 @@ def test_compare_and_set_compares_values_and_not_seals(both: Opened) -> None:
     assert store.read("rows", [b"a", b"b"]) == [b"2", b"4"]
 
 
-def test_a_store_is_sealed_once(both: Opened) -> None:
+def test_a_store_is_sealed_once(both: StoreView) -> None:
     inner, store = both
     assert sealed(store) is store
     assert store.inner is inner

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import skewless as sl
 from skewless.errors import InputError, StoreUnavailable
-from skewless.ingest.validation import admit
+from skewless.ingest.validation import validate
 from skewless.streams._decoded_values import Seconds, Symbol
 from skewless.streams._payloads import Keys, RecordPayload, payload
 from skewless.streams.keys import row_id_of
@@ -384,7 +384,7 @@ def test_what_a_decoder_gives_is_admitted_or_set_aside_with_the_column(
 
     made = RecordPayload(one).decode([b"%d" % n for n in range(len(values) + 1)], of.columns)
     now = int(at.timestamp() * 1_000_000) + 1
-    admitted = admit(of, made.rows, now=now, backdate=False)
+    admitted = validate(of, made.rows, now=now, backdate=False)
     assert len(admitted.event) + len(admitted.rejected) + len(made.poison) == len(values) + 1
     assert len(values) in admitted.batch.column("id").to_pylist()
     assert all("x" in rejected.reason for rejected in admitted.rejected)

@@ -5,7 +5,7 @@ are one thing, and every kernel of `skewless.aggregations.kernels` serves them a
 
 >>> import numpy as np
 >>> from skewless.aggregations.windows import Sliding
->>> rows = Rows(event=np.array([0, 60]), known=np.array([0, 75]), start=np.array([0, 2]))
+>>> rows = RowTimes(event=np.array([0, 60]), known=np.array([0, 75]), start=np.array([0, 2]))
 >>> spans = Sliding(width=100).spans(rows)
 >>> spans.enter.tolist(), spans.exit.tolist()
 ([0, 75], [100, 160])
@@ -28,7 +28,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowTimes:
     """The times of the rows of a source, grouped by entity, in row order within a group.
 
     Row order is (event, known, tiebreak). All arrays are int64, one element a row.
@@ -48,9 +48,9 @@ class Rows:
     superseded: Ints | None = None
     left: bool = False
 
-    def take(self, positions: Ints) -> Rows:
+    def take(self, positions: Ints) -> RowTimes:
         """Return the rows at these ascending positions, in the same groups."""
-        return Rows(
+        return RowTimes(
             self.event[positions],
             None if self.known is None else self.known[positions],
             np.searchsorted(positions, self.start).astype(np.int64),
@@ -72,7 +72,7 @@ class Rows:
         return Spans.build(begin, end, self.start)
 
     def spans_of_some(
-        self, some: npt.NDArray[np.bool_], spans_of: Callable[[Rows], Spans]
+        self, some: npt.NDArray[np.bool_], spans_of: Callable[[RowTimes], Spans]
     ) -> Spans:
         """Return the spans of the rows under a mask; they tell positions among all rows."""
         positions = np.flatnonzero(some).astype(np.int64, copy=False)

@@ -2,9 +2,9 @@
 
 >>> import numpy as np
 >>> from skewless.aggregations import aggregation
->>> from skewless.aggregations.spans import Rows
+>>> from skewless.aggregations.spans import RowTimes
 >>> from skewless.aggregations.windows import Sliding
->>> rows = Rows(event=np.array([0, 60]), known=None, start=np.array([0, 2]))
+>>> rows = RowTimes(event=np.array([0, 60]), known=None, start=np.array([0, 2]))
 >>> asked = Queries(np.array([60, 120]), np.array([0, 2]))
 >>> swept = SweptWindow(Sliding(width=100), Sliding(width=100).spans(rows), asked, rows.event)
 >>> column = swept.column("x", pa.array([1.0, 2.0]))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from skewless.aggregations.kernels import Spans
-    from skewless.aggregations.spans import Rows
+    from skewless.aggregations.spans import RowTimes
 
     Ints = npt.NDArray[np.int64]
     Bools = npt.NDArray[np.bool_]
@@ -185,7 +185,7 @@ class Window(ABC):
         if self.expiry is not None:
             yield event + self.expiry
 
-    def spans(self, rows: Rows, passes: Bools | None = None) -> Spans:
+    def spans(self, rows: RowTimes, passes: Bools | None = None) -> Spans:
         """Return the spans in which rows count.
 
         A row counts at t while ``enter <= t < exit``, where t is both the moment asked about and
@@ -203,7 +203,7 @@ class Window(ABC):
             return self._spans(rows)
         return rows.spans_of_some(passes, self._spans)
 
-    def _spans(self, rows: Rows) -> Spans:
+    def _spans(self, rows: RowTimes) -> Spans:
         shift = self.offset + int(rows.left)
         return rows.spans_between(self.enter(rows.event), self.exit(rows.event), shift)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from skewless.aggregations.kernels import Spans
-    from skewless.aggregations.spans import Rows
+    from skewless.aggregations.spans import RowTimes
 
     Ints = npt.NDArray[np.int64]
     Bools = npt.NDArray[np.bool_]
@@ -186,7 +186,7 @@ class LastN(Window):
             f"the newest row with {end}" if self.n == 1 else f"the {self.n} newest rows with {end}"
         )
 
-    def _spans(self, rows: Rows) -> Spans:
+    def _spans(self, rows: RowTimes) -> Spans:
         from skewless.aggregations.kernels import last_n_spans
 
         enter = rows.counted_from(rows.event, self.offset + int(rows.left))
@@ -329,7 +329,7 @@ class Session(Window):
         """Return how far apart its rows are."""
         return f"the newest run of rows at most {format_duration(self.gap)} apart with {end}"
 
-    def _spans(self, rows: Rows) -> Spans:
+    def _spans(self, rows: RowTimes) -> Spans:
         from skewless.aggregations.kernels import session_spans
 
         enter = rows.counted_from(rows.event, self.offset + int(rows.left))

@@ -26,7 +26,7 @@ from skewless.definitions.expressions import (
     READERS,
     Column,
     Expression,
-    Fan,
+    MultiWindow,
     expression_from_dict,
 )
 from skewless.durations import format_duration, parse_duration
@@ -208,7 +208,7 @@ def build(
     windows: tuple[WindowLike, ...],
     options: dict[str, Any],
 ) -> Expression:
-    """Return an aggregate, or a `Fan` of them when there are several windows.
+    """Return an aggregate, or a `MultiWindow` of them when there are several windows.
 
     Args:
         kind: what is computed.
@@ -237,7 +237,7 @@ def build(
     )
     if len(made) == 1:
         return made[0]
-    return Fan(made, tuple(window.label for window in found))
+    return MultiWindow(made, tuple(window.label for window in found))
 
 
 def _windows(windows: tuple[WindowLike, ...], options: dict[str, Any]) -> list[Window]:

@@ -413,7 +413,7 @@ class Request(Expression):
         return f"request.{self.name}"
 
 
-class Fan(Expression):
+class MultiWindow(Expression):
     """Several features under one attribute: several windows, or several columns.
 
     Attributes:
@@ -521,7 +521,7 @@ def if_else(condition: Expression, then: object, otherwise: object) -> Expressio
 
 def as_expression(value: object) -> Expression:
     """Return the value as an expression: unchanged, or as a literal."""
-    if isinstance(value, Fan):
+    if isinstance(value, MultiWindow):
         raise DefinitionError(
             "several windows cannot be one operand",
             got=f"{len(value.members)} windows: {', '.join(value.labels)}",

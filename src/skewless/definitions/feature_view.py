@@ -23,7 +23,13 @@ from typing import Any
 
 from skewless.definitions.aggregate import Aggregate
 from skewless.definitions.entity import Entity
-from skewless.definitions.expressions import Column, Expression, Fan, Request, expression_from_dict
+from skewless.definitions.expressions import (
+    Column,
+    Expression,
+    MultiWindow,
+    Request,
+    expression_from_dict,
+)
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
 from skewless.definitions.references import FeatureRef
@@ -73,7 +79,7 @@ class FeatureView:
                 f" ({type(source).__name__})",
             )
         self.expressions = fan_out(name, features)
-        if any(isinstance(given, Fan) and given.all_columns for given in features.values()):
+        if any(isinstance(given, MultiWindow) and given.all_columns for given in features.values()):
             for key, _ in entity.join_keys:  # known to whoever asks
                 self.expressions.pop(key, None)
         self._check()
@@ -269,7 +275,9 @@ def fan_out(view: str, features: Mapping[str, Expression]) -> dict[str, Expressi
                 got=f"{expression!r:.60} ({type(expression).__name__})",
                 expected="an aggregation such as tests.vdd.mean('1h'), or an expression over such",
             )
-        named = expression.named(name) if isinstance(expression, Fan) else {name: expression}
+        named = (
+            expression.named(name) if isinstance(expression, MultiWindow) else {name: expression}
+        )
         for feature, member in named.items():
             checked_name(feature, f"feature of {view}")
             if feature in found:

@@ -19,7 +19,7 @@ from typing import Any
 from skewless.aggregations import aggregation
 from skewless.definitions.aggregatable import WindowLike
 from skewless.definitions.aggregate import build
-from skewless.definitions.expressions import Column, Expression, Fan
+from skewless.definitions.expressions import Column, Expression, MultiWindow
 from skewless.definitions.naming import checked_name
 from skewless.definitions.tables import Recorded, Stream, Table
 from skewless.durations import parse_duration
@@ -68,7 +68,7 @@ class Rows:
             options["last"] = 1
         return self._over("since_last", windows, options)
 
-    def latest(self, *names: str, ttl: str | None = None) -> Fan:
+    def latest(self, *names: str, ttl: str | None = None) -> MultiWindow:
         """Several columns of the newest row at once: their names, or ``"*"`` for all but keys.
 
         A view names each feature after its column, whatever the attribute is called.
@@ -76,7 +76,7 @@ class Rows:
         every = names in (("*",), ())
         columns = list(self._source.schema) if every else list(names)
         members = tuple(self[name].latest(ttl=ttl) for name in columns)
-        return Fan(members, tuple(columns), replaces_name=True, all_columns=every)
+        return MultiWindow(members, tuple(columns), replaces_name=True, all_columns=every)
 
     def _over(self, name: str, windows: tuple[WindowLike, ...], options: Any) -> Expression:
         rows = (self._source.name, self._where)

@@ -38,7 +38,7 @@ from skewless.explain.report import (
     Explanation,
     OnlineAnswer,
 )
-from skewless.explain.store_view import Opened
+from skewless.explain.store_view import StoreView
 from skewless.expressions.on_demand import compute_rows
 from skewless.expressions.scalar import evaluate_scalar, leaf_key
 from skewless.formatting import same_bits, shown
@@ -50,7 +50,7 @@ __all__ = ["Explanation", "explain"]
 
 
 def explain(
-    runtime: Opened, feature: str, entity: Mapping[str, Any], at: int | None
+    runtime: StoreView, feature: str, entity: Mapping[str, Any], at: int | None
 ) -> Explanation:
     """Return where a feature's value comes from.
 
@@ -75,7 +75,7 @@ def explain(
 class _Job:
     """One question: an entity and a moment. Rows are read once for each source."""
 
-    def __init__(self, runtime: Opened, entity: Mapping[str, Any], t: int) -> None:
+    def __init__(self, runtime: StoreView, entity: Mapping[str, Any], t: int) -> None:
         self.runtime = runtime
         self.state = runtime.state()
         self.given = entity

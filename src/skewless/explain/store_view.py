@@ -8,7 +8,7 @@ from skewless.clock import Clock
 from skewless.config import Config
 from skewless.definitions import Source
 from skewless.online.reader import OnlineReader
-from skewless.online.storage import Home
+from skewless.online.storage import StateAndJournal
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.registry.base import Registry
 from skewless.stores.offline.history import History
@@ -16,7 +16,7 @@ from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.base import OnlineStore
 
 
-class Opened(Protocol):
+class StoreView(Protocol):
     """The open parts of one repo.
 
     Attributes:
@@ -36,7 +36,7 @@ class Opened(Protocol):
         """The online store."""
 
     @property
-    def home(self) -> Home:
+    def home(self) -> StateAndJournal:
         """The stores of states and journal, without the mirror."""
 
     def state(self, *, fresh: bool = False) -> RegistryState:

@@ -18,7 +18,7 @@ from skewless.definitions import Source
 from skewless.errors import InputError
 from skewless.ingest.push import PushResult, ingest
 from skewless.materialize.late_rows import in_use
-from skewless.online.dedup import Admitted
+from skewless.online.dedup import ValidRows
 from skewless.online.row_ids import Version, bring_up_to_date, id_bytes, versions_of
 from skewless.online.runtime import Runtime
 from skewless.online.table_index import is_indexed
@@ -54,7 +54,7 @@ def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushRe
     event = np.asarray(times.fill_null(ALWAYS))
     since = [known[key] for key in known if key in later]
     effect = np.array([now] * (len(event) - len(since)) + [max(now, at) for at in since], np.int64)
-    admitted = Admitted(record, event, effect, [], now=now)
+    admitted = ValidRows(record, event, effect, [], now=now)
     return ingest(runtime, source, admitted, deleted=True)
 
 

@@ -17,7 +17,7 @@ from skewless.clock import ALWAYS
 from skewless.definitions import Source
 from skewless.errors import RowsKept, StoreError
 from skewless.ingest.quarantine import set_aside
-from skewless.ingest.validation import admit
+from skewless.ingest.validation import validate
 from skewless.materialize.late_rows import in_use
 from skewless.materialize.repair import (
     applied,
@@ -28,7 +28,7 @@ from skewless.materialize.repair import (
 )
 from skewless.materialize.verbs import build_anew
 from skewless.online.clocks import present
-from skewless.online.dedup import Admitted, Arrivals, Rejected, arrivals_of, seen_under
+from skewless.online.dedup import Arrivals, Rejected, ValidRows, arrivals_of, seen_under
 from skewless.online.loss_detection import held, logger, note_held
 from skewless.online.row_ids import (
     bring_up_to_date,
@@ -41,8 +41,7 @@ from skewless.online.tables import StateTable
 from skewless.online.update import Places, update
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.log.journal import Push
-from skewless.stores.online.base import Rows as KeyValues
-from skewless.stores.online.base import Transaction
+from skewless.stores.online.base import KeyValues, Transaction
 from skewless.stores.online.compare_and_set import Overtaken
 
 ATTEMPTS = 4
@@ -74,20 +73,20 @@ class PushResult:
 def push(runtime: Runtime, source_name: str, rows: Any, *, backdate: bool) -> PushResult:
     """Hand rows of a source to the store; see `FeatureStore.push`."""
     source = runtime.source(source_name)
-    return ingest(runtime, source, admitted(runtime, source, rows, backdate=backdate))
+    return ingest(runtime, source, validated(runtime, source, rows, backdate=backdate))
 
 
-def admitted(runtime: Runtime, source: Source, rows: Any, *, backdate: bool) -> Admitted:
+def validated(runtime: Runtime, source: Source, rows: Any, *, backdate: bool) -> ValidRows:
     """Return the rows that fit a source at the present moment, and those that do not."""
     now = runtime.now(source.future)
     reached = lambda: runtime.log(source).state().stamped  # noqa: E731
-    return admit(source, rows, now=now, backdate=backdate, reached=reached)
+    return validate(source, rows, now=now, backdate=backdate, reached=reached)
 
 
 def ingest(
     runtime: Runtime,
     source: Source,
-    admitted: Admitted,
+    admitted: ValidRows,
     *,
     deleted: bool = False,
     position: tuple[str, bytes] | None = None,
@@ -143,7 +142,7 @@ def ingest(
 
 
 def _append(
-    runtime: Runtime, transaction: Transaction, source: Source, admitted: Admitted, deleted: bool
+    runtime: Runtime, transaction: Transaction, source: Source, admitted: ValidRows, deleted: bool
 ) -> tuple[Arrivals, int]:
     """Append rows to the log, duplicates left out; return them and the sequence of the first."""
     log = runtime.log(source)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from skewless.definitions import Source
 from skewless.online.dedup import Rejected
 from skewless.online.runtime import Runtime
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from skewless.clock import iso, to_micros
 from skewless.codec import row_text
 from skewless.definitions import Source
 from skewless.errors import InputError, MissingColumn, NaiveTime, SkewlessError, UnknownName
-from skewless.online.dedup import Admitted, Rejected
+from skewless.online.dedup import Rejected, ValidRows
 from skewless.stores.offline.as_table import as_table, mapping_columns
 from skewless.stores.offline.cast import WrongType, cast_column
 from skewless.types import DType, Misfit, shown
@@ -26,14 +26,14 @@ Ints = npt.NDArray[np.int64]
 Coercer = tuple[str, Callable[..., Any], bool]
 
 
-def admit(
+def validate(
     source: Source,
     rows: Any,
     *,
     now: int,
     backdate: bool,
     reached: Callable[[], int] | None = None,
-) -> Admitted:
+) -> ValidRows:
     """Return the rows of any accepted kind that fit ``source``, and those that do not.
 
     Args:
@@ -44,7 +44,7 @@ def admit(
         reached: gives the newest moment that clocks gave to rows before: the present is not
             earlier. Asked only where a row seems to lie in the future.
 
-    Fields that the source does not have are left out, and named (`Admitted.ignored`).
+    Fields that the source does not have are left out, and named (`ValidRows.ignored`).
 
     Raises:
         UnknownName: a column that looks like one of the source's which is missing.
@@ -68,9 +68,9 @@ def admit(
         table = as_table(rows, where=f"what was pushed to source {source.name!r}")
         ignored = _check_names(source, [*table.column_names, *mappings])
         present = _Present(now, source.future, reached)
-        admitted = _admit_table(source, (table, mappings), present, backdate)
+        admitted = _validate_table(source, (table, mappings), present, backdate)
         return replace(admitted, ignored=ignored)
-    return _admit_rows(source, rows, _Present(now, source.future, reached), backdate)
+    return _validate_rows(source, rows, _Present(now, source.future, reached), backdate)
 
 
 class _Present:
@@ -123,12 +123,12 @@ def misspelt(name: str, missing: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(missing), n=1)), None)
 
 
-def _admit_table(
+def _validate_table(
     source: Source,
     rows: tuple[pa.Table, Mapping[str, list[Any]]],
     present: _Present,
     backdate: bool,
-) -> Admitted:
+) -> ValidRows:
     """Type whole columns; rows whose value in one does not fit are set aside alone.
 
     Args:
@@ -169,7 +169,7 @@ def _admit_table(
     ]
     event = _micros(batch[source.event_time])
     known = _known(source, batch, event, present.now, backdate)
-    return Admitted(batch, event, known, rejected, now=_stamp(source, present.now, backdate))
+    return ValidRows(batch, event, known, rejected, now=_stamp(source, present.now, backdate))
 
 
 def _typed_column(
@@ -265,7 +265,9 @@ def _micros(column: pa.ChunkedArray | pa.Array) -> Ints:
     return np.asarray(column.view(pa.int64()))
 
 
-def _admit_rows(source: Source, rows: Sequence[Any], present: _Present, backdate: bool) -> Admitted:
+def _validate_rows(
+    source: Source, rows: Sequence[Any], present: _Present, backdate: bool
+) -> ValidRows:
     """Check value by value, so that a bad row is set aside alone."""
     names = dict.fromkeys(n for row in rows if isinstance(row, Mapping) for n in row)
     ignored = _check_names(source, names) if names else ()
@@ -287,7 +289,7 @@ def _admit_rows(source: Source, rows: Sequence[Any], present: _Present, backdate
     batch = pa.RecordBatch.from_struct_array(pa.array(typed, type=type_))
     event = _micros(batch.column(source.event_time))
     known = _known(source, batch, event, present.now, backdate)
-    return Admitted(
+    return ValidRows(
         batch, event, known, rejected, ignored=ignored, now=_stamp(source, present.now, backdate)
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skewless.explain.store_view import Opened
+from skewless.explain.store_view import StoreView
 from skewless.leakage.label_similarity import likeness
 from skewless.plan.results import TrainingSet
 
@@ -100,7 +100,7 @@ def against_times(
 
 
 def against_history(
-    runtime: Opened,
+    runtime: StoreView,
     training: TrainingSet,
     asked_for: tuple[Ints, str | None],
     findings: list[Finding],

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skewless.errors import MissingColumn
-from skewless.explain.store_view import Opened
+from skewless.explain.store_view import StoreView
 from skewless.formatting import aligned
 from skewless.leakage.findings import (
     Finding,
@@ -88,7 +88,7 @@ class LeakageReceipt:
 
 
 def receipt(
-    runtime: Opened,
+    runtime: StoreView,
     training: Any,
     *,
     timestamp: str,

@@ -28,8 +28,7 @@ from skewless.stores.offline.history import History
 from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE
 from skewless.stores.offline.log.reader import LogReader
 from skewless.stores.offline.retyped import seen_as
-from skewless.stores.online.base import Rows as KeyValues
-from skewless.stores.online.base import Transaction
+from skewless.stores.online.base import KeyValues, Transaction
 
 Ints = npt.NDArray[np.int64]
 

@@ -28,7 +28,7 @@ from skewless.clock import ALWAYS
 from skewless.engines.local.spine import tied
 from skewless.forks import cached_property
 from skewless.online.dirty_keys import mark
-from skewless.online.log_tail import RowsSince
+from skewless.online.log_tail import LogTail
 from skewless.online.tables import columns_needed, keyed_rows
 from skewless.state.layout import StateLayout, retained
 from skewless.state.packed_rows import RowSet
@@ -37,7 +37,7 @@ from skewless.state.update import update_states
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log.log import EventLog
 from skewless.stores.offline.table_ids import TableIds
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues
 
 Ints = npt.NDArray[np.int64]
 Progress = Callable[[str, float], None]
@@ -123,7 +123,7 @@ class Materialization:
         self.history = history
         self.floor = now - rewind
         self.sequence = history.last_sequence()
-        self.since = RowsSince(layout, log, self.sequence, index)
+        self.since = LogTail(layout, log, self.sequence, index)
         self._tied: set[int] = set()
         self._gathered = _Gathered()
         self.reduces = not any(rule.window.joins for rule in layout.rules)

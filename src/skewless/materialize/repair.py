@@ -14,13 +14,13 @@ import numpy as np
 
 from skewless.materialize.materialize import Materialization
 from skewless.online.dirty_keys import marked, unmark
-from skewless.online.log_tail import Replaced, RowsSince
+from skewless.online.log_tail import LogTail, Replaced
 from skewless.online.loss_detection import APPLIED, held, note_held
 from skewless.online.runtime import Runtime
 from skewless.online.tables import KeyedRows, StateTable, columns_needed, keyed_rows
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues
 from skewless.stores.online.compare_and_set import Overtaken
 
 ATTEMPTS = 4
@@ -112,7 +112,7 @@ def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int
     kept out meanwhile.
     """
     log = runtime.log(layout.source)
-    rows = RowsSince(layout, log, done, lambda: runtime.table_indexes.of(layout.source))
+    rows = LogTail(layout, log, done, lambda: runtime.table_indexes.of(layout.source))
     rows.read()
     keys = rows.keys() | rows.of_table
     if rows.replaced:
@@ -143,7 +143,7 @@ def bring_back(runtime: Runtime, table: StateTable) -> bool:
 def overwrite(states: KeyValues, layout: StateLayout, found: Mapping[bytes, bytes]) -> None:
     """Write states built from history, whatever is there; other writers must be kept out."""
     for attempt in range(1, ATTEMPTS + 1):
-        states.read(layout.table, list(found))  # what `CheckedRows` takes the place of
+        states.read(layout.table, list(found))  # what `CompareAndSetRows` takes the place of
         try:
             states.write(layout.table, found.items())
         except Overtaken:  # by a write that was late in coming

@@ -34,7 +34,7 @@ from skewless.plan.apply.registry_state import ViewVersion
 from skewless.plan.selection import split_view
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues
 
 Progress = Callable[[str, float], None]
 _DONE = "materialized"

@@ -16,7 +16,7 @@ from typing import Any
 from skewless.clock import iso
 from skewless.definitions import FeatureView
 from skewless.durations import format_duration
-from skewless.explain.store_view import Opened
+from skewless.explain.store_view import StoreView
 from skewless.formatting import ago, aligned
 from skewless.stores.offline.history import History
 
@@ -110,7 +110,7 @@ class FreshnessReport:
         return aligned([head, *rows])
 
 
-def freshness(runtime: Opened) -> FreshnessReport:
+def freshness(runtime: StoreView) -> FreshnessReport:
     """Return how fresh each view is: see the module."""
     state = runtime.state(fresh=True)
     now = runtime.clock.now()
@@ -138,7 +138,7 @@ def freshness(runtime: Opened) -> FreshnessReport:
 
 
 def _newest(
-    runtime: Opened, view: FeatureView, now: int, end: int | None
+    runtime: StoreView, view: FeatureView, now: int, end: int | None
 ) -> tuple[int | None, int | None]:
     """Return the newest event in history, and the newest one before the end of materialization."""
     pushed = runtime.log(view.source).newest_event()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from skewless.explain.store_view import Opened
+from skewless.explain.store_view import StoreView
 from skewless.state.blob import read_header
 from skewless.state.sizes import Spread, StateSize
 
 SAMPLE = 1000
 
 
-def stored_sizes(runtime: Opened, sample: int = SAMPLE) -> list[StateSize]:
+def stored_sizes(runtime: StoreView, sample: int = SAMPLE) -> list[StateSize]:
     """Return the sizes of the states that serve, of the first so many entities of each table.
 
     Raises:

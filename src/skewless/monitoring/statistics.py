@@ -17,7 +17,7 @@ from skewless.codec import to_json
 from skewless.definitions import Entity
 from skewless.errors import InputError
 from skewless.explain.entity_rows import every_key
-from skewless.explain.store_view import Opened
+from skewless.explain.store_view import StoreView
 from skewless.formatting import aligned, shown
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import Selection, select
@@ -128,7 +128,7 @@ class ViewStatistics:
         return "\n".join(lines)
 
 
-def statistics(runtime: Opened, view: str) -> ViewStatistics:
+def statistics(runtime: StoreView, view: str) -> ViewStatistics:
     """Return the distributions of a view's features over all entities, now.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Source
-from skewless.plan.table_read import Part
+from skewless.plan.table_read import TableRead
 from skewless.state.packed_rows import RowSet
 from skewless.stores.offline.log.journal import State
 from skewless.stores.offline.log.log import EventLog
@@ -29,7 +29,7 @@ class ClocksAhead:
     """
 
     def __init__(self, log: Callable[[Source], EventLog]) -> None:
-        self.states: list[tuple[Part, int]] = []
+        self.states: list[tuple[TableRead, int]] = []
         self._log = log
         self._stamped: dict[str, int] = {}
 

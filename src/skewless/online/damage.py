@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from skewless.errors import CorruptData
-from skewless.online.storage import Home
+from skewless.online.storage import StateAndJournal
 from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.projects import whole
 from skewless.stores.online.sealed import Damage, sealed
 
 
-def damages(home: Home, logs: Iterable[EventLog]) -> Iterator[Damage]:
+def damages(home: StateAndJournal, logs: Iterable[EventLog]) -> Iterator[Damage]:
     """Yield what is damaged in states, journal and the files of event logs.
 
     Args:

@@ -19,7 +19,7 @@ from skewless.online.row_ids import Version, keys_and_contents, versions_of
 from skewless.stores.offline.hashing import content_hash
 from skewless.stores.offline.retyped import seen_as
 from skewless.stores.offline.table_ids import CONTENT, KNOWN, TableIds
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -41,7 +41,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, eq=False)
-class Admitted:
+class ValidRows:
     """Rows that fit their source.
 
     Attributes:
@@ -124,7 +124,7 @@ class Arrivals:
 def arrivals_of(
     transaction: KeyValues,
     source: Source,
-    admitted: Admitted,
+    admitted: ValidRows,
     reached: tuple[int, int | None],
     *,
     deleted: bool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skewless.state.layout import StateLayout
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues
 
 _MARKS = "skewless.dirty"
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from skewless.errors import Conflict, StoreError
-from skewless.online.storage import Home
+from skewless.online.storage import StateAndJournal
 from skewless.stores.offline.log.unknown_files import refuse_unknown
-from skewless.stores.online.base import Rows
+from skewless.stores.online.base import KeyValues
 
 WRITERS = "skewless.writers"
 """Table of the journal about itself; it does not move with a repo."""
@@ -60,7 +60,7 @@ class HistoryFolder:
         home: the stores that are used with it.
     """
 
-    def __init__(self, folder: Path, home: Home) -> None:
+    def __init__(self, folder: Path, home: StateAndJournal) -> None:
         self._file = folder / "journal.json"
         self._home = home
         self._right: list[Stamp] = []
@@ -146,7 +146,7 @@ class HistoryFolder:
         return found.st_mtime_ns, found.st_ino
 
 
-def note_copy(source: Rows, target: Rows) -> None:
+def note_copy(source: KeyValues, target: KeyValues) -> None:
     """Note in a journal that it holds what another one does, so that the folder may follow."""
     theirs = source.read_one(WRITERS, _JOURNAL)
     if theirs is not None:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 from skewless.online.tables import note_change
 from skewless.stores.offline.log.journal import STATE_KEY, State, log_name, log_table
-from skewless.stores.online.base import OnlineStore, Transaction
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues, OnlineStore, Transaction
 
 GENERATIONS = "skewless.log_generations"
 _LOG = log_table("")

@@ -44,7 +44,7 @@ class Replaced:
     times: tuple[int, int] | None = None
 
 
-class RowsSince:
+class LogTail:
     """The rows of an event log after a sequence, as a layout keeps them.
 
     Args:

@@ -21,9 +21,9 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 
 from skewless.errors import StoreUnavailable
-from skewless.online.storage import Home
-from skewless.stores.online.base import Rows
-from skewless.stores.online.change_capture import NotingTransaction
+from skewless.online.storage import StateAndJournal
+from skewless.stores.online.base import KeyValues
+from skewless.stores.online.change_capture import CapturingTransaction
 
 HELD = "skewless.held"
 APPLIED = "skewless.applied"
@@ -34,12 +34,12 @@ LOST = "the online store has lost its rows"
 logger = logging.getLogger("skewless.states")
 
 
-def may_forget(home: Home) -> bool:
+def may_forget(home: StateAndJournal) -> bool:
     """Return whether states can be lost while their log is not: they are in another store."""
     return not home.one_store
 
 
-def note_held(home: Home, journal: Rows, table: str, sequence: int) -> None:
+def note_held(home: StateAndJournal, journal: KeyValues, table: str, sequence: int) -> None:
     """Note that all states of a table hold the log up to a row."""
     if may_forget(home):
         build = journal.read_one(HELD, table.encode())
@@ -49,7 +49,7 @@ def note_held(home: Home, journal: Rows, table: str, sequence: int) -> None:
         _note(home, journal, table, b"%d %b" % (sequence, build))
 
 
-def note_rewritten(home: Home, journal: Rows, table: str) -> None:
+def note_rewritten(home: StateAndJournal, journal: KeyValues, table: str) -> None:
     """Note that states of a table were written out of the order of the log.
 
     From now on an older copy of them lacks that, though it may hold as many rows of the log.
@@ -64,18 +64,18 @@ def note_rewritten(home: Home, journal: Rows, table: str) -> None:
         _note(home, journal, table, b"%d %b" % (holds, build))
 
 
-def is_noted(journal: Rows, table: str) -> bool:
+def is_noted(journal: KeyValues, table: str) -> bool:
     """Return whether there must be notes of a table."""
     return journal.read_one(HELD, table.encode()) is not None
 
 
-def is_known(journal: Rows, table: str) -> bool:
+def is_known(journal: KeyValues, table: str) -> bool:
     """Return whether the journal has ever led to rows of a table of states."""
     key = table.encode()
     return any(journal.read_one(name, key) for name in (HELD, APPLIED, _MATERIALIZED))
 
 
-def held(home: Home, journal: Rows, table: str, noted: int) -> int | None:
+def held(home: StateAndJournal, journal: KeyValues, table: str, noted: int) -> int | None:
     """Return the last row of the log that the states of a table still hold; None: all is lost.
 
     Args:
@@ -91,7 +91,7 @@ def held(home: Home, journal: Rows, table: str, noted: int) -> int | None:
     return None if holds is None else min(noted, holds)
 
 
-def note_of(home: Home, table: str) -> bytes:
+def note_of(home: StateAndJournal, table: str) -> bytes:
     """Return the note of a table as it stands; of several the oldest, b"" unless they agree."""
     found = home.states.read(HELD, _keys(home, table))
     notes = [note for note in found if note is not None]
@@ -99,7 +99,7 @@ def note_of(home: Home, table: str) -> bytes:
     return min(notes, key=_sequence) if len(notes) == len(found) and len(builds) == 1 else b""
 
 
-def write_note(home: Home, table: str, note: bytes) -> None:
+def write_note(home: StateAndJournal, table: str, note: bytes) -> None:
     """Write what `note_of` returned, of this store or of one that holds the same."""
     home.states.write(HELD, [(key, note) for key in _keys(home, table)])
 
@@ -110,14 +110,14 @@ def goes_on(note: bytes, before: bytes) -> bool:
     return same and bool(note and before) and _sequence(note) >= _sequence(before)
 
 
-def all_held(states: Rows) -> Iterator[tuple[str, int]]:
+def all_held(states: KeyValues) -> Iterator[tuple[str, int]]:
     """Yield each table of states that has a note, and the last row of the log that it holds."""
     for key, value in states.scan(HELD):
         if key:
             yield key.partition(b"/")[0].decode(), int(value.partition(b" ")[0])
 
 
-def lacking(home: Home, tables: Iterable[str]) -> dict[str, str]:
+def lacking(home: StateAndJournal, tables: Iterable[str]) -> dict[str, str]:
     """Return what the store has lost of some tables of states, in words; {} if nothing.
 
     Asks each store once, however many tables there are.
@@ -144,7 +144,7 @@ def lacking(home: Home, tables: Iterable[str]) -> dict[str, str]:
     return lacks
 
 
-def refuse_if_lost(home: Home, tables: Iterable[str]) -> None:
+def refuse_if_lost(home: StateAndJournal, tables: Iterable[str]) -> None:
     """Refuse to say that an entity was never seen where its states may be lost.
 
     Raises:
@@ -164,7 +164,7 @@ def lost(where: str, got: str) -> StoreUnavailable:
     )
 
 
-def _keys(home: Home, table: str) -> list[bytes]:
+def _keys(home: StateAndJournal, table: str) -> list[bytes]:
     can = home.states.capabilities
     if can.atomic_batch or can.durable:
         return [table.encode()]
@@ -175,9 +175,9 @@ def _new_build() -> bytes:
     return secrets.token_hex(6).encode()
 
 
-def _note(home: Home, journal: Rows, table: str, note: bytes) -> None:
+def _note(home: StateAndJournal, journal: KeyValues, table: str, note: bytes) -> None:
     """Write the note of a table; a mirror is told before."""
-    if isinstance(journal, NotingTransaction):
+    if isinstance(journal, CapturingTransaction):
         journal.note(HELD, [table.encode() + b"\0" + note])
     write_note(home, table, note)
 

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skewless.online.loss_detection import logger
-from skewless.stores.online.base import Item, Rows
-from skewless.stores.online.delegating import PassingReads
+from skewless.stores.online.base import Item, KeyValues
+from skewless.stores.online.delegating import DelegatingReads
 
 OVERSIZE = "skewless.oversize"
 
 
-def set_aside(journal: Rows, table: str) -> dict[bytes, int]:
+def set_aside(journal: KeyValues, table: str) -> dict[bytes, int]:
     """Return the keys of a table whose states are set aside, and how many bytes they had."""
     prefix = f"{table}/".encode()
     found = journal.scan(OVERSIZE, prefix=prefix)
     return {key[len(prefix) :]: int(size) for key, size in found}
 
 
-class FittingRows(PassingReads):
+class FittingRows(DelegatingReads):
     """States that fit their store; larger ones are set aside as they are written.
 
     Args:
@@ -32,7 +32,7 @@ class FittingRows(PassingReads):
         most: bytes of the longest value.
     """
 
-    def __init__(self, states: Rows, journal: Rows, most: int) -> None:
+    def __init__(self, states: KeyValues, journal: KeyValues, most: int) -> None:
         super().__init__(states)
         self._journal = journal
         self._most = most

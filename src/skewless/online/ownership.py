@@ -36,8 +36,8 @@ from skewless.errors import Conflict, StoreError, StoreUnavailable
 from skewless.forks import Lock
 from skewless.online.history_folder import WRITERS, HistoryFolder
 from skewless.online.loss_detection import HELD, all_held, is_known, lost
-from skewless.online.storage import LEASES, Home, is_states, journal_id
-from skewless.stores.online.base import Rows, Transaction
+from skewless.online.storage import LEASES, StateAndJournal, is_states, journal_id
+from skewless.stores.online.base import KeyValues, Transaction
 
 MARK = (HELD, b"")
 """Table and key of the mark in the store of states."""
@@ -71,7 +71,7 @@ class Mark:
         return f"{self.host}:{self.folder}"
 
     @classmethod
-    def read(cls, states: Rows) -> Mark | None:
+    def read(cls, states: KeyValues) -> Mark | None:
         """Return the mark of a store, None if it has none."""
         found = states.read_one(*MARK)
         return None if found is None else cls(**json.loads(found))
@@ -94,7 +94,7 @@ class Ownership:
 
     def __init__(
         self,
-        home: Home,
+        home: StateAndJournal,
         folder: Path,
         history: Path,
         last: Callable[[Transaction, str], int | None],
@@ -324,7 +324,7 @@ class Ownership:
                 raise lost(self._home.states.where, "an older copy of the store")
         return True
 
-    def _known(self, journal: Rows, mark: Mark | None) -> tuple[str | None, bool]:
+    def _known(self, journal: KeyValues, mark: Mark | None) -> tuple[str | None, bool]:
         """Return the generation that the journal knows, and whether it knows a mark's session."""
         session = b"" if mark is None else mark.session.encode()
         generation, known = journal.read(WRITERS, [_GENERATION, _SESSION + session])
@@ -342,7 +342,7 @@ def _new_session() -> str:
     return f"{time.time_ns():016x}-{uuid.uuid4().hex}"
 
 
-def claim(home: Home, target: Home, folder: Path) -> None:
+def claim(home: StateAndJournal, target: StateAndJournal, folder: Path) -> None:
     """Mark a store that gets what a repo writes, unless it is marked; the repo does not use it yet.
 
     Raises:
@@ -360,7 +360,7 @@ def claim(home: Home, target: Home, folder: Path) -> None:
         )
 
 
-def mark_copy(target: Home, writer: str, folder: Path, *, finished: bool = True) -> None:
+def mark_copy(target: StateAndJournal, writer: str, folder: Path, *, finished: bool = True) -> None:
     """Mark a store that is copied to; once the copy is finished the repo may go on there."""
     generation, session = uuid.uuid4().hex.encode(), _new_session().encode()
     mark = Mark(writer, generation.decode(), session.decode(), socket.gethostname(), str(folder))

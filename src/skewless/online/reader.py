@@ -29,7 +29,7 @@ from skewless.online.tables import TABLES, Serving, StateTables
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.lookup import Found, Lookup
 from skewless.plan.selection import Features, references, select
-from skewless.plan.table_read import Part
+from skewless.plan.table_read import TableRead
 from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.base import OnlineStore
 
@@ -84,7 +84,7 @@ class Repo(Protocol):
 
     def missing(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[TableRead],
         keys: Sequence[Sequence[bytes | None]],
         states: Sequence[Sequence[bytes | None]],
     ) -> set[tuple[int, int]]:

@@ -27,8 +27,7 @@ from skewless.stores.offline.cast import to_micros_array, to_source_columns
 from skewless.stores.offline.hashing import content_hash
 from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE
 from skewless.stores.offline.log.log import EventLog
-from skewless.stores.online.base import Rows as KeyValues
-from skewless.stores.online.base import Transaction
+from skewless.stores.online.base import KeyValues, Transaction
 
 Ints = npt.NDArray[np.int64]
 INDEXES = "skewless.row_ids"

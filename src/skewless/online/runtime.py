@@ -37,21 +37,24 @@ from skewless.online.oversize import FittingRows, set_aside
 from skewless.online.ownership import FRESH_SECONDS, Ownership
 from skewless.online.reader import OnlineReader
 from skewless.online.seen import SeenRows, seen_among
-from skewless.online.storage import Home, home_of, open_home
+from skewless.online.storage import StateAndJournal, home_of, open_home
 from skewless.online.table_index import TableIndexes
 from skewless.online.tables import StateTables, changes_of
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.table_read import Part
+from skewless.plan.table_read import TableRead
 from skewless.plugins import create, find, table_reader, table_settings
 from skewless.registry.base import Registry
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log.lake import LakeTable, lake_table
 from skewless.stores.offline.log.log import EventLog
-from skewless.stores.online.base import OnlineStore, Transaction
-from skewless.stores.online.base import Rows as KeyValues
-from skewless.stores.online.change_capture import NotingRows, NotingStore, NotingTransaction
-from skewless.stores.online.compare_and_set import CheckedRows
+from skewless.stores.online.base import KeyValues, OnlineStore, Transaction
+from skewless.stores.online.change_capture import (
+    CapturingRows,
+    CapturingStore,
+    CapturingTransaction,
+)
+from skewless.stores.online.compare_and_set import CompareAndSetRows
 from skewless.stores.online.projects import whole
 from skewless.stores.online.sealed import sealed
 
@@ -115,7 +118,7 @@ class Runtime:
         return made
 
     @opened_property
-    def home(self) -> Home:
+    def home(self) -> StateAndJournal:
         """The online store and the journal, without the mirror."""
         where = f"[online] of {self.config.file or self.config.folder}"
         if self._given is not None:
@@ -140,7 +143,7 @@ class Runtime:
         embedded one beside it.
         """
         journal, mirror = self.home.journal, self.mirror
-        return journal if mirror is None else NotingStore(journal, mirror.note, mirror.settle)
+        return journal if mirror is None else CapturingStore(journal, mirror.note, mirror.settle)
 
     @property
     def one_store(self) -> bool:
@@ -170,7 +173,7 @@ class Runtime:
 
     def missing(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[TableRead],
         keys: Sequence[Sequence[bytes | None]],
         states: Sequence[Sequence[bytes | None]],
     ) -> set[tuple[int, int]]:
@@ -309,9 +312,9 @@ class Runtime:
                 yield transaction, transaction
                 return
             checked = self.online.capabilities.compare_and_set
-            states: KeyValues = CheckedRows(self.online) if checked else self.online
-            if isinstance(transaction, NotingTransaction):
-                states = NotingRows(states, transaction)
+            states: KeyValues = CompareAndSetRows(self.online) if checked else self.online
+            if isinstance(transaction, CapturingTransaction):
+                states = CapturingRows(states, transaction)
             most = self.online.capabilities.max_value_bytes
             if most is not None:
                 states = FittingRows(states, transaction, most)

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from skewless.errors import Conflict
-from skewless.stores.online.base import Item, Rows
-from skewless.stores.online.delegating import PassingReads
+from skewless.stores.online.base import Item, KeyValues
+from skewless.stores.online.delegating import DelegatingReads
 
 
 class Vanished(Conflict):
@@ -35,13 +35,13 @@ def is_seen(table: str) -> bool:
     return table.startswith(seen_table(""))
 
 
-def seen_among(journal: Rows, table: str, keys: Sequence[bytes]) -> set[bytes]:
+def seen_among(journal: KeyValues, table: str, keys: Sequence[bytes]) -> set[bytes]:
     """Return those of the keys that a table of states had at some time."""
     found = journal.read(seen_table(table), keys)
     return {key for key, note in zip(keys, found, strict=True) if note is not None}
 
 
-def note_seen(journal: Rows, table: str, keys: Sequence[bytes]) -> None:
+def note_seen(journal: KeyValues, table: str, keys: Sequence[bytes]) -> None:
     """Note keys that a table of states is about to get."""
     found = journal.read(seen_table(table), keys)
     new = [(key, b"") for key, note in zip(keys, found, strict=True) if note is None]
@@ -49,7 +49,7 @@ def note_seen(journal: Rows, table: str, keys: Sequence[bytes]) -> None:
         journal.write(seen_table(table), new)
 
 
-class SeenRows(PassingReads):
+class SeenRows(DelegatingReads):
     """States in another store than the journal; what is written there is noted in the journal.
 
     Args:
@@ -60,7 +60,7 @@ class SeenRows(PassingReads):
         rewritten: tables whose states were written, but for those that rows were added to.
     """
 
-    def __init__(self, states: Rows, journal: Rows) -> None:
+    def __init__(self, states: KeyValues, journal: KeyValues) -> None:
         super().__init__(states)
         self._journal = journal
         self.rewritten: set[str] = set()
@@ -86,7 +86,7 @@ class SeenRows(PassingReads):
         self._journal.delete(seen_table(table), gone)
 
 
-class ExpectedRows(PassingReads):
+class ExpectedRows(DelegatingReads):
     """States that rows are about to be added to: one that has vanished is never begun anew.
 
     Every state that it reads was noted when it was written, so only those of entities that had
@@ -97,7 +97,7 @@ class ExpectedRows(PassingReads):
         journal: a transaction of the journal, which has all that was written before.
     """
 
-    def __init__(self, states: Rows, journal: Rows) -> None:
+    def __init__(self, states: KeyValues, journal: KeyValues) -> None:
         super().__init__(states)
         self._journal = journal
         self._known: set[tuple[str, bytes]] = set()

@@ -25,7 +25,7 @@ _STATES = re.compile(r"[^.@][^.]*\.[^.]+\.[0-9a-f]{8}(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
-class Home:
+class StateAndJournal:
     """The stores of a repo.
 
     Attributes:
@@ -106,13 +106,13 @@ def journal_beside(states: OnlineStore, folder: Path, config: Config) -> OnlineS
     return of_project(given, config.project)
 
 
-def home_of(states: OnlineStore, folder: Path, config: Config) -> Home:
+def home_of(states: OnlineStore, folder: Path, config: Config) -> StateAndJournal:
     """Return the home of a project whose states are in a store that is open."""
     mine = of_project(states, config.project)
-    return Home(mine, journal_beside(mine, folder, config))
+    return StateAndJournal(mine, journal_beside(mine, folder, config))
 
 
-def open_home(section: Section, folder: Path, where: str, config: Config) -> Home:
+def open_home(section: Section, folder: Path, where: str, config: Config) -> StateAndJournal:
     """Return the home that a section of the settings describes.
 
     Args:

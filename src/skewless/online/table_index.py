@@ -22,8 +22,7 @@ from skewless.online.row_ids import ids_table
 from skewless.online.tables import note_change
 from skewless.stores.offline.history import History
 from skewless.stores.offline.table_ids import TableIds, build, checksum
-from skewless.stores.online.base import OnlineStore
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues, OnlineStore
 
 RECORDS = "skewless.table_ids"
 _VERIFIED: set[Path] = set()

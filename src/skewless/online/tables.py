@@ -33,7 +33,7 @@ from skewless.plan.lookup import ServedBy
 from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues
 
 Ints = npt.NDArray[np.int64]
 TABLES = "skewless.states"

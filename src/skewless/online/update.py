@@ -30,7 +30,7 @@ from skewless.state.prepend import Inserter
 from skewless.state.update import Replacement, update_states
 from skewless.stores.offline.retyped import seen_as
 from skewless.stores.offline.table_ids import CONTENT, EVENT, KNOWN
-from skewless.stores.online.base import Rows as KeyValues
+from skewless.stores.online.base import KeyValues
 from skewless.types import python_rows
 
 Ints = npt.NDArray[np.int64]

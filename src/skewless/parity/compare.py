@@ -20,7 +20,7 @@ from skewless.clock import SECOND
 from skewless.definitions import Aggregate, FeatureView
 from skewless.engines.reference import HistoryRow, feature_value
 from skewless.explain.entity_rows import key_of, rows_of_entities
-from skewless.explain.store_view import Opened
+from skewless.explain.store_view import StoreView
 from skewless.expressions.on_demand import compute_rows
 from skewless.formatting import same_bits
 from skewless.parity.diagnose import Verdict, counted, judge_value, newest_left_out
@@ -44,7 +44,7 @@ Found = tuple[int, Output]
 
 
 def compare(
-    runtime: Opened,
+    runtime: StoreView,
     answers: Answers,
     report: ParityReport,
     *,

@@ -17,7 +17,7 @@ from skewless.clock import from_micros
 from skewless.definitions import FeatureView, OnDemandView
 from skewless.errors import InputError
 from skewless.explain.entity_rows import every_key
-from skewless.explain.store_view import Opened
+from skewless.explain.store_view import StoreView
 from skewless.parity.compare import compare
 from skewless.parity.report import ParityReport
 from skewless.parity.served import gathered
@@ -30,7 +30,7 @@ _ANCHORS = 16
 
 
 def verify_live(
-    runtime: Opened,
+    runtime: StoreView,
     *,
     views: Sequence[str] | None = None,
     entities: int = 1000,
@@ -93,7 +93,7 @@ def chosen(
 
 
 def sample_keys(
-    runtime: Opened, label: str, view: FeatureView, count: int, chance: random.Random
+    runtime: StoreView, label: str, view: FeatureView, count: int, chance: random.Random
 ) -> list[Mapping[str, Any]]:
     """Return join keys of entities that history or the online store knows, each once."""
     codec = KeyCodec(view.entity)
@@ -114,7 +114,7 @@ def sample_keys(
 
 
 def _keys_on_demand(
-    runtime: Opened, label: str, view: OnDemandView, count: int
+    runtime: StoreView, label: str, view: OnDemandView, count: int
 ) -> list[Mapping[str, Any]]:
     """Return join keys for all entities that the features of an on-demand view are of."""
     selection = runtime.reader.lookup([f"{label}:{view.features[0]}"], True).selection
@@ -127,7 +127,7 @@ def _keys_on_demand(
 
 
 def _read(
-    runtime: Opened,
+    runtime: StoreView,
     features: list[str],
     keys: list[Mapping[str, Any]],
     chance: random.Random,

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from skewless.explain.store_view import Opened
+from skewless.explain.store_view import StoreView
 from skewless.online.damage import damages
 from skewless.parity.compare import compare
 from skewless.parity.live import verify_live
@@ -24,11 +24,11 @@ from skewless.plan.results import OnlineResult
 CHECKS = 50
 """How many answers are compared with the reference engine too, status included."""
 _SHARE_CHECKED = 100
-Judge = Callable[[Opened, Sequence[OnlineResult], str], None]
+Judge = Callable[[StoreView, Sequence[OnlineResult], str], None]
 
 
 def verify(
-    runtime: Opened,
+    runtime: StoreView,
     views: str | Sequence[str] | None = None,
     *,
     served: str | Path | Iterable[OnlineResult] | None = None,
@@ -65,7 +65,7 @@ def generated(seed: int | None) -> tuple[ParityReport, int, Judge]:
     chosen = secrets.randbelow(2**32) if seed is None else seed
     report = ParityReport(f"generated traffic, seed {chosen}")
 
-    def judge(runtime: Opened, results: Sequence[OnlineResult], play: str) -> None:
+    def judge(runtime: StoreView, results: Sequence[OnlineResult], play: str) -> None:
         before = report.differing.total()
         for answers in gathered(results):
             checks = -(-len(answers) // _SHARE_CHECKED)

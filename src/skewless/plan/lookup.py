@@ -26,7 +26,7 @@ from skewless.errors import InputError, MissingColumn
 from skewless.expressions.on_demand import compute_rows
 from skewless.forks import cached_property
 from skewless.plan.selection import Selection
-from skewless.plan.table_read import Ahead, Part
+from skewless.plan.table_read import Ahead, TableRead
 from skewless.state.layout import StateLayout
 from skewless.state.newest_row import Answers
 from skewless.state.status import Status
@@ -71,7 +71,7 @@ class Lookup:
             members = grouped.setdefault((by.layout.table, by.complete), (by.layout, []))[1]
             members += [(need.view, need.version, feature) for feature in need.features]
         self.parts = tuple(
-            Part(layout, views, complete=complete)
+            TableRead(layout, views, complete=complete)
             for (_, complete), (layout, views) in grouped.items()
         )
         names = [reference for part in self.parts for reference in part.references]

@@ -16,7 +16,7 @@ from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.newest_row import Answers, NewestRow
 from skewless.state.packed_rows import RowSet
 from skewless.state.status import Status
-from skewless.state.window_eval import Moment, Reads
+from skewless.state.window_eval import AggregatePlan, EntityWindows
 
 Derived = tuple[Callable[[Mapping[str, Any]], Any], tuple[tuple[str, int], ...]]
 
@@ -28,7 +28,7 @@ class Ahead(Protocol):
         states: part and number of the entities whose states answer for later moments only.
     """
 
-    states: list[tuple[Part, int]]
+    states: list[tuple[TableRead, int]]
 
     def knowledge(self, source: Source, rows: RowSet, k: int) -> int:
         """Return the knowledge that counts everything the log of a source has.
@@ -40,7 +40,7 @@ class Ahead(Protocol):
         """
 
 
-class Part:
+class TableRead:
     """The features of all views over one entity and source, as one table answers for them.
 
     Args:
@@ -71,7 +71,7 @@ class Part:
         self.newest = NewestRow.compile(layout, expressions)
         reads = _Places(layout)
         self._plans = [reads.plan(view, expression) for view, expression in expressions]
-        self._reads = Reads(layout, reads.found)
+        self._reads = AggregatePlan(layout, reads.found)
         self._plain = [plan for plan in self._plans if isinstance(plan, int)] == list(
             range(len(self._plans))
         )
@@ -169,10 +169,10 @@ class Part:
         layout = self.layout
         rows = decode(layout.slots, [blob], layout.record)
         tiles = tile_bytes(blob, layout.record.itemsize) if layout.tiled else None
-        moment = Moment(rows, layout.left, t, k, tiles)
+        moment = EntityWindows(rows, layout.left, t, k, tiles)
         if ahead is not None and (moment.visible is not None or rows.corrected):
             known = ahead.knowledge(layout.source, rows, k)
-            moment = moment if known == k else Moment(rows, layout.left, t, known, tiles)
+            moment = moment if known == k else EntityWindows(rows, layout.left, t, known, tiles)
         return self._with_derived(*moment.answers(self._reads), moment.newest_event)
 
     def _with_derived(

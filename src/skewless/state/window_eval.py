@@ -64,7 +64,7 @@ class _Summed:
 
 
 @dataclass(frozen=True)
-class _Group:
+class _WindowGroup:
     """The aggregates that share filter and window."""
 
     where: int | None
@@ -75,7 +75,7 @@ class _Group:
     others: tuple[int, ...]
 
 
-class Reads:
+class AggregatePlan:
     """Aggregates to read together: each filter and window looked up once, each column summed once.
 
     Args:
@@ -101,7 +101,7 @@ class Reads:
 
     def _group(
         self, layout: StateLayout, where: int | None, window: Window, places: list[int]
-    ) -> _Group:
+    ) -> _WindowGroup:
         tiled, counts, others = [], [], []
         summed: dict[tuple[int, Aggregation | None], list[tuple[int, int, Finish | None]]] = {}
         for place in places:
@@ -123,14 +123,14 @@ class Reads:
             _Summed(*key, 1 | sum({1 << index for _, index, _ in outputs} - {1}), tuple(outputs))
             for key, outputs in summed.items()
         )
-        return _Group(where, window, tuple(tiled), tuple(counts), found, tuple(others))
+        return _WindowGroup(where, window, tuple(tiled), tuple(counts), found, tuple(others))
 
 
 def _is_number(layout: StateLayout, slot: int) -> bool:
     return layout.slots[slot].dtype.kind in _NUMERIC
 
 
-class Moment:
+class EntityWindows:
     """One entity's rows, asked about one moment.
 
     Args:
@@ -183,7 +183,7 @@ class Moment:
         low, high = window.narrow(self.event[positions], 0, len(positions), at)
         return positions[low:high]
 
-    def answers(self, reads: Reads) -> tuple[list[Any], list[Status]]:
+    def answers(self, reads: AggregatePlan) -> tuple[list[Any], list[Status]]:
         """Return values and statuses of aggregates, in their order."""
         if self.newest_event is None:
             return reads.unknown
@@ -207,7 +207,7 @@ class Moment:
 
     def _summarise(
         self,
-        reads: Reads,
+        reads: AggregatePlan,
         what: tuple[Window, _Summed],
         found: Found,
         answers: tuple[list[Any], list[Status]],

@@ -22,14 +22,14 @@ import pyarrow as pa
 from skewless.definitions import Expression
 from skewless.engines.local.buffers import Block, Filter, sorted_by_key
 from skewless.engines.local.scan import Scan, ScannedRows
-from skewless.engines.local.sorted_rows import HeldRows, hold
+from skewless.engines.local.sorted_rows import SortedRows, hold
 from skewless.engines.local.spine import Ints, KeyIndex
 from skewless.engines.local.windows import expressions_of
 from skewless.errors import StoreError
 from skewless.plan.retrieval import WindowStep
 
 _BATCH = 1 << 14
-Run = tuple[int, int, HeldRows]
+Run = tuple[int, int, SortedRows]
 """The first code, that after the last, and the rows of the keys between."""
 
 

@@ -17,7 +17,7 @@ from skewless.engines.local.spine import Ints, distinct, tied
 
 
 @dataclass(frozen=True, eq=False)
-class HeldRows:
+class SortedRows:
     """Rows sorted by key and row order; all arrays are of one length.
 
     Attributes:
@@ -39,7 +39,7 @@ class HeldRows:
 
 def hold(
     scan: Scan, keys: tuple[int, int], blocks: list[Block], expressions: Sequence[Expression]
-) -> HeldRows:
+) -> SortedRows:
     """Sort the rows of some keys.
 
     Args:
@@ -58,7 +58,7 @@ def hold(
     _settle_ties(scan, order, codes, times, rows.integers("number"))
     del codes, times
     taken = pa.array(order)
-    return HeldRows(
+    return SortedRows(
         start,
         event[order],
         known[order] if scan.as_known else np.full(len(order), ALWAYS),

@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from skewless.aggregations.columns import Coded
 from skewless.aggregations.kernels import Queries
-from skewless.aggregations.spans import Rows
+from skewless.aggregations.spans import RowTimes
 from skewless.aggregations.windows import Window
 from skewless.definitions import Expression
 from skewless.engines.local.scan import as_mask
-from skewless.engines.local.sorted_rows import HeldRows
+from skewless.engines.local.sorted_rows import SortedRows
 from skewless.engines.local.spine import Ints
 from skewless.engines.local.window_kernels import WindowKernels
 from skewless.plan.retrieval import WantedAggregate
@@ -31,7 +31,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Job:
+class WindowTask:
     """The aggregates that share a window and a filter."""
 
     window: Window
@@ -39,12 +39,14 @@ class Job:
     wanted: tuple[WantedAggregate, ...]
 
 
-def jobs_of(wanted: tuple[WantedAggregate, ...]) -> list[Job]:
+def jobs_of(wanted: tuple[WantedAggregate, ...]) -> list[WindowTask]:
     """Return the aggregates by window and filter."""
     found: dict[tuple[Window, str], list[WantedAggregate]] = {}
     for item in wanted:
         found.setdefault((item.aggregate.window, item.key[1]), []).append(item)
-    return [Job(window, group[0].where, tuple(group)) for (window, _), group in found.items()]
+    return [
+        WindowTask(window, group[0].where, tuple(group)) for (window, _), group in found.items()
+    ]
 
 
 def expressions_of(wanted: tuple[WantedAggregate, ...]) -> list[Expression]:
@@ -54,7 +56,7 @@ def expressions_of(wanted: tuple[WantedAggregate, ...]) -> list[Expression]:
 
 
 def run_windows(
-    rows: HeldRows,
+    rows: SortedRows,
     queries: Queries,
     wanted: tuple[WantedAggregate, ...],
     left: int,
@@ -74,7 +76,7 @@ def run_windows(
     tasks = [(chunk, job) for chunk in chunks for job in jobs]
     found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
 
-    def run(task: tuple[tuple[tuple[int, int], Coded], Job]) -> list[pa.Array]:
+    def run(task: tuple[tuple[tuple[int, int], Coded], WindowTask]) -> list[pa.Array]:
         return _run_one(rows, queries, task[1], left, task[0])
 
     def weight(number: int) -> int:
@@ -104,14 +106,18 @@ def key_chunks(rows: Ints, queries: Ints) -> Iterator[tuple[int, int]]:
 
 
 def _run_one(
-    rows: HeldRows, queries: Queries, job: Job, left: int, keys: tuple[tuple[int, int], Coded]
+    rows: SortedRows,
+    queries: Queries,
+    job: WindowTask,
+    left: int,
+    keys: tuple[tuple[int, int], Coded],
 ) -> list[pa.Array]:
     """Return one array per aggregate of a job, for the queries of a run of keys."""
     (first, last), coded = keys
     low, high = int(rows.start[first]), int(rows.start[last])
     columns = {key: column.slice(low, high - low) for key, column in rows.columns.items()}
     passes = None if job.where is None else as_mask(columns[expression_key(job.where)])
-    part = Rows(
+    part = RowTimes(
         rows.event[low:high],
         rows.known[low:high],
         rows.start[first : last + 1] - low,

@@ -29,10 +29,10 @@ import pyarrow as pa
 from skewless.codec import row_text
 from skewless.errors import Conflict, RowsKept, SkewlessError, StoreUnavailable
 from skewless.ingest.deletion import delete
-from skewless.ingest.push import PushResult, admitted, ingest
+from skewless.ingest.push import PushResult, ingest, validated
 from skewless.ingest.stream.metrics import StreamMetrics
 from skewless.ingest.stream.status import position_name, stream_reader
-from skewless.online.dedup import Admitted, Rejected
+from skewless.online.dedup import Rejected, ValidRows
 from skewless.online.lease import LEASE_SECONDS, POSITIONS, Fenced, Lease
 from skewless.online.runtime import Runtime
 from skewless.streams.base import EARLIEST, Batch, Start, Tombstone
@@ -199,12 +199,12 @@ class StreamWorker:
             self.reader.typed(source.columns)
         self._source = source
 
-    def _admit(self, batch: Batch) -> Admitted:
+    def _admit(self, batch: Batch) -> ValidRows:
         source = self._source
         rows = batch.rows
         if not len(rows):
             rows = pa.schema([(n, t.arrow()) for n, t in source.columns.items()]).empty_table()
-        fit = admitted(self._runtime, source, rows, backdate=False)
+        fit = validated(self._runtime, source, rows, backdate=False)
         rejected = [
             replace(row, reason=f"{row.reason} ({batch.origin(row.row)})") for row in fit.rejected
         ]
@@ -250,7 +250,7 @@ class StreamWorker:
     def _stored(self) -> bytes | None:
         return self._runtime.journal.read_one(POSITIONS, self.name.encode())
 
-    def _keep(self, admitted: Admitted, position: bytes) -> PushResult:
+    def _keep(self, admitted: ValidRows, position: bytes) -> PushResult:
         """Keep rows and position as one; after an outage look first whether they already are."""
         moved, tried = (self.name, position), False
 
@@ -261,7 +261,7 @@ class StreamWorker:
                 return ingest(self._fenced(self._position), self._source, admitted, position=moved)
             # The journal has them, the states perhaps not yet: they catch up with nothing new.
             none = np.empty(0, np.int64)
-            nothing = Admitted(admitted.batch.slice(0, 0), none, none, [])
+            nothing = ValidRows(admitted.batch.slice(0, 0), none, none, [])
             result = ingest(self._fenced(position), self._source, nothing, position=moved)
             bad = tuple(admitted.rejected)
             return replace(result, accepted=len(admitted.event), quarantined=bad)

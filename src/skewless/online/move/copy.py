@@ -27,8 +27,8 @@ from skewless.online.move.mirror import LOCAL, OUTBOX, copy_rows
 from skewless.online.ownership import claim, mark_copy
 from skewless.online.runtime import Runtime
 from skewless.online.seen import is_seen
-from skewless.online.storage import Home, is_states, journal_id, open_home
-from skewless.stores.online.base import Rows
+from skewless.online.storage import StateAndJournal, is_states, journal_id, open_home
+from skewless.stores.online.base import KeyValues
 
 COPIES = "skewless.copies"
 PROBE = "skewless.owner"
@@ -112,7 +112,7 @@ def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) 
     return CopyResult(to, tables, copying.resumed, config.mirror == to)
 
 
-def _claim(source: Home, target: Home, folder: Path, where: str) -> None:
+def _claim(source: StateAndJournal, target: StateAndJournal, folder: Path, where: str) -> None:
     """Make sure that the other store is another one, and nobody else's."""
     claim(source, target, folder)
     mine = f"journal {journal_id(source.journal)}"
@@ -132,7 +132,9 @@ def _claim(source: Home, target: Home, folder: Path, where: str) -> None:
 class _Copying:
     """One run from ``source`` to ``target``."""
 
-    def __init__(self, source: Home, target: Home, name: str, progress: Progress | None) -> None:
+    def __init__(
+        self, source: StateAndJournal, target: StateAndJournal, name: str, progress: Progress | None
+    ) -> None:
         self._source = source
         self._target = target
         self._name = name.encode()
@@ -220,7 +222,7 @@ class _Copying:
         theirs = self._target.store_of(name)
         with self._source.journal.transaction() as journal:
             of_journal = self._source.one_store or not is_states(name)
-            ours: Rows = journal if of_journal else self._source.states
+            ours: KeyValues = journal if of_journal else self._source.states
             before, after = ours.read(name, keys), theirs.read(name, keys)
             wrong = [k for k, a, b in zip(keys, before, after, strict=True) if a != b]
             copy_rows(self._source, journal, self._target, name, wrong)

@@ -36,9 +36,9 @@ from skewless.online.history_folder import WRITERS
 from skewless.online.loss_detection import HELD, goes_on, is_noted, note_of, write_note
 from skewless.online.ownership import claim
 from skewless.online.seen import is_seen, note_seen
-from skewless.online.storage import Home, is_states, open_home
+from skewless.online.storage import StateAndJournal, is_states, open_home
 from skewless.plugins import find
-from skewless.stores.online.base import Item, Rows, Transaction
+from skewless.stores.online.base import Item, KeyValues, Transaction
 
 OUTBOX = "skewless.mirror"
 """Rows that the mirror may lack: the name of the table, a zero byte, the key."""
@@ -81,7 +81,7 @@ class Mirror:
         folder: of the offline store.
     """
 
-    def __init__(self, config: Config, home: Home, folder: Path) -> None:
+    def __init__(self, config: Config, home: StateAndJournal, folder: Path) -> None:
         self.name = config.mirror
         section = config.stores[self.name]
         where = f"[stores.{self.name}] of {config.file or config.folder}"
@@ -90,7 +90,7 @@ class Mirror:
         self._open = partial(open_home, section, folder, where, config)
         kind = find("online_store", section.kind)  # a missing driver is told now
         self._journal_moves = kind.capabilities.transactions or home.one_store
-        self._target: Home | None = None
+        self._target: StateAndJournal | None = None
         self._lock = Lock()
         self._copied = self._failures = 0
         self._problem = ""
@@ -103,7 +103,7 @@ class Mirror:
             return False
         return self._journal_moves or is_states(table)
 
-    def note(self, journal: Rows, table: str, keys: Iterable[bytes]) -> None:
+    def note(self, journal: KeyValues, table: str, keys: Iterable[bytes]) -> None:
         """Note rows that are about to change, in the transaction that changes them."""
         if table == HELD and not self._journal_moves:
             self._chain(journal, keys)
@@ -167,14 +167,14 @@ class Mirror:
         self._copied += len(notes)
         return len(notes) == PAGE_ROWS
 
-    def _begin_chain(self, journal: Rows, table: str) -> None:
+    def _begin_chain(self, journal: KeyValues, table: str) -> None:
         """Begin the chain of a table that has no note yet, before the first row is passed on."""
         key = table.encode()
         if not is_noted(journal, table) and journal.read_one(CHAINS, key) is None:
             begun = journal.read_one(_PROGRESS, key) is not None  # by whom, with a mirror?
             journal.write(CHAINS, [(key, (GAP if begun else NEW) + b"|")])
 
-    def _chain(self, journal: Rows, notes: Iterable[bytes]) -> None:
+    def _chain(self, journal: KeyValues, notes: Iterable[bytes]) -> None:
         """Lengthen the chains of tables; each note is a table, a zero byte, and its next note.
 
         A writer without a mirror breaks them: what it wrote is not in the outbox.
@@ -189,7 +189,7 @@ class Mirror:
             before = before if expected == now else GAP
             journal.write(CHAINS, [(key, before + b"|" + after)])
 
-    def _end_chains(self, journal: Transaction, target: Home) -> None:
+    def _end_chains(self, journal: Transaction, target: StateAndJournal) -> None:
         """Note beside the mirror's states what they hold, now that the outbox is empty.
 
         Only where they held all that there was before it; else they lack rows, and say so.
@@ -216,7 +216,11 @@ class Mirror:
 
 
 def copy_rows(
-    home: Home, journal: Transaction, target: Home, table: str, keys: Sequence[bytes]
+    home: StateAndJournal,
+    journal: Transaction,
+    target: StateAndJournal,
+    table: str,
+    keys: Sequence[bytes],
 ) -> list[Item]:
     """Make rows of a table in ``target`` what they are now; return those there are.
 
@@ -227,7 +231,7 @@ def copy_rows(
         table: name of the table.
         keys: of the rows.
     """
-    source: Rows = journal if home.one_store or not is_states(table) else home.states
+    source: KeyValues = journal if home.one_store or not is_states(table) else home.states
     found = list(zip(keys, source.read(table, keys), strict=True))
     rows = [(key, value) for key, value in found if value is not None]
     place = target.store_of(table)

@@ -72,7 +72,7 @@ class Capabilities:
     max_value_bytes: int | None = None
 
 
-class Rows(ABC):
+class KeyValues(ABC):
     """The verbs over rows that a store and a transaction share."""
 
     @abstractmethod
@@ -129,7 +129,7 @@ class Rows(ABC):
     ) -> Iterator[Item]:
         """Yield rows in the order of their keys.
 
-        A row that is there from beginning to end comes exactly once. Rows written or deleted
+        A row that is there from beginning to end comes exactly once. KeyValues written or deleted
         meanwhile may or may not come: a scan holds no snapshot, so it never holds writers up.
 
         Args:
@@ -140,11 +140,11 @@ class Rows(ABC):
         """
 
 
-class Transaction(Rows):
+class Transaction(KeyValues):
     """Reads and writes that take effect together; reads see the transaction's own writes."""
 
 
-class OnlineStore(Rows):
+class OnlineStore(KeyValues):
     """A place for the newest state of every entity. Subclasses: one file each, see the module."""
 
     capabilities: Capabilities

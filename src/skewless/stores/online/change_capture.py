@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
-from skewless.stores.online.base import Item, OnlineStore, Rows, Transaction
-from skewless.stores.online.delegating import PassingReads
+from skewless.stores.online.base import Item, KeyValues, OnlineStore, Transaction
+from skewless.stores.online.delegating import DelegatingReads
 
-Note = Callable[[Rows, str, Iterable[bytes]], None]
+Note = Callable[[KeyValues, str, Iterable[bytes]], None]
 
 
-class NotingStore(PassingReads, OnlineStore):
+class CapturingStore(DelegatingReads, OnlineStore):
     """A store with transactions that notes which rows it changes, in the same transaction.
 
     Args:
@@ -52,7 +52,7 @@ class NotingStore(PassingReads, OnlineStore):
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         with self.store.transaction() as rows:
-            yield NotingTransaction(rows, self._note)
+            yield CapturingTransaction(rows, self._note)
         self._after()
 
     def flush(self) -> None:
@@ -65,7 +65,7 @@ class NotingStore(PassingReads, OnlineStore):
         self.store.close()
 
 
-class NotingTransaction(PassingReads, Transaction):
+class CapturingTransaction(DelegatingReads, Transaction):
     """A transaction that notes which rows it changes."""
 
     def __init__(self, rows: Transaction, note: Note) -> None:
@@ -87,10 +87,10 @@ class NotingTransaction(PassingReads, Transaction):
         self._note(self._rows, table, keys)
 
 
-class NotingRows(PassingReads):
+class CapturingRows(DelegatingReads):
     """Rows of a store without transactions, noted in a transaction of another one."""
 
-    def __init__(self, states: Rows, journal: NotingTransaction) -> None:
+    def __init__(self, states: KeyValues, journal: CapturingTransaction) -> None:
         super().__init__(states)
         self._journal = journal
 

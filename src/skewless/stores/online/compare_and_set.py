@@ -1,7 +1,7 @@
 """Rows that are written only if they are still what was read: no writer undoes another one's work.
 
 A write that timed out may still be on its way when the next one comes. Where writers read a row,
-change it and write it back, `CheckedRows` writes with compare-and-set, so that such a latecomer
+change it and write it back, `CompareAndSetRows` writes with compare-and-set, so that a latecomer
 finds another value than it expects and changes nothing.
 """
 
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 
 from skewless.errors import Conflict
 from skewless.stores.online.base import Item, OnlineStore
-from skewless.stores.online.delegating import PassingReads
+from skewless.stores.online.delegating import DelegatingReads
 
 
 class Overtaken(Conflict):
     """Somebody else has written a row since it was read; others of the same call were written."""
 
 
-class CheckedRows(PassingReads):
+class CompareAndSetRows(DelegatingReads):
     """The rows of a store for one writer: what it has read, it writes by compare-and-set.
 
     Rows that it has not read are written as they come.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from skewless.stores.online.base import Item, Rows
+from skewless.stores.online.base import Item, KeyValues
 
 
-class PassingReads(Rows):
+class DelegatingReads(KeyValues):
     """Reads are those of other rows; writes are for the subclass.
 
     Args:
         rows: a store or a transaction.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: KeyValues) -> None:
         self._rows = rows
 
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote
 
 from skewless.config import DEFAULT_PROJECT
-from skewless.stores.online.base import Change, Item, OnlineStore, Rows, Transaction
+from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Transaction
 
 _MARK = "@"
 
@@ -31,10 +31,10 @@ def of_project(store: OnlineStore, project: str) -> OnlineStore:
     return store if project == DEFAULT_PROJECT else ProjectStore(store, project)
 
 
-class _Prefixed(Rows):
+class _Prefixed(KeyValues):
     """Rows whose tables have the name of a project before theirs."""
 
-    def __init__(self, rows: Rows, prefix: str) -> None:
+    def __init__(self, rows: KeyValues, prefix: str) -> None:
         self._rows = rows
         self._prefix = prefix
 

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from skewless.errors import CorruptData
-from skewless.stores.online.base import Change, Item, OnlineStore, Rows, Transaction
+from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Transaction
 from skewless.stores.online.sealing import ALL_THERE, SEAL_BYTES, open_all, open_one, seal, seed_of
 
 LOOKED_BESIDE = 16
@@ -43,7 +43,7 @@ class Damage:
         return f"{self.what} ({self.where})"
 
 
-class SealedRows(Rows):
+class SealedRows(KeyValues):
     """Rows whose values are sealed when written and checked when read.
 
     Args:
@@ -51,7 +51,7 @@ class SealedRows(Rows):
         where: how errors name that.
     """
 
-    def __init__(self, rows: Rows, where: str) -> None:
+    def __init__(self, rows: KeyValues, where: str) -> None:
         self._rows = rows
         self.where = where
         self._seeds: dict[str, int] = {}

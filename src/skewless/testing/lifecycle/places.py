@@ -4,7 +4,7 @@ A kill is an exception that nothing of the store catches, raised before or after
 what a transaction was about to keep is lost with it, what was kept stays.
 """
 
-# ruff: noqa: D102 - the methods are documented on OnlineStore and Rows
+# ruff: noqa: D102 - the methods are documented on OnlineStore and KeyValues
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from skewless.config import Config
 from skewless.store import FeatureStore
-from skewless.stores.online.base import Change, Item, OnlineStore, Rows, Transaction
-from skewless.stores.online.delegating import PassingReads
+from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Transaction
+from skewless.stores.online.delegating import DelegatingReads
 from skewless.testing.clock import SettableClock
 from skewless.testing.lifecycle.definitions import MINUTE
 from skewless.testing.memory import MemoryStore
@@ -83,7 +83,7 @@ class Fuse:
             raise Killed
 
 
-class MortalStore(PassingReads, OnlineStore):
+class MortalStore(DelegatingReads, OnlineStore):
     """A store whose process may be killed at any write."""
 
     def __init__(self, store: OnlineStore, fuse: Fuse) -> None:
@@ -119,8 +119,8 @@ class MortalStore(PassingReads, OnlineStore):
         """Stay open: the process ends, the store does not."""
 
 
-class _MortalTransaction(PassingReads, Transaction):
-    def __init__(self, rows: Rows, fuse: Fuse) -> None:
+class _MortalTransaction(DelegatingReads, Transaction):
+    def __init__(self, rows: KeyValues, fuse: Fuse) -> None:
         super().__init__(rows)
         self._fuse = fuse
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from skewless.definitions.source import Source
     from skewless.stores.offline.log.lake import LakeFiles, LakeTable
-    from skewless.stores.online.base import Rows
+    from skewless.stores.online.base import KeyValues
 
     Int64s = npt.NDArray[np.int64]
 
@@ -105,7 +105,7 @@ class LogReader(TableReader):
     """
 
     def __init__(
-        self, source: Source, store: Rows, folder: Path, lake: LakeTable | None = None
+        self, source: Source, store: KeyValues, folder: Path, lake: LakeTable | None = None
     ) -> None:
         import pyarrow as pa
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from skewless.errors import Conflict
 from skewless.stores.offline.log.journal import STATE_KEY, State, log_table
-from skewless.stores.online.base import Rows
+from skewless.stores.online.base import KeyValues
 
 OURS = re.compile(r"\d{20}-(\d{20})\.parquet(\.tmp)?")
 
@@ -27,7 +27,7 @@ def files_of(folder: Path) -> Iterator[tuple[Path, int]]:
                 yield path, int(found[1])
 
 
-def refuse_unknown(journal: Rows, folder: Path) -> None:
+def refuse_unknown(journal: KeyValues, folder: Path) -> None:
     """Refuse a journal that ends before the files of a log do.
 
     Args:
