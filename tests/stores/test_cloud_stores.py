@@ -16,9 +16,9 @@ from skewless.errors import StoreError, StoreUnavailable
 from skewless.stores.online.base import OnlineStore
 from skewless.stores.online.bigtable import rows as bigtable_rows
 from skewless.stores.online.bigtable.store import BigtableStore
+from skewless.stores.online.concurrency import map_concurrent
 from skewless.stores.online.dynamodb import items as dynamodb_items
 from skewless.stores.online.dynamodb.store import DynamoDBStore
-from skewless.stores.online.remote import at_once
 from skewless.stores.online.stored_keys import end_of, in_key_order, stored_key
 from skewless.testing.online_store import OnlineStoreSuite
 from skewless.testing.servers import Server, free_port, running
@@ -259,7 +259,7 @@ def test_calls_at_once_stop_at_the_first_that_fails() -> None:
 
     with ThreadPoolExecutor(2) as threads:
         with pytest.raises(StoreUnavailable):
-            at_once(threads, work, range(50))
+            map_concurrent(threads, work, range(50))
         still = len(done)
     assert len(done) == still < 49
 

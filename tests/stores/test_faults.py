@@ -278,7 +278,7 @@ def test_no_cut_makes_an_answer_of_dynamodb_one_that_says_no_row(
         url = f"http://127.0.0.1:{proxy.port}"
         store = DynamoDBStore("faults", endpoint=url, timeout=PATIENCE_SECONDS)
         store.write("rows", ROWS)
-        monkeypatch.setattr(remote, "READ_ATTEMPTS", 1)
+        monkeypatch.setattr(remote, "ATTEMPTS", 1)
         found: set[bytes | None] = set()
         for count in range(0, 420, 7):
             proxy.cut_answers_after(count)

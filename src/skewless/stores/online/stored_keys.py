@@ -27,6 +27,15 @@ def stored_key(key: bytes, head: int) -> bytes:
     return key[:head] + hashlib.blake2b(key, digest_size=DIGEST_BYTES).digest()
 
 
+def stored_size(key: bytes, head: int) -> int:
+    """Return the length of what stands for ``key``.
+
+    >>> stored_size(b"f1", 4), stored_size(b"a long key", 4)
+    (2, 36)
+    """
+    return len(key) if len(key) <= head else head + DIGEST_BYTES
+
+
 def is_long(key: bytes, head: int) -> bool:
     """Say whether ``key`` must be kept beside its value."""
     return len(key) > head

@@ -20,8 +20,8 @@ from google.cloud.bigtable_v2 import types as t
 from google.cloud.bigtable_v2.services.bigtable.transports import BigtableGrpcTransport
 
 from skewless.errors import StoreError, StoreUnavailable
+from skewless.stores.online.concurrency import THREADS
 
-THREADS = 8
 FAMILY = "f"
 EMULATOR = "BIGTABLE_EMULATOR_HOST"
 _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

@@ -12,16 +12,16 @@ timestamp 0, so that a write replaces the one before it, whatever clocks say.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote_from_bytes
 
 from google.cloud.bigtable_v2 import types as t
 
-from skewless.errors import StoreError
 from skewless.stores.online.base import Item
 from skewless.stores.online.bigtable.client import FAMILY
-from skewless.stores.online.stored_keys import is_long, stored_key
+from skewless.stores.online.remote import too_large
+from skewless.stores.online.stored_keys import is_long, stored_key, stored_size
 
 MAX_VALUE_BYTES = 100 << 20
 HEAD_BYTES = 3_000  # a row key holds 4,096: the quoted name of a table takes up to 767
@@ -49,17 +49,18 @@ def item_of(table: str, row_key: bytes, cells: Cells) -> tuple[bytes, Item]:
     return stored, (cells.get(LONG_KEY, stored), cells[VALUE])
 
 
+def row_key_size(table: str) -> Callable[[bytes], int]:
+    """Return what tells the length of a key's row key."""
+    start = len(row_prefix(table))
+    return lambda key: start + stored_size(key, HEAD_BYTES)
+
+
 def check_size(table: str, key: bytes, value: bytes, where: str) -> None:
     """Refuse a row that Bigtable would refuse after others were written."""
     if len(value) > MAX_VALUE_BYTES or len(key) > MAX_VALUE_BYTES:
-        raise StoreError(
-            f"the row {key[:40]!r} of the table {table!r} is too large for Bigtable",
-            got=f"{len(value):,} bytes, key {len(key):,}",
-            expected=f"at most {MAX_VALUE_BYTES:,} bytes each",
-            where=where,
-            hint="Nothing of this call was kept. Shorten the view's windows or give them a"
-            " resolution=.",
-        )
+        got = f"{len(value):,} bytes, key {len(key):,}"
+        most = f"{MAX_VALUE_BYTES:,} bytes each"
+        raise too_large("Bigtable", (table, key), got=got, most=most, where=where)
 
 
 def sets(key: bytes, value: bytes) -> list[t.Mutation]:

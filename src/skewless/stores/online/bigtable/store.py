@@ -3,18 +3,18 @@
     store = BigtableStore("my-project", "my-instance")
     store.write("wafer_tests", [(b"f1", b"state of f1")])      # on several disks when it returns
 
-One Bigtable table holds all tables of the store; `_bigtable_rows` says how.
+One Bigtable table holds all tables of the store; `rows` says how.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from skewless.errors import MissingDependency
-from skewless.stores.online.base import Capabilities, Change, Item, OnlineStore, checked_table
-from skewless.stores.online.catalog import Catalog
-from skewless.stores.online.remote import PerProcess, at_once, batches, patiently, set_each
+from skewless.stores.online.base import Capabilities, Change, Item
+from skewless.stores.online.concurrency import batches
+from skewless.stores.online.remote import Driver, RemoteStore
 from skewless.stores.online.stored_keys import end_of, first_stored, in_key_order, wanted
 
 try:
@@ -25,15 +25,13 @@ except ImportError as error:
         "google-cloud-bigtable", "bigtable", needed_for="BigtableStore"
     ) from error
 
-T = TypeVar("T")
-
 DEFAULT_TIMEOUT_SECONDS = 10.0
-READ_KEYS, READ_KEY_BYTES = 1_000, 400_000  # a request holds some 500 KB of keys
+READ_KEY_BYTES = 400_000  # a request holds some 500 KB of keys
 WRITE_ROWS, WRITE_BYTES = 5_000, 32 << 20
 PAGE_ROWS = 1_000
 
 
-class BigtableStore(OnlineStore):
+class BigtableStore(RemoteStore["bigtable.Client"]):
     """An online store in one Bigtable table, which is made if missing.
 
     Reads that fail are tried again, a few times and with growing random pauses; writes are not: a
@@ -64,6 +62,13 @@ class BigtableStore(OnlineStore):
         verified=True,
         max_value_bytes=layout.MAX_VALUE_BYTES,
     )
+    READ_KEYS = 1_000
+    _driver = Driver(
+        errors=bigtable.ERRORS,
+        may_repeat_read=bigtable.is_passing,
+        store_error=bigtable.store_error,
+        check_size=layout.check_size,
+    )
 
     def __init__(
         self,
@@ -74,40 +79,31 @@ class BigtableStore(OnlineStore):
         app_profile: str | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> None:
-        parent = f"projects/{project}/instances/{instance}"
-        path = f"{parent}/tables/{table}"
-        self.where = f"bigtable://{project}/{instance}/{table}"
-        self._client = PerProcess(
-            lambda: bigtable.Client(path, app_profile, timeout), closed=self.closed
+        self._parent, self._table = f"projects/{project}/instances/{instance}", table
+        path = f"{self._parent}/tables/{table}"
+        super().__init__(
+            f"bigtable://{project}/{instance}/{table}",
+            lambda: bigtable.Client(path, app_profile, timeout),
         )
-        self._catalog = Catalog(load=self._noted, save=self._note, has_rows=self._has_rows)
-        try:
-            self._safely(lambda: self._prepare(parent, table))
-        except BaseException:
-            self.close()
-            raise
 
-    def _prepare(self, parent: str, table: str) -> None:
+    def _prepare(self) -> None:
         try:
-            list(self._client.get().read(layout.named_rows([layout.TABLES])))
+            list(self._client.read(layout.named_rows([layout.TABLES])))
         except bigtable.ERRORS as error:
             if not bigtable.is_missing(error):
                 raise
-            bigtable.make_table(parent, table)
+            bigtable.make_table(self._parent, self._table)
 
     # --------------------------------------------------------------------------------- reading
 
-    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+    def _read_chunks(self, table: str, keys: Sequence[bytes]) -> Sequence[Sequence[bytes]]:
+        size_of = layout.row_key_size(table)
+        return list(batches(keys, size_of, most=self.READ_KEYS, most_bytes=READ_KEY_BYTES))
+
+    def _read_rows(self, table: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         by_row_key = {layout.row_key(table, key): key for key in keys}
-        nothing = ((row_key, b"") for row_key in by_row_key)
-        chunks = [
-            [row_key for row_key, _ in batch]
-            for batch in batches(nothing, most_rows=READ_KEYS, most_bytes=READ_KEY_BYTES)
-        ]
-        found: dict[bytes, bytes] = {}
-        for rows in self._at_once(lambda some: self._rows(layout.named_rows(some)), chunks):
-            found |= {by_row_key[row_key]: cells[layout.VALUE] for row_key, cells in rows}
-        return [found.get(key) for key in keys]
+        rows = self._rows(layout.named_rows(list(by_row_key)))
+        return {by_row_key[row_key]: cells[layout.VALUE] for row_key, cells in rows}
 
     def scan(
         self,
@@ -136,65 +132,46 @@ class BigtableStore(OnlineStore):
             start, inclusive = rows[-1][0], False
 
     def _rows(self, rows: Any, limit: int = 0) -> list[tuple[bytes, layout.Cells]]:
-        return self._safely(lambda: list(layout.rows_of(self._client.get().read(rows, limit))))
-
-    def tables(self) -> list[str]:
-        return self._catalog.names()
+        return self._read_call(lambda: list(layout.rows_of(self._client.read(rows, limit))))
 
     # --------------------------------------------------------------------------------- writing
 
-    def write(self, table: str, items: Iterable[Item]) -> None:
-        rows = dict(items)
-        for key, value in rows.items():
-            layout.check_size(table, key, value, self.where)
-        if not rows:
-            return
-        self._catalog.note(checked_table(table))
-        chunks = batches(rows.items(), most_rows=WRITE_ROWS, most_bytes=WRITE_BYTES)
-        self._at_once(lambda chunk: self._write(table, chunk), list(chunks))
+    def _write_rows(self, table: str, rows: Sequence[Item]) -> None:
+        def write(rows: Sequence[Item]) -> None:
+            self._change(
+                [
+                    layout.entry(layout.row_key(table, key), layout.sets(key, value))
+                    for key, value in rows
+                ]
+            )
 
-    def _write(self, table: str, rows: Sequence[Item]) -> None:
-        self._change(
-            [
-                layout.entry(layout.row_key(table, key), layout.sets(key, value))
-                for key, value in rows
-            ]
-        )
+        def size_of(row: Item) -> int:
+            return len(row[0]) + len(row[1])
+
+        requests = batches(rows, size_of, most=WRITE_ROWS, most_bytes=WRITE_BYTES)
+        self._map_concurrent(write, list(requests))
 
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
         self._remove(dict.fromkeys(layout.row_key(table, key) for key in keys))
 
     def _remove(self, row_keys: Iterable[bytes]) -> None:
-        nothing = ((row_key, b"") for row_key in row_keys)
-        for batch in batches(nothing, most_rows=WRITE_ROWS, most_bytes=WRITE_BYTES):
-            self._change([layout.entry(row_key, layout.deletes()) for row_key, _ in batch])
+        for some in batches(row_keys, len, most=WRITE_ROWS, most_bytes=WRITE_BYTES):
+            self._change([layout.entry(row_key, layout.deletes()) for row_key in some])
 
     def _change(self, entries: Sequence[Any]) -> None:
-        self._once(lambda: self._client.get().change(entries))
+        self._write_call(lambda: self._client.change(entries))
 
-    def drop(self, table: str) -> None:
-        self._catalog.forget(table)
+    def _drop_rows(self, table: str) -> None:
         start = layout.row_prefix(table)
         self._remove(row_key for row_key, _ in self._paged(start, end_of(start)))
 
-    def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
-        asked = list(changes)
-        for key, _, new in asked:
-            layout.check_size(table, key, new or b"", self.where)
-        if asked:
-            self._catalog.note(checked_table(table))
-        return set_each(self._client.get().threads, lambda one: self._set(table, one), asked)
-
-    def _set(self, table: str, change: Change) -> bool:
+    def _set_row(self, table: str, change: Change) -> bool:
         key, expected, new = change
         row_key, condition = layout.row_key(table, key), layout.condition(key, expected, new)
-        found = self._once(lambda: self._client.get().check_and_change(row_key, condition))
+        found = self._write_call(lambda: self._client.check_and_change(row_key, condition))
         return found == (expected is not None)
 
-    def close(self) -> None:
-        self._client.close()
-
-    # ---------------------------------------------------------------------------- the catalog
+    # ----------------------------------------------------------------------- the list of tables
 
     def _note(self, table: str, live: bool) -> None:
         state = layout.LIVE if live else layout.DROPPED
@@ -204,26 +181,3 @@ class BigtableStore(OnlineStore):
     def _noted(self) -> Iterator[tuple[str, bool]]:
         for row_key, cells in self._paged(layout.TABLES, end_of(layout.TABLES)):
             yield row_key[len(layout.TABLES) :].decode(), cells[layout.VALUE] == layout.LIVE
-
-    def _has_rows(self, table: str) -> bool:
-        start = layout.row_prefix(table)
-        return bool(self._rows(layout.rows_from(start, end_of(start), inclusive=True), 1))
-
-    # ------------------------------------------------------------------------------- the calls
-
-    def _at_once(self, call: Callable[[Any], T], arguments: Sequence[Any]) -> list[T]:
-        return at_once(self._client.get().threads, call, arguments)
-
-    def _safely(self, call: Callable[[], T]) -> T:
-        """Make a call that changes nothing."""
-        try:
-            return patiently(call, bigtable.ERRORS, bigtable.is_passing)
-        except bigtable.ERRORS as error:
-            raise bigtable.store_error(error, self.where, wrote=False) from error
-
-    def _once(self, call: Callable[[], T]) -> T:
-        """Make a call that changes rows."""
-        try:
-            return call()
-        except bigtable.ERRORS as error:
-            raise bigtable.store_error(error, self.where, wrote=True) from error

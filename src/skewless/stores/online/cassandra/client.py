@@ -30,9 +30,10 @@ from cassandra.policies import (
 
 from skewless.errors import InputError, StoreError, StoreUnavailable
 from skewless.stores.online.base import Change
+from skewless.stores.online.concurrency import THREADS
+from skewless.stores.online.remote import too_large
 from skewless.stores.online.stored_keys import is_long, stored_key
 
-THREADS = 8
 DEFAULT_PORT = 9042
 CONCURRENCY = 64
 PAGE_ROWS = 5_000
@@ -136,15 +137,10 @@ def conditional(table: str, change: Change) -> tuple[str, tuple[Any, ...]]:
 
 def check_size(table: str, key: bytes, value: bytes, where: str) -> None:
     """Refuse a row that Cassandra would refuse after others were written."""
-    if len(key) + len(value) > MAX_VALUE_BYTES:
-        raise StoreError(
-            f"the row {key[:40]!r} of the table {table!r} is too large for Cassandra",
-            got=f"{len(key) + len(value):,} bytes",
-            expected=f"at most {MAX_VALUE_BYTES:,} bytes, key included",
-            where=where,
-            hint="Nothing of this call was kept. Shorten the view's windows or give them a"
-            " resolution=.",
-        )
+    size = len(key) + len(value)
+    if size > MAX_VALUE_BYTES:
+        got, most = f"{size:,} bytes", f"{MAX_VALUE_BYTES:,} bytes, key included"
+        raise too_large("Cassandra", (table, key), got=got, most=most, where=where)
 
 
 class Client:

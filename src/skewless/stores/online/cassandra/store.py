@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from skewless.errors import MissingDependency
-from skewless.stores.online.base import Capabilities, Change, Item, OnlineStore, checked_table
-from skewless.stores.online.catalog import Catalog
-from skewless.stores.online.remote import PerProcess, patiently, pieces, set_each
+from skewless.stores.online.base import Capabilities, Change, Item
+from skewless.stores.online.concurrency import chunks
+from skewless.stores.online.remote import Driver, RemoteStore
 
 try:
     from skewless.stores.online.cassandra import client as cql
@@ -25,13 +25,11 @@ except ImportError as error:
         "cassandra-driver", "cassandra", needed_for="CassandraStore"
     ) from error
 
-T = TypeVar("T")
-
 DEFAULT_TIMEOUT_SECONDS = 10.0
-SCAN_ROWS, CHANGE_ROWS = 1_000, 5_000
+CHANGE_ROWS = 5_000
 
 
-class CassandraStore(OnlineStore):
+class CassandraStore(RemoteStore["cql.Client"]):
     """An online store in two tables of a keyspace; the tables are made if missing.
 
     Reads and writes ask a quorum of the local data centre, conditional writes one of all. Of two
@@ -60,6 +58,12 @@ class CassandraStore(OnlineStore):
         verified=False,
         max_value_bytes=cql.MAX_VALUE_BYTES - (1 << 16),
     )
+    _driver = Driver(
+        errors=cql.ERRORS,
+        may_repeat_read=cql.is_passing,
+        store_error=cql.store_error,
+        check_size=cql.check_size,
+    )
 
     def __init__(
         self,
@@ -75,10 +79,10 @@ class CassandraStore(OnlineStore):
     ) -> None:
         addresses = [hosts] if isinstance(hosts, str) else list(hosts)
         points = cql.contact_points(addresses)
-        self.where = f"cassandra://{','.join(addresses)}/{keyspace}.{name}"
         texts = cql.statements(keyspace, name)
         login = None if username is None else (username, password or "")
-        self._client = PerProcess(
+        super().__init__(
+            f"cassandra://{','.join(addresses)}/{keyspace}.{name}",
             lambda: cql.Client(
                 points,
                 texts,
@@ -87,24 +91,21 @@ class CassandraStore(OnlineStore):
                 tls=tls,
                 timeout=timeout,
             ),
-            closed=self.closed,
         )
-        self._catalog = Catalog(load=self._noted, save=self._note, has_rows=self._has_rows)
-        try:
-            self._safely(self._client.get)
-        except BaseException:
-            self.close()
-            raise
+
+    def _prepare(self) -> cql.Client:
+        return self._client
 
     # --------------------------------------------------------------------------------- reading
 
-    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        places = [cql.row_of(table, key) for key in keys]
-        asked = list(dict.fromkeys(places))
-        answers = self._safely(lambda: self._client.get().many("read", asked))
+    def _read_chunks(self, table: str, keys: Sequence[bytes]) -> Sequence[Sequence[bytes]]:
+        return [keys]  # the driver keeps many statements under way
+
+    def _read_rows(self, table: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        by_stored = {cql.row_of(table, key): key for key in keys}
+        answers = self._read_call(lambda: self._client.many("read", list(by_stored)))
         rows = itertools.chain.from_iterable(answers)
-        found: dict[bytes, bytes] = {row.key: row.value for row in rows}
-        return [found.get(stored) for _, stored in places]
+        return {by_stored[table, row.key]: row.value for row in rows}
 
     def scan(
         self,
@@ -114,86 +115,41 @@ class CassandraStore(OnlineStore):
         after: bytes | None = None,
         limit: int | None = None,
     ) -> Iterator[Item]:
-        keys = sorted(self._safely(lambda: self._keys(table)))
-        asked = [key for key in keys if key.startswith(prefix) and (after is None or key > after)]
-        return itertools.islice(self._rows(table, asked), limit)
-
-    def _rows(self, table: str, keys: Sequence[bytes]) -> Iterator[Item]:
-        for some in pieces(keys, SCAN_ROWS):
-            for key, value in zip(some, self.read(table, some), strict=True):
-                if value is not None:
-                    yield key, value
+        keys = self._read_call(lambda: self._keys(table))
+        return self._scan_keys(table, keys, prefix=prefix, after=after, limit=limit)
 
     def _keys(self, table: str) -> list[bytes]:
-        rows = self._client.get().one("keys", table)
+        rows = self._client.one("keys", table)
         return [row.key if row.long_key is None else row.long_key for row in rows]
-
-    def tables(self) -> list[str]:
-        return self._catalog.names()
 
     # --------------------------------------------------------------------------------- writing
 
-    def write(self, table: str, items: Iterable[Item]) -> None:
-        rows = dict(items)
-        for key, value in rows.items():
-            cql.check_size(table, key, value, self.where)
-        if rows:
-            self._catalog.note(checked_table(table))
-            self._many("write", [cql.values_of(table, key, value) for key, value in rows.items()])
+    def _write_rows(self, table: str, rows: Sequence[Item]) -> None:
+        self._many("write", [cql.values_of(table, key, value) for key, value in rows])
 
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
         self._many("delete", [cql.row_of(table, key) for key in dict.fromkeys(keys)])
 
-    def drop(self, table: str) -> None:
-        self._catalog.forget(table)
-        for some in pieces(self._safely(lambda: self._keys(table)), CHANGE_ROWS):
+    def _drop_rows(self, table: str) -> None:
+        for some in chunks(self._read_call(lambda: self._keys(table)), CHANGE_ROWS):
             self.delete(table, some)
 
     def _many(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> None:
-        for some in pieces(arguments, CHANGE_ROWS):
-            self._once(functools.partial(self._client.get().many, name, some))
+        for some in chunks(arguments, CHANGE_ROWS):
+            self._write_call(functools.partial(self._client.many, name, some))
 
-    def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
-        asked = list(changes)
-        for key, _, new in asked:
-            cql.check_size(table, key, new or b"", self.where)
-        if asked:
-            self._catalog.note(checked_table(table))
-        return set_each(self._client.get().threads, lambda one: self._set(table, one), asked)
-
-    def _set(self, table: str, change: Change) -> bool:
+    def _set_row(self, table: str, change: Change) -> bool:
         name, values = cql.conditional(table, change)
-        answer = self._once(lambda: self._client.get().one(name, *values, serial=name == "read"))
+        answer = self._write_call(lambda: self._client.one(name, *values, serial=name == "read"))
         return not answer.one() if name == "read" else bool(answer.was_applied)
 
-    def close(self) -> None:
-        self._client.close()
-
-    # ---------------------------------------------------------------------------- the catalog
+    # ----------------------------------------------------------------------- the list of tables
 
     def _note(self, table: str, live: bool) -> None:
-        self._once(lambda: self._client.get().one("note", table, live))
+        self._write_call(lambda: self._client.one("note", table, live))
 
     def _noted(self) -> list[tuple[str, bool]]:
-        return self._safely(
-            lambda: [(row.name, row.live) for row in self._client.get().one("noted")]
-        )
+        return self._read_call(lambda: [(row.name, row.live) for row in self._client.one("noted")])
 
     def _has_rows(self, table: str) -> bool:
-        return bool(self._safely(lambda: list(self._client.get().one("any_key", table))))
-
-    # ------------------------------------------------------------------------------- the calls
-
-    def _safely(self, call: Callable[[], T]) -> T:
-        """Make a call that changes nothing."""
-        try:
-            return patiently(call, cql.ERRORS, cql.is_passing)
-        except cql.ERRORS as error:
-            raise cql.store_error(error, self.where, wrote=False) from error
-
-    def _once(self, call: Callable[[], T]) -> T:
-        """Make a call that changes rows."""
-        try:
-            return call()
-        except cql.ERRORS as error:
-            raise cql.store_error(error, self.where, wrote=True) from error
+        return bool(self._read_call(lambda: list(self._client.one("any_key", table))))

@@ -25,9 +25,9 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from skewless.errors import StoreError, StoreUnavailable
+from skewless.stores.online.concurrency import THREADS
 from skewless.stores.online.dynamodb.items import PARTITION, SORT
 
-THREADS = 8
 CREATION_PATIENCE_SECONDS = 60.0
 CREATION_PAUSE_SECONDS = 0.2
 

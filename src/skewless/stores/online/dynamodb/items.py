@@ -13,9 +13,9 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from skewless.errors import StoreError
 from skewless.stores.online.base import Item
-from skewless.stores.online.stored_keys import is_long, stored_key
+from skewless.stores.online.remote import too_large
+from skewless.stores.online.stored_keys import is_long, stored_key, stored_size
 
 PARTITION, SORT, VALUE, LONG_KEY = "p", "s", "v", "k"
 MAX_ITEM_BYTES = 400 * 1024
@@ -23,6 +23,9 @@ HEAD_BYTES = 960  # a sort key holds 1,024
 SHARDS = 16
 CATALOG = "tables"
 LIVE, DROPPED = b"live", b"dropped"
+_HINT = (
+    "Shorten the view's windows, give them a resolution=, or keep its features in another store."
+)
 _MARK = b"="  # a sort key must not be empty, and the empty key is a key
 
 Attributes = dict[str, dict[str, Any]]
@@ -44,27 +47,22 @@ def shard_of(key: bytes) -> int:
     return zlib.crc32(key) % SHARDS
 
 
-def item_of(table: str, key: bytes, value: bytes, where: str) -> Attributes:
-    """Return the item of a row.
-
-    Raises:
-        StoreError: DynamoDB takes no item that large.
-    """
+def item_of(table: str, key: bytes, value: bytes) -> Attributes:
+    """Return the item of a row."""
     item = place_of(table, key) | {VALUE: {"B": value}}
     if is_long(key, HEAD_BYTES):
         item[LONG_KEY] = {"B": key}
-    texts = len(item[PARTITION]["S"].encode()) + len("psvk")
-    size = texts + sum(len(attribute.get("B", b"")) for attribute in item.values())
-    if size > MAX_ITEM_BYTES:
-        raise StoreError(
-            f"the row {key[:40]!r} of the table {table!r} is too large for DynamoDB",
-            got=f"{size:,} bytes",
-            expected=f"at most {MAX_ITEM_BYTES:,} bytes, key included",
-            where=where,
-            hint="Nothing of this call was kept. Shorten the view's windows, give them a"
-            " resolution=, or keep its features in another store.",
-        )
     return item
+
+
+def check_size(table: str, key: bytes, value: bytes, where: str) -> None:
+    """Refuse a row that DynamoDB would refuse after others were written."""
+    texts = len(_partition(table, shard_of(key))["S"].encode()) + len("psvk")
+    keys = len(_MARK) + stored_size(key, HEAD_BYTES) + len(key) * is_long(key, HEAD_BYTES)
+    size = texts + keys + len(value)
+    if size > MAX_ITEM_BYTES:
+        got, most = f"{size:,} bytes", f"{MAX_ITEM_BYTES:,} bytes, key included"
+        raise too_large("DynamoDB", (table, key), got=got, most=most, where=where, hint=_HINT)
 
 
 def row_of(item: Attributes) -> tuple[bytes, Item]:

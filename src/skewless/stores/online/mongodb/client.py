@@ -28,11 +28,12 @@ from pymongo.write_concern import WriteConcern
 
 from skewless.errors import StoreError, StoreUnavailable
 from skewless.stores.online.base import Item
+from skewless.stores.online.concurrency import THREADS
+from skewless.stores.online.remote import too_large
 
 Document: TypeAlias = dict[str, Any]
 Rows: TypeAlias = "Collection[Document]"
 
-THREADS = 8
 MAX_DOCUMENT_BYTES = 16 << 20
 _SPARE_BYTES = 1_024
 _DUPLICATE_KEY = 11000
@@ -115,14 +116,8 @@ def check_size(table: str, key: bytes, value: bytes, where: str) -> None:
     """Refuse a row that MongoDB would refuse after others were written."""
     size = len(id_of(table, key).encode()) + len(value) + _SPARE_BYTES
     if size > MAX_DOCUMENT_BYTES:
-        raise StoreError(
-            f"the row {key[:40]!r} of the table {table!r} is too large for MongoDB",
-            got=f"{size:,} bytes",
-            expected=f"at most {MAX_DOCUMENT_BYTES:,} bytes, key included",
-            where=where,
-            hint="Nothing of this call was kept. Shorten the view's windows or give them a"
-            " resolution=.",
-        )
+        got, most = f"{size:,} bytes", f"{MAX_DOCUMENT_BYTES:,} bytes, key included"
+        raise too_large("MongoDB", (table, key), got=got, most=most, where=where)
 
 
 def replacements(table: str, rows: Iterable[Item]) -> list[ReplaceOne[Document]]:
