@@ -8,6 +8,7 @@ import psycopg
 
 from skewless.errors import Conflict, StoreError, StoreUnavailable
 from skewless.stores.online.postgres.connection import Unanswered
+from skewless.stores.online.remote import Driver
 
 _REFUSED_LOGIN = "28"
 _NO_RESOURCES = "53"
@@ -79,3 +80,12 @@ def store_error(error: psycopg.Error, where: str, *, wrote: bool) -> StoreError:
         hint = "Look at its disk, memory and max_connections."
         return StoreError("the PostgreSQL server is out of something", **facts, hint=hint)
     return StoreError("the PostgreSQL server refused a statement", **facts)
+
+
+DRIVER = Driver(
+    errors=(psycopg.Error,),
+    may_repeat_read=is_lost,
+    # Two writes that each waited for a row of the other: one was undone.
+    may_repeat_write=is_deadlock,
+    store_error=store_error,
+)

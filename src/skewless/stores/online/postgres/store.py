@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from skewless.errors import MissingDependency
 from skewless.stores.online.base import (
     Capabilities,
     Item,
-    OnlineStore,
     Transaction,
     checked_table,
     scan_pages,
 )
 from skewless.stores.online.pool import Pool
+from skewless.stores.online.remote import ServerStore
 
 try:
     import psycopg
@@ -35,17 +33,15 @@ except ImportError as error:
 from psycopg.pq import TransactionStatus
 
 from skewless.stores.online.postgres.connection import WRITE_PATIENCE
-from skewless.stores.online.postgres.errors import is_deadlock, is_lost, store_error
+from skewless.stores.online.postgres.errors import DRIVER, is_lost, store_error
 from skewless.stores.online.postgres.rows import Connection, Statements, connect, where_of
 
 T = TypeVar("T")
 
-ATTEMPTS = 4
-FIRST_PAUSE_SECONDS = 0.05
 DEFAULT_TIMEOUT_SECONDS = 10.0
 
 
-class PostgresStore(OnlineStore):
+class PostgresStore(ServerStore):
     """An online store in two tables of a PostgreSQL database (12 or newer).
 
     Reads that fail for want of a connection are tried again, a few times and with growing random
@@ -73,6 +69,7 @@ class PostgresStore(OnlineStore):
         verified=True,
         max_value_bytes=(1 << 30) - (1 << 20),
     )
+    _driver = DRIVER
 
     def __init__(
         self, dsn: str, *, name: str = "skewless_online", timeout: float = DEFAULT_TIMEOUT_SECONDS
@@ -122,13 +119,11 @@ class PostgresStore(OnlineStore):
         return self._read(self._sql.tables)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                with self._pool.connection() as connection:
-                    return work(connection)
-            except psycopg.Error as error:
-                self._pause_or_raise(error, attempt, is_lost)
-        raise AssertionError
+        def call() -> T:
+            with self._pool.connection() as connection:
+                return work(connection)
+
+        return self._read_call(call)
 
     # --------------------------------------------------------------------------------- writing
 
@@ -151,14 +146,12 @@ class PostgresStore(OnlineStore):
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         """Do ``work`` in a transaction beside those of other plain writes."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                with self._begin(alone=False, raw=True) as connection:
-                    return work(connection)
-            except psycopg.Error as error:
-                # Two writes that each waited for a row of the other: one was undone, try again.
-                self._pause_or_raise(error, attempt, is_deadlock, wrote=True)
-        raise AssertionError
+
+        def call() -> T:
+            with self._begin(alone=False, raw=True) as connection:
+                return work(connection)
+
+        return self._write_call(call)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -183,31 +176,21 @@ class PostgresStore(OnlineStore):
             raise store_error(error, self.where, wrote=True) from error
 
     def _begun(self, lent: contextlib.ExitStack, alone: bool) -> Connection:
-        # Nothing was written yet, so this may be repeated.
-        for attempt in range(1, ATTEMPTS + 1):
+        def call() -> Connection:
             try:
                 connection = lent.enter_context(self._pool.connection())
                 self._sql.begin(connection, self._timeout, alone=alone)
                 lent.enter_context(_patient(connection))
                 return connection
-            except psycopg.Error as error:
+            except psycopg.Error:
                 lent.close()
-                self._pause_or_raise(error, attempt, is_lost)
-        raise AssertionError
+                raise
 
-    def _pause_or_raise(
-        self,
-        error: psycopg.Error,
-        attempt: int,
-        may_repeat: Callable[[psycopg.Error], bool],
-        *,
-        wrote: bool = False,
-    ) -> None:
-        if attempt == ATTEMPTS or not may_repeat(error):
-            raise store_error(error, self.where, wrote=wrote) from error
+        return self._read_call(call)  # nothing was written yet
+
+    def _after(self, error: Any) -> None:
         if is_lost(error):
             self._pool.discard_idle()
-        time.sleep(random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt)
 
     def close(self) -> None:
         self._pool.close()

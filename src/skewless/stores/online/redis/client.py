@@ -1,4 +1,7 @@
-"""Connections to Redis: to a single server, to the master that a Sentinel names, to a cluster."""
+"""Connections to Redis, and what their errors mean.
+
+To a single server, to the master that a Sentinel names, or to a cluster.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from skewless.errors import StoreError
+from skewless.errors import StoreError, StoreUnavailable
+from skewless.stores.online.remote import Driver
 
 Client: TypeAlias = Any
 """A `redis.Redis` or `redis.RedisCluster`; their types promise less than they do."""
@@ -130,3 +134,44 @@ def _master(url: str, options: dict[str, Any]) -> Client:
     client: Client = sentinel.master_for(**place, **login, **options)  # type: ignore[no-untyped-call]
     check_version(str(client.info("server").get("redis_version", "")), where_of(url))
     return client
+
+
+_LOST = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.RedisClusterException,
+    redis.sentinel.MasterNotFoundError,
+)
+
+
+def is_lost(error: Exception) -> bool:
+    """Say whether the server cannot be reached, or not as what it should be."""
+    return isinstance(error, _LOST)
+
+
+def is_passing(error: Exception) -> bool:
+    """Say whether a call that changes nothing may be made again."""
+    return is_lost(error) and not isinstance(error, redis.AuthenticationError)
+
+
+def store_error(error: Exception, where: str, *, wrote: bool) -> StoreError:
+    """Return the `StoreError` that says what ``error`` means for the store at ``where``."""
+    facts: dict[str, Any] = {"got": f"{type(error).__name__}: {error}", "where": where}
+    if isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
+        hint = "Check user, password and permissions."
+        return StoreError("the Redis server refuses this user", **facts, hint=hint)
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        hint = "Raise maxmemory or drop tables."
+        return StoreError("the Redis server is out of memory", **facts, hint=hint)
+    if is_lost(error):
+        hint = "The write may or may not have happened." if wrote else "Is the server running?"
+        return StoreUnavailable("the Redis server cannot be reached", **facts, hint=hint)
+    return StoreError("the Redis server refused a command", **facts)
+
+
+DRIVER = Driver(
+    errors=(*_LOST, redis.RedisError), may_repeat_read=is_passing, store_error=store_error
+)

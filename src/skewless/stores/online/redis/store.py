@@ -13,30 +13,26 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import random
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes
 
-from skewless.errors import MissingDependency, StoreError, StoreUnavailable
-from skewless.stores.online.base import Capabilities, Change, Item, OnlineStore, checked_table
+from skewless.errors import MissingDependency, StoreError
+from skewless.stores.online.base import Capabilities, Change, Item, checked_table
 
 try:
     import redis
 except ImportError as error:
     raise MissingDependency.of("redis", "redis", needed_for="RedisStore") from error
 
+from skewless.stores.online.concurrency import chunks
 from skewless.stores.online.pool import Pool
-from skewless.stores.online.redis.client import Line, connect, where_of
+from skewless.stores.online.redis.client import DRIVER, Line, connect, is_lost, where_of
+from skewless.stores.online.remote import ServerStore
 
 if TYPE_CHECKING:
     from skewless.stores.online.redis.client import Client
 
-T = TypeVar("T")
-
-READ_ATTEMPTS = 4
-FIRST_PAUSE_SECONDS = 0.05
 SCAN_COUNT = 1_000
 CHUNK_ROWS = 5_000
 SCRIPT_ROWS = 500
@@ -58,7 +54,7 @@ return done
 """
 
 
-class RedisStore(OnlineStore):
+class RedisStore(ServerStore):
     """An online store on a Redis-compatible server.
 
     Reads that fail are tried again, a few times and with growing random pauses; writes are not: a
@@ -83,6 +79,7 @@ class RedisStore(OnlineStore):
         verified=True,
         max_value_bytes=512 << 20,
     )
+    _driver = DRIVER
 
     def __init__(
         self, url: str, *, namespace: str = "skewless", timeout: float = DEFAULT_TIMEOUT_SECONDS
@@ -91,7 +88,7 @@ class RedisStore(OnlineStore):
         self._namespace = namespace.encode()
         self._tables_key = self._namespace + b"::tables"
         self._lines = Pool(self._line, usable=lambda line: line.idle, closed=self.closed)
-        self._client: Client | None = self._safely(lambda: connect(url, timeout))
+        self._client: Client | None = self._read_call(lambda: connect(url, timeout))
         # Commands that a cluster splits over its nodes are not one.
         self._is_cluster = isinstance(self._client, redis.RedisCluster)
         self.capabilities = dataclasses.replace(
@@ -107,7 +104,7 @@ class RedisStore(OnlineStore):
             return []
         prefix = self._prefix(table)
         names = [prefix + key for key in keys]
-        return self._safely(lambda: self._get(names))
+        return self._read_call(lambda: self._get(names))
 
     def _get(self, names: Sequence[bytes]) -> list[bytes | None]:
         if not self._is_cluster:
@@ -125,16 +122,9 @@ class RedisStore(OnlineStore):
         limit: int | None = None,
     ) -> Iterator[Item]:
         start = self._prefix(table)
-        names = self._safely(lambda: set(self._names(start + prefix)))
-        keys = sorted(name[len(start) :] for name in names)
-        wanted = iter(keys if after is None else [key for key in keys if key > after])
-        return itertools.islice(self._rows(table, wanted), limit)
-
-    def _rows(self, table: str, keys: Iterator[bytes]) -> Iterator[Item]:
-        while some := list(itertools.islice(keys, SCAN_COUNT)):
-            for key, value in zip(some, self.read(table, some), strict=True):
-                if value is not None:
-                    yield key, value
+        names = self._read_call(lambda: set(self._names(start + prefix)))
+        keys = [name[len(start) :] for name in names]
+        return self._scan_keys(table, keys, prefix=prefix, after=after, limit=limit)
 
     def _names(self, prefix: bytes) -> Iterator[bytes]:
         everywhere = {"target_nodes": redis.RedisCluster.PRIMARIES} if self._is_cluster else {}
@@ -145,7 +135,7 @@ class RedisStore(OnlineStore):
         return names
 
     def tables(self) -> list[str]:
-        names = self._safely(lambda: self._open().smembers(self._tables_key))
+        names = self._read_call(lambda: self._open().smembers(self._tables_key))
         return sorted(name.decode() for name in names)
 
     # --------------------------------------------------------------------------------- writing
@@ -155,15 +145,12 @@ class RedisStore(OnlineStore):
         rows = [(prefix + key, value) for key, value in items]
         if rows:
             add = ("SADD", self._tables_key, table.encode())
-            self._once(lambda: self._pipelined([add, *self._sets(rows)], atomic=True))
+            self._write_call(lambda: self._pipelined([add, *self._sets(rows)], atomic=True))
 
     def _sets(self, rows: Sequence[Item]) -> Iterator[tuple[Any, ...]]:
         if self._is_cluster:
             return (("SET", *row) for row in rows)
-        return (
-            ("MSET", *itertools.chain.from_iterable(rows[start : start + CHUNK_ROWS]))
-            for start in range(0, len(rows), CHUNK_ROWS)
-        )
+        return (("MSET", *itertools.chain.from_iterable(some)) for some in chunks(rows, CHUNK_ROWS))
 
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
         prefix = self._prefix(table)
@@ -171,29 +158,26 @@ class RedisStore(OnlineStore):
 
     def _unlink(self, names: Sequence[bytes]) -> None:
         size = 1 if self._is_cluster else CHUNK_ROWS
-        chunks = [names[start : start + size] for start in range(0, len(names), size)]
-        commands = [("UNLINK", *chunk) for chunk in chunks]
+        commands = [("UNLINK", *some) for some in chunks(names, size)]
         if commands:
-            self._once(lambda: self._pipelined(commands, atomic=True))
+            self._write_call(lambda: self._pipelined(commands, atomic=True))
 
     def drop(self, table: str) -> None:
-        names = self._safely(lambda: list(self._names(self._prefix(table))))
-        for start in range(0, len(names), CHUNK_ROWS):
-            self._unlink(names[start : start + CHUNK_ROWS])
+        names = self._read_call(lambda: list(self._names(self._prefix(table))))
+        for some in chunks(names, CHUNK_ROWS):
+            self._unlink(some)
         # Last, so that an interrupted drop still shows the table.
-        self._once(lambda: self._open().srem(self._tables_key, table.encode()))
+        self._write_call(lambda: self._open().srem(self._tables_key, table.encode()))
 
     def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
         prefix = self._prefix(checked_table(table))
         asked = list(changes)
         size = 1 if self._is_cluster else SCRIPT_ROWS
-        scripts = [
-            _script(prefix, asked[start : start + size]) for start in range(0, len(asked), size)
-        ]
+        scripts = [_script(prefix, some) for some in chunks(asked, size)]
         if not scripts:
             return []
         add = ("SADD", self._tables_key, table.encode())
-        _, *done = self._once(lambda: self._pipelined([add, *scripts]))
+        _, *done = self._write_call(lambda: self._pipelined([add, *scripts]))
         return [took == 1 for answer in done for took in answer]
 
     def concerns(self) -> list[tuple[str, str]]:
@@ -210,7 +194,7 @@ class RedisStore(OnlineStore):
             lambda: self._open().info("memory").get("maxmemory_policy"),
         ):
             try:  # many hosted servers answer only the second
-                found = self._safely(ask)
+                found = self._read_call(ask)
             except StoreError:
                 continue
             if found:
@@ -252,56 +236,14 @@ class RedisStore(OnlineStore):
 
     def _asks_for_durability(self) -> bool:
         try:
-            answers = self._safely(lambda: self._open().config_get("append*"))
+            answers = self._read_call(lambda: self._open().config_get("append*"))
         except StoreError:
             return False  # many hosted servers do not tell
         return bool(answers.get("appendonly") == "yes" and answers.get("appendfsync") == "always")
 
-    def _safely(self, call: Callable[[], T]) -> T:
-        """Make a call that changes nothing, again while the server is out of reach."""
-        for attempt in itertools.count(1):
-            try:
-                return call()
-            except _TRANSIENT as error:
-                self._lines.discard_idle()
-                if attempt == READ_ATTEMPTS or isinstance(error, redis.AuthenticationError):
-                    raise self._error(error) from error
-                time.sleep(random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt)
-            except _OTHER as error:
-                raise self._error(error) from error
-        raise AssertionError
-
-    def _once(self, call: Callable[[], T]) -> T:
-        """Make a call that changes rows."""
-        try:
-            return call()
-        except (*_TRANSIENT, *_OTHER) as error:
-            raise self._error(error, wrote=True) from error
-
-    def _error(self, error: Exception, *, wrote: bool = False) -> StoreError:
-        facts: dict[str, Any] = {"got": f"{type(error).__name__}: {error}", "where": self.where}
-        if isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
-            hint = "Check user, password and permissions."
-            return StoreError("the Redis server refuses this user", **facts, hint=hint)
-        if isinstance(error, redis.exceptions.OutOfMemoryError):
-            hint = "Raise maxmemory or drop tables."
-            return StoreError("the Redis server is out of memory", **facts, hint=hint)
-        if isinstance(error, _TRANSIENT):
-            hint = "The write may or may not have happened." if wrote else "Is the server running?"
-            return StoreUnavailable("the Redis server cannot be reached", **facts, hint=hint)
-        return StoreError("the Redis server refused a command", **facts)
-
-
-_TRANSIENT = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.RedisClusterException,
-    redis.sentinel.MasterNotFoundError,
-)
-_OTHER = (redis.RedisError,)
+    def _after(self, error: Any) -> None:
+        if is_lost(error):
+            self._lines.discard_idle()
 
 
 def _script(prefix: bytes, changes: Sequence[Change]) -> tuple[Any, ...]:
