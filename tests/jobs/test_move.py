@@ -27,6 +27,7 @@ from skewless.online.move.copy import COPIES, copy_online
 from skewless.online.move.mirror import OUTBOX
 from skewless.online.row_ids import ids_table
 from skewless.online.seen import is_seen
+from skewless.stores.online.redis.store import RedisStore
 from skewless.testing.proxy import Proxy
 from skewless.testing.servers import Server, running
 from tests.jobs.shop import HOUR, MINUTE, NOON, cards, open_store, pay, payments, spend_of
@@ -50,6 +51,10 @@ def redis() -> Iterator[Server]:
 
 def sqlite(folder: Path) -> dict[str, object]:
     return {"kind": "sqlite", "path": str(folder / "next.sqlite")}
+
+
+def refused(self, table, items):
+    raise StoreUnavailable("the store is out of memory")
 
 
 def values(fs):
@@ -470,6 +475,31 @@ def test_a_mirror_of_one_journal_lacks_nothing_when_the_repo_goes_on_there(tmp_p
 
 
 @pytest.mark.server("redis")
+@pytest.mark.parametrize("pages", [1, 1_000], ids=["row by row", "in one page"])
+def test_a_mirror_whose_journal_got_rows_before_its_states_did_says_so(
+    tmp_path, redis, pages, monkeypatch
+) -> None:
+    """A mirror of two stores takes no transaction over both; a repo may go on there all the same."""
+    monkeypatch.setattr(mirroring, "PAGE_ROWS", pages)
+    folder = tmp_path / "repo"
+    cache = {"kind": "redis", "url": redis.url, "namespace": tmp_path.name}
+    fs = open_store(folder, SPEND, online={"mirror": "next"}, stores={"next": cache})
+    fs.push("pays", ROWS[:40], backdate=True)
+    copy_online(fs.runtime, "next")
+    fs.push("pays", ROWS[40:80], backdate=True)
+    with monkeypatch.context() as broken:
+        broken.setattr(RedisStore, "write", refused)
+        fs.push("pays", ROWS[80:], backdate=True)
+    right = values(fs)
+    fs = moved(fs, folder, {"next": cache})
+    with pytest.raises(StoreUnavailable, match="has lost its rows"):
+        fs.get_online_features("Spend", cards("nobody"))
+    fs.materialize()
+    assert values(fs) == right
+    fs.close()
+
+
+@pytest.mark.server("redis")
 @pytest.mark.parametrize("how", ["push", "materialize"])
 def test_a_mirror_lacks_what_a_writer_without_it_wrote_and_says_so(tmp_path, redis, how) -> None:
     """Its rows are in no outbox: later writes with the mirror do not make it whole again."""
@@ -555,6 +585,9 @@ def test_an_empty_journal_is_not_taken_for_the_one_of_the_history(tmp_path) -> N
     fs = open_store(folder, SPEND)
     with pytest.raises(Conflict, match="online adopt"):
         fs.push("pays", LATER, backdate=True)
+    with pytest.raises(Conflict, match="hold rows that the journal does not know"):
+        adopt(fs.runtime)
+    shutil.move(folder / ".skewless" / "offline" / "log" / "pays", tmp_path / "set-aside")
     adopt(fs.runtime)
     fs.push("pays", LATER, backdate=True)
     fs.close()

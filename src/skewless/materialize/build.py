@@ -28,7 +28,8 @@ class Pending:
 
     Attributes:
         table: its name.
-        views: the view versions that wait for it, as ``Spend@v2``.
+        views: the view versions that wait for it, as ``Spend@v2``; those that another table
+            answers for meanwhile only if there are no others.
         rows: of the history it is built from; None: that cannot be told.
     """
 
@@ -69,14 +70,17 @@ class Built:
 
 def pending(runtime: Runtime) -> list[Pending]:
     """Return the tables that are not complete, with what there is to read for each."""
-    waiting: dict[str, list[str]] = {}
+    waiting: dict[str, list[tuple[str, int]]] = {}
     tables = runtime.tables()
-    for name, version in runtime.state().views:
-        own = tables.own((name, version))
+    serving = tables.serving()
+    for key in runtime.state().views:
+        own = tables.own(key)
         if own is not None and not own.complete:
-            waiting.setdefault(own.layout.table, []).append(f"{name}@v{version}")
+            waiting.setdefault(own.layout.table, []).append(key)
     found = []
-    for table, views in waiting.items():
+    for table, keys in waiting.items():
+        building = [key for key in keys if not serving[key].complete] or keys
+        views = [f"{name}@v{version}" for name, version in building]
         try:
             rows = runtime.history(tables.tables[table].layout.source).row_count()
         except SkewlessError:  # building says why

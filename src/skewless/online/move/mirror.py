@@ -48,6 +48,7 @@ _PROGRESS = "skewless.progress"
 LOCAL = {OUTBOX, CHAINS, HELD, WRITERS, "skewless.copies", _PROGRESS}
 """Tables that are about one store and do not move with a repo."""
 NEW, GAP = b"new", b"gap"
+_BEHIND = b"behind"
 PAGE_ROWS = 1_000
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 _logger = logging.getLogger("skewless.mirror")
@@ -158,12 +159,19 @@ class Mirror:
         with self._home.journal.transaction() as journal:
             notes = [key for key, _ in journal.scan(OUTBOX, limit=PAGE_ROWS)]
             split = [note.partition(b"\0") for note in notes]
+            behind = self._journal_moves and not self._target.one_store
+            if behind:
+                more = len(notes) == PAGE_ROWS  # of which tables, a later page says
+                every = self._home.tables() if more else [each[0].decode() for each in split]
+                _note_behind(self._target, every)
             for name, group in groupby(split, key=itemgetter(0)):
                 table, keys = name.decode(), [key for _, _, key in group]
                 copy_rows(self._home, journal, self._target, table, keys)
             journal.delete(OUTBOX, notes)
             if len(notes) < PAGE_ROWS:
                 self._end_chains(journal, self._target)
+                if behind:
+                    _note_whole(self._target)
         self._copied += len(notes)
         return len(notes) == PAGE_ROWS
 
@@ -213,6 +221,18 @@ class Mirror:
         target, self._target = self._target, None
         if target is not None:
             target.close()
+
+
+def _note_behind(target: StateAndJournal, tables: Iterable[str]) -> None:
+    """Let states count as lost in a mirror of two stores: its journal may get rows before them."""
+    states = {table.encode() for table in tables if is_states(table)}
+    target.journal.write(HELD, [(table, _BEHIND) for table in states])
+
+
+def _note_whole(target: StateAndJournal) -> None:
+    """Take back what `_note_behind` noted: the states have what the journal has."""
+    noted = [table for table, value in target.journal.scan(HELD) if value == _BEHIND]
+    target.journal.delete(HELD, noted)
 
 
 def copy_rows(
