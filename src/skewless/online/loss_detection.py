@@ -160,7 +160,7 @@ def lost(where: str, got: str) -> StoreUnavailable:
         LOST,
         got=got,
         where=where,
-        hint="The next push builds them anew; or: skewless online rebuild",
+        hint="A push to their source builds them anew; or: skewless materialize",
     )
 
 
