@@ -361,7 +361,7 @@ def test_a_writer_that_hangs_is_replaced_and_pushes_are_answered(two: Running) -
     row = {"driver": 21, "code": b"\x01", "km": 4.0, "at": datetime.now(UTC)}
     with sl.Client(two.url, timeout=PATIENCE, retries=0) as client:
         assert client.push("trips", [row]).accepted == 1
-    assert said(two, "process hangs") == 1
+    wait_for(lambda: said(two, "process hangs") == 1, "the supervisor to say so")
 
 
 def test_connections_go_to_the_others_while_a_worker_cannot_start(two: Running, repo: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import numpy as np
@@ -213,6 +214,7 @@ def test_a_training_set_asks_for_the_times_and_keys_of_its_spine(
             features={"total": source["amount"].sum("10m"), "now": source["amount"].latest()},
         )
         fs.apply(view)
+        asked.clear()  # of building its states
         spine = [
             {"card": "c1", "when": "2026-01-01T01:05:00Z"},
             {"card": "c2", "when": "2026-01-01T02:05:00Z"},
@@ -382,7 +384,7 @@ def test_an_address_in_a_definition_has_no_password(
         Postgres("payments", connection=url)
     head, _, tail = url.partition(":")[2].partition("@")
     user = head.removeprefix("//").partition(":")[0]
-    monkeypatch.setenv("PG_SECRET", head.rpartition(":")[2])
+    monkeypatch.setenv("PG_SECRET", unquote(head.rpartition(":")[2]))
     table = Postgres(payments, connection=f"postgresql://{user}:${{PG_SECRET}}@{tail}")
     assert PostgresReader(table).row_count() == 1000
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from skewless.errors import StoreError
@@ -45,14 +46,17 @@ class Workers:
         """
         left = self._chance.randint(1, 12)
         head_start = self._chance.random() < 0.5
+        killed = False
         for words in self._lines(json.dumps([str(folder), *play, step])):
             match words:
                 case ["pid", pid]:
                     number = int(pid)
                 case ["step", done, last]:
                     step, sequence = int(done) + 1, int(last)
-                    if left == 0 or (left == 1 and not head_start):
-                        os.kill(number, signal.SIGKILL)
+                    if not killed and (left == 0 or (left == 1 and not head_start)):
+                        killed = True
+                        with suppress(ProcessLookupError):  # it may have come to its end
+                            os.kill(number, signal.SIGKILL)
                     left -= 1
                 case ["end", code] if int(code) not in (0, -signal.SIGKILL):
                     raise StoreError("a worker failed", got=f"exit code {code}", where=str(play))
