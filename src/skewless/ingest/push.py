@@ -104,12 +104,17 @@ def ingest(
         RowsKept: they are in the log, but the online store could not be brought up to date.
     """
     runtime.ownership.check()  # before anything is kept
+    stale = False
     while True:
+        if stale:  # it may be the source that is gone
+            runtime.state(fresh=True)
+            runtime.source(source.name)
         tables = runtime.tables().of_source(source.name, runtime.clock.now())
         for each in (source, *(table.layout.source for table in tables)):
             runtime.table_indexes.prepare(each)
         with runtime.journal.transaction() as transaction:
             if not runtime.knows_tables(transaction):
+                stale = True
                 continue
             arrivals, first = _append(runtime, transaction, source, admitted, deleted)
             seen = _seen_by(runtime, transaction, source, tables, (arrivals, first))

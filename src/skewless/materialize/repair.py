@@ -20,6 +20,7 @@ from skewless.online.runtime import Runtime
 from skewless.online.tables import KeyedRows, StateTable, columns_needed, keyed_rows
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
+from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.base import KeyValues
 from skewless.stores.online.compare_and_set import Overtaken
 
@@ -126,18 +127,33 @@ def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int
 
 
 def bring_back(runtime: Runtime, table: StateTable) -> bool:
-    """Do the last writes again that a store has lost, and build marked states; say if any."""
+    """Bring states up to date with the log, and build marked ones anew; say if there were any.
+
+    Writes that the store has lost are done again, and those that a kill or a refusal of the store
+    kept from it after the log had the rows.
+    """
     layout, home, again = table.layout, runtime.home, False
+    log = runtime.log(layout.source)
     done = applied(runtime.journal, layout)
-    if done is not None and (held(home, runtime.journal, layout.table, done) or 0) < done:
-        with runtime.writing() as (journal, states):
-            holds = held(home, journal, layout.table, done)
-            again = holds is not None and holds < done
-            if again:
-                reached = catch_up(runtime, states, layout, holds or 0)
-                note_applied(journal, layout, reached)
-                note_held(home, journal, layout.table, reached)
+    if done is not None:
+        least = held(home, runtime.journal, layout.table, done)
+        if least is not None and least < log.last_sequence():
+            again = _caught_up(runtime, layout, log)
     return rebuild_marked(runtime, [table]) or again
+
+
+def _caught_up(runtime: Runtime, layout: StateLayout, log: EventLog) -> bool:
+    """Bring states up to date with the log, other writers kept out; say whether they were not."""
+    home = runtime.home
+    with runtime.writing() as (journal, states):
+        done = applied(journal, layout)
+        holds = None if done is None else held(home, journal, layout.table, done)
+        behind = holds is not None and holds < log.last_sequence(journal)
+        if behind:
+            reached = catch_up(runtime, states, layout, holds or 0)
+            note_applied(journal, layout, reached)
+            note_held(home, journal, layout.table, reached)
+    return behind
 
 
 def overwrite(states: KeyValues, layout: StateLayout, found: Mapping[bytes, bytes]) -> None:

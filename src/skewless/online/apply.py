@@ -54,6 +54,7 @@ def _set_apart(transaction: Transaction, sources: Iterable[str]) -> None:
         prefix = f"{source}/".encode()
         positions = [key for key, _ in transaction.scan(POSITIONS, prefix=prefix)]
         transaction.delete(POSITIONS, positions)
+    note_change(transaction)  # a push that remembers them looks again
 
 
 def _held_back(service: Record, old: Record | None, serving: Serving) -> Record:

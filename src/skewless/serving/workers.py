@@ -32,6 +32,8 @@ from skewless.serving.sockets import BACKLOG, announce, listen
 FIRST_PAUSE, LONGEST_PAUSE, HEALTHY = 0.05, 5.0, 30.0
 HUNG = 5.0
 """Seconds without a sign of life (`beat` gives one a second) after which a process is killed."""
+STARTING = 45.0
+"""Seconds after which one is killed that has given none since it started, on a busy machine too."""
 _CHECK = 0.2
 
 
@@ -86,12 +88,13 @@ class Child:
             self._alive = None
 
     def _look(self, now: float) -> None:
-        """Kill the process if it was alive once and has given no sign of it for long."""
+        """Kill the process if it has given no sign of life for long, or none since it started."""
         with contextlib.suppress(BlockingIOError):
             if os.read(self._life, 4096):
                 self._alive = now
-        if self.process is not None and self._alive is not None and now - self._alive > HUNG:
-            event("process hangs", role=self.name, seconds=round(now - self._alive, 1))
+        silent = now - (self._since if self._alive is None else self._alive)
+        if self.process is not None and silent > (STARTING if self._alive is None else HUNG):
+            event("process hangs", role=self.name, seconds=round(silent, 1))
             self.process.kill()
             self.process.wait()
 

@@ -60,6 +60,9 @@ class Checker:
             if name in state.services:
                 result = self._online(name, name)
                 self._check_pins(name, result)
+        if life.settled:
+            life.pending.clear()
+            life.settled = False
         self._history(random.Random(f"{life.seed}.{number}.history"))
 
     # ---------------------------------------------------------------------------------- online

@@ -57,6 +57,7 @@ class Life:
         done: steps by kind.
         lost: whether the online store may refuse reads: since it lost everything, or since a kill
             before it was first written, until the next push or build.
+        settled: whether everything was built in the last step, so that pins are where they go.
         owned: whether a push or build has made the store this repo's.
     """
 
@@ -77,7 +78,7 @@ class Life:
         self.history: list[str] = [f"a store of kind {self.place.kind!r}"]
         self.done: Counter[str] = Counter()
         self.files = self.filed = 0
-        self.lost = self.owned = False
+        self.lost = self.owned = self.settled = False
         self.shelf.add_view(chance)
         if with_table:
             self._write_file(self._rows(chance, chance.randint(0, 5)))
@@ -300,16 +301,15 @@ class Life:
 
     def repin(self, chance: random.Random) -> None:
         """Move the pins of services to the newest versions, often to one that is new itself."""
-        before = copy.deepcopy(self.shelf)
+        before, waiting = copy.deepcopy(self.shelf), set(self.pending)
+        self.pending |= set(self.shelf.services)
         if chance.random() < 0.7:
             self.history.append(f"   {self.shelf.change_view(chance)}")
         try:
             self.apply(chance, repin=True)
         except SkewlessError as refused:
-            self.shelf = before
+            self.shelf, self.pending = before, waiting
             self.history.append(f"   refused: {type(refused).__name__}: {refused}"[:200])
-            return
-        self.pending |= set(self.shelf.services)
 
     def retire(self, chance: random.Random) -> None:
         """Retire a version that nobody is pinned to."""
@@ -328,7 +328,7 @@ class Life:
         self.lost, self.owned = False, True
         self.ledger.online = len(self.ledger.filed)
         self.unsure.since = None
-        self.pending.clear()
+        self.settled = True
 
     def materialize(self, chance: random.Random) -> None:
         """Bring everything up to date."""
