@@ -180,7 +180,7 @@ def test_a_store_that_came_back_empty_is_an_outage_until_the_next_push_builds_it
         fs.push("pays", rows_of_push(0), backdate=True)
         values(fs)
         forget(server)
-        with pytest.raises(StoreUnavailable, match="has lost its rows.*online rebuild"):
+        with pytest.raises(StoreUnavailable, match="has lost its rows.*skewless materialize"):
             values(fs)
         fs.push("pays", rows_of_push(1)[:1], backdate=True)
         assert "building them anew" in caplog.text

@@ -445,7 +445,7 @@ def test_a_store_that_lost_its_states_is_reported_as_lost(tmp_path) -> None:
     assert not report.ok
     assert (report.reads, report.values.total()) == (0, 0)
     assert "LOST: 1 tables of states" in str(report)
-    assert "online rebuild" in str(report)
+    assert "skewless materialize" in str(report)
     assert report.to_dict()["lost"]
     fs.push("pays", ROWS[:1])
     assert fs.verify(seed=1).ok
