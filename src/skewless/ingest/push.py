@@ -106,9 +106,8 @@ def ingest(
     runtime.ownership.check()  # before anything is kept
     stale = False
     while True:
-        if stale:  # it may be the source that is gone
-            runtime.state(fresh=True)
-            runtime.source(source.name)
+        if stale:
+            _look_again(runtime, source)
         tables = runtime.tables().of_source(source.name, runtime.clock.now())
         for each in (source, *(table.layout.source for table in tables)):
             runtime.table_indexes.prepare(each)
@@ -144,6 +143,16 @@ def ingest(
         sequence=first + len(arrivals.event) - 1,
         ignored=admitted.ignored,
     )
+
+
+def _look_again(runtime: Runtime, source: Source) -> None:
+    """Look at the registry anew, for it may be the source that has changed.
+
+    Raises:
+        UnknownName: it is gone.
+    """
+    runtime.state(fresh=True)
+    runtime.source(source.name)
 
 
 def _append(
