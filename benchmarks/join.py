@@ -123,7 +123,7 @@ def skewless(
         "Rows", entity=entity, source=source, features={"newest": source.latest(*data.FEATURES)}
     )
     with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
-        store.apply(store.plan(view))
+        store.apply(store.plan(view), build=False)
         with clock:
             table = store.get_historical_features(
                 Path(labels), view, timestamp="label_at", as_of=as_of

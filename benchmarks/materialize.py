@@ -78,7 +78,7 @@ def skewless(clock: Clock, newest: str, rows: int) -> dict[str, Any]:
     sample = [{"entity": int(key)} for key in columns[0][:100]]
     right = [[float(column[at]) for column in columns[1:]] for at in range(len(sample))]
     with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
-        store.apply(store.plan(view))
+        store.apply(store.plan(view), build=False)
         with clock:
             store.materialize()
         if store.get_online_features(view, sample).values != right:

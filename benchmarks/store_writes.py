@@ -55,7 +55,7 @@ def skewless(clock: Clock, url: str, newest: str, rows: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         write_configuration(Path(folder), "redis", url, namespace=Path(folder).name)
         with sl.FeatureStore(folder) as store:
-            store.apply(store.plan(view))
+            store.apply(store.plan(view), build=False)
             with clock:
                 store.materialize()
             if store.get_online_features(view, sample).values != right:

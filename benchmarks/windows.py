@@ -148,7 +148,7 @@ def skewless(clock: Clock, events: str, spine: str, expected: str | None) -> dic
     features |= {f"last100_{name}": getattr(source.amount, name)(last=100) for name in LAST_100}
     view = sl.FeatureView("Windows", entity=entity, source=source, features=features)
     with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
-        store.apply(store.plan(view))
+        store.apply(store.plan(view), build=False)
         with clock:
             table = store.get_historical_features(
                 Path(spine), view, timestamp="label_at"
