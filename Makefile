@@ -30,7 +30,7 @@ demo: $(VENV)/.installed-demo ## flights of 2013: train, serve and prove that bo
 	@$(BIN)/skewless demo $(ARGS)
 
 test: setup ## run the tests on two processes; what needs a server that is not here is skipped
-	@$(BIN)/pytest -n 2 --dist worksteal --note-missing $(SKIPPED) $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal --note-missing=$(SKIPPED) $(ARGS)
 
 test-servers: setup ## get the servers (as root: from the distribution), run what the last `make test` skipped
 	@tools/get_servers.sh $(BIN)/python
