@@ -20,7 +20,7 @@ from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Tr
 from skewless.stores.online.delegating import DelegatingReads
 from skewless.testing.clock import SettableClock
 from skewless.testing.lifecycle.definitions import MINUTE
-from skewless.testing.memory import MemoryStore
+from skewless.testing.memory import MemoryCache, MemoryStore
 
 KINDS = ("memory", "apart", "apart", "apart without compare and set", "lmdb", "sqlite")
 
@@ -29,28 +29,10 @@ class Killed(BaseException):
     """The process was killed."""
 
 
-class ApartStore(MemoryStore):
-    """A store without transactions: states lie apart from the journal."""
+class PlainCache(MemoryCache):
+    """A store apart from the journal that cannot compare and set either."""
 
-    capabilities = dataclasses.replace(MemoryStore.capabilities, transactions=False, durable=True)
-
-    def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
-        results = []
-        with self.transaction() as rows:
-            for key, before, after in changes:
-                same = rows.read_one(table, key) == before
-                results.append(same)
-                if same and after is not None:
-                    rows.write(table, [(key, after)])
-                elif same:
-                    rows.delete(table, [key])
-        return results
-
-
-class PlainStore(ApartStore):
-    """One that cannot compare and set either."""
-
-    capabilities = dataclasses.replace(ApartStore.capabilities, compare_and_set=False)
+    capabilities = dataclasses.replace(MemoryCache.capabilities, compare_and_set=False)
 
 
 class Fuse:
@@ -163,9 +145,9 @@ class Place:
             case "memory":
                 return MemoryStore()
             case "apart":
-                return ApartStore()
+                return MemoryCache()
             case "apart without compare and set":
-                return PlainStore()
+                return PlainCache()
             case "lmdb":
                 return LMDBStore(self.folder / "online", map_size=1 << 28, sync=False)
             case _:
