@@ -1,5 +1,6 @@
 """Iceberg tables of a catalog: conformance, time travel, columns that change, deleted rows."""
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pyiceberg.manifest import (
 )
 from pyiceberg.typedef import Record
 from pyiceberg.types import LongType, StringType
+from sqlalchemy.exc import OperationalError
 
 from skewless.clock import to_micros
 from skewless.config import TableSettings
@@ -37,7 +39,7 @@ from skewless.errors import (
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.cast import to_source_columns
 from skewless.stores.offline.tables import _parquet_files
-from skewless.stores.offline.tables.iceberg import IcebergReader
+from skewless.stores.offline.tables.iceberg import IcebergReader, open_catalog
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 from skewless.testing.servers import free_port
 from skewless.types import Int64, String
@@ -366,3 +368,18 @@ def test_a_file_with_other_rows_than_its_manifest_says_is_damaged(
     pq.write_table(pa.table({"x": [1, 2]}), task.file.file_path.removeprefix("file://"))
     with pytest.raises(CorruptData, match=r"another number of rows.*Got: 2. Expected: 1"):
         values(reader_of(settings), "x")
+
+
+def test_a_new_catalog_opens_though_others_make_each_of_its_tables_first(
+    settings: TableSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_by_others = ["iceberg_tables", "iceberg_namespace_properties"]
+
+    def load(name: str, **properties: str) -> Catalog:
+        if made_by_others:
+            lost = sqlite3.OperationalError(f"table {made_by_others.pop(0)} already exists")
+            raise OperationalError("CREATE TABLE", None, lost)
+        return load_catalog(name, **properties)
+
+    monkeypatch.setattr("pyiceberg.catalog.load_catalog", load)
+    assert open_catalog("lake", settings).list_namespaces() == []

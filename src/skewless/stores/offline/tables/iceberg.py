@@ -11,7 +11,7 @@ one is found in older files. Rows that position deletes take out are left out.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,10 @@ from skewless.stores.offline.tables.parquet import ParquetReader
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.fs as pafs
+
+
+CATALOG_TABLES = 8
+"""More tables than an SQL catalog of pyiceberg consists of: it has three at most."""
 
 
 class IcebergReader(ParquetReader):
@@ -100,11 +104,7 @@ def open_catalog(name: str, settings: TableSettings) -> Any:
     properties = iceberg_options(settings) | {key: str(value) for key, value in given.items()}
     with told(f"catalog {name!r}"):
         try:
-            try:
-                return load_catalog(name, **properties)
-            except database_errors():
-                # Of two that open a new SQL catalog at once, both make its tables.
-                return load_catalog(name, **properties)
+            return _opened(lambda: load_catalog(name, **properties))
         except NotInstalledError as error:
             raise MissingDependency(str(error)) from error
         except ValueError as error:
@@ -113,6 +113,22 @@ def open_catalog(name: str, settings: TableSettings) -> Any:
                 got=str(error).splitlines()[0][:200],
                 hint=f"Add a section [connections.{name}] with type and uri to skewless.toml.",
             ) from error
+
+
+def _opened(load: Callable[[], Any]) -> Any:
+    """Return the catalog that ``load`` opens, also where others open it for the first time now.
+
+    A new SQL catalog makes its tables, one after the other, when it is first opened. Whoever
+    finds one made by another since it looked fails, and fails again at the next one: at most
+    once for each table that was made meanwhile.
+    """
+    for _ in range(CATALOG_TABLES):
+        try:
+            return load()
+        except database_errors() as error:
+            if "already exists" not in str(error):
+                raise
+    return load()
 
 
 @contextmanager
