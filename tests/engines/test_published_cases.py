@@ -11,7 +11,7 @@ import pytest
 from skewless.engines.reference import view_values
 from tests.engines.rows import row, source, view_of
 from tests.engines.test_local_engine import run_local
-from tests.plan.states import Row, answers, bits, layout_of, updated
+from tests.state.states import Row, answers, bits, layout_of, updated
 
 S = source()
 LEFT = source(closed="left")

@@ -23,7 +23,7 @@ from skewless.state.prepend import Inserter
 from skewless.testing.history import MemoryHistory
 from tests.engines.test_local_engine import state_of
 from tests.laws.grid import HISTORIES, KEY, MOMENTS, aggregates, closed, source, view_of
-from tests.plan.states import Row, updated
+from tests.state.states import Row, updated
 
 FEW = {"_MOST_FREQUENT": 2, "_FEW": 1}
 """Limits beyond which long lists and many buckets are computed from gathered rows."""

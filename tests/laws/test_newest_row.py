@@ -12,7 +12,7 @@ from skewless.state.newest_row import is_newest_row
 from skewless.state.status import Status
 from tests.laws.grid import COLUMNS, HISTORIES, KEY, closed, source, view_of
 from tests.laws.test_every_path import bits
-from tests.plan.states import Row, updated
+from tests.state.states import Row, updated
 
 TTL = 5
 

@@ -3,7 +3,7 @@
 import pytest
 
 import skewless as sl
-from tests.jobs.shop import (
+from tests.shop import (
     ALL,
     CARD,
     HOUR,

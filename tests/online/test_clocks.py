@@ -9,7 +9,8 @@ from skewless.clock import SystemClock, to_micros
 from skewless.engines.reference import view_values
 from skewless.testing.clock import SettableClock
 from skewless.testing.memory import MemoryStore
-from tests.jobs.shop import (
+from tests.ingest.test_push import TwoStores
+from tests.shop import (
     HOUR,
     MINUTE,
     NOON,
@@ -22,7 +23,6 @@ from tests.jobs.shop import (
     rows_of,
     spend_of,
 )
-from tests.jobs.test_push import TwoStores
 
 ALL = cards("c1", "c2", "nobody")
 

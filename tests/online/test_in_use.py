@@ -7,8 +7,8 @@ from skewless.errors import BreakingChange
 from skewless.online.in_use import LATELY
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
-from tests.jobs.shop import DAY, NOON, open_store, pay, payments, spend_of, write_part
 from tests.serving.calling import call
+from tests.shop import DAY, NOON, open_store, pay, payments, spend_of, write_part
 
 PAYS = payments()
 OTHER = spend_of(PAYS, "Other", count=PAYS.count("1d"))

@@ -4,7 +4,7 @@ import pytest
 
 from skewless.errors import StoreError, StoreUnavailable
 from skewless.testing.memory import MemoryCache
-from tests.jobs.shop import MINUTE, NOON, cards, check_parity, open_store, pay, payments, spend_of
+from tests.shop import MINUTE, NOON, cards, check_parity, open_store, pay, payments, spend_of
 
 
 def refuse(table):

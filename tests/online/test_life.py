@@ -19,7 +19,7 @@ from skewless.online.apply import retire
 from skewless.testing.clock import SettableClock
 from skewless.testing.memory import MemoryStore
 from skewless.testing.servers import running
-from tests.jobs.shop import (
+from tests.shop import (
     CARD,
     DAY,
     HOUR,

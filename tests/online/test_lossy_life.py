@@ -15,8 +15,8 @@ from skewless.materialize import materialize as materialize_module
 from skewless.materialize.recovery import heal
 from skewless.online.storage import is_states
 from skewless.testing.memory import MemoryCache
-from tests.jobs.shop import open_store, pay
 from tests.online.test_life import NOON, SECOND, Life, live
+from tests.shop import open_store, pay
 
 SEEDS = range(8)
 

@@ -15,7 +15,7 @@ from skewless.online.ownership import MARK
 from skewless.online.storage import is_states
 from skewless.testing.memory import MemoryCache
 from skewless.testing.servers import Server, running
-from tests.jobs.shop import (
+from tests.shop import (
     HOUR,
     NOON,
     answers,

@@ -18,7 +18,7 @@ from skewless.online.ownership import MARK, WRITERS, Mark
 from skewless.online.storage import is_states
 from skewless.testing.memory import MemoryCache
 from skewless.testing.servers import running
-from tests.jobs.shop import (
+from tests.shop import (
     HOUR,
     NOON,
     answers,

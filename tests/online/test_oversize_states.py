@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from skewless.online.oversize import set_aside
-from tests.jobs.shop import HOUR, NOON, cards, check_parity, open_store, pay, payments, spend_of
-from tests.jobs.test_push import TwoStores
+from tests.ingest.test_push import TwoStores
+from tests.shop import HOUR, NOON, cards, check_parity, open_store, pay, payments, spend_of
 
 FEW = cards("c2", "nobody")
 

@@ -5,7 +5,7 @@ import pytest
 import skewless as sl
 from skewless.materialize import materialize as materialize_module
 from skewless.online.apply import reconcile, retire
-from tests.jobs.shop import CARD, HOUR, MINUTE, NOON, cards, open_store, pay, payments
+from tests.shop import CARD, HOUR, MINUTE, NOON, cards, open_store, pay, payments
 
 
 def definitions(window="1h", **more):

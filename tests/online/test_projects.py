@@ -11,7 +11,7 @@ from skewless.online.move.copy import copy_online
 from skewless.stores.online.projects import ProjectStore, of_project
 from skewless.testing.memory import MemoryCache, MemoryStore
 from skewless.testing.servers import running
-from tests.jobs.shop import HOUR, NOON, cards, check_parity, open_store, pay, payments, spend_of
+from tests.shop import HOUR, NOON, cards, check_parity, open_store, pay, payments, spend_of
 
 PAYS = payments(row_id="pay_id")
 SPEND = spend_of(PAYS)

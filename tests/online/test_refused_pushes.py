@@ -3,8 +3,8 @@
 import pytest
 
 from skewless.errors import RowsKept, StoreError, StoreUnavailable
-from tests.jobs.shop import NOON, cards, check_parity, open_store, pay, payments, spend_of
-from tests.jobs.test_push import TwoStores, served
+from tests.ingest.test_push import TwoStores, served
+from tests.shop import NOON, cards, check_parity, open_store, pay, payments, spend_of
 
 ALL = cards("c1", "c2", "nobody")
 

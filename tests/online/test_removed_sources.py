@@ -4,8 +4,8 @@ import pytest
 
 import skewless as sl
 from skewless.clock import from_micros
-from tests.jobs.shop import HOUR, MINUTE, NOON, cards, check_parity, open_store, pay, payments
-from tests.jobs.test_push import TwoStores, spend_of
+from tests.ingest.test_push import TwoStores, spend_of
+from tests.shop import HOUR, MINUTE, NOON, cards, check_parity, open_store, pay, payments
 
 ALL = cards("c1", "c2", "nobody")
 

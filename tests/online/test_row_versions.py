@@ -10,7 +10,8 @@ import skewless as sl
 from skewless.clock import from_micros
 from skewless.online import row_ids
 from skewless.testing.memory import MemoryStore
-from tests.jobs.shop import (
+from tests.ingest.test_push import TwoStores
+from tests.shop import (
     HOUR,
     MINUTE,
     NOON,
@@ -21,7 +22,6 @@ from tests.jobs.shop import (
     payments,
     spend_of,
 )
-from tests.jobs.test_push import TwoStores
 
 ALL = cards("c1", "c2", "nobody")
 

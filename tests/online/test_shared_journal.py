@@ -10,7 +10,7 @@ import pytest
 from skewless.errors import ConfigError, StoreUnavailable
 from skewless.testing.memory import MemoryCache
 from skewless.testing.servers import Server, running
-from tests.jobs.shop import HOUR, NOON, cards, check_parity, open_store, pay, payments, spend_of
+from tests.shop import HOUR, NOON, cards, check_parity, open_store, pay, payments, spend_of
 
 PAYS = payments(row_id="pay_id")
 SPEND = spend_of(PAYS)

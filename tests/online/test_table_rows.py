@@ -18,7 +18,8 @@ from skewless.stores.offline import table_ids
 from skewless.stores.offline.history import History
 from skewless.stores.offline.tables.frame import FrameReader
 from skewless.testing.memory import MemoryStore
-from tests.jobs.shop import (
+from tests.ingest.test_push import TwoStores
+from tests.shop import (
     DAY,
     HOUR,
     MINUTE,
@@ -31,7 +32,6 @@ from tests.jobs.shop import (
     spend_of,
     write_part,
 )
-from tests.jobs.test_push import TwoStores
 
 ALL = cards("c1", "c2", "nobody")
 STORES = pytest.mark.parametrize("one_store", [True, False])

@@ -6,7 +6,7 @@ import skewless as sl
 from skewless.materialize import materialize as materialize_module
 from skewless.materialize.materialize import PROGRESS
 from skewless.online.apply import reconcile, retire
-from tests.jobs.shop import (
+from tests.shop import (
     ALL,
     CARD,
     HOUR,

@@ -15,8 +15,8 @@ from skewless.state.prepend import Inserter
 from skewless.testing.memory import MemoryCache
 from skewless.testing.rehearsal import rehearse
 from tests.cli.running import data_of, ran, run_in
-from tests.jobs.shop import HOUR, MINUTE, NOON, SECOND, cards, open_store, pay, payments
 from tests.serving.calling import call
+from tests.shop import HOUR, MINUTE, NOON, SECOND, cards, open_store, pay, payments
 
 PAYS = payments(row_id="pay_id")
 SPEND = sl.FeatureView(
@@ -176,7 +176,7 @@ def test_a_row_that_was_known_for_less_than_a_moment_is_in_flight(shop):
 
 
 def test_a_table_that_changed_is_found_until_it_is_materialized(tmp_path):
-    from tests.jobs.shop import write_part
+    from tests.shop import write_part
 
     part = tmp_path / "shop" / "table"
     write_part(part / "a.parquet", ROWS)

@@ -13,7 +13,7 @@ from skewless.errors import CorruptData, InputError
 from skewless.streams.base import Batch
 from skewless.streams.files import FilesReader
 from skewless.types import Int64, String
-from tests.streams.events import append
+from tests.ingest.stream.events import append
 
 COLUMNS = {"n": Int64, "s": String}
 

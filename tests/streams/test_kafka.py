@@ -13,7 +13,15 @@ from skewless.ingest.stream.worker import StreamWorker
 from skewless.streams.base import Batch
 from skewless.testing.kafka_servers import KAFKA, KafkaServer, Message, kafka
 from skewless.types import Int64, String
-from tests.streams.events import event, line, run, served_and_computed, source, store, taken_in
+from tests.ingest.stream.events import (
+    event,
+    line,
+    run,
+    served_and_computed,
+    source,
+    store,
+    taken_in,
+)
 
 ck = pytest.importorskip("confluent_kafka")
 KafkaReader = pytest.importorskip("skewless.streams.kafka").KafkaReader

@@ -172,7 +172,7 @@ def test_a_format_that_cannot_be_is_an_error(format: str, options: dict, said: s
 def test_avro_goes_in_from_a_topic(registry: SchemaRegistry, tmp_path: Any) -> None:
     from skewless.ingest.stream.worker import StreamWorker
     from skewless.testing.kafka_servers import kafka
-    from tests.streams.events import event, served_and_computed, source, store
+    from tests.ingest.stream.events import event, served_and_computed, source, store
 
     rows = []
     for number in range(20):
