@@ -263,9 +263,10 @@ def test_a_function_of_this_process_needs_no_folder(tmp_path: Path) -> None:
     ("change", "why"),
     [
         (lambda text: text.replace("mean * 2", "mean * 3"), "its text has changed"),
-        (lambda text: text.replace("Twice", "Thrice"), "no attribute 'Twice'"),
+        (lambda text: text.replace("Twice", "Thrice"), "no function 'Twice'"),
         (lambda text: text + "\n    Twice = 3\n", "it is no function"),
-        (lambda text: "1 / 0", "ZeroDivisionError"),
+        (lambda text: text + "\n    1 / 0\n", "ZeroDivisionError"),
+        (lambda text: "1 +", "cannot be read"),
     ],
 )
 def test_a_function_that_is_not_the_same_says_so_when_used(
@@ -286,6 +287,56 @@ def test_a_function_without_its_folder_says_so_when_used() -> None:
     function = restored_function("Twice", code, None)
     with pytest.raises(DefinitionError, match=r"No module named 'nowhere_at_all'.*Apply the defin"):
         function(mean=1.0)
+
+
+@pytest.mark.parametrize(
+    "path", ["features:Twice", "other:f", "{folder}/evil:f", "..evil:f", "evil"]
+)
+def test_nothing_is_imported_because_a_registry_names_it(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """An import of a registry is no way to have a file of the machine run."""
+    ran = tmp_path / "ran"
+    evil = f"from pathlib import Path\nPath({str(ran)!r}).touch()\ndef f(mean): return mean\n"
+    write(repo, features=FEATURES, other=evil)
+    with (repo / "features.py").open("a") as file:
+        file.write(evil)
+    write(tmp_path, evil=evil)
+    monkeypatch.syspath_prepend(tmp_path)
+    for mark in ("1234", ""):
+        code = {"path": path.format(folder=tmp_path), "hash": mark}
+        with pytest.raises(DefinitionError, match="'Twice' cannot be used"):
+            restored_function("Twice", code, repo)(mean=1.0)
+    from skewless.definitions.on_demand import hash_of_text
+
+    outside = {"path": "evil:f", "hash": hash_of_text("def f(mean): return mean\n")}
+    with pytest.raises(DefinitionError, match="No module named 'evil' in the repo"):
+        restored_function("Twice", outside, repo)(mean=1.0)
+    assert not ran.exists()
+
+
+def test_a_function_of_a_package_that_the_repo_imports_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = write(tmp_path / "installed" / "bank_features", __init__="", shared=f"""
+        {ENTITIES.strip()}
+
+    @sl.feature_view(entity=card, source=payments)
+    class Spend:
+        mean = payments.amount.mean("7d")
+
+    @sl.on_demand(inputs={{"mean": Spend.mean}}, returns={{"twice": float}})
+    def Twice(mean):
+        return {{"twice": mean * 2}}
+        # says so
+    """.replace("        import skewless", "    import skewless"))  # fmt: skip
+    monkeypatch.syspath_prepend(package.parent)
+    folder = write(tmp_path / "repo", features="from bank_features.shared import Spend, Twice")
+    code = load_folder(folder).on_demand["Twice"].code
+    for name in [name for name in sys.modules if name.startswith("bank_features")]:
+        monkeypatch.delitem(sys.modules, name)
+    loading._SEEN.clear()
+    assert restored_function("Twice", code, folder)(3.0) == {"twice": 6.0}
 
 
 def test_a_repo_is_the_same_after_it_was_applied(repo: Path, tmp_path: Path) -> None:

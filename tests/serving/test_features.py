@@ -227,5 +227,5 @@ def test_an_empty_registry_is_an_error_and_no_crash(tmp_path: Path) -> None:
         app = App(store, Settings())
         app.start()
         answer = call(app, "POST", "/v1/features", {"service": "x", "entities": [{"a": 1}]})
-        assert (answer.status, answer.data["error"]) == (404, "UnknownName")
-        assert call(app, "GET", "/v1/views").data == {"views": []}
+        assert (answer.status, answer.data["error"]) == (503, "StoreUnavailable")
+        assert "nothing was applied" in answer.data["what"]

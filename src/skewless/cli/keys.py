@@ -66,6 +66,7 @@ def keys_command(*, repo: str, as_json: bool, action: str, key: str | None, **gi
                 note=given["remark"],
                 now=fs.runtime.clock.now(),
             )
+            keys.keyring_of(fs.runtime, None)  # noted beside the registry as well
             _created(made, as_json)
         elif action == "revoke":
             keys.revoke(registry, key)

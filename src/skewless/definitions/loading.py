@@ -8,18 +8,18 @@ do not meet.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from skewless.definitions.on_demand import Function, OnDemandView
-from skewless.definitions.on_demand import _code_of as code_of
+from skewless.definitions.on_demand import Function, OnDemandView, code_of, hash_of_text
 from skewless.definitions.package_folder import as_package, execute
 from skewless.errors import DefinitionError, SkewlessError, UnknownName
 from skewless.forks import Lock
@@ -27,6 +27,7 @@ from skewless.plugins import reading, repo_folder
 
 _LOCK = Lock()
 _SEEN: dict[tuple[str, str], Function] = {}
+_CHANGED = "its text has changed since it was applied"
 _NEVER_OWN = sys.stdlib_module_names | {"skewless"}
 
 
@@ -108,21 +109,24 @@ def importable(folder: Path) -> Iterator[None]:
 def restored_function(view: str, code: Mapping[str, str], folder: Path | None) -> Function:
     """Return the function that ``code`` (path and hash of its text) was recorded of.
 
-    When it cannot be found, or its text has changed, the function returned raises
+    A registry names code, and may come from elsewhere: a file is imported only if it lies in the
+    repo, or a file of the repo imports it, and only after the hash was found in its text.
+
+    When the function cannot be found, or its text has changed, the one returned raises
     `DefinitionError` where it is called, and says why.
     """
     key = (code["path"], code["hash"])
     if key in _SEEN:
         return _SEEN[key]
     try:
-        found = _find(code["path"], folder)
+        found = _find(*key, folder)
     except (SkewlessError, ImportError, AttributeError) as problem:
         return _broken(view, code["path"], str(problem))
     function = found.function if isinstance(found, OnDemandView) else found
     if not inspect.isfunction(function):
         return _broken(view, code["path"], "it is no function")
     if code_of(function)["hash"] != code["hash"]:
-        return _broken(view, code["path"], "its text has changed since it was applied")
+        return _broken(view, code["path"], _CHANGED)
     _SEEN[key] = function
     return function
 
@@ -139,14 +143,62 @@ def _broken(view: str, place: str, why: str) -> Function:
     return raise_why
 
 
-def _find(path: str, folder: Path | None) -> Any:
-    module_name, _, name = path.partition(":")
-    if folder is not None:
-        file = folder.joinpath(*module_name.split(".")).with_suffix(".py")
-        if file.is_file():
-            (module,) = import_files(folder, [str(file.relative_to(folder))])
-            return getattr(module, name)
-    return getattr(importlib.import_module(module_name), name)
+def _find(path: str, mark: str, folder: Path | None) -> Any:
+    """Return what a registry calls ``module:name``, if its text has the hash ``mark``."""
+    module, _, name = path.partition(":")
+    parts = module.split(".")
+    if not all(part.isidentifier() for part in (*parts, name)):
+        raise ImportError("no name of a function of a module")
+    file = None if folder is None else folder.joinpath(*parts).with_suffix(".py")
+    if folder is not None and file is not None and file.is_file():
+        _check_text(file, name, mark)
+        (found,) = import_files(folder, [str(file.relative_to(folder))])
+        return getattr(found, name)
+    if module not in sys.modules:  # else it was imported by somebody's wish
+        if folder is None or not _is_imported(module, folder):
+            raise ImportError(f"No module named {module!r} in the repo, nor imported by its files")
+        _check_text(_file_of(parts), name, mark)
+    return getattr(importlib.import_module(module), name)
+
+
+def _check_text(file: Path, name: str, mark: str) -> None:
+    """Raise `ImportError` unless a file's text has a function of this name and hash."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+    except (OSError, ValueError, SyntaxError, RecursionError) as problem:
+        raise ImportError(f"{file.name} cannot be read: {problem}") from None
+    lines = [line + "\n" for line in text.split("\n")]
+    found = [node for node in ast.walk(tree) if getattr(node, "name", None) == name]
+    functions = [node for node in found if isinstance(node, ast.FunctionDef)]
+    if not functions:
+        raise ImportError(f"{file.name} has no function {name!r}")
+    for node in functions:
+        first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+        if hash_of_text("".join(inspect.getblock(lines[first - 1 :]))) == mark:
+            return
+    raise ImportError(_CHANGED)
+
+
+def _is_imported(module: str, folder: Path) -> bool:
+    """Return whether a file of the repo imports a module, by its text."""
+    for file in folder.glob("*.py"):
+        with suppress(OSError, ValueError, SyntaxError, RecursionError):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module == module and not node.level:
+                    return True
+                if isinstance(node, ast.Import) and module in {each.name for each in node.names}:
+                    return True
+    return False
+
+
+def _file_of(parts: list[str]) -> Path:
+    """Return the file of an installed module, which is not imported."""
+    for place in sys.path:
+        for file in (Path(place, *parts).with_suffix(".py"), Path(place, *parts, "__init__.py")):
+            if file.is_file():
+                return file
+    raise ImportError(f"No module named {'.'.join(parts)!r}")
 
 
 def _own_names(folder: Path) -> set[str]:

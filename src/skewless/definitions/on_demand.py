@@ -219,21 +219,27 @@ def on_demand(
             inputs=inputs,
             returns=returns,
             function=thing,
-            code=_code_of(thing),
+            code=code_of(thing),
             **described,
         )
 
     return make if target is None else make(target)
 
 
-def _code_of(function: Function) -> dict[str, str]:
+def code_of(function: Function) -> dict[str, str]:
     """Return where a function is found and the hash of its text."""
     try:
-        text = textwrap.dedent(inspect.getsource(function))
+        text = inspect.getsource(function)
     except OSError:
         text = function.__code__.co_code.hex() + repr(function.__code__.co_consts)
-    body = text[text.index("def ") :] if "def " in text else text
     return {
         "path": f"{function.__module__}:{function.__qualname__}",
-        "hash": hashlib.sha256(body.encode()).hexdigest()[:16],
+        "hash": hash_of_text(text),
     }
+
+
+def hash_of_text(text: str) -> str:
+    """Return the hash of a function's text; its decorators do not count."""
+    text = textwrap.dedent(text)
+    body = text[text.index("def ") :] if "def " in text else text
+    return hashlib.sha256(body.encode()).hexdigest()[:16]

@@ -350,6 +350,11 @@ class Runtime:
                 raise UnknownName("the registry is empty")
             return self._state
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the registry had nothing when it was last looked at; it may have been lost."""
+        return self._state is not None and not self._state.revision
+
     @cached_property
     def table_indexes(self) -> TableIndexes:
         """The indexes of the row ids that sources' tables hold."""

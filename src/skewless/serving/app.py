@@ -14,16 +14,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from skewless.errors import SkewlessError
+from skewless.errors import SkewlessError, StoreUnavailable, UnknownName
 from skewless.request_errors import InternalError, MethodNotAllowed, NotFound, Overloaded
 from skewless.serving.feast.contract import Feast, problem_response
 from skewless.serving.http.cors import Cors
 from skewless.serving.http.forward import Forward
 from skewless.serving.http.http import Receive, Request, RequestIds, Response, Scope, Send, dump
 from skewless.serving.openapi import document
-from skewless.serving.operate.background import FORGOTTEN, Upkeep
+from skewless.serving.operate.background import EMPTY, FORGOTTEN, Upkeep
 from skewless.serving.operate.catalog import Catalog
-from skewless.serving.operate.keys import ANYBODY, Caller
+from skewless.serving.operate.keys import Caller
 from skewless.serving.operate.logs import RequestLog, event
 from skewless.serving.operate.metrics import KIND, Metrics
 from skewless.serving.problems import ClientGone, answer_to
@@ -47,6 +47,7 @@ class Route:
         handler: answers.
         feast: whether errors are written as Feast does.
         open: whether callers without a key may come.
+        always: whether it is answered where the registry is empty or lost.
         writes: whether it is for the process that writes.
     """
 
@@ -54,6 +55,7 @@ class Route:
     handler: Handler
     feast: bool = False
     open: bool = False
+    always: bool = False
     writes: bool = False
 
     @property
@@ -97,7 +99,9 @@ class App:
         self._features = features = FeaturesHandler(self.reader, settings, log)
         self.writer = Writer(store, settings, self.metrics)
         self.catalog = Catalog(store, features, settings)
-        self.upkeep = Upkeep(store, settings, self.metrics, self.reader, log, first=worker == 0)
+        self.upkeep = Upkeep(
+            store, settings, self.metrics, self.reader, log, folder=folder, first=worker == 0
+        )
         self.log = RequestLog(settings.log == "requests")
         self.draining = False
         self._forward = None if writer is None else Forward(writer, settings)
@@ -121,7 +125,6 @@ class App:
             "/v1/entities": catalog.entities,
             "/v1/sources": catalog.sources,
             "/v1/explain": catalog.explain,
-            "/metrics": self._metrics,
         }
         table = {path: {"GET": Route(path, handler)} for path, handler in gets.items()}
         about: dict[str, Handler] = {
@@ -131,6 +134,7 @@ class App:
         }
         for path, handler in about.items():
             table[path] = {"GET": Route(path, handler, open=True)}
+        table["/metrics"] = {"GET": Route("/metrics", self._metrics, always=True)}
         table["/v1/features"]["POST"] = Route("/v1/features", features)
         posts: dict[str, tuple[Handler, bool]] = {
             "/v1/push": (writer.handle_push, False),
@@ -170,8 +174,8 @@ class App:
                 asked = await self._answer(route, request)
             response = asked
         except SkewlessError as raised:
-            problem = raised
-            response = self._problem(route, raised)
+            problem = self._seen(raised)
+            response = self._problem(route, problem)
         except ClientGone:
             return
         except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer
@@ -209,12 +213,13 @@ class App:
         try:
             caller = self._caller(headers)
             self._check_load()
+            self.upkeep.check_registry()
             response = handler(body, caller, route.where)
             if response is None:
                 return None
         except SkewlessError as raised:
-            problem = raised
-            response = self._problem(route, raised)
+            problem = self._seen(raised)
+            response = self._problem(route, problem)
         except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer
             response = self._failed(route, bug, request_id)
         self._count(route.path, response.status, began)
@@ -239,13 +244,26 @@ class App:
             return await route.handler(request)
         request.caller = self._caller(request.headers)
         self._check_load()
+        if not route.always:
+            self.upkeep.check_registry()
         if route.writes and self._forward is not None:
             return await self._forward(request)
         return await route.handler(request)
 
     def _caller(self, headers: dict[bytes, bytes]) -> Caller:
         ring = self.upkeep.keyring
-        return ANYBODY if ring is None else ring.caller(headers.get(b"authorization"))
+        if ring is None:
+            raise StoreUnavailable("the keys were not read yet", hint="GET /ready says when.")
+        return ring.caller(headers.get(b"authorization"))
+
+    def _seen(self, problem: SkewlessError) -> SkewlessError:
+        """Return an error as the caller is to see it: names are unknown to a lost registry."""
+        if isinstance(problem, UnknownName):
+            try:
+                self.upkeep.check_registry()
+            except StoreUnavailable as lost:
+                return lost
+        return problem
 
     def _check_load(self) -> None:
         """Raise `Overloaded` when there is more to do than can be done in time."""
@@ -311,6 +329,8 @@ class App:
             reasons.append(f"the online store cannot be read: {self.reader.down.what}")
         if self.upkeep.keyring is not None and self.upkeep.keyring.forgotten:
             reasons.append(FORGOTTEN)
+        if self.store.runtime.is_empty:
+            reasons.append(EMPTY)
         if self.draining:
             reasons.append("the server is stopping")
         online = self.reader.online

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable
+from pathlib import Path
 
-from skewless.errors import SkewlessError
+from skewless.errors import SkewlessError, StoreUnavailable
 from skewless.serving.operate.freshness_probe import ViewAges
 from skewless.serving.operate.keys import Keyring, keyring_of
 from skewless.serving.operate.logs import event
@@ -29,6 +30,7 @@ NOTED_EVERY = 3_600_000_000
 """Microseconds between two notes that a view is read."""
 FRESHNESS_EVERY = 15.0
 FORGOTTEN = "the registry knows of no keys, and there were some: lost, or restored from before?"
+EMPTY = "the registry is empty: nothing was applied to it, or it was lost or replaced"
 _TICK = 0.05
 
 
@@ -41,10 +43,11 @@ class Upkeep:
         metrics: of the worker.
         reader: whose plans and store are looked after.
         log: the served log, or None.
+        folder: what the processes of one server share; None: there is but one.
         first: whether this worker does what only one has to do.
 
     Attributes:
-        keyring: the keys that count; None: nobody needs one.
+        keyring: the keys that count; None: they were not read yet.
         lag: how far behind the event loop is, seconds.
         beat: called by the event loop as long as it runs.
         concerns: what about the online store should be seen to.
@@ -58,6 +61,7 @@ class Upkeep:
         reader: Reader,
         log: ServedLog | None,
         *,
+        folder: Path | None = None,
         first: bool = True,
     ) -> None:
         self._store = store
@@ -66,6 +70,7 @@ class Upkeep:
         self._reader = reader
         self._log = log
         self._first = first
+        self._shut = None if folder is None else folder / "keys"
         self.keyring: Keyring | None = None
         self.lag = 0.0
         self.beat: Callable[[], None] = lambda: None
@@ -211,14 +216,34 @@ class Upkeep:
         except OSError as problem:
             event("cannot write", reason=str(problem))
 
+    def check_registry(self) -> None:
+        """Raise `StoreUnavailable` if the registry holds nothing that could be served."""
+        if self._store.runtime.is_empty:
+            raise StoreUnavailable(
+                EMPTY, hint="Apply the definitions, or restore the registry from a backup."
+            )
+
     def _load_keys(self) -> None:
         if self._settings.anonymous:
-            self.keyring = None
+            self.keyring = Keyring()
             return
         before = self.keyring
+        if before is None and self._was_shut():
+            before = Keyring(required=True)
         self.keyring = keyring_of(self._store.runtime, before)
         if self.keyring.forgotten and not (before and before.forgotten):
             event("keys forgotten", reason=FORGOTTEN)
+        if self._shut is not None and self.keyring.required and not self._shut.exists():
+            with contextlib.suppress(OSError):  # a full disk: the registry and its journal say so
+                self._shut.touch()
+
+    def _was_shut(self) -> bool:
+        """Whether keys are needed, whatever can be read of them now.
+
+        A server that other machines reach was not started without, and a worker that is started
+        anew goes on as the one before it.
+        """
+        return not self._settings.loopback or (self._shut is not None and self._shut.exists())
 
     def _revision(self) -> int:
         online = self._reader.online

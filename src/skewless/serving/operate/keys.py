@@ -89,6 +89,8 @@ def create(
         note: whose it is.
         now: the present, UTC microseconds.
 
+    `keyring_of` then notes in the journal that there are keys; servers do so, too.
+
     Raises:
         InputError: no such scope, or services for another scope than ``read``.
     """
