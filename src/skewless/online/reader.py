@@ -259,6 +259,9 @@ class OnlineReader:
             StoreUnavailable: the store does not answer, or has lost its rows.
         """
         lookup, states, vanished = self._states(lookup, entities)
+        found = lookup.newest(states, t, t)
+        if found is not None:
+            return found
         if not isinstance(t, Now):
             return lookup.assemble(states, entities, t, t, vanished)
         now, ahead = int(t), ClocksAhead(self._repo.log)

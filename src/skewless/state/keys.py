@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from skewless.clock import from_micros, to_micros
 from skewless.definitions.entity import Entity
 from skewless.errors import InputError, MissingColumn
+from skewless.state.compiled import reading
 from skewless.types import DType
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ class KeyCodec:
 
     def encode_all(self, rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
         """Return what `encode` does for each of some rows."""
+        if reading is not None and (self._plain_text or self._plain_number):
+            keys: list[bytes] | None = reading.encode_keys(rows, self._first, self._plain_number)
+            if keys is not None:
+                return keys
         if self._plain_text and len(rows) > _FEW:
             values = [row.get(self._first) for row in rows]
             if set(map(type, values)) == {str}:

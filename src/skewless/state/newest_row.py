@@ -1,22 +1,36 @@
-"""Reading features that are columns of the newest row, without unpacking the other rows."""
+"""Reading features that are columns of the newest row, without unpacking the other rows.
+
+Done by the C module where there is one (`compiled`), else here: both give the same.
+"""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
 from skewless.aggregations.ordering import Latest
+from skewless.clock import NEVER
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData
 from skewless.state.blob import HEADER, TILED, VERSION, layout_mark
+from skewless.state.compiled import reading
 from skewless.state.layout import StateLayout, filter_of
 from skewless.state.slots import Slot
 from skewless.state.status import Status
 
 _CHANGED = frozenset({"bool", "timestamp", "date", "decimal", "vector"})
+_FORM = {
+    "float64": "d", "float32": "f", "int64": "q", "int32": "i", "bool": "b", "vector": "v",
+    "str": "u", "json": "u", "bytes": "y", "timestamp": "Q", "date": "I", "decimal": "R",
+}  # fmt: skip
+"""How the C module reads a type; others from their tail, by `Slot.unpack`."""
+_TIMES = struct.Struct("<qqq")
 Row = tuple[Any, ...]
+Column = tuple[str, int, int, int, int, int, Any, Callable[[Any], Any]]
+"""A column for the C module: form, place, size, tail, slot, expiry, default, what unpacks it."""
+Columns = Callable[[Sequence[bytes | None], int, int], Any]
 Answers = tuple[list[Any], list[Status], int | None]
 """Values and statuses of some features, and the newest event behind them."""
 
@@ -25,7 +39,7 @@ class NewestRow:
     """Reads features that are columns of the newest row, without unpacking the others."""
 
     def __init__(self, layout: StateLayout, wanted: Sequence[tuple[Aggregate, int]]) -> None:
-        slots = layout.slots
+        slots = self._slots = layout.slots
         self._left = layout.left
         self._tails = [at for at, slot in enumerate(slots) if not slot.fixed]
         nulls = (len(slots) + 7) // 8
@@ -60,6 +74,44 @@ class NewestRow:
         self._places = [place[slot] for _, slot in wanted]
         self._pick = _picker(self._places, len(picked))
         self._place_of = place
+        self._compiled = self._columns_of(range(len(wanted)))
+
+    def _columns_of(self, order: Iterable[int]) -> Any:
+        """Return what the C module reads some of the features with; None where there is none."""
+        if reading is None:
+            return None
+        at, places = _TIMES.size + len(self._no_nulls), []
+        for slot in self._slots:
+            places.append(at)
+            at += struct.calcsize(f"<{slot.struct_code}")
+        columns = []
+        for number in order:
+            _, slot_at, _, slot, aggregate = self._wanted[number]
+            code, kind = slot.struct_code, slot.dtype.kind
+            size = slot.dtype.size if kind == "vector" else struct.calcsize(f"<{code}")
+            tail = self._tails.index(slot_at) if slot_at in self._tails else -1
+            expiry = -1 if aggregate.expiry is None else min(aggregate.expiry, NEVER)
+            form = _FORM.get(kind, "T")
+            column = (form, places[slot_at], size, tail, slot_at, expiry, aggregate.default)
+            columns.append((*column, slot.unpack))
+        return reading.NewestRows(
+            start=self._start,
+            tails=len(self._tails),
+            record=self._record,
+            slots=len(self._slots),
+            left=self._left,
+            columns=tuple(columns),
+            statuses=(Status.PRESENT, Status.NULL, Status.EXPIRED),
+        )
+
+    def columns(self, order: Iterable[int]) -> Columns | None:
+        """Return what reads features of many states at once, in another order.
+
+        It takes states, ``t`` and ``k`` and returns values, statuses and newest events, a list per
+        state; None where `read` has to be asked of one, or there is none. None without a compiler.
+        """
+        compiled = self._columns_of(order)
+        return None if compiled is None else compiled.found
 
     @classmethod
     def compile(
@@ -96,9 +148,10 @@ class NewestRow:
         tails = self._tail_values(blob, (head, found), rows) if self._tails else {}
         values, statuses = [], []
         for place, at_slot, bit, slot, aggregate in self._wanted:
-            value, status = self._one(found[place], null_bits & bit, slot, tails.get(at_slot))
             if aggregate.expiry is not None and at - event >= aggregate.expiry:
                 value, status = None, Status.EXPIRED
+            else:
+                value, status = self._one(found[place], null_bits & bit, slot, tails.get(at_slot))
             if value is None:
                 value = aggregate.default
             values.append(value)
@@ -107,6 +160,14 @@ class NewestRow:
 
     def read_many(self, blobs: Sequence[bytes | None], t: int, k: int) -> list[Answers | None]:
         """Return what `read` says of each state; None where there is none."""
+        if self._compiled is not None:
+            quick: list[Answers | None] = self._compiled.answers(blobs, t, k)
+            if None not in quick:
+                return quick
+            return [
+                self.read(blob, t, k) if answer is None and blob is not None else answer
+                for blob, answer in zip(blobs, quick, strict=True)
+            ]
         if not self._plain:
             return [None if blob is None else self.read(blob, t, k) for blob in blobs]
         glance, row, size = self._glance.unpack_from, self._row.unpack_from, self._head.size

@@ -1,0 +1,191 @@
+"""The C module reads keys and newest rows as Python does: every type, nulls, ttl, damage, any order."""
+
+from __future__ import annotations
+
+import math
+import random
+from unittest.mock import patch
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skewless.clock import NEVER
+from skewless.definitions import Entity, FeatureView, Source
+from skewless.errors import SkewlessError
+from skewless.plan.table_read import TableRead
+from skewless.state import keys, newest_row
+from skewless.state.keys import KeyCodec
+from skewless.state.layout import StateLayout
+from tests.plan.states import KEY, SCHEMA, WHOLE, Row, updated
+
+reading = pytest.importorskip("skewless.state._reading")
+COLUMNS = [name for name in SCHEMA if name != "key"]
+DEFAULTS = {"n": -1, "word": "none", "x": 0.25}
+
+
+def view_of(source: Source) -> FeatureView:
+    """Every column, half of them with a ttl, some with a default."""
+    features = {}
+    for number, name in enumerate(COLUMNS):
+        more = {"default": DEFAULTS[name]} if name in DEFAULTS else {}
+        features[name] = source[name].latest(ttl="5s" if number % 2 else None, **more)
+    return FeatureView("Every", entity=KEY, source=source, features=features)
+
+
+def both(source: Source, order: list[str]) -> tuple[TableRead, newest_row.NewestRow]:
+    """The part that reads features of a source, and a reader of the same that knows Python only."""
+    view = view_of(source)
+    layout = StateLayout.of(KEY, source, [view])
+    part = TableRead(layout, [(view, 1, name) for name in order])
+    with patch.object(newest_row, "reading", None):
+        plain = newest_row.NewestRow.compile(layout, [(view, view.expressions[n]) for n in order])
+    assert part.newest is not None
+    assert plain is not None
+    return part, plain
+
+
+SOURCES = {
+    closed: Source("rows", schema=SCHEMA, event_time="at", closed=closed)
+    for closed in ("right", "left")
+}
+PARTS = {
+    (closed, seed): both(source, random.Random(seed).sample(COLUMNS, 6 if seed else len(COLUMNS)))
+    for closed, source in SOURCES.items()
+    for seed in range(4)
+}
+
+
+def told(call, *arguments):
+    """What a call gives, to the bit, or the error it raises."""
+    try:
+        return repr(call(*arguments))
+    except (SkewlessError, ValueError, ArithmeticError, msgspec.DecodeError) as problem:
+        return type(problem), str(problem)
+
+
+rows = st.fixed_dictionaries({name: st.sampled_from([WHOLE[name], None]) for name in COLUMNS})
+times = st.sampled_from([0, 1, 9_999_999, 10_000_000, 15_000_000, 15_000_001])
+
+
+@given(
+    st.sampled_from(sorted(PARTS)), st.lists(st.tuples(rows, times, times), min_size=1, max_size=4),
+    times, times, st.data(),
+)  # fmt: skip
+def test_every_column_of_the_newest_row_is_read_as_in_python(which, history, t, k, data):
+    part, plain = PARTS[which]
+    state = None
+    for number, (values, event, late) in enumerate(history):
+        row = Row({"key": "k", **values}, event, event + late, number)
+        state = updated(part.layout, state, [row])
+    assert state is not None
+    damaged = bytearray(state)
+    bit = data.draw(st.integers(0, 8 * len(state) - 1))
+    damaged[bit // 8] ^= 1 << bit % 8
+    cut = state[: data.draw(st.integers(0, len(state)))]
+    for states in ([state, None, state], [bytes(damaged)], [cut], []):
+        right = told(plain.read_many, states, t, k)
+        assert told(part.newest.read_many, states, t, k) == right
+        found = part.newest.columns(range(len(part.references)))(states, t, k)
+        answers = plain.read_many(states, t, k) if found is not None else []
+        if found is not None:
+            values, statuses, events = found
+            assert repr(values) == repr([answer[0] for answer in answers])
+            assert statuses == [answer[1] for answer in answers]
+            assert events == [[answer[2]] * len(part.references) for answer in answers]
+        elif None not in states and isinstance(right, str):
+            assert "None" in right or states == [bytes(damaged)] or states == [cut]
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=400), st.integers(-(2**70), 2**70), st.sampled_from(sorted(PARTS)))
+def test_no_bytes_make_it_leave_the_state(noise, t, which):
+    part, plain = PARTS[which]
+    with_start = plain._start + noise[8:]
+    for state in (noise, with_start, with_start[:40] + bytes(360)):
+        got, right = (told(one.read_many, [state], t, t) for one in (part.newest, plain))
+        assert got == right
+
+
+def test_features_are_given_in_the_order_asked_for():
+    part, plain = PARTS["right", 0]
+    state = updated(part.layout, None, [Row(WHOLE, 10, 10, 1)])
+    order = random.Random(5).sample(range(len(COLUMNS)), 7)
+    values, statuses, events = part.newest.columns(order)([state], 10, 10)
+    (right,) = plain.read_many([state], 10, 10)
+    assert values == [[right[0][at] for at in order]]
+    assert statuses == [[right[1][at] for at in order]]
+    assert events == [[10] * 7]
+
+
+def test_seventy_tails_are_no_more_than_five():
+    names = [f"word_{number}" for number in range(70)]
+    source = Source("wide", schema={"key": str, **dict.fromkeys(names, str)}, event_time="at")
+    features = {"now": source.latest(*names)}
+    view = FeatureView("Wide", entity=KEY, source=source, features=features)
+    layout = StateLayout.of(KEY, source, [view])
+    part = TableRead(layout, [(view, 1, feature) for feature in view.features])
+    values = {"key": "k", **{name: name.upper() for name in names}}
+    state = updated(layout, None, [Row(values, 10, 10, 1)])
+    found = part.newest.columns(range(70))([state], 10, 10)
+    assert found[0] == [[feature.upper() for feature in view.features]]
+
+
+entities = st.sampled_from(
+    ["", "f1", "ä", "\ud800", 0, 5, -(2**63), 2**63 - 1, 2**63, True, None, 1.5, b"x"]
+)
+
+
+@pytest.mark.parametrize("key_type", [str, int, float, bytes, bool])
+@given(data=st.data())
+def test_keys_are_those_of_python(key_type, data):
+    if key_type is float:
+        codec = KeyCodec(Entity("pair", one=str, other=int))
+    else:
+        codec = KeyCodec(Entity("one", one=key_type))
+    asked = data.draw(
+        st.lists(
+            st.fixed_dictionaries({}, optional={"one": entities, "other": entities}), max_size=7
+        )
+    )
+    got = told(codec.encode_all, asked)
+    with patch.object(keys, "reading", None):
+        assert got == told(codec.encode_all, asked)
+
+
+def test_a_row_of_infinities_and_a_negative_zero_keeps_its_bits():
+    part, _ = PARTS["right", 0]
+    at = part.references.index("Every@v1:x")
+    for number in (math.inf, -math.inf, -0.0, 5e-324):
+        state = updated(part.layout, None, [Row(WHOLE | {"x": number}, 10, 10, 1)])
+        (values,), _, _ = part.newest.columns(range(len(COLUMNS)))([state], 10, 10)
+        assert math.copysign(1, values[at]) == math.copysign(1, number)
+        assert values[at] == number
+
+
+def test_what_is_no_layout_of_a_row_is_refused():
+    good = {
+        "start": bytes(8), "tails": 1, "record": 40, "slots": 2, "left": 0,
+        "columns": (("d", 25, 8, -1, 0, -1, None, float),), "statuses": (1, 2, 3),
+    }  # fmt: skip
+    reading.NewestRows(**good)
+    for change in (
+        {"start": b"x"}, {"tails": -1}, {"record": 24}, {"slots": 0}, {"left": 2},
+        {"columns": (("d", 33, 8, -1, 0, -1, None, float),)},
+        {"columns": (("d", 24, 8, -1, 0, -1, None, float),)},
+        {"columns": (("d", 25, 8, 0, 0, -1, None, float),)},
+        {"columns": (("u", 25, 4, 1, 0, -1, None, float),)},
+        {"columns": (("v", 25, 5, -1, 0, -1, None, float),)},
+        {"columns": (("Q", 25, 8, -1, 0, -1, None, None),)},
+        {"columns": (("z", 25, 8, -1, 0, -1, None, float),)},
+        {"columns": (("d", 25, 8, -1, 2, -1, None, float),)},
+        {"columns": (("d", 25, 8, -1, 0, -2, None, float),)},
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"layout of a row|fit its row"):
+            reading.NewestRows(**good | change)
+    rows = reading.NewestRows(**good)
+    with pytest.raises(TypeError, match="expected states, t and k"):
+        rows.found([])
+    assert rows.found([bytes(100)], 2**80, 0) is None
+    assert rows.answers([bytes(100)], -(2**63), NEVER) == [None]
