@@ -18,7 +18,7 @@ from skewless.plan.table_read import TableRead
 from skewless.state import keys, newest_row
 from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout
-from tests.plan.states import KEY, SCHEMA, WHOLE, Row, updated
+from tests.state.states import KEY, SCHEMA, WHOLE, Row, updated
 
 reading = pytest.importorskip("skewless.state._reading")
 COLUMNS = [name for name in SCHEMA if name != "key"]
