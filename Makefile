@@ -19,7 +19,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-servers doctest lint format docs-test bench bench-serving wheel clean
+.PHONY: help setup demo test test-servers doctest lint format docs-test docs docs-serve bench bench-serving wheel clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,13 @@ docs-test: doctest ## run every example of the docs and the docstrings
 
 doctest: setup ## run every example of the docstrings
 	@$(BIN)/pytest --doctest-modules src/skewless $(ARGS)
+
+docs: setup ## build the site of the docs into build/site, strictly; it asks for nothing but itself
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/python tools/check_site.py build/site
+
+docs-serve: setup ## show the site of the docs while it is written, on 127.0.0.1:8000
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 bench: setup ## benchmarks of joins, windows, push and reads, as JSON
 	@$(BIN)/python -m benchmarks $(ARGS)
