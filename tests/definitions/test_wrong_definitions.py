@@ -109,6 +109,8 @@ AGGREGATIONS: list[tuple[Wrong, str]] = [
     (lambda: ROWS.x.rate(last=10), "a length in time"),
     (lambda: ROWS.x.trend("1h", resolution="1m"), "takes no resolution"),
     (lambda: ROWS.x.latest(ttl="x"), "a ttl that cannot be read"),
+    (lambda: ROWS.x.latest(tll="1h"), r"no option 'tll'.*Did you mean 'ttl'"),
+    (lambda: ROWS.x.latest(resolution="1h"), "resolution"),
 ]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skewless.aggregations import AGGREGATIONS, swept
+from skewless.aggregations import AGGREGATIONS, sweep
 from skewless.aggregations.windows import WINDOWS
 from skewless.clock import ALWAYS
 from skewless.engines.local import LocalEngine
@@ -135,7 +135,7 @@ def test_long_lists_and_many_buckets_are_the_same_from_gathered_rows(name, monke
     view = view_of(aggregates(name, of), of)
     swept_rows = [from_history(view, rows, t) for t in MOMENTS]
     for limit, number in FEW.items():
-        monkeypatch.setattr(swept, limit, number)
+        monkeypatch.setattr(sweep, limit, number)
     assert [from_history(view, rows, t) for t in MOMENTS] == swept_rows
 
 

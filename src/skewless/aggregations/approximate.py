@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
-    from skewless.aggregations.swept import SweptColumn
+    from skewless.aggregations.sweep import ColumnSweep
 
 _LIBRARY = ("datasketches", "sketches")
 BEYOND = 1100
@@ -86,7 +86,7 @@ class ApproxUnique(NUnique):
         found = super().summary(values, events, t, window)
         return NotImplemented if found is NotImplemented or found > 1 << self.precision else found
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Count, and estimate where there are many."""
         import numpy as np
 
@@ -192,7 +192,7 @@ class ApproxQuantile(Aggregation):
         """Of all numbers but decimals."""
         return column is not None and column.kind != "decimal"
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the middle of the bucket at the rank of each moment."""
         import numpy as np
 

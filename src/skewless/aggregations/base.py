@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from skewless.aggregations.swept import SweptColumn
+    from skewless.aggregations.sweep import ColumnSweep
 
     Ints = npt.NDArray[np.int64]
     Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
@@ -127,9 +127,12 @@ class Aggregation(ABC):
         """Which of the rows that count `compute` needs to see; None for all."""
         return None
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the values at all moments of a spine; asked for where `sweeps` says so."""
-        return rows.numbers(self)
+        if self.number is None:
+            raise NotImplementedError(f"{self.name} has no sweep")
+        finish = (lambda numbers: self.finish(numbers, rows.window)) if self.finishes else None
+        return rows.numbers(self.number, self if self.encodes else None, finish)
 
     def sweeps(self, column: DType | None) -> bool:
         """Return whether `sweep` serves a column of this type (None: whole rows)."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
-    from skewless.aggregations.swept import SweptColumn
+    from skewless.aggregations.sweep import ColumnSweep
 
 _HASHABLE = NUMERIC | {"bool", "str", "bytes", "timestamp", "date", "json"}
 
@@ -114,7 +114,7 @@ class NUnique(Deciding):
         """Of every column."""
         return True
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Count how many codes of values are there."""
         return rows.array(rows.unique())
 
@@ -158,7 +158,7 @@ class TopK(Aggregation):
         """Of every column."""
         return True
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the lists of all moments."""
         return rows.frequent(self.k)
 
@@ -187,7 +187,7 @@ class Mode(Aggregation):
         """Of every column."""
         return True
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the first of the most frequent values; null where there is none."""
         import pyarrow.compute as pc
 
@@ -253,7 +253,7 @@ class Histogram(Aggregation):
         """Of all numbers but decimals."""
         return column is not None and is_number(column)
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Find the bucket of each row once, and count them at all moments."""
         import numpy as np
         import pyarrow as pa

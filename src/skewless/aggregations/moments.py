@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
-    from skewless.aggregations.swept import SweptColumn
+    from skewless.aggregations.sweep import ColumnSweep
 
 _DIGITS = Context(prec=38)
 
@@ -216,7 +216,7 @@ class Skew(_Moments):
         m2, m3, _ = window_moments(values)
         return None if math.isnan(m2) or m2 == 0 else _ratio(m3, m2 * math.sqrt(m2))
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the same at all moments."""
         import numpy as np
 
@@ -249,7 +249,7 @@ class Kurtosis(_Moments):
         ratio = None if math.isnan(m2) else _ratio(m4, m2 * m2)
         return None if ratio is None else ratio - 3.0
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the same at all moments."""
         import numpy as np
 
@@ -289,7 +289,7 @@ class Slope(_Moments):
         found = window_slope(values, events)
         return None if math.isnan(found) else found
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the same at all moments."""
         import numpy as np
 

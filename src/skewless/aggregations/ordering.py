@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
-    from skewless.aggregations.swept import SweptColumn
+    from skewless.aggregations.sweep import ColumnSweep
 
 
 class _ColumnType(Deciding):
@@ -71,7 +71,7 @@ class Latest(_ColumnType):
         """Of every column."""
         return True
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the value of the newest row."""
         return rows.taken(rows.newest(self.keeps_nulls))
 
@@ -100,7 +100,7 @@ class First(Latest):
         """The first."""
         return slice(0, 1)
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the value of the oldest row."""
         return rows.taken(rows.oldest(self.keeps_nulls))
 
@@ -146,7 +146,7 @@ class LastValues(Aggregation):
         """Of every column."""
         return True
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the lists of all moments, cut out of the rows that count."""
         return rows.lists(self.needs)
 
@@ -204,7 +204,7 @@ class SinceLast(Deciding):
         """Of every column."""
         return True
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the ages of the newest rows."""
         newest = rows.newest(nulls=False)
         return rows.array((rows.queries.time - rows.event_of(newest)) / SECOND, newest < 0)
@@ -282,7 +282,7 @@ class Trend(Aggregation):
         """Of all numbers but decimals."""
         return column is not None and column.kind != "decimal"
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return changes between the means of two windows: the newest rows, and the others."""
         import numpy as np
 

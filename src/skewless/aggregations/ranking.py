@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
-    from skewless.aggregations.swept import SweptColumn
+    from skewless.aggregations.sweep import ColumnSweep
 
 _ORDERED = NUMERIC | {"bool", "str", "bytes", "timestamp", "date"}
 
@@ -63,9 +63,9 @@ class Min(Deciding):
         """Of every column."""
         return True
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return numbers of floats; of other values, those of the row of the least rank."""
-        return rows.numbers(self) if rows.is_float else rows.taken(rows.least())
+        return super().sweep(rows) if rows.is_float else rows.taken(rows.least())
 
     @classmethod
     def decide(cls, rank: Ints, run: Ints) -> Ints:
@@ -89,9 +89,9 @@ class Max(Min):
         """Return the greatest."""
         return max(values, key=total_order)
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return numbers of floats; of other values, those of the row of the greatest rank."""
-        return rows.numbers(self) if rows.is_float else rows.taken(rows.greatest())
+        return super().sweep(rows) if rows.is_float else rows.taken(rows.greatest())
 
     @classmethod
     def decide(cls, rank: Ints, run: Ints) -> Ints:
@@ -152,7 +152,7 @@ class Quantile(Aggregation):
         """Of all numbers but decimals."""
         return column is not None and is_number(column)
 
-    def sweep(self, rows: SweptColumn) -> pa.Array:
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the same at all moments, from the rows around the place."""
         import numpy as np
 

@@ -18,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from skewless.aggregations import Aggregation, aggregation, aggregation_from_dict
+from skewless.aggregations import Aggregation, aggregation_from_dict
 from skewless.aggregations.forms import Forms, forms_of
+from skewless.aggregations.ordering import Latest
 from skewless.aggregations.windows import LastN, Sliding, Window, window_from_dict
-from skewless.definitions.aggregatable import WindowLike
+from skewless.definitions.column_methods import WindowLike
 from skewless.definitions.expressions import (
     READERS,
     Column,
@@ -216,13 +217,24 @@ def build(
         rows: name of the source and its filter.
         windows: durations and windows, as the user wrote them.
         options: ``last``, ``offset``, ``resolution``, ``default`` as the user wrote them, ``by`` as
-            an expression.
+            an expression, ``ttl`` for the newest row of all.
     """
     source, where = rows
+    known = (*_OPTIONS, "ttl") if isinstance(kind, Latest) else _OPTIONS
     for option in options:
-        if option not in _OPTIONS:
-            raise UnknownName.of("option", option, _OPTIONS, where=f"aggregation {kind.name!r}")
+        if option not in known:
+            raise UnknownName.of("option", option, known, where=f"aggregation {kind.name!r}")
     by = _checked_by(options.get("by"), source, where)
+    if isinstance(kind, Latest) and not windows and options.get("last") is None and by is None:
+        windows = (LastN(1),)
+        # A newest value that is not null may be any number of rows back.
+        if of is not None and kind.skip_nulls:
+            where = of.is_not_null() if where is None else where & of.is_not_null()
+    elif options.get("ttl") is not None:
+        raise DefinitionError(
+            "a ttl goes with the newest row of all, not with a window or by",
+            got=repr(options["ttl"]),
+        )
     found = _windows(windows, options)
     if not found:
         subject = source if of is None else repr(of)
@@ -231,8 +243,11 @@ def build(
             expected="such as '1h', last=100, sl.tumbling('1h'), sl.session('30m') or "
             "sl.lifetime()",
         )
+    ttl = None if options.get("ttl") is None else parse_duration(options["ttl"], what="a ttl")
     made = tuple(
-        Aggregate(kind, of, where, window, source=source, default=options.get("default"), by=by)
+        Aggregate(
+            kind, of, where, window, source=source, default=options.get("default"), ttl=ttl, by=by
+        )
         for window in found
     )
     if len(made) == 1:
@@ -309,30 +324,17 @@ def rows_of(expression: Expression) -> tuple[str, Expression | None]:
     return sources[0], next(iter(filters.values()))
 
 
-def latest_of(
-    column: Expression,
-    rows: tuple[str, Expression | None],
-    *,
-    skip_nulls: bool = False,
-    ttl: str | None = None,
-    default: Any = None,
-    offset: str | None = None,
-) -> Aggregate:
-    """Return the value of the newest row, which expires after ``ttl``."""
-    micros = None if ttl is None else parse_duration(ttl, what="a ttl")
-    kind = aggregation("latest", skip_nulls=skip_nulls)
-    source, where = rows
-    # A newest value that is not null may be any number of rows back.
-    window: Window = _windows((), {"last": 1})[0]
-    if skip_nulls and column is not None:
-        not_null = column.is_not_null()
-        where = not_null if where is None else where & not_null
-    return Aggregate(
-        kind,
-        column,
-        where,
-        window.shifted(offset),
-        source=source,
-        default=default,
-        ttl=micros,
-    )
+def aggregate_of(
+    expression: Expression,
+    kind: Aggregation,
+    windows: tuple[WindowLike, ...],
+    options: dict[str, Any],
+) -> Expression:
+    """Return an aggregation of a row expression; what every method of a column returns."""
+    rows = rows_of(expression)
+    if isinstance(options.get("by"), str):
+        options = options | {"by": column_named(options["by"], expression)}
+    return build(kind, expression, rows, windows, options)
+
+
+Expression._aggregate = aggregate_of

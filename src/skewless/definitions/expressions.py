@@ -21,16 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from skewless.clock import from_micros, to_micros
 from skewless.definitions import operations
-from skewless.definitions.aggregatable import ColumnMethods
+from skewless.definitions.column_methods import ColumnMethods
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType, dtype_from_dict, dtype_of
-
-if TYPE_CHECKING:
-    from skewless.definitions.source import Rows
 
 _SYMBOLS = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "modulo": "%", "power": "**",
@@ -45,7 +42,7 @@ LONG_CHAIN = 32
 """Links beyond which a chain is written as a list and computed in a loop."""
 
 
-class Expression(ColumnMethods):
+class Expression(ColumnMethods["Expression"]):
     """A typed value per row of a source, or per feature vector.
 
     Attributes:
@@ -358,6 +355,13 @@ class Cast(Expression):
         return _text(self)
 
 
+class ColumnsByName(Protocol):
+    """Rows that know their columns."""
+
+    def __getitem__(self, name: str, /) -> Column:
+        """Return the column of that name, or raise `UnknownName`."""
+
+
 class Column(Expression):
     """A column of a source, perhaps of the rows a filter leaves.
 
@@ -372,7 +376,7 @@ class Column(Expression):
         name: str,
         dtype: DType,
         where: Expression | None = None,
-        rows: Rows | None = None,
+        rows: ColumnsByName | None = None,
     ) -> None:
         self.source = source
         self.name = name

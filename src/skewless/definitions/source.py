@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from skewless.aggregations import aggregation
-from skewless.definitions.aggregatable import WindowLike
 from skewless.definitions.aggregate import build
+from skewless.definitions.column_methods import WindowLike
 from skewless.definitions.expressions import Column, Expression, MultiWindow
 from skewless.definitions.naming import checked_name
 from skewless.definitions.tables import Recorded, Stream, Table

@@ -30,8 +30,9 @@ from skewless.forks import cached_property
 from skewless.online.dirty_keys import mark
 from skewless.online.log_tail import LogTail
 from skewless.online.tables import columns_needed, keyed_rows
-from skewless.state.layout import StateLayout, retained
+from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
+from skewless.state.retention import retained
 from skewless.state.tiles import Tiles, fold
 from skewless.state.update import update_states
 from skewless.stores.offline.history import History

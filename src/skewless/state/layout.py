@@ -13,21 +13,18 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skewless.aggregations.base import AGGREGATIONS, Deciding, Tile
+from skewless.aggregations.base import Tile
 from skewless.aggregations.windows import Window, window_from_dict
-from skewless.clock import NEVER
 from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
 from skewless.definitions.expressions import expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
 from skewless.forks import cached_property
+from skewless.state.rules import ROWS, Rule, Use
 from skewless.state.slots import Slot
 from skewless.state.tile_blocks import FORMAT as TILE_FORMAT
-from skewless.state.tiles import ROWS, deciding, entered
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from skewless.state.packed_rows import RowSet
 
 
 KeyedUse = tuple[str, str | None, bool]
@@ -44,42 +41,6 @@ def filter_of(view: FeatureView, aggregate: Aggregate) -> Expression | None:
     if view.where is None or aggregate.where is None:
         return aggregate.where if view.where is None else view.where
     return view.where & aggregate.where
-
-
-@dataclass(frozen=True, order=True)
-class Use:
-    """What an aggregate takes from the rows of a rule that has tiles.
-
-    Attributes:
-        kind: name of the aggregation.
-        slot: index of the slot of its values; `tiles.ROWS` for whole rows.
-        skips_nulls: whether rows whose value is null do not take part.
-    """
-
-    kind: str
-    slot: int
-    skips_nulls: bool
-
-    @property
-    def decides(self) -> type[Deciding] | None:
-        """The aggregation, where rows that decide are kept; None where sums are."""
-        kind = AGGREGATIONS[self.kind]
-        return kind if issubclass(kind, Deciding) else None
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Which rows one aggregate may still count.
-
-    Attributes:
-        filter: index of the slot that says whether a row passes; None where all do.
-        window: from which the rows are taken.
-        uses: what tiles are asked for; empty where the rows themselves are kept.
-    """
-
-    filter: int | None
-    window: Window
-    uses: tuple[Use, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -328,44 +289,3 @@ def _canonical(rule: Rule) -> str:
     """Return a text by which rules are ordered: equal for equal rules, and for them alone."""
     uses = [[use.kind, use.slot, use.skips_nulls] for use in rule.uses]
     return json.dumps([rule.filter, rule.window.to_dict(), uses], sort_keys=True)
-
-
-def retained(
-    layout: StateLayout, rows: RowSet, floor: int, folded: np.ndarray | None = None
-) -> np.ndarray:
-    """Return which rows may still count at or after ``floor`` (a mask); the newest always stays.
-
-    Args:
-        layout: says what the views need.
-        rows: sorted by group and row order.
-        floor: the earliest moment that will be asked about, microseconds.
-        folded: the moment that the tiles of each row's group are folded to; None: keep all rows
-            that tiles could stand for.
-    """
-    import numpy as np
-
-    event, known = rows.records["event"] + layout.left, rows.records["known"]
-
-    def settled(offset: int) -> np.ndarray:
-        """Rows that count at the floor and are never replaced: they displace older ones."""
-        found: np.ndarray = np.maximum(event + offset, known) <= floor
-        found &= rows.superseded == NEVER
-        return found
-
-    # Whether an entity was ever seen is told by its newest row, at any moment from the floor on.
-    keep = rows.later_in_group(settled(0)) < 1
-    for rule in layout.rules:
-        passes = np.ones(len(rows), bool) if rule.filter is None else rows.passes(rule.filter)
-        window = rule.window
-        alive = passes & (rows.superseded > floor)
-
-        def displacing(offset: int = window.offset, passes: np.ndarray = passes) -> np.ndarray:
-            both: np.ndarray = settled(offset) & passes
-            return both
-
-        alive &= window.may_count(rows, displacing, floor - layout.left - window.offset)
-        if rule.uses and folded is not None:
-            inside = alive & (entered(layout, rows, rule) <= folded) & (rows.superseded == NEVER)
-            alive &= ~inside | deciding(rows, rule, inside)
-        keep |= alive
-    return keep

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +18,13 @@ import numpy.typing as npt
 from skewless.aggregations.exact import ExactSum
 from skewless.clock import ALWAYS, NEVER
 from skewless.errors import CorruptData
+from skewless.state.layout import StateLayout
+from skewless.state.packed_rows import RowSet
+from skewless.state.rules import ROWS, Rule
 from skewless.state.tile_blocks import Block, encoded
-
-if TYPE_CHECKING:
-    from skewless.state.layout import Rule, StateLayout
-    from skewless.state.packed_rows import RowSet
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-ROWS = -1
-"""Stands for the slot where whole rows are counted."""
 _ENDS = struct.Struct("<Iq")
 _NUMERIC = frozenset({"float32", "float64", "int32", "int64"})
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.state.blob import decode, encode, layout_mark, read_header, tile_bytes
-from skewless.state.layout import StateLayout, retained
+from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
+from skewless.state.retention import retained
 from skewless.state.tiles import Tiles, drop_old, fold
 
 Ints = npt.NDArray[np.int64]

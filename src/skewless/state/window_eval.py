@@ -20,8 +20,9 @@ from skewless.definitions import Aggregate
 from skewless.forks import cached_property
 from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.packed_rows import RowSet
+from skewless.state.rules import ROWS
 from skewless.state.status import Status
-from skewless.state.tiles import ROWS, Tiles, numbers_of
+from skewless.state.tiles import Tiles, numbers_of
 
 _INDEX: dict[Number | None, int] = {name: at for at, name in enumerate(NUMBERS)}
 _WIDER = {"float32": np.float64, "int32": np.int64}

@@ -24,6 +24,6 @@ def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """Let the dispatcher use one implementation."""
     compiled = request.param == "compiled"
     implementation = request.getfixturevalue("compiled_kernels") if compiled else numpy_kernels
-    monkeypatch.setattr(kernels, "chosen", implementation)
-    monkeypatch.setattr(kernels, "window_summary", kernels.chosen.window_summary)
+    monkeypatch.setattr(kernels.dispatch, "chosen", implementation)
+    monkeypatch.setattr(kernels, "window_summary", kernels.dispatch.chosen.window_summary)
     return str(request.param)

@@ -98,7 +98,7 @@ def test_sweeps_give_at_every_query_what_the_active_rows_give(case, data):
 def test_a_valid_value_that_is_nan_is_refused():
     spans = Spans.build(np.array([0]), np.array([9]), np.array([0, 1]))
     asked = Queries(np.array([1]), np.array([0, 1]))
-    if kernels.chosen is not kernels.numpy_kernels:
+    if kernels.dispatch.chosen is not kernels.dispatch.numpy_kernels:
         with pytest.raises(ValueError, match="NaN"):
             kernels.sweep_moments(spans, asked, np.array([math.nan]))
     found = kernels.sweep_moments(spans, asked, np.array([math.nan]), np.array([0], np.uint8))

@@ -158,7 +158,7 @@ def test_both_implementations_give_equal_bits_on_larger_data(kind, monkeypatch, 
     sweep = kernels.sweep_sums_int if kind == "integers" else kernels.sweep_sums
     results = []
     for implementation in (numpy_kernels, compiled_kernels):
-        monkeypatch.setattr(kernels, "chosen", implementation)
+        monkeypatch.setattr(kernels.dispatch, "chosen", implementation)
         results.append(sweep(spans, queries, values))
     for name in results[0]:
         assert bits(results[0][name].tolist()) == bits(results[1][name].tolist())

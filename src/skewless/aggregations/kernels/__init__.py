@@ -17,15 +17,14 @@ environment variable ``SKEWLESS_KERNELS`` is "numpy". Both give equal bits.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from skewless.aggregations.kernels import numpy_kernels, numpy_moments
+from skewless.aggregations.kernels import dispatch, numpy_moments
+from skewless.aggregations.kernels.dispatch import implementation
 from skewless.aggregations.kernels.latest import LatestJoin, LatestRows
-from skewless.aggregations.kernels.protocol import Kernels
 from skewless.aggregations.kernels.rules import RuleRows, plain_spans
 from skewless.aggregations.kernels.spans import (
     NEVER,
@@ -67,22 +66,9 @@ __all__ = [
 ]
 
 
-def _choose() -> Kernels:
-    if os.environ.get("SKEWLESS_KERNELS") == "numpy":
-        return numpy_kernels
-    try:
-        from skewless.aggregations.kernels import compiled_kernels
-    except ImportError:
-        return numpy_kernels
-    return compiled_kernels
-
-
-chosen: Kernels = _choose()
-implementation = "numpy" if chosen is numpy_kernels else "compiled"
-
 _PLAIN: tuple[Literal["C"], Literal["A"]] = ("C", "A")
 
-window_summary = chosen.window_summary
+window_summary = dispatch.chosen.window_summary
 """``window_summary(values, valid, low, high, want)``: one slice, with as little overhead as can be.
 
 ``values``: any one-dimensional buffer of float64 or int64 (a stride is fine), ``valid``: uint8 or
@@ -130,7 +116,7 @@ def sweep_sums(
     values = checked(values, np.float64, None, "values")
     sweep = Sweep.build(spans, queries, valid, len(values))
     out = _columns(want, queries, integers=False)
-    chosen.sweep_sums(sweep, values, want, out)
+    dispatch.chosen.sweep_sums(sweep, values, want, out)
     return out
 
 
@@ -152,14 +138,14 @@ def sweep_sums_int(
     values = checked(values, np.int64, None, "values")
     sweep = Sweep.build(spans, queries, valid, len(values))
     out = _columns(want, queries, integers=True)
-    chosen.sweep_sums(sweep, values, want, out)
+    dispatch.chosen.sweep_sums(sweep, values, want, out)
     return out
 
 
 def sweep_counts(spans: Spans, queries: Queries, valid: Flags | None = None) -> Ints:
     """Return the number of rows active at each query (int64)."""
     out = _columns(Want.COUNT, queries, integers=False)
-    chosen.sweep_sums(Sweep.build(spans, queries, valid, None), None, Want.COUNT, out)
+    dispatch.chosen.sweep_sums(Sweep.build(spans, queries, valid, None), None, Want.COUNT, out)
     counts: Ints = out["count"]
     return counts
 
@@ -169,7 +155,7 @@ def window_moments(values: Floats | Ints) -> tuple[float, float, float]:
 
     Each is the exact one, correctly rounded; NaN where a value is infinite.
     """
-    found = chosen.window_moments(np.require(values, None, _PLAIN), None)
+    found = dispatch.chosen.window_moments(np.require(values, None, _PLAIN), None)
     return numpy_moments.central_moments(values.tolist()) if found is None else found
 
 
@@ -178,7 +164,7 @@ def window_slope(values: Floats | Ints, events: Ints) -> float:
 
     NaN where a value is infinite, and where all rows are of one moment.
     """
-    found = chosen.window_moments(
+    found = dispatch.chosen.window_moments(
         np.require(values, None, _PLAIN), np.require(events, None, _PLAIN)
     )
     return numpy_moments.slope(values.tolist(), events.tolist()) if found is None else found
@@ -216,7 +202,7 @@ def sweep_moments(
     out = {name: np.full(len(queries.time), np.nan) for name in want}
     done = np.zeros(len(queries.time), np.uint8)
     sweep = Sweep.build(spans, queries, valid, len(values))
-    chosen.sweep_moments(sweep, values, events, out, done)
+    dispatch.chosen.sweep_moments(sweep, values, events, out, done)
     left = done == 0
     if left.any():
         _fill_moments(sweep, (values, events), out, left)
@@ -262,7 +248,7 @@ def sweep_extremes(
     """
     values = checked(values, np.float64, None, "values")
     sweep = Sweep.build(spans, queries, valid, len(values))
-    lowest, highest = chosen.sweep_order(sweep, values, want)
+    lowest, highest = dispatch.chosen.sweep_order(sweep, values, want)
     least = _taken(values, lowest) if Want.MIN in want else None
     greatest = _taken(values, highest) if Want.MAX in want else None
     return least, greatest, (np.maximum(lowest, highest) >= 0).view(np.uint8)
@@ -294,7 +280,7 @@ def sweep_positions(
     if rank is not None:
         rank = checked(rank, np.int64, None, "rank")
     rows = None if rank is None else len(rank)
-    return chosen.sweep_order(Sweep.build(spans, queries, valid, rows), rank, want)
+    return dispatch.chosen.sweep_order(Sweep.build(spans, queries, valid, rows), rank, want)
 
 
 def sweep_frequent(
@@ -315,7 +301,7 @@ def sweep_frequent(
         ValueError: if arrays do not fit each other.
     """
     codes = checked(codes, np.int64, None, "codes")
-    return chosen.sweep_frequent(Sweep.build(spans, queries, valid, len(codes)), codes, k)
+    return dispatch.chosen.sweep_frequent(Sweep.build(spans, queries, valid, len(codes)), codes, k)
 
 
 def decay(events: Ints, t: int, half_life: int) -> Floats:
@@ -326,7 +312,7 @@ def decay(events: Ints, t: int, half_life: int) -> Floats:
         t: the moment.
         half_life: microseconds, less than 2**53.
     """
-    return chosen.decay(np.require(events, np.int64, _PLAIN), t, half_life)
+    return dispatch.chosen.decay(np.require(events, np.int64, _PLAIN), t, half_life)
 
 
 def sweep_quantile(
@@ -348,7 +334,7 @@ def sweep_quantile(
         ValueError: if arrays do not fit each other.
     """
     keys = checked(keys, np.int64, None, "keys")
-    return chosen.sweep_quantile(Sweep.build(spans, queries, valid, len(keys)), keys, q)
+    return dispatch.chosen.sweep_quantile(Sweep.build(spans, queries, valid, len(keys)), keys, q)
 
 
 def sweep_unique(
@@ -367,7 +353,9 @@ def sweep_unique(
         ValueError: if a code is out of range, or arrays do not fit each other.
     """
     codes = checked(codes, np.int64, None, "codes")
-    return chosen.sweep_unique(Sweep.build(spans, queries, valid, len(codes)), codes, n_codes)
+    return dispatch.chosen.sweep_unique(
+        Sweep.build(spans, queries, valid, len(codes)), codes, n_codes
+    )
 
 
 def gather_active(spans: Spans, queries: Queries, valid: Flags | None = None) -> tuple[Ints, Ints]:
@@ -381,7 +369,7 @@ def gather_active(spans: Spans, queries: Queries, valid: Flags | None = None) ->
     """
     counts = sweep_counts(spans, queries, valid)
     offsets = np.concatenate(([0], np.cumsum(counts)))
-    return offsets, chosen.gather_active(Sweep.build(spans, queries, valid, None), offsets)
+    return offsets, dispatch.chosen.gather_active(Sweep.build(spans, queries, valid, None), offsets)
 
 
 def group_rows(codes: Ints, times: Ints, keys: int) -> tuple[Ints, Ints]:
@@ -401,7 +389,7 @@ def group_rows(codes: Ints, times: Ints, keys: int) -> tuple[Ints, Ints]:
     codes, times = checked(codes, np.int64, None, "codes"), checked(times, np.int64, None, "times")
     if len(codes) != len(times):
         raise ValueError(f"times: expected length {len(codes)}, got {len(times)}")
-    return chosen.group_rows(codes, times, keys)
+    return dispatch.chosen.group_rows(codes, times, keys)
 
 
 def last_n_spans(enter: Ints, superseded: Ints | None, group_start: Ints, n: int) -> Spans:
@@ -442,4 +430,8 @@ def session_spans(
 
 def _rule_spans(rows: RuleRows, parameter: int) -> Spans:
     parameter = min(parameter, NEVER)
-    return plain_spans(rows, parameter) if rows.in_order() else chosen.rule_spans(rows, parameter)
+    return (
+        plain_spans(rows, parameter)
+        if rows.in_order()
+        else dispatch.chosen.rule_spans(rows, parameter)
+    )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skewless.aggregations.kernels import dispatch
 from skewless.aggregations.kernels.spans import Ints, check_starts, checked
 
 _FEWEST_TIES = 1024
@@ -49,9 +50,7 @@ class LatestJoin:
     """
 
     def __init__(self, query_start: Ints, query_time: Ints) -> None:
-        from skewless.aggregations.kernels import chosen
-
-        self._kernels = chosen
+        self._kernels = dispatch.chosen
         self._time = checked(query_time, np.int64, None, "query_time")
         self._start = checked(query_start, np.int64, None, "query_start")
         check_starts(self._start, len(self._time), "query_start", whole=True)

@@ -7,20 +7,24 @@ sweep each group as if it were an entity of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.aggregations.columns import Coded, valid_of
+from skewless.aggregations.base import Aggregation
+from skewless.aggregations.columns import Coded, is_number, valid_of
 from skewless.aggregations.kernels import Queries, Spans, Want, sweep_counts, sweep_positions
-from skewless.aggregations.swept import SweptWindow
+from skewless.aggregations.sweep import ColumnSweep, WindowSweep
 from skewless.aggregations.windows import Window
 from skewless.definitions import Aggregate
 from skewless.engines.local.grouped import Groups, maps_of, number_texts
 from skewless.engines.local.spine import Ints
 from skewless.state.layout import expression_key
+from skewless.types import DType, python_values
 
 
 class WindowKernels:
@@ -47,9 +51,9 @@ class WindowKernels:
         left: int,
     ) -> None:
         self.columns, coded = columns
-        self.swept = SweptWindow(window, spans, queries, event, coded)
+        self.swept = WindowSweep(window, spans, queries, event, coded)
         self.left = left
-        self._groups: dict[str, tuple[Groups, SweptWindow]] = {}
+        self._groups: dict[str, tuple[Groups, WindowSweep]] = {}
 
     def run(self, aggregates: Sequence[Aggregate]) -> list[pa.Array]:
         """Return one Arrow array per aggregate, an element per query."""
@@ -76,7 +80,7 @@ class WindowKernels:
         age = swept.queries.time - shift - swept.column("", None).event_of(newest)
         return (newest >= 0) & (age >= aggregate.expiry)
 
-    def _values(self, swept: SweptWindow, aggregate: Aggregate) -> pa.Array:
+    def _values(self, swept: WindowSweep, aggregate: Aggregate) -> pa.Array:
         kind, column = aggregate.aggregation, aggregate.column
         if column is None:
             rows = swept.column("", None)
@@ -85,7 +89,7 @@ class WindowKernels:
             rows = swept.column(key, self.columns[key])
         if kind.sweeps(None if column is None else column.dtype):
             return kind.sweep(rows).cast(aggregate.dtype.arrow())
-        return rows.computed(kind, aggregate.dtype)
+        return _computed(rows, kind, aggregate.dtype)
 
     def _grouped(self, aggregate: Aggregate, aggregates: Sequence[Aggregate]) -> pa.Array:
         """Return the maps of an aggregate; groups are found, and summed, once for all."""
@@ -96,7 +100,7 @@ class WindowKernels:
             swept = self.swept
             texts = number_texts(self.columns[key])
             groups = Groups.of(swept.spans, swept.queries, *texts)
-            by_group = SweptWindow(
+            by_group = WindowSweep(
                 swept.window, groups.spans, groups.queries, swept.event, swept.coded
             )
             same = [a for a in aggregates if a.by is not None and expression_key(a.by) == key]
@@ -111,8 +115,36 @@ class WindowKernels:
         return maps_of(groups, values, some).cast(aggregate.dtype.arrow())
 
 
-def _expect(swept: SweptWindow, aggregates: Sequence[Aggregate]) -> None:
+def _expect(swept: WindowSweep, aggregates: Sequence[Aggregate]) -> None:
     for aggregate in aggregates:
         kind, column = aggregate.aggregation, aggregate.column
         if column is not None and kind.sweeps(column.dtype):
-            swept.expect(kind, expression_key(column))
+            swept.expect(kind.number, expression_key(column), kind if kind.encodes else None)
+
+
+def _computed(rows: ColumnSweep, kind: Aggregation, dtype: DType) -> pa.Array:
+    """Return what `summary`, or else `compute`, gives of the rows of each moment."""
+    numbers = None
+    if kind.summarises and rows.has_values and is_number(rows.column.type):
+        numbers = rows.values
+    found: list[Any] = []
+    for part in rows.gathered(nulls=kind.keeps_nulls):
+        asked = rows.queries.time[part.first : part.last].tolist()
+        for t, (low, high) in zip(asked, pairwise(part.offsets.tolist()), strict=True):
+            found.append(_computed_at(rows, kind, numbers, part.rows[low:high], t))
+    return pa.array([dtype.coerce(value) for value in found], type=dtype.arrow())
+
+
+def _computed_at(rows: ColumnSweep, kind: Aggregation, numbers: Any, at: Ints, t: int) -> Any:
+    if len(at) == 0:
+        return list(kind.empty) if isinstance(kind.empty, tuple) else kind.empty
+    if kind.needs is not None:
+        at = at[kind.needs]
+    if kind.summarises:
+        values = None if numbers is None else numbers[at]
+        value = kind.summary(values, rows.event[at], t, rows.window)
+        if value is not NotImplemented:
+            return value
+    events = rows.event[at].tolist()
+    values = python_values(rows.column.take(pa.array(at))) if rows.has_values else [None] * len(at)
+    return kind.compute(values, events, t, rows.window)

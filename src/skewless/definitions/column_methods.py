@@ -14,82 +14,78 @@ Map(Float64)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 from skewless.aggregations import aggregation
 from skewless.aggregations.approximate import need_sketches
 from skewless.aggregations.windows import Window
-from skewless.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from skewless.definitions.expressions import Expression
 
 WindowLike = str | Window
+Made = TypeVar("Made")
 
 
-class ColumnMethods:
-    """Aggregations of a row expression: a column, or anything computed from columns."""
+class ColumnMethods(Generic[Made]):
+    """Aggregations of a row expression: a column, or anything computed from columns.
+
+    Class attributes:
+        _aggregate: makes one of the expression, the aggregation, windows and options. The module of
+            aggregates sets it: they are made of expressions, which have these methods.
+    """
+
+    _aggregate: ClassVar[Callable[..., Any]]
 
     def _over(
-        self, name: str, windows: tuple[WindowLike, ...], options: Any, **params: Any
-    ) -> Expression:
-        from skewless.definitions.aggregate import build, column_named, rows_of
+        self, name: str, windows: tuple[WindowLike, ...], options: dict[str, Any], **params: Any
+    ) -> Made:
+        made: Made = self._aggregate(aggregation(name, **params), windows, options)
+        return made
 
-        expression = cast("Expression", self)
-        kind = aggregation(name, **params)
-        rows = rows_of(expression)
-        if isinstance(options.get("by"), str):
-            options = options | {"by": column_named(options["by"], expression)}
-        return build(kind, expression, rows, windows, options)
-
-    def count(self, *windows: WindowLike, **options: Any) -> Expression:
+    def count(self, *windows: WindowLike, **options: Any) -> Made:
         """Number of values that are not null."""
         return self._over("count", windows, options)
 
-    def sum(self, *windows: WindowLike, **options: Any) -> Expression:
+    def sum(self, *windows: WindowLike, **options: Any) -> Made:
         """Exact sum."""
         return self._over("sum", windows, options)
 
-    def mean(self, *windows: WindowLike, **options: Any) -> Expression:
+    def mean(self, *windows: WindowLike, **options: Any) -> Made:
         """Exact mean."""
         return self._over("mean", windows, options)
 
-    def min(self, *windows: WindowLike, **options: Any) -> Expression:
+    def min(self, *windows: WindowLike, **options: Any) -> Made:
         """Smallest value."""
         return self._over("min", windows, options)
 
-    def max(self, *windows: WindowLike, **options: Any) -> Expression:
+    def max(self, *windows: WindowLike, **options: Any) -> Made:
         """Greatest value."""
         return self._over("max", windows, options)
 
-    def std(self, *windows: WindowLike, ddof: int = 0, **options: Any) -> Expression:
+    def std(self, *windows: WindowLike, ddof: int = 0, **options: Any) -> Made:
         """Standard deviation, population unless ``ddof=1``."""
         return self._over("std", windows, options, ddof=ddof)
 
-    def var(self, *windows: WindowLike, ddof: int = 0, **options: Any) -> Expression:
+    def var(self, *windows: WindowLike, ddof: int = 0, **options: Any) -> Made:
         """Variance, population unless ``ddof=1``."""
         return self._over("var", windows, options, ddof=ddof)
 
-    def skew(self, *windows: WindowLike, **options: Any) -> Expression:
+    def skew(self, *windows: WindowLike, **options: Any) -> Made:
         """Skewness, population."""
         return self._over("skew", windows, options)
 
-    def kurtosis(self, *windows: WindowLike, **options: Any) -> Expression:
+    def kurtosis(self, *windows: WindowLike, **options: Any) -> Made:
         """Excess kurtosis, population."""
         return self._over("kurtosis", windows, options)
 
-    def slope(self, *windows: WindowLike, **options: Any) -> Expression:
+    def slope(self, *windows: WindowLike, **options: Any) -> Made:
         """Least-squares slope over event time, per second."""
         return self._over("slope", windows, options)
 
-    def n_unique(self, *windows: WindowLike, **options: Any) -> Expression:
+    def n_unique(self, *windows: WindowLike, **options: Any) -> Made:
         """Number of distinct values, exactly."""
         return self._over("n_unique", windows, options)
 
-    def approx_unique(
-        self, *windows: WindowLike, precision: int = 12, **options: Any
-    ) -> Expression:
+    def approx_unique(self, *windows: WindowLike, precision: int = 12, **options: Any) -> Made:
         """Number of distinct values: exact up to ``2**precision``, then within about 1.6 %.
 
         Needs ``pip install 'skewless[sketches]'``.
@@ -99,57 +95,57 @@ class ColumnMethods:
 
     def approx_quantile(
         self, q: float, *windows: WindowLike, accuracy: float = 0.01, **options: Any
-    ) -> Expression:
+    ) -> Made:
         """The ``q`` quantile within a relative error of ``accuracy``."""
         return self._over("approx_quantile", windows, options, q=q, accuracy=accuracy)
 
-    def quantile(self, q: float, *windows: WindowLike, **options: Any) -> Expression:
+    def quantile(self, q: float, *windows: WindowLike, **options: Any) -> Made:
         """The ``q`` quantile, linear between neighbours."""
         return self._over("quantile", windows, options, q=q)
 
-    def median(self, *windows: WindowLike, **options: Any) -> Expression:
+    def median(self, *windows: WindowLike, **options: Any) -> Made:
         """The middle value."""
         return self._over("median", windows, options)
 
-    def mode(self, *windows: WindowLike, **options: Any) -> Expression:
+    def mode(self, *windows: WindowLike, **options: Any) -> Made:
         """The most frequent value, the smallest among equals."""
         return self._over("mode", windows, options)
 
-    def top_k(self, k: int, *windows: WindowLike, **options: Any) -> Expression:
+    def top_k(self, k: int, *windows: WindowLike, **options: Any) -> Made:
         """The ``k`` most frequent values."""
         return self._over("top_k", windows, options, k=k)
 
-    def histogram(self, edges: Sequence[float], *windows: WindowLike, **options: Any) -> Expression:
+    def histogram(self, edges: Sequence[float], *windows: WindowLike, **options: Any) -> Made:
         """Counts per bucket between ``edges``, with one below and one above."""
         return self._over("histogram", windows, options, edges=tuple(map(float, edges)))
 
-    def trend(self, *windows: WindowLike, recent: int = 10, **options: Any) -> Expression:
+    def trend(self, *windows: WindowLike, recent: int = 10, **options: Any) -> Made:
         """Change in per cent of the newest ``recent`` rows against those before."""
         return self._over("trend", windows, options, recent=recent)
 
-    def ewma(self, half_life: str, *windows: WindowLike, **options: Any) -> Expression:
+    def ewma(self, half_life: str, *windows: WindowLike, **options: Any) -> Made:
         """Mean whose weights halve with every ``half_life`` of age."""
         return self._over("ewma", windows, options, half_life=half_life)
 
-    def since_last(self, *windows: WindowLike, **options: Any) -> Expression:
+    def since_last(self, *windows: WindowLike, **options: Any) -> Made:
         """Seconds since the newest row whose value is not null."""
         return self._over("since_last", windows, options)
 
-    def rate(self, *windows: WindowLike, **options: Any) -> Expression:
+    def rate(self, *windows: WindowLike, **options: Any) -> Made:
         """Values that are not null, per second of the window."""
         return self._over("rate", windows, options)
 
-    def last_n(self, n: int, *windows: WindowLike, **options: Any) -> Expression:
+    def last_n(self, n: int, *windows: WindowLike, **options: Any) -> Made:
         """The newest ``n`` values that are not null, oldest first."""
         if not windows and options.get("last") is None and options.get("by") is None:
             options["last"] = n
         return self._over("last_n", windows, options, n=n)
 
-    def first_n(self, n: int, *windows: WindowLike, **options: Any) -> Expression:
+    def first_n(self, n: int, *windows: WindowLike, **options: Any) -> Made:
         """The oldest ``n`` values that are not null, oldest first."""
         return self._over("first_n", windows, options, n=n)
 
-    def first(self, *windows: WindowLike, skip_nulls: bool = False, **options: Any) -> Expression:
+    def first(self, *windows: WindowLike, skip_nulls: bool = False, **options: Any) -> Made:
         """Value of the oldest row, null included unless ``skip_nulls``."""
         return self._over("first", windows, options, skip_nulls=skip_nulls)
 
@@ -159,16 +155,8 @@ class ColumnMethods:
         ttl: str | None = None,
         skip_nulls: bool = False,
         **options: Any,
-    ) -> Expression:
+    ) -> Made:
         """Value of the newest row, null included unless ``skip_nulls``; expired after ``ttl``."""
-        from skewless.definitions.aggregate import latest_of, rows_of
-
-        if windows or options.get("last") is not None or options.get("by") is not None:
-            if ttl is not None:
-                raise DefinitionError(
-                    "a ttl goes with the newest row of all, not with a window or by", got=repr(ttl)
-                )
-            return self._over("latest", windows, options, skip_nulls=skip_nulls)
-        expression = cast("Expression", self)
-        rows = rows_of(expression)
-        return latest_of(expression, rows, skip_nulls=skip_nulls, ttl=ttl, **options)
+        if ttl is not None:
+            options["ttl"] = ttl
+        return self._over("latest", windows, options, skip_nulls=skip_nulls)

@@ -6,7 +6,7 @@
 >>> from skewless.aggregations.windows import Sliding
 >>> rows = RowTimes(event=np.array([0, 60]), known=None, start=np.array([0, 2]))
 >>> asked = Queries(np.array([60, 120]), np.array([0, 2]))
->>> swept = SweptWindow(Sliding(width=100), Sliding(width=100).spans(rows), asked, rows.event)
+>>> swept = WindowSweep(Sliding(width=100), Sliding(width=100).spans(rows), asked, rows.event)
 >>> column = swept.column("x", pa.array([1.0, 2.0]))
 >>> aggregation("sum").sweep(column).to_pylist()
 [3.0, 2.0]
@@ -14,17 +14,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.aggregations.base import Aggregation
-from skewless.aggregations.columns import Coded, as_numbers, is_number, valid_of
+from skewless.aggregations.columns import Coded, as_numbers, valid_of
 from skewless.aggregations.kernels import (
     Queries,
     Spans,
@@ -57,11 +56,20 @@ Flags = npt.NDArray[np.uint8]
 _SUMS = ("sum", "mean", "var", "var_sample")
 _FEW = 24
 _MOST_FREQUENT = 16  # numbers a moment that a sweep writes; longer lists are gathered
-Key = tuple[str, Aggregation | None]
-"""A column, and the aggregation that encodes it (None: its values as they are)."""
 
 
-class SweptWindow:
+class Encoder(Protocol):
+    """Turns values into what a number is taken of; hashable, equal where it encodes alike."""
+
+    def encode(self, values: Any, /) -> Any:
+        """Return what stands for an array of values."""
+
+
+Key = tuple[str, Encoder | None]
+"""A column, and what encodes it (None: its values as they are)."""
+
+
+class WindowSweep:
     """The rows of one window and filter over some keys, asked about at many moments.
 
     Args:
@@ -88,34 +96,38 @@ class SweptWindow:
         self.wanted: dict[Key, Want] = {}
         self.found: dict[Key, dict[str, Any]] = {}
 
-    def expect(self, kind: Aggregation, key: str) -> None:
-        """Say that an aggregation of a column is coming: one sweep then gives all its sums."""
-        if kind.number in _SUMS:
-            place = (key, kind if kind.encodes else None)
-            self.wanted[place] = self.wanted.get(place, Want(0)) | Want[kind.number.upper()]
+    def expect(self, number: str | None, key: str, encoder: Encoder | None) -> None:
+        """Say that a number of a column is coming: one sweep then gives all its sums."""
+        if number in _SUMS:
+            place = (key, encoder)
+            self.wanted[place] = self.wanted.get(place, Want(0)) | Want[number.upper()]
 
-    def column(self, key: str, column: pa.Array | None) -> SweptColumn:
+    def column(self, key: str, column: pa.Array | None) -> ColumnSweep:
         """Return a column of the rows; None for whole rows."""
-        return SweptColumn(self, key, column)
+        return ColumnSweep(self, key, column)
 
 
-class SweptColumn:
+class ColumnSweep:
     """A column of the rows of a window, asked about at many moments.
 
     Attributes:
         window: of which they are.
         spans: when each row counts.
         queries: the moments asked about.
+        event: event times of the rows.
+        has_values: whether it is a column, not whole rows.
         valid: which values are not null, as bytes; None where all are.
     """
 
-    def __init__(self, swept: SweptWindow, key: str, column: pa.Array | None) -> None:
+    def __init__(self, swept: WindowSweep, key: str, column: pa.Array | None) -> None:
         self._swept = swept
         self._key = key
         self._column = column
         self.window = swept.window
         self.spans = swept.spans
         self.queries = swept.queries
+        self.event = swept.event
+        self.has_values = column is not None
         self.valid = valid_of(column)
 
     @property
@@ -140,39 +152,49 @@ class SweptColumn:
         """Return values as Arrow has them, null under a mask."""
         return pa.array(values, mask=null)
 
-    def numbers(self, kind: Aggregation) -> pa.Array:
-        """Return what an aggregation makes of its number, at each moment."""
-        values, none = self._number(kind)
-        if kind.finishes:
+    def numbers(
+        self, number: str, encoder: Encoder | None, finish: Callable[[Any], Any] | None
+    ) -> pa.Array:
+        """Return one of the kernels' numbers at each moment, or what is made of it.
+
+        Args:
+            number: of `NUMBERS`.
+            encoder: what the number is taken of; None for the values.
+            finish: makes the result of an array of numbers, NaN for null; None: they are it.
+        """
+        values, none = self._number(number, encoder)
+        if finish is not None:
             with np.errstate(all="ignore"):
-                values = kind.finish(values, self.window)
+                values = finish(values)
         if values.dtype.kind == "f":
             none = np.isnan(values) | (False if none is None else none)
         return self.array(values, none)
 
-    def _number(self, kind: Aggregation) -> tuple[Any, Any]:
-        if kind.number == "count":
+    def _number(self, number: str, encoder: Encoder | None) -> tuple[Any, Any]:
+        if number == "count":
             return sweep_counts(self.spans, self.queries, self.valid), None
-        place = (self._key, kind if kind.encodes else None)
-        if kind.number in _SUMS:
-            self._swept.expect(kind, self._key)
-            want, found = self._swept.wanted[place], self._swept.found
-            if place not in found or kind.number not in found[place]:
-                found[place] = self._sums(self.spans, want, kind)
-            overflow = found[place].get("overflow") if kind.number == "sum" else None
-            return found[place][kind.number], None if overflow is None else overflow != 0
-        extremes = self._swept.found.setdefault((f"extremes of {self._key}", place[1]), {})
+        place, found = (self._key, encoder), self._swept.found
+        if number in _SUMS:
+            self._swept.expect(number, *place)
+            if place not in found or number not in found[place]:
+                found[place] = self._sums(self.spans, self._swept.wanted[place], encoder)
+            overflow = found[place].get("overflow") if number == "sum" else None
+            return found[place][number], None if overflow is None else overflow != 0
+        extremes = found.setdefault((f"extremes of {self._key}", encoder), {})
         if not extremes:
-            values = np.asarray(kind.encode(self.values), np.float64)
+            values = np.asarray(self._encoded(encoder), np.float64)
             low, high, some = sweep_extremes(self.spans, self.queries, values, self.valid)
             extremes.update(min=low, max=high, none=np.asarray(some) == 0)
-        return extremes[str(kind.number)], extremes["none"]
+        return extremes[number], extremes["none"]
 
-    def _sums(self, spans: Spans, want: Want, kind: Aggregation | None) -> dict[str, Any]:
-        values = self.values
-        if kind is not None and kind.encodes:
-            with np.errstate(all="ignore"):
-                values = kind.encode(values)
+    def _encoded(self, encoder: Encoder | None) -> Any:
+        if encoder is None:
+            return self.values
+        with np.errstate(all="ignore"):
+            return encoder.encode(self.values)
+
+    def _sums(self, spans: Spans, want: Want, encoder: Encoder | None) -> dict[str, Any]:
+        values = self._encoded(encoder)
         sweep = sweep_sums_int if values.dtype.kind == "i" else sweep_sums
         return sweep(spans, self.queries, values, self.valid, want)
 
@@ -206,7 +228,7 @@ class SweptColumn:
         """Return the event times of rows, 0 at -1."""
         events = np.zeros(len(rows), np.int64)
         some = rows >= 0
-        events[some] = self._swept.event[rows[some]]
+        events[some] = self.event[rows[some]]
         return events
 
     def unique(self) -> Ints:
@@ -320,7 +342,7 @@ class SweptColumn:
 
     def moments(self, *want: str) -> list[Floats]:
         """Return central moments, or the slope, at each moment; see `kernels.sweep_moments`."""
-        event = self._swept.event if "slope" in want else None
+        event = self.event if "slope" in want else None
         found = sweep_moments(
             self.spans, self.queries, self.values, self.valid, want=want, events=event
         )
@@ -337,36 +359,3 @@ class SweptColumn:
             others = Spans.build(leave, spans.exit, spans.start, spans.row)
             return Spans.build(spans.enter, leave, spans.start, spans.row), others
         return in_rows_of(newest, spans), in_rows_of(difference(spans, newest), spans)
-
-    def computed(self, kind: Aggregation, dtype: Any) -> pa.Array:
-        """Return what `summary`, or else `compute`, gives of the rows of each moment.
-
-        Args:
-            kind: without a sweep.
-            dtype: the type of the value (`skewless.types.DType`).
-        """
-        numbers = None
-        if kind.summarises and self._column is not None and is_number(self._column.type):
-            numbers = self.values
-        found: list[Any] = []
-        for part in self.gathered(nulls=kind.keeps_nulls):
-            asked = self.queries.time[part.first : part.last].tolist()
-            for t, (low, high) in zip(asked, pairwise(part.offsets.tolist()), strict=True):
-                found.append(self._one(kind, numbers, part.rows[low:high], t))
-        return pa.array([dtype.coerce(value) for value in found], type=dtype.arrow())
-
-    def _one(self, kind: Aggregation, numbers: Any, rows: Ints, t: int) -> Any:
-        if len(rows) == 0:
-            return list(kind.empty) if isinstance(kind.empty, tuple) else kind.empty
-        if kind.needs is not None:
-            rows = rows[kind.needs]
-        if kind.summarises:
-            values = None if numbers is None else numbers[rows]
-            value = kind.summary(values, self._swept.event[rows], t, self.window)
-            if value is not NotImplemented:
-                return value
-        events = self._swept.event[rows].tolist()
-        if self._column is None:
-            return kind.compute([None] * len(rows), events, t, self.window)
-        values = python_values(self._column.take(pa.array(rows)))
-        return kind.compute(values, events, t, self.window)
