@@ -284,7 +284,7 @@ class FeatureStore:
         return restore_rows(self.runtime, source)
 
     def _repair(self, tables: Sequence[str]) -> None:
-        """Build the marked states of some tables anew."""
+        """Bring some tables up to date, and build their marked states anew."""
         from skewless.materialize.repair import repair
 
         repair(self.runtime, tables)

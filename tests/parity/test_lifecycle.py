@@ -72,6 +72,11 @@ def a_kill_is_not_made_good(patch: Patch) -> None:
     patch("skewless.materialize.repair.catch_up", skip)
 
 
+def what_a_kill_left_undone_is_not_told(patch: Patch) -> None:
+    """States that lack rows of the log, since a kill, answer as if they had them."""
+    patch("skewless.online.lag.Lag.see_to", lambda *_: None)
+
+
 def vanished_states_go_unnoticed(patch: Patch) -> None:
     """An entity whose state was evicted is taken for one that was never seen."""
     patch("skewless.online.runtime.Runtime.vanished", lambda *_: set())
@@ -123,6 +128,7 @@ FAULTS = (
     history_forgets_what_was_replaced,
     changed_entities_are_passed_over,
     a_kill_is_not_made_good,
+    what_a_kill_left_undone_is_not_told,
     vanished_states_go_unnoticed,
     anybody_may_write,
     projects_share_tables,

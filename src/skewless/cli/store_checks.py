@@ -147,18 +147,18 @@ def _sizes(fs: FeatureStore) -> Findings:
 
 def _behind(fs: FeatureStore) -> Findings:
     """Check that the states in another store than the log are there, and hold its newest rows."""
-    from skewless.materialize.repair import applied
-    from skewless.online.loss_detection import held
+    from skewless.online.loss_detection import standings
 
     runtime = fs.runtime
-    for name, table in runtime.tables().wanted().items():
-        last = runtime.log(table.layout.source).last_sequence()
-        done = applied(runtime.journal, table.layout)
-        holds = held(runtime.home, runtime.journal, name, last if done is None else done)
-        if holds is None:
+    tables = runtime.tables().wanted()
+    ends = {n: runtime.log(t.layout.source).last_sequence() for n, t in tables.items()}
+    for name, table in standings(runtime.home, tables).items():
+        if table.lost:
             hint = "Build its states anew: skewless online rebuild"
             yield Finding("online store", "fail", f"it has lost the rows of {name}", hint)
-        elif holds < last:
-            text = f"{name}: {count_of(last - holds, 'row')} of the log are missing"
+        elif table.lacks(ends[name]):
+            text = (
+                f"{name}: {count_of(ends[name] - (table.holds or 0), 'row')} of the log are missing"
+            )
             hint = "The next push brings them, or says why it cannot; or: skewless online rebuild"
             yield Finding("online store", "warn", text, hint)

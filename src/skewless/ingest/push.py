@@ -19,17 +19,11 @@ from skewless.errors import RowsKept, StoreError
 from skewless.ingest.quarantine import set_aside
 from skewless.ingest.validation import validate
 from skewless.materialize.late_rows import in_use
-from skewless.materialize.repair import (
-    applied,
-    catch_up,
-    note_applied,
-    rebuild_marked,
-    rebuilt_with,
-)
+from skewless.materialize.repair import catch_up, rebuild_marked, rebuilt_with
 from skewless.materialize.verbs import build_anew
 from skewless.online.clocks import present
 from skewless.online.dedup import Arrivals, Rejected, ValidRows, arrivals_of, seen_under
-from skewless.online.loss_detection import held, logger, note_held
+from skewless.online.loss_detection import applied, logger, note_applied, note_held, standings
 from skewless.online.row_ids import (
     bring_up_to_date,
     ids_table,
@@ -124,15 +118,17 @@ def ingest(
                 if runtime.one_store:
                     places, own = Places(transaction, transaction), _as_seen(seen, table)
                     update(runtime, places, table.layout, own, first, rebuild=rebuilt_with)
-                elif applied(transaction, table.layout) is None:
-                    note_applied(transaction, table.layout, first - 1)
+                elif applied(transaction, table.layout.table) is None:
+                    note_applied(transaction, table.layout.table, first - 1)
             break
     try:
         if not runtime.one_store:
             _follow(runtime, tables, seen, first)
+            runtime.lag.forget(table.layout.table for table in tables)
         if source.row_id or not runtime.one_store:  # else none is replaced, none vanishes alone
             rebuild_marked(runtime, tables)
     except StoreError as problem:
+        runtime.lag.note(table.layout.table for table in tables)
         raise RowsKept.of(source.name, len(arrivals.event), problem) from problem
     return PushResult(
         accepted=len(arrivals.event) - arrivals.known_before,
@@ -244,13 +240,12 @@ def _followed(
     """Bring states up to date; return the tables whose states are gone."""
     home, lost = runtime.home, []
     with runtime.writing() as (transaction, states):
+        found = standings(home, [table.layout.table for table in tables], transaction)
         for table in tables:
             layout, arrivals = table.layout, _as_seen(seen, table)
-            last = first + len(arrivals.event) - 1
-            done = applied(transaction, layout)
-            if done is None:
-                continue
-            holds = held(home, transaction, layout.table, done)
+            last, holds = first + len(arrivals.event) - 1, found[layout.table].holds
+            if found[layout.table].applied is None:
+                continue  # dropped meanwhile
             if holds is None:
                 lost.append(table)
                 continue
@@ -260,7 +255,7 @@ def _followed(
                 reached = catch_up(runtime, states, layout, holds)
             else:
                 continue
-            note_applied(transaction, layout, reached)
+            note_applied(transaction, layout.table, reached)
             note_held(home, transaction, layout.table, reached)
     return lost
 

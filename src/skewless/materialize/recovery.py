@@ -6,11 +6,10 @@ adopt(runtime)          # take the states over from whoever wrote them
 
 from __future__ import annotations
 
-from skewless.clock import NEVER
 from skewless.materialize.repair import bring_back
 from skewless.materialize.verbs import Progress, build_anew, rebuild
 from skewless.online.dirty_keys import any_marked
-from skewless.online.loss_detection import held, lacking, logger
+from skewless.online.loss_detection import lacking, logger, standings
 from skewless.online.ownership import Mark
 from skewless.online.runtime import Runtime
 from skewless.online.storage import is_states
@@ -31,12 +30,12 @@ def heal(runtime: Runtime) -> list[str]:
     runtime.ownership.check()
     tables = runtime.tables()
     every = [t for name in sorted(runtime.state().sources) for t in tables.of_source(name)]
-    lacks = lacking(runtime.home, [table.layout.table for table in every])
-    if not lacks and not any_marked(runtime.journal):
+    found = standings(runtime.home, [table.layout.table for table in every])
+    if not (lacking(found) or runtime.lag.behind or any_marked(runtime.journal)):
         return healed
     for table in every:
         layout = table.layout
-        if held(runtime.home, runtime.journal, layout.table, NEVER) is None:
+        if found[layout.table].lost:
             logger.warning("%s: building %s anew", runtime.home.states.where, layout.table)
             build_anew(runtime, table)
         elif not bring_back(runtime, table):

@@ -1,9 +1,9 @@
 """States built anew from history, for some entities: after a crash, or when pushes cannot do.
 
-Where states are in another store than the event log, a crash can keep rows from them; the journal
-notes the last row that the states of each table hold. Rows that were known before another version
-of their row, but came after it, are left to this too: their entities are marked in the transaction
-that brings them.
+Where states are in another store than the event log, a crash or a refusal of the store can keep
+rows from them; the journal notes the last row that the states of each table hold. Entities whose
+state vanished, or for which late rows came to count, are marked, and built anew by whatever writes
+next.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import numpy as np
 from skewless.materialize.materialize import Materialization
 from skewless.online.dirty_keys import marked, unmark
 from skewless.online.log_tail import LogTail, Replaced
-from skewless.online.loss_detection import APPLIED, held, note_held
+from skewless.online.loss_detection import note_applied, note_held, standings
 from skewless.online.runtime import Runtime
 from skewless.online.tables import KeyedRows, StateTable, columns_needed, keyed_rows
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
-from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.base import KeyValues
 from skewless.stores.online.compare_and_set import Overtaken
 
@@ -89,21 +88,10 @@ def rebuild_marked(runtime: Runtime, tables: Sequence[StateTable]) -> bool:
 
 
 def repair(runtime: Runtime, names: Sequence[str]) -> None:
-    """Build the marked states of some tables anew."""
+    """Bring some tables up to date with the log, and build their marked states anew."""
     tables = runtime.tables().tables
     for table in (tables[name] for name in names if name in tables):
-        rebuild_marked(runtime, [table])
-
-
-def applied(journal: KeyValues, layout: StateLayout) -> int | None:
-    """Return the last row of the log that all states of a layout hold."""
-    note = journal.read_one(APPLIED, layout.table.encode())
-    return None if note is None else int(note)
-
-
-def note_applied(journal: KeyValues, layout: StateLayout, sequence: int) -> None:
-    """Note the last row of the log that all states of a layout hold."""
-    journal.write(APPLIED, [(layout.table.encode(), b"%d" % sequence)])
+        bring_back(runtime, table)
 
 
 def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int) -> int:
@@ -132,27 +120,28 @@ def bring_back(runtime: Runtime, table: StateTable) -> bool:
     Writes that the store has lost are done again, and those that a kill or a refusal of the store
     kept from it after the log had the rows.
     """
-    layout, home, again = table.layout, runtime.home, False
-    log = runtime.log(layout.source)
-    done = applied(runtime.journal, layout)
-    if done is not None:
-        least = held(home, runtime.journal, layout.table, done)
-        if least is not None and least < log.last_sequence():
-            again = _caught_up(runtime, layout, log)
+    again = not runtime.one_store and _caught_up(runtime, table.layout)
     return rebuild_marked(runtime, [table]) or again
 
 
-def _caught_up(runtime: Runtime, layout: StateLayout, log: EventLog) -> bool:
-    """Bring states up to date with the log, other writers kept out; say whether they were not."""
-    home = runtime.home
+def _caught_up(runtime: Runtime, layout: StateLayout) -> bool:
+    """Bring states up to date with the log, other writers kept out; say whether they were not.
+
+    Whoever keeps the others out knows that no push is on its way to them: they are `building`.
+    """
+    name, home, log = layout.table, runtime.home, runtime.log(layout.source)
+    last = log.last_sequence()  # before the notes: these only grow
+    if not standings(home, [name])[name].lacks(last):
+        return False
     with runtime.writing() as (journal, states):
-        done = applied(journal, layout)
-        holds = None if done is None else held(home, journal, layout.table, done)
-        behind = holds is not None and holds < log.last_sequence(journal)
+        standing = standings(home, [name], journal)[name]
+        behind = standing.lacks(log.last_sequence(journal))
         if behind:
-            reached = catch_up(runtime, states, layout, holds or 0)
-            note_applied(journal, layout, reached)
-            note_held(home, journal, layout.table, reached)
+            runtime.lag.note([name])
+            reached = catch_up(runtime, states, layout, standing.holds or 0)
+            note_applied(journal, name, reached)
+            note_held(home, journal, name, reached)
+    runtime.lag.forget([name])
     return behind
 
 

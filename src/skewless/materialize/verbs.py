@@ -12,7 +12,6 @@ from skewless.errors import InputError
 from skewless.materialize.late_rows import let_late_rows_in
 from skewless.materialize.materialize import PROGRESS, MaterializeResult
 from skewless.materialize.repair import (
-    applied,
     bring_back,
     corrected_keys,
     materialization,
@@ -20,7 +19,7 @@ from skewless.materialize.repair import (
 )
 from skewless.online.apply import reconcile
 from skewless.online.dirty_keys import marked, unmark
-from skewless.online.loss_detection import APPLIED, HELD, held, is_noted, note_held
+from skewless.online.loss_detection import APPLIED, HELD, applied, held, is_noted, note_held
 from skewless.online.runtime import Runtime
 from skewless.online.seen import seen_table
 from skewless.online.tables import (
@@ -214,7 +213,7 @@ def _is_lost(runtime: Runtime, layout: StateLayout) -> bool:
         if lost:
             transaction.delete(PROGRESS, [layout.table.encode()])
         elif not is_noted(transaction, layout.table):
-            done = applied(transaction, layout)
+            done = applied(transaction, layout.table)
             since = runtime.log(layout.source).last_sequence(transaction)
             note_held(runtime.home, transaction, layout.table, since if done is None else done)
     return lost

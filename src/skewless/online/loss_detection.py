@@ -18,7 +18,8 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from skewless.errors import StoreUnavailable
 from skewless.online.storage import StateAndJournal
@@ -32,6 +33,64 @@ _MATERIALIZED = "materialized"
 SPREAD = 32
 LOST = "the online store has lost its rows"
 logger = logging.getLogger("skewless.states")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far the states of a table have come.
+
+    Attributes:
+        applied: the last row of the log that they got, as the journal has noted; None: it has not.
+        holds: the last row that they still have; None: they are lost, or nothing is noted.
+        noted: whether there must be a note of them in their store.
+    """
+
+    applied: int | None
+    holds: int | None
+    noted: bool
+
+    @property
+    def lost(self) -> bool:
+        """Whether all states are gone."""
+        return self.noted and self.holds is None
+
+    def lacks(self, last: int) -> bool:
+        """Return whether the states are there, and lack rows of a log that ends with ``last``."""
+        return self.applied is not None and self.holds is not None and self.holds < last
+
+
+def standings(
+    home: StateAndJournal, tables: Iterable[str], journal: KeyValues | None = None
+) -> dict[str, Standing]:
+    """Return how far the states of tables have come; asks each store once.
+
+    Args:
+        home: where states are.
+        tables: their names.
+        journal: a transaction of the journal; None: as it is now.
+    """
+    names, journal = list(tables), journal or home.journal
+    applied = journal.read(APPLIED, [name.encode() for name in names])  # first: it only grows
+    noted = _noted(home, journal, names)
+    found = {}
+    for name, note in zip(names, applied, strict=True):
+        done = None if note is None else int(note)
+        holds = noted.get(name, done)
+        if holds is not None and done is not None:
+            holds = min(holds, done)
+        found[name] = Standing(done, holds, name in noted)
+    return found
+
+
+def applied(journal: KeyValues, table: str) -> int | None:
+    """Return the last row of the log that all states of a table hold."""
+    note = journal.read_one(APPLIED, table.encode())
+    return None if note is None else int(note)
+
+
+def note_applied(journal: KeyValues, table: str, sequence: int) -> None:
+    """Note the last row of the log that all states of a table hold."""
+    journal.write(APPLIED, [(table.encode(), b"%d" % sequence)])
 
 
 def may_forget(home: StateAndJournal) -> bool:
@@ -84,10 +143,7 @@ def held(home: StateAndJournal, journal: KeyValues, table: str, noted: int) -> i
         table: of the states.
         noted: what the journal says that they hold.
     """
-    build = journal.read_one(HELD, table.encode()) if may_forget(home) else None
-    if build is None:
-        return noted
-    holds = _holds(home.states.read(HELD, _keys(home, table)), build)
+    holds = _noted(home, journal, [table]).get(table, noted)
     return None if holds is None else min(noted, holds)
 
 
@@ -117,41 +173,15 @@ def all_held(states: KeyValues) -> Iterator[tuple[str, int]]:
             yield key.partition(b"/")[0].decode(), int(value.partition(b" ")[0])
 
 
-def lacking(home: StateAndJournal, tables: Iterable[str]) -> dict[str, str]:
-    """Return what the store has lost of some tables of states, in words; {} if nothing.
-
-    Asks each store once, however many tables there are.
-    """
-    names = list(tables)
-    if not may_forget(home) or not names:
-        return {}
-    keys = [name.encode() for name in names]
-    applied = home.journal.read(APPLIED, keys)  # before the states: it only grows
-    builds = home.journal.read(HELD, keys)
-    asked = {
-        name: (0 if at is None else int(at), build, _keys(home, name))
-        for name, at, build in zip(names, applied, builds, strict=True)
-        if build is not None
-    }
-    found = iter(home.states.read(HELD, [key for *_, notes in asked.values() for key in notes]))
+def lacking(found: Mapping[str, Standing]) -> dict[str, str]:
+    """Return what the store has lost of tables of states, in words; {} if nothing."""
     lacks = {}
-    for name, (least, build, notes) in asked.items():
-        holds = _holds(list(itertools.islice(found, len(notes))), build)
-        if holds is None:
+    for name, table in found.items():
+        if table.lost:
             lacks[name] = f"no note of now of the table {name}"
-        elif holds < least:
-            lacks[name] = f"{name} holds the log up to row {holds} and not {least}"
+        elif table.applied is not None and table.lacks(table.applied):
+            lacks[name] = f"{name} holds the log up to row {table.holds} and not {table.applied}"
     return lacks
-
-
-def refuse_if_lost(home: StateAndJournal, tables: Iterable[str]) -> None:
-    """Refuse to say that an entity was never seen where its states may be lost.
-
-    Raises:
-        StoreUnavailable: they are, all of them or the last writes.
-    """
-    for what in lacking(home, tables).values():
-        raise lost(home.states.where, what)
 
 
 def lost(where: str, got: str) -> StoreUnavailable:
@@ -162,6 +192,24 @@ def lost(where: str, got: str) -> StoreUnavailable:
         where=where,
         hint="A push to their source builds them anew; or: skewless materialize",
     )
+
+
+def _noted(
+    home: StateAndJournal, journal: KeyValues, names: Sequence[str]
+) -> dict[str, int | None]:
+    """Return up to which row tables hold the log, by the notes in their store; None: all is lost.
+
+    Of tables that must have notes.
+    """
+    builds = journal.read(HELD, [name.encode() for name in names]) if may_forget(home) else ()
+    asked = {name: build for name, build in zip(names, builds, strict=False) if build is not None}
+    keys = {name: _keys(home, name) for name in asked}
+    every = [key for some in keys.values() for key in some]
+    found = iter(home.states.read(HELD, every) if every else ())
+    return {
+        name: _holds(list(itertools.islice(found, len(keys[name]))), build)
+        for name, build in asked.items()
+    }
 
 
 def _keys(home: StateAndJournal, table: str) -> list[bytes]:

@@ -232,6 +232,9 @@ class OnlineReader:
         now = time.monotonic()
         if now - snapshot.checked.get(found, float("-inf")) > CHECK_SECONDS:
             self._repo.check_states(part.table for part in found.parts if part.complete)
+            if snapshot.changes != self._repo.changes:  # some are building, or no more
+                snapshot = self.current()
+                found = snapshot.lookup(features, full_names)
             if len(snapshot.checked) >= MOST_LOOKUPS:
                 snapshot.checked.clear()
             snapshot.checked[found] = now

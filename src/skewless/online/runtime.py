@@ -23,14 +23,16 @@ from skewless.errors import InputError, StoreError, StoreUnavailable, UnknownNam
 from skewless.forks import Lock, cached_property, opened_property
 from skewless.online.dirty_keys import mark_keys, unmarked
 from skewless.online.history_folder import folder_of_project
+from skewless.online.lag import Lag
 from skewless.online.log_generations import generation_of
 from skewless.online.loss_detection import (
     LOST,
     lacking,
     logger,
+    lost,
     may_forget,
     note_rewritten,
-    refuse_if_lost,
+    standings,
 )
 from skewless.online.move.mirror import Mirror
 from skewless.online.oversize import FittingRows, set_aside
@@ -95,7 +97,8 @@ class Runtime:
         self._knows = True
         self._lock = Lock()
         self.repair: Callable[[Sequence[str]], None] | None = None
-        """Builds the marked states of some tables anew; see `materialize.repair`."""
+        """Brings some tables up to date, marked states too; see `materialize.repair`."""
+        self.lag = Lag(self.forget_plans)
         self.clock_off = 0
         """Pushes that came while the clock of this host was off."""
 
@@ -154,10 +157,6 @@ class Runtime:
     def may_forget(self) -> bool:
         """Whether states can be lost while their log is not, see `online.loss_detection`."""
         return may_forget(self.home)
-
-    def refuse_if_lost(self, tables: Iterable[str]) -> None:
-        """Raise `StoreUnavailable` if the online store has lost the states of some tables."""
-        refuse_if_lost(self.home, tables)
 
     @cached_property
     def ownership(self) -> Ownership:
@@ -243,14 +242,26 @@ class Runtime:
     def check_states(self, tables: Iterable[str]) -> None:
         """Refuse to read tables of states that are not what the journal has led to.
 
+        Those that only lack the newest rows are brought up to date, or `building` (`online.lag`).
+
         Raises:
             StoreUnavailable: the store has lost them, or the repo has moved to another store.
         """
         names = list(tables)
         self._knows = self.ownership.knows()
-        if self._knows:
-            self.refuse_if_lost(names)
+        if self._knows and not self.one_store:
+            ends = self._ends({*names, *self.lag.behind})
+            found = standings(self.home, dict.fromkeys([*names, *ends]))
+            for what in lacking({name: found[name] for name in names}).values():
+                raise lost(self.home.states.where, what)
+            self.lag.see_to(self.lag.stuck({name: found[name] for name in ends}, ends), self.repair)
         self._looked_at.update(dict.fromkeys(names, time.monotonic()))
+
+    def _ends(self, tables: Iterable[str]) -> dict[str, int]:
+        """Return the last row of the log of each of some tables of states, of those known."""
+        records = {} if self._tables is None else self._tables.tables  # no read waits for others
+        layouts = {name: records[name].layout for name in tables if name in records}
+        return {name: self.log(its.source).last_sequence() for name, its in layouts.items()}
 
     def losses(self) -> list[str]:
         """Return what the online store has lost of the tables that answer, a line each.
@@ -267,7 +278,8 @@ class Runtime:
             return [f"{problem.got} ({where})"]
         serving = self.tables().serving().values()
         names = {by.layout.table for by in serving if by.complete} if self._knows else ()
-        return [f"{what} ({where})" for what in lacking(self.home, names).values()]
+        found = lacking(standings(self.home, names))
+        return [f"{what} ({where})" for what in found.values()]
 
     def now(self, tolerance: int = NEVER) -> int:
         """Return the present by the clock of whoever owns the transactions of the journal.
@@ -378,7 +390,8 @@ class Runtime:
                 changes = changes_of(self.journal)
                 if changes != self._changes:
                     self._state = None  # pins move with the tables
-                self._tables = StateTables.load(self.journal, self.state(fresh=True))
+                state, behind = self.state(fresh=True), self.lag.behind
+                self._tables = StateTables.load(self.journal, state, behind)
                 self._changes = changes
             return self._tables
 
@@ -481,6 +494,7 @@ class Runtime:
 
     def close(self) -> None:
         """Close what is open."""
+        self.lag.close()
         mirror, home = (self.__dict__.pop(name, None) for name in ("mirror", "home"))
         for name in ("online", "journal", "ownership"):
             self.__dict__.pop(name, None)

@@ -15,7 +15,7 @@ nothing is noted yet.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,6 +131,18 @@ class Serving(Mapping[ViewVersion, ServedBy]):
             return False
         return all(self.is_complete((ref.view, ref.version or 0)) for ref in view.refs)
 
+    def without(self, tables: Collection[str]) -> Serving:
+        """Return the same with some tables not complete; bare names stand for what they did."""
+        found = Serving(
+            {
+                key: replace(by, complete=by.complete and by.layout.table not in tables)
+                for key, by in self._by.items()
+            },
+            self._state,
+        )
+        vars(found)["current"] = self.current
+        return found
+
     def __getitem__(self, key: ViewVersion) -> ServedBy:
         return self._by[key]
 
@@ -194,20 +206,29 @@ class StateTables:
     Args:
         tables: the records, by name of the table.
         state: of the registry.
+        behind: tables that lack the newest rows of their log, see `online.lag`.
     """
 
-    def __init__(self, tables: Mapping[str, StateTable], state: RegistryState) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, StateTable],
+        state: RegistryState,
+        behind: Collection[str] = (),
+    ) -> None:
         self.tables = dict(tables)
         self._state = state
+        self._behind = behind
         self._wanted = layouts_of(state)
         self._of_source: dict[str, list[StateTable]] = {}
         self._adopt()
 
     @classmethod
-    def load(cls, store: KeyValues, state: RegistryState) -> StateTables:
+    def load(
+        cls, store: KeyValues, state: RegistryState, behind: Collection[str] = ()
+    ) -> StateTables:
         """Read the records of all tables."""
         found = {key.decode(): StateTable.from_json(value) for key, value in store.scan(TABLES)}
-        return cls(found, state)
+        return cls(found, state, behind)
 
     def _adopt(self) -> None:
         """Find the tables that are wanted, and take the sources of now.
@@ -248,7 +269,8 @@ class StateTables:
 
     @cached_property
     def _serving(self) -> Serving:
-        return Serving({key: self._served_by(key) for key in self._wanted}, self._state)
+        found = Serving({key: self._served_by(key) for key in self._wanted}, self._state)
+        return found.without(self._behind) if self._behind else found
 
     def _served_by(self, key: ViewVersion) -> ServedBy:
         own = self.own(key)

@@ -9,7 +9,6 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,6 @@ KEYS: tuple[dict[str, Any], ...] = (
     {"user": "nobody", "shop": 9},
 )
 """Of the entities that are read, the last of which never has a row."""
-
-
-@dataclass
-class Unsure:
-    """Rows whose push was killed after the log had them: online they may be there or not yet."""
-
-    since: int | None = None
 
 
 class Life:
@@ -74,7 +66,6 @@ class Life:
         self.place = Place(folder, chance.choice(KINDS), START)
         self.served: dict[tuple[str, int], FeatureView] = {}
         self.pending: set[str] = set()
-        self.unsure = Unsure()
         self.history: list[str] = [f"a store of kind {self.place.kind!r}"]
         self.done: Counter[str] = Counter()
         self.files = self.filed = 0
@@ -170,20 +161,17 @@ class Life:
         except Killed:
             self._settle_push(before)
             raise
-        self.unsure.since = None
         self.lost, self.owned = False, True
         taken = len(self.ledger.log) - len(before.log)
         if result.accepted != taken:
             raise AssertionError(f"{result} where {taken} rows are new")
 
     def _settle_push(self, before: Ledger) -> None:
-        """After a kill: find out whether the log has the rows; online they may be missing yet."""
+        """After a kill: find out whether the log has the rows; then they must count."""
         self.place.restart()
         fs = self.place.fs
         kept = fs.runtime.log(fs.runtime.source("events")).last_sequence()
         if kept == len(self.ledger.log) and kept > len(before.log):
-            if self.unsure.since is None:
-                self.unsure.since = len(before.log)
             return
         if kept != len(before.log):
             raise AssertionError(f"the log has {kept} rows, {len(before.log)} were acknowledged")
@@ -225,7 +213,6 @@ class Life:
         except Killed:
             self._settle_push(before)
             raise
-        self.unsure.since = None
 
     def _write_file(self, rows: list[Row]) -> None:
         import pyarrow as pa
@@ -327,7 +314,6 @@ class Life:
     def _built(self) -> None:
         self.lost, self.owned = False, True
         self.ledger.online = len(self.ledger.filed)
-        self.unsure.since = None
         self.settled = True
 
     def materialize(self, chance: random.Random) -> None:

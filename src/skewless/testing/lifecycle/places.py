@@ -135,7 +135,10 @@ class Place:
         store = self._store or self._new_store()
         self._store = store
         config = Config.of(self.folder, {"rewind": f"{5 * MINUTE}us"})
-        return FeatureStore(config, clock=self.clock, online=MortalStore(store, self.fuse))
+        fs = FeatureStore(config, clock=self.clock, online=MortalStore(store, self.fuse))
+        fs.runtime.lag.patience = 0.0  # nobody else is on the way between log and states
+        fs.runtime.lag.wait = 60.0
+        return fs
 
     def _new_store(self) -> OnlineStore:
         from skewless.stores.online.lmdb.store import LMDBStore
