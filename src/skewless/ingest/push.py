@@ -7,7 +7,8 @@ left undone is done with the next push, because the journal knows the last row t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,15 +122,11 @@ def ingest(
                 elif applied(transaction, table.layout.table) is None:
                     note_applied(transaction, table.layout.table, first - 1)
             break
-    try:
+    with _keeping(runtime, source, tables, len(arrivals.event)):
         if not runtime.one_store:
             _follow(runtime, tables, seen, first)
-            runtime.lag.forget(table.layout.table for table in tables)
         if source.row_id or not runtime.one_store:  # else none is replaced, none vanishes alone
             rebuild_marked(runtime, tables)
-    except StoreError as problem:
-        runtime.lag.note(table.layout.table for table in tables)
-        raise RowsKept.of(source.name, len(arrivals.event), problem) from problem
     return PushResult(
         accepted=len(arrivals.event) - arrivals.known_before,
         corrections=arrivals.corrections,
@@ -139,6 +136,18 @@ def ingest(
         sequence=first + len(arrivals.event) - 1,
         ignored=admitted.ignored,
     )
+
+
+@contextmanager
+def _keeping(
+    runtime: Runtime, source: Source, tables: Sequence[StateTable], rows: int
+) -> Iterator[None]:
+    """Say of what the online store refuses that the log has it, to the caller and to readers."""
+    try:
+        yield
+    except StoreError as problem:
+        runtime.lag.note(table.layout.table for table in tables)
+        raise RowsKept.of(source.name, rows, problem) from problem
 
 
 def _look_again(runtime: Runtime, source: Source) -> None:
@@ -224,6 +233,7 @@ def _follow(
         except Overtaken:  # some states have the rows: from now on, from history
             if attempt == ATTEMPTS:
                 raise
+    runtime.lag.forget(table.layout.table for table in tables)
     for table in lost:
         logger.warning("%s has lost its rows: building them anew", runtime.home.states.where)
         build_anew(runtime, table)
