@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Redshift,
         Snowflake,
     )
+    from skewless.definitions.words import Column
     from skewless.errors import (
         BreakingChange,
         ConcurrentApply,
@@ -93,6 +94,7 @@ _HOMES = {
     "feature_view if_else on_demand",
     "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
     "Redshift Snowflake",
+    "skewless.definitions.words": "Column",
     "skewless.errors": "BreakingChange ConcurrentApply ConfigError CorruptData DefinitionError "
     "InputError MissingColumn MissingDependency NaiveTime RegistryError RowsKept SkewlessError "
     "StoreError StoreUnavailable UnknownName",
@@ -107,7 +109,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "AsyncClient", "BigQuery", "CSV", "Bool", "BreakingChange", "Bytes", "Client",
+    "AsyncClient", "BigQuery", "CSV", "Bool", "BreakingChange", "Bytes", "Client", "Column",
     "ConcurrentApply", "Config", "ConfigError", "CorruptData", "Date", "Decimal",
     "DefinitionError", "Delta", "Entity", "FeatureService", "FeatureStore", "FeatureView",
     "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32", "Int64", "Json",

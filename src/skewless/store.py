@@ -21,6 +21,7 @@ from skewless.errors import DefinitionError, InputError
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import ApplyPlan, diff
 from skewless.plan.arguments import (
+    any_name,
     check_features,
     check_tables,
     checked_count,
@@ -40,15 +41,18 @@ from skewless.plugins import reading
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from skewless.definitions import Entity, FeatureService, Source
     from skewless.explain.explain import Explanation
     from skewless.ingest.push import PushResult
     from skewless.ingest.quarantine import Quarantined
     from skewless.leakage.receipt import LeakageReceipt
     from skewless.materialize.materialize import MaterializeResult
+    from skewless.monitoring.catalog import CatalogEntry
     from skewless.monitoring.freshness import FreshnessReport
     from skewless.monitoring.statistics import ViewStatistics
     from skewless.online.log_generations import KeptLog
     from skewless.parity.report import ParityReport
+    from skewless.plan.apply.registry_state import View
     from skewless.stores.online.base import OnlineStore
     from skewless.training.backtest import BacktestReport
 
@@ -478,6 +482,41 @@ class FeatureStore:
         from skewless.monitoring.statistics import statistics
 
         return statistics(self.runtime, name_of(view, "view"))
+
+    @property
+    def entities(self) -> Mapping[str, Entity]:
+        """The entities that are applied, by name."""
+        return self.runtime.state().entities
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The sources that are applied, by name."""
+        return self.runtime.state().sources
+
+    @property
+    def views(self) -> Mapping[str, View]:
+        """Feature views and on-demand views by name, each in its current version."""
+        state = self.runtime.state()
+        return {name: state.view(name) for name in state.current}
+
+    @property
+    def services(self) -> Mapping[str, FeatureService]:
+        """The feature services that are applied, by name."""
+        return self.runtime.state().services
+
+    def show(self, name: Any) -> CatalogEntry:
+        """Return what there is to know of a definition or a feature, words included; it prints.
+
+        Args:
+            name: ``Spend``, ``Spend@v1``, ``Spend:total_1h``, of a source, an entity or a feature
+                service; or one of these itself.
+
+        Raises:
+            UnknownName: there is nothing of the name.
+        """
+        from skewless.monitoring.catalog import entry_of
+
+        return entry_of(self.runtime.state(), any_name(name))
 
     def search(self, text: str, limit: int = 10) -> list[dict[str, Any]]:
         """Return the features whose names, descriptions, owners and tags fit a text best."""

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from skewless.clock import SECOND
+from skewless.definitions import Entity, FeatureView, Source
 from skewless.definitions.repo import Definitions
+from skewless.definitions.words import Column
 from skewless.errors import BreakingChange, ConcurrentApply, InputError, RegistryError, UnknownName
 from skewless.plan.apply.diff import diff
 from skewless.registry.base import Registry, copy
@@ -33,6 +35,21 @@ def test_definitions_come_back_as_they_went_in(registry: Registry) -> None:
     assert state.services["fraud"].to_dict() == wanted.services["fraud"].to_dict()
     assert state.pins == {"fraud": ("Spend@v1:mean", "Payment@v1:ratio")}
     assert [ref.reference for ref in state.on_demand["Payment", 1].refs] == ["Spend@v1:mean"]
+
+
+def test_words_come_back_as_they_were_said(registry: Registry) -> None:
+    words = {"unit": "V", "between": (0.5, 1.5), "pii": "quasi", "tags": {"line": 3}}
+    tests = Source(
+        "tests",
+        schema={"fab": str, "vdd": Column(float, "supply voltage", **words)},
+        event_time="at",
+    )
+    seen = tests.vdd.mean("1h").describe("of late", unit="V")
+    fab = FeatureView("Fab", entity=Entity("fab", fab=str), source=tests, features={"vdd": seen})
+    applied(registry, Definitions.of(fab))
+    state = registry.state()
+    assert state.sources["tests"].words == tests.words
+    assert state.views["Fab", 1].words == fab.words
 
 
 def test_views_of_the_current_source_share_it(registry: Registry) -> None:

@@ -102,7 +102,58 @@ def test_every_address_is_described(app: App) -> None:
     described = set(document()["paths"])
     served_paths = {route.path for methods in app._routes.values() for route in methods.values()}
     assert described == served_paths
-    assert call(app, "GET", "/openapi.json").data == document()
+    answered = call(app, "GET", "/openapi.json").data
+    vectors = {n for n in answered["components"]["schemas"] if n.startswith("Vector_")}
+    assert vectors == {f"Vector_{name}" for name in app.store.services}
+    for name in vectors:
+        del answered["components"]["schemas"][name]
+    assert answered == document()
+
+
+def test_vectors_of_services_are_described_with_the_words_of_their_features(
+    tmp_path: Path,
+) -> None:
+    tests = sl.Source("tests", schema={"fab": str, "vdd": float}, event_time="at")
+    view = sl.FeatureView(
+        "Fab",
+        entity=sl.Entity("fab", fab=str),
+        source=tests,
+        features={"vdd": tests.vdd.mean("1h").describe("supply voltage", unit="V", tags={"a": 1})},
+        owner="te",
+    )
+    with sl.FeatureStore(tmp_path, clock=SettableClock(NOW)) as store:
+        store.apply([view, sl.FeatureService("model", [view], description="yield")])
+        app = App(store, Settings())
+        app.start()
+        found = call(app, "GET", "/openapi.json").data
+    OpenAPIV31SpecValidator(found).validate()
+    vector = found["components"]["schemas"]["Vector_model"]
+    assert vector["description"] == "yield"
+    assert vector["properties"]["vdd"] == {
+        "anyOf": [{"anyOf": [{"type": "number"}, {"type": "string"}]}, {"type": "null"}],
+        "description": "supply voltage",
+        "x-unit": "V",
+        "x-owner": "te",
+        "x-tags": {"a": 1},
+        "x-feature": "Fab@v1:vdd",
+    }
+
+
+def test_whoever_has_no_key_sees_no_services_in_the_description(tmp_path: Path) -> None:
+    from skewless.serving.operate.keys import create
+
+    tests = sl.Source("tests", schema={"fab": str, "vdd": float}, event_time="at")
+    features = {"n": tests.count("1h")}
+    view = sl.FeatureView("F", entity=sl.Entity("fab", fab=str), source=tests, features=features)
+    with sl.FeatureStore(tmp_path, clock=SettableClock(NOW)) as store:
+        store.apply([view, sl.FeatureService("one", [view]), sl.FeatureService("two", [view])])
+        token = create(store.runtime.registry, scope="read", services=["two"])
+        app = App(store, Settings())
+        app.start()
+        assert call(app, "GET", "/openapi.json").data == document()
+        headers = {"authorization": f"Bearer {token}"}
+        schemas = call(app, "GET", "/openapi.json", headers=headers).data["components"]["schemas"]
+    assert [name for name in schemas if name.startswith("Vector_")] == ["Vector_two"]
 
 
 @schema.parametrize()

@@ -60,6 +60,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "verify": ("verify", "Prove that what is served is what history gives, bit for bit."),
         "status": ("status", "Show how fresh each view is."),
+        "list": ("status", "List what is defined."),
+        "show": ("status", "Show a view, source, entity, feature service or feature."),
         "search": ("status", "Find features by words."),
         "statistics": ("status", "Show counts, nulls, range and quantiles of a view's features."),
         "leakage": ("leakage", "Report what in a training set comes from after its label."),

@@ -1,4 +1,4 @@
-"""``skewless status``, ``search`` and ``statistics``: looking at what there is."""
+"""``skewless list``, ``show``, ``status``, ``search``, ``statistics``: looking at what there is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from skewless.cli.options import command
 from skewless.cli.output import emit, note, paint, say, short, table
 from skewless.cli.plan import SIZES
 
+KINDS = ("entities", "sources", "views", "services")
+_PLURALS = {
+    "entity": "entities",
+    "source": "sources",
+    "feature view": "views",
+    "on-demand view": "views",
+    "feature service": "services",
+}
 _COLOURS = {"stale": "red", "building": "magenta", "never": "yellow"}
 
 
@@ -82,6 +90,43 @@ def statistics_command(repo: str, as_json: bool, view: str) -> None:
 
     with FeatureStore(repo) as fs:
         found = fs.statistics(view)
+    if as_json:
+        emit(found)
+    else:
+        say(str(found))
+
+
+@command("list", example="skewless list\nskewless list views --json")
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+def list_command(repo: str, as_json: bool, kind: str | None) -> None:
+    """List what is defined: entities, sources, views and feature services, a line each."""
+    from skewless.monitoring.catalog import listing
+    from skewless.store import FeatureStore
+
+    with FeatureStore(repo) as fs:
+        found = listing(fs.runtime.state())
+    if kind is not None:
+        found = [line for line in found if _PLURALS[line["kind"]] == kind]
+    if as_json:
+        emit(found)
+    elif found:
+        rows = [
+            [line["kind"], line["name"], line["about"], line["owner"], short(line["description"])]
+            for line in found
+        ]
+        say(table(["kind", "name", "about", "owner", "description"], rows))
+    else:
+        note("Nothing is applied yet. See what there is to apply: skewless plan")
+
+
+@command("show", example="skewless show Spend\nskewless show Spend:total_1h --json")
+@click.argument("name")
+def show_command(repo: str, as_json: bool, name: str) -> None:
+    """Show a view, source, entity, feature service or feature, with the words about it."""
+    from skewless.store import FeatureStore
+
+    with FeatureStore(repo) as fs:
+        found = fs.show(name)
     if as_json:
         emit(found)
     else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from skewless.definitions.naming import checked_name
+from skewless.definitions.words import typed_and_words, words_dict, words_from_dict
 from skewless.errors import DefinitionError
 from skewless.types import DType, dtype_from_dict, dtype_of
 
@@ -23,7 +24,8 @@ class Entity:
     Args:
         name: of the entity; by position, so that a join key may have this name too.
         description: for people; outside the fingerprint.
-        join_keys: ``keyword = type``; str, int, bytes, bool, date or datetime.
+        join_keys: ``keyword = type``; str, int, bytes, bool, date or datetime; or an `sl.Column`
+            of such a type, with words.
 
     Raises:
         DefinitionError: no join key, or one of a type that cannot be a key.
@@ -32,8 +34,9 @@ class Entity:
     def __init__(self, name: str, /, *, description: str = "", **join_keys: object) -> None:
         self.name = checked_name(name, "entity")
         self.description = description
+        types, self.words = typed_and_words(join_keys)
         self.join_keys: tuple[tuple[str, DType], ...] = tuple(
-            (checked_name(key, "join key"), dtype_of(dtype)) for key, dtype in join_keys.items()
+            (checked_name(key, "join key"), dtype_of(dtype)) for key, dtype in types.items()
         )
         if not self.join_keys:
             raise DefinitionError(
@@ -54,13 +57,16 @@ class Entity:
     def to_dict(self) -> dict[str, Any]:
         """Return the entity as plain data."""
         keys = {key: dtype.to_dict() for key, dtype in self.join_keys}
-        return {"name": self.name, "join_keys": keys, "description": self.description}
+        data = {"name": self.name, "join_keys": keys, "description": self.description}
+        return data | words_dict(self.words)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Entity:
         """Return the entity that `to_dict` wrote."""
         keys = {key: dtype_from_dict(dtype) for key, dtype in data["join_keys"].items()}
-        return cls(data["name"], description=data["description"], **keys)
+        made = cls(data["name"], description=data["description"], **keys)
+        made.words = words_from_dict(data)
+        return made
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entity) and self.to_dict() == other.to_dict()

@@ -19,13 +19,15 @@ operands `MOST_DEEP` levels are allowed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, Self
 
 from skewless.clock import from_micros, to_micros
 from skewless.definitions import operations
 from skewless.definitions.column_methods import ColumnMethods
+from skewless.definitions.words import Words
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType, dtype_from_dict, dtype_of
 
@@ -51,9 +53,11 @@ class Expression(ColumnMethods["Expression"]):
         per_row: whether it is over rows of a source (else over features).
         constant: whether it has no leaves but literals.
         depth: how deep operands other than the first are nested.
+        words: what is said of the feature it is; None where nothing is.
     """
 
     dtype: DType
+    words: Words | None = None
     children: tuple[Expression, ...] = ()
     constant = False
     depth = 0
@@ -82,6 +86,35 @@ class Expression(ColumnMethods["Expression"]):
                 expected=f"at most {MOST_DEEP}",
                 hint="Begin with the longer part: a + b + c, not a + (b + c).",
             )
+
+    def describe(
+        self,
+        description: str = "",
+        *,
+        unit: str = "",
+        owner: str = "",
+        tags: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Return the feature with words for people; they change no value and no version.
+
+        Args:
+            description: what it is.
+            unit: of its values: ``"V"``, ``"EUR"``.
+            owner: who answers for it, where that is not the view's.
+            tags: name = value.
+
+        >>> from skewless.definitions.source import Source
+        >>> tests = Source("tests", schema={"fab": str, "vdd": float}, event_time="at")
+        >>> tests.vdd.mean("1h").describe("supply voltage of late", unit="V").words.unit
+        'V'
+        """
+        return self.with_words(Words(description, unit, owner, {} if tags is None else tags))
+
+    def with_words(self, words: Words) -> Self:
+        """Return the same expression with words."""
+        made = copy.copy(self)
+        made.words = words
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Return the expression as plain data."""
@@ -449,7 +482,9 @@ class MultiWindow(Expression):
     def named(self, name: str) -> dict[str, Expression]:
         """Return the features by name, for an attribute called ``name``."""
         labels = self.labels if self.replaces_name else [f"{name}_{x}" for x in self.labels]
-        return dict(zip(labels, self.members, strict=True))
+        words = self.words
+        members = self.members if words is None else [m.with_words(words) for m in self.members]
+        return dict(zip(labels, members, strict=True))
 
     def __repr__(self) -> str:
         return f"{len(self.members)} windows of {self.members[0]!r}"

@@ -34,6 +34,7 @@ from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
 from skewless.definitions.references import FeatureRef
 from skewless.definitions.source import Source, check_filter, closing
+from skewless.definitions.words import Words, words_dict, words_from_dict
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName
 from skewless.forks import cached_property
@@ -52,6 +53,7 @@ class FeatureView:
         expressions: feature name to what it computes, in order.
         where: which rows of the source count at all.
         freshness: the age of the newest event that the owner promised, microseconds.
+        words: feature name to what `Expression.describe` said of it.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class FeatureView:
         if any(isinstance(given, MultiWindow) and given.all_columns for given in features.values()):
             for key, _ in entity.join_keys:  # known to whoever asks
                 self.expressions.pop(key, None)
+        self.words = words_of(self.expressions)
         self._check()
         self.source = closing(source, closed)
 
@@ -182,15 +185,16 @@ class FeatureView:
             "where": None if self.where is None else self.where.to_dict(),
             "features": {name: e.to_dict() for name, e in self.expressions.items()},
             **({} if self._closed is None else {"closed": self._closed}),
+            **words_dict(self.words),
             **self.labels,
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], entity: Entity, source: Source) -> FeatureView:
         """Return the view that `to_dict` wrote."""
-        known = {"name", "entity", "source", "where", "features"}
+        known = {"name", "entity", "source", "where", "features", "words"}
         where = data["where"]
-        return cls(
+        made = cls(
             data["name"],
             entity=entity,
             source=source,
@@ -201,6 +205,8 @@ class FeatureView:
             where=None if where is None else expression_from_dict(where, source.name),
             **{key: value for key, value in data.items() if key not in known},
         )
+        made.words = words_from_dict(data)
+        return made
 
     def __repr__(self) -> str:
         return f"FeatureView({self.name}: {len(self.features)} features of {self.entity.name})"
@@ -257,6 +263,11 @@ def attributes_of(cls: type, kind: str) -> dict[str, Expression]:
             )
         found[name] = value
     return found
+
+
+def words_of(expressions: Mapping[str, Expression]) -> dict[str, Words]:
+    """Return what is said of each feature, where something is."""
+    return {name: e.words for name, e in expressions.items() if e.words}
 
 
 def fan_out(view: str, features: Mapping[str, Expression]) -> dict[str, Expression]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any
 
-_LABELS = frozenset({"description", "owner", "tags", "freshness", "deprecated", "sunset"})
+_LABELS = frozenset({"description", "owner", "tags", "freshness", "deprecated", "sunset", "words"})
 
 
 def fingerprint(data: Any) -> str:

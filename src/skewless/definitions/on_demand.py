@@ -36,10 +36,11 @@ from typing import Any, overload
 
 from skewless.definitions.aggregate import Aggregate
 from skewless.definitions.expressions import Column, Expression, Request, expression_from_dict
-from skewless.definitions.feature_view import attributes_of, checked_labels, fan_out
+from skewless.definitions.feature_view import attributes_of, checked_labels, fan_out, words_of
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
 from skewless.definitions.references import FeatureRef
+from skewless.definitions.words import typed_and_words, words_dict, words_from_dict
 from skewless.errors import DefinitionError, UnknownName
 from skewless.forks import cached_property
 from skewless.types import DType, dtype_from_dict, dtype_of
@@ -55,6 +56,7 @@ class OnDemandView:
         expressions: feature name to expression; empty when it is a function.
         inputs: argument name to feature or request field; empty when it is expressions.
         dtypes: feature name to type.
+        words: feature name to what is said of it.
         function: the function over columns, or None.
         function_path: ``module:name`` the function is found at.
     """
@@ -76,8 +78,10 @@ class OnDemandView:
         self.inputs = dict(inputs or {})
         self.function = function
         self.code = code or {}
+        types, said = typed_and_words(returns or {})
+        self.words = said if features is None else words_of(self.expressions)
         self.dtypes: dict[str, DType] = (
-            {feature: dtype_of(dtype) for feature, dtype in (returns or {}).items()}
+            {feature: dtype_of(dtype) for feature, dtype in types.items()}
             if features is None
             else {feature: e.dtype for feature, e in self.expressions.items()}
         )
@@ -149,18 +153,21 @@ class OnDemandView:
             "inputs": {name: e.to_dict() for name, e in self.inputs.items()},
             "returns": {name: dtype.to_dict() for name, dtype in self.dtypes.items()},
             "code": self.code,
+            **words_dict(self.words),
             **self.labels,
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], function: Function | None = None) -> OnDemandView:
         """Return the view that `to_dict` wrote."""
-        known = {"name", "features", "inputs", "returns", "code"}
+        known = {"name", "features", "inputs", "returns", "code", "words"}
         labels = {key: value for key, value in data.items() if key not in known}
         if not data["code"]:
             features = {n: expression_from_dict(e) for n, e in data["features"].items()}
-            return cls(data["name"], features=features, **labels)
-        return cls(
+            made = cls(data["name"], features=features, **labels)
+            made.words = words_from_dict(data)
+            return made
+        made = cls(
             data["name"],
             inputs={name: expression_from_dict(e) for name, e in data["inputs"].items()},
             returns={name: dtype_from_dict(d) for name, d in data["returns"].items()},
@@ -168,6 +175,8 @@ class OnDemandView:
             code=data["code"],
             **labels,
         )
+        made.words = words_from_dict(data)
+        return made
 
     def __repr__(self) -> str:
         return f"OnDemandView({self.name}: {', '.join(self.features)})"
@@ -195,9 +204,10 @@ def on_demand(
     Args:
         target: the class, when used without brackets.
         inputs: for a function: argument name to a feature or a `Request` field.
-        returns: for a function: feature name to type. The function returns a mapping of these to
-            columns as long as its arguments, or, for one feature, the column itself. It must
-            work element by element, so that one row alone gets the value it gets among many.
+        returns: for a function: feature name to type, or `sl.Column` with words. The function
+            returns a mapping of these to columns as long as its arguments, or, for one feature, the
+            column itself. It must work element by element, so that one row alone gets the value it
+            gets among many.
         labels: ``owner``, ``tags``, ``description``, ``deprecated``, ``sunset``.
 
     Raises:

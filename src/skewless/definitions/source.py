@@ -22,6 +22,7 @@ from skewless.definitions.column_methods import WindowLike
 from skewless.definitions.expressions import Column, Expression, MultiWindow
 from skewless.definitions.naming import checked_name
 from skewless.definitions.tables import Recorded, Stream, Table
+from skewless.definitions.words import Words, typed_and_words, words_dict, words_from_dict
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType, Timestamp, dtype_from_dict, dtype_of
@@ -90,7 +91,8 @@ class Source(Rows):
 
     Args:
         name: of the source.
-        schema: column name = type; without the two time columns. None: read from the table.
+        schema: column name = type, or `sl.Column` with words; without the two time columns. None:
+            read from the table.
         event_time: the column that says when a row happened.
         known_time: the column that says when it came to be known.
         delay: for sources without known time: known time = event time + delay.
@@ -141,6 +143,7 @@ class Source(Rows):
         self.future = parse_duration(future, what="a tolerance for the future")
         self.description = description
         self.owner = owner
+        self.words: dict[str, Words] = {}
         self._schema = None if schema is None else self._typed(schema)
         self._check()
 
@@ -152,7 +155,9 @@ class Source(Rows):
                 got=f"{schema!r:.60} ({type(schema).__name__})",
                 expected="{column: type}",
             )
-        typed = {column: dtype_of(annotation) for column, annotation in schema.items()}
+        types, words = typed_and_words(schema)
+        self.words |= words
+        typed = {column: dtype_of(annotation) for column, annotation in types.items()}
         for time in times:
             if time in typed and typed.pop(time) != Timestamp:
                 raise DefinitionError(
@@ -212,13 +217,13 @@ class Source(Rows):
             "future": self.future,
             "description": self.description,
             "owner": self.owner,
-        }
+        } | words_dict(self.words)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Source:
         """Return the source that `to_dict` wrote."""
         lateness = data["lateness"]
-        return cls(
+        made = cls(
             data["name"],
             schema={column: dtype_from_dict(dtype) for column, dtype in data["schema"].items()},
             event_time=data["event_time"],
@@ -233,6 +238,8 @@ class Source(Rows):
             description=data["description"],
             owner=data["owner"],
         )
+        made.words = words_from_dict(data)
+        return made
 
     def __repr__(self) -> str:
         return f"Source({self.name})"

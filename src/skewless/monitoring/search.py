@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skewless.definitions import Aggregate, Expression, FeatureView
+from skewless.monitoring.catalog import words_of_feature
 from skewless.plan.apply.registry_state import RegistryState, View
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+[a-z]*")
@@ -53,8 +54,8 @@ def search(state: RegistryState, text: str, limit: int = 10) -> list[dict[str, A
 
     Returns:
         For each: ``feature`` (its full reference), ``name``, ``view``, ``version``, ``type``,
-        ``kind``, ``entity``, ``source``, ``owner``, ``description``, ``tags``, ``computes``,
-        ``services`` and ``score`` (greater is better).
+        ``kind``, ``entity``, ``source``, ``owner``, ``description`` (its own, else its view's),
+        ``unit``, ``tags``, ``computes``, ``services`` and ``score`` (greater is better).
     """
     entries = list(_entries(state))
     asked = list(dict.fromkeys(words_of(text)))
@@ -98,10 +99,12 @@ def _entry(
     entities, sources, places = _places(state, view)
     expression = view.expressions.get(feature)
     computes = "" if expression is None else repr(expression)
-    owner, description = view.labels["owner"], view.labels["description"]
-    tags: dict[str, Any] = view.labels["tags"]
+    said = words_of_feature(view, feature)
+    owner, description = said.owner, said.description or view.labels["description"]
+    tags: dict[str, Any] = {**view.labels["tags"], **said.tags}
     weighed = (
-        (5.0, feature), (3.0, view.name), (2.0, description), (2.0, " ".join(entities)),
+        (5.0, feature), (3.0, view.name), (3.0, said.description), (1.0, said.unit),
+        (2.0, view.labels["description"]), (2.0, " ".join(entities)),
         (2.0, " ".join(sources)), (2.0, " ".join(f"{k} {v}" for k, v in tags.items())),
         (1.5, owner), (1.5, computes), (1.5, _lengths(expression)), (1.0, " ".join(services)),
         (1.0, places),
@@ -121,6 +124,7 @@ def _entry(
         "source": ", ".join(sources),
         "owner": owner,
         "description": description,
+        "unit": said.unit,
         "tags": tags,
         "computes": computes,
         "services": services,
@@ -132,7 +136,8 @@ def _places(state: RegistryState, view: View) -> tuple[list[str], list[str], str
     """Return the names of entities and sources, and what else is said of these."""
     if isinstance(view, FeatureView):
         source, entity = view.source, view.entity
-        about = f"{source.description} {source.owner} {entity.description}"
+        columns = " ".join(words.description for words in source.words.values())
+        about = f"{source.description} {source.owner} {entity.description} {columns}"
         return [entity.name], [source.name], f"{about} {' '.join(entity.key_names)}"
     found = [_places(state, state.view(ref.view, ref.version)) for ref in view.refs]
     entities = dict.fromkeys(name for place in found for name in place[0])

@@ -45,6 +45,15 @@ def name_of(given: Any, kind: str) -> str:
     return refuse(given, f"a {kind}", "its name")
 
 
+def any_name(given: Any) -> str:
+    """Return the name of a definition of any kind, or the reference of a feature."""
+    if isinstance(given, FeatureRef):
+        return given.reference
+    if isinstance(given, (Source, FeatureView, OnDemandView, Entity, FeatureService)):
+        return given.name
+    return given if isinstance(given, str) else refuse(given, "a definition", "its name")
+
+
 def names_of(given: Any, kind: str) -> list[str] | None:
     """Return the names of some definitions; None stands for all of them."""
     if given is None:

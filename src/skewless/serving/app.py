@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skewless.errors import SkewlessError, StoreUnavailable, UnknownName
-from skewless.request_errors import InternalError, MethodNotAllowed, NotFound, Overloaded
+from skewless.request_errors import (
+    AccessDenied,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    TooManyRequests,
+)
 from skewless.serving.feast.contract import Feast, problem_response
 from skewless.serving.http.cors import Cors
 from skewless.serving.http.forward import Forward
@@ -344,9 +351,15 @@ class App:
         return Response.json(state, 503 if reasons else 200)
 
     async def _openapi(self, request: Request) -> Response:
-        """Answer ``GET /openapi.json``."""
+        """Answer ``GET /openapi.json``; of the services those that the caller may read."""
         request.query()
-        return Response(self._document)
+        try:
+            request.caller = self._caller(request.headers)
+        except (AccessDenied, TooManyRequests):
+            return Response(self._document)
+        if not self.reader.online.ready:
+            return Response(self._document)
+        return await self.catalog.openapi(request)
 
     async def _metrics(self, request: Request) -> Response:
         """Answer ``GET /metrics``."""

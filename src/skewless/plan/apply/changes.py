@@ -24,8 +24,10 @@ def lines_of(
         old, new = before.get(key), after.get(key)
         if key in leave or old == new:
             continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            lines += [f"{key}.{line}" for line in lines_of(old, new)]
+        if _is_tree(old) and _is_tree(new) and (old or new):
+            old, new = old or {}, new or {}
+            prefix = "" if key == "words" else f"{key}."
+            lines += [f"{prefix}{line}" for line in lines_of(old, new)]
             if list(old) != list(new) and set(old) == set(new):
                 lines.append(f"{key}: {', '.join(old)} -> {', '.join(new)} (the order)")
         else:
@@ -84,6 +86,11 @@ def _detail(before: View, after: View, name: str) -> str | None:
     old, new = before.expressions[name].to_dict(), after.expressions[name].to_dict()
     lines = lines_of(old, new)
     return "; ".join(lines) if lines else None
+
+
+def _is_tree(value: Any) -> bool:
+    """Whether differences are shown entry by entry, never as a dict."""
+    return value is None or isinstance(value, dict)
 
 
 def _shown(key: str, value: Any) -> str:

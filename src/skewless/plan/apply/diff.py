@@ -43,6 +43,9 @@ from skewless.plan.apply.registry_state import (
     pinned,
 )
 
+_FOLLOWED = ("source", "code", "entity")
+"""What a view's record has of other definitions: how these are described is theirs to show."""
+
 __all__ = ["ApplyPlan", "Break", "Step", "diff"]
 
 
@@ -201,7 +204,7 @@ class _Planner:
         if moved:
             action = "changed storage"
             changes = [f"function: {_code(old.body)['path']} -> {_code(body)['path']}", *labels]
-        elif labels or _text(old.body, "source", "code") != _text(body, "source", "code"):
+        elif labels or _text(old.body, *_FOLLOWED) != _text(body, *_FOLLOWED):
             action = "described only"
             changes = labels or ["the order in which it is written"]
         self._step(new, action, changes if action != "unchanged" else [], before)
@@ -230,7 +233,9 @@ class _Planner:
             before, after = _view_body(old), _view_body(new)
             lines += [f"source.{line}" for line in lines_of(before["source"], after["source"])]
             before, after = before["entity"], after["entity"]
-            lines += [f"entity.{line}" for line in lines_of(before, after, leave=("description",))]
+            lines += [
+                f"entity.{line}" for line in lines_of(before, after, leave=("description", "words"))
+            ]
         if record is not None and isinstance(new, OnDemandView):
             if _code(record.body).get("hash") != new.code.get("hash"):
                 lines.append("the code of its function")

@@ -42,7 +42,7 @@ KINDS: tuple[Kind, ...] = (
     "feature service",
 )
 VIEW_KINDS: tuple[Kind, ...] = ("feature view", "on-demand view")
-SOURCE_STORAGE = ("table", "stream", "future", "description", "owner")
+SOURCE_STORAGE = ("table", "stream", "future", "description", "owner", "words")
 """What a source may change without changing a value: every version of a view follows it."""
 
 
@@ -276,10 +276,13 @@ class RegistryState:
     def _feature_view(self, record: Record) -> FeatureView:
         body = record.body
         now = self.sources[body["source"]["name"]]
-        storage = {key: now.to_dict()[key] for key in SOURCE_STORAGE}
+        storage = {key: value for key, value in now.to_dict().items() if key in SOURCE_STORAGE}
         then = body["source"] | storage
         source = now if then == now.to_dict() else Source.from_dict(then)
         entity = Entity.from_dict(body["entity"])
+        known = self.entities.get(entity.name)
+        if known is not None and known.join_keys == entity.join_keys:
+            entity = known  # with the words of now
         return FeatureView.from_dict(body["view"], entity, source)
 
     def _on_demand_view(self, record: Record) -> OnDemandView:

@@ -10,22 +10,29 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from skewless.codec import from_text
-from skewless.definitions import Aggregate, FeatureView, OnDemandView, Source
-from skewless.durations import format_duration
+from skewless.definitions import FeatureView
 from skewless.errors import MissingColumn
+from skewless.monitoring.catalog import (
+    entity_entry,
+    on_demand_entry,
+    service_entry,
+    service_schemas,
+    source_entry,
+    view_entry,
+    words_of_feature,
+)
 from skewless.monitoring.search import search
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.selection import select
 from skewless.request_errors import RequestError
 from skewless.serving.http.http import Request, Response
+from skewless.serving.openapi import document
 from skewless.serving.problems import unknown_key
 from skewless.serving.read.features import FeaturesHandler, at_of
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads
 from skewless.store import FeatureStore
 from skewless.types import Misfit
-
-_LABELS = ("owner", "description", "tags", "deprecated", "sunset")
 
 
 class Catalog:
@@ -78,6 +85,10 @@ class Catalog:
         request.query()
         return await self._answer(_sources, self._everything(request))
 
+    async def openapi(self, request: Request) -> Response:
+        """Return the description with the vectors of the services that the caller may read."""
+        return await self._answer(_document, self._state(), request.caller.services)
+
     async def explain(self, request: Request) -> Response:
         """Answer ``GET /v1/explain?feature=View:feature&<join key>=...&at=...``."""
         state = self._everything(request)
@@ -119,18 +130,20 @@ class Catalog:
         self.catalogue.close()
 
 
+def _document(state: RegistryState, allowed: frozenset[str]) -> dict[str, Any]:
+    found = document()
+    found["components"]["schemas"] |= service_schemas(state, allowed)
+    return found
+
+
 def _services(state: RegistryState, allowed: Sequence[str]) -> dict[str, Any]:
-    listed = [
-        {"name": name, "features": list(state.pins[name]), **_labels(state.services[name].labels)}
-        for name in sorted(state.pins)
-        if not allowed or name in allowed
-    ]
-    return {"services": listed}
+    names = (name for name in sorted(state.pins) if not allowed or name in allowed)
+    return {"services": [service_entry(state, name) for name in names]}
 
 
 def _views(state: RegistryState) -> dict[str, Any]:
-    listed = [_view(view, *key, state) for key, view in sorted(state.views.items())]
-    listed += [_on_demand(view, *key, state) for key, view in sorted(state.on_demand.items())]
+    listed = [view_entry(view, *key, state) for key, view in sorted(state.views.items())]
+    listed += [on_demand_entry(view, *key, state) for key, view in sorted(state.on_demand.items())]
     return {"views": listed}
 
 
@@ -142,7 +155,7 @@ def _features(state: RegistryState) -> dict[str, Any]:
             entry = {"feature": f"{name}:{feature}", "version": version, "type": repr(dtype)}
             if isinstance(view, FeatureView):
                 entry["entity"] = view.entity.name
-            listed.append(entry)
+            listed.append(entry | words_of_feature(view, feature).to_dict())
     return {"features": listed}
 
 
@@ -151,69 +164,8 @@ def _fitting(state: RegistryState, text: str, limit: int) -> dict[str, Any]:
 
 
 def _entities(state: RegistryState) -> dict[str, Any]:
-    listed = [
-        {
-            "name": name,
-            "join_keys": {key: repr(dtype) for key, dtype in entity.join_keys},
-            "description": entity.description,
-        }
-        for name, entity in sorted(state.entities.items())
-    ]
-    return {"entities": listed}
+    return {"entities": [entity_entry(entity) for _, entity in sorted(state.entities.items())]}
 
 
 def _sources(state: RegistryState) -> dict[str, Any]:
-    return {"sources": [_source(source) for _, source in sorted(state.sources.items())]}
-
-
-def _labels(labels: dict[str, Any]) -> dict[str, Any]:
-    return {name: labels[name] for name in _LABELS if labels.get(name)}
-
-
-def _view(view: FeatureView, name: str, version: int, state: RegistryState) -> dict[str, Any]:
-    freshness = view.labels["freshness"]
-    return {
-        "name": name,
-        "version": version,
-        "current": state.current.get(name) == version,
-        "kind": "feature view",
-        "entity": view.entity.name,
-        "source": view.source.name,
-        "features": {
-            feature: {
-                "type": repr(expression.dtype),
-                "computes": repr(expression),
-                "derived": not isinstance(expression, Aggregate),
-            }
-            for feature, expression in view.expressions.items()
-        },
-        "freshness": None if freshness is None else format_duration(freshness),
-        **_labels(view.labels),
-    }
-
-
-def _on_demand(view: OnDemandView, name: str, version: int, state: RegistryState) -> dict[str, Any]:
-    return {
-        "name": name,
-        "version": version,
-        "current": state.current.get(name) == version,
-        "kind": "on-demand view",
-        "features": {feature: {"type": repr(dtype)} for feature, dtype in view.dtypes.items()},
-        "needs": [ref.reference for ref in view.refs],
-        "requests": {field.name: repr(field.dtype) for field in view.requests},
-        **_labels(view.labels),
-    }
-
-
-def _source(source: Source) -> dict[str, Any]:
-    return {
-        "name": source.name,
-        "columns": {name: repr(dtype) for name, dtype in source.columns.items()},
-        "event_time": source.event_time,
-        "known_time": source.known_time,
-        "row_id": list(source.row_id),
-        "table": None if source.table is None else source.table.kind,
-        "stream": None if source.stream is None else source.stream.kind,
-        "owner": source.owner,
-        "description": source.description,
-    }
+    return {"sources": [source_entry(source) for _, source in sorted(state.sources.items())]}
