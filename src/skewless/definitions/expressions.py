@@ -27,6 +27,7 @@ from typing import Any, NoReturn, Protocol, Self
 from skewless.clock import from_micros, to_micros
 from skewless.definitions import operations
 from skewless.definitions.column_methods import ColumnMethods
+from skewless.definitions.value_methods import ValueMethods
 from skewless.definitions.words import Words
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType, dtype_from_dict, dtype_of
@@ -44,7 +45,7 @@ LONG_CHAIN = 32
 """Links beyond which a chain is written as a list and computed in a loop."""
 
 
-class Expression(ColumnMethods["Expression"]):
+class Expression(ColumnMethods["Expression"], ValueMethods):
     """A typed value per row of a source, or per feature vector.
 
     Attributes:
@@ -228,98 +229,12 @@ class Expression(ColumnMethods["Expression"]):
     def __invert__(self) -> Expression:
         return _operate("not", self)
 
-    def is_null(self) -> Expression:
-        """True where the value is null; never null itself."""
-        return _operate("is_null", self)
-
-    def is_not_null(self) -> Expression:
-        """True where the value is not null; never null itself."""
-        return ~self.is_null()
-
-    def fill_null(self, value: object) -> Expression:
-        """The value, or ``value`` where it is null."""
-        return _operate("coalesce", self, value)
-
-    def is_in(self, values: list[Any]) -> Expression:
-        """True where the value equals one of ``values``."""
-        if not values:
-            raise DefinitionError("is_in needs at least one value", got="[]")
-        result: Expression = self == values[0]
-        for value in values[1:]:
-            result = result | (self == value)
-        return result
+    def _operation(self, name: str, *others: object) -> Expression:
+        return _operate(name, self, *others)
 
     def cast(self, dtype: object) -> Expression:
         """The value as another type; null where it does not fit."""
         return Cast(self, dtype_of(dtype))
-
-    def sqrt(self) -> Expression:
-        """Square root; null below zero."""
-        return _operate("sqrt", self)
-
-    def log(self) -> Expression:
-        """Natural logarithm; null at and below zero."""
-        return _operate("log", self)
-
-    def exp(self) -> Expression:
-        """The exponential."""
-        return _operate("exp", self)
-
-    def floor(self) -> Expression:
-        """The next whole number below."""
-        return _operate("floor", self)
-
-    def ceil(self) -> Expression:
-        """The next whole number above."""
-        return _operate("ceil", self)
-
-    def lower(self) -> Expression:
-        """Text in lower case."""
-        return _operate("lower", self)
-
-    def upper(self) -> Expression:
-        """Text in upper case."""
-        return _operate("upper", self)
-
-    def strip(self) -> Expression:
-        """Text without white space at its ends."""
-        return _operate("strip", self)
-
-    def length(self) -> Expression:
-        """Number of characters of a text."""
-        return _operate("length", self)
-
-    def contains(self, part: str) -> Expression:
-        """True where the text contains ``part``."""
-        return _operate("contains", self, part)
-
-    def starts_with(self, part: str) -> Expression:
-        """True where the text starts with ``part``."""
-        return _operate("starts_with", self, part)
-
-    def ends_with(self, part: str) -> Expression:
-        """True where the text ends with ``part``."""
-        return _operate("ends_with", self, part)
-
-    def year(self) -> Expression:
-        """Year of a time, in UTC."""
-        return _operate("year", self)
-
-    def month(self) -> Expression:
-        """Month of a time, in UTC, 1 to 12."""
-        return _operate("month", self)
-
-    def day(self) -> Expression:
-        """Day of the month of a time, in UTC, 1 to 31."""
-        return _operate("day", self)
-
-    def hour(self) -> Expression:
-        """Hour of a time, in UTC, 0 to 23."""
-        return _operate("hour", self)
-
-    def weekday(self) -> Expression:
-        """Day of the week of a time, in UTC: Monday is 0."""
-        return _operate("weekday", self)
 
 
 class Literal(Expression):
