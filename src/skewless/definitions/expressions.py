@@ -45,7 +45,7 @@ LONG_CHAIN = 32
 """Links beyond which a chain is written as a list and computed in a loop."""
 
 
-class Expression(ColumnMethods["Expression"], ValueMethods):
+class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
     """A typed value per row of a source, or per feature vector.
 
     Attributes:
@@ -231,6 +231,19 @@ class Expression(ColumnMethods["Expression"], ValueMethods):
 
     def _operation(self, name: str, *others: object) -> Expression:
         return _operate(name, self, *others)
+
+    def is_not_null(self) -> Expression:
+        """True where the value is not null; never null itself."""
+        return ~self.is_null()
+
+    def is_in(self, values: list[Any]) -> Expression:
+        """True where the value equals one of ``values``."""
+        if not values:
+            raise DefinitionError("is_in needs at least one value", got="[]")
+        result: Expression = self == values[0]
+        for value in values[1:]:
+            result = result | (self == value)
+        return result
 
     def cast(self, dtype: object) -> Expression:
         """The value as another type; null where it does not fit."""

@@ -8,106 +8,90 @@ starts_with(lower(pays.city), 'b'): Bool
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Generic, TypeVar
 
-from skewless.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from skewless.definitions.expressions import Expression
+Made = TypeVar("Made")
 
 
-class ValueMethods:
+class ValueMethods(Generic[Made]):
     """Operations of `skewless.definitions.operations` that are no operators of Python."""
 
-    def _operation(self, name: str, *others: object) -> Expression:
+    def _operation(self, name: str, *others: object) -> Made:
         """Return the operation of that name on this and other operands."""
         raise NotImplementedError
 
-    def is_null(self) -> Expression:
+    def is_null(self) -> Made:
         """True where the value is null; never null itself."""
         return self._operation("is_null")
 
-    def is_not_null(self) -> Expression:
-        """True where the value is not null; never null itself."""
-        return ~self.is_null()
-
-    def fill_null(self, value: object) -> Expression:
+    def fill_null(self, value: object) -> Made:
         """The value, or ``value`` where it is null."""
         return self._operation("coalesce", value)
 
-    def is_in(self, values: list[Any]) -> Expression:
-        """True where the value equals one of ``values``."""
-        if not values:
-            raise DefinitionError("is_in needs at least one value", got="[]")
-        result: Expression = cast("Expression", self) == values[0]
-        for value in values[1:]:
-            result = result | cast("Expression", self == value)
-        return result
-
-    def sqrt(self) -> Expression:
+    def sqrt(self) -> Made:
         """Square root; null below zero."""
         return self._operation("sqrt")
 
-    def log(self) -> Expression:
+    def log(self) -> Made:
         """Natural logarithm; null at and below zero."""
         return self._operation("log")
 
-    def exp(self) -> Expression:
+    def exp(self) -> Made:
         """The exponential."""
         return self._operation("exp")
 
-    def floor(self) -> Expression:
+    def floor(self) -> Made:
         """The next whole number below."""
         return self._operation("floor")
 
-    def ceil(self) -> Expression:
+    def ceil(self) -> Made:
         """The next whole number above."""
         return self._operation("ceil")
 
-    def lower(self) -> Expression:
+    def lower(self) -> Made:
         """Text in lower case."""
         return self._operation("lower")
 
-    def upper(self) -> Expression:
+    def upper(self) -> Made:
         """Text in upper case."""
         return self._operation("upper")
 
-    def strip(self) -> Expression:
+    def strip(self) -> Made:
         """Text without white space at its ends."""
         return self._operation("strip")
 
-    def length(self) -> Expression:
+    def length(self) -> Made:
         """Number of characters of a text."""
         return self._operation("length")
 
-    def contains(self, part: str) -> Expression:
+    def contains(self, part: str) -> Made:
         """True where the text contains ``part``."""
         return self._operation("contains", part)
 
-    def starts_with(self, part: str) -> Expression:
+    def starts_with(self, part: str) -> Made:
         """True where the text starts with ``part``."""
         return self._operation("starts_with", part)
 
-    def ends_with(self, part: str) -> Expression:
+    def ends_with(self, part: str) -> Made:
         """True where the text ends with ``part``."""
         return self._operation("ends_with", part)
 
-    def year(self) -> Expression:
+    def year(self) -> Made:
         """Year of a time, in UTC."""
         return self._operation("year")
 
-    def month(self) -> Expression:
+    def month(self) -> Made:
         """Month of a time, in UTC, 1 to 12."""
         return self._operation("month")
 
-    def day(self) -> Expression:
+    def day(self) -> Made:
         """Day of the month of a time, in UTC, 1 to 31."""
         return self._operation("day")
 
-    def hour(self) -> Expression:
+    def hour(self) -> Made:
         """Hour of a time, in UTC, 0 to 23."""
         return self._operation("hour")
 
-    def weekday(self) -> Expression:
+    def weekday(self) -> Made:
         """Day of the week of a time, in UTC: Monday is 0."""
         return self._operation("weekday")
