@@ -57,3 +57,15 @@ def test_a_circle_is_found() -> None:
 
 def test_no_modules_import_each_other() -> None:
     assert circles(imports()) == []
+
+
+def test_private_modules_are_imported_within_their_package_alone() -> None:
+    strays = []
+    for module, needs in imports().items():
+        package = module.rpartition(".")[0]
+        for other in sorted(needs):
+            owner, private, _ = other.partition("._")
+            if private and not other.removeprefix(owner).startswith(".__"):
+                inside = package == owner or package.startswith(f"{owner}.")
+                strays += [] if inside else [f"{module} imports {other}"]
+    assert strays == []

@@ -41,7 +41,7 @@ def tiled_spend(pays):
 
 
 def fold_after(monkeypatch, rows):
-    monkeypatch.setattr("skewless.stores.offline.tables._parquet_files.CHUNK_ROWS", 4)
+    monkeypatch.setattr("skewless.stores.offline.tables.parquet_files.CHUNK_ROWS", 4)
     monkeypatch.setattr(materialize_module, "_WAITING", rows)
     monkeypatch.setattr(materialize_module, "_MANY", 0)
 

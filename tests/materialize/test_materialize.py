@@ -160,7 +160,7 @@ def test_rows_that_tie_across_files_are_ordered_as_in_history(folder):
 def test_ties_are_kept_in_order_when_rows_are_let_go_while_reading(folder, monkeypatch):
     source = payments(table=sl.Parquet("pays"))
     spend = spend_of(source, newest=source.city.last_n(3, last=3))
-    monkeypatch.setattr("skewless.stores.offline.tables._parquet_files.CHUNK_ROWS", 4)
+    monkeypatch.setattr("skewless.stores.offline.tables.parquet_files.CHUNK_ROWS", 4)
     at = NOON - MINUTE
     rows = [pay(str(number), at, city=f"city {number}") for number in range(40)]
     write_part(folder / "pays/a.parquet", rows)

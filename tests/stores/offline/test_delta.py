@@ -18,7 +18,7 @@ from skewless.clock import to_micros
 from skewless.definitions.tables import Delta
 from skewless.errors import CorruptData, DefinitionError, MissingColumn, StoreError
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.tables import _parquet_files
+from skewless.stores.offline.tables import parquet_files
 from skewless.stores.offline.tables.delta import DeltaReader
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 
@@ -158,13 +158,13 @@ def test_files_whose_statistics_exclude_the_time_are_not_opened(
         at = pa.array([start + timedelta(days=day, microseconds=7)], pa.timestamp("us", "UTC"))
         write_deltalake(tmp_path, pa.table({"at": at, "x": [day]}), mode="append")
     opened = []
-    read_footer = _parquet_files.read_footer
+    read_footer = parquet_files.read_footer
 
     def noting(filesystem: Any, file: Any, **options: Any) -> Any:
         opened.append(file.name)
         return read_footer(filesystem, file, **options)
 
-    monkeypatch.setattr(_parquet_files, "read_footer", noting)
+    monkeypatch.setattr(parquet_files, "read_footer", noting)
     reader = reader_of(tmp_path)
     third = to_micros(start + timedelta(days=2, microseconds=7))
     chunks = list(reader.chunks(["x"], time_column="at", start=third, end=third + 1))

@@ -38,7 +38,7 @@ from skewless.errors import (
 )
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.cast import to_source_columns
-from skewless.stores.offline.tables import _parquet_files
+from skewless.stores.offline.tables import parquet_files
 from skewless.stores.offline.tables.iceberg import IcebergReader, open_catalog
 from skewless.testing.offline_store import OfflineStoreSuite, Read
 from skewless.testing.servers import free_port
@@ -304,13 +304,13 @@ def test_files_whose_manifest_excludes_the_time_are_not_opened(
         at = pa.array([start + timedelta(days=day)], pa.timestamp("us", "UTC"))
         table.append(pa.table({"at": at, "x": [day]}))
     opened = []
-    read_footer = _parquet_files.read_footer
+    read_footer = parquet_files.read_footer
 
     def noting(filesystem: Any, file: Any, **options: Any) -> Any:
         opened.append(file.name)
         return read_footer(filesystem, file, **options)
 
-    monkeypatch.setattr(_parquet_files, "read_footer", noting)
+    monkeypatch.setattr(parquet_files, "read_footer", noting)
     reader = reader_of(settings)
     third = to_micros(start + timedelta(days=2))
     chunks = list(reader.chunks(["x"], time_column="at", start=third, end=third + 1))

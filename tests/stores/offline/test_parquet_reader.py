@@ -16,7 +16,7 @@ from skewless.definitions.tables import CSV, Delta, Frame, Parquet, Recorded
 from skewless.errors import ConfigError, CorruptData, InputError, MissingColumn, StoreError
 from skewless.parquet import read_parquet
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.tables import _parquet_files
+from skewless.stores.offline.tables import parquet_files
 from skewless.stores.offline.tables.csv import CSVReader
 from skewless.stores.offline.tables.delta import DeltaReader
 from skewless.stores.offline.tables.frame import FrameReader
@@ -336,7 +336,7 @@ def test_folders_named_after_days_are_pushed_down_with_room_for_time_zones(tmp_p
 def test_long_row_groups_come_in_bounded_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_parquet_files, "CHUNK_ROWS", 1000)
+    monkeypatch.setattr(parquet_files, "CHUNK_ROWS", 1000)
     pq.write_table(pa.table({"x": range(3500)}), tmp_path / "a.parquet")
     found = reader(tmp_path)
     assert [(c.row_base, c.table.num_rows) for c in found.chunks(["x"])] == [
@@ -347,7 +347,7 @@ def test_long_row_groups_come_in_bounded_chunks(
 
 
 def test_wide_rows_come_in_bounded_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_parquet_files, "CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr(parquet_files, "CHUNK_BYTES", 1 << 16)
     vectors = pa.FixedSizeListArray.from_arrays(
         pa.array(np.random.default_rng(0).random(256 * 1000, np.float32)), 256
     )

@@ -33,7 +33,7 @@ from skewless.plugins import find
 from skewless.stores.offline.cast import to_micros_array
 from skewless.stores.offline.log.journal import KNOWN, SEQUENCE
 from skewless.stores.offline.log.manifest import LogFile
-from skewless.stores.offline.tables._footers import DAY
+from skewless.stores.offline.tables.footers import DAY
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -50,7 +50,7 @@ from skewless.stores.offline.log.journal import (
     sequence_of,
 )
 from skewless.stores.offline.log.manifest import LogFile, Manifest
-from skewless.stores.offline.tables._parquet_files import ParquetFiles
+from skewless.stores.offline.tables.parquet_files import ParquetFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa

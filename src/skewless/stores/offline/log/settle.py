@@ -45,7 +45,7 @@ from skewless.stores.offline.log.lake import lake_rows, lake_schema, overtaken
 from skewless.stores.offline.log.manifest import LogFile, Manifest
 from skewless.stores.offline.log.reader import LogReader, elsewhere
 from skewless.stores.offline.log.unknown_files import files_of, refuse_unknown
-from skewless.stores.offline.tables._footers import DAY
+from skewless.stores.offline.tables.footers import DAY
 
 if TYPE_CHECKING:
     import pyarrow as pa

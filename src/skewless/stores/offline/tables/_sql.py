@@ -29,9 +29,9 @@ from skewless.config import TableSettings, expand
 from skewless.errors import ConfigError, InputError, MissingColumn, MissingDependency
 from skewless.stores.offline.base import Part, Support
 from skewless.stores.offline.files.paths import DataFile, Listing
-from skewless.stores.offline.tables._footers import DAY
-from skewless.stores.offline.tables._parquet_files import ParquetFiles
+from skewless.stores.offline.tables.footers import DAY
 from skewless.stores.offline.tables.parquet import ParquetReader
+from skewless.stores.offline.tables.parquet_files import ParquetFiles
 from skewless.types import DType
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from skewless.errors import CorruptData, MissingDependency, StoreError
 from skewless.stores.offline.base import Support
 from skewless.stores.offline.files.filesystems import delta_options, locate
 from skewless.stores.offline.files.paths import DataFile, Listing, translated
-from skewless.stores.offline.tables._parquet_files import ParquetFiles
 from skewless.stores.offline.tables.parquet import ParquetReader
+from skewless.stores.offline.tables.parquet_files import ParquetFiles
 
 if TYPE_CHECKING:
     import numpy as np

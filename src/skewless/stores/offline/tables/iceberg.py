@@ -28,9 +28,9 @@ from skewless.stores.offline.base import Support
 from skewless.stores.offline.files.filesystems import iceberg_options
 from skewless.stores.offline.files.paths import DataFile, Listing, translated
 from skewless.stores.offline.tables import _iceberg_deletes
-from skewless.stores.offline.tables._footers import DAY
-from skewless.stores.offline.tables._parquet_files import ParquetFiles
+from skewless.stores.offline.tables.footers import DAY
 from skewless.stores.offline.tables.parquet import ParquetReader
+from skewless.stores.offline.tables.parquet_files import ParquetFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa

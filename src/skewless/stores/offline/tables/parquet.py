@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from skewless.forks import Lock
 from skewless.stores.offline.base import Chunk, Part, Support, TableReader
 from skewless.stores.offline.files.paths import Declared, list_files
-from skewless.stores.offline.tables._footers import Footer
-from skewless.stores.offline.tables._parquet_files import ParquetFiles
+from skewless.stores.offline.tables.footers import Footer
+from skewless.stores.offline.tables.parquet_files import ParquetFiles
 from skewless.types import DType
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from skewless.stores.offline.cast import cast_column, common_type
 from skewless.stores.offline.files.paths import DataFile, Declared, Listing, lacking_note, logger
 from skewless.stores.offline.files.read_ahead import one_ahead
 from skewless.stores.offline.plain import plain, plain_type
-from skewless.stores.offline.tables._footers import DAY, Footer, opened, read_footer
+from skewless.stores.offline.tables.footers import DAY, Footer, opened, read_footer
 
 if TYPE_CHECKING:
     import numpy as np
