@@ -1,12 +1,13 @@
 """What is PostgreSQL's own: the server that goes away, processes, the schema."""
 
-from urllib.parse import quote
+from urllib.parse import quote, urlparse
 
 import psycopg
 import pytest
 
 from skewless.errors import DefinitionError, RegistryError, StoreUnavailable
 from skewless.registry.postgres import PostgresRegistry
+from skewless.testing.proxy import Proxy
 from skewless.testing.servers import PASSWORD
 from tests.registry.shop import applied, spend
 from tests.registry.test_sqlite import start
@@ -53,6 +54,23 @@ def test_a_lost_connection_is_made_anew(postgres_url: str) -> None:
         assert registry.state().revision == 1
         applied(registry, spend("14d"))
         assert registry.state().revision == 2
+
+
+def test_a_server_that_does_not_answer_is_an_outage(postgres_url: str) -> None:
+    port = urlparse(postgres_url).port
+    assert port is not None
+    with (
+        Proxy(port) as proxy,
+        PostgresRegistry(
+            postgres_url.replace(f":{port}", f":{proxy.port}"), schema="hangs", timeout=1
+        ) as registry,
+    ):
+        applied(registry, spend())
+        proxy.delay = 3600.0
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            registry.state()
+        proxy.delay = 0.0
+        assert registry.state().revision == 1
 
 
 def test_a_server_that_is_not_there_is_an_outage_without_its_password() -> None:

@@ -9,10 +9,8 @@ is theirs alone.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +23,15 @@ from skewless.registry.sql import Row, Session, SQLRegistry
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
+    from psycopg.pq import TransactionStatus
 except ImportError as problem:
     raise MissingDependency.of("psycopg", "postgres", needed_for="PostgresRegistry") from problem
 
+from skewless.stores.online.pool import Pool
+from skewless.stores.online.postgres.rows import Connection, connect
+
 DEFAULT_TIMEOUT_SECONDS = 10.0
 BUSY_SECONDS = 30
-_inherited: list[psycopg.Connection[Row]] = []
-"""Connections from before a fork: the parent's, never used or closed here."""
 
 
 class PostgresRegistry(SQLRegistry):
@@ -40,7 +40,8 @@ class PostgresRegistry(SQLRegistry):
     Args:
         dsn: a connection URL or string, as libpq takes it. Its password never appears in an error.
         schema: where the tables lie; made by the first change. It belongs to the registry alone.
-        timeout: seconds to wait for a connection.
+        timeout: seconds to wait for a connection and for an answer; half a minute more where others
+            write.
         clock: tells when things happen.
         folder: the repo's, where the functions of on-demand views are looked for.
         project: whose definitions these are; those of others are neither seen nor changed.
@@ -72,15 +73,21 @@ class PostgresRegistry(SQLRegistry):
             raise RegistryError("not an address of a PostgreSQL database") from None
         port = place.get("port") or 5432
         self.where = f"{place.get('host') or 'localhost'}:{port}/{place.get('dbname') or ''}"
-        self._closed = False
-        self._reader = _Connection()
-        self._writer = _Connection()
+        self._pool = Pool(
+            self._connect,
+            usable=lambda connection: connection.info.transaction_status == TransactionStatus.IDLE,
+            closed=lambda: RegistryError("this registry is closed", where=self.where),
+        )
+
+    def _connect(self) -> Connection:
+        connection = connect(self._dsn, self._timeout)
+        connection.prepare_threshold = None
+        return connection
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Session | None]:
-        held = self._writer if write else self._reader
-        with self._told(), held.lock():
-            connection = self._begun(held, write)
+        with self._told(), ExitStack() as lent:
+            connection = self._begun(lent, write)
             try:
                 run = _session(connection)
                 if write:
@@ -93,29 +100,27 @@ class PostgresRegistry(SQLRegistry):
                     connection.execute("ROLLBACK")
                 raise
 
-    def _begun(self, held: _Connection, write: bool) -> psycopg.Connection[Row]:
+    def _begun(self, lent: ExitStack, write: bool) -> Connection:
         """Return a connection in a new transaction; one that went stale is replaced, once."""
+        patience = self._timeout + (BUSY_SECONDS if write else 0)
         kind = "" if write else "ISOLATION LEVEL REPEATABLE READ READ ONLY"
         begin = (
             f'BEGIN {kind}; SET LOCAL search_path TO "{self._schema}";'
-            f" SET LOCAL lock_timeout TO '{BUSY_SECONDS}s'"
+            f" SET LOCAL lock_timeout TO '{BUSY_SECONDS}s';"
+            f" SET LOCAL statement_timeout TO {int(patience * 1000)}"
         ).encode()
-        if held.connection is not None:
+        for again in (True, False):
+            connection = lent.enter_context(self._pool.connection())
+            connection.patience = patience + max(1.0, self._timeout / 4)
             try:
-                held.connection.execute(begin)
-                return held.connection
+                connection.execute(begin)
+                break
             except psycopg.OperationalError:
-                held.drop()
-        if self._closed:
-            raise RegistryError("this registry is closed", where=self.where)
-        held.connection = psycopg.connect(
-            self._dsn,
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=max(1, round(self._timeout)),
-        )
-        held.connection.execute(begin)
-        return held.connection
+                lent.close()
+                self._pool.discard_idle()
+                if not again:
+                    raise
+        return connection
 
     def _make_schema(self, run: Session) -> None:
         # Asked first: CREATE SCHEMA IF NOT EXISTS takes the right to make one even where there is.
@@ -128,10 +133,7 @@ class PostgresRegistry(SQLRegistry):
 
     def close(self) -> None:
         """Let go of the connections; a second call does nothing."""
-        self._closed = True
-        for held in (self._reader, self._writer):
-            with held.lock():
-                held.drop()
+        self._pool.close()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -157,33 +159,7 @@ class PostgresRegistry(SQLRegistry):
             ) from problem
 
 
-class _Connection:
-    """One connection that threads take in turn; a forked child begins without it."""
-
-    def __init__(self) -> None:
-        self._forget()
-
-    def _forget(self) -> None:
-        self._lock = threading.RLock()
-        self._process = os.getpid()
-        self.connection: psycopg.Connection[Row] | None = None
-
-    def lock(self) -> threading.RLock:
-        """Return the lock to hold while the connection is in use."""
-        if self._process != os.getpid():
-            if self.connection is not None:
-                _inherited.append(self.connection)
-            self._forget()
-        return self._lock
-
-    def drop(self) -> None:
-        """Close the connection, if there is one."""
-        if self.connection is not None:
-            self.connection.close()
-        self.connection = None
-
-
-def _session(connection: psycopg.Connection[Row]) -> Session:
+def _session(connection: Connection) -> Session:
     def run(statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         cursor = connection.execute(statement.replace("?", "%s").encode(), parameters)
         return cursor.fetchall() if cursor.description is not None else []

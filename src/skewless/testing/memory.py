@@ -24,7 +24,6 @@ from skewless.stores.online.base import (
     OnlineStore,
     Transaction,
     checked_table,
-    scan_pages,
 )
 
 Table = dict[bytes, bytes]
@@ -54,31 +53,13 @@ class MemoryStore(OnlineStore):
             rows = self._open().get(table, {})
             return [rows.get(key) for key in keys]
 
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        def page(after: bytes | None, limit: int) -> list[Item]:
-            with self._lock:
-                return _page(self._open().get(table, {}), prefix, after, limit)
-
-        return scan_pages(page, after, limit)
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
+        with self._lock:
+            return _page(self._open().get(table, {}), prefix, after, limit)
 
     def tables(self) -> list[str]:
         with self._lock:
             return sorted(self._open())
-
-    def write(self, table: str, items: Iterable[Item]) -> None:
-        with self.transaction() as rows:
-            rows.write(table, items)
-
-    def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        with self.transaction() as rows:
-            rows.delete(table, keys)
 
     def drop(self, table: str) -> None:
         with self._writing(), self._lock:
@@ -172,20 +153,10 @@ class _MemoryTransaction(Transaction):
         changes, rows = self.changes.get(table, {}), self._tables.get(table, {})
         return [changes[key] if key in changes else rows.get(key) for key in keys]
 
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        def page(after: bytes | None, limit: int) -> list[Item]:
-            rows = dict(self._tables.get(table, {}))
-            _apply(self.changes.get(table, {}), rows)
-            return _page(rows, prefix, after, limit)
-
-        return scan_pages(page, after, limit)
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
+        rows = dict(self._tables.get(table, {}))
+        _apply(self.changes.get(table, {}), rows)
+        return _page(rows, prefix, after, limit)
 
     def write(self, table: str, items: Iterable[Item]) -> None:
         for key, value in items:

@@ -29,6 +29,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Self
 
 from skewless.errors import InputError, StoreError
@@ -118,7 +119,6 @@ class KeyValues(ABC):
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
         """Remove rows; keys without one are passed over."""
 
-    @abstractmethod
     def scan(
         self,
         table: str,
@@ -129,7 +129,7 @@ class KeyValues(ABC):
     ) -> Iterator[Item]:
         """Yield rows in the order of their keys.
 
-        A row that is there from beginning to end comes exactly once. KeyValues written or deleted
+        A row that is there from beginning to end comes exactly once. Rows written or deleted
         meanwhile may or may not come: a scan holds no snapshot, so it never holds writers up.
 
         Args:
@@ -138,6 +138,14 @@ class KeyValues(ABC):
             after: only keys greater than it; pass the last key of a page to get the next one.
             limit: at most so many rows.
         """
+        return scan_pages(partial(self.page, table, prefix), after, limit)
+
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
+        """Return the next rows of a scan, at most ``limit``; [] at its end.
+
+        A store that answers in pages implements this, any other `scan` itself.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither page nor scan")
 
 
 class Transaction(KeyValues):
@@ -171,6 +179,18 @@ class OnlineStore(KeyValues):
         import asyncio  # takes 30 ms, and most who read need none
 
         return await asyncio.to_thread(self.read, table, keys)
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        """See `KeyValues.write`; here in a transaction of its own."""
+        rows = list(items)
+        if rows:
+            with self.transaction() as transaction:
+                transaction.write(table, rows)
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        """See `KeyValues.delete`; here in a transaction of its own."""
+        with self.transaction() as transaction:
+            transaction.delete(table, keys)
 
     @abstractmethod
     def drop(self, table: str) -> None:

@@ -38,14 +38,6 @@ class CapturingStore(DelegatingReads, OnlineStore):
     def tables(self) -> list[str]:
         return self.store.tables()
 
-    def write(self, table: str, items: Iterable[Item]) -> None:
-        with self.transaction() as rows:
-            rows.write(table, items)
-
-    def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        with self.transaction() as rows:
-            rows.delete(table, keys)
-
     def drop(self, table: str) -> None:
         self.store.drop(table)
 

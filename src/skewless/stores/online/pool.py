@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-from skewless.errors import StoreError
+from skewless.errors import SkewlessError, StoreError
 
 _forks = 0
 _left_to_parent: list[object] = []
@@ -39,7 +39,7 @@ class Pool(Generic[C]):
         connect: Callable[[], C],
         *,
         usable: Callable[[C], bool] = lambda _: True,
-        closed: Callable[[], StoreError],
+        closed: Callable[[], SkewlessError],
     ) -> None:
         self._connect = connect
         self._usable = usable

@@ -27,7 +27,6 @@ from skewless.stores.online.base import (
     OnlineStore,
     Transaction,
     checked_table,
-    scan_pages,
 )
 from skewless.stores.online.lmdb import tree
 from skewless.stores.online.lmdb.environment import ATTEMPTS, Environment
@@ -88,19 +87,9 @@ class LMDBStore(OnlineStore):
     async def read_async(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return self.read(table, keys)  # sooner done than handed to a thread
 
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
         # In pages: a read transaction held open would keep old pages from being used again.
-        def page(after: bytes | None, limit: int) -> list[Item]:
-            return self._read(_page, table, prefix, after, limit)
-
-        return scan_pages(page, after, limit)
+        return self._read(_page, table, prefix, after, limit)
 
     def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
         return self._read(tree.beside, table, keys)
@@ -216,18 +205,8 @@ class LMDBTransaction(Transaction):
     def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
         return tree.beside(self._txn, self.catalog, table, keys)
 
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        def page(after: bytes | None, limit: int) -> list[Item]:
-            return _page(self._txn, self.catalog, table, prefix, after, limit)
-
-        return scan_pages(page, after, limit)
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
+        return _page(self._txn, self.catalog, table, prefix, after, limit)
 
     def write(self, table: str, items: Iterable[Item]) -> None:
         rows = items if isinstance(items, list) else list(items)

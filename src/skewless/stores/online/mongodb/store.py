@@ -8,11 +8,11 @@ Not verified against a server: the conformance suite has not run on one yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from skewless.errors import MissingDependency
-from skewless.stores.online.base import Capabilities, Change, Item, scan_pages
+from skewless.stores.online.base import Capabilities, Change, Item
 from skewless.stores.online.concurrency import chunks
 from skewless.stores.online.remote import Driver, RemoteStore
 from skewless.stores.online.stored_keys import end_of
@@ -89,25 +89,13 @@ class MongoDBStore(RemoteStore["mongodb.Client"]):
             lambda: {by_id[row["_id"]]: row["v"] for row in self._rows.find(asked)}
         )
 
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
         start = mongodb.id_prefix(table)
-        end = end_of(start + prefix)
-
-        def page(after: bytes | None, limit: int) -> list[Item]:
-            inclusive = after is None or after < prefix
-            low = prefix if after is None or inclusive else after
-            asked = mongodb.between(start + low, end, inclusive=inclusive)
-            found = self._read_call(lambda: list(self._rows.find(asked).sort("_id").limit(limit)))
-            return [(mongodb.key_of(table, row["_id"]), row["v"]) for row in found]
-
-        return scan_pages(page, after, limit)
+        inclusive = after is None or after < prefix
+        low = prefix if after is None or inclusive else after
+        asked = mongodb.between(start + low, end_of(start + prefix), inclusive=inclusive)
+        found = self._read_call(lambda: list(self._rows.find(asked).sort("_id").limit(limit)))
+        return [(mongodb.key_of(table, row["_id"]), row["v"]) for row in found]
 
     # --------------------------------------------------------------------------------- writing
 

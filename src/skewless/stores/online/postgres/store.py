@@ -20,7 +20,6 @@ from skewless.stores.online.base import (
     Item,
     Transaction,
     checked_table,
-    scan_pages,
 )
 from skewless.stores.online.pool import Pool
 from skewless.stores.online.remote import ServerStore
@@ -97,20 +96,10 @@ class PostgresStore(ServerStore):
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return self._read(lambda connection: self._sql.read(connection, table, keys))
 
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        def page(after: bytes | None, limit: int) -> list[Item]:
-            return self._read(
-                lambda connection: self._sql.page(connection, table, prefix, after, limit)
-            )
-
-        return scan_pages(page, after, limit)
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
+        return self._read(
+            lambda connection: self._sql.page(connection, table, prefix, after, limit)
+        )
 
     def now(self) -> int | None:
         return self._read(self._sql.now)
@@ -215,18 +204,8 @@ class _PostgresTransaction(Transaction):
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return self._sql.read(self._connection, table, keys)
 
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        def page(after: bytes | None, limit: int) -> list[Item]:
-            return self._sql.page(self._connection, table, prefix, after, limit)
-
-        return scan_pages(page, after, limit)
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
+        return self._sql.page(self._connection, table, prefix, after, limit)
 
     def write(self, table: str, items: Iterable[Item]) -> None:
         rows = list(items)

@@ -24,7 +24,6 @@ from skewless.stores.online.base import (
     OnlineStore,
     Transaction,
     other_format,
-    scan_pages,
 )
 from skewless.stores.online.pool import Pool
 from skewless.stores.online.sqlite import rows as sql
@@ -88,19 +87,9 @@ class SQLiteStore(OnlineStore):
             finally:
                 connection.execute("COMMIT")
 
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        def page(after: bytes | None, limit: int) -> list[Item]:
-            with self._connection() as connection:
-                return sql.page(connection, table, prefix, after, limit)
-
-        return scan_pages(page, after, limit)
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
+        with self._connection() as connection:
+            return sql.page(connection, table, prefix, after, limit)
 
     def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
         with self._connection() as connection:
@@ -116,16 +105,6 @@ class SQLiteStore(OnlineStore):
             return sorted(name for (name,) in names)
 
     # --------------------------------------------------------------------------------- writing
-
-    def write(self, table: str, items: Iterable[Item]) -> None:
-        rows = list(items)
-        if rows:
-            with self.transaction() as transaction:
-                transaction.write(table, rows)
-
-    def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        with self.transaction() as transaction:
-            transaction.delete(table, keys)
 
     def drop(self, table: str) -> None:
         with self._begin() as connection:
@@ -250,18 +229,8 @@ class _SQLiteTransaction(Transaction):
     def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
         return sql.beside(self._connection, table, keys)
 
-    def scan(
-        self,
-        table: str,
-        *,
-        prefix: bytes = b"",
-        after: bytes | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Item]:
-        def page(after: bytes | None, limit: int) -> list[Item]:
-            return sql.page(self._connection, table, prefix, after, limit)
-
-        return scan_pages(page, after, limit)
+    def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
+        return sql.page(self._connection, table, prefix, after, limit)
 
     def write(self, table: str, items: Iterable[Item]) -> None:
         sql.write(self._connection, table, items)
