@@ -10,7 +10,7 @@ source 'wafer_tests' has no column 'vd'. Columns: idd, vdd. Did you mean 'vdd'?
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 
@@ -62,6 +62,25 @@ class SkewlessError(Exception):
             for name, value in fields.items()
             if value is not None
         }
+
+
+def from_dict(data: Mapping[str, Any]) -> SkewlessError:
+    """Return the error that was made plain data by `SkewlessError.to_dict`: of the same class.
+
+    Args:
+        data: ``error`` (an unknown class is a `SkewlessError`), ``what``, and the other parts.
+
+    Raises:
+        KeyError, TypeError, AttributeError: it is not such data.
+    """
+    kind, waiting = SkewlessError, [SkewlessError]
+    while waiting:
+        found = waiting.pop()
+        if found.__name__ == data["error"]:
+            kind = found
+        waiting += found.__subclasses__()
+    parts = {name: data.get(name) for name in ("got", "expected", "where", "hint")}
+    return kind(data["what"], **parts)
 
 
 class DefinitionError(SkewlessError, ValueError):

@@ -16,7 +16,7 @@ from skewless.client.decode import result
 from skewless.clock import to_micros
 from skewless.codec import finite
 from skewless.definitions.feature_service import FeatureService, references_of
-from skewless.errors import InputError, SkewlessError, StoreUnavailable
+from skewless.errors import InputError, SkewlessError, StoreUnavailable, from_dict
 from skewless.plan.selection import Features
 from skewless.request_errors import RequestError
 
@@ -244,24 +244,11 @@ def _pushed(body: bytes) -> Pushed:
 def problem_of(status: int, body: bytes, where: str) -> SkewlessError:
     """Return the error that an answer stands for: of the same class as in process."""
     try:
-        data = msgspec.json.decode(body)
-        kind = _kinds().get(data["error"], SkewlessError)
-        parts = {name: data.get(name) for name in ("got", "expected", "where", "hint")}
-        return kind(data["what"], **parts)
+        return from_dict(msgspec.json.decode(body))
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         text = body[:200].decode("utf-8", "replace")
         kind = StoreUnavailable if status >= 500 else RequestError
         return kind(f"the server answers {status}", got=text or None, where=where)
-
-
-def _kinds() -> dict[str, type[SkewlessError]]:
-    found: dict[str, type[SkewlessError]] = {}
-    waiting: list[type[SkewlessError]] = [SkewlessError]
-    while waiting:
-        kind = waiting.pop()
-        found[kind.__name__] = kind
-        waiting += kind.__subclasses__()
-    return found
 
 
 def pause_of(attempt: int, headers: Mapping[str, str]) -> float:

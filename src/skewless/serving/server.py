@@ -179,6 +179,7 @@ def serve(repo: str, settings: Settings) -> None:
     sockets = listen(settings, 1)
     with FeatureStore(repo) as store:
         app = App(store, settings)
+        app.writer.jobs.apart = many
         announce(sockets[0], settings)
         run(app, settings, sockets)
 
@@ -213,6 +214,7 @@ def main() -> None:
         writer = str(path / "writer.sock") if role == "worker" else None
         app = App(store, settings, folder=path, worker=int(number), writer=writer)
         app.upkeep.beat = beat(int(signs))
+        app.writer.jobs.apart = True
         run(app, settings, [listening])
 
 

@@ -2,12 +2,17 @@
 
 Any worker or server of the registry can tell what has become of a job. One whose process was
 killed is found out by its silence and reported as ``lost``; starting it again is harmless.
+
+A server runs a job in a process of its own (`job_process`), which stands back behind everything
+else: one that computes beside reads would make them wait for the interpreter.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skewless.clock import iso
-from skewless.errors import Conflict, SkewlessError, UnknownName
+from skewless.errors import Conflict, SkewlessError, StoreUnavailable, UnknownName, from_dict
 from skewless.forks import Lock
 from skewless.registry.base import Registry
 from skewless.serving.operate.metrics import Metrics
@@ -75,9 +80,14 @@ class Jobs:
     Args:
         store: whose views are materialized.
         metrics: where jobs are counted.
+
+    Attributes:
+        apart: whether jobs run in processes of their own; the repo must be open to several.
     """
 
     def __init__(self, store: FeatureStore, metrics: Metrics) -> None:
+        self.apart = False
+        self._processes: set[subprocess.Popen[bytes]] = set()
         self._store = store
         self._metrics = metrics
         self._lock = Lock()
@@ -127,6 +137,8 @@ class Jobs:
         Raises:
             SkewlessError: it failed.
         """
+        if self.apart:
+            return self._run_apart(job)
         verb: Callable[..., Any] = getattr(self._store, job.kind)
         last = time.monotonic()
 
@@ -148,6 +160,32 @@ class Jobs:
             raise
         job.results = [dict(vars(result)) for result in results]
         self._end(job, "done")
+        return job
+
+    def _run_apart(self, job: Job) -> Job:
+        words = [sys.executable, "-m", "skewless.serving.write.job_process"]
+        # It ends when its standard input does: with this process, however that ends.
+        process = subprocess.Popen(
+            [*words, str(self._store.config.folder), job.id],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0,
+        )  # fmt: skip
+        self._processes.add(process)
+        try:
+            with process:
+                code = process.wait()
+        finally:
+            self._processes.discard(process)
+        job = self.get(job.id)
+        if job.status == "running":
+            problem = StoreUnavailable(
+                "the process of the job has ended",
+                got=f"code {code}", hint="Start the job again: what was done is not done again.",
+            )  # fmt: skip
+            self._end(job, "failed", error=problem.to_dict())
+            raise problem
+        self._metrics.jobs.add((job.kind, job.status))
+        if job.error is not None:
+            raise from_dict(job.error)
         return job
 
     def _end(self, job: Job, status: str, error: dict[str, Any] | None = None) -> None:
@@ -181,6 +219,11 @@ class Jobs:
 
     def _save(self, job: Job) -> None:
         self._registry.set_progress(_PREFIX + job.id, vars(job))
+
+    def close(self) -> None:
+        """End the processes of jobs; what they have not done is done by the next."""
+        for process in list(self._processes):
+            process.terminate()
 
     def wait(self, seconds: float) -> None:
         """Wait for jobs that are running."""

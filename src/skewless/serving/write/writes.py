@@ -213,6 +213,7 @@ class Writer:
 
     def close(self) -> None:
         """Let the threads go."""
+        self.jobs.close()
         self.threads.close()
         self.upkeep.close()
 
