@@ -41,6 +41,7 @@ class Load:
         connections: at once; in an open loop at most.
         rate: requests a second; 0: as many as are answered.
         more: further lines of every head, each with its end.
+        pause: seconds a connection of a closed loop rests after an answer that is no 200.
     """
 
     host: str
@@ -51,6 +52,7 @@ class Load:
     connections: int
     rate: float = 0.0
     more: str = ""
+    pause: float = 0.0
 
     def requests(self) -> Iterator[bytes]:
         """Yield requests as they go over the wire, for ever."""
@@ -156,11 +158,19 @@ def closed(load: Load) -> Found:
     for line in lines.values():
         line.send(next(requests), now())
         found.sent += 1
-    waited = len(lines)
+    waited, resting = len(lines), list[tuple[float, Line]]()
     while waited:
-        events = poll.poll(LONGEST * 1_000)
-        if not events:
+        patience = resting[0][0] - now() if resting else LONGEST
+        events = poll.poll(max(0.0, patience) * 1_000)
+        if not events and not resting:
             break
+        while resting and resting[0][0] <= now():  # they began to rest one after the other
+            line = resting.pop(0)[1]
+            if now() < until:
+                line.send(next(requests), now())
+                found.sent += 1
+            else:
+                waited -= 1
         for number, _ in events:
             line = lines[number]
             status = line.receive()
@@ -174,7 +184,9 @@ def closed(load: Load) -> Found:
                 poll.unregister(number)
                 lines[line.fileno()] = line
                 poll.register(line.fileno(), select.POLLIN)
-            if done < until:
+            if load.pause and status != "200":
+                resting.append((done + load.pause, line))
+            elif done < until:
                 line.send(next(requests), done)
                 found.sent += 1
             else:

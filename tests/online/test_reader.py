@@ -168,25 +168,6 @@ def test_no_read_says_unknown_after_the_store_lost_its_rows(
             fs.get_online_features(features, ENTITIES[:1])
 
 
-# --------------------------------------------------------------------------------------- deadlines
-
-
-def test_a_large_read_ends_at_its_deadline(
-    store: sl.FeatureStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader = store.runtime.reader
-    lookup = reader.lookup(["Spend:total"], False)
-    many = [{"card_id": f"c{number}"} for number in range(10_000)]
-    assert sum(len(piece[0]) for piece in reader.pieces(lookup, many, NOW, 60.0)) == len(many)
-    seconds = iter(range(100))
-    monkeypatch.setattr("skewless.online.reader.time.monotonic", lambda: next(seconds))
-    pieces = reader.pieces(lookup, many, NOW, 1.5)
-    assert len(next(pieces)[0]) == 4_000
-    assert len(next(pieces)[0]) == 4_000
-    with pytest.raises(StoreUnavailable, match=r"took too long. Got: 8000 of 10000.*1\.5 seconds"):
-        next(pieces)
-
-
 def test_what_is_kept_of_lists_that_nobody_asks_for_twice_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,7 +187,7 @@ ALARMS = {
         'skewless_served_log_entities_total{outcome="dropped"}', "0+9x60",
     ],
     "SkewlessSlow": [
-        'skewless_http_request_duration_seconds_bucket{route="/v1/features", le="+Inf"}', "0+9x60",
+        'skewless_http_request_duration_seconds_bucket{route="/v1/features", size="small", le="+Inf"}', "0+9x60",
     ],
 }  # fmt: skip
 

@@ -64,7 +64,7 @@ def test_a_large_read_is_given_up_at_the_deadline(
     app = App(store, Settings(timeout=timeout))
     app.start()
     seconds = itertools.count()
-    monkeypatch.setattr("skewless.online.reader.time.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("skewless.serving.read.turns.time.monotonic", lambda: next(seconds) / 100)
     many = {"card_id": [f"c{number}" for number in range(5_000)]}
     answer = call(app, "POST", "/v1/features", {"service": "fraud", "entities": many})
     if timeout == 60.0:

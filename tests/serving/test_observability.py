@@ -53,8 +53,16 @@ def test_requests_values_ages_and_pushes_are_counted(app: App) -> None:
     found = metrics(app)
     assert found['skewless_http_requests_total{route="/v1/features",status="200"}'] == 1
     assert found['skewless_http_requests_total{route="/v1/features",status="404"}'] == 1
-    assert found['skewless_http_request_duration_seconds_count{route="/v1/features"}'] == 2
-    assert found['skewless_http_request_duration_seconds_bucket{route="/v1/push",le="+Inf"}'] == 1
+    assert (
+        found['skewless_http_request_duration_seconds_count{route="/v1/features",size="small"}']
+        == 2
+    )
+    assert (
+        found[
+            'skewless_http_request_duration_seconds_bucket{route="/v1/push",size="small",le="+Inf"}'
+        ]
+        == 1
+    )
     assert found['skewless_values_total{status="present"}'] == 10
     assert found['skewless_values_total{status="unknown"}'] == 3
     assert found['skewless_values_total{status="empty"}'] == 2
@@ -108,7 +116,7 @@ def test_labels_are_escaped_and_histograms_add_up() -> None:
 def test_workers_are_summed_and_a_successor_goes_on(tmp_path: Path) -> None:
     first, second = Metrics(tmp_path, 0), Metrics(tmp_path, 1)
     first.requests.add(("/health", "200"), 3)
-    first.duration.observe(("/health",), 0.01)
+    first.duration.observe(("/health", "small"), 0.01)
     second.requests.add(("/health", "200"), 4)
     first.write()
     second.write()
@@ -116,7 +124,7 @@ def test_workers_are_summed_and_a_successor_goes_on(tmp_path: Path) -> None:
     successor.requests.add(("/health", "200"))
     found = samples(successor.text())
     assert found['skewless_http_requests_total{route="/health",status="200"}'] == 8
-    assert found['skewless_http_request_duration_seconds_count{route="/health"}'] == 1
+    assert found['skewless_http_request_duration_seconds_count{route="/health",size="small"}'] == 1
 
 
 def test_what_was_shown_is_counted_on_from_when_a_worker_is_killed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from skewless.clock import Now
@@ -37,8 +37,6 @@ MOST_LOOKUPS = 2_000
 """Compiled lookups that are kept: some callers never ask for the same list twice."""
 CHECK_SECONDS = 1.0
 """How long it is not asked again whether the store still has what it should."""
-PIECE_VALUES = 4_000
-"""Values that are read at once where other requests wait for their turn."""
 Entities = Sequence[Mapping[str, Any]]
 States = list[Sequence[bytes | None]]
 
@@ -296,24 +294,6 @@ class OnlineReader:
             except InputError as problem:
                 found.append(problem)
         return found
-
-    def pieces(self, lookup: Lookup, entities: Entities, t: int, seconds: float) -> Iterator[Found]:
-        """Yield what `read` returns in pieces, between which others may have their turn.
-
-        Raises:
-            StoreUnavailable: it took longer than ``seconds``.
-        """
-        size = max(1, PIECE_VALUES // len(lookup.names))
-        deadline = time.monotonic() + seconds
-        for start in range(0, len(entities), size):
-            if start and time.monotonic() > deadline:
-                raise StoreUnavailable(
-                    "the read took too long",
-                    got=f"{start} of {len(entities)} entities",
-                    expected=f"{seconds:g} seconds at most",
-                    hint="Ask for fewer entities at once, or raise --timeout.",
-                )
-            yield self.read(lookup, entities[start : start + size], t)
 
     def _states(
         self, lookup: Lookup, entities: Entities

@@ -54,7 +54,8 @@ class Route:
         handler: answers.
         feast: whether errors are written as Feast does.
         open: whether callers without a key may come.
-        always: whether it is answered where the registry is empty or lost.
+        always: whether it is answered where the registry is empty or lost, and however much there
+            is to do.
         writes: whether it is for the process that writes.
     """
 
@@ -134,6 +135,7 @@ class App:
             "/v1/explain": catalog.explain,
         }
         table = {path: {"GET": Route(path, handler)} for path, handler in gets.items()}
+        table["/metrics"] = {"GET": Route("/metrics", self._metrics, always=True)}
         about: dict[str, Handler] = {
             "/ready": self._ready,
             "/health": self._health,
@@ -141,7 +143,6 @@ class App:
         }
         for path, handler in about.items():
             table[path] = {"GET": Route(path, handler, open=True)}
-        table["/metrics"] = {"GET": Route("/metrics", self._metrics, always=True)}
         table["/v1/features"]["POST"] = Route("/v1/features", features)
         posts: dict[str, tuple[Handler, bool]] = {
             "/v1/push": (writer.handle_push, False),
@@ -193,7 +194,7 @@ class App:
             response.headers = (response.headers or {}) | self._cors.headers(request.headers)
         await response.send(send, request_id)
         path = "none" if route is None else route.path
-        self._count(path, response.status, began)
+        self._count(path, response, began)
         self.log.note(scope, response.status, began, request_id, problem)
 
     def at_once(
@@ -229,7 +230,7 @@ class App:
             response = self._problem(route, problem)
         except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer
             response = self._failed(route, bug, request_id)
-        self._count(route.path, response.status, began)
+        self._count(route.path, response, began)
         if problem is not None or self.log.everything:
             scope = {"method": "POST", "path": route.path}
             self.log.note(scope, response.status, began, request_id, problem)
@@ -242,16 +243,17 @@ class App:
         methods = self._routes.get(request.scope["path"], {"GET": None})
         return self._cors.preflight("OPTIONS", request.headers, list(methods))
 
-    def _count(self, path: str, status: int, began: float) -> None:
-        self.metrics.duration.observe((path,), time.perf_counter() - began)
-        self.metrics.requests.add((path, str(status)))
+    def _count(self, path: str, response: Response, began: float) -> None:
+        size = "large" if response.large else "small"
+        self.metrics.duration.observe((path, size), time.perf_counter() - began)
+        self.metrics.requests.add((path, str(response.status)))
 
     async def _answer(self, route: Route, request: Request) -> Response:
         if route.open:
             return await route.handler(request)
         request.caller = self._caller(request.headers)
-        self._check_load()
         if not route.always:
+            self._check_load()
             self.upkeep.check_registry()
         if route.writes and self._forward is not None:
             return await self._forward(request)

@@ -20,7 +20,6 @@ import msgspec
 import orjson
 
 from skewless.clock import Now
-from skewless.codec import finite
 from skewless.definitions import FeatureView
 from skewless.errors import (
     Conflict,
@@ -34,12 +33,14 @@ from skewless.online.reader import Snapshot
 from skewless.plan.lookup import Found
 from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.feast.values import coerced_key, frame_rows, in_feast, moment_of, timestamp
-from skewless.serving.http.http import Request, Response, decode
+from skewless.serving.http.http import SMALL_BODY, LargeResponse, Part, Request, Response, decode
 from skewless.serving.operate.keys import Caller
 from skewless.serving.problems import answer_to
-from skewless.serving.read.encode import alike, all_present
+from skewless.serving.read.encode import alike, all_present, column_json
 from skewless.serving.read.features import FeaturesHandler
+from skewless.serving.read.pieces import Columns
 from skewless.serving.read.plans import ReadPlan, plan_of
+from skewless.serving.read.turns import Turn
 from skewless.serving.write.jobs import Job
 from skewless.serving.write.writes import SHOWN_REJECTS, Writer
 from skewless.state.status import Status
@@ -111,12 +112,36 @@ class Feast:
 
     async def read(self, request: Request) -> Response:
         """Answer ``POST /get-online-features``."""
-        asked: _Read = await request.decoded(_READ)
-        wanted = self._prepared(asked, request.caller, request.where)
+        reader, body = self.features.reader, await request.body()
+        if len(body) > SMALL_BODY:
+            with reader.admitted(len(body)) as turn:
+                await turn.begin()
+                return await self._in_turns(turn, *self._decoded(request, body))
+        asked, wanted = self._decoded(request, body)
+        if not reader.is_small(wanted.plan, len(wanted.known)):
+            with reader.admitted(len(body)) as turn:
+                return await self._in_turns(turn, asked, wanted)
         found = NOTHING
         if wanted.known:
-            found = await self.features.reader.read(wanted.plan, wanted.known, wanted.t)
+            found = await reader.read(wanted.plan, wanted.known, wanted.t)
         return self._answered(asked, wanted, found)
+
+    def _decoded(self, request: Request, body: bytes) -> tuple[_Read, _Wanted]:
+        asked: _Read = request.decoded_from(body, _READ)
+        return asked, self._prepared(asked, request.caller, request.where)
+
+    async def _in_turns(self, turn: Turn, asked: _Read, wanted: _Wanted) -> Response:
+        """Answer a large read."""
+        plan, t = wanted.plan, wanted.t
+        pieces = FeastPieces(plan, wanted.given)
+        async for part, some, found in self.features.reader.slices(turn, plan, wanted.rows, t):
+            rows = wanted.rows[part]
+            if some:
+                self.features.note(plan, some, found, t)
+            pieces.add(part, found if len(some) == len(rows) else _with_gaps(plan, rows, found))
+        headers = self._building_headers(pieces.building)
+        versions = asked.include_feature_view_version_metadata
+        return LargeResponse(pieces.parts(versions=versions), headers=headers)
 
     def at_once(self, body: bytes, caller: Caller, where: str) -> Response | None:
         """Answer a small read without waiting; None: it is not one of these."""
@@ -150,21 +175,24 @@ class Feast:
     def _answered(self, asked: _Read, wanted: _Wanted, found: Found) -> Response:
         plan, known, t = wanted.plan, wanted.known, wanted.t
         if known:
-            self.features.count(plan, found, t)
-            if self.features.log is not None:
-                self.features.log.note(plan, known, found, t)
+            self.features.note(plan, known, found, t)
         if len(known) < len(wanted.rows):
             found = _with_gaps(plan, wanted.rows, found)
         versions = asked.include_feature_view_version_metadata
-        building = sum(row.count(Status.BUILDING) * n for row, n in alike(found[1]))
+        pieces = FeastPieces(plan, wanted.given)
+        pieces.add(slice(0, len(wanted.rows)), found)
+        headers = self._building_headers(pieces.building)
+        return Response(b"".join(pieces.parts(versions=versions)), headers=headers)
+
+    def _building_headers(self, building: int) -> dict[str, str] | None:
+        """Return what the head says of values that are building, or refuse the answer."""
         if building and self.features.settings.feast_building == "unavailable":
             raise StoreUnavailable(
                 "values that are asked for are not built from all of history yet",
                 got=f"{building} that are building",
                 hint="skewless status shows which views they are of.",
             )
-        headers = {"x-skewless-building": str(building)} if building else None
-        return Response(_answer(plan, wanted.given, found, versions), headers=headers)
+        return {"x-skewless-building": str(building)} if building else None
 
     def _plan(self, snapshot: Snapshot, asked: _Read, where: str) -> ReadPlan:
         service = asked.feature_service
@@ -284,44 +312,68 @@ def _with_gaps(plan: ReadPlan, rows: Sequence[Any], found: Found) -> Found:
     return gaps
 
 
-def _answer(plan: ReadPlan, given: Mapping[str, list[Any]], found: Found, versions: bool) -> bytes:
-    """Return the answer as Feast writes it: entity columns first, a result for each column."""
-    rows, statuses, events = found
-    count = len(rows)
-    joins = [name for name in given if name in plan.lookup.selection.join_keys]
-    present = orjson.dumps(["PRESENT"] * count)
-    never = orjson.dumps([EPOCH] * count)
-    results = [
-        _result(given[name], present if None not in given[name] else _known(given[name]), never)
-        for name in joins
-    ]
-    everything = all_present(statuses)
-    times: dict[tuple[int | None, ...], bytes] = {}
-    for at, (column, at_which) in enumerate(
-        zip(zip(*rows, strict=True), zip(*events, strict=True), strict=True)
-    ):
-        if at_which not in times:
-            shown = [EPOCH if event is None else timestamp(event) for event in at_which]
-            times[at_which] = orjson.dumps(shown)
-        states = present
-        if not everything:
-            states = _statuses([row[at] for row in statuses], column)
-        results.append(_result(column, states, times[at_which]))
-    metadata: dict[str, Any] = {"feature_names": [*joins, *plan.names]}
-    if versions:
-        outputs = plan.lookup.selection.outputs
-        found_views = {output.view: output.version for output in outputs}
-        metadata["feature_view_metadata"] = [
-            {"name": name, "version": version} for name, version in found_views.items()
-        ]
-    return b'{"results":[%s],"metadata":%s}' % (b",".join(results), orjson.dumps(metadata))
+class FeastPieces:
+    """The answer as Feast writes it: entity columns first, then a result for each feature.
 
+    Args:
+        plan: the compiled read.
+        given: the columns of entities that came.
 
-def _result(column: Sequence[Any], statuses: bytes, times: bytes) -> bytes:
-    values = orjson.dumps(column, default=in_feast, option=_OPTIONS)
-    if values.count(b"null") != column.count(None):  # infinities come out as null
-        values = orjson.dumps(finite(column), default=in_feast, option=_OPTIONS)
-    return b'{"values":%s,"statuses":%s,"event_timestamps":%s}' % (values, statuses, times)
+    Attributes:
+        building: values that are not built yet.
+    """
+
+    def __init__(self, plan: ReadPlan, given: Mapping[str, list[Any]]) -> None:
+        self._plan = plan
+        joins = plan.lookup.selection.join_keys
+        self._given = {name: values for name, values in given.items() if name in joins}
+        names = (*self._given, *plan.names)
+        self._values, self._statuses, self._times = (Columns(names) for _ in range(3))
+        self.building = 0
+
+    def add(self, part: slice, found: Found) -> None:
+        """Take the next rows."""
+        rows, states, events = found
+        keys = [values[part] for values in self._given.values()]
+        columns = list(zip(*rows, strict=True))
+        self._values.add(column_json(column, in_feast, _OPTIONS) for column in (*keys, *columns))
+        present = orjson.dumps(["PRESENT"] * len(rows))
+        shown = [present if None not in column else _known(column) for column in keys]
+        if all_present(states):
+            shown += [present] * len(columns)
+        else:
+            by_feature = zip(*states, strict=True)
+            shown += [_statuses(*both) for both in zip(by_feature, columns, strict=True)]
+            self.building += sum(row.count(Status.BUILDING) * n for row, n in alike(states))
+        self._statuses.add(shown)
+        never = orjson.dumps([EPOCH] * len(rows))
+        times: dict[tuple[int | None, ...], bytes] = {}
+        for at_which in zip(*events, strict=True):
+            if at_which not in times:
+                texts = [EPOCH if event is None else timestamp(event) for event in at_which]
+                times[at_which] = orjson.dumps(texts)
+        by_event = [times[at_which] for at_which in zip(*events, strict=True)]
+        self._times.add([*[never] * len(keys), *by_event])
+
+    def parts(self, *, versions: bool) -> list[Part]:
+        """Return the answer; nothing is added afterwards."""
+        answer: list[Part] = []
+        opening = b'{"results":['
+        columns = (self._values.lists(), self._statuses.lists(), self._times.lists())
+        for values, statuses, times in zip(*columns, strict=True):
+            answer += [opening, b'{"values":', *values, b',"statuses":', *statuses]
+            answer += [b',"event_timestamps":', *times, b"}"]
+            opening = b","
+        plan = self._plan
+        metadata: dict[str, Any] = {"feature_names": [*self._given, *plan.names]}
+        if versions:
+            outputs = plan.lookup.selection.outputs
+            found_views = {output.view: output.version for output in outputs}
+            metadata["feature_view_metadata"] = [
+                {"name": name, "version": version} for name, version in found_views.items()
+            ]
+        answer += [b'],"metadata":', orjson.dumps(metadata), b"}"]
+        return answer
 
 
 def _known(keys: Sequence[Any]) -> bytes:

@@ -16,10 +16,9 @@ from typing import Any, ClassVar
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from skewless.serving.http.http import JSON, dump
+from skewless.serving.http.http import JSON, SMALL_BODY, dump
 
 MOST_HEAD_BYTES = 64 << 10
-SMALL_BODY = 64 << 10
 MOST_HEADS = 1_000
 _END = b"\r\n\r\n"
 _OF_ONE_REQUEST = (b"x-request-id", b"traceparent")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
@@ -26,6 +27,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = b"application/json"
 ARROW = b"application/vnd.apache.arrow.stream"
+SMALL_BODY = 16 << 10
+"""Bytes of a request that may be decoded where it is read off its connection."""
+PIECE = 256 << 10
+"""Bytes of a large answer that are sent at once."""
+Part = bytes | bytearray | memoryview
 _ID = re.compile(rb"[\w.:\-]{1,128}\Z")
 
 
@@ -33,6 +39,8 @@ class Response:
     """An answer, complete in memory."""
 
     __slots__ = ("body", "headers", "kind", "status")
+    large = False
+    """Whether it answers a large read: those are counted apart."""
 
     def __init__(
         self,
@@ -53,15 +61,51 @@ class Response:
 
     async def send(self, send: Send, request_id: bytes) -> None:
         """Send the answer."""
+        await self._send_head(send, request_id, len(self.body))
+        await send({"type": "http.response.body", "body": self.body})
+
+    async def _send_head(self, send: Send, request_id: bytes, length: int) -> None:
         headers = [
             (b"content-type", self.kind),
-            (b"content-length", b"%d" % len(self.body)),
+            (b"content-length", b"%d" % length),
             (b"x-request-id", request_id),
         ]
         if self.headers:
             headers += [(name.encode(), value.encode()) for name, value in self.headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
+
+
+class LargeResponse(Response):
+    """An answer to a large read: sent in pieces, between which others are answered."""
+
+    __slots__ = ("parts",)
+    large = True
+
+    def __init__(
+        self,
+        parts: list[Part],
+        kind: bytes = JSON,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(b"", kind=kind, headers=headers)
+        self.parts = parts
+
+    async def send(self, send: Send, request_id: bytes) -> None:
+        """Send the answer."""
+        await self._send_head(send, request_id, sum(map(len, self.parts)))
+        piece: list[Part] = []
+        size = 0
+        for part in self.parts:
+            for start in range(0, len(part), PIECE):
+                cut = part[start : start + PIECE] if len(part) > PIECE else part
+                piece.append(cut)
+                size += len(cut)
+                if size >= PIECE:
+                    body = {"body": b"".join(piece), "more_body": True}
+                    await send({"type": "http.response.body", **body})
+                    await asyncio.sleep(0)
+                    piece, size = [], 0
+        await send({"type": "http.response.body", "body": b"".join(piece)})
 
 
 class Request:
@@ -183,7 +227,11 @@ class Request:
         )
 
     async def decoded(self, decoder: msgspec.json.Decoder[Any]) -> Any:
-        """Return the body as the decoder's type.
+        """Return the body as the decoder's type; see `decoded_from`."""
+        return self.decoded_from(await self.body(), decoder)
+
+    def decoded_from(self, body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+        """Return a body as the decoder's type.
 
         Raises:
             UnsupportedMediaType: the body is not announced as JSON.
@@ -197,7 +245,7 @@ class Request:
                 where=self.where,
                 hint="Send the header Content-Type: application/json",
             )
-        return decode(decoder, await self.body(), self.where)
+        return decode(decoder, body, self.where)
 
 
 def decode(decoder: msgspec.json.Decoder[Any], body: bytes, where: str) -> Any:

@@ -185,8 +185,8 @@ class Metrics:
         self.worker = worker
         self.duration = Histogram(
             "skewless_http_request_duration_seconds",
-            "Time from a request's headers to the end of its answer.",
-            ("route",),
+            "Time from a request's headers to the end of its answer; large reads apart.",
+            ("route", "size"),
         )
         self.requests = Counter(
             "skewless_http_requests_total", "Requests answered.", ("route", "status")

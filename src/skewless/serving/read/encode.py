@@ -7,7 +7,7 @@ the same bits.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +49,13 @@ def features_json(
     present = all_present(states)
     answer = [b'{"at":"', moment(t).encode(), b'","values":', values_json(plan, rows, present)]
     if statuses:
-        shown = _present(plan, len(rows)) if present else orjson.dumps(_statuses(plan, states))
+        shown = _present(plan, len(rows)) if present else _by_name(plan, texts_of(states))
         answer += [b',"statuses":', shown]
     for extra in extras:
         if extra == "event_times":
-            shown = orjson.dumps(_by_event(plan, events, iso))
+            shown = _by_name(plan, by_event(events, iso))
         elif extra == "ages":
-            shown = orjson.dumps(_by_event(plan, events, lambda event: (t - event) / 1e6))
+            shown = _by_name(plan, by_event(events, lambda event: (t - event) / 1e6))
         elif extra == "versions":
             shown = plan.fragment(extra, lambda: versions(plan))
         elif extra == "types":
@@ -86,6 +86,18 @@ def values_json(plan: ReadPlan, rows: list[list[Any]], present: bool) -> bytes:
     nulls = 0 if present else sum(row.count(None) for row in rows)
     if body.count(b"null") != nulls:
         body = orjson.dumps(finite(values), default=json_default, option=_OPTIONS)
+    return body
+
+
+def column_json(
+    column: Sequence[Any],
+    default: Callable[[Any], Any] = json_default,
+    options: int = _OPTIONS,
+) -> bytes:
+    """Return the values of one feature as JSON."""
+    body = orjson.dumps(column, default=default, option=options)
+    if body.count(b"null") != column.count(None):  # infinities come out as null
+        body = orjson.dumps(finite(column), default=default, option=options)
     return body
 
 
@@ -120,21 +132,21 @@ def _present(plan: ReadPlan, count: int) -> bytes:
     return found
 
 
-def _statuses(plan: ReadPlan, states: list[list[Status]]) -> dict[str, list[str]]:
+def _by_name(plan: ReadPlan, columns: Iterator[list[Any]]) -> bytes:
+    return orjson.dumps(dict(zip(plan.names, columns, strict=True)))
+
+
+def texts_of(states: list[list[Status]]) -> Iterator[list[str]]:
+    """Yield for each feature the statuses as texts."""
     text = _TEXT
-    by_feature = zip(*states, strict=True)
-    return {
-        name: [text[status] for status in column]
-        for name, column in zip(plan.names, by_feature, strict=True)
-    }
+    for column in zip(*states, strict=True):
+        yield [text[status] for status in column]
 
 
-def _by_event(plan: ReadPlan, events: list[list[int | None]], shown: Any) -> dict[str, list[Any]]:
-    by_feature = zip(*events, strict=True)
-    return {
-        name: [None if event is None else shown(event) for event in column]
-        for name, column in zip(plan.names, by_feature, strict=True)
-    }
+def by_event(events: list[list[int | None]], shown: Callable[[int], Any]) -> Iterator[list[Any]]:
+    """Yield for each feature what is shown for its newest event times."""
+    for column in zip(*events, strict=True):
+        yield [None if event is None else shown(event) for event in column]
 
 
 def versions(plan: ReadPlan) -> dict[str, str]:
@@ -167,7 +179,14 @@ def moment(t: int) -> str:
 def features_arrow(
     plan: ReadPlan, entities: Sequence[Row], found: Found, t: int, extras: Sequence[str]
 ) -> bytes:
-    """Return the answer to a read as an Arrow IPC stream.
+    """Return the answer to a read as an Arrow IPC stream of one batch, see `batch_of`."""
+    return stream_of([batch_of(plan, entities, found, t, extras)])
+
+
+def batch_of(
+    plan: ReadPlan, entities: Sequence[Row], found: Found, t: int, extras: Sequence[str]
+) -> pa.RecordBatch:
+    """Return rows of an answer as an Arrow batch.
 
     The columns are what was given, then the features; with the extras also ``<feature>__status``,
     ``<feature>__event_time`` and ``<feature>__age`` (seconds). The moment is in the metadata.
@@ -199,10 +218,17 @@ def features_arrow(
                 ages = [None if event is None else (t - event) / 1e6 for event in times]
                 names.append(f"{name}__age")
                 arrays.append(pa.array(ages, pa.float64()))
-    batch = pa.RecordBatch.from_arrays(arrays, names=names, metadata={"at": moment(t)})
+    return pa.RecordBatch.from_arrays(arrays, names=names, metadata={"at": moment(t)})
+
+
+def stream_of(batches: Sequence[pa.RecordBatch]) -> bytes:
+    """Return batches of one schema as an Arrow IPC stream."""
+    import pyarrow as pa
+
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
+    with pa.ipc.new_stream(sink, batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
     return bytes(sink.getvalue())
 
 

@@ -10,7 +10,7 @@ place of the entities; what is asked for then stands in the query.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from skewless.codec import whole_as_text
 from skewless.errors import InputError
 from skewless.plan.lookup import Found
 from skewless.request_errors import RequestError, TooLarge
-from skewless.serving.http.http import ARROW, Request, Response, decode
+from skewless.serving.http.http import ARROW, SMALL_BODY, Request, Response, decode
 from skewless.serving.operate.keys import Caller
 from skewless.serving.read.encode import (
     EXTRAS,
@@ -29,9 +29,11 @@ from skewless.serving.read.encode import (
     features_json,
     table_of,
 )
+from skewless.serving.read.pieces import ArrowPieces, JsonPieces, Pieces
 from skewless.serving.read.plans import ReadPlan, Row, plan_of
 from skewless.serving.read.reader import Reader
 from skewless.serving.read.served_log import ServedLog
+from skewless.serving.read.turns import Turn
 from skewless.serving.settings import Settings
 from skewless.state.status import Status
 
@@ -54,6 +56,15 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     int64_as_text: bool = False
 
 
+class _Wanted(NamedTuple):
+    """A read: what is asked, the compiled read, the entities, the moment."""
+
+    asked: Asked
+    plan: ReadPlan
+    entities: Sequence[Row]
+    t: int
+
+
 class FeaturesHandler:
     """Answers reads."""
 
@@ -68,21 +79,49 @@ class FeaturesHandler:
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request."""
+        if request.kind != ARROW and request.scope["query_string"]:
+            raise RequestError(
+                "parameters of a JSON request stand in its body",
+                got=f"?{request.scope['query_string'].decode('latin-1')[:80]}",
+                where=request.where,
+            )
+        body = await request.body()
+        if len(body) > SMALL_BODY:
+            with self.reader.admitted(len(body)) as turn:
+                await turn.begin()
+                return await self._in_turns(turn, request, self._decoded(request, body))
+        wanted = self._decoded(request, body)
+        asked, plan, entities, t = wanted
+        if not self.reader.is_small(plan, len(entities)):
+            with self.reader.admitted(len(body)) as turn:
+                return await self._in_turns(turn, request, wanted)
+        found = await self.reader.read(plan, entities, t)
+        return self._answer(asked, plan, entities, found, t, arrow=request.wants_arrow)
+
+    def _decoded(self, request: Request, body: bytes) -> _Wanted:
         where = request.where
         if request.kind == ARROW:
             asked = self._asked_by_query(request)
-            asked.entities = columns_of(table_of(await request.body(), where), where)
+            asked.entities = columns_of(table_of(body, where), where)
         else:
-            if request.scope["query_string"]:
-                raise RequestError(
-                    "parameters of a JSON request stand in its body",
-                    got=f"?{request.scope['query_string'].decode('latin-1')[:80]}",
-                    where=where,
-                )
-            asked = await request.decoded(self._decoder)
-        plan, entities, t = self._prepared(asked, request.caller, where)
-        found = await self.reader.read(plan, entities, t)
-        return self._answer(asked, plan, entities, found, t, arrow=request.wants_arrow)
+            asked = request.decoded_from(body, self._decoder)
+        return _Wanted(asked, *self._prepared(asked, request.caller, where))
+
+    async def _in_turns(self, turn: Turn, request: Request, wanted: _Wanted) -> Response:
+        """Answer a large read."""
+        asked, plan, entities, t = wanted
+        pieces: Pieces
+        if request.wants_arrow:
+            pieces = ArrowPieces(plan, t, extras_of(asked))
+        else:
+            pieces = JsonPieces(
+                plan, t, asked.include,
+                statuses=asked.statuses, int64_as_text=asked.int64_as_text,
+            )  # fmt: skip
+        async for _, some, found in self.reader.slices(turn, plan, entities, t):
+            self.note(plan, some, found, t)
+            pieces.add(some, found)
+        return pieces.response()
 
     def at_once(self, body: bytes, caller: Caller, where: str) -> Response | None:
         """Answer a small request in JSON without waiting; None: it is not one of these."""
@@ -108,12 +147,10 @@ class FeaturesHandler:
         *, arrow: bool = False,
     ) -> Response:  # fmt: skip
         """Count and log what was found, and return it as it is sent."""
-        self.count(plan, found, t)
-        if self.log is not None:
-            self.log.note(plan, entities, found, t)
+        self.note(plan, entities, found, t)
         if arrow:
-            extras = [*asked.include, "statuses"] if asked.statuses else asked.include
-            return Response(features_arrow(plan, entities, found, t, extras), kind=ARROW)
+            body = features_arrow(plan, entities, found, t, extras_of(asked))
+            return Response(body, kind=ARROW)
         if asked.int64_as_text:
             found = (whole_as_text(found[0]), *found[1:])
         return Response(features_json(plan, found, t, asked.include, statuses=asked.statuses))
@@ -161,8 +198,10 @@ class FeaturesHandler:
             )
         return listed
 
-    def count(self, plan: ReadPlan, found: Found, t: int) -> None:
-        """Count statuses of values, and the age of one entity's."""
+    def note(self, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int) -> None:
+        """Count statuses of values and the age of one entity's, and log them."""
+        if self.log is not None:
+            self.log.note(plan, entities, found, t)
         rows, states, events = found
         values = self.metrics.values
         for row, times in alike(states):
@@ -199,6 +238,11 @@ class FeaturesHandler:
             return msgspec.convert(given, Asked)
         except msgspec.ValidationError as problem:
             raise RequestError("a wrong parameter", got=str(problem), where=request.where) from None
+
+
+def extras_of(asked: Asked) -> Sequence[str]:
+    """Return what an answer in Arrow has beside values."""
+    return [*asked.include, "statuses"] if asked.statuses else asked.include
 
 
 def check_extras(asked: Sequence[str], where: str) -> None:

@@ -19,6 +19,8 @@ from skewless.serving.problems import missing_key, unknown_key
 from skewless.types import DType, Misfit
 
 Row = Mapping[str, Any]
+_SECONDS_PER_VALUE = 1e-6
+_LEARNT = 0.3
 _READ_AS_JSON = (str, list, dict)
 _FLOATS = {"float32", "float64"}
 _MAY_HOLD_FLOATS = {"list", "vector", "map", "struct", "json"}
@@ -34,6 +36,9 @@ class ReadPlan:
         views: for each part of the read the view its age is counted under.
         floats: the places of features that are floats; None if others may hold floats too.
         fragile: whether it calls functions of users, which may raise anything.
+        weight: values of one entity; an element of a vector is one.
+        pace: seconds of CPU that reading and writing one entity takes: a guess, then what was seen.
+        paced: whether it was seen.
     """
 
     def __init__(self, lookup: Lookup) -> None:
@@ -50,8 +55,20 @@ class ReadPlan:
         self.floats: tuple[int, ...] | None = None
         if not _MAY_HOLD_FLOATS & set(kinds):
             self.floats = tuple(at for at, kind in enumerate(kinds) if kind in _FLOATS)
+        self.weight = sum(max(1, output.dtype.size) if output.dtype.kind == "vector" else 1
+                          for output in selection.outputs)  # fmt: skip
+        self.pace = self.weight * _SECONDS_PER_VALUE
+        self.paced = False
         self._fragments: dict[str, bytes] = {}
         self.present: dict[int, bytes] = {}
+
+    def note_pace(self, seconds: float, entities: int) -> None:
+        """Note how long some entities took; a single outlier counts for little."""
+        seen = seconds / entities
+        if self.paced:
+            self.pace += _LEARNT * (min(seen, 4 * self.pace) - self.pace)
+        else:
+            self.pace, self.paced = seen, True
 
     def entities(self, given: Any, most: int, where: str) -> Sequence[Row]:
         """Return the entities of a request in JSON: a list of objects, or an object of lists.

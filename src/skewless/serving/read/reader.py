@@ -1,26 +1,32 @@
 """Reading the online store for requests: within a deadline, never more at once than it can take.
 
-An embedded store is read where the request is (microseconds, no thread); large reads in pieces,
-between which other requests get their turn. A store across the network is read by threads. What a
-read is stands in `online.reader`.
+An embedded store is read where the request is (microseconds, no thread); large reads in slices,
+between which other requests get their turn (`read.turns`). A store across the network is read by
+threads. What a read is stands in `online.reader`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
-from skewless.online.reader import PIECE_VALUES, OnlineReader, Outdated
+from skewless.online.reader import OnlineReader, Outdated
 from skewless.online.runtime import Runtime
 from skewless.plan.lookup import Found, Lookup
 from skewless.request_errors import Overloaded
 from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.read.plans import ReadPlan, Row
+from skewless.serving.read.turns import LARGE, SLICE, Turn, Turns
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads
 
+_SECONDS_PER_BYTE = 2e-8
+"""Of CPU, for a body that is decoded."""
+_FIRST = 16
+"""Entities of the first slice of a plan whose pace is not known."""
+_NETWORK_SLICE, _NETWORK_PLACES = 0.02, 4
 _RAISED_BY_FUNCTIONS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -34,6 +40,7 @@ class Reader:
 
     Attributes:
         online: what reads. It is refreshed in the background; no request waits for the registry.
+        turns: of large reads.
         down: why the store cannot be read at the moment, or None.
         asked: what was read since somebody looked; they empty it.
     """
@@ -50,11 +57,33 @@ class Reader:
             waits=self.across_network,
         )
         self.threads = Threads(settings.threads, settings.max_waiting, "online store")
+        self._slice = _NETWORK_SLICE if self.across_network else SLICE
+        self.turns = Turns(
+            settings.timeout,
+            settings.max_waiting,
+            places=min(_NETWORK_PLACES, settings.threads) if self.across_network else 1,
+            clock=time.monotonic if self.across_network else time.thread_time,
+            refused=lambda: metrics.shed.add(("large",)),
+        )
         self.down: StoreUnavailable | None = None
         self.asked: set[Lookup] = set()
 
+    def is_small(self, plan: ReadPlan, entities: int) -> bool:
+        """Return whether a read takes so little that nobody minds waiting for it."""
+        return entities * plan.pace <= LARGE
+
+    def admitted(self, body: int) -> Turn:
+        """Return the turns of a large read whose body has so many bytes; `Overloaded` if too much.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        if self.down is not None:
+            raise self.down
+        return self.turns.admitted(body * _SECONDS_PER_BYTE)
+
     async def read(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found:
-        """Return the features of entities at ``t``.
+        """Return the features of few entities at ``t``.
 
         Raises:
             StoreUnavailable: the store does not answer, or not in time.
@@ -62,14 +91,64 @@ class Reader:
         """
         if self.down is not None:
             raise self.down
-        lookup = plan.lookup
+        timeout = self.settings.timeout
         if self.across_network:
-            return await self._by_thread(plan, entities, t)
+            return await self._by_thread(timeout, plan, plan.lookup, entities, t)
         try:
-            return await self._in_turns(plan, lookup, entities, t)
+            return self.read_now(plan, plan.lookup, entities, t)
         except Outdated:
-            await self.threads.run(self.settings.timeout, self.online.refresh)
-            return await self._in_turns(plan, self.online.newer(lookup), entities, t)
+            await self.threads.run(timeout, self.online.refresh)
+            return self.read_now(plan, self.online.newer(plan.lookup), entities, t)
+
+    async def slices(
+        self, turn: Turn, plan: ReadPlan, entities: Sequence[Row | None], t: int
+    ) -> AsyncIterator[tuple[slice, list[Row], Found]]:
+        """Yield the features of many entities at ``t`` in slices, each within a turn of its own.
+
+        What is done with a slice belongs to its turn. Of places without an entity nothing is
+        found.
+
+        Args:
+            turn: of this read; at the end it has its turn.
+            plan: the compiled read.
+            entities: in order; None where one has no key.
+            t: the moment, UTC microseconds.
+
+        Yields:
+            Which places, their entities, and what was found.
+
+        Raises:
+            Overloaded: it cannot be done in time.
+            StoreUnavailable: the store does not answer, or the read took too long.
+            InputError: a key of another type, or a moment too far back.
+        """
+        lookup, start, count = plan.lookup, 0, len(entities)
+        turn.expect(count * plan.pace)
+        while start < count:
+            size = max(1, int(self._slice / plan.pace))
+            part = slice(start, start + (size if plan.paced else min(size, _FIRST)))
+            await turn.begin(f"{start} of {count} entities")
+            some = [entity for entity in entities[part] if entity is not None]
+            try:
+                found = await self._found(turn, plan, lookup, some, t)
+            except Outdated:
+                await self.threads.run(turn.remaining, self.online.refresh)
+                lookup = self.online.newer(lookup)
+                found = await self._found(turn, plan, lookup, some, t)
+            yield part, some, found
+            plan.note_pace(turn.end(), min(count, part.stop) - start)
+            start = part.stop
+            turn.left = (count - start) * plan.pace
+        await turn.begin()
+
+    async def _found(
+        self, turn: Turn, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int
+    ) -> Found:
+        if not entities:
+            return [], [], []
+        if self.across_network or plan.pace > LARGE:  # an entity alone is more than a slice
+            return await self._by_thread(turn.remaining, plan, lookup, entities, t)
+        return self.read_now(plan, lookup, entities, t)
 
     def at_once(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found | None:
         """Return the features of few entities without waiting; None: it has to be waited for.
@@ -78,45 +157,30 @@ class Reader:
             StoreUnavailable: the store does not answer.
             InputError: a key of another type, or a moment too far back.
         """
-        if self.across_network or len(entities) * len(plan.names) > PIECE_VALUES:
+        if self.across_network or not self.is_small(plan, len(entities)):
             return None
         if self.down is not None:
             raise self.down
+        began = time.perf_counter()
         try:
-            return self.read_now(plan, plan.lookup, entities, t)
+            found = self.read_now(plan, plan.lookup, entities, t)
         except Outdated:
             return None
-
-    async def _in_turns(
-        self, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int
-    ) -> Found:
-        """Return what `read_now` does, in pieces where it is much."""
-        if len(entities) * len(plan.names) <= 2 * PIECE_VALUES:
-            return self.read_now(plan, lookup, entities, t)
-        self.asked.add(lookup)
-        found: Found = ([], [], [])
-        values, statuses, events = found
-        try:
-            for piece in self.online.pieces(lookup, entities, t, self.settings.timeout):
-                values.extend(piece[0])
-                statuses.extend(piece[1])
-                events.extend(piece[2])
-                await asyncio.sleep(0)
-        except SkewlessError:
-            raise
-        except _RAISED_BY_FUNCTIONS as problem:
-            raise _told(plan, problem) from problem
+        taken = time.perf_counter() - began
+        if taken > SLICE / 2:  # with a few entities it is the overhead that would be measured
+            plan.note_pace(taken, len(entities))
         return found
 
-    async def _by_thread(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found:
+    async def _by_thread(
+        self, seconds: float, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int
+    ) -> Found:
         try:
-            return await self.threads.run(
-                self.settings.timeout, self.read_now, plan, plan.lookup, entities, t
-            )
+            return await self.threads.run(seconds, self.read_now, plan, lookup, entities, t)
         except Overloaded:
             raise
         except StoreUnavailable as problem:
-            self.note(problem)
+            if self.across_network:
+                self.note(problem)
             raise
 
     def read_now(self, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int) -> Found:

@@ -1,0 +1,173 @@
+"""Answers of large reads, written slice by slice while they are read.
+
+    answer = JsonPieces(plan, t, extras, statuses=True)
+    answer.add(entities[:500], found)                # the next rows, in the order of the entities
+    answer.add(entities[500:], more)
+    answer.response()                                # to the byte what `features_json` gives
+
+Values are let go once they are written, so memory follows the answer and not its objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from skewless.clock import iso
+from skewless.codec import whole_as_text
+from skewless.plan.lookup import Found
+from skewless.serving.http.http import ARROW, LargeResponse, Part, Response
+from skewless.serving.read.encode import (
+    all_present,
+    batch_of,
+    by_event,
+    column_json,
+    moment,
+    stream_of,
+    texts_of,
+    types,
+    versions,
+)
+from skewless.serving.read.plans import ReadPlan, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+_ENOUGH = 64 << 10
+
+
+class Pieces(Protocol):
+    """What takes the slices of a read and becomes its answer."""
+
+    def add(self, entities: Sequence[Row], found: Found) -> None:
+        """Take the next rows."""
+
+    def response(self) -> Response:
+        """Return the answer; nothing is added afterwards."""
+
+
+class Columns:
+    """Lists in JSON, one a feature, to which rows are added.
+
+    Args:
+        names: of the features.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._parts = [[bytearray()] for _ in names]
+
+    def add(self, columns: Iterable[bytes]) -> None:
+        """Take the next items of each list: lists in JSON that are not empty."""
+        for parts, column in zip(self._parts, columns, strict=True):
+            last = parts[-1]
+            if len(last) > _ENOUGH:
+                last = bytearray()
+                parts.append(last)
+            last += b","
+            last += memoryview(column)[1:-1]
+
+    def lists(self) -> Iterator[list[Part]]:
+        """Yield the list of each feature."""
+        for first, *others in self._parts:
+            yield [b"[", memoryview(first)[1:], *others, b"]"]  # without the first comma
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the object of all lists."""
+        opening = b"{"
+        for name, parts in zip(self._names, self.lists(), strict=True):
+            yield opening + orjson.dumps(name) + b":"
+            yield from parts
+            opening = b","
+        yield b"}"
+
+
+class JsonPieces:
+    """The answer of `features_json`.
+
+    Args:
+        plan: the compiled read.
+        t: the moment, UTC microseconds.
+        extras: what is wanted beside values, of `encode.EXTRAS`.
+        statuses: whether statuses are wanted.
+        int64_as_text: whether whole numbers are written as text.
+    """
+
+    def __init__(
+        self, plan: ReadPlan, t: int, extras: Sequence[str], *, statuses: bool, int64_as_text: bool
+    ) -> None:
+        self._plan = plan
+        self._t = t
+        self._extras = [extra for extra in extras if extra != "statuses"]
+        self._as_text = int64_as_text
+        self._values = Columns(plan.names)
+        self._statuses = Columns(plan.names) if statuses else None
+        self._by_event = {
+            extra: Columns(plan.names)
+            for extra in self._extras
+            if extra in ("event_times", "ages")
+        }  # fmt: skip
+
+    def add(self, entities: Sequence[Row], found: Found) -> None:
+        """Take the next rows."""
+        rows, states, events = found
+        if self._as_text:
+            rows = whole_as_text(rows)
+        self._values.add(map(column_json, zip(*rows, strict=True)))
+        if self._statuses is not None:
+            if all_present(states):
+                shown = orjson.dumps(["present"] * len(entities))
+                self._statuses.add([shown] * len(self._plan.names))
+            else:
+                self._statuses.add(map(orjson.dumps, texts_of(states)))
+        for extra, columns in self._by_event.items():
+            texts = by_event(events, iso if extra == "event_times" else self._age)
+            columns.add(map(orjson.dumps, texts))
+
+    def _age(self, event: int) -> float:
+        return (self._t - event) / 1e6
+
+    def response(self) -> Response:
+        """Return the answer."""
+        parts: list[Part] = [b'{"at":"', moment(self._t).encode(), b'","values":']
+        parts += self._values.parts()
+        if self._statuses is not None:
+            parts += [b',"statuses":', *self._statuses.parts()]
+        plan = self._plan
+        for extra in self._extras:
+            parts += [b',"', extra.encode(), b'":']
+            if extra in self._by_event:
+                parts += self._by_event[extra].parts()
+            elif extra == "versions":
+                parts.append(plan.fragment(extra, lambda: versions(plan)))
+            else:
+                parts.append(plan.fragment(extra, lambda: types(plan)))
+        parts.append(b"}")
+        return LargeResponse(parts)
+
+
+class ArrowPieces:
+    """The answer of `features_arrow`, with a batch for each slice.
+
+    Args:
+        plan: the compiled read.
+        t: the moment, UTC microseconds.
+        extras: what is wanted beside values, of `encode.EXTRAS`.
+    """
+
+    def __init__(self, plan: ReadPlan, t: int, extras: Sequence[str]) -> None:
+        self._plan = plan
+        self._t = t
+        self._extras = extras
+        self._batches: list[pa.RecordBatch] = []
+
+    def add(self, entities: Sequence[Row], found: Found) -> None:
+        """Take the next rows."""
+        self._batches.append(batch_of(self._plan, entities, found, self._t, self._extras))
+
+    def response(self) -> Response:
+        """Return the answer."""
+        return LargeResponse([stream_of(self._batches)], kind=ARROW)
