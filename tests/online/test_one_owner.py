@@ -155,6 +155,11 @@ def test_settled_rows_that_a_journal_does_not_know_are_neither_left_out_nor_dele
             adopt(fs.runtime)
         with pytest.raises(Conflict):
             fs.compact()
+        says = "hold rows that the journal does not know" if backup else "with another journal"
+        with pytest.raises(Conflict, match=says):
+            fs.push("pays", some(20), backdate=True)
+        with pytest.raises(StoreUnavailable, match=says):
+            fs.get_online_features("Spend", cards("c1"))
     assert settled_files(tmp_path) == files
 
 

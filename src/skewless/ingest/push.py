@@ -98,7 +98,7 @@ def ingest(
     Raises:
         RowsKept: they are in the log, but the online store could not be brought up to date.
     """
-    runtime.ownership.check()  # before anything is kept
+    runtime.check_writer(source)  # before anything is kept
     stale = False
     while True:
         if stale:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import replace
 
@@ -15,20 +16,30 @@ from skewless.online.log_generations import (
     rows_in,
 )
 from skewless.online.runtime import Runtime
-from skewless.stores.offline.log.journal import log_name
+from skewless.stores.offline.log.journal import MANIFEST_KEY, log_name
+from skewless.stores.offline.log.manifest import Manifest
+
+logger = logging.getLogger("skewless.log")
 
 
 def drop_rows(runtime: Runtime, source: str) -> int:
     """Drop the rows that are kept of a removed source for good; return how many.
+
+    A table of a lakehouse that they have settled into is named, to be dropped by its own tools.
 
     Raises:
         UnknownName: none are kept of a source of this name.
     """
     dropped = 0
     for log in _kept(runtime, source):
-        runtime.journal.drop(log.table)
+        note = runtime.journal.read_one(log.table, MANIFEST_KEY)
+        lake = Manifest.decode(note, log.table).lake
+        if lake:
+            logger.warning("settled rows of %s are still in %s: drop that too", source, lake)
+        # In this order: files without a log would be taken for rows that the journal lacks.
         folder = runtime.folder / "log" / log_name(log.source, log.generation)
         shutil.rmtree(folder, ignore_errors=True)
+        runtime.journal.drop(log.table)
         dropped += log.rows
     return dropped
 

@@ -34,7 +34,7 @@ def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: b
         plan = replace(plan, writes=tuple(writes))
     revision = runtime.registry.apply(plan, who=who, allow_breaking=allow_breaking)
     gone = [s.name for s in plan.changed if s.kind == "source" and s.action == "removed"]
-    if gone and runtime.config.offline.get("log") is None:  # a lakehouse keeps its rows in its way
+    if gone:
         with runtime.journal.transaction() as transaction:
             _set_apart(transaction, gone)
         runtime.forget_plans()

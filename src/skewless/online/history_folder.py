@@ -64,11 +64,13 @@ class HistoryFolder:
         self._file = folder / "journal.json"
         self._home = home
         self._right: list[Stamp] = []
+        self._files_known = False
 
     def refusal(self) -> StoreError | None:
         """Return why the stores may not be used with the folder, None if they may.
 
-        Costs a look at the file's times while it does not change.
+        Costs a look at the file's times while it does not change; the names of the files of settled
+        rows are looked at once.
         """
         stamp = self._stamp()
         if stamp in self._right:
@@ -88,9 +90,19 @@ class HistoryFolder:
                     hint="Name that store in [online], or copy it here: skewless online copy --to"
                     " NAME. If it is no more: skewless online adopt",
                 )
-            return None  # a copy, which is taken by `take`
-        if theirs:
+            return self._unknown()  # a copy, which is taken by `take`
+        if (problem := self._unknown()) is None and theirs:
             self._right = [stamp]
+        return problem
+
+    def _unknown(self) -> StoreError | None:
+        """Return why the journal does not do for the settled rows: it was restored from before."""
+        if not self._files_known:
+            try:
+                self.refuse_unknown()
+            except Conflict as problem:
+                return problem
+            self._files_known = True
         return None
 
     def take(self) -> None:

@@ -48,7 +48,7 @@ from skewless.plugins import create, find, table_reader, table_settings
 from skewless.registry.base import Registry
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.history import History
-from skewless.stores.offline.log.lake import LakeTable, lake_table
+from skewless.stores.offline.log.lake import LakeTable, lake_table, table_name
 from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.base import KeyValues, OnlineStore, Transaction
 from skewless.stores.online.change_capture import (
@@ -94,6 +94,7 @@ class Runtime:
         self.changes = 0
         self._checked = 0
         self._looked_at: dict[str, float] = {}
+        self._known_to_lake: set[Path] = set()
         self._knows = True
         self._lock = Lock()
         self.repair: Callable[[Sequence[str]], None] | None = None
@@ -466,7 +467,24 @@ class Runtime:
         options = self.config.offline.get("log")
         if options is None:
             return None
-        return lake_table(options, source, self.config.folder, self.config.tables)
+        name = table_name(self.config.project, source.name, self.log_generation(source.name))
+        return lake_table(options, source, self.config.folder, self.config.tables, name)
+
+    def check_writer(self, source: Source) -> None:
+        """Refuse to write rows of a source unless states and log are this repo's, as they are now.
+
+        Whether a lake has rows that the log lacks is asked once, and again where it was away.
+
+        Raises:
+            Conflict: another writer owns the states, or the folder goes with another journal.
+            StoreError: the journal was restored from before its rows were settled.
+        """
+        self.ownership.check()
+        log = self.log(source)
+        if log.folder not in self._known_to_lake:
+            with suppress(StoreUnavailable):
+                log.refuse_unknown()
+                self._known_to_lake.add(log.folder)
 
     def table(self, source: Source, state: Pinned | None = None) -> TableReader | None:
         """Return the reader of a source's table, None where it has none.

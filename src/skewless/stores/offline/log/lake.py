@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skewless.clock import ALWAYS, NEVER
-from skewless.config import TableSettings
+from skewless.config import DEFAULT_PROJECT, TableSettings
 from skewless.errors import ConfigError, Conflict, StoreError, UnknownName
 from skewless.plugins import find
 from skewless.stores.offline.cast import to_micros_array
@@ -78,9 +79,17 @@ class LakeTable(ABC):
     @classmethod
     @abstractmethod
     def of(
-        cls, options: Mapping[str, str], source: Source, folder: Path, settings: TableSettings
+        cls,
+        options: Mapping[str, str],
+        source: Source,
+        folder: Path,
+        settings: TableSettings,
+        name: str,
     ) -> LakeTable:
-        """Return the table for a source that options of ``log`` name; paths are from ``folder``."""
+        """Return the table ``name`` for a source, in the place that options of ``log`` say.
+
+        Paths are from ``folder``.
+        """
 
     @abstractmethod
     def claim(self, log: str, schema: pa.Schema) -> int:
@@ -89,6 +98,14 @@ class LakeTable(ABC):
         Args:
             log: the id of the log, which no other has.
             schema: of the rows to come.
+        """
+
+    @abstractmethod
+    def reached(self, log: str) -> int:
+        """Return up to which sequence the table has rows of a log, as far as there is a table.
+
+        Raises:
+            StoreError: it belongs to another log.
         """
 
     @abstractmethod
@@ -113,10 +130,32 @@ class LakeTable(ABC):
         """
 
 
+def table_name(project: str, source: str, generation: int) -> str:
+    """Return what the table of a log is called: each project, and each log, has one of its own.
+
+    >>> table_name("default", "payments", 0), table_name("fraud", "payments", 2)
+    ('payments', 'fraud__payments__2')
+    """
+    plain = re.sub("[^A-Za-z0-9_]", lambda found: f"_{ord(found[0]):x}_", project)
+    owner = "" if project == DEFAULT_PROJECT else f"{plain}__"
+    return f"{owner}{source}__{generation}" if generation else f"{owner}{source}"
+
+
 def lake_table(
-    options: Mapping[str, Any], source: Source, folder: Path, settings: TableSettings
+    options: Mapping[str, Any],
+    source: Source,
+    folder: Path,
+    settings: TableSettings,
+    name: str | None = None,
 ) -> LakeTable:
     """Return the table that ``log`` of ``[offline]`` names for a source.
+
+    Args:
+        options: what it says.
+        source: whose rows.
+        folder: that paths are from.
+        settings: how catalogs and object stores are reached.
+        name: of the table, see `table_name`; None: that of the source.
 
     Raises:
         ConfigError: it is no such thing.
@@ -135,7 +174,7 @@ def lake_table(
         if not isinstance(values.get(key), str):
             raise ConfigError(f"{where} needs {key!r}", got=repr(values.get(key)))
     made: type[LakeTable] = find("log", kind)
-    return made.of(values, source, folder, settings)
+    return made.of(values, source, folder, settings, name or source.name)
 
 
 def lake_rows(table: pa.Table, source: Source) -> pa.Table:
@@ -223,6 +262,17 @@ def unfit(got: str, where: str) -> StoreError:
         got=got,
         where=where,
         hint="Nothing is lost: they wait in the journal.",
+    )
+
+
+def other_rows(table: str, reached: int, last: int, where: str) -> StoreError:
+    """Return the error for a table that has rows up to ``reached`` which the journal has not."""
+    return StoreError(
+        "the table that an event log settles into has other rows than the log",
+        got=f"rows up to {reached} in {table}",
+        expected=f"at most {last}, those of the journal",
+        where=where,
+        hint="Was the journal restored from an older backup? Restore the table likewise.",
     )
 
 

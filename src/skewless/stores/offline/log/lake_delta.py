@@ -56,10 +56,15 @@ class DeltaLog(LakeTable):
 
     @classmethod
     def of(
-        cls, options: Mapping[str, str], source: Source, folder: Path, settings: TableSettings
+        cls,
+        options: Mapping[str, str],
+        source: Source,
+        folder: Path,
+        settings: TableSettings,
+        name: str,
     ) -> DeltaLog:
         root = absolute(options["path"], folder).rstrip("/")
-        return cls(f"{root}/{source.name}", source, settings)
+        return cls(f"{root}/{name}", source, settings)
 
     def claim(self, log: str, schema: pa.Schema) -> int:
         import deltalake
@@ -82,6 +87,13 @@ class DeltaLog(LakeTable):
             except DeltaError as error:
                 if not self._exists():
                     raise unfit(str(error)[:300], self.where) from error
+        return self._opened(log)
+
+    def reached(self, log: str) -> int:
+        self._app = f"{OWNER}.{log}"
+        return self._opened(log) if self._exists() else 0
+
+    def _opened(self, log: str) -> int:
         self._table = open_delta(self._path, self._options)
         owner = self._table.metadata().description
         if owner != self._app:

@@ -59,8 +59,9 @@ class IcebergLog(LakeTable):
         source: Source,
         folder: Path,  # noqa: ARG003 - a catalog has no paths
         settings: TableSettings,
+        name: str,
     ) -> IcebergLog:
-        return cls(f"{options['namespace']}.{source.name}", options["catalog"], source, settings)
+        return cls(f"{options['namespace']}.{name}", options["catalog"], source, settings)
 
     def claim(self, log: str, schema: pa.Schema) -> int:
         with told(self.where):
@@ -72,6 +73,19 @@ class IcebergLog(LakeTable):
             with told(self.where), self._table.transaction() as change:
                 change.set_properties({RETRIES: "0"})
         return int(self._table.properties.get(REACHED, 0))
+
+    def reached(self, log: str) -> int:
+        from pyiceberg.exceptions import NoSuchTableError
+
+        with told(self.where):
+            try:
+                table = self._open().load_table(self._name)
+            except NoSuchTableError:
+                return 0
+        owner = table.properties.get(OWNER)
+        if owner != log:
+            raise belongs_to_another(self.where, owner, log)
+        return int(table.properties.get(REACHED, 0))
 
     def append(self, rows: pa.Table, last: int) -> None:
         from pyiceberg.exceptions import CommitFailedException, ValidationError

@@ -39,6 +39,7 @@ from skewless.stores.offline.log.journal import (
     log_table,
     schema_key,
 )
+from skewless.stores.offline.log.lake import other_rows
 from skewless.stores.offline.log.manifest import Manifest
 from skewless.stores.offline.log.reader import LogReader
 from skewless.stores.offline.log.settle import Settled, settle
@@ -210,6 +211,23 @@ class EventLog:
         """
         store = self._store if rows is None else rows
         return LogReader(source or self.source, store, self.folder, self._lake)
+
+    def refuse_unknown(self) -> None:
+        """Refuse to go on where the lake has rows that the journal does not know.
+
+        That is a journal that was restored from before they were settled, or a new one.
+
+        Raises:
+            StoreError: it has.
+            StoreUnavailable: the lake cannot be reached.
+        """
+        if self._lake is None:
+            return
+        manifest = Manifest.decode(self._store.read_one(self._table, MANIFEST_KEY), self._where)
+        reached = self._lake.reached(manifest.log)  # first: the journal has what it has
+        last = self.last_sequence()
+        if reached > last:
+            raise other_rows(self._lake.where, reached, last, str(self.folder))
 
     def settle(self, *, at_least: int = 1) -> Settled:
         """Move the rows of the journal to files, and join files where a date has many small ones.

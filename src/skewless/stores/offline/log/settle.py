@@ -41,7 +41,7 @@ from skewless.stores.offline.log.journal import (
     log_table,
     sequence_of,
 )
-from skewless.stores.offline.log.lake import lake_rows, lake_schema, overtaken
+from skewless.stores.offline.log.lake import lake_rows, lake_schema, other_rows, overtaken
 from skewless.stores.offline.log.manifest import LogFile, Manifest
 from skewless.stores.offline.log.reader import LogReader, elsewhere
 from skewless.stores.offline.log.unknown_files import files_of, refuse_unknown
@@ -329,13 +329,7 @@ class _LakeSettler(_Settler):
             mine = reader.take(np.arange(settled + 1, reached + 1), names)
             if reader.in_lake(settled + 1, reached, names).equals(mine):
                 return
-        raise StoreError(
-            "the table that an event log settles into has other rows than the log",
-            got=f"rows up to {reached} in {self._lake.where}",
-            expected=f"at most {last}, those of the journal",
-            where=str(self._folder),
-            hint="Was the journal restored from an older backup? Restore the table likewise.",
-        )
+        raise other_rows(self._lake.where, reached, last, str(self._folder))
 
 
 def _to_join(manifest: Manifest) -> Iterator[list[LogFile]]:

@@ -38,9 +38,10 @@ def refuse_unknown(journal: KeyValues, folder: Path) -> None:
         Conflict: the files hold rows that it does not know.
     """
     where = str(folder)
-    last = State.decode(journal.read_one(log_table(folder.name), STATE_KEY), where)
+    # In this order: what another process settles meanwhile its journal has before the files do.
     whole = [(until, path) for path, until in files_of(folder) if path.suffix == ".parquet"]
     until, path = max(whole, default=(0, folder))
+    last = State.decode(journal.read_one(log_table(folder.name), STATE_KEY), where)
     if until >= last.next_sequence:
         raise Conflict(
             f"the files of log {folder.name!r} hold rows that the journal does not know",
