@@ -314,7 +314,6 @@ class FeatureStore:
             MissingColumn, InputError: join keys are missing or wrong.
             StoreUnavailable: the store cannot be reached; values are never made up.
         """
-        check_features(features)
         entities, reader = checked_entities(entities), self.runtime.reader
         lookup = reader.lookup(features, full_names)
         t = Now(self.runtime.clock.now()) if at is None else to_micros(at, where="at")

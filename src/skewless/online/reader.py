@@ -27,6 +27,7 @@ from skewless.errors import InputError, SkewlessError, StoreUnavailable
 from skewless.online.clocks import ClocksAhead
 from skewless.online.tables import TABLES, Serving, StateTables
 from skewless.plan.apply.registry_state import RegistryState
+from skewless.plan.arguments import check_features
 from skewless.plan.lookup import Found, Lookup
 from skewless.plan.selection import Features, references, select
 from skewless.plan.table_read import TableRead
@@ -118,26 +119,35 @@ class Snapshot:
 
         Raises:
             UnknownName: a view, feature or service that does not exist.
-            InputError: nothing is asked for, one feature twice, or two columns of one name.
+            InputError: nothing is asked for, what is no feature, one feature twice, or two columns
+                of one name.
         """
-        if type(features) is str:
-            key: tuple[Any, bool] = (features, full_names)
-        elif type(features) is list and set(map(type, features)) == {str}:
-            key = (tuple(features), full_names)
-        else:
-            key = (tuple(references(self.state, features)), full_names)
-        found = self._lookups.get(key)
+        found = self._known(features, full_names)
         if found is None:
-            listed = references(self.state, features)
-            found = self._lookups.get((tuple(listed), full_names))
+            check_features(features)
+            listed = tuple(references(self.state, features))
+            found = self._lookups.get((listed, full_names))
             if found is None:
                 current = self.serving.current
                 selection = select(self.state, listed, full_names=full_names, current=current)
                 found = Lookup(selection, self.serving)
             if len(self._lookups) >= MOST_LOOKUPS:
                 self._lookups.clear()
-            self._lookups[key] = self._lookups[tuple(listed), full_names] = found
+            self._lookups[listed, full_names] = found
+            if type(features) is str:
+                self._lookups[features, full_names] = found
+            elif type(features) is list and set(map(type, features)) == {str}:
+                self._lookups[tuple(features), full_names] = found
         return found
+
+    def _known(self, features: Features, full_names: bool) -> Lookup | None:
+        """Return the read of a name or a list of references that was asked for before."""
+        if type(features) is list:
+            try:
+                return self._lookups.get((tuple(features), full_names))
+            except TypeError:
+                return None  # something in it has no hash: it is no reference
+        return self._lookups.get((features, full_names)) if type(features) is str else None
 
     def compile_services(self) -> None:
         """Compile the lookups of all feature services, before somebody waits for them."""

@@ -1,4 +1,4 @@
-"""The C module; absent where no compiler was at hand. See `compiled`."""
+"""The C module; absent where no compiler was at hand. See `keys` and `newest_row`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

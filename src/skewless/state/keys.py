@@ -19,14 +19,15 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import from_micros, to_micros
+from skewless.compiled import compiled
 from skewless.definitions.entity import Entity
 from skewless.errors import InputError, MissingColumn
-from skewless.state.compiled import reading
 from skewless.types import DType
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+reading = compiled("skewless.state._reading")
 _EPOCH = date(1970, 1, 1)
 _SIGN = 2**63
 _FEW = 4

@@ -1,25 +1,27 @@
 """Reading features that are columns of the newest row, without unpacking the other rows.
 
-Done by the C module where there is one (`compiled`), else here: both give the same.
+Done by the C module where there is one (``_reading``), else here: both give the same.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
 from skewless.aggregations.ordering import Latest
 from skewless.clock import NEVER
+from skewless.compiled import compiled
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData
 from skewless.state.blob import HEADER, TILED, VERSION, layout_mark
-from skewless.state.compiled import reading
 from skewless.state.layout import StateLayout, filter_of
 from skewless.state.slots import Slot
 from skewless.state.status import Status
 
+reading = compiled("skewless.state._reading") if sys.byteorder == "little" else None
 _CHANGED = frozenset({"bool", "timestamp", "date", "decimal", "vector"})
 _FORM = {
     "float64": "d", "float32": "f", "int64": "q", "int32": "i", "bool": "b", "vector": "v",

@@ -12,14 +12,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import lmdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skewless.errors import CorruptData, StoreError
 from skewless.stores.online.lmdb import environment
+from skewless.stores.online.lmdb import store as store_module
 from skewless.stores.online.lmdb.sharing import _environments
 from skewless.stores.online.lmdb.store import LMDBStore
+from skewless.stores.online.lmdb.tree import HEADER_KEY
 
 SPAWN = multiprocessing.get_context("spawn")
 MIB = 1 << 20
@@ -34,6 +40,19 @@ def write_megabytes(path: Path, megabytes: int, report: Connection) -> None:
     with LMDBStore(path, map_size=MIB) as store:
         store.write("rows", [(b"%d" % n, b"x" * MIB) for n in range(megabytes)])
     report.send("written")
+
+
+def drop_rows(path: Path, report: Connection) -> None:
+    with LMDBStore(path) as store:
+        store.drop("rows")
+    report.send("dropped")
+
+
+class Incomparable:
+    def __eq__(self, other: object) -> bool:
+        raise ZeroDivisionError
+
+    __hash__ = None
 
 
 def run_in_a_process(work: functools.partial) -> object:
@@ -67,6 +86,46 @@ def test_a_transaction_larger_than_the_map_fits_when_run_again(path: Path) -> No
         assert store.read("rows", [b"a", b"large"]) == [b"1", None]
         fill()
         assert store.read("rows", [b"a", b"large"]) == [b"1", b"x" * MIB]
+
+
+@given(st.lists(st.binary(max_size=3) | st.sampled_from([b"k" * 508, b"k" * 509, b"missing"])))
+def test_the_compiled_read_gives_what_python_gives(keys: list[bytes]) -> None:
+    with TemporaryDirectory() as folder, LMDBStore(folder) as store:
+        store.write("rows", [(key, key[::-1] * 400) for key in keys if key != b"missing"])
+        store.write("others", [(b"missing", b"of another table")])
+        quick = [store.read(table, keys) for table in ("rows", "others", "no table")]
+        with patch.object(store_module, "_in_c", None):
+            assert quick == [store.read(table, keys) for table in ("rows", "others", "no table")]
+            assert quick[0] == [store.read_one("rows", key) for key in keys]
+
+
+def test_the_compiled_read_leaves_to_python_what_it_cannot_tell(path: Path) -> None:
+    compiled = pytest.importorskip("skewless.stores.online.lmdb._rows")
+    with LMDBStore(path) as store:
+        store.write("rows", [(b"a", b"1")])
+        catalog, begin = store._environment.catalog, store._environment.env.begin
+        table = catalog.prefixes["rows"]
+        read = compiled.read_rows
+        assert read(begin, HEADER_KEY, catalog.header, table, (b"a", b"b"), 508) == [b"1", None]
+        assert read(begin, HEADER_KEY, b"another", table, [b"a"], 508) is None
+        assert read(begin, HEADER_KEY, catalog.header, table, [b"a", b"too long"], 3) is None
+        assert read(begin, HEADER_KEY, catalog.header, table, ["text"], 508) is None
+        with pytest.raises(TypeError, match="expected 6 arguments, got 1"):
+            read(begin)
+        with pytest.raises(TypeError, match="expected bytes"):
+            read(begin, HEADER_KEY, catalog.header, "rows", [b"a"], 508)
+        with pytest.raises(ZeroDivisionError):
+            read(begin, HEADER_KEY, Incomparable(), table, [b"a"], 508)
+        store.write("rows", [(b"b", b"2")])  # no read transaction was left open
+        assert store.read("rows", [b"b"]) == [b"2"]
+
+
+def test_a_read_sees_a_table_that_another_process_dropped(path: Path) -> None:
+    with LMDBStore(path) as store:
+        store.write("rows", [(b"0", b"old")])
+        assert store.read("rows", [b"0"]) == [b"old"]
+        assert run_in_a_process(functools.partial(drop_rows, path)) == "dropped"
+        assert store.read("rows", [b"0"]) == [None]
 
 
 def test_growth_by_another_process_is_followed(path: Path) -> None:

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.errors import CorruptData
-from skewless.stores.online import sealing
 from skewless.stores.online.base import OnlineStore
 from skewless.stores.online.lmdb.store import LMDBStore
 from skewless.stores.online.sealed import SealedStore, sealed
@@ -120,11 +119,6 @@ def test_what_is_not_bytes_is_refused() -> None:
         compiled.open_all(1, [b"a"], [1])
     with pytest.raises(ValueError, match="keys: expected 2"):
         compiled.open_all(1, [b"a"], [b"", b""])
-
-
-def test_numpy_kernels_mean_seals_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKEWLESS_KERNELS", "numpy")
-    assert isinstance(sealing._choose(), ByZlib)
 
 
 class TestSealedMemoryStore(OnlineStoreSuite):

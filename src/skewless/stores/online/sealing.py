@@ -19,10 +19,11 @@ module is missing or ``SKEWLESS_KERNELS`` is "numpy". Both give equal bytes.
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from skewless.compiled import compiled
 
 SEAL_BYTES = 4
 ALL_THERE, SOME_MISSING = -1, -2
@@ -78,16 +79,6 @@ def _seal(seed: int, key: bytes, value: bytes) -> bytes:
     return (zlib.crc32(key, seed) ^ zlib.crc32(value)).to_bytes(SEAL_BYTES, "little")
 
 
-def _choose() -> _Sealing:
-    if os.environ.get("SKEWLESS_KERNELS") == "numpy":
-        return ByZlib()
-    try:
-        from skewless.stores.online import _sealing
-    except ImportError:
-        return ByZlib()
-    return _sealing
-
-
-_chosen = _choose()
+_chosen: _Sealing = compiled("skewless.stores.online._sealing") or ByZlib()
 implementation = "zlib" if isinstance(_chosen, ByZlib) else "compiled"
 seal, open_one, open_all = _chosen.seal, _chosen.open_one, _chosen.open_all

@@ -21,6 +21,7 @@ from typing import NoReturn, TypeVar, cast
 
 import lmdb
 
+from skewless.compiled import compiled
 from skewless.stores.online.base import (
     Capabilities,
     Item,
@@ -31,9 +32,10 @@ from skewless.stores.online.base import (
 from skewless.stores.online.lmdb import tree
 from skewless.stores.online.lmdb.environment import ATTEMPTS, Environment
 from skewless.stores.online.lmdb.sharing import acquire, release
-from skewless.stores.online.lmdb.tree import HEADER_KEY, Catalog, Txn
+from skewless.stores.online.lmdb.tree import HEADER_KEY, MAX_SHORT_KEY, Catalog, Txn
 
 T = TypeVar("T")
+_in_c = compiled("skewless.stores.online.lmdb._rows")
 
 DEFAULT_MAP_SIZE = 64 << 30
 PAGE_BYTES = 4 << 20
@@ -82,6 +84,23 @@ class LMDBStore(OnlineStore):
         return self._read(_read_one, table, key)
 
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        if _in_c is None or self._environment.read_only:
+            return self._read(_read, table, keys)
+        environment, me = self._environment, get_ident()
+        environment.active.add(me)
+        try:
+            catalog = environment.catalog
+            number = catalog.prefixes.get(table)
+            if number is not None and not environment.gate_closed:
+                found: list[bytes | None] | None = _in_c.read_rows(
+                    environment.env.begin, HEADER_KEY, catalog.header, number, keys, MAX_SHORT_KEY
+                )
+                if found is not None:
+                    return found
+        except lmdb.Error:
+            pass  # met again below, and seen to
+        finally:
+            environment.leave(me)
         return self._read(_read, table, keys)
 
     async def read_async(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
