@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks import data
@@ -49,6 +50,14 @@ def run(options: Options) -> Figures:
         ]
     contenders.append(
         Contender(
+            "skewless, one row at a time, 16 threads",
+            "benchmarks.push:threads",
+            {"seconds": seconds},
+            about="each push durable when it returns; threads that wait share a transaction",
+        )
+    )
+    contenders.append(
+        Contender(
             "bare LMDB, one row at a time",
             "benchmarks.push:bare",
             {"seconds": seconds},
@@ -61,8 +70,8 @@ def run(options: Options) -> Figures:
     }
 
 
-def skewless(clock: Clock, seconds: float, batch: int) -> dict[str, Any]:
-    """Push for some seconds; single rows as dicts, batches as Arrow tables."""
+def rolling() -> Any:
+    """Return the view that rows are pushed for."""
     import skewless as sl
 
     entity = sl.Entity("entity", entity=int)
@@ -76,11 +85,17 @@ def skewless(clock: Clock, seconds: float, batch: int) -> dict[str, Any]:
         for metric in METRICS
         for name in ("mean", "std", "min", "max")
     }
-    view = sl.FeatureView("Rolling", entity=entity, source=source, features=features)
+    return sl.FeatureView("Rolling", entity=entity, source=source, features=features)
+
+
+def skewless(clock: Clock, seconds: float, batch: int) -> dict[str, Any]:
+    """Push for some seconds; single rows as dicts, batches as Arrow tables."""
+    import skewless as sl
+
     rng = random.Random(1)
     taken: list[int] = []
     with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
-        store.apply(store.plan(view))
+        store.apply(store.plan(rolling()))
         store.push("tests", rows(rng, batch))
         with clock:
             until = time.perf_counter() + seconds
@@ -93,6 +108,39 @@ def skewless(clock: Clock, seconds: float, batch: int) -> dict[str, Any]:
                     raise RuntimeError(f"{result.accepted} of {batch} rows were accepted")
     rate = round(len(taken) * batch / (sum(taken) / 1e9), 1)
     return {"events": len(taken) * batch, "events_per_s": rate, **latencies(taken)}
+
+
+def threads(clock: Clock, seconds: float, count: int = 16) -> dict[str, Any]:
+    """Push single rows from several threads at once for some seconds."""
+    import skewless as sl
+
+    taken: list[int] = []
+
+    def push(store: Any, seed: int) -> None:
+        rng, until = random.Random(seed), time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            row = rows(rng, 1)
+            begin = time.perf_counter_ns()
+            store.push("tests", row)
+            taken.append(time.perf_counter_ns() - begin)
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sl.FeatureStore(folder) as store,
+        ThreadPoolExecutor(count) as pool,
+    ):
+        store.apply(store.plan(rolling()))
+        store.push("tests", rows(random.Random(0), 1))
+        with clock:
+            begin = time.perf_counter()
+            for pushing in [pool.submit(push, store, seed) for seed in range(count)]:
+                pushing.result()
+            wall = time.perf_counter() - begin
+    return {
+        "events": len(taken),
+        "events_per_s": round(len(taken) / wall, 1),
+        **latencies(taken),
+    }
 
 
 def bare(clock: Clock, seconds: float) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from skewless.definitions import Source
 from skewless.errors import RowsKept, StoreError
 from skewless.ingest.quarantine import set_aside
 from skewless.ingest.validation import validate
-from skewless.materialize.late_rows import in_use
 from skewless.materialize.repair import catch_up, rebuild_marked, rebuilt_with
 from skewless.materialize.verbs import build_anew
 from skewless.online.clocks import present
@@ -27,6 +26,7 @@ from skewless.online.dedup import Arrivals, Rejected, ValidRows, arrivals_of, se
 from skewless.online.loss_detection import applied, logger, note_applied, note_held, standings
 from skewless.online.row_ids import (
     bring_up_to_date,
+    definitions_of,
     ids_table,
     mark_of,
 )
@@ -99,29 +99,21 @@ def ingest(
         RowsKept: they are in the log, but the online store could not be brought up to date.
     """
     runtime.check_writer(source)  # before anything is kept
+    work = _Push(runtime, source, admitted, deleted, position)
     stale = False
     while True:
         if stale:
             _look_again(runtime, source)
-        tables = runtime.tables().of_source(source.name, runtime.clock.now())
-        for each in (source, *(table.layout.source for table in tables)):
-            runtime.table_indexes.prepare(each)
-        with runtime.journal.transaction() as transaction:
-            if not runtime.knows_tables(transaction):
-                stale = True
-                continue
-            arrivals, first = _append(runtime, transaction, source, admitted, deleted)
-            seen = _seen_by(runtime, transaction, source, tables, (arrivals, first))
-            if position is not None:
-                transaction.write("skewless.positions", [(position[0].encode(), position[1])])
-            set_aside(transaction, source, admitted.rejected, runtime.clock.now())
-            for table in tables:
-                if runtime.one_store:
-                    places, own = Places(transaction, transaction), _as_seen(seen, table)
-                    update(runtime, places, table.layout, own, first, rebuild=rebuilt_with)
-                elif applied(transaction, table.layout.table) is None:
-                    note_applied(transaction, table.layout.table, first - 1)
+        tables = work.prepare()
+        try:
+            if runtime.one_store:
+                arrivals, first, seen = runtime.commits.run(work)
+            else:
+                with runtime.journal.transaction() as transaction:
+                    arrivals, first, seen = work(transaction, False)
             break
+        except _Stale:
+            stale = True
     with _keeping(runtime, source, tables, len(arrivals.event)):
         if not runtime.one_store:
             _follow(runtime, tables, seen, first)
@@ -150,6 +142,70 @@ def _keeping(
         raise RowsKept.of(source.name, rows, problem) from problem
 
 
+class _Stale(Exception):
+    """The tables of states have changed since a push looked at them."""
+
+
+class _Apart(Exception):
+    """A push needs what is kept of history, and others have written before it."""
+
+
+def _apart(*_: Any) -> dict[bytes, bytes]:
+    raise _Apart
+
+
+@dataclass
+class _Push:
+    """What a push does inside a transaction of the journal; see `ingest`."""
+
+    runtime: Runtime
+    source: Source
+    admitted: ValidRows
+    deleted: bool
+    position: tuple[str, bytes] | None
+    tables: Sequence[StateTable] = ()
+
+    def prepare(self) -> Sequence[StateTable]:
+        """Look, before the transaction, at the tables of states that take the rows."""
+        runtime = self.runtime
+        self.tables = runtime.tables().of_source(self.source.name, runtime.clock.now())
+        for each in (self.source, *(table.layout.source for table in self.tables)):
+            runtime.table_indexes.prepare(each)
+        return self.tables
+
+    def __call__(
+        self, transaction: Transaction, shared: bool
+    ) -> tuple[Arrivals, int, dict[str, Arrivals]]:
+        """Append the rows and bring states of the same store up to date.
+
+        Returns the rows, the sequence of the first, and the rows as each definition of the row id
+        has them.
+
+        Raises:
+            _Stale: the tables are others by now.
+            _Apart: it needs a transaction of its own, and has a ``shared`` one.
+        """
+        runtime, source, tables = self.runtime, self.source, self.tables
+        if not runtime.knows_tables(transaction):
+            raise _Stale
+        arrivals, first = _append(
+            runtime, transaction, source, self.admitted, (self.deleted, tables)
+        )
+        seen = _seen_by(runtime, transaction, source, tables, (arrivals, first))
+        if self.position is not None:
+            name, reached = self.position
+            transaction.write("skewless.positions", [(name.encode(), reached)])
+        set_aside(transaction, source, self.admitted.rejected, runtime.clock.now())
+        for table in tables:
+            if runtime.one_store:
+                places, own = Places(transaction, transaction), _as_seen(seen, table)
+                rebuild = _apart if shared else rebuilt_with
+                update(runtime, places, table.layout, own, first, rebuild=rebuild)
+            elif applied(transaction, table.layout.table) is None:
+                note_applied(transaction, table.layout.table, first - 1)
+        return arrivals, first, seen
+
+
 def _look_again(runtime: Runtime, source: Source) -> None:
     """Look at the registry anew, for it may be the source that has changed.
 
@@ -161,12 +217,19 @@ def _look_again(runtime: Runtime, source: Source) -> None:
 
 
 def _append(
-    runtime: Runtime, transaction: Transaction, source: Source, admitted: ValidRows, deleted: bool
+    runtime: Runtime,
+    transaction: Transaction,
+    source: Source,
+    admitted: ValidRows,
+    what: tuple[bool, Sequence[StateTable]],
 ) -> tuple[Arrivals, int]:
     """Append rows to the log, duplicates left out; return them and the sequence of the first."""
-    log = runtime.log(source)
-    bring_up_to_date(transaction, log, in_use(runtime, source))
+    (deleted, tables), log = what, runtime.log(source)
     state = log.state(transaction)
+    in_use = definitions_of([source, *(table.layout.source for table in tables)])
+    if state.ids != mark_of(in_use.values()):
+        bring_up_to_date(transaction, log, in_use)
+        state = log.state(transaction)
     newest = None if state.newest_event == ALWAYS else state.newest_event
     stamped = ALWAYS
     if admitted.now is not None and len(admitted.known):
@@ -272,7 +335,7 @@ def _followed(
 
 def _add(
     runtime: Runtime,
-    writing: tuple[KeyValues, KeyValues],
+    writing: tuple[Transaction, KeyValues],
     layout: StateLayout,
     arrivals: Arrivals,
     first: int,

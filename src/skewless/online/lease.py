@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self, cast
 
 from skewless.errors import Conflict, StoreError
+from skewless.online.group_commit import GroupCommit
 from skewless.online.runtime import Runtime
 from skewless.online.storage import LEASES
 from skewless.stores.online.base import OnlineStore, Transaction
@@ -141,6 +142,7 @@ class Fenced:
     def __init__(self, runtime: Runtime, name: str, expected: bytes | None) -> None:
         self._runtime = runtime
         self.journal = _FencedJournal(runtime.journal, name, expected)
+        self.commits = GroupCommit(self.journal.transaction)
 
     @classmethod
     def of(cls, runtime: Runtime, name: str, expected: bytes | None) -> Runtime:

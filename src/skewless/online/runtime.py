@@ -22,6 +22,7 @@ from skewless.definitions.tables import Recorded, Table
 from skewless.errors import InputError, StoreError, StoreUnavailable, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
 from skewless.online.dirty_keys import mark_keys, unmarked
+from skewless.online.group_commit import GroupCommit
 from skewless.online.history_folder import folder_of_project
 from skewless.online.lag import Lag
 from skewless.online.log_generations import generation_of
@@ -148,6 +149,11 @@ class Runtime:
         """
         journal, mirror = self.home.journal, self.mirror
         return journal if mirror is None else CapturingStore(journal, mirror.note, mirror.settle)
+
+    @cached_property
+    def commits(self) -> GroupCommit:
+        """What joins the transactions of threads that push at the same time."""
+        return GroupCommit(self.journal.transaction)
 
     @property
     def one_store(self) -> bool:
@@ -514,7 +520,7 @@ class Runtime:
         """Close what is open."""
         self.lag.close()
         mirror, home = (self.__dict__.pop(name, None) for name in ("mirror", "home"))
-        for name in ("online", "journal", "ownership"):
+        for name in ("online", "journal", "ownership", "commits"):
             self.__dict__.pop(name, None)
         if mirror is not None:
             mirror.close()

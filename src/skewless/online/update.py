@@ -28,9 +28,10 @@ from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout
 from skewless.state.prepend import Inserter
 from skewless.state.update import Replacement, update_states
+from skewless.stores.offline.log.reader import LogReader
 from skewless.stores.offline.retyped import seen_as
 from skewless.stores.offline.table_ids import CONTENT, EVENT, KNOWN
-from skewless.stores.online.base import KeyValues
+from skewless.stores.online.base import KeyValues, Transaction
 from skewless.types import python_rows
 
 Ints = npt.NDArray[np.int64]
@@ -46,7 +47,7 @@ replace, the keys of the entities. See `materialize.repair.rebuilt_with`."""
 class Places:
     """Where things are written while other writers are kept out, see `Runtime.writing`."""
 
-    journal: KeyValues
+    journal: Transaction
     states: KeyValues
 
 
@@ -73,7 +74,7 @@ def update(
     batch, order = _counting(arrivals, first)
     batch = seen_as(layout.source, batch, _columns_of(layout))
     last = first + len(arrivals.event) - 1
-    replaced = _replaced(runtime, layout, arrivals, first)
+    replaced = _replaced(runtime, places.journal, layout, arrivals, first)
     floor = max(arrivals.present, ALWAYS + runtime.config.rewind) - runtime.config.rewind
     aside = {} if runtime.one_store else set_aside(places.journal, layout.table)
     few = len(arrivals.event) <= _FEW and not replaced and not aside
@@ -230,7 +231,7 @@ def _in_states(
 
 
 def _replaced(
-    runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int
+    runtime: Runtime, journal: Transaction, layout: StateLayout, arrivals: Arrivals, first: int
 ) -> list[Replaced]:
     """Return every row that the arrivals replace."""
     rows = np.flatnonzero(arrivals.supersedes > 0)
@@ -239,7 +240,8 @@ def _replaced(
         return found
     numbers = arrivals.supersedes[rows]
     at = dict(zip(numbers.tolist(), arrivals.known[rows].tolist(), strict=True))
-    keys = _keys_of(runtime, layout, arrivals, first, numbers)
+    log = runtime.log(layout.source).reader(rows=journal)
+    keys = _keys_of(log, layout, arrivals, first, numbers)
     return [*found, *(Replaced(key, number, at[number]) for key, number in keys)]
 
 
@@ -262,14 +264,14 @@ def _replaced_in_table(layout: StateLayout, rows: InTable) -> list[Replaced]:
 
 
 def _keys_of(
-    runtime: Runtime, layout: StateLayout, arrivals: Arrivals, first: int, numbers: Ints
+    log: LogReader, layout: StateLayout, arrivals: Arrivals, first: int, numbers: Ints
 ) -> list[tuple[bytes, int]]:
     """Return key and sequence of rows of the log, the arrivals among them."""
     names = list(layout.entity.key_names)
     tables = []
     older = np.unique(numbers[numbers < first])
     if len(older):
-        tables.append((older, runtime.log(layout.source).reader().take(older, names)))
+        tables.append((older, log.take(older, names)))
     same = np.unique(numbers[numbers >= first])
     if len(same):
         batch = seen_as(layout.source, arrivals.batch.take(pa.array(same - first)), names)
