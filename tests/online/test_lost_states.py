@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from skewless.cli.store_checks import every_state
 from skewless.errors import StoreUnavailable
-from skewless.materialize.recovery import heal
+from skewless.materialize.recovery import heal, without_state
 from skewless.materialize.verbs import rebuild
 from skewless.online import reader
 from skewless.online.loss_detection import HELD
@@ -341,3 +342,25 @@ def test_a_key_deleted_by_hand_and_a_flushed_redis_that_is_durable(tmp_path, red
         fs.push("pays", some(102, 1), backdate=True)
         check_parity(fs, SPEND, cards(*CARDS))
         fs.close()
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "sqlite", "cache"])
+def test_a_state_that_somebody_deleted_is_named_by_whoever_reads_everything(
+    tmp_path, cache, kind
+) -> None:
+    using = {"using": cache} if kind == "cache" else {"online": {"kind": kind}}
+    fs = open_store(tmp_path, SPEND, **using)
+    fs.push("pays", some(0), backdate=True)
+    fs.push("pays", [pay("gone", NOON - HOUR, card="c9")], backdate=True)
+    fs.delete("pays", ["gone"])
+    ((name, table),) = fs.runtime.tables().tables.items()
+    assert without_state(fs.runtime, table) == set()
+    fs.runtime.home.states.delete(name, [b"c2", b"c3"])
+    assert without_state(fs.runtime, table) == {b"c2", b"c3"}
+    (found,) = every_state(fs)
+    assert (found.status, found.check) == ("fail", "online states")
+    assert "2 states of entities are gone, as of {'card_id': 'c2'}" in found.text
+    assert fs.verify().ok == (kind == "cache")  # where a read says building
+    rebuild(fs.runtime, None)
+    assert [found.status for found in every_state(fs)] == ["ok"]
+    check_parity(fs, SPEND, cards(*CARDS, "c9", "nobody"))

@@ -91,6 +91,8 @@ def examine(repo: str, *, deep: bool = False) -> Findings:
             yield from guarded("bytes", lambda: store_checks.every_byte(fs))
         if broken:
             return
+        if deep:
+            yield from guarded("online states", lambda: store_checks.every_state(fs))
         for name, check in _IN_THEM.items():
             yield from guarded(name, lambda check=check: check(fs))  # type: ignore[misc]
 

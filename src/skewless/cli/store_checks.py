@@ -54,6 +54,24 @@ def every_byte(fs: FeatureStore) -> Findings:
         yield Finding("bytes", "ok", "every row of the stores and every file of the logs is whole")
 
 
+def every_state(fs: FeatureStore) -> Findings:
+    """Look for entities of history that have no state: somebody has deleted them."""
+    from skewless.materialize.recovery import without_state
+    from skewless.state.keys import KeyCodec
+
+    whole, runtime = True, fs.runtime
+    for name, table in runtime.tables().wanted().items():
+        gone = without_state(runtime, table) if table.complete else set()
+        if gone:
+            whole = False
+            one = KeyCodec(table.layout.entity).decode(min(gone))
+            text = f"{name}: {count_of(len(gone), 'state')} of entities are gone, as of {one}"
+            hint = "Build them anew: skewless online rebuild"
+            yield Finding("online states", "fail", text, hint)
+    if whole:
+        yield Finding("online states", "ok", "every entity of history has its state")
+
+
 def others(fs: FeatureStore) -> Findings:
     """Check the other stores of the settings, the mirror among them."""
     for name in fs.config.stores:

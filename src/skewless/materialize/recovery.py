@@ -2,17 +2,22 @@
 
 heal(runtime)           # what the online store has lost: tables, last writes, single states
 adopt(runtime)          # take the states over from whoever wrote them
+without_state(runtime, table)   # the entities whose state is gone, found by reading everything
 """
 
 from __future__ import annotations
 
-from skewless.materialize.repair import bring_back
-from skewless.materialize.verbs import Progress, build_anew, rebuild
+from skewless.materialize.repair import bring_back, materialization
+from skewless.materialize.verbs import Progress, build_anew, changed_keys, rebuild
 from skewless.online.dirty_keys import any_marked
 from skewless.online.loss_detection import lacking, logger, standings
+from skewless.online.oversize import set_aside
 from skewless.online.ownership import Mark
 from skewless.online.runtime import Runtime
 from skewless.online.storage import is_states
+from skewless.online.tables import StateTable
+
+_AT_ONCE = 1_000
 
 
 def heal(runtime: Runtime) -> list[str]:
@@ -42,6 +47,26 @@ def heal(runtime: Runtime) -> list[str]:
             continue
         healed.append(layout.table)
     return healed
+
+
+def without_state(runtime: Runtime, table: StateTable) -> set[bytes]:
+    """Return the entities of a complete table that history has a state for and the store has not.
+
+    Reads all of history and all states: where states lie in the journal's own store nothing else
+    tells that somebody has deleted one.
+    """
+    layout, name = table.layout, table.layout.table
+    known = changed_keys(layout, runtime.history(layout.source), None, None, None)
+    if not runtime.one_store:
+        known -= set_aside(runtime.journal, name).keys()
+    every, gone = sorted(known), set[bytes]()
+    for start in range(0, len(every), _AT_ONCE):
+        keys = every[start : start + _AT_ONCE]
+        found = runtime.online.read(name, keys)
+        gone |= {key for key, state in zip(keys, found, strict=True) if state is None}
+    # Of some entities no row counts any more; of others a push may have come meanwhile.
+    gone = set(materialization(runtime, layout).states_of(gone)) if gone else gone
+    return {key for key in gone if runtime.online.read_one(name, key) is None}
 
 
 def adopt(runtime: Runtime, *, progress: Progress | None = None) -> Mark | None:
