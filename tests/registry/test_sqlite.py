@@ -303,6 +303,7 @@ def test_a_reader_is_not_held_up_by_a_writer(tmp_path: Path) -> None:
         applied(registry, spend())
         with other._writing() as run:
             run("UPDATE projects SET revision = 7")
+            other._seal(run)
             assert registry.state().revision == 1
         assert registry.state(if_newer_than=1) is not None
 

@@ -3,7 +3,8 @@
 Seven small tables. ``definitions`` holds a row for each entity, source and service and for each
 version of a view; nothing is ever updated but which version is current, what only describes, and
 when a version was retired. ``revisions`` is the history. ``projects`` holds the revision of each
-project, which is what `state` looks at, ``facts`` the format.
+project, which is what `state` looks at, and a checksum of all its definitions and deprecations,
+which is compared whenever they are read; ``facts`` the format.
 
 Every row belongs to a project, and every statement names it: projects that share the tables neither
 see nor change each other's. The rows of a registry from before there were projects (format 1)
@@ -12,6 +13,8 @@ belong to the project that opens it first.
 
 from __future__ import annotations
 
+import hashlib
+import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,7 +26,14 @@ from typing import Any, Protocol, cast, overload
 from skewless.clock import Clock, SystemClock, iso
 from skewless.config import DEFAULT_PROJECT
 from skewless.definitions.references import split_reference
-from skewless.errors import BreakingChange, ConcurrentApply, InputError, RegistryError, UnknownName
+from skewless.errors import (
+    BreakingChange,
+    ConcurrentApply,
+    CorruptData,
+    InputError,
+    RegistryError,
+    UnknownName,
+)
 from skewless.plan.apply.apply_plan import ApplyPlan
 from skewless.plan.apply.registry_state import (
     VIEW_KINDS,
@@ -34,85 +44,9 @@ from skewless.plan.apply.registry_state import (
 )
 from skewless.registry.base import Interval, Registry, Revision, caller, not_empty
 from skewless.registry.plain import decode, decoded_pins, encode, encoded_pins
+from skewless.registry.tables import MIGRATIONS, TABLES
 
 Row = tuple[Any, ...]
-
-TABLES: dict[str, tuple[str, ...]] = {
-    "definitions": (
-        "kind", "name", "version", "fingerprint", "body", "pins",
-        "is_current", "applied_at", "retired_at",
-    ),
-    "revisions": ("revision", "at", "who", "summary", "plan"),
-    "deprecations": ("target", "reason", "sunset", "at", "who"),
-    "intervals": ("view", "version", "start_at", "end_at"),
-    "progress": ("name", "value", "at"),
-}  # fmt: skip
-"""Table to its columns but ``project``; ``projects`` and ``facts`` (name, value) besides."""
-
-
-def _columns(*, project: bool) -> dict[str, tuple[str, str]]:
-    """Return the columns and the key of each table, as SQL; with the project or without."""
-    first, key = ("project TEXT NOT NULL, ", "project, ") if project else ("", "")
-    return {
-        "definitions": (
-            f"{first}kind TEXT NOT NULL, name TEXT NOT NULL, version BIGINT NOT NULL,"
-            " fingerprint TEXT NOT NULL, body TEXT NOT NULL, pins TEXT NOT NULL,"
-            " is_current BIGINT NOT NULL, applied_at BIGINT NOT NULL, retired_at BIGINT",
-            f"{key}kind, name, version",
-        ),
-        "revisions": (
-            f"{first}revision BIGINT NOT NULL, at BIGINT NOT NULL, who TEXT NOT NULL,"
-            " summary TEXT NOT NULL, plan TEXT NOT NULL",
-            f"{key}revision",
-        ),
-        "deprecations": (
-            f"{first}target TEXT NOT NULL, reason TEXT NOT NULL, sunset TEXT, at BIGINT NOT NULL,"
-            " who TEXT NOT NULL",
-            f"{key}target",
-        ),
-        "intervals": (
-            f"{first}view TEXT NOT NULL, version BIGINT NOT NULL, start_at BIGINT NOT NULL,"
-            " end_at BIGINT NOT NULL",
-            f"{key}view, version, start_at",
-        ),
-        "progress": (
-            f"{first}name TEXT NOT NULL, value TEXT NOT NULL, at BIGINT NOT NULL",
-            f"{key}name",
-        ),
-    }
-
-
-def _create(table: str, columns: str, key: str) -> str:
-    return f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({key}))"
-
-
-def _with_project(table: str) -> list[str]:
-    """Return what gives the rows of a table a project: ``?``, that of whoever opens it."""
-    names = ", ".join(TABLES[table])
-    return [
-        f"ALTER TABLE {table} RENAME TO {table}_1",
-        _create(table, *_columns(project=True)[table]),
-        f"INSERT INTO {table} (project, {names}) SELECT ?, {names} FROM {table}_1",
-        f"DROP TABLE {table}_1",
-    ]
-
-
-MIGRATIONS: list[list[str]] = [
-    [
-        "CREATE TABLE facts (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
-        "INSERT INTO facts (name, value) VALUES ('format', 0), ('revision', 0)",
-        *(_create(table, *made) for table, made in _columns(project=False).items()),
-    ],
-    [
-        "CREATE TABLE projects (project TEXT PRIMARY KEY, revision BIGINT NOT NULL)",
-        "INSERT INTO projects (project, revision) SELECT ?, value FROM facts"
-        " WHERE name = 'revision' AND value > 0",
-        "DELETE FROM facts WHERE name = 'revision'",
-        *(line for table in TABLES for line in _with_project(table)),
-    ],
-]
-"""What leads from each format to the next; from an empty database to format 1 first. ``?`` is the
-project of whoever opens the registry."""
 
 
 class Session(Protocol):
@@ -217,26 +151,59 @@ class SQLRegistry(Registry):
         rows = run("SELECT revision FROM projects WHERE project = ?", (self.project,))
         return int(rows[0][0]) if rows else 0
 
+    def _content(self, run: Session) -> tuple[list[Row], list[Row]]:
+        """Return the rows of definitions and deprecations."""
+        definitions = run(
+            f"SELECT {', '.join(TABLES['definitions'])} FROM definitions WHERE project = ?"
+            " ORDER BY applied_at, kind, name, version",
+            (self.project,),
+        )
+        deprecations = run(
+            f"SELECT {', '.join(TABLES['deprecations'])} FROM deprecations WHERE project = ?"
+            " ORDER BY at, target",
+            (self.project,),
+        )
+        return definitions, deprecations
+
+    def _verified(self, run: Session, revision: int) -> tuple[list[Row], list[Row]]:
+        """Return what `_content` does.
+
+        Raises:
+            CorruptData: it is not what was written.
+        """
+        content = self._content(run)
+        stored = run("SELECT checksum FROM projects WHERE project = ?", (self.project,))
+        expected = stored[0][0] if stored else _checksum(0, ([], []))
+        found = _checksum(revision, content)
+        if expected and found != expected:  # none was kept before format 3
+            raise CorruptData(
+                "the registry is damaged: its definitions are not those that were applied",
+                got=f"{len(content[0])} definitions with checksum {found}",
+                expected=expected,
+                where=self.where,
+                hint="Restore it from a backup, or move it away and apply the repo again.",
+            )
+        return content
+
+    def _seal(self, run: Session) -> None:
+        """Keep the checksum of what there is now, at the end of a change."""
+        found = _checksum(self._revision(run), self._content(run))
+        run("UPDATE projects SET checksum = ? WHERE project = ?", (found, self.project))
+
     def _state(self, run: Session, revision: int) -> RegistryState:
+        definitions, deprecations = self._verified(run, revision)
         records = [
             Record(
                 cast(Kind, kind), name, version, mark, decode(body),
                 decoded_pins(pins)[0], bool(current), applied_at, retired_at,
                 decoded_pins(pins)[1],
             )
-            for kind, name, version, mark, body, pins, current, applied_at, retired_at in run(
-                f"SELECT {', '.join(TABLES['definitions'])} FROM definitions WHERE project = ?"
-                " ORDER BY applied_at, kind, name, version",
-                (self.project,),
-            )
+            for kind, name, version, mark, body, pins, current, applied_at, retired_at
+            in definitions
         ]  # fmt: skip
         notices = [
             Deprecation(target, reason, date.fromisoformat(sunset) if sunset else None, who, at)
-            for target, reason, sunset, at, who in run(
-                "SELECT target, reason, sunset, at, who FROM deprecations WHERE project = ?"
-                " ORDER BY at, target",
-                (self.project,),
-            )
+            for target, reason, sunset, at, who in deprecations
         ]
         others: tuple[str, ...] = ()
         if not revision:
@@ -283,6 +250,7 @@ class SQLRegistry(Registry):
                 raise self._concurrent(run, plan.base_revision, revision)
             if plan.is_empty:
                 return revision
+            self._verified(run, revision)
             now = self._clock.now()
             for kind, name in plan.removals:
                 self._remove(run, kind, name, now)
@@ -317,9 +285,11 @@ class SQLRegistry(Registry):
         key = (self.project, service)
         with self._writing() as run:
             rows = run(f"SELECT pins FROM definitions {where}", key)
+            self._verified(run, self._revision(run))
             if not rows or not pins or decoded_pins(rows[0][0])[1] != tuple(pins):
                 return False
             run(f"UPDATE definitions SET pins = ? {where}", (encoded_pins(pins, ()), *key))
+            self._seal(run)
             return True
 
     def deprecate(
@@ -352,6 +322,7 @@ class SQLRegistry(Registry):
             " VALUES (?, ?, ?, ?, ?, ?)",
             (self.project, revision, now, who or caller(), summary, encode(plan)),
         )
+        self._seal(run)
         return revision
 
     def _set_revision(self, run: Session, revision: int) -> None:
@@ -421,11 +392,11 @@ class SQLRegistry(Registry):
             rows = run(
                 "SELECT value FROM progress WHERE project = ? AND name = ?", (self.project, name)
             )
-        return decode(rows[0][0]) if rows else None
+        return self._unsealed(name, rows[0][0]) if rows else None
 
     def set_progress(self, name: str, value: Any) -> None:
         """Keep a small plain value under ``name``, in one transaction; None removes it."""
-        text = None if value is None else encode(value)
+        text = None if value is None else _sealed(name, encode(value))
         with self._writing() as run:
             run("DELETE FROM progress WHERE project = ? AND name = ?", (self.project, name))
             if text is not None:
@@ -440,7 +411,21 @@ class SQLRegistry(Registry):
             rows = run(
                 "SELECT name, value FROM progress WHERE project = ? ORDER BY name", (self.project,)
             )
-        return {name: decode(value) for name, value in rows if name.startswith(prefix)}
+        return {name: self._unsealed(name, text) for name, text in rows if name.startswith(prefix)}
+
+    def _unsealed(self, name: str, text: str) -> Any:
+        value, seal, _ = text.partition("\n")
+        try:
+            if not seal or _sealed(name, value) == text:  # none was kept before format 3
+                return decode(value)
+        except ValueError:
+            pass
+        raise CorruptData(
+            f"the registry is damaged: what is kept as {name!r} is not what was written",
+            got=text[:100],
+            where=self.where,
+            hint="Restore it from a backup.",
+        )
 
     # ---------------------------------------------------------------------------------- copying
 
@@ -448,12 +433,13 @@ class SQLRegistry(Registry):
         """Return all rows of the project at one moment, as plain data: a backup."""
         with self._reading() as run:
             revision = self._revision(run)
+            self._verified(run, revision)
             rows = {
                 table: [
                     dict(zip(columns, row, strict=True))
                     for row in run(
                         f"SELECT {', '.join(columns)} FROM {table} WHERE project = ?"
-                        f" ORDER BY {_columns(project=False)[table][1]}",
+                        f" ORDER BY {table_columns(project=False)[table][1]}",
                         (self.project,),
                     )
                 ]
@@ -479,6 +465,7 @@ class SQLRegistry(Registry):
                         f"INSERT INTO {table} (project, {', '.join(columns)}) VALUES (?, {marks})",
                         [self.project, *(row[column] for column in columns)],
                     )
+            self._seal(run)
 
     def _has_rows(self, run: Session, table: str) -> bool:
         return bool(run(f"SELECT 1 FROM {table} WHERE project = ? LIMIT 1", (self.project,)))
@@ -537,6 +524,20 @@ class SQLRegistry(Registry):
             f"DELETE FROM intervals WHERE project = ? AND view = ? {only}",
             (self.project, view, *parameters),
         )
+
+
+def _checksum(revision: int, content: tuple[list[Row], list[Row]]) -> str:
+    """Return the checksum of a project's definitions and deprecations at a revision."""
+    found = hashlib.blake2b(b"%d" % revision, digest_size=8)
+    for rows in content:
+        for row in sorted(map(repr, rows)):
+            found.update(row.encode())
+    return found.hexdigest()
+
+
+def _sealed(name: str, value: str) -> str:
+    """Return a value with a checksum of its name and its text in a second line."""
+    return f"{value}\n{zlib.crc32(f'{name} {value}'.encode()):08x}"
 
 
 def newer_format(format: int, where: str) -> RegistryError:
