@@ -41,7 +41,7 @@ asked = sl.Request("asked", float)
 
 
 @sl.on_demand
-class Asked:
+class FeaturesRequest:
     ratio = asked / Newest.number
 """
 ARROW = {"content-type": "application/vnd.apache.arrow.stream"}
@@ -114,7 +114,7 @@ def test_rows_of_any_json_are_pushed_set_aside_or_refused(app: App, rows: Any) -
 @often
 @given(st.one_of(COLUMNS, ROWS, st.lists(st.fixed_dictionaries({"id": VALUES, "code": VALUES}))))
 def test_keys_of_any_json_are_read_or_refused(app: App, entities: Any) -> None:
-    for features in (["Newest:total", "Newest:blobs"], ["Asked:ratio"]):
+    for features in (["Newest:total", "Newest:blobs"], ["FeaturesRequest:ratio"]):
         body = {"features": features, "entities": entities}
         is_answer(call(app, "POST", "/v1/features", body))
         is_answer(call(app, "POST", "/get-online-features", body))
@@ -171,7 +171,7 @@ def test_arrow_of_any_type_is_taken_or_refused(app: App, columns: dict[str, pa.A
     )
     body = arrow(pa.table(columns))
     is_answer(call(app, "POST", "/v1/push?source=things", body=body, headers=ARROW))
-    asked = "/v1/features?features=Newest:total,Asked:ratio"
+    asked = "/v1/features?features=Newest:total,FeaturesRequest:ratio"
     is_answer(call(app, "POST", asked, body=body, headers=ARROW))
 
 

@@ -86,10 +86,10 @@ def _kept(window: Window, tile: Tile | None) -> str:
     return "the rows of the window" if window.forgets else "every row"
 
 
-def told(forms: Iterable[str]) -> str:
+def counted(forms: Iterable[str]) -> str:
     """Return how often each form runs, in words.
 
-    >>> told(["arrays", "shared sweep", "arrays"])
+    >>> counted(["arrays", "shared sweep", "arrays"])
     '2 by arrays, 1 by shared sweep'
     """
     return ", ".join(f"{count} by {form}" for form, count in Counter(forms).most_common())

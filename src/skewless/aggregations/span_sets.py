@@ -19,7 +19,7 @@ _ROWS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Gathered:
+class ActiveRows:
     """The rows that count for a run of queries.
 
     Attributes:
@@ -38,10 +38,10 @@ class Gathered:
         return self.first + len(self.offsets) - 1
 
 
-def gather(spans: Spans, queries: Queries, valid: Flags | None) -> Iterator[Gathered]:
+def gather(spans: Spans, queries: Queries, valid: Flags | None) -> Iterator[ActiveRows]:
     """Yield the rows that count, for one run of queries after the other.
 
-    Gathered rows take memory for every query anew, so a few queries are gathered at a time.
+    ActiveRows rows take memory for every query anew, so a few queries are gathered at a time.
 
     Args:
         spans: when each row counts.
@@ -54,7 +54,7 @@ def gather(spans: Spans, queries: Queries, valid: Flags | None) -> Iterator[Gath
         last = max(int(np.searchsorted(total, before + _ROWS, "right")), first + 1)
         start = np.clip(queries.start, first, last) - first
         offsets, rows = gather_active(spans, Queries(queries.time[first:last], start), valid)
-        yield Gathered(first, offsets, rows)
+        yield ActiveRows(first, offsets, rows)
         first, before = last, int(total[last - 1])
 
 

@@ -40,7 +40,7 @@ from skewless.aggregations.kernels import (
     sweep_unique,
 )
 from skewless.aggregations.span_sets import (
-    Gathered,
+    ActiveRows,
     by_row,
     difference,
     gather,
@@ -248,7 +248,7 @@ class ColumnSweep:
                 _, first = np.unique(codes[rows], return_index=True)
                 yield python_values(self.column.take(pa.array(rows[first])))
 
-    def gathered(self, *, nulls: bool = False) -> Iterator[Gathered]:
+    def gathered(self, *, nulls: bool = False) -> Iterator[ActiveRows]:
         """Yield the rows that take part, for one run of moments after the other."""
         return gather(self.spans, self.queries, None if nulls else self.valid)
 

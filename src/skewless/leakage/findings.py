@@ -107,7 +107,7 @@ def against_history(
     notes: list[str],
 ) -> None:
     """Add what the history says of a training set that skewless made."""
-    from skewless.leakage.label_rows import Asked, from_the_past, own_rows
+    from skewless.leakage.label_rows import TrainingRows, from_the_past, own_rows
 
     moments, label = asked_for
     table, plan = training.to_arrow(), training.plan
@@ -125,7 +125,7 @@ def against_history(
         )
     views = plan.selection.views
     names = {output.reference: output.name for output in plan.selection.outputs}
-    asked = Asked(table, micros_of(table, plan.timestamp), label, plan.as_of == "known")
+    asked = TrainingRows(table, micros_of(table, plan.timestamp), label, plan.as_of == "known")
     checked, different = from_the_past(runtime.history, views, asked, names)
     findings += [
         Finding(name, NOT_PAST, count, checked, "recomputed") for name, count in different.items()
@@ -135,7 +135,9 @@ def against_history(
         f" {checked - sum(different.values()):,} are the same to the bit."
     )
     plain: dict[tuple[str, int], list[str]] = {}
-    for own in own_rows(runtime.history, views, Asked(table, moments, label, asked.as_known)):
+    for own in own_rows(
+        runtime.history, views, TrainingRows(table, moments, label, asked.as_known)
+    ):
         name = names.get(own.reference, own.reference)
         if own.is_label:
             detail = f"reads {own.column!r}: {own.measure}"

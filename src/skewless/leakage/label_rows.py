@@ -58,7 +58,7 @@ class OwnRow:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class TrainingRows:
     """The rows of a training set.
 
     Attributes:
@@ -79,7 +79,7 @@ class Asked:
 
 
 def own_rows(
-    history_of: Callable[[Source], SourceHistory], views: Sequence[NeededView], asked: Asked
+    history_of: Callable[[Source], SourceHistory], views: Sequence[NeededView], asked: TrainingRows
 ) -> Iterator[OwnRow]:
     """Yield what features read of rows that happened at the very moment of the training row.
 
@@ -111,7 +111,7 @@ def _own_rows_of(
     history: SourceHistory,
     need: NeededView,
     readers: Mapping[tuple[str, str], list[Aggregate]],
-    asked: Asked,
+    asked: TrainingRows,
 ) -> Iterator[OwnRow]:
     places, numbers = own_places(history, need.view, asked)
     if not len(places):
@@ -132,7 +132,7 @@ def _own_rows_of(
             yield OwnRow(need.reference(feature), column, rows, *told.get(column, (False, "")))
 
 
-def _tells(column: str, values: pa.Array, places: Ints, asked: Asked) -> tuple[bool, str]:
+def _tells(column: str, values: pa.Array, places: Ints, asked: TrainingRows) -> tuple[bool, str]:
     """Return whether a column of the label's own row is the label, and how that is known."""
     if asked.label is None:
         return False, ""
@@ -144,7 +144,7 @@ def _tells(column: str, values: pa.Array, places: Ints, asked: Asked) -> tuple[b
     return True, f"{found.measure} with the label {found.score:.3f}"
 
 
-def own_places(history: SourceHistory, view: FeatureView, asked: Asked) -> tuple[Ints, Ints]:
+def own_places(history: SourceHistory, view: FeatureView, asked: TrainingRows) -> tuple[Ints, Ints]:
     """Return training rows and numbers of the history's rows of the same key and moment.
 
     Only rows that were visible then: known, not late, not replaced.
@@ -186,7 +186,7 @@ def own_places(history: SourceHistory, view: FeatureView, asked: Asked) -> tuple
 def from_the_past(
     history_of: Callable[[Source], SourceHistory],
     views: Sequence[NeededView],
-    asked: Asked,
+    asked: TrainingRows,
     names: Mapping[str, str],
 ) -> tuple[int, dict[str, int]]:
     """Recompute values of a sample from rows up to their moment alone, by the reference engine.

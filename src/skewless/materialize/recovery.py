@@ -10,7 +10,7 @@ from __future__ import annotations
 from skewless.materialize.repair import bring_back, materialization
 from skewless.materialize.verbs import Progress, build_anew, changed_keys, rebuild
 from skewless.online.dirty_keys import any_marked
-from skewless.online.loss_detection import lacking, logger, standings
+from skewless.online.loss_detection import logger, losses, standings
 from skewless.online.oversize import set_aside
 from skewless.online.ownership import Mark
 from skewless.online.runtime import Runtime
@@ -36,7 +36,7 @@ def heal(runtime: Runtime) -> list[str]:
     tables = runtime.tables()
     every = [t for name in sorted(runtime.state().sources) for t in tables.of_source(name)]
     found = standings(runtime.home, [table.layout.table for table in every])
-    if not (lacking(found) or runtime.lag.behind or any_marked(runtime.journal)):
+    if not (losses(found) or runtime.lag.behind or any_marked(runtime.journal)):
         return healed
     for table in every:
         layout = table.layout

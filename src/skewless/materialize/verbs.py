@@ -19,7 +19,7 @@ from skewless.materialize.repair import (
 )
 from skewless.online.apply import reconcile
 from skewless.online.dirty_keys import marked, unmark
-from skewless.online.loss_detection import APPLIED, HELD, applied, held, is_noted, note_held
+from skewless.online.loss_detection import APPLIED, HELD, applied, is_noted, last_held, note_held
 from skewless.online.runtime import Runtime
 from skewless.online.seen import seen_table
 from skewless.online.tables import (
@@ -194,7 +194,7 @@ def _note_built(runtime: Runtime, layout: StateLayout, sequence: int) -> None:
     if not runtime.may_forget:
         return
     with runtime.journal.transaction() as transaction:
-        holds = held(runtime.home, transaction, layout.table, NEVER)
+        holds = last_held(runtime.home, transaction, layout.table, NEVER)
         reached = sequence if holds in (None, NEVER) else max(holds or 0, sequence)
         note_held(runtime.home, transaction, layout.table, reached)
 
@@ -209,7 +209,7 @@ def _is_lost(runtime: Runtime, layout: StateLayout) -> bool:
     if not runtime.may_forget:
         return False
     with runtime.journal.transaction() as transaction:
-        lost = held(runtime.home, transaction, layout.table, 0) is None
+        lost = last_held(runtime.home, transaction, layout.table, 0) is None
         if lost:
             transaction.delete(PROGRESS, [layout.table.encode()])
         elif not is_noted(transaction, layout.table):

@@ -134,7 +134,7 @@ def is_known(journal: KeyValues, table: str) -> bool:
     return any(journal.read_one(name, key) for name in (HELD, APPLIED, _MATERIALIZED))
 
 
-def held(home: StateAndJournal, journal: KeyValues, table: str, noted: int) -> int | None:
+def last_held(home: StateAndJournal, journal: KeyValues, table: str, noted: int) -> int | None:
     """Return the last row of the log that the states of a table still hold; None: all is lost.
 
     Args:
@@ -166,14 +166,14 @@ def goes_on(note: bytes, before: bytes) -> bool:
     return same and bool(note and before) and _sequence(note) >= _sequence(before)
 
 
-def all_held(states: KeyValues) -> Iterator[tuple[str, int]]:
+def noted_tables(states: KeyValues) -> Iterator[tuple[str, int]]:
     """Yield each table of states that has a note, and the last row of the log that it holds."""
     for key, value in states.scan(HELD):
         if key:
             yield key.partition(b"/")[0].decode(), int(value.partition(b" ")[0])
 
 
-def lacking(found: Mapping[str, Standing]) -> dict[str, str]:
+def losses(found: Mapping[str, Standing]) -> dict[str, str]:
     """Return what the store has lost of tables of states, in words; {} if nothing."""
     lacks = {}
     for name, table in found.items():

@@ -35,7 +35,7 @@ from pathlib import Path
 from skewless.errors import Conflict, StoreError, StoreUnavailable
 from skewless.forks import Lock
 from skewless.online.history_folder import WRITERS, HistoryFolder
-from skewless.online.loss_detection import HELD, all_held, is_known, lost
+from skewless.online.loss_detection import HELD, is_known, lost, noted_tables
 from skewless.online.storage import LEASES, StateAndJournal, is_states, journal_id
 from skewless.stores.online.base import KeyValues, Transaction
 
@@ -260,7 +260,7 @@ class Ownership:
 
     def _refuse_older(self, journal: Transaction, mark: Mark) -> None:
         """Refuse a journal that lacks rows which the states hold."""
-        for table, sequence in all_held(self._home.states):
+        for table, sequence in noted_tables(self._home.states):
             last = self._last(journal, table)
             if last is not None and sequence > last:
                 raise self._refusal(

@@ -28,8 +28,8 @@ from skewless.online.lag import Lag
 from skewless.online.log_generations import generation_of
 from skewless.online.loss_detection import (
     LOST,
-    lacking,
     logger,
+    losses,
     lost,
     may_forget,
     note_rewritten,
@@ -259,7 +259,7 @@ class Runtime:
         if self._knows and not self.one_store:
             ends = self._ends({*names, *self.lag.behind})
             found = standings(self.home, dict.fromkeys([*names, *ends]))
-            for what in lacking({name: found[name] for name in names}).values():
+            for what in losses({name: found[name] for name in names}).values():
                 raise lost(self.home.states.where, what)
             self.lag.see_to(self.lag.stuck({name: found[name] for name in ends}, ends), self.repair)
         self._looked_at.update(dict.fromkeys(names, time.monotonic()))
@@ -285,7 +285,7 @@ class Runtime:
             return [f"{problem.got} ({where})"]
         serving = self.tables().serving().values()
         names = {by.layout.table for by in serving if by.complete} if self._knows else ()
-        found = lacking(standings(self.home, names))
+        found = losses(standings(self.home, names))
         return [f"{what} ({where})" for what in found.values()]
 
     def now(self, tolerance: int = NEVER) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from skewless.aggregations.forms import told
+from skewless.aggregations.forms import counted
 from skewless.definitions import Aggregate, Entity, Expression, Source
 from skewless.errors import InputError
 from skewless.expressions.scalar import leaf_key
@@ -92,7 +92,7 @@ class WindowStep:
         return (
             f"{len(self.wanted)} aggregations of {self.source.name} by {self.entity.name}"
             f" over {', '.join(windows)}: "
-            f"{told(item.aggregate.forms.training for item in self.wanted)}"
+            f"{counted(item.aggregate.forms.training for item in self.wanted)}"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from skewless.aggregations.forms import told
+from skewless.aggregations.forms import counted
 from skewless.clock import iso
 from skewless.definitions import Aggregate, Expression, FeatureView, Source
 from skewless.errors import CorruptData, InputError
@@ -82,7 +82,9 @@ class TableRead:
         """In which forms the aggregates are computed."""
         if self.newest is not None:
             return "newest row only"
-        return "rows of windows: " + told(read.aggregate.forms.online for read in self._reads.reads)
+        return "rows of windows: " + counted(
+            read.aggregate.forms.online for read in self._reads.reads
+        )
 
     def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
         """Return the keys of the entities in the store; none where the table may not answer.

@@ -18,7 +18,7 @@ from skewless.clock import Clock
 from skewless.config import DEFAULT_PROJECT
 from skewless.definitions.naming import checked_name
 from skewless.errors import Conflict, MissingDependency, RegistryError, StoreError, StoreUnavailable
-from skewless.registry.sql import Row, Session, SQLRegistry
+from skewless.registry.sql import Execute, Row, SQLRegistry
 
 try:
     import psycopg
@@ -85,8 +85,8 @@ class PostgresRegistry(SQLRegistry):
         return connection
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Session | None]:
-        with self._told(), ExitStack() as lent:
+    def _transaction(self, *, write: bool) -> Iterator[Execute | None]:
+        with self._translated_errors(), ExitStack() as lent:
             connection = self._begun(lent, write)
             try:
                 run = _session(connection)
@@ -122,12 +122,12 @@ class PostgresRegistry(SQLRegistry):
                     raise
         return connection
 
-    def _make_schema(self, run: Session) -> None:
+    def _make_schema(self, run: Execute) -> None:
         # Asked first: CREATE SCHEMA IF NOT EXISTS takes the right to make one even where there is.
         if not run("SELECT 1 FROM pg_namespace WHERE nspname = ?", (self._schema,)):
             run(f'CREATE SCHEMA "{self._schema}"')
 
-    def _table_names(self, run: Session) -> set[str]:
+    def _table_names(self, run: Execute) -> set[str]:
         rows = run("SELECT tablename FROM pg_tables WHERE schemaname = ?", (self._schema,))
         return {name for (name,) in rows}
 
@@ -136,7 +136,7 @@ class PostgresRegistry(SQLRegistry):
         self._pool.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         """Turn the driver's errors into this package's."""
         try:
             yield
@@ -159,7 +159,7 @@ class PostgresRegistry(SQLRegistry):
             ) from problem
 
 
-def _session(connection: Connection) -> Session:
+def _session(connection: Connection) -> Execute:
     def run(statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         cursor = connection.execute(statement.replace("?", "%s").encode(), parameters)
         return cursor.fetchall() if cursor.description is not None else []

@@ -49,7 +49,7 @@ from skewless.registry.tables import MIGRATIONS, TABLES
 Row = tuple[Any, ...]
 
 
-class Session(Protocol):
+class Execute(Protocol):
     """A transaction in progress."""
 
     def __call__(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -77,7 +77,7 @@ class SQLRegistry(Registry):
         self._looked_at = False
 
     @abstractmethod
-    def _transaction(self, *, write: bool) -> AbstractContextManager[Session | None]:
+    def _transaction(self, *, write: bool) -> AbstractContextManager[Execute | None]:
         """Return a transaction, kept when the block ends and undone when it raises.
 
         A read sees one moment; writes happen one at a time over all processes. None stands for a
@@ -85,11 +85,11 @@ class SQLRegistry(Registry):
         """
 
     @abstractmethod
-    def _table_names(self, run: Session) -> set[str]:
+    def _table_names(self, run: Execute) -> set[str]:
         """Return the names of the tables there are."""
 
     @contextmanager
-    def _reading(self) -> Iterator[Session]:
+    def _reading(self) -> Iterator[Execute]:
         if not self._looked_at:
             with self._transaction(write=False) as run:
                 older = run is not None and 0 < self._format(run) < len(MIGRATIONS)
@@ -101,7 +101,7 @@ class SQLRegistry(Registry):
             yield nothing_yet if run is None or not self._format(run) else run
 
     @contextmanager
-    def _writing(self) -> Iterator[Session]:
+    def _writing(self) -> Iterator[Execute]:
         with self._transaction(write=True) as run:
             if run is None:
                 raise RegistryError("there is no place to write to", where=self.where)
@@ -112,7 +112,7 @@ class SQLRegistry(Registry):
                 run("UPDATE facts SET value = ? WHERE name = 'format'", (len(MIGRATIONS),))
             yield run
 
-    def _format(self, run: Session) -> int:
+    def _format(self, run: Execute) -> int:
         """Return the format of the tables, 0 when there are none.
 
         Raises:
@@ -147,11 +147,11 @@ class SQLRegistry(Registry):
         with self._reading() as run:
             return dict(run("SELECT project, revision FROM projects ORDER BY project"))
 
-    def _revision(self, run: Session) -> int:
+    def _revision(self, run: Execute) -> int:
         rows = run("SELECT revision FROM projects WHERE project = ?", (self.project,))
         return int(rows[0][0]) if rows else 0
 
-    def _content(self, run: Session) -> tuple[list[Row], list[Row]]:
+    def _content(self, run: Execute) -> tuple[list[Row], list[Row]]:
         """Return the rows of definitions and deprecations."""
         definitions = run(
             f"SELECT {', '.join(TABLES['definitions'])} FROM definitions WHERE project = ?"
@@ -165,7 +165,7 @@ class SQLRegistry(Registry):
         )
         return definitions, deprecations
 
-    def _verified(self, run: Session, revision: int) -> tuple[list[Row], list[Row]]:
+    def _verified(self, run: Execute, revision: int) -> tuple[list[Row], list[Row]]:
         """Return what `_content` does.
 
         Raises:
@@ -185,12 +185,12 @@ class SQLRegistry(Registry):
             )
         return content
 
-    def _seal(self, run: Session) -> None:
+    def _seal(self, run: Execute) -> None:
         """Keep the checksum of what there is now, at the end of a change."""
         found = _checksum(self._revision(run), self._content(run))
         run("UPDATE projects SET checksum = ? WHERE project = ?", (found, self.project))
 
-    def _state(self, run: Session, revision: int) -> RegistryState:
+    def _state(self, run: Execute, revision: int) -> RegistryState:
         definitions, deprecations = self._verified(run, revision)
         records = [
             Record(
@@ -217,7 +217,7 @@ class SQLRegistry(Registry):
             others=others,
         )
 
-    def _names(self, run: Session) -> RegistryState:
+    def _names(self, run: Execute) -> RegistryState:
         """Return the state for looking names up, without functions."""
         return replace(self._state(run, self._revision(run)), restoring=False)
 
@@ -313,7 +313,7 @@ class SQLRegistry(Registry):
             verb = "deprecated" if reason else "no longer deprecated:"
             return self._next(run, now, who, f"{verb} {target}", change)
 
-    def _next(self, run: Session, now: int, who: str, summary: str, plan: dict[str, Any]) -> int:
+    def _next(self, run: Execute, now: int, who: str, summary: str, plan: dict[str, Any]) -> int:
         """Count the revision up, write it into the history and return it."""
         revision = self._revision(run) + 1
         self._set_revision(run, revision)
@@ -325,11 +325,11 @@ class SQLRegistry(Registry):
         self._seal(run)
         return revision
 
-    def _set_revision(self, run: Session, revision: int) -> None:
+    def _set_revision(self, run: Execute, revision: int) -> None:
         run("DELETE FROM projects WHERE project = ?", (self.project,))
         run("INSERT INTO projects (project, revision) VALUES (?, ?)", (self.project, revision))
 
-    def _concurrent(self, run: Session, base: int, revision: int) -> ConcurrentApply:
+    def _concurrent(self, run: Execute, base: int, revision: int) -> ConcurrentApply:
         since = run(
             "SELECT revision, at, who, summary FROM revisions WHERE project = ? AND revision > ?"
             " ORDER BY revision DESC LIMIT 3",
@@ -372,13 +372,13 @@ class SQLRegistry(Registry):
         with self._writing() as run:
             self._forget(run, view, version)
 
-    def _forget(self, run: Session, view: str, version: int) -> None:
+    def _forget(self, run: Execute, view: str, version: int) -> None:
         run(
             "DELETE FROM intervals WHERE project = ? AND view = ? AND version = ?",
             (self.project, view, version),
         )
 
-    def _intervals(self, run: Session, view: str, version: int) -> list[Interval]:
+    def _intervals(self, run: Execute, view: str, version: int) -> list[Interval]:
         rows = run(
             "SELECT start_at, end_at FROM intervals"
             " WHERE project = ? AND view = ? AND version = ? ORDER BY start_at",
@@ -467,12 +467,12 @@ class SQLRegistry(Registry):
                     )
             self._seal(run)
 
-    def _has_rows(self, run: Session, table: str) -> bool:
+    def _has_rows(self, run: Execute, table: str) -> bool:
         return bool(run(f"SELECT 1 FROM {table} WHERE project = ? LIMIT 1", (self.project,)))
 
     # ----------------------------------------------------------------------------- definitions
 
-    def _write(self, run: Session, record: Record, now: int) -> None:
+    def _write(self, run: Execute, record: Record, now: int) -> None:
         key = (self.project, record.kind, record.name, record.version)
         if record.kind in VIEW_KINDS:
             run(
@@ -495,7 +495,7 @@ class SQLRegistry(Registry):
                 (*key, record.fingerprint, body, pins, now),
             )
 
-    def _remove(self, run: Session, kind: Kind, name: str, now: int) -> None:
+    def _remove(self, run: Execute, kind: Kind, name: str, now: int) -> None:
         if kind in VIEW_KINDS:
             self._retire(run, name, "", now)
         else:
@@ -511,7 +511,7 @@ class SQLRegistry(Registry):
                 )
 
     def _retire(
-        self, run: Session, view: str, only: str, now: int, parameters: tuple[int, ...] = ()
+        self, run: Execute, view: str, only: str, now: int, parameters: tuple[int, ...] = ()
     ) -> None:
         """Retire the versions of a view that serve, or ``only`` one, and forget its intervals."""
         run(

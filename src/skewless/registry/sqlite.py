@@ -21,7 +21,7 @@ from skewless.clock import Clock
 from skewless.config import DEFAULT_PROJECT
 from skewless.errors import Conflict, CorruptData, RegistryError, SkewlessError, StoreError
 from skewless.forks import sqlite_gate
-from skewless.registry.sql import Row, Session, SQLRegistry
+from skewless.registry.sql import Execute, Row, SQLRegistry
 
 BUSY_SECONDS = 30.0
 _inherited: list[sqlite3.Connection] = []
@@ -59,8 +59,11 @@ class SQLiteRegistry(SQLRegistry):
         self._writer = _Connection(self._path, self._open_to_write)
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Session | None]:
-        with self._told(), (self._writer if write else self._reader).taken() as connection:
+    def _transaction(self, *, write: bool) -> Iterator[Execute | None]:
+        with (
+            self._translated_errors(),
+            (self._writer if write else self._reader).taken() as connection,
+        ):
             if connection is None:
                 yield None
                 return
@@ -73,7 +76,7 @@ class SQLiteRegistry(SQLRegistry):
                     connection.execute("ROLLBACK")
                 raise
 
-    def _table_names(self, run: Session) -> set[str]:
+    def _table_names(self, run: Execute) -> set[str]:
         return {name for (name,) in run("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def close(self) -> None:
@@ -117,7 +120,7 @@ class SQLiteRegistry(SQLRegistry):
         )
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         """Turn SQLite's errors into this package's."""
         try:
             yield
@@ -207,7 +210,7 @@ class _Connection:
         return found.st_dev, found.st_ino
 
 
-def _session(connection: sqlite3.Connection) -> Session:
+def _session(connection: sqlite3.Connection) -> Execute:
     def run(statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         return connection.execute(statement, parameters).fetchall()
 

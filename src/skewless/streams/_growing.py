@@ -32,7 +32,7 @@ _MAGIC = b"PAR1"
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class FileBatch:
     """Rows of one file.
 
     Attributes:
@@ -65,7 +65,7 @@ class Growing(ABC):
         self.columns = dict(columns)
 
     @abstractmethod
-    def take(self, mark: Mark, max_rows: int) -> Piece | None:
+    def take(self, mark: Mark, max_rows: int) -> FileBatch | None:
         """Return rows behind a mark, None where there is no complete one.
 
         Raises:
@@ -100,7 +100,7 @@ class GrowingText(Growing):
         super().__init__(path, name, columns)
         self._bytes_per_row = 200
 
-    def take(self, mark: Mark, max_rows: int) -> Piece | None:
+    def take(self, mark: Mark, max_rows: int) -> FileBatch | None:
         with self.path.open("rb", buffering=0) as file:
             header = self._header(file.fileno())
             if header is None:
@@ -134,7 +134,9 @@ class GrowingText(Growing):
                 head = os.pread(file.fileno(), _CHECKED_BYTES, 0)
         return self._piece(block[:end], before, offset, max_rows, head)
 
-    def _piece(self, block: bytes, before: int, offset: int, max_rows: int, head: bytes) -> Piece:
+    def _piece(
+        self, block: bytes, before: int, offset: int, max_rows: int, head: bytes
+    ) -> FileBatch:
         """Return the rows of the first lines of a block, after bytes that were read before.
 
         Args:
@@ -158,7 +160,7 @@ class GrowingText(Growing):
         end = before + length
         size = min(_CHECKED_BYTES, offset + length)
         check = _hash(head[:size], block[max(end - size, 0) : end])
-        return Piece(self._decode(kept), kept.__getitem__, origin, (offset + length, check))
+        return FileBatch(self._decode(kept), kept.__getitem__, origin, (offset + length, check))
 
     def left(self, mark: Mark, size: int) -> int:
         return max(size - mark[0], 0)
@@ -236,7 +238,7 @@ class GrowingParquet(Growing):
         self._footer: tuple[bytes, list[int]] | None = None
         self._group: tuple[int, Any] | None = None
 
-    def take(self, mark: Mark, max_rows: int) -> Piece | None:
+    def take(self, mark: Mark, max_rows: int) -> FileBatch | None:
         ends = self._ends(mark)
         if ends is None or mark[0] >= ends[1][-1]:
             return None
@@ -244,7 +246,7 @@ class GrowingParquet(Growing):
         group = next(n for n, end in enumerate(group_ends) if mark[0] < end)
         start = mark[0] - (group_ends[group - 1] if group else 0)
         table = self._read(group).slice(start, max_rows)
-        return Piece(
+        return FileBatch(
             Decoded(table, range(table.num_rows), []),
             lambda number: repr(table.slice(number, 1).to_pylist()[0]).encode(),
             lambda number: f"{self.name}, row {mark[0] + number:,}",

@@ -23,7 +23,7 @@ _SLICE_SECONDS = 0.5
 _NOTHING_THERE = (ck.KafkaError._PARTITION_EOF, ck.KafkaError._AUTO_OFFSET_RESET)
 
 
-class Place(NamedTuple):
+class PartitionPosition(NamedTuple):
     """How far a partition was read.
 
     Attributes:
@@ -37,32 +37,32 @@ class Place(NamedTuple):
     mark: bytes = b""
 
 
-Places = dict[int, Place]
+Positions = dict[int, PartitionPosition]
 
 
-def encode(places: Mapping[int, Place]) -> bytes:
+def encode(places: Mapping[int, PartitionPosition]) -> bytes:
     """Return a position as bytes."""
     return msgspec.msgpack.encode(dict(places))
 
 
-def decode(position: bytes) -> Places:
+def decode(position: bytes) -> Positions:
     """Return the position that `encode` wrote.
 
     Raises:
         CorruptData: it is none.
     """
     try:
-        return msgspec.msgpack.decode(position, type=dict[int, Place])
+        return msgspec.msgpack.decode(position, type=dict[int, PartitionPosition])
     except msgspec.DecodeError as problem:
         raise CorruptData("a position that is none", got=str(problem)) from None
 
 
-def after(places: Mapping[int, Place], records: Iterable[Record]) -> Places:
+def after(places: Mapping[int, PartitionPosition], records: Iterable[Record]) -> Positions:
     """Return the position behind records that follow another position."""
     found = dict(places)
     last = {record.partition: record for record in records}
     for number, record in last.items():
-        found[number] = Place(record.offset + 1, record.offset, mark_of(record))
+        found[number] = PartitionPosition(record.offset + 1, record.offset, mark_of(record))
     return found
 
 
@@ -74,7 +74,7 @@ def mark_of(record: Record) -> bytes:
     return found.digest()
 
 
-def check(settings: Mapping[str, Any], topic: str, places: Places, patience: float) -> None:
+def check(settings: Mapping[str, Any], topic: str, places: Positions, patience: float) -> None:
     """Compare the last messages that were read with those that are there now.
 
     What a topic no longer has (retention, compaction) or what lies behind its end is not compared:
@@ -108,7 +108,7 @@ def check(settings: Mapping[str, Any], topic: str, places: Places, patience: flo
         consumer.close()
 
 
-def _compare(consumer: ck.Consumer, topic: str, wanted: Places, patience: float) -> None:
+def _compare(consumer: ck.Consumer, topic: str, wanted: Positions, patience: float) -> None:
     left, until = set(wanted), time.monotonic() + patience
     while left:
         message = consumer.poll(_SLICE_SECONDS)

@@ -26,12 +26,12 @@ import msgspec
 from skewless.errors import CorruptData, InputError
 from skewless.streams._growing import (
     START,
+    FileBatch,
     Growing,
     GrowingCsv,
     GrowingJson,
     GrowingParquet,
     Mark,
-    Piece,
 )
 from skewless.streams.base import EARLIEST, LATEST, Batch, Poison, Start, StreamReader
 
@@ -171,7 +171,7 @@ class FilesReader(StreamReader):
     def _mark(self, name: str) -> Mark:
         return self._marks.get(name, START)
 
-    def _pieces(self, max_rows: int) -> Iterator[Piece]:
+    def _pieces(self, max_rows: int) -> Iterator[FileBatch]:
         """Yield rows of one file after another, as long as they go into one table."""
         schema: Any = None
         for name, (path, stat) in self._files().items():
@@ -197,7 +197,7 @@ class FilesReader(StreamReader):
                 max_rows -= len(piece.decoded.rows) + len(piece.decoded.poison)
                 yield piece
 
-    def _batch(self, pieces: list[Piece]) -> Batch:
+    def _batch(self, pieces: list[FileBatch]) -> Batch:
         ends: list[int] = []
         for piece in pieces:
             ends.append((ends[-1] if ends else 0) + len(piece.decoded.rows))

@@ -22,7 +22,14 @@ import confluent_kafka as ck
 
 from skewless.config import expand
 from skewless.errors import CorruptData, InputError, StoreUnavailable
-from skewless.streams._kafka_position import Place, Places, after, check, decode, encode
+from skewless.streams._kafka_position import (
+    PartitionPosition,
+    Positions,
+    after,
+    check,
+    decode,
+    encode,
+)
 from skewless.streams._payloads import decoders
 from skewless.streams._records import Record, alike
 from skewless.streams.base import (
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
     from skewless.definitions.tables import Located
 
 PATIENCE_SECONDS = 15.0
-_BEGINNING = Place(ck.OFFSET_BEGINNING)
+_BEGINNING = PartitionPosition(ck.OFFSET_BEGINNING)
 _TOPIC_IS_AWAY = (
     ck.KafkaError.UNKNOWN_TOPIC_OR_PART,
     ck.KafkaError._UNKNOWN_TOPIC,
@@ -75,7 +82,7 @@ class KafkaReader(StreamReader):
         self._settings |= {"auto.offset.reset": "error", "enable.auto.commit": False}
         self._settings["enable.partition.eof"] = True
         self._consumer: ck.Consumer | None = None
-        self._next: Places = {}
+        self._next: Positions = {}
         self._ends: dict[int, int] = {}
         """Up to where each partition turned out to have nothing more."""
         self._assigned: set[int] = set()
@@ -106,7 +113,7 @@ class KafkaReader(StreamReader):
             self._fresh = position is None
             if position is None:
                 begin = self._starts(partitions, start)
-                self._next = {number: Place(offset) for number, offset in begin.items()}
+                self._next = {number: PartitionPosition(offset) for number, offset in begin.items()}
             else:
                 self._next = decode(position)
                 check(self._settings, self._topic, self._next, PATIENCE_SECONDS)

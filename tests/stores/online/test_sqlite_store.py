@@ -113,7 +113,7 @@ def test_a_list_of_tables_that_is_not_the_one_written_is_damage(path: Path) -> N
             other.execute("UPDATE tables SET name = 'bows'")
         other.close()
         for work in (
-            lambda: store.beside("rows", [b"a"]),
+            lambda: store.neighbours("rows", [b"a"]),
             lambda: store.write("rows", [(b"b", b"2")]),
             lambda: store.drop("rows"),
             lambda: list(store.flaws()),

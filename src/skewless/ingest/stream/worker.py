@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class IngestedBatch:
     """A batch that is durable and readable online since ``at`` (UTC microseconds).
 
     Attributes:
@@ -156,7 +156,7 @@ class StreamWorker:
             self.reader.close()
             self.lease.release()
 
-    def step(self, patience: float = _PATIENCE) -> Kept | None:
+    def step(self, patience: float = _PATIENCE) -> IngestedBatch | None:
         """Read one batch and keep it; None if nothing was there.
 
         Args:
@@ -179,7 +179,7 @@ class StreamWorker:
         result = self._keep(admitted, batch.position)
         self._position, self._unkept = batch.position, None
         self.reader.commit(batch.position)
-        kept = Kept(result, admitted.event, time.time_ns() // 1000)
+        kept = IngestedBatch(result, admitted.event, time.time_ns() // 1000)
         self._count(batch, kept, deleted=deleted, unmatched=unmatched)
         return kept
 
@@ -283,7 +283,7 @@ class StreamWorker:
                 self._stopped.wait(random.uniform(pause / 2, pause))
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _count(self, batch: Batch, kept: Kept, **deletions: int) -> None:
+    def _count(self, batch: Batch, kept: IngestedBatch, **deletions: int) -> None:
         result, events = kept.result, kept.events
         self.metrics.add(
             waited_ms=None if batch.arrived is None else max(kept.at - batch.arrived, 0) / 1e3,

@@ -22,7 +22,7 @@ from pathlib import Path
 from skewless.clock import NEVER
 from skewless.errors import InputError, StoreError, UnknownName
 from skewless.online.history_folder import note_copy
-from skewless.online.loss_detection import held, note_held
+from skewless.online.loss_detection import last_held, note_held
 from skewless.online.move.mirror import LOCAL, OUTBOX, copy_rows
 from skewless.online.ownership import claim, mark_copy
 from skewless.online.runtime import Runtime
@@ -265,7 +265,7 @@ class _Copying:
         """Note in the other store what it holds, where the same journal expects that."""
         for name in tables:
             with self._source.journal.transaction() as journal:
-                holds = held(self._source, journal, name, NEVER)
+                holds = last_held(self._source, journal, name, NEVER)
                 if holds is not None and holds != NEVER:
                     note_held(self._target, journal, name, holds)
 

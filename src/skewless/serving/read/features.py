@@ -43,7 +43,7 @@ _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _NAMES: msgspec.json.Decoder[list[str] | str] = msgspec.json.Decoder(list[str] | str)
 
 
-class Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class FeaturesRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The body of a request; see docs/serving.md."""
 
     entities: list[dict[str, Any]] | dict[str, list[Any]]
@@ -59,7 +59,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 class _Wanted(NamedTuple):
     """A read: what is asked, the compiled read, the entities, the moment."""
 
-    asked: Asked
+    asked: FeaturesRequest
     plan: ReadPlan
     entities: Sequence[Row]
     t: int
@@ -74,7 +74,7 @@ class FeaturesHandler:
         self.log = log
         self.metrics = reader.metrics
         self.clock = reader.runtime.clock
-        self._decoder = msgspec.json.Decoder(Asked)
+        self._decoder = msgspec.json.Decoder(FeaturesRequest)
         self._turn = 0
 
     async def __call__(self, request: Request) -> Response:
@@ -133,7 +133,7 @@ class FeaturesHandler:
         return None if found is None else self._answer(asked, plan, entities, found, t)
 
     def _prepared(
-        self, asked: Asked, caller: Caller, where: str
+        self, asked: FeaturesRequest, caller: Caller, where: str
     ) -> tuple[ReadPlan, Sequence[Row], int]:
         """Return the compiled read, the entities and the moment."""
         if asked.include:
@@ -143,7 +143,7 @@ class FeaturesHandler:
         return plan, entities, Now(self.clock.now()) if asked.at is None else at_of(asked.at)
 
     def _answer(
-        self, asked: Asked, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int,
+        self, asked: FeaturesRequest, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int,
         *, arrow: bool = False,
     ) -> Response:  # fmt: skip
         """Count and log what was found, and return it as it is sent."""
@@ -155,7 +155,7 @@ class FeaturesHandler:
             found = (whole_as_text(found[0]), *found[1:])
         return Response(features_json(plan, found, t, asked.include, statuses=asked.statuses))
 
-    def plan_of(self, asked: Asked, caller: Caller, where: str) -> ReadPlan:
+    def plan_of(self, asked: FeaturesRequest, caller: Caller, where: str) -> ReadPlan:
         """Return the compiled read for what is asked."""
         snapshot = self.reader.online.snapshot
         raw, service = bytes(asked.features), asked.service
@@ -220,7 +220,7 @@ class FeaturesHandler:
             if event is not None:
                 self.metrics.age.observe((output.view,), (t - event) / 1e6)
 
-    def _asked_by_query(self, request: Request) -> Asked:
+    def _asked_by_query(self, request: Request) -> FeaturesRequest:
         known = ("service", "features", "at", "full_names", "include", "statuses", "int64_as_text")
         query = request.query(*known)
         flags = {"true": True, "false": False}
@@ -235,12 +235,12 @@ class FeaturesHandler:
             else:
                 given[name] = text
         try:
-            return msgspec.convert(given, Asked)
+            return msgspec.convert(given, FeaturesRequest)
         except msgspec.ValidationError as problem:
             raise RequestError("a wrong parameter", got=str(problem), where=request.where) from None
 
 
-def extras_of(asked: Asked) -> Sequence[str]:
+def extras_of(asked: FeaturesRequest) -> Sequence[str]:
     """Return what an answer in Arrow has beside values."""
     return [*asked.include, "statuses"] if asked.statuses else asked.include
 

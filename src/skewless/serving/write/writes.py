@@ -40,7 +40,7 @@ class Pushed(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     backdate: bool = False
 
 
-class Wanted(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class MaterializeRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The body of ``POST /v1/materialize``."""
 
     views: list[str] | None = None
@@ -157,7 +157,7 @@ class Writer:
     async def handle_materialize(self, request: Request) -> Response:
         """Answer ``POST /v1/materialize``: 202 with the job that was started."""
         request.caller.require("admin", request.where)
-        wanted: Wanted = await request.decoded(_WANTED)
+        wanted: MaterializeRequest = await request.decoded(_WANTED)
         kind = "backfill" if wanted.backfill else "materialize"
         job = await self.claim(kind, wanted.views, _micros(wanted.start), _micros(wanted.end))
         self.jobs.start(job)
@@ -219,7 +219,7 @@ class Writer:
 
 
 _PUSHED = msgspec.json.Decoder(Pushed)
-_WANTED = msgspec.json.Decoder(Wanted)
+_WANTED = msgspec.json.Decoder(MaterializeRequest)
 
 
 def _micros(moment: str | int | None) -> int | None:

@@ -133,11 +133,11 @@ def _column(values: Any, where: str) -> Any:
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
     if isinstance(values, np.ndarray) and values.ndim == 1:
-        values = values.tolist() if values.dtype == object else _told(pa.array, values, where)
+        values = values.tolist() if values.dtype == object else _to_arrow(pa.array, values, where)
     elif type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "dtype"):
         return _series(values, where)
     elif hasattr(values, "__arrow_c_stream__"):
-        return _told(pa.chunked_array, values, where)
+        return _to_arrow(pa.chunked_array, values, where)
     if isinstance(values, pa.Array):
         return values
     if isinstance(values, (list, tuple, range)):
@@ -172,7 +172,7 @@ def _series(series: Any, where: str) -> pa.Array | pa.ChunkedArray:
         return pa.DictionaryArray.from_arrays(indices, values)
     if kind.startswith("Sparse"):
         return _series(series.sparse.to_dense(), where)
-    return _told(pa.Array.from_pandas, series, where)
+    return _to_arrow(pa.Array.from_pandas, series, where)
 
 
 def _of_polars(frame: Any, where: str) -> pa.Table:
@@ -193,11 +193,11 @@ def _of_polars(frame: Any, where: str) -> pa.Table:
 
 
 def _of_stream(data: Any, where: str) -> pa.Table:
-    table: pa.Table = _told(pa.table, data, where)
+    table: pa.Table = _to_arrow(pa.table, data, where)
     return table
 
 
-def _told(make: Any, data: Any, where: str) -> Any:
+def _to_arrow(make: Any, data: Any, where: str) -> Any:
     """Return what Arrow makes of some data; what goes wrong is an error that says where."""
     try:
         return make(data)

@@ -84,7 +84,7 @@ def cast_column(
             column = _uuids(column, dtype, where)
         elif "extension<" in str(column.type):
             raise misfit(column, dtype, where)
-        cast = convert(column, dtype, _Place(where, timezone))
+        cast = convert(column, dtype, _CastContext(where, timezone))
     except pa.ArrowInvalid as error:
         raise InputError(
             f"values that are no {dtype!r}",
@@ -187,7 +187,7 @@ def _shows(arrow: pa.DataType) -> bool:
     return any(matches(arrow) for matches in (*plain_ones, is_.is_binary, is_.is_large_string))
 
 
-class _Place:
+class _CastContext:
     """Where a column is, for errors, and the zone of its times."""
 
     def __init__(self, where: str, timezone: str | None) -> None:
@@ -208,7 +208,7 @@ def _int64s(array: pa.Array) -> npt.NDArray[np.int64]:
     return values
 
 
-def _exact(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+def _exact(column: pa.ChunkedArray, dtype: DType, place: _CastContext) -> pa.ChunkedArray:
     """Bool, text, bytes: types that only another form of the same becomes."""
     import pyarrow as pa
 
@@ -227,7 +227,7 @@ _FORMS = {
 }
 
 
-def _date(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+def _date(column: pa.ChunkedArray, dtype: DType, place: _CastContext) -> pa.ChunkedArray:
     """Dates; local midnights, which is how pandas has them, are dates too."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -246,7 +246,7 @@ def _date(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArr
     return _in_years(column.cast(dtype.arrow()), dtype, place)
 
 
-def _in_years(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+def _in_years(column: pa.ChunkedArray, dtype: DType, place: _CastContext) -> pa.ChunkedArray:
     """Return dates or times, all of years that a calendar of four digits has."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -293,7 +293,7 @@ def _uuids(column: pa.ChunkedArray, dtype: DType, where: str) -> pa.ChunkedArray
     return pa.chunked_array([pa.array(texts, pa.string())])
 
 
-def _integer(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+def _integer(column: pa.ChunkedArray, dtype: DType, place: _CastContext) -> pa.ChunkedArray:
     import pyarrow as pa
 
     if column.type == dtype.arrow():
@@ -305,7 +305,7 @@ def _integer(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.Chunked
     return column.cast(dtype.arrow())
 
 
-def _float(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+def _float(column: pa.ChunkedArray, dtype: DType, place: _CastContext) -> pa.ChunkedArray:
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -335,7 +335,7 @@ def _float(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedAr
     return column.cast(target)
 
 
-def _decimal(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+def _decimal(column: pa.ChunkedArray, dtype: DType, place: _CastContext) -> pa.ChunkedArray:
     import pyarrow as pa
 
     if column.type == dtype.arrow():
@@ -382,7 +382,7 @@ def nan_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
-def _timestamp(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.ChunkedArray:
+def _timestamp(column: pa.ChunkedArray, dtype: DType, place: _CastContext) -> pa.ChunkedArray:
     import pyarrow as pa
 
     target = dtype.arrow()
@@ -398,7 +398,7 @@ def _timestamp(column: pa.ChunkedArray, dtype: DType, place: _Place) -> pa.Chunk
     raise misfit(column, dtype, place.where, hint)
 
 
-def _in_zone(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
+def _in_zone(column: pa.ChunkedArray, place: _CastContext) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -418,7 +418,7 @@ def _in_zone(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
         ) from None
 
 
-def _naive(got: object, place: _Place) -> NaiveTime:
+def _naive(got: object, place: _CastContext) -> NaiveTime:
     return NaiveTime(
         "times without a time zone",
         got=got,
@@ -444,14 +444,14 @@ def _to_micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, type=target)
 
 
-def _micros_of(text: str | None, place: _Place) -> int | None:
+def _micros_of(text: str | None, place: _CastContext) -> int | None:
     try:
         return None if text is None else to_micros(text, where=place.where)
     except NaiveTime:
         raise _naive(repr(text), place) from None
 
 
-def _from_text(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
+def _from_text(column: pa.ChunkedArray, place: _CastContext) -> pa.ChunkedArray:
     import pyarrow as pa
 
     try:
@@ -465,7 +465,7 @@ def _from_text(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
     return _in_zone(naive, place).cast(Timestamp.arrow())
 
 
-_CONVERT: dict[str, Callable[[pa.ChunkedArray, DType, _Place], Any]] = {
+_CONVERT: dict[str, Callable[[pa.ChunkedArray, DType, _CastContext], Any]] = {
     "bool": _exact, "str": _exact, "bytes": _exact, "date": _date, "decimal": _decimal,
     "timestamp": _timestamp, "json": nested.json_text, "list": nested.lists,
     "vector": nested.vectors, "map": nested.maps, "struct": nested.structs,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Place(Protocol):
+class CastContext(Protocol):
     """Where a column is, and how to cast the columns inside of it."""
 
     where: str
@@ -24,7 +24,7 @@ class Place(Protocol):
         """Return the error for a column that does not become one of ``dtype``."""
 
 
-def lists(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+def lists(column: pa.ChunkedArray, dtype: DType, place: CastContext) -> pa.ChunkedArray:
     """Lists, whatever their width, with items of the declared type."""
     import pyarrow as pa
 
@@ -38,7 +38,7 @@ def lists(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArra
     return pa.chunked_array(chunks, type=dtype.arrow())
 
 
-def vectors(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+def vectors(column: pa.ChunkedArray, dtype: DType, place: CastContext) -> pa.ChunkedArray:
     """Lists of one length; one that holds a null or NaN is null as a whole."""
     import numpy as np
     import pyarrow as pa
@@ -72,7 +72,7 @@ def vectors(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedAr
     return pa.chunked_array(chunks, type=dtype.arrow())
 
 
-def structs(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+def structs(column: pa.ChunkedArray, dtype: DType, place: CastContext) -> pa.ChunkedArray:
     """Records: fields by name; one that the data lacks is null, others are left out."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -95,7 +95,7 @@ def structs(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedAr
     return pa.chunked_array(chunks, type=dtype.arrow())
 
 
-def maps(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+def maps(column: pa.ChunkedArray, dtype: DType, place: CastContext) -> pa.ChunkedArray:
     """Maps from text, with items of the declared type."""
     import pyarrow as pa
 
@@ -136,7 +136,7 @@ def _in_order(offsets: pa.Array, keys: pa.Array, where: str) -> pa.Array:
     return pa.array(order)
 
 
-def json_text(column: pa.ChunkedArray, dtype: DType, place: Place) -> pa.ChunkedArray:
+def json_text(column: pa.ChunkedArray, dtype: DType, place: CastContext) -> pa.ChunkedArray:
     """JSON in its canonical text: each distinct value is parsed once."""
     import pyarrow as pa
 

@@ -90,7 +90,7 @@ class KeyValues(ABC):
         """Return the value of ``key``, or None: the fast path of `read` for one row."""
         return self.read(table, (key,))[0]
 
-    def beside(self, table: str, keys: Sequence[bytes]) -> Iterable[tuple[str, bytes, bytes]]:
+    def neighbours(self, table: str, keys: Sequence[bytes]) -> Iterable[tuple[str, bytes, bytes]]:
         """Return the rows directly before and after where those of missing ``keys`` would lie.
 
         Keys whose rows have come since are passed over.

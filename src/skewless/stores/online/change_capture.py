@@ -70,9 +70,9 @@ class CapturingTransaction(DelegatingReads, Transaction):
         self._rows.write(table, rows)
 
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        doomed = list(keys)
-        self.note(table, doomed)
-        self._rows.delete(table, doomed)
+        keys = list(keys)
+        self.note(table, keys)
+        self._rows.delete(table, keys)
 
     def note(self, table: str, keys: Iterable[bytes]) -> None:
         """Note rows of a table, this store's or that of the states beside it."""
@@ -92,6 +92,6 @@ class CapturingRows(DelegatingReads):
         self._journal.note(table, (key for key, _ in rows))
 
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        doomed = list(keys)
-        self._rows.delete(table, doomed)
-        self._journal.note(table, doomed)
+        keys = list(keys)
+        self._rows.delete(table, keys)
+        self._journal.note(table, keys)

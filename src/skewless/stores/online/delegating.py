@@ -23,8 +23,8 @@ class DelegatingReads(KeyValues):
     def read_one(self, table: str, key: bytes) -> bytes | None:
         return self._rows.read_one(table, key)
 
-    def beside(self, table: str, keys: Sequence[bytes]) -> Iterable[tuple[str, bytes, bytes]]:
-        return self._rows.beside(table, keys)
+    def neighbours(self, table: str, keys: Sequence[bytes]) -> Iterable[tuple[str, bytes, bytes]]:
+        return self._rows.neighbours(table, keys)
 
     def scan(
         self,

@@ -5,7 +5,7 @@ manifests and records of tables are all checked by the one who reads them, whate
 has them. What a seal is says `sealing`.
 
 A flipped bit may also lie in a key, and the row is then not found. Where a store can say which rows
-lie beside a key (`Rows.beside`), they are looked at before a row is said to be missing.
+lie beside a key (`KeyValues.neighbours`), they are looked at before a row is said to be missing.
 """
 
 from __future__ import annotations
@@ -110,13 +110,13 @@ class SealedRows(KeyValues):
             raise self._damaged(table, keys[found])
         missing = [key for key, value in zip(keys, values, strict=True) if value is None]
         missing, seed = missing[:LOOKED_BESIDE], self._seed(table)
-        for beside, key, value in self._rows.beside(table, missing):
-            if open_one(self._seed(beside), key, value) is not None:
+        for other, key, value in self._rows.neighbours(table, missing):
+            if open_one(self._seed(other), key, value) is not None:
                 continue
             # A damaged row of another table, at the end of this one, says nothing about this one
             # unless it is a row of this one.
-            if beside == table or any(open_one(seed, each, value) is not None for each in missing):
-                raise self._damaged(beside, key)
+            if other == table or any(open_one(seed, each, value) is not None for each in missing):
+                raise self._damaged(other, key)
 
     def _damaged(self, table: str, key: bytes) -> CorruptData:
         return CorruptData(

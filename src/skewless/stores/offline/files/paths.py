@@ -199,7 +199,7 @@ def typed_partitions(
         values: dict[str, Any] = {}
         for column, text in folder.items():
             if text is not None and (column, text) not in known:
-                known[column, text] = _told(read[column], text, column, name)
+                known[column, text] = _partition_value(read[column], text, column, name)
             values[column] = None if text is None else known[column, text]
         typed.append(values)
     return typed, types
@@ -217,7 +217,7 @@ def _value_of(dtype: DType, timezone: str | None, text: str) -> Any:
     return text.encode() if dtype.kind == "bytes" else from_text(text, dtype)
 
 
-def _told(read: Callable[[str], Any], text: str, column: str, file: str) -> Any:
+def _partition_value(read: Callable[[str], Any], text: str, column: str, file: str) -> Any:
     where = f"folder {column}={text} of file {file!r}"
     try:
         return read(text)
@@ -236,7 +236,7 @@ def _told(read: Callable[[str], Any], text: str, column: str, file: str) -> Any:
 logger = logging.getLogger("skewless.tables")
 
 
-def lacking_note(column: str, files: Sequence[str], where: str) -> str:
+def missing_column_note(column: str, files: Sequence[str], where: str) -> str:
     """Return what is said of a column that some files of a table do not have."""
     shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
     return f"Column {column!r} of table {where!r} is null in the rows of files without it: {shown}."

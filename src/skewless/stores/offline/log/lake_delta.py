@@ -22,7 +22,7 @@ from skewless.stores.offline.log.lake import (
     to_join,
     unfit,
 )
-from skewless.stores.offline.tables.delta import delta_files, open_delta, told
+from skewless.stores.offline.tables.delta import delta_files, open_delta, translated_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,7 +125,7 @@ class DeltaLog(LakeTable):
 
     def look(self) -> LakeFiles:
         table = open_delta(self._path, self._options)
-        with told(self._path):
+        with translated_errors(self._path):
             _, files = delta_files(table, self._root, exact=(SEQUENCE,))
         event_time = self._source.event_time
         found = {file.name: (as_log_file(file, event_time), file) for file in files}
@@ -150,7 +150,7 @@ class DeltaLog(LakeTable):
     def _exists(self) -> bool:
         import deltalake
 
-        with told(self._path):
+        with translated_errors(self._path):
             return bool(deltalake.DeltaTable.is_deltatable(self._path, self._options or None))
 
     def _fitting(self, rows: pa.Table) -> pa.Table:

@@ -18,7 +18,12 @@ from skewless.stores.offline.log.lake import (
     to_join,
     unfit,
 )
-from skewless.stores.offline.tables.iceberg import database_errors, listed, open_catalog, told
+from skewless.stores.offline.tables.iceberg import (
+    database_errors,
+    listed,
+    open_catalog,
+    translated_errors,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,20 +69,20 @@ class IcebergLog(LakeTable):
         return cls(f"{options['namespace']}.{name}", options["catalog"], source, settings)
 
     def claim(self, log: str, schema: pa.Schema) -> int:
-        with told(self.where):
+        with translated_errors(self.where):
             self._table = self._found_or_made(schema, log)
         owner = self._table.properties.get(OWNER)
         if owner != log:
             raise belongs_to_another(self.where, owner, log)
         if self._table.properties.get(RETRIES) != "0":
-            with told(self.where), self._table.transaction() as change:
+            with translated_errors(self.where), self._table.transaction() as change:
                 change.set_properties({RETRIES: "0"})
         return int(self._table.properties.get(REACHED, 0))
 
     def reached(self, log: str) -> int:
         from pyiceberg.exceptions import NoSuchTableError
 
-        with told(self.where):
+        with translated_errors(self.where):
             try:
                 table = self._open().load_table(self._name)
             except NoSuchTableError:
@@ -90,7 +95,7 @@ class IcebergLog(LakeTable):
     def append(self, rows: pa.Table, last: int) -> None:
         from pyiceberg.exceptions import CommitFailedException, ValidationError
 
-        with told(self.where):
+        with translated_errors(self.where):
             try:
                 with self._table.transaction() as change:
                     with change.update_schema() as columns:
@@ -104,7 +109,7 @@ class IcebergLog(LakeTable):
             self._table.refresh()
 
     def look(self) -> LakeFiles:
-        with told(self.where):
+        with translated_errors(self.where):
             table = self._open().load_table(self._name)
             snapshot = table.current_snapshot()
             number = None if snapshot is None else snapshot.snapshot_id
@@ -120,7 +125,7 @@ class IcebergLog(LakeTable):
         joined = written = 0
         names = [known for known, _ in self.look().files.values()]
         for _, files in to_join(names, small, enough).items():
-            with told(self.where):
+            with translated_errors(self.where):
                 try:
                     gone, made = self._join({file.name for file in files})
                 except CommitFailedException:  # somebody else changed the table meanwhile

@@ -75,7 +75,7 @@ class Snapshot:
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class LogScan:
     """What a scan asks for.
 
     Attributes:
@@ -155,7 +155,7 @@ class LogReader(TableReader):
     ) -> Iterator[Chunk]:
         """Yield rows as `TableReader.chunks` says; ``after``: only those of greater sequences."""
         self.unknown_parts(parts, [part.name for part in self.parts()])
-        wanted = Wanted(self._selected(columns), after=after)
+        wanted = LogScan(self._selected(columns), after=after)
         if time_column == self._event_time:
             low, high = ALWAYS if start is None else start, NEVER if end is None else end
             wanted = dataclasses.replace(wanted, low=low, high=high)
@@ -197,7 +197,7 @@ class LogReader(TableReader):
     def in_lake(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
         """Return the rows of these sequences that the lake has, settled or not."""
         schema = self._selected(columns)
-        wanted = Wanted(schema)
+        wanted = LogScan(schema)
         found = [
             piece
             for file in self._lake_files(self._look().manifest, anew=False)
@@ -259,7 +259,7 @@ class LogReader(TableReader):
     # --------------------------------------------------------------------------------- whole scans
 
     def _scan(
-        self, wanted: Wanted, columns: Sequence[str], parts: set[str] | None
+        self, wanted: LogScan, columns: Sequence[str], parts: set[str] | None
     ) -> Generator[Chunk, None, None]:
         now = self._look()
         for piece in together(self._scattered(wanted, parts, now), CHUNK_ROWS):
@@ -271,7 +271,7 @@ class LogReader(TableReader):
                 yield Chunk(int(numbers[0]), table.slice(begin, len(numbers)), numbers)
 
     def _scattered(
-        self, wanted: Wanted, parts: set[str] | None, now: Snapshot
+        self, wanted: LogScan, parts: set[str] | None, now: Snapshot
     ) -> Iterator[Numbered]:
         # Files of one settling run follow each other: their rows are neighbours by sequence.
         settled = now.manifest.settled
@@ -283,7 +283,7 @@ class LogReader(TableReader):
         if parts is None or JOURNAL_PART in parts:
             yield from self._journal(wanted, now.manifest.settled, now.state.next_sequence)
 
-    def _file(self, file: LogFile, wanted: Wanted, first: int, last: int) -> Iterator[Numbered]:
+    def _file(self, file: LogFile, wanted: LogScan, first: int, last: int) -> Iterator[Numbered]:
         """Yield the rows of a file from ``first`` to ``last``, wherever they are by now."""
         if not wanted.in_time(file):
             return
@@ -305,14 +305,14 @@ class LogReader(TableReader):
             yield from self._moved(manifest, wanted, first, last, date=file.date)
 
     def _moved(
-        self, manifest: Manifest, wanted: Wanted, first: int, last: int, date: int | None = None
+        self, manifest: Manifest, wanted: LogScan, first: int, last: int, date: int | None = None
     ) -> Iterator[Numbered]:
         """Yield settled rows by their sequences, all of them or those of one date."""
         for file in self._files(manifest):
             if (date is None or file.date == date) and file.first <= last and file.last >= first:
                 yield from self._file(file, wanted, max(first, file.first), min(last, file.last))
 
-    def _journal(self, wanted: Wanted, settled: int, stop: int) -> Iterator[Numbered]:
+    def _journal(self, wanted: LogScan, settled: int, stop: int) -> Iterator[Numbered]:
         """Yield the rows after ``settled`` and before ``stop``."""
         expected = settled + 1
         entries: list[tuple[int, Entry]] = []
@@ -332,12 +332,12 @@ class LogReader(TableReader):
         if expected < stop:
             yield from self._settled_meanwhile(wanted, expected, stop - 1)
 
-    def _decoded(self, entries: list[tuple[int, Entry]], wanted: Wanted) -> Numbered:
+    def _decoded(self, entries: list[tuple[int, Entry]], wanted: LogScan) -> Numbered:
         sequences, table = entries_table(entries, wanted.schema, self.schema_of)
         begin = int(np.searchsorted(sequences, wanted.after + 1))
         return sequences[begin:], table.slice(begin)
 
-    def _settled_meanwhile(self, wanted: Wanted, first: int, last: int) -> Iterator[Numbered]:
+    def _settled_meanwhile(self, wanted: LogScan, first: int, last: int) -> Iterator[Numbered]:
         manifest = self._newest().manifest
         if manifest.settled < last:
             raise self._gap(first, last)

@@ -106,7 +106,7 @@ def settle(
         ) from error
 
 
-class _Place(NamedTuple):
+class _FileTarget(NamedTuple):
     """What a file is to hold: an event date, a range of sequences, the hash of the columns."""
 
     day: int
@@ -205,14 +205,14 @@ class _Settler:
         for begin, stop in itertools.pairwise([*starts.tolist(), len(order)]):
             chosen = order[begin:stop]
             span = int(sequences[chosen[0]]), int(sequences[chosen[-1]])
-            place = _Place(int(days[chosen[0]]), *span, schema_hash)
+            place = _FileTarget(int(days[chosen[0]]), *span, schema_hash)
             files.append(self._write(place, table.schema, [table.take(chosen)]))
         self._flush_folders(files)
         return int(sequences[-1]), files
 
     def _join(self, neighbours: list[LogFile]) -> LogFile:
         oldest, reader = neighbours[0], self._reader()
-        place = _Place(oldest.date, oldest.first, neighbours[-1].last, oldest.schema)
+        place = _FileTarget(oldest.date, oldest.first, neighbours[-1].last, oldest.schema)
         schema = log_schema(reader.schema_of(oldest.schema))
         file = self._write(place, schema, _grouped(reader.settled_tables(neighbours)))
         self._flush_folders([file])
@@ -223,7 +223,7 @@ class _Settler:
             return np.full(table.num_rows, ALWAYS, np.int64)
         return to_micros_array(table.column(self._source.event_time))
 
-    def _write(self, place: _Place, schema: pa.Schema, tables: Iterable[pa.Table]) -> LogFile:
+    def _write(self, place: _FileTarget, schema: pa.Schema, tables: Iterable[pa.Table]) -> LogFile:
         """Write the rows of one date in a range of sequences, flushed to disk."""
         import pyarrow.parquet as pq
 

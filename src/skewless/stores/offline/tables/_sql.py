@@ -8,7 +8,7 @@ A database has no order of rows that lasts, and a source is read several times o
 first, then the columns of rows that count). So a reader asks **one query**, streams its answer into
 a Parquet file in the temporary folder (that of ``TMPDIR``), and reads that: a snapshot, whatever
 happens in the database, in bounded memory. The query has the columns that the source declares, and
-the rows of the times and keys that `narrow` was told of. It is written by sqlglot in the
+the rows of the times and keys that `narrow` was given. It is written by sqlglot in the
 database's dialect.
 """
 

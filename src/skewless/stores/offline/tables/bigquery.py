@@ -64,11 +64,11 @@ class BigQueryReader(SQLReader):
         except RetryError as error:
             raise StoreUnavailable("a database cannot be reached", where=self.where) from error
         except GoogleAPIError as error:
-            raise self._told(error) from error
+            raise self._store_error(error) from error
         except ConnectionError as error:
             raise StoreUnavailable("a database cannot be reached", where=self.where) from error
 
-    def _told(self, error: Any) -> StoreError:
+    def _store_error(self, error: Any) -> StoreError:
         """Return an error of the client as one of this package."""
         code = getattr(error, "code", None)
         text = str(getattr(error, "message", error)).splitlines()[0][:300]

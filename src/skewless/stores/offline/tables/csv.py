@@ -25,9 +25,9 @@ from skewless.stores.offline.files.paths import (
     Declared,
     Listing,
     damaged,
-    lacking_note,
     list_files,
     logger,
+    missing_column_note,
     translated,
     version_of,
 )
@@ -134,7 +134,7 @@ class CSVReader(TableReader):
             self._files = None
             self._schema = None
             self._headers: dict[str, list[str]] = {}
-            self._lacking: dict[str, dict[str, None]] = {}
+            self._missing: dict[str, dict[str, None]] = {}
             self._counts: dict[str, int] = {}
 
     # ---------------------------------------------------------------------------------- the files
@@ -238,17 +238,17 @@ class CSVReader(TableReader):
         types = {field.name: field.type for field in schema if field.name not in folders}
         # Where all columns are those of folders, one of the file is read to count its rows.
         header = self._header(file)
-        lacking = [name for name in types if name not in header]
+        missing = [name for name in types if name not in header]
         read = [name for name in types if name in header] or header[:1]
         if not header:
             return
-        constants = dict.fromkeys(lacking) | dict(file.partition)
+        constants = dict.fromkeys(missing) | dict(file.partition)
         texts = [name for name in types if _text_types.is_parsed(self._declared.get(name))]
         types |= dict.fromkeys(texts, pa.string())
         with self._open(file, {n: t for n, t in types.items() if n in header}, read) as reader:
             for batch in reader:
                 if batch.num_rows:
-                    self._note(file, lacking)
+                    self._note(file, missing)
                 columns = [
                     self._column(file, batch, field.name)
                     if field.name in types and field.name in header
@@ -264,16 +264,16 @@ class CSVReader(TableReader):
         return _text_types.parsed(column, dtype, f"column {name!r} of file {file.path!r}")
 
     def notes(self) -> list[str]:
-        return [lacking_note(c, list(n), self.where) for c, n in self._lacking.items()]
+        return [missing_column_note(c, list(n), self.where) for c, n in self._missing.items()]
 
-    def _note(self, file: DataFile, lacking: list[str]) -> None:
+    def _note(self, file: DataFile, missing: list[str]) -> None:
         """Note the columns that a file lacks, where its rows may have null."""
-        for column in lacking:
+        for column in missing:
             if not self._said.may_lack(column):
                 raise MissingColumn.of(column, self._header(file), where=f"file {file.path!r}")
-            files = self._lacking.setdefault(column, {})
+            files = self._missing.setdefault(column, {})
             if file.name not in files:
-                logger.warning(lacking_note(column, [file.name], self.where))
+                logger.warning(missing_column_note(column, [file.name], self.where))
             files[file.name] = None
 
     @contextlib.contextmanager

@@ -86,7 +86,7 @@ def open_delta(
         raise MissingDependency.of("deltalake", "delta", needed_for="a Delta table") from None
     from deltalake.exceptions import TableNotFoundError
 
-    with told(path):
+    with translated_errors(path):
         try:
             table = deltalake.DeltaTable(path, storage_options=dict(options) or None)
         except TableNotFoundError as error:
@@ -134,7 +134,7 @@ def _no_version(path: str, got: object, expected: object) -> StoreError:
 
 
 @contextmanager
-def told(path: str) -> Iterator[None]:
+def translated_errors(path: str) -> Iterator[None]:
     """Turn deltalake's errors into this package's."""
     from deltalake.exceptions import DeltaError
 

@@ -61,7 +61,7 @@ class IcebergReader(ParquetReader):
     def _look(self) -> ParquetFiles:
         options = self.table.options
         table = open_iceberg(options["name"], options["catalog"], self.settings)
-        with told(options["name"]):
+        with translated_errors(options["name"]):
             snapshot = _snapshot_of(table, options.get("snapshot"), options.get("as_of"))
             self._snapshot_id = None if snapshot is None else snapshot.snapshot_id
             return iceberg_files(table, self._snapshot_id, self.where, self._footers)
@@ -78,7 +78,7 @@ def open_iceberg(name: str, catalog: str, settings: TableSettings) -> Any:
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
     found = open_catalog(catalog, settings)
-    with told(name):
+    with translated_errors(name):
         try:
             return found.load_table(name)
         except (NoSuchTableError, NoSuchNamespaceError) as error:
@@ -102,7 +102,7 @@ def open_catalog(name: str, settings: TableSettings) -> Any:
 
     given = settings.connection(name) if name in settings.connections else {}
     properties = iceberg_options(settings) | {key: str(value) for key, value in given.items()}
-    with told(f"catalog {name!r}"):
+    with translated_errors(f"catalog {name!r}"):
         try:
             return _opened(lambda: load_catalog(name, **properties))
         except NotInstalledError as error:
@@ -132,7 +132,7 @@ def _opened(load: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def told(where: str) -> Iterator[None]:
+def translated_errors(where: str) -> Iterator[None]:
     """Turn pyiceberg's errors, and those of what a catalog is kept in, into this package's."""
     from pyiceberg import exceptions as known
 

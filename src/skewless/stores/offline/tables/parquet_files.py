@@ -14,7 +14,13 @@ from skewless.errors import CorruptData, MissingColumn, StoreError
 from skewless.forks import Lock, cached_property
 from skewless.stores.offline.base import CHUNK_ROWS, Chunk
 from skewless.stores.offline.cast import cast_column, common_type
-from skewless.stores.offline.files.paths import DataFile, Declared, Listing, lacking_note, logger
+from skewless.stores.offline.files.paths import (
+    DataFile,
+    Declared,
+    Listing,
+    logger,
+    missing_column_note,
+)
 from skewless.stores.offline.files.read_ahead import one_ahead
 from skewless.stores.offline.plain import plain, plain_type
 from skewless.stores.offline.tables.footers import DAY, Footer, opened, read_footer
@@ -36,7 +42,7 @@ _EAST, _WEST = 14 * 3_600_000_000, 12 * 3_600_000_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
+class RowGroups:
     """Row groups that are read at once.
 
     Attributes:
@@ -115,7 +121,7 @@ class ParquetFiles:
             del self._cached[key]
         self._lock = Lock()
         self._checked: set[str] = set()
-        self._lacking: dict[str, list[str]] = {}
+        self._missing: dict[str, list[str]] = {}
 
     # ------------------------------------------------------------------------------ what there is
 
@@ -195,7 +201,7 @@ class ParquetFiles:
 
     def notes(self) -> list[str]:
         """Return which columns that were asked for some files lack."""
-        return [lacking_note(column, f, self._where) for column, f in self._lacking.items()]
+        return [missing_column_note(column, f, self._where) for column, f in self._missing.items()]
 
     def selected(self, columns: Sequence[str]) -> pa.Schema:
         """Return the part of the schema that ``columns`` name.
@@ -218,13 +224,13 @@ class ParquetFiles:
     def _check_everywhere(self, column: str, expected: pa.DataType) -> None:
         if column in self._listing.partition_types:
             return
-        is_declared, lacking = column in self._declared.types, list[str]()
+        is_declared, missing = column in self._declared.types, list[str]()
         for file, footer in zip(self.files, self.footers, strict=True):
             found = footer.schema.get_all_field_indices(column)
             if not footer.rows:
                 continue
             if not found and self._declared.may_lack(column):
-                lacking.append(file.name)
+                missing.append(file.name)
                 continue
             if not found:
                 raise MissingColumn.of(column, footer.schema.names, where=f"file {file.path!r}")
@@ -241,9 +247,9 @@ class ParquetFiles:
                     where=file.path,
                     hint="Write the file again with the type that the others have.",
                 )
-        if lacking:
-            self._lacking[column] = lacking
-            logger.warning(lacking_note(column, lacking, self._where))
+        if missing:
+            self._missing[column] = missing
+            logger.warning(missing_column_note(column, missing, self._where))
 
     # ------------------------------------------------------------------------------------ reading
 
@@ -269,7 +275,7 @@ class ParquetFiles:
             if (wanted is None or data.name in wanted) and between.may_hold(data.bounds)
         ]
         self._footers(some)
-        pieces: list[Piece] = []
+        pieces: list[RowGroups] = []
         for file in some:
             groups = self._groups_between(file, between)
             pieces += self._pieces(file, groups, schema.names)
@@ -282,7 +288,7 @@ class ParquetFiles:
         schema = self.selected(columns)
         hit = np.diff(np.searchsorted(rows, self.row_bases))
         some = np.flatnonzero(hit).tolist()
-        pieces: list[Piece] = []
+        pieces: list[RowGroups] = []
         for file, footer in zip(some, self._footers(some), strict=True):
             ends = self.row_bases[file] + np.cumsum((0, *footer.group_rows))
             hits = np.diff(np.searchsorted(rows, ends))
@@ -311,15 +317,15 @@ class ParquetFiles:
             bounds = footer.time_bounds(time_column)
         return [group for group in groups if between.meets(bounds[group])]
 
-    def _pieces(self, file: int, groups: list[int], columns: list[str]) -> Iterator[Piece]:
+    def _pieces(self, file: int, groups: list[int], columns: list[str]) -> Iterator[RowGroups]:
         """Join consecutive row groups of a file as long as they fit into one chunk."""
         footer = self._footer(file)
         bases = [0, *itertools.accumulate(footer.group_rows, initial=self.row_bases[file])][1:]
         run: list[int] = []
         run_rows = run_bytes = 0
 
-        def piece(batch: int | None = None) -> Piece:
-            return Piece(file, tuple(run), bases[run[0]], run_rows, batch)
+        def piece(batch: int | None = None) -> RowGroups:
+            return RowGroups(file, tuple(run), bases[run[0]], run_rows, batch)
 
         for group in groups:
             rows, size = footer.group_rows[group], footer.group_bytes(group, columns)
@@ -334,11 +340,11 @@ class ParquetFiles:
         if run:
             yield piece()
 
-    def _read_ahead(self, pieces: list[Piece], schema: pa.Schema) -> Iterator[Chunk]:
+    def _read_ahead(self, pieces: list[RowGroups], schema: pa.Schema) -> Iterator[Chunk]:
         decoded = self._decoded(pieces, schema)
         return decoded if len(pieces) == 1 and not pieces[0].batch else one_ahead(decoded)
 
-    def _decoded(self, pieces: list[Piece], schema: pa.Schema) -> Generator[Chunk, None, None]:
+    def _decoded(self, pieces: list[RowGroups], schema: pa.Schema) -> Generator[Chunk, None, None]:
         for file, group in itertools.groupby(pieces, key=lambda piece: piece.file):
             of_file = list(group)
             with opened(
@@ -370,7 +376,7 @@ class ParquetFiles:
         return Chunk(int(numbers[0]) if len(numbers) else base, table.filter(keep), numbers)
 
     def _tables(
-        self, parquet: pq.ParquetFile, piece: Piece, schema: pa.Schema
+        self, parquet: pq.ParquetFile, piece: RowGroups, schema: pa.Schema
     ) -> Iterator[pa.Table]:
         import pyarrow as pa
 

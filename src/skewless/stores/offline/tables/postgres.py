@@ -51,12 +51,12 @@ class PostgresReader(SQLReader):
                 self._begin(cursor)
                 yield _Cursor(cursor)
         except Error as error:
-            raise self._told(error) from error
+            raise self._store_error(error) from error
 
     def _begin(self, cursor: Any) -> None:
         cursor.execute("SET TRANSACTION READ ONLY")
 
-    def _told(self, error: Any) -> StoreError:
+    def _store_error(self, error: Any) -> StoreError:
         """Return an error of the driver as one of this package; it holds no password."""
         state, text = error.sqlstate or "", str(error)
         first = text.splitlines()[0][:300]

@@ -45,9 +45,9 @@ class SnowflakeReader(SQLReader):
             ):
                 yield _Cursor(cursor)
         except Error as error:
-            raise self._told(error) from error
+            raise self._store_error(error) from error
 
-    def _told(self, error: Any) -> StoreError:
+    def _store_error(self, error: Any) -> StoreError:
         """Return an error of the connector as one of this package."""
         from snowflake.connector.errors import InterfaceError, OperationalError
 

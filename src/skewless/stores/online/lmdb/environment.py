@@ -16,7 +16,7 @@ import lmdb
 
 from skewless.errors import CorruptData, StoreError
 from skewless.stores.online.lmdb.errors import MAX_READERS, store_error
-from skewless.stores.online.lmdb.tree import RESTORE, Catalog, Txn
+from skewless.stores.online.lmdb.tree import RESTORE, TableCatalog, Txn
 
 ATTEMPTS = 10
 CURABLE = (lmdb.MapResizedError, lmdb.ReadersFullError, lmdb.BadRslotError, lmdb.PanicError)
@@ -33,7 +33,7 @@ class Environment:
         self.sync = sync
         self.map_size = map_size
         self.stores = 0
-        self.catalog = Catalog()
+        self.catalog = TableCatalog()
         self.lost_in_fork = False
         self.read_only = False
         self.reset_locks()
@@ -91,7 +91,7 @@ class Environment:
             self._restore_length(env, file, page)
         with env.begin() as txn:
             try:
-                self.catalog = Catalog.load(txn, self.path)
+                self.catalog = TableCatalog.load(txn, self.path)
                 foreign = self.catalog.header is None and txn.stat()["entries"] > 0
             except lmdb.Error as error:
                 raise self.error(error) from error

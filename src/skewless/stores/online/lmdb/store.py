@@ -32,7 +32,7 @@ from skewless.stores.online.base import (
 from skewless.stores.online.lmdb import tree
 from skewless.stores.online.lmdb.environment import ATTEMPTS, Environment
 from skewless.stores.online.lmdb.sharing import acquire, release
-from skewless.stores.online.lmdb.tree import HEADER_KEY, MAX_SHORT_KEY, Catalog, Txn
+from skewless.stores.online.lmdb.tree import HEADER_KEY, MAX_SHORT_KEY, TableCatalog, Txn
 
 T = TypeVar("T")
 _in_c = compiled("skewless.stores.online.lmdb._rows")
@@ -110,8 +110,8 @@ class LMDBStore(OnlineStore):
         # In pages: a read transaction held open would keep old pages from being used again.
         return self._read(_page, table, prefix, after, limit)
 
-    def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
-        return self._read(tree.beside, table, keys)
+    def neighbours(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
+        return self._read(tree.neighbours, table, keys)
 
     def tables(self) -> list[str]:
         return self._read(lambda _, catalog: sorted(catalog.prefixes))
@@ -126,7 +126,7 @@ class LMDBStore(OnlineStore):
                     with env.begin() as txn:
                         catalog = environment.catalog
                         if txn.get(HEADER_KEY) != catalog.header:
-                            catalog = environment.catalog = Catalog.load(txn)
+                            catalog = environment.catalog = TableCatalog.load(txn)
                         found = work(txn, catalog, *arguments)
                         if not environment.read_only or environment.is_newest(txn):
                             return found
@@ -145,8 +145,8 @@ class LMDBStore(OnlineStore):
         self._write(lambda txn: txn.write(table, rows), lambda: sum(map(_size, rows)))
 
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        doomed = list(keys)
-        self._write(lambda txn: txn.delete(table, doomed))
+        keys = list(keys)
+        self._write(lambda txn: txn.delete(table, keys))
 
     def drop(self, table: str) -> None:
         self._write(lambda txn: txn.forget(table))
@@ -211,7 +211,7 @@ class LMDBStore(OnlineStore):
 class LMDBTransaction(Transaction):
     """One write transaction."""
 
-    def __init__(self, txn: Txn, catalog: Catalog) -> None:
+    def __init__(self, txn: Txn, catalog: TableCatalog) -> None:
         self.catalog = catalog
         self._txn = txn
 
@@ -221,8 +221,8 @@ class LMDBTransaction(Transaction):
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return _read(self._txn, self.catalog, table, keys)
 
-    def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
-        return tree.beside(self._txn, self.catalog, table, keys)
+    def neighbours(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
+        return tree.neighbours(self._txn, self.catalog, table, keys)
 
     def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
         return _page(self._txn, self.catalog, table, prefix, after, limit)
@@ -258,18 +258,18 @@ class _Closed:
         raise self._store.closed()
 
 
-def _read_one(txn: Txn, catalog: Catalog, table: str, key: bytes) -> bytes | None:
+def _read_one(txn: Txn, catalog: TableCatalog, table: str, key: bytes) -> bytes | None:
     number = catalog.prefixes.get(table)
     return None if number is None else tree.get(txn, number, key)
 
 
-def _read(txn: Txn, catalog: Catalog, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+def _read(txn: Txn, catalog: TableCatalog, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
     number = catalog.prefixes.get(table)
     return [None] * len(keys) if number is None else tree.get_many(txn, number, keys)
 
 
 def _page(  # noqa: PLR0917 - what `_read` calls it with
-    txn: Txn, catalog: Catalog, table: str, prefix: bytes, after: bytes | None, limit: int
+    txn: Txn, catalog: TableCatalog, table: str, prefix: bytes, after: bytes | None, limit: int
 ) -> list[Item]:
     number = catalog.prefixes.get(table)
     if number is None:

@@ -11,8 +11,8 @@ mistaken for each other. One tree, not one per table: a named tree costs a secon
 read and a handle that must be opened beforehand in every process.
 
 Neither the catalog nor the order of keys is under the seals of values (`stores.online.sealing`). So
-the header has a checksum of the names and ids of the tables; `beside` and `page` look whether keys
-are in order, for a flipped bit of a key leaves its row where it was.
+the header has a checksum of the names and ids of the tables; `neighbours` and `page` check the
+order of keys, for a flipped bit of a key leaves its row where it was.
 
 An id is not given out again while rows of its old table remain. Every read compares the header
 (0.1 us) with the catalog it has cached, so that a drop is seen by all processes at once.
@@ -55,7 +55,7 @@ Txn: TypeAlias = "lmdb.Transaction[bytes]"
 
 
 @dataclasses.dataclass(frozen=True)
-class Catalog:
+class TableCatalog:
     """The tables as of one header."""
 
     header: bytes | None = None
@@ -67,7 +67,7 @@ class Catalog:
         return {prefix: name for name, prefix in self.prefixes.items()}
 
     @classmethod
-    def load(cls, txn: Txn, where: str | None = None) -> Catalog:
+    def load(cls, txn: Txn, where: str | None = None) -> TableCatalog:
         """Read the catalog as ``txn`` sees it.
 
         Raises:
@@ -89,11 +89,11 @@ class Catalog:
             )
         return cls(header, {name.decode(): prefix for name, prefix in found.items()})
 
-    def current(self, txn: Txn) -> Catalog:
+    def current(self, txn: Txn) -> TableCatalog:
         """Return the catalog that ``txn`` sees: this one, unless a table came or went."""
-        return self if txn.get(HEADER_KEY) == self.header else Catalog.load(txn)
+        return self if txn.get(HEADER_KEY) == self.header else TableCatalog.load(txn)
 
-    def with_table(self, txn: Txn, table: str) -> Catalog:
+    def with_table(self, txn: Txn, table: str) -> TableCatalog:
         """Return the catalog with a new ``table``, written to ``txn``."""
         taken = set(self.prefixes.values()) | {key for key, _ in entries(txn, DROPPED_KEY)}
         free = (number.to_bytes(2, "big") for number in range(1, MAX_TABLES + 1))
@@ -105,18 +105,18 @@ class Catalog:
         txn.put(TABLE_KEY + table.encode(), prefix)
         return self._changed(txn, self.prefixes | {table: prefix})
 
-    def without_table(self, txn: Txn, table: str) -> Catalog:
+    def without_table(self, txn: Txn, table: str) -> TableCatalog:
         """Return the catalog without ``table``, written to ``txn``; its rows remain."""
         prefixes = dict(self.prefixes)
         txn.put(DROPPED_KEY + prefixes.pop(table), b"")
         txn.delete(TABLE_KEY + table.encode())
         return self._changed(txn, prefixes)
 
-    def _changed(self, txn: Txn, prefixes: dict[str, bytes]) -> Catalog:
+    def _changed(self, txn: Txn, prefixes: dict[str, bytes]) -> TableCatalog:
         count = 0 if self.header is None else _HEADER.unpack(self.header)[2]
         header = _header(count + 1, {name.encode(): prefix for name, prefix in prefixes.items()})
         txn.put(HEADER_KEY, header)
-        return Catalog(header, prefixes)
+        return TableCatalog(header, prefixes)
 
 
 def check_header(header: bytes, where: str | None) -> None:
@@ -136,8 +136,8 @@ def _header(count: int, tables: dict[bytes, bytes]) -> bytes:
     return start + zlib.crc32(listed, zlib.crc32(start)).to_bytes(_CRC_BYTES, "big")
 
 
-def beside(
-    txn: Txn, catalog: Catalog, table: str, keys: Sequence[bytes]
+def neighbours(
+    txn: Txn, catalog: TableCatalog, table: str, keys: Sequence[bytes]
 ) -> list[tuple[str, bytes, bytes]]:
     """Return the rows before and after where those of missing keys would be, with their tables.
 
@@ -168,7 +168,7 @@ def beside(
 
 
 def _append_row(
-    txn: Txn, catalog: Catalog, rows: list[tuple[str, bytes, bytes]], raw: bytes, value: bytes
+    txn: Txn, catalog: TableCatalog, rows: list[tuple[str, bytes, bytes]], raw: bytes, value: bytes
 ) -> None:
     """Add a row to rows with their tables; those of the catalog and of dropped tables are none."""
     number = raw[: len(CATALOG)]
@@ -179,7 +179,7 @@ def _append_row(
         raise out_of_order(raw)
 
 
-def flaws(txn: Txn, catalog: Catalog) -> list[str]:
+def flaws(txn: Txn, catalog: TableCatalog) -> list[str]:
     """Walk over all keys and return what is wrong with their order and number."""
     found, last, count = [], b"", 0
     known = {CATALOG, *catalog.prefixes.values()}

@@ -123,8 +123,8 @@ class PostgresStore(ServerStore):
             self._write(lambda connection: self._sql.write(connection, table, rows))
 
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        doomed = list(keys)
-        self._write(lambda connection: self._sql.delete(connection, table, doomed))
+        keys = list(keys)
+        self._write(lambda connection: self._sql.delete(connection, table, keys))
 
     def drop(self, table: str) -> None:
         with self._begin(alone=True) as connection:

@@ -74,7 +74,7 @@ def _crc(tables: list[tuple[int, str]]) -> int:
     return zlib.crc32(repr(tables).encode()) if tables else 0
 
 
-def beside(
+def neighbours(
     connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
 ) -> list[tuple[str, bytes, bytes]]:
     """Return the rows before and after where those of missing keys would be, with their tables."""

@@ -91,11 +91,11 @@ class SQLiteStore(OnlineStore):
         with self._connection() as connection:
             return sql.page(connection, table, prefix, after, limit)
 
-    def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
+    def neighbours(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
         with self._connection() as connection:
             connection.execute("BEGIN")  # one moment, or a row written meanwhile seems damage
             try:
-                return sql.beside(connection, table, keys)
+                return sql.neighbours(connection, table, keys)
             finally:
                 connection.execute("COMMIT")
 
@@ -226,8 +226,8 @@ class _SQLiteTransaction(Transaction):
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return sql.read(self._connection, table, keys)
 
-    def beside(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
-        return sql.beside(self._connection, table, keys)
+    def neighbours(self, table: str, keys: Sequence[bytes]) -> list[tuple[str, bytes, bytes]]:
+        return sql.neighbours(self._connection, table, keys)
 
     def page(self, table: str, prefix: bytes, after: bytes | None, limit: int) -> list[Item]:
         return sql.page(self._connection, table, prefix, after, limit)
