@@ -44,7 +44,7 @@ from skewless.plan.apply.registry_state import (
 )
 from skewless.registry.base import Interval, Registry, Revision, caller, not_empty
 from skewless.registry.plain import decode, decoded_pins, encode, encoded_pins
-from skewless.registry.tables import MIGRATIONS, TABLES
+from skewless.registry.tables import MIGRATIONS, TABLES, table_columns
 
 Row = tuple[Any, ...]
 
