@@ -1,6 +1,7 @@
 """A small shop to serve: views of every kind, rows pushed, a clock that stands still."""
 
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import skewless as sl
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
+from tests.serving.calling import Running, serving
 
 NOW = 1_767_261_600_000_000  # 2026-01-01T10:00:00Z
 DEFINITIONS = '''
@@ -95,6 +97,13 @@ def filled_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def repo(filled_shop: Path, tmp_path: Path) -> Path:
     """A copy of its own of the shop."""
     return Path(shutil.copytree(filled_shop, tmp_path / "shop"))
+
+
+@pytest.fixture
+def two(repo: Path, tmp_path: Path) -> Iterator[Running]:
+    """A server with two workers and a writer."""
+    with serving(repo, tmp_path, "--workers", "2") as running:
+        yield running
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import yaml
 
 from skewless.cli.main import main
 from skewless.config import Config
+from skewless.serving import workers
 from skewless.serving.app import App
 from skewless.serving.operate.metrics import Counter, Histogram, Metric, Metrics
 from skewless.testing.servers import program
@@ -330,7 +331,9 @@ def test_the_unit_of_systemd_starts_the_server() -> None:
     assert Path(command).name == "skewless"
     context = parsed(words)
     assert context.params["workers"] == 2
-    assert f"http://127.0.0.1:{context.params['port']}/ready" in found["ExecStartPost"]
+    assert (found["Type"], found["NotifyAccess"]) == ("notify", "main")
+    assert float(found["WatchdogSec"].rstrip("s")) > workers.HUNG, "its own processes are its own"
+    assert float(found["TimeoutStartSec"].rstrip("s")) > workers.STARTING
     assert float(found["TimeoutStopSec"].rstrip("s")) > context.params["drain"] + 5
     assert found["KillMode"] == "mixed", "the server ends its own processes, in order"
 

@@ -34,12 +34,6 @@ def one(repo: Path, tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture
-def two(repo: Path, tmp_path: Path) -> Iterator[Running]:
-    with serving(repo, tmp_path, "--workers", "2") as running:
-        yield running
-
-
 def connected(server: Running) -> socket.socket:
     return socket.create_connection(server.address, timeout=PATIENCE)
 
@@ -337,47 +331,6 @@ def test_a_killed_writer_is_started_anew_and_loses_nothing(two: Running) -> None
         entities = [{"card_id": "w1"}, {"card_id": "w2"}]
         found = client.get_online_features(["Newest:amount"], entities)
     assert found.values == [[1.0], [2.0]]
-
-
-def stopped(server: Running, role: str) -> int:
-    """Stop a process of a server as a hanging disk does: it is there and does nothing."""
-    wait_for(lambda: len(server.children()) == 3, "two workers and a writer")
-    wait_for(lambda: said(server, "ready") == 3, "all three to have started")
-    (victim, *_) = [pid for pid in server.children() if server.role_of(pid) == role]
-    os.kill(victim, signal.SIGSTOP)
-    return victim
-
-
-def test_a_worker_that_hangs_is_replaced(two: Running) -> None:
-    victim = stopped(two, "worker")
-    wait_for(lambda: said(two, "process hangs") == 1, "the supervisor to notice")
-    wait_for(lambda: victim not in two.children(), "the worker to be killed")
-    for _ in range(20):  # by the other worker, until there is a new one
-        assert ask(two)[0] == 200
-    wait_for(lambda: len(two.children()) == 3, "a new worker")
-
-
-def test_a_writer_that_hangs_is_replaced_and_pushes_are_answered(two: Running) -> None:
-    row = {"driver": 21, "code": b"\x01", "km": 4.0, "at": datetime.now(UTC)}
-    with sl.Client(two.url, timeout=PATIENCE, retries=0) as client:
-        assert client.push("trips", [row]).accepted == 1  # the writer has started
-        stopped(two, "writer")
-        assert client.push("trips", [{**row, "km": 5.0}]).accepted == 1
-    wait_for(lambda: said(two, "process hangs") == 1, "the supervisor to say so")
-
-
-def test_connections_go_to_the_others_while_a_worker_cannot_start(two: Running, repo: Path) -> None:
-    wait_for(lambda: len(two.children()) == 3, "two workers and a writer")
-    for _ in range(20):
-        assert ask(two)[0] == 200
-    for file in (repo / ".skewless").glob("registry.db*"):
-        file.unlink()
-    (repo / ".skewless" / "registry.db").write_bytes(os.urandom(20_000))
-    (victim, *_) = [pid for pid in two.children() if two.role_of(pid) == "worker"]
-    os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: said(two, "process ended") >= 2, "an attempt to start it anew")
-    assert [get(two, "/health")[0] for _ in range(20)] == [200] * 20
-    assert two.process.poll() is None
 
 
 def test_all_workers_see_a_push_and_know_a_job(two: Running) -> None:

@@ -28,6 +28,14 @@ MANY = {"service": "fraud", "entities": {"card_id": [f"c{number % 7}" for number
 
 
 @pytest.fixture
+def app(store: sl.FeatureStore) -> App:
+    """The application, on a machine that may be busy."""
+    made = App(store, Settings(timeout=60.0))
+    made.start()
+    return made
+
+
+@pytest.fixture
 def sliced(app: App, monkeypatch: pytest.MonkeyPatch) -> App:
     """The application, to which every read is a large one, in slices of one entity."""
     monkeypatch.setattr(app.reader, "is_small", lambda *_: False)
@@ -86,7 +94,7 @@ def test_in_slices_arrow_has_the_same_rows(app: App, monkeypatch: pytest.MonkeyP
 
 
 def test_every_entity_of_a_large_read_is_logged_and_counted(store: sl.FeatureStore) -> None:
-    app = App(store, Settings(served_log=1.0))
+    app = App(store, Settings(timeout=60.0, served_log=1.0))
     app.start()
     assert call(app, "POST", "/v1/features", MANY).status == 200
     known = sum(number % 7 in range(1, 5) for number in range(5_000))
@@ -244,7 +252,7 @@ def test_metrics_and_health_are_answered_when_everything_else_is_refused(app: Ap
 def apart(repo: Path) -> App:
     """An application with the clock of this machine whose jobs run in processes of their own."""
     with sl.FeatureStore(repo) as store:
-        made = App(store, Settings())
+        made = App(store, Settings(timeout=60.0))
         made.start()
         made.writer.jobs.apart = True
         yield made

@@ -57,6 +57,7 @@ class Route:
         always: whether it is answered where the registry is empty or lost, and however much there
             is to do.
         writes: whether it is for the process that writes.
+        waits: whether its answer comes when a materialization is done.
     """
 
     path: str
@@ -65,6 +66,7 @@ class Route:
     open: bool = False
     always: bool = False
     writes: bool = False
+    waits: bool = False
 
     @property
     def where(self) -> str:
@@ -153,7 +155,8 @@ class App:
             "/materialize-incremental": (feast.materialize, True),
         }
         for path, (post, as_feast) in posts.items():
-            table[path] = {"POST": Route(path, post, feast=as_feast, writes=True)}
+            waits = as_feast and post == feast.materialize
+            table[path] = {"POST": Route(path, post, feast=as_feast, writes=True, waits=waits)}
         table["/get-online-features"] = {
             "POST": Route("/get-online-features", feast.read, feast=True)
         }
@@ -256,7 +259,7 @@ class App:
             self._check_load()
             self.upkeep.check_registry()
         if route.writes and self._forward is not None:
-            return await self._forward(request)
+            return await self._forward(request, waits=route.waits)
         return await route.handler(request)
 
     def _caller(self, headers: dict[bytes, bytes]) -> Caller:

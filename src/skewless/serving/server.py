@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.errors import ConfigError, MissingDependency
+from skewless.serving.operate import systemd
 from skewless.serving.operate.logs import event
 from skewless.serving.settings import Settings
 from skewless.serving.sockets import BACKLOG, announce, listen
@@ -121,6 +122,7 @@ def _server_of(config: uvicorn.Config, app: App) -> uvicorn.Server:
             for connection in list(self.server_state.connections):
                 connection.shutdown()  # after the request under way, which will say so
             event("stopping")
+            systemd.tell(systemd.STOPPING)
             await super().shutdown(sockets)
 
     return Server(config)
@@ -180,6 +182,7 @@ def serve(repo: str, settings: Settings) -> None:
     with FeatureStore(repo) as store:
         app = App(store, settings)
         app.writer.jobs.apart = many
+        app.upkeep.beat = systemd.beat()
         announce(sockets[0], settings)
         run(app, settings, sockets)
 

@@ -14,7 +14,7 @@ BACKLOG = 2048
 
 
 def listen(settings: Settings, count: int) -> list[socket.socket]:
-    """Return sockets that listen on one port: more than one share it.
+    """Return sockets of one port. One listens; of several each does once its worker is ready.
 
     Raises:
         ConfigError: the address cannot be taken.
@@ -34,7 +34,8 @@ def listen(settings: Settings, count: int) -> list[socket.socket]:
             made = _made(family, shared=count > 1)
             found.append(made)
             made.bind((address[0], port, *address[2:]))
-            made.listen(BACKLOG)
+            if count == 1:
+                made.listen(BACKLOG)
             made.set_inheritable(True)
     except OSError as problem:
         for made in found:

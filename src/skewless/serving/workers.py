@@ -1,9 +1,9 @@
 """Workers that answer and one process that writes, started and watched by a third.
 
 A process that dies, by whatever means, is started anew; one that dies again and again, more slowly
-each time. One that gives no sign of life (stopped, a disk that hangs) is killed first. While a
-worker is away its socket does not listen, so that connections go to the others. SIGTERM and SIGINT
-let all finish what they do.
+each time. One that gives no sign of life (stopped, a disk that hangs) is killed first. Until a
+worker is ready, and while it is away, its socket does not listen, so that connections go to the
+others. SIGTERM and SIGINT let all finish what they do.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from skewless.serving.operate import systemd
 from skewless.serving.operate.logs import event
 from skewless.serving.settings import Settings
 from skewless.serving.sockets import BACKLOG, announce, listen
@@ -84,14 +85,24 @@ class Child:
             self._not_before = now + self._pause
             self.process = None
         if now >= self._not_before:
+            self._heard()  # the last words of the one before
             self.process, self._since = self._start(self._signs), now
             self._alive = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether the process has given a sign of life: it answers."""
+        return self._alive is not None
+
+    def _heard(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return bool(os.read(self._life, 4096))
+        return False
+
     def _look(self, now: float) -> None:
         """Kill the process if it has given no sign of life for long, or none since it started."""
-        with contextlib.suppress(BlockingIOError):
-            if os.read(self._life, 4096):
-                self._alive = now
+        if self._heard():
+            self._alive = now
         silent = now - (self._since if self._alive is None else self._alive)
         if self.process is not None and silent > (STARTING if self._alive is None else HUNG):
             event("process hangs", role=self.name, seconds=round(silent, 1))
@@ -155,18 +166,25 @@ class Supervisor:
         signal.set_wakeup_fd(waker.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        alive, announced = systemd.beat(), False
         try:
-            announce(sockets[0], self._settings)
             with selectors.DefaultSelector() as selector:
                 selector.register(woken, selectors.EVENT_READ)
                 while not self._stopping:
                     for child in children:
                         child.watch()
+                    if any(child.ready for child in children[1:]):
+                        if not announced:
+                            announce(sockets[0], self._settings)
+                        announced = True
+                    if announced:
+                        alive()
                     before = time.monotonic()
                     selector.select(_CHECK)
                     if time.monotonic() - before > _CHECK + 1.0:  # the machine slept
                         for child in children:
                             child.forgive()
+            systemd.tell(systemd.STOPPING)
             for door in sockets:  # the workers have them too, and shut theirs
                 door.close()
             self._end(children)
@@ -196,6 +214,7 @@ class Supervisor:
             [sys.executable, "-m", "skewless.serving.server", *words],
             pass_fds=[listening.fileno(), signs],
             stdin=subprocess.DEVNULL,
+            env=systemd.apart(),
         )
 
     def _end(self, children: list[Child]) -> None:

@@ -13,6 +13,9 @@ from skewless.serving.settings import Settings
 _PASSED_ON = (b"content-type", b"authorization", b"accept", b"x-request-id", b"traceparent")
 _PASSED_BACK = ("retry-after", "location", "x-skewless-quarantined", "www-authenticate")
 
+_LONGER = 1.0
+"""Seconds."""
+
 
 class Forward:
     """Hands requests on.
@@ -27,8 +30,12 @@ class Forward:
         self._settings = settings
         self._active = 0
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, request: Request, *, waits: bool = False) -> Response:
         """Return what the writer answers.
+
+        Args:
+            request: that is handed on.
+            waits: whether it is answered when a materialization is done.
 
         Raises:
             StoreUnavailable: it does not answer, because it is being started anew for instance.
@@ -48,7 +55,8 @@ class Forward:
             headers = {n.decode(): v.decode("latin-1")
                        for n, v in request.headers.items() if n in _PASSED_ON}  # fmt: skip
             sent = request_bytes(scope["method"], target, "writer", headers, body)
-            limit = self._settings.write_timeout * 101
+            # Longer than the writer itself waits: what it knows about a delay, it can say.
+            limit = self._settings.write_timeout * (100 if waits else 1) + _LONGER
             return await asyncio.wait_for(self._exchange(sent), limit)
         except TooLarge:
             raise

@@ -64,7 +64,7 @@ class ReadPlan:
 
     def note_pace(self, seconds: float, entities: int) -> None:
         """Note how long some entities took; a single outlier counts for little."""
-        seen = seconds / entities
+        seen = max(seconds / entities, 1e-9)
         if self.paced:
             self.pace += _LEARNT * (min(seen, 4 * self.pace) - self.pace)
         else:

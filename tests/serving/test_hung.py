@@ -1,0 +1,106 @@
+"""Processes that are there and do nothing: a stuck disk, a stopped process, a slow start."""
+
+import os
+import signal
+import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import skewless as sl
+from skewless.serving.app import App
+from skewless.serving.settings import Settings
+from tests.serving.calling import PATIENCE, Running, call, serving, wait_for
+from tests.serving.test_processes import ask, get, said
+
+
+def stopped(server: Running, role: str) -> int:
+    """Stop a process of a server as a hanging disk does: it is there and does nothing."""
+    wait_for(lambda: len(server.children()) == 3, "two workers and a writer")
+    wait_for(lambda: said(server, "ready") == 3, "all three to have started")
+    (victim, *_) = [pid for pid in server.children() if server.role_of(pid) == role]
+    os.kill(victim, signal.SIGSTOP)
+    return victim
+
+
+def test_a_worker_that_hangs_is_replaced(two: Running) -> None:
+    victim = stopped(two, "worker")
+    wait_for(lambda: said(two, "process hangs") == 1, "the supervisor to notice")
+    wait_for(lambda: victim not in two.children(), "the worker to be killed")
+    for _ in range(20):  # by the other worker, until there is a new one
+        assert ask(two)[0] == 200
+    wait_for(lambda: len(two.children()) == 3, "a new worker")
+
+
+def test_a_writer_that_hangs_is_replaced_and_pushes_are_answered(two: Running) -> None:
+    row = {"driver": 21, "code": b"\x01", "km": 4.0, "at": datetime.now(UTC)}
+    with sl.Client(two.url, timeout=PATIENCE, retries=0) as client:
+        assert client.push("trips", [row]).accepted == 1  # the writer has started
+        stopped(two, "writer")
+        assert client.push("trips", [{**row, "km": 5.0}]).accepted == 1
+    wait_for(lambda: said(two, "process hangs") == 1, "the supervisor to say so")
+
+
+def test_connections_go_to_the_others_while_a_worker_cannot_start(two: Running, repo: Path) -> None:
+    wait_for(lambda: said(two, "ready") == 3, "two workers and a writer")
+    for _ in range(20):
+        assert ask(two)[0] == 200
+    for file in (repo / ".skewless").glob("registry.db*"):
+        file.unlink()
+    (repo / ".skewless" / "registry.db").write_bytes(os.urandom(20_000))
+    (victim, *_) = [pid for pid in two.children() if two.role_of(pid) == "worker"]
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: said(two, "process ended") >= 2, "an attempt to start it anew")
+    assert [get(two, "/health")[0] for _ in range(20)] == [200] * 20
+    assert two.process.poll() is None
+
+
+def test_a_worker_that_hangs_before_it_is_ready_takes_no_connections(two: Running) -> None:
+    victim = stopped(two, "worker")
+    before = set(two.children())
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: set(two.children()) - before, "a new worker")
+    (successor,) = set(two.children()) - before
+    os.kill(successor, signal.SIGSTOP)
+    try:
+        assert said(two, "ready") == 3, "it was stopped early enough"
+        for _ in range(20):
+            assert ask(two)[0] == 200
+    finally:
+        os.kill(successor, signal.SIGCONT)
+    wait_for(lambda: said(two, "ready") == 4, "the new worker")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_systemd_is_told_that_a_server_is_ready_lives_and_stops(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(str(tmp_path / "notify"))
+        notified.settimeout(PATIENCE)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "150000")
+        with serving(repo, tmp_path, "--workers", workers):
+            told = [notified.recv(100) for _ in range(4)]
+        assert told == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        while (last := notified.recv(100)) == b"WATCHDOG=1":
+            pass
+        assert last == b"STOPPING=1"
+
+
+def test_a_writer_that_takes_nothing_is_waited_for_no_longer_than_a_push_may_take(
+    store: sl.FeatureStore, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(tmp_path / "writer.sock"))
+        hung.listen(8)  # connections are made, and nobody takes them
+        app = App(store, Settings(write_timeout=0.1), writer=str(tmp_path / "writer.sock"))
+        app.start()
+        began = time.monotonic()
+        for path in ("/v1/push", "/push", "/write-to-online-store", "/v1/materialize"):
+            answer = call(app, "POST", path, {})
+            assert answer.status == 503
+            assert b"the process that writes does not answer" in answer.body
+        assert time.monotonic() - began < PATIENCE / 2
