@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ import pytest
 
 import skewless as sl
 from skewless.serving.read import served_log
-from skewless.testing.servers import program
 from skewless.testing.servers import running as running_server
 from tests.serving.calling import PATIENCE, Running, alive, serving, wait_for
 from tests.serving.test_observability import samples
@@ -480,25 +478,6 @@ def test_a_store_that_dies_is_503_and_never_a_vector_of_nulls(
 
 
 # ------------------------------------------------------------------------------------- the rest
-
-
-def test_tls_is_spoken(repo: Path, tmp_path: Path) -> None:
-    openssl = program("openssl", install="on Debian: apt-get install openssl")
-    certificate, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-         "-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    options = ["--tls-cert", str(certificate), "--tls-key", str(key)]
-    with serving(repo, tmp_path, *options) as server:
-        with sl.Client(server.url, ca_file=str(certificate), timeout=20) as client:
-            wait_for(client.is_ready, "readiness")
-            found = client.get_online_features(["Newest:amount"], [{"card_id": "c1"}])
-            assert found.values == [[2.5]]
-        with sl.Client(server.url, timeout=5) as distrustful, pytest.raises(sl.StoreUnavailable):
-            distrustful.get_online_features(["Newest:amount"], [{"card_id": "c1"}])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import gc
 import logging
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from skewless.serving.operate import systemd
 from skewless.serving.operate.logs import event
 from skewless.serving.settings import Settings
 from skewless.serving.sockets import BACKLOG, announce, listen
+from skewless.serving.tls import Certificate, context_of
 
 if TYPE_CHECKING:
     import uvicorn
@@ -60,22 +60,6 @@ def check_installed() -> None:
             raise MissingDependency.of(name, "serve", needed_for="skewless serve")
 
 
-def context_of(settings: Settings) -> ssl.SSLContext | None:
-    """Return what TLS needs, or None without TLS; `ConfigError` if the files are wrong."""
-    if settings.certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.certificate, settings.private_key)
-    except (OSError, ssl.SSLError) as problem:
-        raise ConfigError(
-            "the TLS certificate or its key cannot be used",
-            got=str(problem), where=settings.certificate,
-        ) from None  # fmt: skip
-    return context
-
-
 def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
     """Run an application in this process until SIGTERM or SIGINT, then let requests finish."""
     import uvicorn
@@ -89,6 +73,8 @@ def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
         traced = make(app)
     _log_as_json()
     tls = context_of(settings)
+    if tls is not None:
+        app.upkeep.also = Certificate(settings, tls).look
     config = uvicorn.Config(
         traced,
         loop="uvloop" if _has_uvloop() else "asyncio",

@@ -50,6 +50,7 @@ class Upkeep:
         keyring: the keys that count; None: they were not read yet.
         lag: how far behind the event loop is, seconds.
         beat: called by the event loop as long as it runs.
+        also: what else is looked at once a second.
         concerns: what about the online store should be seen to.
     """
 
@@ -74,6 +75,7 @@ class Upkeep:
         self.keyring: Keyring | None = None
         self.lag = 0.0
         self.beat: Callable[[], None] = lambda: None
+        self.also: Callable[[], None] = lambda: None
         self.concerns: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = [Threads(1, 1, name) for name in ("upkeep", "probe", "freshness", "repair")]
@@ -170,6 +172,7 @@ class Upkeep:
             self._failing = True
         with contextlib.suppress(SkewlessError, OSError):  # a registry that is read only
             self.note_reads()
+        self.also()
         self.write()
 
     def note_reads(self) -> None:
