@@ -205,12 +205,36 @@ class FeatureStore:
 
         return delete(self.runtime, name_of(source, "source"), checked_ids(row_ids))
 
-    def quarantine(self, source: str, limit: int = 100) -> list[Quarantined]:
-        """Return the newest quarantined rows of a source, with their reasons."""
+    def quarantine(self, source: str, limit: int = 100, *, after: str = "") -> list[Quarantined]:
+        """Return quarantined rows of a source with their reasons, the newest first.
+
+        Args:
+            source: its name.
+            limit: at most so many; a page costs what it holds.
+            after: the ``id`` of a row, to go on behind it.
+
+        Raises:
+            UnknownName: no such source.
+            InputError: ``after`` is no id.
+        """
         from skewless.ingest.quarantine import quarantined
 
         source, limit = name_of(source, "source"), checked_count(limit, "a limit")
-        return quarantined(self.runtime, source, limit)
+        return quarantined(self.runtime, source, limit, checked_text(after, "an id"))
+
+    def purge_quarantine(self, source: str, *, before: Moment | None = None) -> int:
+        """Let the quarantined rows of a source go for good; return how many.
+
+        Args:
+            source: its name.
+            before: only those that were set aside before this moment; None: all.
+
+        Raises:
+            UnknownName: no such source.
+        """
+        from skewless.ingest.quarantine import purge
+
+        return purge(self.runtime, name_of(source, "source"), _moment(before))
 
     def materialize(
         self,

@@ -184,6 +184,20 @@ def test_deleted_rows_count_no_more(run: Run) -> None:
     assert "payments: 0 rows deleted." in ran(run("delete", "payments", "n2")).stdout
 
 
+def test_quarantine_is_paged_and_purged(run: Run) -> None:
+    bad = "".join(json.dumps(ROWS[0] | {"amount": f"lots {n}"}) + "\n" for n in range(3))
+    ran(run("push", "payments", "-", input=bad))
+    first, *rest = data_of(run("quarantine", "payments", "--json"))
+    assert data_of(run("quarantine", "payments", "--after", first["id"], "--json")) == rest
+    assert run("quarantine", "payments", "--before", "2026-01-01T00:00:00Z").exit_code == 2
+    assert (
+        "0 rows purged"
+        in ran(run("quarantine", "payments", "--purge", "--before", "2001-01-01T00:00:00Z")).stdout
+    )
+    assert data_of(run("quarantine", "payments", "--purge", "--json")) == {"purged": len(rest) + 1}
+    assert "older rows let go" in ran(run("quarantine", "payments")).stdout
+
+
 def test_quarantine_of_nothing_says_so(run: Run) -> None:
     assert "no rows are quarantined" in ran(run("quarantine", "payments")).stdout
     assert data_of(run("quarantine", "payments", "--json")) == []

@@ -1,17 +1,37 @@
 """Registries that move: copies, exports, and readers that notice a change."""
 
+import contextlib
 import json
+import os
 import threading
 import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from skewless.errors import ConfigError, CorruptData, InputError, RegistryError, StoreError
+from skewless.definitions.repo import Definitions
+from skewless.errors import (
+    ConfigError,
+    CorruptData,
+    InputError,
+    RegistryError,
+    SkewlessError,
+    StoreError,
+)
+from skewless.monitoring.search import search
+from skewless.plan.apply.diff import diff
+from skewless.plan.selection import select
 from skewless.registry import backup
 from skewless.registry.base import Registry
 from skewless.registry.postgres import PostgresRegistry
 from skewless.registry.sqlite import SQLiteRegistry
+from skewless.serving.operate.keys import create, listed
 from tests.cli.running import data_of, ran, run_in
 from tests.registry.shop import applied, shop, spend
 
@@ -82,6 +102,139 @@ def test_what_is_no_export_is_refused(text: str, tmp_path: Path) -> None:
     with (
         SQLiteRegistry(tmp_path / "a.db") as registry,
         pytest.raises(CorruptData, match=r"not an export of a registry.*backup\.json"),
+    ):
+        backup.restore(registry, tmp_path / "backup.json")
+
+
+WRONG = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3),
+    st.sampled_from(["\ud800", "\0", "{}", "[]", '{"$decimal": "x"}', 2**70, 10**400,
+                     "Spend", "feature view", '{"pins": 1}', "\x00", [], {}, [[]], [{}]]),
+)  # fmt: skip
+
+
+def places(data: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of each part of JSON, that within texts of JSON included."""
+    if above:
+        yield above
+    if isinstance(data, dict):
+        for key, inner in data.items():
+            yield from places(inner, (*above, key))
+    elif isinstance(data, list):
+        for number, inner in enumerate(data):
+            yield from places(inner, (*above, number))
+    elif isinstance(data, str) and data[:1] in "[{" and data:
+        yield from places(json.loads(data), (*above, None))
+
+
+def changed(data: Any, path: tuple[Any, ...], change: Callable[[Any], Any]) -> Any:
+    """Return JSON with one part changed; None in a path leads into a text of JSON."""
+    if not path:
+        return change(data)
+    first, *rest = path
+    if first is None:
+        return json.dumps(changed(json.loads(data), tuple(rest), change))
+    copy = dict(data) if isinstance(data, dict) else list(data)
+    copy[first] = changed(data[first], tuple(rest), change)
+    return copy
+
+
+def without(data: Any) -> Any:
+    """Return a container without its first part, anything else twice."""
+    if isinstance(data, dict):
+        return dict(list(data.items())[1:])
+    return data[1:] if isinstance(data, list) else [data, data]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    with SQLiteRegistry(folder / "a.db") as registry:
+        filled(registry)
+        applied(registry, *whole_shop())
+        create(registry, scope="read", services=["model"])
+        backup.export(registry, folder / "backup.json")
+    return folder / "backup.json"
+
+
+def whole_shop() -> list[Any]:
+    """Definitions of every kind."""
+    import skewless as sl
+
+    card = sl.Entity("holder", holder_id=int, day=date)
+    rows = sl.Source(
+        "rows", schema={"holder_id": int, "day": date, "price": sl.Decimal(9, 2),
+                        "tags": sl.List(str), "codes": sl.Map(bytes)},
+        event_time="at", row_id="holder_id", lateness="1d", table=sl.Parquet("rows/"),
+    )  # fmt: skip
+
+    @sl.feature_view(entity=card, source=rows, freshness="1h", owner="x")
+    class Held:
+        price = rows.where(rows.holder_id > 1).price.sum("1h")
+        tags = rows.latest("tags", "codes")
+        share = rows.count("1d", resolution="1h")
+
+    amount = sl.Request("amount", float)
+
+    @sl.on_demand
+    class Ratio:
+        ratio = amount / Held.share
+
+    @sl.on_demand(inputs={"amount": amount}, returns={"twice": float})
+    def Twice(amount: Any) -> Any:
+        return {"twice": amount * 2}
+
+    return [Held, Ratio, Twice, sl.FeatureService("model", [Held, Ratio])]
+
+
+@settings(
+    max_examples=1500 if os.environ.get("CI") else 80, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(number=st.integers(0, 2**20), wrong=WRONG, shorten=st.booleans())
+def test_whatever_an_export_holds_it_is_refused_or_can_be_read(
+    exported: Path, number: int, wrong: Any, shorten: bool
+) -> None:
+    content, folder = json.loads(exported.read_text()), exported.parent
+    known = list(places(content))
+    place, change = known[number % len(known)], without if shorten else lambda _: wrong
+    file, database = folder / "changed.json", folder / f"{uuid.uuid4().hex}.db"
+    file.write_text(json.dumps(changed(content, place, change)))
+    with SQLiteRegistry(database, folder=folder) as registry:
+        try:
+            backup.restore(registry, file)
+        except SkewlessError:
+            assert registry.state().revision == 0, "nothing of what is refused is kept"
+            return
+        read_everything(registry)
+
+
+def read_everything(registry: Registry) -> None:
+    """Do with a registry what servers and commands do: errors of ours at most."""
+    state = registry.state()
+    registry.history(), registry.progress(), registry.intervals("Spend", 2), registry.dump()
+    for reading in (
+        lambda: listed(registry),
+        lambda: [
+            select(state, [f"{name}@v{version}"])
+            for name, version in (*state.views, *state.on_demand)
+        ],
+        lambda: [select(state, state.service(name)) for name in state.pins],
+        lambda: diff(state, Definitions.of([]), removing=True),
+        lambda: search(state, "spend", 3),
+        lambda: [repr(view) for view in state.views.values()],
+        lambda: [source.to_dict() for source in state.sources.values()],
+    ):
+        with contextlib.suppress(SkewlessError):
+            reading()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 50_000, "9" * 10_000, "\ufeff{}"])
+def test_a_file_of_odd_json_is_no_export(text: str, tmp_path: Path) -> None:
+    (tmp_path / "backup.json").write_text(text)
+    with (
+        SQLiteRegistry(tmp_path / "a.db") as registry,
+        pytest.raises(CorruptData, match="not an export of a registry"),
     ):
         backup.restore(registry, tmp_path / "backup.json")
 

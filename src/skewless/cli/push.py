@@ -148,19 +148,37 @@ def _row_id(text: str, source: Source) -> Any:
     return values if len(names) > 1 else (values or (text,))[0]
 
 
-@command("quarantine", example="skewless quarantine wafer_tests --limit 20")
+@command(
+    "quarantine",
+    example="skewless quarantine wafer_tests --limit 20\n"
+    "skewless quarantine wafer_tests --purge --before 2026-01-01T00:00:00Z",
+)
 @click.argument("source")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many.")
-def quarantine_command(repo: str, as_json: bool, source: str, limit: int) -> None:
-    """List rows that were set aside, of a source, newest first, with reasons."""
+@click.option("--after", default="", metavar="ID", help="Go on behind this row (see --json).")
+@click.option("--purge", is_flag=True, help="Let the rows go for good.")
+@click.option("--before", metavar="TIME", help="--purge: only rows set aside before it.")
+def quarantine_command(*, repo: str, as_json: bool, source: str, **given: Any) -> None:
+    """List rows that were set aside, of a source, newest first, with reasons; or purge them."""
     from skewless.clock import iso
+    from skewless.ingest.quarantine import size_of
     from skewless.store import FeatureStore
 
+    if given["before"] is not None and not given["purge"]:
+        raise InputError("--before goes with --purge", got=f"--before {given['before']}")
     with FeatureStore(repo) as fs:
-        found = fs.quarantine(source, limit)
+        if given["purge"]:
+            gone = fs.purge_quarantine(source, before=given["before"])
+            emit({"purged": gone}) if as_json else say(f"{source}: {count_of(gone, 'row')} purged.")
+            return
+        found = fs.quarantine(source, given["limit"], after=given["after"])
+        size = size_of(fs.runtime, source)
     if as_json:
-        emit([{"at": iso(q.at), "reason": q.reason, "values": q.values} for q in found])
-    elif found:
+        emit([{"at": iso(q.at), "reason": q.reason, "values": q.values, "id": q.id} for q in found])
+        return
+    if found:
         say(table(["at", "reason", "row"], [[iso(q.at), q.reason, short(q.values)] for q in found]))
     else:
         say(f"{source}: no rows are quarantined.")
+    if size.dropped:
+        say(f"{count_of(size.dropped, 'older row')} let go.")

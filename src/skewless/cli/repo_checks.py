@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from skewless.store import FeatureStore
 
 _DAY = 86_400_000_000
-_MUCH = 10_000
 _CHUNKS = 2
 
 
@@ -110,10 +109,13 @@ def sunsets(fs: FeatureStore) -> Findings:
 
 def quarantines(fs: FeatureStore) -> Findings:
     """Check for rows that were set aside."""
+    from skewless.ingest.quarantine import size_of
+
     for name in fs.runtime.state().sources:
-        found = len(fs.quarantine(name, _MUCH))
-        if found:
-            text = f"{name}: {count_of(found, 'row')}{' or more' if found == _MUCH else ''}"
+        size = size_of(fs.runtime, name)
+        if size.kept or size.dropped:
+            gone = f", {count_of(size.dropped, 'older row')} let go" if size.dropped else ""
+            text = f"{name}: {count_of(size.kept, 'row')}{gone}"
             yield Finding("quarantine", "warn", text, f"See why: skewless quarantine {name}")
 
 

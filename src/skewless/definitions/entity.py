@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skewless.definitions.naming import checked_name
+from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.words import typed_and_words, words_dict, words_from_dict
 from skewless.errors import DefinitionError
 from skewless.types import DType, dtype_from_dict, dtype_of
@@ -33,7 +33,7 @@ class Entity:
 
     def __init__(self, name: str, /, *, description: str = "", **join_keys: object) -> None:
         self.name = checked_name(name, "entity")
-        self.description = description
+        self.description = checked_text(description, "the description", f"entity {name!r}")
         types, self.words = typed_and_words(join_keys)
         self.join_keys: tuple[tuple[str, DType], ...] = tuple(
             (checked_name(key, "join key"), dtype_of(dtype)) for key, dtype in types.items()

@@ -31,7 +31,7 @@ from skewless.definitions.expressions import (
     expression_from_dict,
 )
 from skewless.definitions.fingerprint import fingerprint, value_part
-from skewless.definitions.naming import checked_name
+from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.references import FeatureRef
 from skewless.definitions.source import Source, check_filter, closing
 from skewless.definitions.words import Words, words_dict, words_from_dict
@@ -309,7 +309,9 @@ def checked_labels(name: str, labels: dict[str, Any]) -> dict[str, Any]:
         if label not in (*_LABELS, *_OPTIONAL):
             raise UnknownName.of("option", label, (*_LABELS, *_OPTIONAL), where=f"{name!r}")
     found = {key: labels.get(key, default) for key, default in _LABELS.items()}
-    if isinstance(found["freshness"], str):
+    for label in ("owner", "description"):
+        found[label] = checked_text(found[label], label, repr(name))
+    if found["freshness"] is not None and type(found["freshness"]) is not int:
         found["freshness"] = parse_duration(found["freshness"], what="a freshness")
     if not isinstance(found["tags"], Mapping):
         raise DefinitionError(f"the tags of {name!r} are no mapping", got=repr(found["tags"]))
@@ -318,6 +320,8 @@ def checked_labels(name: str, labels: dict[str, Any]) -> dict[str, Any]:
         if labels.get(key) is not None:
             value = labels[key]
             found[key] = value.isoformat() if isinstance(value, date) else value
+            if key == "deprecated":
+                checked_text(value, key, repr(name))
     if "sunset" in found:
         try:
             date.fromisoformat(found["sunset"])

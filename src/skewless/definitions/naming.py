@@ -19,3 +19,12 @@ def checked_name(name: object, kind: str) -> str:
             expected="a letter, then letters, digits and underscores, at most 128, no keyword",
         )
     return name
+
+
+def checked_text(text: object, what: str, where: str) -> str:
+    """Return ``text``, or raise `DefinitionError` when it is none."""
+    if not isinstance(text, str):
+        raise DefinitionError(
+            f"{what} of {where} is no text", got=f"{text!r:.60} ({type(text).__name__})"
+        )
+    return text

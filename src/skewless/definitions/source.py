@@ -20,7 +20,7 @@ from skewless.aggregations import aggregation
 from skewless.definitions.aggregate import build
 from skewless.definitions.column_methods import WindowLike
 from skewless.definitions.expressions import Column, Expression, MultiWindow
-from skewless.definitions.naming import checked_name
+from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.tables import Recorded, Stream, Table
 from skewless.definitions.words import Words, typed_and_words, words_dict, words_from_dict
 from skewless.durations import parse_duration
@@ -141,8 +141,8 @@ class Source(Rows):
         self.closed = closed
         self.lateness = None if lateness is None else parse_duration(lateness, what="lateness")
         self.future = parse_duration(future, what="a tolerance for the future")
-        self.description = description
-        self.owner = owner
+        self.description = checked_text(description, "the description", f"source {name!r}")
+        self.owner = checked_text(owner, "the owner", f"source {name!r}")
         self.words: dict[str, Words] = {}
         self._schema = None if schema is None else self._typed(schema)
         self._check()

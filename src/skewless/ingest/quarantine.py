@@ -1,17 +1,34 @@
-"""Rows that were set aside: kept with their reasons, newest last."""
+"""Rows that were set aside: kept with their reasons, newest first, so many of a source at most.
+
+Their keys begin with the time that is left until the end of the calendar, so a scan begins with the
+newest row, and a page costs what it shows. (Rows of before that have keys that begin with the time
+itself; they lie behind all others, oldest first.)
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from skewless.definitions import Source
+from skewless.errors import InputError
 from skewless.online.dedup import Rejected
 from skewless.online.runtime import Runtime
-from skewless.stores.online.base import KeyValues
+from skewless.stores.online.base import Item, KeyValues
+
+MOST = 100_000
+"""Rows that are kept of a source; the oldest are let go beyond, and counted."""
+_SLACK = 1_000
+"""Rows beyond that are let go together: it costs a look at all of them."""
+_COUNTS = "skewless.quarantine"
+_HALF = 1_000
+_LAST = 2**63 - 1
+_OF_NOW = b"\x7f"
+_OF_BEFORE = b"\x00"
 
 
 @dataclass(frozen=True)
@@ -22,11 +39,26 @@ class Quarantined:
         at: when, UTC microseconds.
         reason: why.
         values: what it held, as text.
+        id: its place; ``quarantine(source, after=id)`` goes on behind it.
     """
 
     at: int
     reason: str
     values: str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class QuarantineSize:
+    """How many rows of a source are set aside.
+
+    Attributes:
+        kept: that can be looked at.
+        dropped: older ones that were let go, because there were too many or by `purge`.
+    """
+
+    kept: int
+    dropped: int
 
 
 def set_aside(
@@ -35,15 +67,82 @@ def set_aside(
     """Keep rows that did not fit their source, with reasons, inside a transaction."""
     if not rejected:
         return
-    items = []
+    table, items = _table(source.name), []
     for number, row in enumerate(rejected):
-        key = struct.pack(">qI", now, number) + os.urandom(4)
-        items.append((key, json.dumps([now, row.reason, row.values]).encode()))
-    transaction.write(f"quarantine.{source.name}", items)
+        key = struct.pack(">qI", _LAST - now, 2**32 - 1 - number) + os.urandom(4)
+        items.append((key, json.dumps([now, _shortened(row.reason), row.values]).encode()))
+    size = _size(transaction, source.name)
+    transaction.write(table, items)
+    kept = size.kept + len(items)
+    dropped = 0
+    if kept > MOST + _SLACK:
+        oldest = list(itertools.islice(_newest_first(transaction, table), MOST, None))
+        transaction.delete(table, [key for key, _ in oldest])
+        dropped = len(oldest)
+    _note(transaction, source.name, QuarantineSize(kept - dropped, size.dropped + dropped))
 
 
-def quarantined(runtime: Runtime, source_name: str, limit: int) -> list[Quarantined]:
+def quarantined(
+    runtime: Runtime, source_name: str, limit: int, after: str = ""
+) -> list[Quarantined]:
     """Return the newest quarantined rows; see `FeatureStore.quarantine`."""
     source = runtime.source(source_name)
-    found = [json.loads(value) for _, value in runtime.journal.scan(f"quarantine.{source.name}")]
-    return [Quarantined(at, reason, values) for at, reason, values in reversed(found[-limit:])]
+    try:
+        behind = bytes.fromhex(after)
+    except ValueError:
+        raise InputError(
+            "not the id of a quarantined row", got=after[:60], expected="Quarantined.id"
+        ) from None
+    found = _newest_first(runtime.journal, _table(source.name), behind)
+    rows = [(json.loads(value), key.hex()) for key, value in itertools.islice(found, limit)]
+    return [Quarantined(at, reason, values, place) for (at, reason, values), place in rows]
+
+
+def purge(runtime: Runtime, source_name: str, before: int | None) -> int:
+    """Let quarantined rows go; see `FeatureStore.purge_quarantine`."""
+    source = runtime.source(source_name)
+    table = _table(source.name)
+    with runtime.journal.transaction() as rows:
+        size = _size(rows, source.name)
+        doomed = [
+            key
+            for key, value in _newest_first(rows, table)
+            if before is None or json.loads(value)[0] < before
+        ]
+        rows.delete(table, doomed)
+        left = QuarantineSize(size.kept - len(doomed), size.dropped + len(doomed))
+        _note(rows, source.name, left)
+    return len(doomed)
+
+
+def size_of(runtime: Runtime, source_name: str) -> QuarantineSize:
+    """Return how many rows of a source are set aside."""
+    return _size(runtime.journal, runtime.source(source_name).name)
+
+
+def _shortened(reason: str) -> str:
+    """Return a reason without the middle of a value that it shows; of a row see `row_text`."""
+    return reason if len(reason) <= 2 * _HALF else f"{reason[:_HALF]} ... {reason[-_HALF:]}"
+
+
+def _table(source: str) -> str:
+    return f"quarantine.{source}"
+
+
+def _newest_first(rows: KeyValues, table: str, after: bytes = b"") -> Iterator[Item]:
+    """Yield the rows of a quarantine from the newest on, or those behind a key."""
+    if not after or after[:1] == _OF_NOW:
+        yield from rows.scan(table, prefix=_OF_NOW, after=after or None)
+    older = list(rows.scan(table, prefix=_OF_BEFORE))
+    yield from (item for item in reversed(older) if after[:1] != _OF_BEFORE or item[0] < after)
+
+
+def _size(rows: KeyValues, source: str) -> QuarantineSize:
+    found = rows.read(_COUNTS, [source.encode()])[0]
+    if found is None:  # of before there were counts
+        return QuarantineSize(sum(1 for _ in rows.scan(_table(source))), 0)
+    return QuarantineSize(*struct.unpack(">QQ", found))
+
+
+def _note(rows: KeyValues, source: str, size: QuarantineSize) -> None:
+    rows.write(_COUNTS, [(source.encode(), struct.pack(">QQ", size.kept, size.dropped))])

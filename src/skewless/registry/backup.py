@@ -13,15 +13,13 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from skewless.config import expand
 from skewless.errors import CorruptData, InputError, RegistryError, StoreError
+from skewless.registry.backup_check import Rows, checked
 from skewless.registry.base import Registry
 
 KIND, FORMAT = "skewless registry", 1
-
-Rows = dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -122,22 +120,21 @@ def _read(path: Path) -> Rows:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StoreError("a file cannot be read", got=error.strerror, where=str(path)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptData(
             "not an export of a registry", got=str(error)[:200], where=str(path)
         ) from error
     if not isinstance(data, dict) or data.get("kind") != KIND or "rows" not in data:
         raise CorruptData("not an export of a registry", where=str(path))
-    if data["format"] > FORMAT:
+    if data.get("format") != FORMAT:
         raise RegistryError(
             "an export of another release",
-            got=f"format {data['format']}",
-            expected=f"format {FORMAT} or older",
+            got=f"format {data.get('format')!r}"[:100],
+            expected=f"format {FORMAT}",
             where=str(path),
             hint="Upgrade skewless.",
         )
-    rows: Rows = data["rows"]
-    return rows
+    return checked(data["rows"], str(path))
 
 
 def _compared(rows: Rows, target: Registry) -> Copied:

@@ -21,8 +21,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from skewless.clock import iso
-from skewless.errors import InputError, StoreError, UnknownName
+from skewless.errors import CorruptData, InputError, StoreError, UnknownName
 from skewless.online.runtime import Runtime
 from skewless.registry.base import Registry
 from skewless.request_errors import AccessDenied, Forbidden, TooManyRequests
@@ -134,11 +136,20 @@ def revoke(registry: Registry, number: str) -> None:
 
 
 def listed(registry: Registry) -> list[Key]:
-    """Return all keys, oldest first."""
-    found = [
-        Key(name.removeprefix(_PREFIX), **{**body, "services": tuple(body["services"])})
-        for name, body in registry.progress(_PREFIX).items()
-    ]
+    """Return all keys, oldest first.
+
+    Raises:
+        CorruptData: what the registry holds of one is none.
+    """
+    found = []
+    for name, body in registry.progress(_PREFIX).items():
+        try:
+            found.append(msgspec.convert({**body, "id": name.removeprefix(_PREFIX)}, Key))
+        except (msgspec.ValidationError, TypeError) as problem:
+            raise CorruptData(
+                "a key in the registry that is none", got=str(problem), where=name,
+                hint="Restore the registry from a backup.",
+            ) from None  # fmt: skip
     return sorted(found, key=lambda key: (key.created, key.id))
 
 
