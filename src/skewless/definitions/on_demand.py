@@ -167,12 +167,15 @@ class OnDemandView:
             made = cls(data["name"], features=features, **labels)
             made.words = words_from_dict(data)
             return made
+        code = data["code"]
+        if set(code) != {"path", "hash"} or not all(isinstance(code[key], str) for key in code):
+            raise DefinitionError("not the place of a function", got=f"{code!r:.60}")
         made = cls(
             data["name"],
             inputs={name: expression_from_dict(e) for name, e in data["inputs"].items()},
             returns={name: dtype_from_dict(d) for name, d in data["returns"].items()},
             function=function,
-            code=data["code"],
+            code=code,
             **labels,
         )
         made.words = words_from_dict(data)
