@@ -123,7 +123,7 @@ def places(data: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     elif isinstance(data, list):
         for number, inner in enumerate(data):
             yield from places(inner, (*above, number))
-    elif isinstance(data, str) and data[:1] in "[{" and data:
+    elif isinstance(data, str) and data[:1] in ("[", "{") and "\n" not in data:
         yield from places(json.loads(data), (*above, None))
 
 

@@ -18,7 +18,6 @@ from skewless.errors import CorruptData, SkewlessError
 from skewless.plan.apply.registry_state import KINDS, RegistryState, View, ViewVersion
 from skewless.plan.selection import select
 from skewless.plan.table_read import TableRead
-from skewless.registry.plain import decode
 from skewless.registry.sql import newer_format
 from skewless.registry.sqlite import SQLiteRegistry
 from skewless.registry.tables import MIGRATIONS, TABLES, table_columns
@@ -113,8 +112,7 @@ def _try(rows: Rows, where: str) -> None:
                     for pin in (*record.pins, *record.pending):
                         split_reference(pin)
                 registry.history()
-                for row in rows["progress"]:
-                    decode(row["value"])
+                registry.progress()
             except Exception as problem:  # whatever reading it raises, it is no registry
                 said = str(problem) if isinstance(problem, SkewlessError) else repr(problem)
                 raise CorruptData(
