@@ -11,6 +11,7 @@ import random
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks import data
@@ -22,6 +23,7 @@ METRICS = ("vdd", "idd", "yield_pct")
 ENTITIES = 100_000
 HEADINGS = {
     "events_per_s": "events/s",
+    "cpu_us": "us of CPU a push",
     "p50_us": "p50 us a push",
     "p99_us": "p99 us a push",
     "cpu_s": "CPU s",
@@ -56,6 +58,15 @@ def run(options: Options) -> Figures:
             about="each push durable when it returns; threads that wait share a transaction",
         )
     )
+    contenders += [
+        Contender(
+            f"skewless, to an entity of {held:,} rows",
+            "benchmarks.push:hot",
+            {"pushes": options.pick(100, 1_000, 2_000), "held": held},
+            about="CPU of one push: its windows hold so many rows",
+        )
+        for held in (1_000, 10_000, options.pick(20_000, 100_000, 100_000))
+    ]
     contenders.append(
         Contender(
             "bare LMDB, one row at a time",
@@ -143,6 +154,40 @@ def threads(clock: Clock, seconds: float, count: int = 16) -> dict[str, Any]:
     }
 
 
+def hot(clock: Clock, pushes: int, held: int) -> dict[str, Any]:
+    """Push single rows of one entity, whose windows hold many rows."""
+    import numpy as np
+    import pyarrow as pa
+
+    import skewless as sl
+
+    entity = sl.Entity("entity", entity=int)
+    source = sl.Source("rows", schema={"entity": int, "amount": float}, event_time="at")
+    features = {"mean": source.amount.mean("7d"), "sum": source.amount.sum("1h")}
+    view = sl.FeatureView("Hot", entity=entity, source=source, features=features)
+    numbers, taken = np.random.default_rng(0), []
+    at = time.time_ns() // 1_000 - np.sort(numbers.integers(0, 6 * 86_400_000_000, held))[::-1]
+    columns = {
+        "entity": np.zeros(held, np.int64),
+        "at": pa.array(at, pa.timestamp("us", "UTC")),
+        "amount": numbers.normal(size=held),
+    }
+    past = pa.table(columns)
+    with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
+        store.apply(store.plan(view))
+        store.push("rows", past, backdate=True)
+        store.push("rows", [{"entity": 0, "at": datetime.now(UTC), "amount": 1.0}])
+        before = time.process_time()
+        with clock:
+            for _ in range(pushes):
+                row = {"entity": 0, "at": datetime.now(UTC), "amount": 1.0}
+                begin = time.perf_counter_ns()
+                store.push("rows", [row])
+                taken.append(time.perf_counter_ns() - begin)
+        cpu = (time.process_time() - before) / pushes
+    return {"cpu_us": round(cpu * 1e6), "events": pushes, **latencies(taken)}
+
+
 def bare(clock: Clock, seconds: float) -> dict[str, Any]:
     """Put an entry of a log and a state of fifty rows, each pair flushed to disk."""
     import lmdb
@@ -168,8 +213,6 @@ def bare(clock: Clock, seconds: float) -> dict[str, Any]:
 
 def rows(rng: random.Random, batch: int) -> Any:
     """Return rows that happened just now: a dict in a list, or an Arrow table."""
-    from datetime import UTC, datetime
-
     if batch == 1:
         values = {metric: rng.gauss(1, 0.1) for metric in METRICS}
         return [{"entity": rng.randrange(ENTITIES), "at": datetime.now(UTC), **values}]

@@ -18,7 +18,9 @@ from skewless.engines.reference import aggregate_value, visible
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import select
 from skewless.plan.table_read import TableRead
+from skewless.state import pieces
 from skewless.state.layout import StateLayout
+from skewless.state.pieces import Head, whole
 from skewless.state.prepend import Inserter
 from skewless.testing.history import MemoryHistory
 from tests.engines.test_local_engine import state_of
@@ -104,7 +106,29 @@ def from_pushed_rows(view, rows, t):
     return _answered(view, layout, state, t)
 
 
-PATHS = (from_history, from_all_rows, from_kept_rows, from_pushed_rows)
+def from_pieces(view, rows, t):
+    """A state in pieces, as those of entities with many rows are: here of a row each."""
+    layout = StateLayout.of(KEY, view.source, [view])
+    inserter, state = Inserter(layout), None
+    for row in _rows(row for row in rows if row.known <= t):
+        record, tails = inserter.record(row.values, row.order)
+        if state is None:
+            state = inserter.start(record, row.order, tails, ALWAYS)
+            continue
+        head = state if isinstance(state, Head) else inserter.divided(state)
+        quick = None if head is None else inserter.add_to_head(head, record, row.order, tails)
+        if quick is not None:
+            state = quick.compacted(lambda numbers: [])
+        else:
+            state = updated(layout, in_one(state), [row], floor=ALWAYS)
+    return _answered(view, layout, in_one(state), t)
+
+
+def in_one(state):
+    return whole(state, {}) if isinstance(state, Head) else state
+
+
+PATHS = (from_history, from_all_rows, from_kept_rows, from_pushed_rows, from_pieces)
 
 
 def expected(found, view, rows, t):
@@ -114,7 +138,8 @@ def expected(found, view, rows, t):
 
 @pytest.mark.parametrize("history", HISTORIES)
 @pytest.mark.parametrize("name", sorted(AGGREGATIONS))
-def test_every_path_gives_the_value_of_the_reference(name, history):
+def test_every_path_gives_the_value_of_the_reference(name, history, monkeypatch):
+    monkeypatch.setattr(pieces, "LONG", 1)
     of, rows = source(closed(history)), HISTORIES[history]
     found = aggregates(name, of)
     if not found:

@@ -364,7 +364,7 @@ class Materialization:
         if marked:
             mark(journal, self.layout, marked, self.since.sequence)
             states = {key: state for key, state in states.items() if key not in marked}
-        store.write(self.layout.table, states.items())
+        store.overwrite(self.layout.table, states.items())
 
     def _states(self, batch: _Batch) -> list[bytes]:
         rows = self.since.joined(batch.keys, batch.rows)

@@ -150,7 +150,7 @@ def overwrite(states: KeyValues, layout: StateLayout, found: Mapping[bytes, byte
     for attempt in range(1, ATTEMPTS + 1):
         states.read(layout.table, list(found))  # what `CompareAndSetRows` takes the place of
         try:
-            states.write(layout.table, found.items())
+            states.overwrite(layout.table, found.items())
         except Overtaken:  # by a write that was late in coming
             if attempt == ATTEMPTS:
                 raise

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,12 @@ from skewless.online.log_tail import Replaced
 from skewless.online.oversize import set_aside
 from skewless.online.runtime import Runtime
 from skewless.online.tables import KeyedRows, columns_needed, keyed_rows, keys_of
+from skewless.state import pieces
 from skewless.state.blob import decode
 from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout
-from skewless.state.prepend import Inserter
+from skewless.state.pieces import Head
+from skewless.state.prepend import Inserter, Order
 from skewless.state.update import Replacement, update_states
 from skewless.stores.offline.log.reader import LogReader
 from skewless.stores.offline.retyped import seen_as
@@ -36,6 +39,7 @@ from skewless.types import python_rows
 
 Ints = npt.NDArray[np.int64]
 _FEW = 8
+State = bytes | Head
 Rebuild = Callable[
     [Runtime, StateLayout, KeyedRows, Sequence[Replaced], set[bytes]], Mapping[bytes, bytes]
 ]
@@ -84,17 +88,21 @@ def update(
     if aside:
         keyed = _without(keyed, aside)
         replaced = [row for row in replaced if row.key not in aside]
-    states = store.read(layout.table, keyed.keys)
+    states = list(store.read_heads(layout.table, keyed.keys))
     replacements = _in_states(store, layout, keyed, states, replaced)
     before = list(states)
-    rest = _insert(layout, keyed, states, floor, {r.group for r in replacements})
+    corrected = {r.group for r in replacements}
+    rest = _insert(layout, keyed, states, (floor, store.divides), corrected)
     if rest:
+        for group in rest:
+            states[group] = _whole(store, layout.table, keyed.keys[group], states[group])
         _merge(layout, keyed, (states, rest), (floor, last), replacements)
     found = {k: s for k, s in zip(keyed.keys, states, strict=True) if s is not None}
     short = _short(layout, before, found, keyed, {row.key for row in replaced})
     if short:
         found |= rebuild(runtime, layout, keyed, replaced, short)
-    store.write(layout.table, found.items())
+    heads = {k: s for k, s in zip(keyed.keys, before, strict=True) if isinstance(s, Head)}
+    store.write_heads(layout.table, found.items(), heads)
 
 
 def _without(keyed: KeyedRows, keys: Container[bytes]) -> KeyedRows:
@@ -140,34 +148,52 @@ def _few(
     """Add a few rows value by value; return whether that was enough."""
     inserter, codec = _inserter(layout)
     names = layout.entity.key_names
-    changed: dict[bytes, bytes] = {}
+    changed: dict[bytes, State] = {}
+    before: dict[bytes, Head] = {}
     for row, *times in zip(python_rows(batch), *(o.tolist() for o in order), strict=True):
         if any(row[name] is None for name in names):
             continue
         key = codec.encode(row)
         place = (times[0], times[1], times[2])
         record, tails = inserter.record(row, place)
-        state = changed.get(key) or store.read_one(layout.table, key)
+        state = changed.get(key)
+        if state is None:
+            (state,) = store.read_heads(layout.table, (key,))
+            if isinstance(state, Head):
+                before[key] = state
         if state is None:
             changed[key] = inserter.start(record, place, tails, floor)
             continue
-        added = inserter.add(state, record, place, tails)
+        added = _added(inserter, state, (record, place, tails), store.divides)
         if added is None:
             return False
         changed[key] = added
-    store.write(layout.table, changed.items())
+    store.write_heads(layout.table, changed.items(), before)
     return True
+
+
+def _added(
+    inserter: Inserter, state: State, row: tuple[bytes, Order, list[bytes]], divides: bool
+) -> State | None:
+    """Return a state with a row added; in pieces once it is long, where the store takes them."""
+    if isinstance(state, bytes):
+        if not divides or len(state) <= pieces.LONG:
+            return inserter.add(state, *row)
+        head = inserter.divided(state)
+    else:
+        head = state
+    return None if head is None else inserter.add_to_head(head, *row)
 
 
 def _insert(
     layout: StateLayout,
     keyed: KeyedRows,
-    states: list[bytes | None],
-    floor: int,
+    states: list[State | None],
+    how: tuple[int, bool],
     corrected: set[int],
 ) -> dict[int, list[int]]:
     """Put rows in front of their states; return those that need the long way, by group."""
-    inserter, _ = _inserter(layout)
+    (floor, divides), (inserter, _) = how, _inserter(layout)
     rows = keyed.rows
     records, size = np.ascontiguousarray(rows.records).tobytes(), rows.records.dtype.itemsize
     columns = [rows.records[name].tolist() for name in ("event", "known", "tiebreak")]
@@ -183,7 +209,7 @@ def _insert(
         if state is None:
             states[group] = inserter.start(record, place, own, floor)
             continue
-        added = inserter.add(state, record, place, own)
+        added = _added(inserter, state, (record, place, own), divides)
         if added is None:
             rest[group] = [number]
         else:
@@ -191,10 +217,14 @@ def _insert(
     return rest
 
 
+def _whole(store: KeyValues, table: str, key: bytes, state: State | None) -> bytes | None:
+    return store.whole(table, key, state) if isinstance(state, Head) else state
+
+
 def _merge(
     layout: StateLayout,
     keyed: KeyedRows,
-    work: tuple[list[bytes | None], dict[int, list[int]]],
+    work: tuple[list[State | None], dict[int, list[int]]],
     reached: tuple[int, int],
     replacements: Sequence[Replacement],
 ) -> None:
@@ -207,7 +237,7 @@ def _merge(
     rows.group = np.array([place[g] for g in rows.group.tolist()], np.int64)
     moved = [Replacement(place[r.group], r.tiebreak, r.at) for r in replacements
              if r.group in place]  # fmt: skip
-    old = [states[group] for group in groups]
+    old = cast("list[bytes | None]", [states[group] for group in groups])
     new = update_states(layout, old, rows, sequence=last, floor=floor, replacements=moved)
     for group, state in zip(groups, new, strict=True):
         states[group] = state
@@ -217,13 +247,13 @@ def _in_states(
     store: KeyValues,
     layout: StateLayout,
     keyed: KeyedRows,
-    states: list[bytes | None],
+    states: list[State | None],
     replaced: Sequence[Replaced],
 ) -> list[Replacement]:
     """Add the entities of replaced rows to ``keyed`` and ``states``; return the replacements."""
     place = {key: number for number, key in enumerate(keyed.keys)}
     more = [key for key in dict.fromkeys(row.key for row in replaced) if key not in place]
-    for key, state in zip(more, store.read(layout.table, more), strict=True):
+    for key, state in zip(more, store.read_heads(layout.table, more), strict=True):
         place[key] = len(keyed.keys)
         keyed.keys.append(key)
         states.append(state)
@@ -281,8 +311,8 @@ def _keys_of(
 
 def _short(
     layout: StateLayout,
-    before: Sequence[bytes | None],
-    states: Mapping[bytes, bytes],
+    before: Sequence[State | None],
+    states: Mapping[bytes, State],
     keyed: KeyedRows,
     replaced: set[bytes],
 ) -> set[bytes]:
@@ -292,14 +322,18 @@ def _short(
         return {key for key in replaced & set(states) if _all_replaced(layout, states[key])}
     found = replaced & {k for k, s in zip(keyed.keys, before, strict=True) if s is not None}
     if any(rule.window.joins for rule in layout.rules):
+        inserter, _ = _inserter(layout)
         earliest = np.full(len(keyed.keys), NEVER, np.int64)
         np.minimum.at(earliest, keyed.rows.group, keyed.rows.records["event"])
         for key, state, event in zip(keyed.keys, before, earliest.tolist(), strict=True):
             # A row amid others may join the newest session to older ones.
-            if state is not None and event < decode(layout.slots, [state]).records["event"].max():
+            if state is not None and event < inserter.newest(state)[0]:
                 found.add(key)
     return found
 
 
-def _all_replaced(layout: StateLayout, state: bytes) -> bool:
-    return bool((decode(layout.slots, [state]).superseded != NEVER).all())
+def _all_replaced(layout: StateLayout, state: State) -> bool:
+    # A row that was replaced took the long way: its state is whole.
+    return isinstance(state, bytes) and bool(
+        (decode(layout.slots, [state]).superseded != NEVER).all()
+    )

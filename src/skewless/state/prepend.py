@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from skewless.expressions.scalar import compile_scalar
+from skewless.state import pieces
 from skewless.state.blob import HEADER, TILED, VERSION, grown, layout_mark
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import record_dtype
+from skewless.state.pieces import Head
 from skewless.state.slots import Slot
-from skewless.state.tiles import Tiles, folded_to
+from skewless.state.tiles import TILES_END, Tiles, folded_to
 
 _ORDER = struct.Struct("<qqq")
 Order = tuple[int, int, int]
@@ -85,33 +87,85 @@ class Inserter:
         None is returned for a row that is not the newest, for states with corrections and for
         states due to let old rows go. A row of the log that the state holds changes nothing.
         """
-        head = HEADER.unpack_from(state)
-        version, flags, count, mark, rows, corrections, sequence, floor, limit = head
+        new = self._header(state, order, self.newest(state), state)
+        if new is None:
+            return None
+        if not new:
+            return state
+        if not self._tails:
+            return b"".join((new, record, state[HEADER.size :]))
+        return self._with_tails(state, new, record, tails)
+
+    def add_to_head(
+        self, head: Head, record: bytes, order: Order, tails: list[bytes]
+    ) -> Head | None:
+        """Return the head of a state in pieces with a row added; see `add`."""
+        first, rows, *own, blocks, ends = head.columns
+        new = self._header(first, order, _ORDER.unpack_from(rows), ends)
+        if new is None:
+            return None
+        if not new:
+            return head
+        sizes = self._grown_sizes(first, tails)
+        if head.size > pieces.LONG:
+            head = head.moved()
+            _, rows, *own, blocks, ends = head.columns
+        with_row = [tail + before for tail, before in zip(tails, own, strict=True)]
+        return head.with_columns((new + sizes, record + rows, *with_row, blocks, ends))
+
+    def divided(self, state: bytes) -> Head | None:
+        """Return a state that is about to grow as a head without pieces.
+
+        Its columns: header, rows, each tail, blocks of tiles, and how those end. None for a state
+        that `add` does not take.
+        """
+        version, flags, _, mark, rows, corrections, *_ = HEADER.unpack_from(state)
+        if version != VERSION or mark != self._mark or corrections:
+            return None
+        at = self._rows_at + rows * self._record
+        columns = [state[: self._rows_at], state[self._rows_at : at]]
+        for size in self._sizes.unpack_from(state, HEADER.size):
+            columns.append(state[at : at + size])
+            at += size
+        end = len(state) - (TILES_END if flags & TILED else 0)
+        return Head((*columns, state[at:end], state[end:]))
+
+    def newest(self, state: bytes | Head) -> Order:
+        """Return the order of the newest row of a state."""
+        if isinstance(state, Head):
+            found: Order = _ORDER.unpack_from(state.columns[1])
+        else:
+            found = _ORDER.unpack_from(state, self._rows_at)
+        return found
+
+    def _header(self, head: bytes, order: Order, newest: Order, ends: bytes) -> bytes | None:
+        """Return the header with a row more; none if the state has the row, None if it cannot."""
+        version, flags, count, mark, rows, corrections, sequence, floor, limit = HEADER.unpack_from(
+            head
+        )
         if version != VERSION or mark != self._mark or corrections or rows >= limit:
             return None
         if order[2] <= sequence:
-            return state
-        if order <= _ORDER.unpack_from(state, self._rows_at):
+            return b""
+        if order <= newest:
             return None
-        if flags & TILED and max(order[0] + self._left, order[1]) <= folded_to(state):
+        if flags & TILED and max(order[0] + self._left, order[1]) <= folded_to(ends):
             return None
-        new = HEADER.pack(version, flags, count, mark, rows + 1, 0, order[2], floor, limit)
-        if not count:
-            return b"".join((new, record, state[HEADER.size :]))
-        return self._with_tails(state, new, record, tails)
+        return HEADER.pack(version, flags, count, mark, rows + 1, 0, order[2], floor, limit)
+
+    def _grown_sizes(self, head: bytes, tails: list[bytes]) -> bytes:
+        sizes = self._sizes.unpack_from(head, HEADER.size)
+        return self._sizes.pack(*(s + len(tail) for s, tail in zip(sizes, tails, strict=True)))
 
     def _with_tails(self, state: bytes, head: bytes, record: bytes, tails: list[bytes]) -> bytes:
         rows = HEADER.unpack_from(state)[4]
         sizes = self._sizes.unpack_from(state, HEADER.size)
         at = self._rows_at + rows * self._record
-        pieces = [state[self._rows_at : at]]
+        parts = [state[self._rows_at : at]]
         for size, tail in zip(sizes, tails, strict=True):
-            pieces += [tail, state[at : at + size]]
+            parts += [tail, state[at : at + size]]
             at += size
-        grown_sizes = self._sizes.pack(
-            *(size + len(tail) for size, tail in zip(sizes, tails, strict=True))
-        )
-        return b"".join((head, grown_sizes, record, *pieces, state[at:]))
+        return b"".join((head, self._grown_sizes(state, tails), record, *parts, state[at:]))
 
 
 def _nothing(slot: Slot) -> Any:

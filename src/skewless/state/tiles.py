@@ -26,6 +26,8 @@ from skewless.state.tile_blocks import Block, encoded
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 _ENDS = struct.Struct("<Iq")
+TILES_END = _ENDS.size
+"""How many bytes end the tiles behind their blocks."""
 _NUMERIC = frozenset({"float32", "float64", "int32", "int64"})
 
 

@@ -27,12 +27,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Self
+from typing import Self, cast
 
 from skewless.errors import InputError, StoreError
+from skewless.state.pieces import Head
 
 MAX_TABLE_NAME_BYTES = 255
 SCAN_PAGE_ROWS = 1_000
@@ -114,6 +115,39 @@ class KeyValues(ABC):
             StoreError: the rows could not be kept, a full disk for instance; none of them then
                 counts where the store has `atomic_batch`.
         """
+
+    @property
+    def divides(self) -> bool:
+        """Whether `write_heads` takes values in pieces, see `state.pieces`."""
+        return False
+
+    def read_heads(self, table: str, keys: Sequence[bytes]) -> Sequence[bytes | Head | None]:
+        """Return what `read` does, but of values in pieces the heads."""
+        return self.read(table, keys)
+
+    def whole(self, table: str, key: bytes, head: Head) -> bytes:
+        """Return the value that has a head.
+
+        Raises:
+            CorruptData: it lacks pieces.
+        """
+        raise NotImplementedError  # of stores that have given a head
+
+    def write_heads(
+        self, table: str, items: Iterable[tuple[bytes, bytes | Head]], before: Mapping[bytes, Head]
+    ) -> None:
+        """Insert or replace rows, by whole values or, where the store `divides`, by heads.
+
+        Args:
+            table: name of the table.
+            items: keys and what they get.
+            before: the heads there were.
+        """
+        self.write(table, cast("Iterable[Item]", items))
+
+    def overwrite(self, table: str, items: Iterable[Item]) -> None:
+        """Do what `write` does, and let go of the pieces of the values there were."""
+        self.write(table, items)
 
     @abstractmethod
     def delete(self, table: str, keys: Iterable[bytes]) -> None:

@@ -7,8 +7,9 @@ elsewhere.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from skewless.state.pieces import Head
 from skewless.stores.online.base import Item, KeyValues, OnlineStore, Transaction
 from skewless.stores.online.delegating import DelegatingReads
 
@@ -73,6 +74,28 @@ class CapturingTransaction(DelegatingReads, Transaction):
         keys = list(keys)
         self.note(table, keys)
         self._rows.delete(table, keys)
+
+    @property
+    def divides(self) -> bool:
+        return self._rows.divides
+
+    def read_heads(self, table: str, keys: Sequence[bytes]) -> Sequence[bytes | Head | None]:
+        return self._rows.read_heads(table, keys)
+
+    def whole(self, table: str, key: bytes, head: Head) -> bytes:
+        return self._rows.whole(table, key, head)
+
+    def write_heads(
+        self, table: str, items: Iterable[tuple[bytes, bytes | Head]], before: Mapping[bytes, Head]
+    ) -> None:
+        rows = list(items)
+        self.note(table, (key for key, _ in rows))
+        self._rows.write_heads(table, rows, before)
+
+    def overwrite(self, table: str, items: Iterable[Item]) -> None:
+        rows = list(items)
+        self.note(table, (key for key, _ in rows))
+        self._rows.overwrite(table, rows)
 
     def note(self, table: str, keys: Iterable[bytes]) -> None:
         """Note rows of a table, this store's or that of the states beside it."""

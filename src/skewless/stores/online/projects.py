@@ -8,10 +8,11 @@ gives nobody the tables of another.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from skewless.config import DEFAULT_PROJECT
+from skewless.state.pieces import Head
 from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Transaction
 
 _MARK = "@"
@@ -63,6 +64,24 @@ class _Prefixed(KeyValues):
 
 class _ProjectTransaction(_Prefixed, Transaction):
     """A transaction over the tables of a project."""
+
+    @property
+    def divides(self) -> bool:
+        return self._rows.divides
+
+    def read_heads(self, table: str, keys: Sequence[bytes]) -> Sequence[bytes | Head | None]:
+        return self._rows.read_heads(self._prefix + table, keys)
+
+    def whole(self, table: str, key: bytes, head: Head) -> bytes:
+        return self._rows.whole(self._prefix + table, key, head)
+
+    def write_heads(
+        self, table: str, items: Iterable[tuple[bytes, bytes | Head]], before: Mapping[bytes, Head]
+    ) -> None:
+        self._rows.write_heads(self._prefix + table, items, before)
+
+    def overwrite(self, table: str, items: Iterable[Item]) -> None:
+        self._rows.overwrite(self._prefix + table, items)
 
 
 class ProjectStore(_Prefixed, OnlineStore):

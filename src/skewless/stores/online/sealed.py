@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
 
 from skewless.errors import CorruptData
+from skewless.state.pieces import MARK, SUFFIX, Head, key_of, place_of, table_of, whole
 from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Transaction
 from skewless.stores.online.sealing import ALL_THERE, SEAL_BYTES, open_all, open_one, seal, seed_of
 
@@ -73,12 +76,60 @@ class SealedRows(KeyValues):
     def read_one(self, table: str, key: bytes) -> bytes | None:
         value = self._rows.read_one(table, key)
         if value is None:
-            self._look(table, (key,), (None,), -1)
+            self._look(table, (key,), [None], -1)
             return None
         opened = open_one(self._seed(table), key, value)
+        return self._of_head(table, key, value) if opened is None else opened
+
+    def read_heads(self, table: str, keys: Sequence[bytes]) -> Sequence[bytes | Head | None]:
+        values: list[Any] = self._rows.read(table, keys)
+        found = open_all(self._seed(table), keys, values)
+        if found != ALL_THERE:
+            self._look(table, keys, values, found, self._head)
+        return values
+
+    def whole(self, table: str, key: bytes, head: Head) -> bytes:
+        found = self._joined(table, key, head)
+        if found is None:
+            raise self._damaged(table, key)
+        return found
+
+    def _head(self, table: str, key: bytes, value: bytes) -> Head:
+        """Return the head that a row holds which is no whole value."""
+        opened = open_one(self._seed(table) ^ MARK, key, value)
         if opened is None:
             raise self._damaged(table, key)
-        return opened
+        return Head.from_bytes(opened)
+
+    def _of_head(self, table: str, key: bytes, value: bytes) -> bytes | None:
+        """Return the value whose head a row holds; None if it was removed meanwhile."""
+        return self._joined(table, key, self._head(table, key, value))
+
+    def _joined(self, table: str, key: bytes, head: Head) -> bytes | None:
+        """Return the value of a head; a newer one if others have written it since."""
+        while True:
+            stored = head.stored
+            pieces = self._pieces(table, key, stored)
+            if None not in pieces:
+                return whole(head, dict(zip(stored, cast("list[bytes]", pieces), strict=True)))
+            value = self._rows.read_one(table, key)
+            if value is None:
+                return None
+            opened = open_one(self._seed(table), key, value)
+            if opened is not None:
+                return opened
+            before, head = head, self._head(table, key, value)
+            if head.pieces == before.pieces:
+                raise CorruptData(
+                    "a value in pieces lacks one of them",
+                    got=f"key {key[:80]!r} of table {table!r}",
+                    where=self.where,
+                    hint="States are built anew by skewless online rebuild.",
+                )
+
+    def _pieces(self, table: str, key: bytes, numbers: Sequence[int]) -> list[bytes | None]:
+        place = place_of(key)
+        return self.read(table_of(table), [key_of(place, number) for number in numbers])
 
     def write(self, table: str, items: Iterable[Item]) -> None:
         seed = self._seed(table)
@@ -99,24 +150,58 @@ class SealedRows(KeyValues):
         for key, value in self._rows.scan(table, prefix=prefix, after=after, limit=limit):
             opened = open_one(seed, key, value)
             if opened is None:
-                raise self._damaged(table, key)
-            yield key, opened
+                opened = self._of_head(table, key, value)
+            if opened is not None:
+                yield key, opened
 
     def _look(
-        self, table: str, keys: Sequence[bytes], values: Sequence[bytes | None], found: int
+        self,
+        table: str,
+        keys: Sequence[bytes],
+        values: list[Any],
+        found: int,
+        of_head: Callable[[str, bytes, bytes], Any] | None = None,
     ) -> None:
-        """Raise if a value is damaged (``found``), or a row beside those that are missing."""
+        """Look at values that are no whole ones, from ``found`` on, and beside missing rows.
+
+        Values in pieces are put in their places as ``of_head`` gives them, by default whole.
+
+        Raises:
+            CorruptData: a value or a key is damaged.
+        """
         if found >= 0:
-            raise self._damaged(table, keys[found])
+            seed = self._seed(table)
+            for at in range(found, len(values)):
+                value = values[at]
+                if value is not None:
+                    opened = open_one(seed, keys[at], value)
+                    if opened is None:
+                        opened = (of_head or self._of_head)(table, keys[at], value)
+                    values[at] = opened
         missing = [key for key, value in zip(keys, values, strict=True) if value is None]
-        missing, seed = missing[:LOOKED_BESIDE], self._seed(table)
+        missing = missing[:LOOKED_BESIDE]
         for other, key, value in self._rows.neighbours(table, missing):
-            if open_one(self._seed(other), key, value) is not None:
+            if self._is_right(other, key, value):
                 continue
             # A damaged row of another table, at the end of this one, says nothing about this one
             # unless it is a row of this one.
-            if other == table or any(open_one(seed, each, value) is not None for each in missing):
+            if other == table or any(self._is_right(table, each, value) for each in missing):
                 raise self._damaged(other, key)
+
+    def _is_right(self, table: str, key: bytes, value: bytes) -> bool:
+        """Return whether a row is as it was written: a whole value, or the head of one."""
+        seed = self._seed(table)
+        return any(open_one(each, key, value) is not None for each in (seed, seed ^ MARK))
+
+    def _remove_pieces(self, table: str, keys: Iterable[bytes]) -> None:
+        """Remove the pieces of values, where the table has any."""
+        name = table_of(table)
+        if next(self._rows.scan(name, limit=1), None) is None:
+            return
+        for key in keys:
+            found = [each for each, _ in self._rows.scan(name, prefix=place_of(key))]
+            if found:
+                self._rows.delete(name, found)
 
     def _damaged(self, table: str, key: bytes) -> CorruptData:
         return CorruptData(
@@ -130,7 +215,51 @@ class SealedRows(KeyValues):
 
 
 class SealedTransaction(SealedRows, Transaction):
-    """A transaction over sealed values."""
+    """A transaction over sealed values, which takes values in pieces."""
+
+    @property
+    def divides(self) -> bool:
+        return True
+
+    def write_heads(
+        self, table: str, items: Iterable[tuple[bytes, bytes | Head]], before: Mapping[bytes, Head]
+    ) -> None:
+        seed, rows, new, gone = self._seed(table), [], [], []
+        for key, value in items:
+            kept: set[int] = set()
+            if isinstance(value, Head):
+                head = value.compacted(partial(self._stored, table, key))
+                kept.update(number for number, _ in head.pieces)
+                place = place_of(key) if head.fresh else b""
+                new += [(key_of(place, number), piece) for number, piece in head.fresh.items()]
+                rows.append((key, seal(seed ^ MARK, key, head.to_bytes())))
+            else:
+                rows.append((key, seal(seed, key, value)))
+            if key in before:
+                old = [number for number, _ in before[key].pieces if number not in kept]
+                gone += [key_of(place_of(key), number) for number in old]
+        self._rows.write(table, rows)
+        if new:
+            self.write(table_of(table), new)
+        if gone:
+            self._rows.delete(table_of(table), gone)
+
+    def _stored(self, table: str, key: bytes, numbers: Sequence[int]) -> list[bytes]:
+        """Return pieces that a transaction cannot miss."""
+        pieces = self._pieces(table, key, numbers)
+        if None in pieces:
+            raise self._damaged(table, key)
+        return cast("list[bytes]", pieces)
+
+    def overwrite(self, table: str, items: Iterable[Item]) -> None:
+        rows = list(items)
+        self.write(table, rows)
+        self._remove_pieces(table, [key for key, _ in rows])
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        doomed = list(keys)
+        self._rows.delete(table, doomed)
+        self._remove_pieces(table, doomed)
 
 
 class SealedStore(SealedRows, OnlineStore):
@@ -155,17 +284,27 @@ class SealedStore(SealedRows, OnlineStore):
         return self.inner.now()
 
     def tables(self) -> list[str]:
-        return self.inner.tables()
+        return [name for name in self.inner.tables() if not name.endswith(SUFFIX)]
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        doomed = list(keys)
+        self.inner.delete(table, doomed)
+        if self.capabilities.transactions:
+            self._remove_pieces(table, doomed)
 
     async def read_async(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         values = await self.inner.read_async(table, keys)
         found = open_all(self._seed(table), keys, values)
         if found != ALL_THERE:
-            self._look(table, keys, values, found)
+            import asyncio  # takes 30 ms, and most who read need none
+
+            await asyncio.to_thread(self._look, table, keys, values, found)
         return values
 
     def drop(self, table: str) -> None:
         self.inner.drop(table)
+        if table_of(table) in self.inner.tables():
+            self.inner.drop(table_of(table))
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -198,10 +337,9 @@ class SealedStore(SealedRows, OnlineStore):
         """Read every byte and yield what is damaged."""
         yield from self.inner.flaws()
         for table in self.inner.tables():
-            seed = self._seed(table)
             try:
                 for key, value in self.inner.scan(table):
-                    if open_one(seed, key, value) is None:
+                    if not self._is_right(table, key, value):
                         yield f"the row of key {key[:80]!r} in table {table!r}"
             except CorruptData as problem:
                 yield f"table {table!r}: {problem.what}; {problem.got}"
