@@ -1,18 +1,16 @@
-"""How long stores are away when something breaks, and what is lost: seconds until a call succeeds.
+"""How long stores and servers are away when something breaks, and what is lost.
 
 A fault is made, then rows are read (and written) again and again; what is told is how long that
 failed, counted from the fault. Servers run on this machine, so that the network costs nothing.
 
-    python -m benchmarks.recovery               # a table for docs/stores.md; --json for all figures
+    python -m benchmarks recovery
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,34 +18,43 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.harness import machine, note
+from benchmarks import server_faults
+from benchmarks.harness import Figures, Line, Options
 from benchmarks.stores import OPTIONS, write_configuration
 
 ROWS = [(b"%d" % number, b"value %d" % number) for number in range(1_000)]
 KEYS, VALUES = [key for key, _ in ROWS], [value for _, value in ROWS]
 ENTITIES = 20_000
+HEADINGS = {
+    "reads_s": "reads fail for, s",
+    "writes_s": "writes fail for, s",
+    "lost": "acknowledged rows lost",
+}
 LIMIT_SECONDS = 120.0
 TIMEOUTS = {"redis": 1.0, "postgres": 2.0, "dynamodb": 2.0}
 
 
-def main() -> None:
-    """Make every fault; print what came of it."""
+def run(options: Options) -> Figures:
+    """Make every fault."""
     os.environ.update(AWS_ACCESS_KEY_ID="benchmark", AWS_SECRET_ACCESS_KEY="benchmark")
-    found = []
-    for name, measure in FAULTS.items():
-        note(f"  {name}")
-        try:
-            found.append({"fault": name, **measure()})
-        except Missing as reason:
-            note(f"    skipped: {reason}")
-    if "--json" in sys.argv:
-        print(json.dumps({"machine": machine(), "faults": found}, indent=1))
-        return
-    print("| what happens | reads fail for | writes fail for | acknowledged rows lost |")
-    print("| --- | ---: | ---: | ---: |")
-    for each in found:
-        reads, writes = (f"{each[key]:.2f} s" for key in ("reads_s", "writes_s"))
-        print(f"| {each['fault']} | {reads} | {writes} | {each['lost']} |")
+    wanted = options.only or ("",)
+
+    def measured(faults: dict[str, Callable[[], dict[str, Any]]]) -> list[Figures]:
+        return [
+            {"name": name, **_figures(measure)}
+            for name, measure in faults.items()
+            if any(part in name for part in wanted)
+        ]
+
+    processes = {"title": "Processes of a server", "contenders": measured(server_faults.FAULTS)}
+    return {"title": "Stores", "contenders": measured(FAULTS), "parts": [processes]}
+
+
+def _figures(measure: Callable[[], dict[str, Any]]) -> Figures:
+    try:
+        return measure()
+    except Missing as reason:
+        return {"skipped": str(reason)}
 
 
 class Missing(Exception):
@@ -170,5 +177,7 @@ FAULTS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-if __name__ == "__main__":
-    main()
+def summary(result: Figures) -> list[Line]:
+    """Return no line for the table of the README."""
+    del result
+    return []

@@ -140,6 +140,18 @@ def test_a_read_that_is_never_answered_is_an_error(store: Memory, pauses: list[i
     assert len(pauses) == ATTEMPTS - 1
 
 
+def test_a_server_that_hangs_is_asked_once(
+    store: Memory, monkeypatch: pytest.MonkeyPatch, pauses: list[int]
+) -> None:
+    store._patience = 2.0
+    seconds = iter((0.0, 1.9, 2.0))  # when the call begins, and when each attempt has ended
+    monkeypatch.setattr("skewless.stores.online.remote.time.monotonic", lambda: next(seconds))
+    store.server.errors, store.server.calls = ["lost"] * ATTEMPTS, 0
+    with pytest.raises(StoreUnavailable, match="Got: lost"):
+        store.read("rows", [b"a"])
+    assert (store.server.calls, pauses) == (2, [1])
+
+
 @pytest.mark.parametrize(("error", "calls"), [("lost", 1), ("refused", 1), ("busy", ATTEMPTS)])
 def test_a_write_is_repeated_only_where_it_did_nothing(
     store: Memory, error: str, calls: int

@@ -62,6 +62,8 @@ class ServerStore(OnlineStore):
     """A store that asks a server: every call to it goes through `_read_call` or `_write_call`."""
 
     _driver: ClassVar[Driver]
+    _patience = float("inf")
+    """Seconds that a call is waited for; a server that hangs is not asked again."""
 
     def _read_call(self, call: Callable[[], T]) -> T:
         """Make a call that changes nothing; retried, with growing random pauses."""
@@ -72,13 +74,14 @@ class ServerStore(OnlineStore):
         return self._retry(call, self._driver.may_repeat_write, wrote=True)
 
     def _retry(self, call: Callable[[], T], may_repeat: Callable[[Any], bool], *, wrote: bool) -> T:
-        attempt = 1
+        attempt, until = 1, time.monotonic() + self._patience
         while True:
             try:
                 return call()
             except self._driver.errors as error:
                 self._after(error)
-                if attempt >= ATTEMPTS or not may_repeat(error):
+                over = attempt >= ATTEMPTS or time.monotonic() >= until
+                if over or not may_repeat(error):
                     raise self._driver.store_error(error, self.where, wrote=wrote) from error
             pause(attempt)
             attempt += 1

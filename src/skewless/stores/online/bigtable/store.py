@@ -85,6 +85,7 @@ class BigtableStore(RemoteStore["bigtable.Client"]):
             f"bigtable://{project}/{instance}/{table}",
             lambda: bigtable.Client(path, app_profile, timeout),
         )
+        self._patience = timeout
 
     def _prepare(self) -> None:
         try:

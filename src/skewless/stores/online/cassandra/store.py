@@ -92,6 +92,7 @@ class CassandraStore(RemoteStore["cql.Client"]):
                 timeout=timeout,
             ),
         )
+        self._patience = timeout
 
     def _prepare(self) -> cql.Client:
         return self._client

@@ -86,6 +86,7 @@ class DynamoDBStore(RemoteStore["dynamodb.DynamoDBClient"]):
             dynamodb.where_of(table, region, endpoint),
             lambda: dynamodb.DynamoDBClient(region, endpoint, profile, timeout),
         )
+        self._patience = timeout
 
     def _prepare(self) -> None:
         dynamodb.make_table(self._calls, self._table, self.where)

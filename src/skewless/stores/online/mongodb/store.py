@@ -76,6 +76,7 @@ class MongoDBStore(RemoteStore["mongodb.Client"]):
             mongodb.where_of(url, database, collection),
             lambda: mongodb.Client(url, database, collection, timeout),
         )
+        self._patience = timeout
 
     def _prepare(self) -> object:
         return self._rows.database.command("ping")

@@ -90,6 +90,7 @@ class PostgresStore(ServerStore):
             self.close()
             raise
         self.capabilities = dataclasses.replace(type(self).capabilities, durable=durable)
+        self._patience = timeout
 
     # --------------------------------------------------------------------------------- reading
 

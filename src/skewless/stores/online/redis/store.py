@@ -96,6 +96,7 @@ class RedisStore(ServerStore):
             atomic_batch=not self._is_cluster,
             durable=self._asks_for_durability(),
         )
+        self._patience = timeout
 
     # --------------------------------------------------------------------------------- reading
 
