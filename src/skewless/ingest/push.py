@@ -207,11 +207,12 @@ class _Push:
 
 
 def _look_again(runtime: Runtime, source: Source) -> None:
-    """Look at the registry anew, for it may be the source that has changed.
+    """Look at the registry anew, for it may be the source that has changed, or a copy was made.
 
     Raises:
         UnknownName: it is gone.
     """
+    runtime.outdate_copy()
     runtime.state(fresh=True)
     runtime.source(source.name)
 

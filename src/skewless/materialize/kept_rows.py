@@ -55,6 +55,7 @@ def restore_rows(runtime: Runtime, source: str) -> int:
     """
     runtime.source(source)
     log = _kept(runtime, source)[-1]
+    runtime.outdate_copy()
     with runtime.journal.transaction() as transaction:
         now = runtime.log_generation(source)
         if rows_in(transaction, source, now):

@@ -320,6 +320,7 @@ def compact(runtime: Runtime, name: str | None) -> dict[str, int]:
     """
     runtime.state(fresh=True)
     runtime.ownership.take_folder()
+    runtime.outdate_copy()  # which may name files that are joined with others now
     names = sorted(runtime.state().sources) if name is None else [name]
     settled = {each: runtime.log(runtime.source(each)).settle().rows for each in names}
     runtime.ownership.forget_sessions()

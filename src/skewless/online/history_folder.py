@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from skewless.errors import Conflict, StoreError
+from skewless.online.copies import note_copied
 from skewless.online.storage import StateAndJournal
 from skewless.stores.offline.log.unknown_files import refuse_unknown
 from skewless.stores.online.base import KeyValues
@@ -87,13 +88,17 @@ class HistoryFolder:
                     got=f"its journal at {self._home.journal.where}",
                     expected=f"the one at {found.get('where')}, with which its history goes",
                     where=str(self._file),
-                    hint="Name that store in [online], or copy it here: skewless online copy --to"
-                    " NAME. If it is no more: skewless online adopt",
+                    hint=f"{self._outdated()}Name that store in [online], or copy it here: skewless"
+                    " online copy --to NAME. If it is no more: skewless online adopt",
                 )
             return self._unknown()  # a copy, which is taken by `take`
         if (problem := self._unknown()) is None and theirs:
             self._right = [stamp]
         return problem
+
+    def _outdated(self) -> str:
+        copied = next(iter(self._home.journal.scan(WRITERS, prefix=_FROM, limit=1)), None)
+        return "" if copied is None else "This is a copy that lacks what was written since. "
 
     def _unknown(self) -> StoreError | None:
         """Return why the journal does not do for the settled rows: it was restored from before."""
@@ -143,6 +148,19 @@ class HistoryFolder:
             journal.delete(WRITERS, copied)
         self._right = [self._stamp()]
 
+    def rename(self, copied: str) -> None:
+        """Give the journal another name: copies that were made of it may no longer be taken.
+
+        Args:
+            copied: what is to be noted of them, see `note_copied`.
+        """
+        with self._home.journal.transaction() as rows:
+            before = rows.read_one(WRITERS, _JOURNAL)
+            if before is not None:  # until the folder says so, other processes know both names
+                rows.write(WRITERS, [(_FROM + before, b""), (_JOURNAL, uuid.uuid4().hex.encode())])
+            note_copied(rows, copied)
+        self.adopt()
+
     def _write(self, content: dict[str, str]) -> None:
         temporary = self._file.with_name(f".journal-{uuid.uuid4().hex}")
         with contextlib.suppress(OSError):
@@ -159,7 +177,10 @@ class HistoryFolder:
 
 
 def note_copy(source: KeyValues, target: KeyValues) -> None:
-    """Note in a journal that it holds what another one does, so that the folder may follow."""
+    """Note in a journal that it holds what another one does, so that the folder may follow.
+
+    Until something is written that it does not get: then the other one is renamed.
+    """
     theirs = source.read_one(WRITERS, _JOURNAL)
     if theirs is not None:
         target.write(WRITERS, [(_FROM + theirs, b"")])

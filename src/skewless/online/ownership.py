@@ -167,6 +167,10 @@ class Ownership:
         """
         self._folder.take()
 
+    def outdate_copy(self) -> None:
+        """Go on under another name, by which a copy of this journal does not know it."""
+        self._folder.rename("")
+
     def refusal(self) -> StoreError | None:
         """Return why the stores may not be used with the history of the repo, None if they may."""
         return self._folder.refusal()

@@ -21,6 +21,7 @@ from skewless.definitions.source import as_defined
 from skewless.definitions.tables import Recorded, Table
 from skewless.errors import InputError, StoreError, StoreUnavailable, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
+from skewless.online.copies import LACKS, changes_and_copy, copied_to, count_write
 from skewless.online.dirty_keys import mark_keys, unmarked
 from skewless.online.group_commit import GroupCommit
 from skewless.online.history_folder import folder_of_project
@@ -325,9 +326,9 @@ class Runtime:
         Raises:
             Conflict: another journal writes the states of the online store.
         """
-        self.ownership.check(seconds=FRESH_SECONDS)
-        with self.journal.transaction() as transaction:
+        with self._own_transaction() as transaction:
             if self.one_store:
+                count_write(transaction)
                 yield transaction, transaction
                 return
             checked = self.online.capabilities.compare_and_set
@@ -341,6 +342,17 @@ class Runtime:
             yield transaction, seen
             for table in seen.rewritten:
                 note_rewritten(self.home, transaction, table)
+
+    @contextmanager
+    def _own_transaction(self) -> Iterator[Transaction]:
+        """Give a transaction of the journal, once a copy that lacks what it writes is outdated."""
+        while True:
+            self.ownership.check(seconds=FRESH_SECONDS)
+            with self.journal.transaction() as transaction:
+                if not self._outdates(copied_to(transaction)):
+                    yield transaction
+                    return
+            self.outdate_copy()
 
     @cached_property
     def folder(self) -> Path:
@@ -407,10 +419,22 @@ class Runtime:
 
         Where they are not, registry and tables are looked at anew.
         """
-        if changes_of(transaction) == self._changes:
+        changes, copied = changes_and_copy(transaction)
+        if changes == self._changes and not self._outdates(copied):
             return True
         self.forget_plans()
         return False
+
+    def outdate_copy(self) -> None:
+        """Have a copy of the store that does not get what is about to be written not be taken."""
+        if self._outdates(copied_to(self.journal)):
+            self.ownership.outdate_copy()
+
+    def _outdates(self, copied: str) -> bool:
+        """Return whether a write leaves behind the store that all was copied to."""
+        return bool(copied) and (
+            self.mirror is None or self.mirror.name != copied.removeprefix(LACKS)
+        )
 
     @cached_property
     def reader(self) -> OnlineReader:

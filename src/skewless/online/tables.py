@@ -39,7 +39,7 @@ Ints = npt.NDArray[np.int64]
 TABLES = "skewless.states"
 GRACE = 2_000_000
 """How long a table outlives its use, microseconds: twice what plans of other processes are old."""
-_CHANGES = ("skewless.state_changes", b"count")
+CHANGES = ("skewless.state_changes", b"count")
 _GENERATIONS = "skewless.generations"
 
 
@@ -191,12 +191,12 @@ def _source_now(state: RegistryState, entity: Entity, then: Source) -> Source:
 
 def changes_of(store: KeyValues) -> int:
     """Return how often the records of tables were changed, by any process."""
-    return int(store.read_one(*_CHANGES) or b"0")
+    return int(store.read_one(*CHANGES) or b"0")
 
 
 def note_change(transaction: KeyValues) -> None:
     """Tell every process, inside a transaction, that the tables in use may be others now."""
-    table, key = _CHANGES
+    table, key = CHANGES
     transaction.write(table, [(key, b"%d" % (changes_of(transaction) + 1))])
 
 

@@ -7,7 +7,9 @@ Rows are copied in pages, each while other writers are kept out for a moment, an
 noted with every page: a copy that was killed goes on there. Then both stores are read and compared,
 row by row, by checksum; rows that differ (they changed meanwhile) are copied again, rows that the
 other store has too many are removed. With the other store as `mirror`, nothing changes behind the
-copy's back, so that when it returns both hold the same.
+copy's back, so that when it returns both hold the same. Without, a copy during which something was
+written is refused, and one after which something is written may not be taken any more
+(`online.copies`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 
 from skewless.clock import NEVER
 from skewless.errors import InputError, StoreError, UnknownName
+from skewless.online.copies import note_copied, writes_of
 from skewless.online.history_folder import note_copy
 from skewless.online.loss_detection import last_held, note_held
 from skewless.online.move.mirror import LOCAL, OUTBOX, copy_rows
@@ -34,6 +37,7 @@ COPIES = "skewless.copies"
 PROBE = "skewless.owner"
 """Rows that tell whether two sections of the settings lead to one store."""
 PAGE_ROWS, PAGE_BYTES = 2_000, 8 << 20
+ATTEMPTS = 3
 _DIGEST_BYTES = 16
 Progress = Callable[[str, float], None]
 
@@ -89,7 +93,8 @@ def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) 
     Raises:
         UnknownName: the settings have no such store.
         InputError: it is the online store itself.
-        StoreError: it belongs to another repo, or a store fails.
+        StoreError: it belongs to another repo, a store fails, or somebody writes meanwhile while it
+            is not the mirror.
     """
     config = runtime.config
     if to not in config.stores:
@@ -101,9 +106,7 @@ def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) 
     try:
         _claim(source, target, config.folder, where)
         copying = _Copying(source, target, to, progress)
-        tables = copying.run()
-        if source.one_store or target.one_store:  # else the journal stays
-            note_copy(source.journal, target.journal)
+        tables = copying.run(mirrored=config.mirror == to)
         mark_copy(target, f"journal {journal_id(source.journal)}", config.folder)
     finally:
         target.close()
@@ -141,8 +144,15 @@ class _Copying:
         self._progress = progress
         self.resumed = False
 
-    def run(self) -> list[CopiedTable]:
-        """Copy, then compare."""
+    def run(self, *, mirrored: bool) -> list[CopiedTable]:
+        """Copy, then compare.
+
+        Args:
+            mirrored: whether the other store gets what is written meanwhile.
+
+        Raises:
+            StoreError: it does not, and was left behind.
+        """
         moves = self._source.one_store or self._target.one_store  # else the journal stays
         left_out = {*LOCAL, PROBE, COPIES}
         tables = [
@@ -159,13 +169,31 @@ class _Copying:
             if before is None or table.table >= before[0]:
                 after = before[1] if before and before[0] == table.table else None
                 self._copy(table, after)
-        for number, table in enumerate(tables):
-            self._tell(f"comparing {table.table}", 0.5 + number / len(tables) / 2)
-            self._compare(table)
-        self._remove_tables({table.table for table in tables}, moves)
+        for _ in range(ATTEMPTS):
+            written = writes_of(self._source.journal, self._source.journal)
+            for number, table in enumerate(tables):
+                self._tell(f"comparing {table.table}", 0.5 + number / len(tables) / 2)
+                self._compare(table)
+            self._remove_tables({table.table for table in tables}, moves)
+            if self._finish(None if mirrored or not moves else written, moves=moves):
+                return tables
+        raise StoreError(
+            "rows were written while they were copied, so that the copy is not whole",
+            where=self._target.states.where,
+            hint=f"Set mirror = {self._name.decode()!r} in [online] first and restart what writes,"
+            " or stop what writes. Copying again is quick.",
+        )
+
+    def _finish(self, written: list[bytes | None] | None, *, moves: bool) -> bool:
+        """Let the repo go on in the other store; return whether nothing was written since."""
         with self._source.journal.transaction() as journal:
+            if written is not None and writes_of(self._source.journal, journal) != written:
+                return False
             journal.delete(COPIES, [self._name])
-        return tables
+            if moves:  # else the journal stays
+                note_copied(journal, self._name.decode())
+                note_copy(journal, self._target.journal)
+        return True
 
     def _copy(self, table: CopiedTable, after: bytes | None) -> None:
         for keys in self._pages(table.table, after):
@@ -200,6 +228,7 @@ class _Copying:
     def _compare(self, table: CopiedTable) -> None:
         """Compare all rows of a table, and make those right that differ."""
         name, total = table.table, 0
+        table.rows = table.bytes = 0
         theirs = self._target.store_of(name)
         for keys in self._pages(name):
             values = self._source.store_of(name).read(name, keys)

@@ -20,6 +20,7 @@ counted, shown by `skewless online status` and `doctor`, and tried again after a
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -32,11 +33,13 @@ from pathlib import Path
 from skewless.config import Config
 from skewless.errors import StoreError
 from skewless.forks import Lock
-from skewless.online.history_folder import WRITERS
+from skewless.online.copies import LACKS, copied_to, note_copied
+from skewless.online.history_folder import WRITERS, HistoryFolder, note_copy
 from skewless.online.loss_detection import HELD, goes_on, is_noted, note_of, write_note
 from skewless.online.ownership import claim
 from skewless.online.seen import is_seen, note_seen
 from skewless.online.storage import StateAndJournal, is_states, open_home
+from skewless.online.tables import CHANGES
 from skewless.plugins import find
 from skewless.stores.online.base import Item, KeyValues, Transaction
 
@@ -45,7 +48,7 @@ OUTBOX = "skewless.mirror"
 CHAINS = "skewless.mirror_chains"
 """What the states of a table held before the first row of the outbox, and after the last one."""
 _PROGRESS = "skewless.progress"
-LOCAL = {OUTBOX, CHAINS, HELD, WRITERS, "skewless.copies", _PROGRESS}
+LOCAL = {OUTBOX, CHAINS, HELD, WRITERS, CHANGES[0], "skewless.copies", _PROGRESS}
 """Tables that are about one store and do not move with a repo."""
 NEW, GAP = b"new", b"gap"
 _BEHIND = b"behind"
@@ -87,6 +90,7 @@ class Mirror:
         section = config.stores[self.name]
         where = f"[stores.{self.name}] of {config.file or config.folder}"
         self._home = home
+        self._folder = HistoryFolder(folder, home)
         self._place = config.folder
         self._open = partial(open_home, section, folder, where, config)
         kind = find("online_store", section.kind)  # a missing driver is told now
@@ -131,6 +135,7 @@ class Mirror:
         except StoreError as problem:
             self._behind = True
             self._failures += 1
+            self._suspend()
             self._not_before = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             if not self._problem:
@@ -139,7 +144,24 @@ class Mirror:
         else:
             if self._problem:
                 _logger.warning("mirror %s: takes writes again", self.name)
+                self._resume()
             self._pause, self._problem = FIRST_PAUSE, ""
+
+    def _suspend(self) -> None:
+        """Have the mirror not be taken for the first store while it lacks rows."""
+        with contextlib.suppress(StoreError):
+            if copied_to(self._home.journal) == self.name:
+                self._folder.rename(LACKS + self.name)
+
+    def _resume(self) -> None:
+        """Let the mirror be taken again, unless somebody has written without it."""
+        if self._target is None:
+            return
+        with contextlib.suppress(StoreError), self._home.journal.transaction() as journal:
+            waits = next(iter(journal.scan(OUTBOX, limit=1)), None)
+            if waits is None and copied_to(journal) == LACKS + self.name:
+                note_copied(journal, self.name)
+                note_copy(journal, self._target.journal)
 
     def settle_some(self) -> bool:
         """Copy some rows of the outbox; return whether there may be more.
