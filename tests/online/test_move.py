@@ -1,13 +1,11 @@
 """Moving a repo to another online store: copy, mirror, rebuild."""
 
-import itertools
 import logging
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,43 +28,10 @@ from skewless.online.row_ids import ids_table
 from skewless.online.seen import is_seen
 from skewless.stores.online.redis.store import RedisStore
 from skewless.testing.proxy import Proxy
-from skewless.testing.servers import Server, running
-from tests.shop import HOUR, MINUTE, NOON, cards, open_store, pay, payments, spend_of
+from tests.online.moving import CARDS, LATER, ROWS, SPEND, moved, refused, sqlite, values
+from tests.shop import MINUTE, NOON, cards, open_store, pay
 
-PAYS = payments(row_id="pay_id")
-SPEND = spend_of(PAYS)
-CARDS = [f"c{number}" for number in range(40)]
-ROWS = [
-    pay(f"p{number}", NOON - HOUR + number * 1_000_000, number / 7, card=CARDS[number % 40])
-    for number in range(400)
-]
-LATER = [pay(f"later{number}", NOON - number, 2.5, card=CARDS[number]) for number in range(40)]
 FORK = multiprocessing.get_context("fork")
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Server]:
-    with running("redis") as server:
-        yield server
-
-
-def sqlite(folder: Path) -> dict[str, object]:
-    return {"kind": "sqlite", "path": str(folder / "next.sqlite")}
-
-
-def refused(self, table, items):
-    raise StoreUnavailable("the store is out of memory")
-
-
-def values(fs):
-    return fs.get_online_features("Spend", cards(*CARDS)).to_rows()
-
-
-def moved(fs, folder, target, **online):
-    """The same repo with ``target`` as its online store."""
-    clock = fs.runtime.clock
-    fs.close()
-    return open_store(folder, clock=clock, online={"store": "next", **online}, stores=target)
 
 
 def state_rows(home) -> dict[str, dict[bytes, bytes]]:
@@ -82,18 +47,6 @@ def state_rows(home) -> dict[str, dict[bytes, bytes]]:
 def home_of(fs, name="next"):
     section = fs.config.stores[name]
     return mirroring.open_home(section, fs.runtime.folder, "here", fs.config)
-
-
-def target_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> dict[str, object]:
-    if kind == "sqlite":
-        return sqlite(folder)
-    server = request.getfixturevalue("redis")
-    return {"kind": "redis", "url": server.url, "namespace": folder.parent.name, "timeout": 30.0}
-
-
-@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.server("redis"))])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, dict[str, object]]:
-    return {"next": target_of(request.param, tmp_path / "repo", request)}
 
 
 def test_a_copy_holds_every_row_and_the_repo_goes_on_there(tmp_path, stores) -> None:
@@ -330,87 +283,6 @@ def test_a_copy_under_writers_with_a_mirror_leaves_no_difference(tmp_path, store
     other = home_of(fs)
     assert state_rows(other) == state_rows(fs.runtime.home)
     other.close()
-    fs.close()
-
-
-HOW = ["push", "materialize", "another process", "a process without the mirror"]
-
-
-@pytest.mark.parametrize("how", HOW)
-def test_a_copy_after_which_something_is_written_is_not_taken(tmp_path, stores, how) -> None:
-    folder = tmp_path / "repo"
-    online = {"mirror": "next"} if how == HOW[3] else {}
-    fs = open_store(folder, SPEND, online=online, stores=stores)
-    fs.push("pays", ROWS, backdate=True)
-    other = open_store(folder, stores=stores)
-    other.push("pays", ROWS[:1], backdate=True)  # it has looked at everything before
-    copy_online(fs.runtime, "next")
-    if how == "materialize":
-        fs.backfill()
-    else:
-        (fs if how == "push" else other).push("pays", LATER, backdate=True)
-    right = values(fs)
-    other.close()
-    early = open_store(folder, online={"store": "next"}, stores=stores)
-    with pytest.raises(Conflict, match="lacks what was written since"):
-        early.push("pays", LATER, backdate=True)
-    with pytest.raises(StoreUnavailable, match="lacks what was written since"):
-        values(early)
-    early.close()
-    assert values(fs) == right
-    copy_online(fs.runtime, "next")
-    fs = moved(fs, folder, stores)
-    assert values(fs) == right
-    assert fs.push("pays", LATER, backdate=True).duplicates == (0 if how == "materialize" else 40)
-    fs.close()
-
-
-def test_a_copy_under_writers_without_a_mirror_is_refused_or_whole(tmp_path, stores) -> None:
-    folder = tmp_path / "repo"
-    fs = open_store(folder, SPEND, stores=stores)
-    fs.push("pays", ROWS, backdate=True)
-    pushed = itertools.count()
-
-    def push_one(text: str, done: float) -> None:
-        if text.startswith("comparing"):
-            fs.push("pays", [pay(f"w{next(pushed)}", NOON)], backdate=True)
-
-    with pytest.raises(StoreError, match="rows were written while they were copied"):
-        copy_online(fs.runtime, "next", progress=push_one)
-    early = open_store(folder, online={"store": "next"}, stores=stores)
-    with pytest.raises(Conflict, match="goes with another journal"):
-        early.push("pays", LATER, backdate=True)
-    early.close()
-    copy_online(fs.runtime, "next")
-    right = values(fs)
-    fs = moved(fs, folder, stores)
-    assert values(fs) == right
-    fs.close()
-
-
-@pytest.mark.server("redis")
-def test_a_mirror_that_lacks_rows_is_not_taken_until_it_has_them(
-    tmp_path, redis, monkeypatch
-) -> None:
-    """The first store may be gone, with the rows that only its outbox has."""
-    monkeypatch.setattr(mirroring, "FIRST_PAUSE", 0.0)
-    folder = tmp_path / "repo"
-    stores = {"next": {"kind": "redis", "url": redis.url, "namespace": tmp_path.name}}
-    fs = open_store(folder, SPEND, online={"mirror": "next"}, stores=stores)
-    fs.push("pays", ROWS[:40], backdate=True)
-    copy_online(fs.runtime, "next")
-    with monkeypatch.context() as broken:
-        broken.setattr(RedisStore, "write", refused)
-        fs.push("pays", ROWS[40:80], backdate=True)
-    right = values(fs)
-    early = open_store(folder, online={"store": "next"}, stores=stores)
-    with pytest.raises(StoreUnavailable, match="lacks what was written since"):
-        values(early)
-    early.close()
-    assert values(fs) == right
-    fs.runtime.mirror.settle()
-    fs = moved(fs, folder, stores)
-    assert values(fs) == right
     fs.close()
 
 

@@ -77,8 +77,8 @@ def _copy(fs: FeatureStore, to: str, as_json: bool) -> None:
     if result.mirrored:
         note(f"To use it: stop writers, set store = {to!r} in [online], start them.")
     else:
-        note(f"Before something is written: set store = {to!r} in [online]. Else set mirror = {to!r}")
-        note("there first, or stop writers, and copy again.")
+        note(f"To use it: set store = {to!r} in [online] before anything is written. Else")
+        note(f"stop writers, or set mirror = {to!r} first and restart them, and copy again.")
 
 
 def _rebuild(fs: FeatureStore, views: list[str] | None, as_json: bool) -> None:
