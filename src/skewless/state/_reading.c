@@ -5,27 +5,7 @@
    of a state is told in blob.py. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <stdint.h>
-#include <string.h>
-
-#define START 8                /* version, flags, number of tails, layout */
-#define CORRECTIONS_AT 12
-#define ROWS_AT 8
-#define FLOOR_AT 24
-#define HEADER 36
-#define TIMES 24               /* event, known, tiebreak */
-
-static int64_t int64_at(const char *bytes) {
-    int64_t value;
-    memcpy(&value, bytes, 8);
-    return value;
-}
-
-static uint32_t uint32_at(const char *bytes) {
-    uint32_t value;
-    memcpy(&value, bytes, 4);
-    return value;
-}
+#include "_blob.h"
 
 /* ---- keys ---------------------------------------------------------------------------------- */
 
@@ -253,10 +233,6 @@ static PyObject *value_of(const Column *column, const char *row, const char *byt
     }
 }
 
-typedef struct {
-    int64_t t, at, k;          /* the moment, the same less one where it does not count; knowledge */
-} Moment;
-
 /* The newest row of a state where it alone answers, else NULL. */
 static const char *row_that_answers(const NewestRows *self, PyObject *state, const Moment *when) {
     Py_ssize_t head = HEADER + 4 * self->tails;
@@ -264,7 +240,7 @@ static const char *row_that_answers(const NewestRows *self, PyObject *state, con
     const char *bytes = PyBytes_AS_STRING(state), *row = bytes + head;
     if (memcmp(bytes, self->start, START) || uint32_at(bytes + CORRECTIONS_AT)
         || int64_at(bytes + FLOOR_AT) > when->t || int64_at(row) > when->at
-        || int64_at(row + 8) > when->k)
+        || int64_at(row + KNOWN_AT) > when->k)
         return NULL;
     return row;
 }
@@ -341,20 +317,11 @@ static int read_row(const NewestRows *self, PyObject *state, const char *row, co
     return read;
 }
 
-/* The arguments (states, t, k); 0: these are numbers that no state has, -1: an error. */
-static int moment_of(const NewestRows *self, PyObject *const *args, Py_ssize_t count, Moment *when) {
-    int beyond_t, beyond_k;
-    if (count != 3 || !self->columns) {
-        PyErr_SetString(PyExc_TypeError, "expected states, t and k");
-        return -1;
-    }
-    when->t = PyLong_AsLongLongAndOverflow(args[1], &beyond_t);
-    if (when->t == -1 && PyErr_Occurred()) return -1;
-    when->k = PyLong_AsLongLongAndOverflow(args[2], &beyond_k);
-    if (when->k == -1 && PyErr_Occurred()) return -1;
-    if (beyond_t || beyond_k || when->t == INT64_MIN) return 0;
-    when->at = when->t - self->left;
-    return 1;
+/* The arguments (states, t, k), as `moment_of` says. */
+static int take_moment(const NewestRows *self, PyObject *const *args, Py_ssize_t count, Moment *when) {
+    if (count == 3 && self->columns) return moment_of(args[1], args[2], self->left, when);
+    PyErr_SetString(PyExc_TypeError, "expected states, t and k");
+    return -1;
 }
 
 PyDoc_STRVAR(answers_doc, "answers(states, t, k)\n--\n\n"
@@ -362,7 +329,7 @@ PyDoc_STRVAR(answers_doc, "answers(states, t, k)\n--\n\n"
 
 static PyObject *newest_answers(NewestRows *self, PyObject *const *args, Py_ssize_t count) {
     Moment when;
-    int fits = moment_of(self, args, count, &when);
+    int fits = take_moment(self, args, count, &when);
     if (fits < 0) return NULL;
     PyObject *states = PySequence_Fast(args[0], "states: expected a sequence");
     PyObject *found = states ? PyList_New(PySequence_Fast_GET_SIZE(states)) : NULL;
@@ -385,7 +352,7 @@ PyDoc_STRVAR(found_doc, "found(states, t, k)\n--\n\n"
 
 static PyObject *newest_found(NewestRows *self, PyObject *const *args, Py_ssize_t count) {
     Moment when;
-    int fits = moment_of(self, args, count, &when);
+    int fits = take_moment(self, args, count, &when);
     if (fits < 0) return NULL;
     if (!fits || !PyList_CheckExact(args[0])) Py_RETURN_NONE;
     Py_ssize_t rows = PyList_GET_SIZE(args[0]);

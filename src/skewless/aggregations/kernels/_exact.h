@@ -77,6 +77,11 @@ static ALWAYS_INLINE double double_of(uint64_t bits) {
     return value;
 }
 
+/* Doubles as integers of the same total order: -inf < ... < -0.0 < 0.0 < ... < inf. */
+static ALWAYS_INLINE int64_t total_order(int64_t bits) {
+    return bits ^ (int64_t)((uint64_t)(bits >> 63) >> 1);
+}
+
 static ALWAYS_INLINE int bit_length(uint64_t x) { return x ? 64 - __builtin_clzll(x) : 0; }
 
 /* ---- rounding ---------------------------------------------------------------------------- */

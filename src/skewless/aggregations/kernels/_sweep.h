@@ -260,11 +260,6 @@ typedef struct {
     int want;
 } OrderState;
 
-/* Doubles as integers of the same total order: -inf < ... < -0.0 < 0.0 < ... < inf. */
-static ALWAYS_INLINE int64_t total_order(int64_t bits) {
-    return bits ^ (int64_t)((uint64_t)(bits >> 63) >> 1);
-}
-
 static ALWAYS_INLINE int order_key(const OrderState *st, int64_t row, int64_t *key) {
     *key = st->key == KEY_ROW ? row : st->values[row];
     if (st->key != KEY_DOUBLE) return OK;
