@@ -7,6 +7,7 @@ from setuptools import Extension, setup
 SOURCES = {
     "skewless.aggregations.kernels._compiled": "src/skewless/aggregations/kernels/_compiled.c",
     "skewless.stores.online.lmdb._rows": "src/skewless/stores/online/lmdb/_rows.c",
+    "skewless.state._windows": "src/skewless/state/_windows.c",
     "skewless.state._reading": "src/skewless/state/_reading.c",
     "skewless.stores.online._sealing": "src/skewless/stores/online/_sealing.c",
 }
@@ -17,7 +18,7 @@ def extension(name: str, source: str) -> Extension:
     return Extension(
         name,
         sources=[source],
-        depends=[str(path) for path in sorted(Path(source).parent.glob("*.h"))],
+        depends=[str(path) for path in sorted(Path("src").rglob("*.h"))],
         optional=True,  # without a C compiler the same in NumPy or Python gives the same, slower
         # -ffp-contract=off: a fused multiply-add rounds once where the NumPy kernels round twice.
         extra_compile_args=["-O3", "-g0", "-ffp-contract=off"],

@@ -1,4 +1,4 @@
-"""The C module reads keys and newest rows as Python does: every type, nulls, ttl, damage, any order."""
+"""The C modules read keys, newest rows and windows as Python does: every type, nulls, ttl, damage."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skewless.aggregations import AGGREGATIONS
 from skewless.clock import NEVER
 from skewless.definitions import Entity, FeatureView, Source
 from skewless.errors import SkewlessError
 from skewless.plan.table_read import TableRead
-from skewless.state import keys, newest_row
+from skewless.state import keys, newest_row, window_eval
 from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout
+from tests.laws import grid
+from tests.laws.test_every_path import bits
 from tests.state.states import KEY, SCHEMA, WHOLE, Row, updated
 
 reading = pytest.importorskip("skewless.state._reading")
@@ -87,15 +90,13 @@ def test_every_column_of_the_newest_row_is_read_as_in_python(which, history, t, 
     for states in ([state, None, state], [bytes(damaged)], [cut], []):
         right = told(plain.read_many, states, t, k)
         assert told(part.newest.read_many, states, t, k) == right
-        found = part.newest.columns(range(len(part.references)))(states, t, k)
-        answers = plain.read_many(states, t, k) if found is not None else []
-        if found is not None:
-            values, statuses, events = found
-            assert repr(values) == repr([answer[0] for answer in answers])
-            assert statuses == [answer[1] for answer in answers]
-            assert events == [[answer[2]] * len(part.references) for answer in answers]
-        elif None not in states and isinstance(right, str):
-            assert "None" in right or states == [bytes(damaged)] or states == [cut]
+    found = part.newest.columns(range(len(part.references)))([state, state], t, k)
+    answers = plain.read_many([state, state], t, k)
+    assert (found is None) == (None in answers)
+    if found is not None:
+        assert repr(found[0]) == repr([answer[0] for answer in answers])
+        assert found[1] == [answer[1] for answer in answers]
+        assert found[2] == [[answer[2]] * len(part.references) for answer in answers]
 
 
 @settings(max_examples=300)
@@ -189,3 +190,97 @@ def test_what_is_no_layout_of_a_row_is_refused():
         rows.found([])
     assert rows.found([bytes(100)], 2**80, 0) is None
     assert rows.answers([bytes(100)], -(2**63), NEVER) == [None]
+
+
+# --------------------------------------------------------------------------------------- windows
+
+
+def window_parts(name: str, of: Source) -> tuple[TableRead, TableRead]:
+    """Reads of every aggregate of an aggregation, by the C module and without it."""
+    view = grid.view_of(grid.aggregates(name, of), of)
+    layout = StateLayout.of(grid.KEY, of, [view])
+    features = [(view, 1, feature) for feature in view.features]
+    part = TableRead(layout, features)
+    with patch.object(window_eval, "windows", None):
+        return part, TableRead(layout, features)
+
+
+NAMES = [name for name, kind in AGGREGATIONS.items() if kind.number is not None]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("history", grid.HISTORIES)
+def test_windows_are_read_as_in_python(name, history):
+    of, rows = grid.source(grid.closed(history)), grid.HISTORIES[history]
+    part, plain = window_parts(name, of)
+    state, quick = None, 0
+    for count, row in enumerate(rows, 1):
+        state = updated(part.layout, state, [Row(row.values, row.event, row.known, row.tiebreak)])
+        for t in {row.known, rows[count].known - 1 if count < len(rows) else 61}:
+            assert bits(part.answers([state], t, t)) == bits(plain.answers([state], t, t)), t
+            quick += part._reads.quick(state, t, t) is not None
+    assert quick > len(rows) // 2
+    assert plain._reads.quick(state, 61, 61) is None
+    left, whole = (
+        sum(len(group.counts) + len(group.summed) for group in one._reads.left)
+        for one in (part, plain)
+    )
+    assert left < whole
+
+
+@given(st.data(), st.sampled_from(["mean", "std"]))
+def test_damaged_states_of_windows_are_told_as_in_python(data, name):
+    part, plain = DAMAGED[name]
+    rows = grid.HISTORIES["right"]
+    state = updated(part.layout, None, [Row(r.values, r.event, r.known, r.tiebreak) for r in rows])
+    at = data.draw(st.integers(0, 8 * 60))
+    damaged = bytearray(state)
+    damaged[at // 8] ^= 1 << at % 8
+    cut = state[: data.draw(st.integers(0, len(state)))]
+    t = data.draw(st.sampled_from([0, 20, 61, NEVER, -(2**63), 2**70]))
+    for given_state in (bytes(damaged), cut):
+        right = told(plain.answers, [given_state], t, t)
+        assert bits(told(part.answers, [given_state], t, t)) == bits(right)
+
+
+DAMAGED = {name: window_parts(name, grid.source()) for name in ("mean", "std")}
+
+
+def test_windows_that_do_not_fit_their_rows_are_refused():
+    compiled = pytest.importorskip("skewless.state._windows")
+    output = (0, 1, None, None)
+    group = ("window", -1, 0, 0, 10, -1, (), (("d", 25, 0, 3, (output,)),))
+    good = {
+        "start": bytes(8), "tails": 0, "record": 40, "slots": 2, "left": 0, "groups": (group,),
+        "empty": [None], "statuses": (1, 2, 3),
+    }  # fmt: skip
+    assert compiled.WindowRows(**good).answer(bytes(200), 5, 5) is None  # it has no rows
+    column = group[-1][0]
+    for change in (
+        {"start": b"x"}, {"record": 24}, {"slots": 0}, {"left": 2}, {"tails": -1},
+        *({"groups": ((*group[:at], wrong, *group[at + 1 :]),)} for at, wrong in (
+            (1, 40), (1, -2), (3, -1), (4, -2), (5, -2), (6, []),
+        )),
+        *({"groups": ((*group[:-1], ((*column[:at], wrong, *column[at + 1 :]),)),)} for at, wrong in (
+            (0, "x"), (1, 33), (1, 0), (2, 2), (2, -1), (4, []), (4, ((1, 1, None, None),)),
+            (4, ((0, 7, None, None),)),
+        )),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="do not fit their rows"):
+            compiled.WindowRows(**good | change)
+
+
+def test_an_error_of_a_finish_is_not_swallowed():
+    compiled = pytest.importorskip("skewless.state._windows")
+
+    def fails(number: float, window: str) -> float:
+        raise ZeroDivisionError(window)
+
+    group = ("hour", -1, 0, 0, -1, -1, (), (("d", 25, 0, 3, ((0, 1, fails, None),)),))
+    rows = compiled.WindowRows(
+        start=bytes(8), tails=0, record=40, slots=2, left=0, groups=(group,), empty=[None],
+        statuses=(1, 2, 3),
+    )  # fmt: skip
+    state = bytes(8) + (1).to_bytes(4, "little") + bytes(24) + bytes(40)
+    with pytest.raises(ZeroDivisionError, match="hour"):
+        rows.answer(state, 5, 5)

@@ -133,6 +133,14 @@ class Window(ABC):
         """Return the event times around the window: after the first (None: any), to the second."""
         return None, at
 
+    @property
+    def reach(self) -> tuple[int | None, int | None] | None:
+        """How long back and how many rows, where it holds the newest rows up to its moment.
+
+        None for windows that are told otherwise.
+        """
+        return None
+
     def narrow(self, event: Ints, low: int, high: int, at: int) -> tuple[int, int]:
         """Return the part of rows ``low:high`` (event times up to ``at``) that the window holds."""
         after, until = self.bounds(at)

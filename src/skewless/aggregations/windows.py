@@ -102,6 +102,11 @@ class Sliding(Window):
         return (start // self.resolution * self.resolution if self.resolution else start), at
 
     @property
+    def reach(self) -> tuple[int | None, int | None] | None:
+        """The width; None where the start is aligned."""
+        return None if self.resolution else (self.width, None)
+
+    @property
     def length(self) -> int:
         """The width."""
         return self.width
@@ -170,6 +175,11 @@ class LastN(Window):
     def holds(self, events: Sequence[int], at: int) -> list[int]:
         """Return the last of the rows that are past."""
         return [place for place, event in enumerate(events) if event <= at][-self.n :]
+
+    @property
+    def reach(self) -> tuple[int | None, int | None] | None:
+        """The count."""
+        return None, self.n
 
     def narrow(self, event: Ints, low: int, high: int, at: int) -> tuple[int, int]:
         """Return the end of the rows."""
@@ -376,6 +386,11 @@ class Lifetime(Window):
     def holds(self, events: Sequence[int], at: int) -> list[int]:
         """Return the rows that are past."""
         return [place for place, event in enumerate(events) if event <= at]
+
+    @property
+    def reach(self) -> tuple[int | None, int | None] | None:
+        """Without an end."""
+        return None, None
 
     @property
     def tiled(self) -> bool:

@@ -77,6 +77,11 @@ def layout_mark(fingerprint: str) -> int:
     return int(fingerprint[:8], 16)
 
 
+def start_of(fingerprint: str, tails: int, *, tiled: bool) -> bytes:
+    """Return what all states of a layout begin with: version to layout."""
+    return struct.pack("<BBHI", VERSION, TILED if tiled else 0, tails, layout_mark(fingerprint))
+
+
 def encode(
     rows: RowSet,
     mark: int,

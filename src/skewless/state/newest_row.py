@@ -16,7 +16,7 @@ from skewless.clock import NEVER
 from skewless.compiled import compiled
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData
-from skewless.state.blob import HEADER, TILED, VERSION, layout_mark
+from skewless.state.blob import HEADER, VERSION, layout_mark, start_of
 from skewless.state.layout import StateLayout, filter_of
 from skewless.state.slots import Slot
 from skewless.state.status import Status
@@ -57,8 +57,7 @@ class NewestRow:
         # states, as one piece; corrections, floor, times, nulls.
         skipped = 4 + 4 * len(self._tails)
         self._glance = struct.Struct(f"<8s4xI8xq{skipped}xqq8x{nulls}s")
-        flags, mark = TILED if layout.tiled else 0, layout_mark(layout.fingerprint)
-        self._start = struct.pack("<BBHI", VERSION, flags, len(self._tails), mark)
+        self._start = start_of(layout.fingerprint, len(self._tails), tiled=layout.tiled)
         self._no_nulls = bytes(nulls)
         self._version = VERSION
         self._mark = layout_mark(layout.fingerprint)

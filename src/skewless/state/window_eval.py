@@ -6,8 +6,9 @@ at one moment are found here; rows of windows over time are spans (`aggregations
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,17 @@ from skewless.aggregations.base import NUMBERS, Aggregation, Number
 from skewless.aggregations.exact import ExactSum
 from skewless.aggregations.kernels import window_summary
 from skewless.aggregations.windows import Lifetime, Window
+from skewless.compiled import compiled
 from skewless.definitions import Aggregate
 from skewless.forks import cached_property
+from skewless.state.blob import start_of
 from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.state.rules import ROWS
 from skewless.state.status import Status
 from skewless.state.tiles import Tiles, numbers_of
 
+windows: Any = compiled("skewless.state._windows") if sys.byteorder == "little" else None
 _INDEX: dict[Number | None, int] = {name: at for at, name in enumerate(NUMBERS)}
 _WIDER = {"float32": np.float64, "int32": np.int64}
 _NUMERIC = frozenset({"float64", "int64", *_WIDER})
@@ -32,6 +36,7 @@ Found = tuple[int, int] | np.ndarray
 """Rows that count: a range, or positions."""
 Places = range | np.ndarray
 """The same, as sequences."""
+Quick = tuple[list[Any], list[Status], int]
 Finish = Callable[[Any, Window], Any]
 
 
@@ -75,6 +80,22 @@ class _WindowGroup:
     summed: tuple[_Summed, ...]
     others: tuple[int, ...]
 
+    @property
+    def quick(self) -> _WindowGroup:
+        """What the C module reads of it."""
+        if self.window.reach is None:
+            return replace(self, tiled=(), counts=(), summed=(), others=())
+        plain = tuple(summed for summed in self.summed if summed.encoder is None)
+        return replace(self, tiled=(), summed=plain, others=())
+
+    @property
+    def rest(self) -> _WindowGroup:
+        """What it does not."""
+        if self.window.reach is None:
+            return self
+        encoded = tuple(summed for summed in self.summed if summed.encoder is not None)
+        return replace(self, counts=(), summed=encoded)
+
 
 class AggregatePlan:
     """Aggregates to read together: each filter and window looked up once, each column summed once.
@@ -85,6 +106,7 @@ class AggregatePlan:
 
     Attributes:
         unknown, empty: values and statuses for an entity never seen, and for no rows.
+        left: the groups that remain to be read where `quick` has found something.
     """
 
     def __init__(self, layout: StateLayout, reads: Sequence[AggregateRead]) -> None:
@@ -99,6 +121,20 @@ class AggregatePlan:
             self._group(layout, where, window, places)
             for (where, window), places in grouped.items()
         )
+        quick = [group for group in self.groups if group.quick.counts or group.quick.summed]
+        self._compiled = windows and quick and _compiled_windows(layout, self, quick)
+        self.left = self.groups
+        if self._compiled:
+            rest = [group.rest for group in self.groups]
+            self.left = tuple(g for g in rest if g.tiled or g.counts or g.summed or g.others)
+
+    def quick(self, blob: bytes, t: int, k: int) -> Quick | None:
+        """Return values, statuses and newest event of the rows of a state, by the C module.
+
+        Only `left` remains to be read then. None where `EntityWindows` has to read all of it.
+        """
+        found: Quick | None = self._compiled.answer(blob, t, k) if self._compiled else None
+        return found
 
     def _group(
         self, layout: StateLayout, where: int | None, window: Window, places: list[int]
@@ -125,6 +161,47 @@ class AggregatePlan:
             for key, outputs in summed.items()
         )
         return _WindowGroup(where, window, tuple(tiled), tuple(counts), found, tuple(others))
+
+
+def _compiled_windows(
+    layout: StateLayout, plan: AggregatePlan, groups: Sequence[_WindowGroup]
+) -> Any:
+    """Return what the C module reads groups with."""
+    fields: Any = layout.record.fields
+
+    def output(place: int, index: int, finish: Finish | None) -> tuple[Any, ...]:
+        return place, index, finish, plan.reads[place].aggregate.default
+
+    def column(summed: _Summed) -> tuple[Any, ...]:
+        outputs = tuple(output(*each) for each in summed.outputs)
+        code, (_, at) = layout.slots[summed.slot].struct_code, fields[f"s{summed.slot}"]
+        return code, at, summed.slot, summed.want, outputs
+
+    def taken(group: _WindowGroup) -> tuple[Any, ...]:
+        width, rows = group.window.reach or (None, None)
+        counts = tuple(output(place, 0, finish) for place, finish in group.counts)
+        return (
+            group.window,
+            -1 if group.where is None else fields[f"s{group.where}"][1],
+            group.where or 0,
+            group.window.offset,
+            -1 if width is None else width,
+            -1 if rows is None else rows,
+            counts,
+            tuple(column(summed) for summed in group.summed),
+        )
+
+    tails = sum(not slot.fixed for slot in layout.slots)
+    return windows.WindowRows(
+        start=start_of(layout.fingerprint, tails, tiled=layout.tiled),
+        tails=tails,
+        record=layout.record.itemsize,
+        slots=len(layout.slots),
+        left=layout.left,
+        groups=tuple(taken(group.quick) for group in groups),
+        empty=plan.empty,
+        statuses=(Status.PRESENT, Status.NULL, Status.EMPTY),
+    )
 
 
 def _is_number(layout: StateLayout, slot: int) -> bool:
@@ -184,13 +261,26 @@ class EntityWindows:
         low, high = window.narrow(self.event[positions], 0, len(positions), at)
         return positions[low:high]
 
-    def answers(self, reads: AggregatePlan) -> tuple[list[Any], list[Status]]:
-        """Return values and statuses of aggregates, in their order."""
+    def answers(
+        self, reads: AggregatePlan, quick: Quick | None = None
+    ) -> tuple[list[Any], list[Status]]:
+        """Return values and statuses of aggregates, in their order.
+
+        Args:
+            reads: the aggregates.
+            quick: what `AggregatePlan.quick` has found of them; the others take their places in it.
+        """
         if self.newest_event is None:
             return reads.unknown
-        values = list(reads.empty)
-        statuses = [Status.EMPTY] * len(values)
-        for group in reads.groups:
+        if quick is None:
+            groups, values, statuses = (
+                reads.groups,
+                list(reads.empty),
+                [Status.EMPTY] * len(reads.empty),
+            )
+        else:
+            groups, (values, statuses, _) = reads.left, quick
+        for group in groups:
             found = self.counted(group.where, group.window)
             size = found[1] - found[0] if isinstance(found, tuple) else len(found)
             for place in group.tiled:
