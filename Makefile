@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 SKIPPED := .pytest_cache/needs-a-server
 
-PACKAGING := pyproject.toml setup.py $(wildcard src/skewless/aggregations/kernels/*.[ch] src/skewless/stores/online/*.[ch])
+PACKAGING := pyproject.toml setup.py $(shell find src/skewless -name '*.[ch]')
 
 # uv when it is there (seconds), else pip (a minute or two).
 define install

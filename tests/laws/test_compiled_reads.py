@@ -257,7 +257,7 @@ def test_windows_that_do_not_fit_their_rows_are_refused():
     assert compiled.WindowRows(**good).answer(bytes(200), 5, 5) is None  # it has no rows
     column = group[-1][0]
     for change in (
-        {"start": b"x"}, {"record": 24}, {"slots": 0}, {"left": 2}, {"tails": -1},
+        {"start": b"x"}, {"record": 24}, {"slots": -1}, {"left": 2}, {"tails": -1},
         *({"groups": ((*group[:at], wrong, *group[at + 1 :]),)} for at, wrong in (
             (1, 40), (1, -2), (3, -1), (4, -2), (5, -2), (6, []),
         )),
@@ -284,3 +284,13 @@ def test_an_error_of_a_finish_is_not_swallowed():
     state = bytes(8) + (1).to_bytes(4, "little") + bytes(24) + bytes(40)
     with pytest.raises(ZeroDivisionError, match="hour"):
         rows.answer(state, 5, 5)
+
+
+def test_a_view_of_counts_alone_keeps_no_columns_and_is_read():
+    of = grid.source()
+    view = FeatureView("Counts", entity=grid.KEY, source=of, features={"n": of.count("10us")})
+    layout = StateLayout.of(grid.KEY, of, [view])
+    part = TableRead(layout, [(view, 1, "n")])
+    state = updated(layout, None, [Row({}, event, event, event) for event in (1, 5, 9, 30)])
+    assert not layout.slots
+    assert [part.answers([state], t, t)[0][0] for t in (30, 31, 40)] == [[1], [1], [0]]

@@ -127,7 +127,7 @@ static int windows_init(WindowRows *self, PyObject *args, PyObject *keywords) {
                                      &self->tails, &self->record, &self->slots, &left, &PyTuple_Type,
                                      &groups, &PyList_Type, &empty, &present, &null, &nothing))
         return -1;
-    if (start_size != START || self->tails < 0 || self->tails > UINT16_MAX || self->slots < 1
+    if (start_size != START || self->tails < 0 || self->tails > UINT16_MAX || self->slots < 0
         || self->record < TIMES + (self->slots + 7) / 8 || self->record > INT32_MAX || left < 0 || left > 1)
         return misfit();
     memcpy(self->start, start, START);
