@@ -13,7 +13,7 @@ from skewless.definitions.loading import restored_function
 from skewless.definitions.repo import Definitions, load_folder
 from skewless.errors import DefinitionError, UnknownName
 from skewless.registry.sqlite import SQLiteRegistry
-from tests.registry.shop import applied
+from skewless.testing.shop import applied
 
 ENTITIES = """
     import skewless.definitions as sl
@@ -246,8 +246,8 @@ def test_a_function_under_another_name_than_its_view_is_found(tmp_path: Path, re
 
 def test_a_function_of_this_process_needs_no_folder(tmp_path: Path) -> None:
     from skewless.definitions import FeatureRef, on_demand
+    from skewless.testing.shop import spend
     from skewless.types import Float64
-    from tests.registry.shop import spend
 
     @on_demand(inputs={"mean": FeatureRef("Spend", "mean", Float64)}, returns={"half": float})
     def Half(mean: Any) -> Any:

@@ -21,8 +21,7 @@ from skewless.plan.apply.diff import diff
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.registry.base import Registry
 from skewless.registry.sqlite import SQLiteRegistry
-from skewless.types import Float64
-from tests.registry.shop import (
+from skewless.testing.shop import (
     actions,
     after,
     applied,
@@ -34,6 +33,7 @@ from tests.registry.shop import (
     spend,
     step,
 )
+from skewless.types import Float64
 
 NOW = to_micros("2026-06-30T12:00:00Z")
 

@@ -32,8 +32,8 @@ from skewless.registry.base import Registry
 from skewless.registry.postgres import PostgresRegistry
 from skewless.registry.sqlite import SQLiteRegistry
 from skewless.serving.operate.keys import create, listed
+from skewless.testing.shop import applied, shop, spend
 from tests.cli.running import data_of, ran, run_in
-from tests.registry.shop import applied, shop, spend
 
 
 def filled(registry: Registry) -> Registry:

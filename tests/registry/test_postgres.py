@@ -9,7 +9,7 @@ from skewless.errors import DefinitionError, RegistryError, StoreUnavailable
 from skewless.registry.postgres import PostgresRegistry
 from skewless.testing.proxy import Proxy
 from skewless.testing.servers import PASSWORD
-from tests.registry.shop import applied, spend
+from skewless.testing.shop import applied, spend
 from tests.registry.test_sqlite import start
 
 pytestmark = pytest.mark.server("postgres")
@@ -106,7 +106,7 @@ APPLY_UNTIL_TOLD = """
     from skewless.errors import ConcurrentApply
     from skewless.plan.apply.diff import diff
     from skewless.registry.postgres import PostgresRegistry
-    from tests.registry.shop import spend
+    from skewless.testing.shop import spend
 
     url, name, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
     registry = PostgresRegistry(url, schema="shared")

@@ -12,7 +12,7 @@ from skewless.plan.apply.diff import diff
 from skewless.registry import backup
 from skewless.registry.base import Registry
 from skewless.registry.sqlite import SQLiteRegistry
-from tests.registry.shop import applied, fraud, ratio, spend
+from skewless.testing.shop import applied, fraud, ratio, spend
 
 Open = Callable[..., Registry]
 FORMAT_1 = Path(__file__).parent / "samples" / "format_1.sql"

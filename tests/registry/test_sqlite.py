@@ -19,7 +19,7 @@ from skewless.errors import CorruptData, RegistryError, StoreError
 from skewless.plan.apply.diff import diff
 from skewless.registry import sql
 from skewless.registry.sqlite import SQLiteRegistry
-from tests.registry.shop import applied, shop, spend
+from skewless.testing.shop import applied, shop, spend
 
 ROOT = Path(__file__).parents[2]
 
@@ -210,7 +210,7 @@ APPLY_UNTIL_TOLD = """
     from skewless.errors import ConcurrentApply
     from skewless.plan.apply.diff import diff
     from skewless.registry.sqlite import SQLiteRegistry
-    from tests.registry.shop import spend
+    from skewless.testing.shop import spend
 
     path, name, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
     registry = SQLiteRegistry(path)
@@ -253,7 +253,7 @@ APPLY_FOR_EVER = """
     from skewless.definitions.repo import Definitions
     from skewless.plan.apply.diff import diff
     from skewless.registry.sqlite import SQLiteRegistry
-    from tests.registry.shop import fraud, ratio, spend
+    from skewless.testing.shop import fraud, ratio, spend
 
     registry = SQLiteRegistry(sys.argv[1])
     number = registry.state().revision

@@ -200,7 +200,14 @@ class KafkaReader(StreamReader):
             return dict.fromkeys(partitions, ck.OFFSET_BEGINNING)
         if start == LATEST:
             return {number: self._watermarks(number)[1] for number in partitions}
-        millis = -(-int(start) // 1000)
+        if not isinstance(start, int):
+            raise InputError(
+                "a start that is none",
+                got=repr(start),
+                expected=f"{EARLIEST}, {LATEST} or a time",
+                where=self._where,
+            )
+        millis = -(-start // 1000)
         asked = [ck.TopicPartition(self._topic, number, millis) for number in partitions]
         found = self._consumer.offsets_for_times(asked, timeout=PATIENCE_SECONDS)
         return {

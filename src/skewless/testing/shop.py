@@ -18,15 +18,18 @@ from skewless.registry.base import Registry
 
 
 def card(**join_keys: Any) -> Entity:
+    """An entity; join keys as given, else ``card_id``."""
     return Entity("card", **(join_keys or {"card_id": str}))
 
 
 def payments(**changes: Any) -> Source:
+    """A source of amounts and countries of cards."""
     schema = changes.pop("schema", {"card_id": str, "amount": float, "country": str})
     return Source("payments", schema=schema, event_time="at", **changes)
 
 
 def spend(window: str = "7d", source: Source | None = None, **changes: Any) -> FeatureView:
+    """A view of two features; ``changes`` are those of `FeatureView`."""
     rows = source or payments()
     features = changes.pop("features", None)
     features = features or {"mean": rows["amount"].mean(window), "count": rows.count("1d")}
@@ -35,11 +38,13 @@ def spend(window: str = "7d", source: Source | None = None, **changes: Any) -> F
 
 
 def ratio(view: FeatureView | None = None, **labels: Any) -> OnDemandView:
+    """An on-demand view over the mean of `spend`."""
     mean = (view or spend())["mean"]
     return OnDemandView("Payment", features={"ratio": Request("amount", float) / mean}, **labels)
 
 
 def fraud(*features: Any, **labels: Any) -> FeatureService:
+    """A service, of all features unless told."""
     return FeatureService("fraud", features or ["Spend:mean", "Payment:ratio"], **labels)
 
 
@@ -59,6 +64,7 @@ def applied(
 
 
 def step(plan: ApplyPlan, name: str) -> Step:
+    """Return the step of a plan that a name has."""
     (found,) = [step for step in plan.steps if step.name == name]
     return found
 
@@ -69,4 +75,5 @@ def actions(plan: ApplyPlan) -> dict[str, str]:
 
 
 def after(state: RegistryState, *definitions: Any, **options: Any) -> ApplyPlan:
+    """Return the plan for definitions where a registry is in a state."""
     return diff(state, Definitions.of(*definitions), **options)
