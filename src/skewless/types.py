@@ -334,14 +334,19 @@ def digits_of(value: PyDecimal, scale: int) -> int:
     return int(value.scaleb(scale, _WIDE))
 
 
+def _is_bool(value: object) -> bool:
+    """Return whether a value is true or false, also one of NumPy's."""
+    return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+
+
 def _bool(dtype: DType, value: object) -> bool:
-    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+    if _is_bool(value):
         return bool(value)
     raise _misfit(dtype, value)
 
 
 def _int(dtype: DType, value: object) -> int:
-    if isinstance(value, bool):
+    if _is_bool(value):  # NumPy before 2 takes its own for indices
         raise _misfit(dtype, value)
     try:
         number = operator.index(value)  # type: ignore[arg-type]
@@ -354,8 +359,9 @@ def _int(dtype: DType, value: object) -> int:
 
 
 def _float(dtype: DType, value: object) -> float | None:
-    bools = isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
-    if bools or isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+    # Arrays and series of one number, which older libraries take for it, are none.
+    several = isinstance(value, (str, bytes)) or getattr(value, "ndim", 0)
+    if _is_bool(value) or several or not hasattr(value, "__float__"):
         raise _misfit(dtype, value)
     try:
         number = float(value)

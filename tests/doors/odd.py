@@ -156,7 +156,7 @@ def _listed(given: Any) -> Any:
 def _plain(given: Any) -> Any:
     """Return NumPy's and Arrow's forms of a value as Python's."""
     if isinstance(given, pa.Scalar):
-        return given.as_py()
+        given = given.as_py()  # NumPy's, of half floats in older releases
     if isinstance(given, (pd.Series, pa.Array)):
         return given.to_pylist() if isinstance(given, pa.Array) else given.tolist()
     if isinstance(given, pd.Timestamp):

@@ -3,7 +3,7 @@
 import pytest
 
 from skewless.definitions.repo import Definitions
-from skewless.errors import CorruptData
+from skewless.errors import ConcurrentApply, CorruptData
 from skewless.plan.apply.diff import diff
 from skewless.registry.sql import SQLRegistry
 from skewless.testing.shop import applied, fraud, spend

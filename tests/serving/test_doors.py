@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -150,7 +151,7 @@ ARROW_ARRAYS = [
     pa.array(["a"]).dictionary_encode(), pa.array([{"b": b"\xff", "at": None}]),
     pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), pa.array([1], pa.duration("us")),
     pa.array([1], pa.time64("us")), pa.array(["a"], pa.string_view()), pa.array([b"a" * 16],
-    pa.binary(16)), pa.array([1], pa.float16()), pa.array([[b"\xff"]]), pa.array(["1.5"]),
+    pa.binary(16)), pa.array([np.float16(1)], pa.float16()), pa.array([[b"\xff"]]), pa.array(["1.5"]),
     pa.nulls(1, pa.struct([("x", pa.int32())])), pa.array([-(2**62)], pa.timestamp("us", "UTC")),
 ]  # fmt: skip
 TABLES = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(ARROW_ARRAYS), max_size=6)

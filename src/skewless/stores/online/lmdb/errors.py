@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 
 import lmdb
@@ -11,7 +12,7 @@ from skewless.errors import CorruptData, StoreError
 from skewless.stores.online.lmdb.tree import RESTORE
 
 MAX_READERS = 2048
-# A write that a full disk cuts short is reported as EIO.
+# A write that a full disk cuts short is reported as EIO. Told by text: older releases have no code.
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -31,7 +32,7 @@ def store_error(error: lmdb.Error, path: str) -> StoreError:
     elif isinstance(error, lmdb.BadValsizeError):
         what = "the value is too long for the online store"
         hint = "A value may have up to 4 GiB less one byte."
-    elif error.code in _DISK_REFUSES:
+    elif any(os.strerror(code) in str(error) for code in _DISK_REFUSES):
         what = "the online store could not write to its disk"
         hint = (
             f"{shutil.disk_usage(path).free:,} bytes are free there: make room, or look at quotas"
