@@ -360,7 +360,7 @@ def _int(dtype: DType, value: object) -> int:
 
 def _float(dtype: DType, value: object) -> float | None:
     # Arrays and series of one number, which older libraries take for it, are none.
-    several = isinstance(value, (str, bytes)) or getattr(value, "ndim", 0)
+    several = isinstance(value, (str, bytes)) or getattr(value, "ndim", 0) != 0
     if _is_bool(value) or several or not hasattr(value, "__float__"):
         raise _misfit(dtype, value)
     try:
