@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import lmdb
 
 from skewless.errors import CorruptData, StoreError
-from skewless.stores.online.lmdb.errors import MAX_READERS, store_error
+from skewless.stores.online.lmdb.errors import MAX_READERS, no_address_space, store_error
 from skewless.stores.online.lmdb.tree import RESTORE, TableCatalog, Txn
+from skewless.stores.online.lmdb.write_turn import WriteTurn
 
 ATTEMPTS = 10
+_LEAST_MAP = 64 << 20
 CURABLE = (lmdb.MapResizedError, lmdb.ReadersFullError, lmdb.BadRslotError, lmdb.PanicError)
 # LMDB may leave pages at the end of its file unwritten that it gave out and took back at once; a
 # file that lacks more than these was cut short.
@@ -36,6 +41,7 @@ class Environment:
         self.catalog = TableCatalog()
         self.lost_in_fork = False
         self.read_only = False
+        self.turn = WriteTurn(path)
         self.reset_locks()
         self.env = self._open()
 
@@ -46,22 +52,14 @@ class Environment:
         self.gate = threading.Condition()
         self.write_lock = threading.RLock()
         self.writer: int | None = None
+        self.turn.close()
 
     def _open(self) -> lmdb.Environment:
         is_new = not os.path.exists(os.path.join(self.path, "data.mdb"))
         self.read_only = not is_new and not _may_write(self.path)
         try:
             os.makedirs(self.path, exist_ok=True)
-            env = lmdb.open(
-                self.path,
-                map_size=self.map_size,
-                sync=self.sync,
-                max_readers=MAX_READERS,
-                max_spare_txns=1,
-                readahead=False,
-                readonly=self.read_only,
-                lock=not self.read_only,
-            )
+            env = self._mapped()
         except OSError as error:
             raise StoreError(
                 "the directory of the online store cannot be made",
@@ -81,6 +79,28 @@ class Environment:
             env.close()
             raise
         return env
+
+    def _mapped(self) -> lmdb.Environment:
+        """Open the environment, with a smaller map where address space is limited."""
+        file = os.path.join(self.path, "data.mdb")
+        least = max(_LEAST_MAP, 2 * os.path.getsize(file) if os.path.exists(file) else 0)
+        self.map_size = min(self.map_size, max(least, _address_space() // 2))
+        while True:
+            try:
+                return lmdb.open(
+                    self.path,
+                    map_size=self.map_size,
+                    sync=self.sync,
+                    max_readers=MAX_READERS,
+                    max_spare_txns=1,
+                    readahead=False,
+                    readonly=self.read_only,
+                    lock=not self.read_only,
+                )
+            except lmdb.MemoryError:
+                if self.map_size // 2 < least:
+                    raise
+                self.map_size //= 2
 
     def _check(self, env: lmdb.Environment) -> None:
         """Refuse a file that was cut short or that another program wrote."""
@@ -173,6 +193,7 @@ class Environment:
                 env.reader_check()
             elif isinstance(error, lmdb.PanicError) or _is_closed(env):
                 env.close()
+                self.turn.close()
                 self.env = self._open()
 
     @contextlib.contextmanager
@@ -199,6 +220,7 @@ class Environment:
                 raise
             finally:
                 self.writer = None
+                self.turn.give_back()
 
     def _begin_write(self) -> Txn:
         for attempt in range(ATTEMPTS):
@@ -214,8 +236,10 @@ class Environment:
                 used, size = _used_bytes(env)
                 if used * 2 > size:
                     self._grow(env, 2 * size)
+                self.turn.take()
                 return env.begin(write=True)
             except lmdb.Error as error:
+                self.turn.give_back()
                 self.recover(error, env, attempt)
         raise self.gave_up()
 
@@ -227,8 +251,12 @@ class Environment:
 
     def _grow(self, env: lmdb.Environment, size: int) -> None:
         with self.exclusive():
-            self.map_size = max(self.map_size, size)
-            env.set_mapsize(self.map_size)
+            size = max(self.map_size, size)
+            # LMDB gives the old map up before it asks for the new one.
+            if size - env.info()["map_size"] > _address_space() - _address_space_used():
+                raise no_address_space(f"a map of {size:,} bytes", self.path)
+            self.map_size = size
+            env.set_mapsize(size)
 
     def flush(self) -> None:
         """Flush what was committed without it."""
@@ -254,6 +282,20 @@ class Environment:
                 hint="Open the store in the child, or fork outside transactions.",
             )
         return store_error(error, self.path)
+
+
+def _address_space() -> int:
+    """Return how many bytes of addresses this process may have (``ulimit -v``)."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+
+
+def _address_space_used() -> int:
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+    except OSError:
+        return 0
+    return int(pages) * resource.getpagesize()
 
 
 def _may_write(path: str) -> bool:

@@ -18,6 +18,8 @@ _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 def store_error(error: lmdb.Error, path: str) -> StoreError:
     """Return the `StoreError` that says what ``error`` means for the store at ``path``."""
+    if isinstance(error, lmdb.MemoryError):
+        return no_address_space(str(error), path)
     kind, what, hint = StoreError, "the online store failed", None
     if isinstance(error, (lmdb.InvalidError, lmdb.VersionMismatchError)):
         kind, what, hint = CorruptData, "the online store's file is not an LMDB file", RESTORE
@@ -39,3 +41,13 @@ def store_error(error: lmdb.Error, path: str) -> StoreError:
             " and the disk itself. Nothing of this write was kept; what was there can be read."
         )
     return kind(what, got=str(error), where=path, hint=hint)
+
+
+def no_address_space(got: str, path: str) -> StoreError:
+    """Return the error for a map that this process has no addresses for."""
+    return StoreError(
+        "the online store's map does not fit into the address space of this process",
+        got=got,
+        where=path,
+        hint="Raise its limit: ulimit -v, or RLIMIT_AS. Addresses take no memory.",
+    )

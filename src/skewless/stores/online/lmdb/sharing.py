@@ -44,6 +44,7 @@ def release(environment: Environment) -> None:
             _environments.pop(environment.path, None)
             with environment.exclusive():
                 environment.env.close()
+                environment.turn.close()
 
 
 class _Lost:
