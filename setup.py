@@ -9,6 +9,7 @@ SOURCES = {
     "skewless.stores.online.lmdb._rows": "src/skewless/stores/online/lmdb/_rows.c",
     "skewless.state._windows": "src/skewless/state/_windows.c",
     "skewless.state._reading": "src/skewless/state/_reading.c",
+    "skewless.state._inserting": "src/skewless/state/_inserting.c",
     "skewless.stores.online._sealing": "src/skewless/stores/online/_sealing.c",
 }
 

@@ -9,7 +9,8 @@ All of this happens while other writers are kept out (`Runtime.writing`), in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+import sys
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -28,6 +29,7 @@ from skewless.state import pieces
 from skewless.state.blob import decode
 from skewless.state.keys import KeyCodec
 from skewless.state.layout import StateLayout
+from skewless.state.packed_rows import RowSet
 from skewless.state.pieces import Head
 from skewless.state.prepend import Inserter, Order
 from skewless.state.update import Replacement, update_states
@@ -97,12 +99,15 @@ def update(
         for group in rest:
             states[group] = _whole(store, layout.table, keyed.keys[group], states[group])
         _merge(layout, keyed, (states, rest), (floor, last), replacements)
-    found = {k: s for k, s in zip(keyed.keys, states, strict=True) if s is not None}
+    found = list(zip(keyed.keys, states, strict=True))
     short = _short(layout, before, found, keyed, {row.key for row in replaced})
     if short:
-        found |= rebuild(runtime, layout, keyed, replaced, short)
-    heads = {k: s for k, s in zip(keyed.keys, before, strict=True) if isinstance(s, Head)}
-    store.write_heads(layout.table, found.items(), heads)
+        found += rebuild(runtime, layout, keyed, replaced, short).items()
+    changed = {key: state for key, state in found if state is not None}
+    heads = {}
+    if store.divides and Head in set(map(type, before)):
+        heads = {k: s for k, s in zip(keyed.keys, before, strict=True) if isinstance(s, Head)}
+    store.write_heads(layout.table, changed.items(), heads)
 
 
 def _without(keyed: KeyedRows, keys: Container[bytes]) -> KeyedRows:
@@ -195,17 +200,17 @@ def _insert(
     """Put rows in front of their states; return those that need the long way, by group."""
     (floor, divides), (inserter, _) = how, _inserter(layout)
     rows = keyed.rows
-    records, size = np.ascontiguousarray(rows.records).tobytes(), rows.records.dtype.itemsize
-    columns = [rows.records[name].tolist() for name in ("event", "known", "tiebreak")]
-    tails = list(rows.tails.values())
     rest: dict[int, list[int]] = {group: [] for group in corrected}
-    for number, (group, *order) in enumerate(zip(rows.group.tolist(), *columns, strict=True)):
+    skipped = bytearray(len(states))
+    for group in corrected:
+        skipped[group] = 1
+    longest = pieces.LONG if divides else sys.maxsize
+    left = inserter.add_all(states, rows, floor, longest, skipped)
+    for number, record, own, group in _each(rows, left):
         if group in rest:
             rest[group].append(number)
             continue
-        record = records[number * size : (number + 1) * size]
-        own = [tail[number] for tail in tails]
-        state, place = states[group], (order[0], order[1], order[2])
+        place, state = inserter.order(record), states[group]
         if state is None:
             states[group] = inserter.start(record, place, own, floor)
             continue
@@ -215,6 +220,18 @@ def _insert(
         else:
             states[group] = added
     return rest
+
+
+def _each(rows: RowSet, numbers: Sequence[int]) -> Iterator[tuple[int, bytes, list[bytes], int]]:
+    """Yield number, record, tails and group of some rows."""
+    if not numbers:
+        return
+    at = np.asarray(numbers)
+    records, size = np.take(rows.records, at).tobytes(), rows.records.dtype.itemsize
+    tails = list(rows.tails.values())
+    for place, (number, group) in enumerate(zip(numbers, rows.group[at].tolist(), strict=True)):
+        record = records[place * size : (place + 1) * size]
+        yield number, record, [tail[number] for tail in tails], group
 
 
 def _whole(store: KeyValues, table: str, key: bytes, state: State | None) -> bytes | None:
@@ -251,6 +268,8 @@ def _in_states(
     replaced: Sequence[Replaced],
 ) -> list[Replacement]:
     """Add the entities of replaced rows to ``keyed`` and ``states``; return the replacements."""
+    if not replaced:
+        return []
     place = {key: number for number, key in enumerate(keyed.keys)}
     more = [key for key in dict.fromkeys(row.key for row in replaced) if key not in place]
     for key, state in zip(more, store.read_heads(layout.table, more), strict=True):
@@ -312,16 +331,23 @@ def _keys_of(
 def _short(
     layout: StateLayout,
     before: Sequence[State | None],
-    states: Mapping[bytes, State],
+    states: Sequence[tuple[bytes, State | None]],
     keyed: KeyedRows,
     replaced: set[bytes],
 ) -> set[bytes]:
     """Return the entities whose states may lack rows that were let go and count again."""
+    joins = any(rule.window.joins for rule in layout.rules)
+    if not replaced and not joins:
+        return set()
     if not layout.needs_older_rows:
         # When no row is left to tell that the entity was ever seen, an older one has to.
-        return {key for key in replaced & set(states) if _all_replaced(layout, states[key])}
+        return {
+            key
+            for key, state in states
+            if key in replaced and state is not None and _all_replaced(layout, state)
+        }
     found = replaced & {k for k, s in zip(keyed.keys, before, strict=True) if s is not None}
-    if any(rule.window.joins for rule in layout.rules):
+    if joins:
         inserter, _ = _inserter(layout)
         earliest = np.full(len(keyed.keys), NEVER, np.int64)
         np.minimum.at(earliest, keyed.rows.group, keyed.rows.records["event"])

@@ -8,18 +8,22 @@ the cost per row does not depend on the number of rows.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from skewless.compiled import compiled
 from skewless.expressions.scalar import compile_scalar
 from skewless.state import pieces
 from skewless.state.blob import HEADER, TILED, VERSION, grown, layout_mark
 from skewless.state.layout import StateLayout
-from skewless.state.packed_rows import record_dtype
+from skewless.state.packed_rows import RowSet, record_dtype
 from skewless.state.pieces import Head
 from skewless.state.slots import Slot
 from skewless.state.tiles import TILES_END, Tiles, folded_to
 
+_in_c = compiled("skewless.state._inserting")
 _ORDER = struct.Struct("<qqq")
 Order = tuple[int, int, int]
 """Event time, known time and tiebreak of a row."""
@@ -74,12 +78,44 @@ class Inserter:
         packed = self._row.pack(*order, nulls.to_bytes(self._nulls, "little"), *raws)
         return packed, tails
 
+    def add_all(
+        self, states: list[Any], rows: RowSet, floor: int, longest: int, skipped: bytearray
+    ) -> Sequence[int]:
+        """Put rows in front of their states, in the list; return the numbers of those left to do.
+
+        Args:
+            states: by group, None for an entity without one.
+            rows: in the order they came in.
+            floor: of states that begin.
+            longest: bytes of the longest state that a row is added to.
+            skipped: by group, whether all its rows are left; set for those of which some are.
+        """
+        if _in_c is None:
+            return range(len(rows))
+        records = np.ascontiguousarray(rows.records).tobytes()
+        found: list[int] = _in_c.insert(
+            states,
+            np.ascontiguousarray(rows.group, "<i8").tobytes(),
+            records,
+            self._record,
+            list(rows.tails.values()),
+            self._first(0, floor),
+            self._no_tiles,
+            self._left,
+            longest,
+            skipped,
+        )
+        return found
+
+    def _first(self, sequence: int, floor: int) -> bytes:
+        """Return the header of a state with one row."""
+        fixed = (VERSION, self._flags, self._tails, self._mark)
+        return HEADER.pack(*fixed, 1, 0, sequence, floor, grown(1))
+
     def start(self, record: bytes, order: Order, tails: list[bytes], floor: int) -> bytes:
         """Return the state of an entity with one row."""
         sizes = self._sizes.pack(*map(len, tails))
-        fixed = (VERSION, self._flags, self._tails, self._mark)
-        head = HEADER.pack(*fixed, 1, 0, order[2], floor, grown(1))
-        return b"".join((head, sizes, record, *tails, self._no_tiles))
+        return b"".join((self._first(order[2], floor), sizes, record, *tails, self._no_tiles))
 
     def add(self, state: bytes, record: bytes, order: Order, tails: list[bytes]) -> bytes | None:
         """Return the state with a row added, or None when that is not enough.
@@ -129,6 +165,12 @@ class Inserter:
             at += size
         end = len(state) - (TILES_END if flags & TILED else 0)
         return Head((*columns, state[at:end], state[end:]))
+
+    @staticmethod
+    def order(record: bytes) -> Order:
+        """Return the order of a packed row."""
+        found: Order = _ORDER.unpack_from(record)
+        return found
 
     def newest(self, state: bytes | Head) -> Order:
         """Return the order of the newest row of a state."""

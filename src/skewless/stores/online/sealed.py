@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any, cast
 
 from skewless.errors import CorruptData
@@ -224,6 +225,10 @@ class SealedTransaction(SealedRows, Transaction):
     def write_heads(
         self, table: str, items: Iterable[tuple[bytes, bytes | Head]], before: Mapping[bytes, Head]
     ) -> None:
+        items = list(items)
+        if not before and Head not in set(map(type, map(itemgetter(1), items))):
+            self.write(table, cast("list[Item]", items))
+            return
         seed, rows, new, gone = self._seed(table), [], [], []
         for key, value in items:
             kept: set[int] = set()
