@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         NaiveTime,
         RegistryError,
         RowsKept,
+        RowsRefused,
         SkewlessError,
         StoreError,
         StoreUnavailable,
@@ -96,8 +97,8 @@ _HOMES = {
     "Redshift Snowflake",
     "skewless.definitions.words": "Column",
     "skewless.errors": "BreakingChange ConcurrentApply ConfigError CorruptData DefinitionError "
-    "InputError MissingColumn MissingDependency NaiveTime RegistryError RowsKept SkewlessError "
-    "StoreError StoreUnavailable UnknownName",
+    "InputError MissingColumn MissingDependency NaiveTime RegistryError RowsKept RowsRefused "
+    "SkewlessError StoreError StoreUnavailable UnknownName",
     "skewless.plan.results": "OnlineResult TrainingSet",
     "skewless.state.status": "Status",
     "skewless.client.async_client": "AsyncClient",
@@ -115,9 +116,9 @@ __all__ = [
     "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32", "Int64", "Json",
     "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime", "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Redshift", "RegistryError", "Request",
-    "RowsKept", "SkewlessError", "Snowflake", "Source", "Status", "StoreError", "StoreUnavailable",
-    "String", "Struct", "Timestamp", "TrainingSet", "UnknownName", "Vector", "feature_view",
-    "if_else", "lifetime", "on_demand", "session", "tumbling",
+    "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "Status", "StoreError",
+    "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",
+    "Vector", "feature_view", "if_else", "lifetime", "on_demand", "session", "tumbling",
 ]  # fmt: skip
 
 

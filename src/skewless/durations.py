@@ -22,6 +22,10 @@ _UNITS = {
     "ms": 1_000,
     "us": 1,
 }
+_NAMES = {"w": "week", "d": "day", "h": "hour hr", "m": "minute min", "s": "second sec"}
+_LONG_UNITS = {word: unit for unit in _UNITS for word in (unit,)} | {
+    word: unit for unit, names in _NAMES.items() for n in names.split() for word in (n, f"{n}s")
+}
 _PART = re.compile(r"(\d+)(us|ms|w|d|h|m|s)")
 _LONGEST = 1000 * 366 * 86_400_000_000
 
@@ -43,12 +47,21 @@ def parse_duration(text: object, *, what: str = "a duration") -> int:
     else:
         micros = -1
     if not 0 <= micros <= _LONGEST:
+        near = _near(text) if isinstance(text, str) else None
         raise DefinitionError(
             f"{what} that cannot be read",
             got=repr(text),
             expected="digits and a unit, such as '30s', '5m', '24h', '7d' or '1h30m'",
+            hint=None if near is None else f"Did you mean {near!r}?",
         )
     return micros
+
+
+def _near(text: str) -> str | None:
+    """Return what a text such as ``1 hour`` probably means; None: it is far from a duration."""
+    words = re.findall(r"(\d+)\s*([a-z]+)", text.lower())
+    parts = [f"{number}{_LONG_UNITS[unit]}" for number, unit in words if unit in _LONG_UNITS]
+    return "".join(parts) if parts and len(parts) == len(words) else None
 
 
 def format_duration(micros: int) -> str:

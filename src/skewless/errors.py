@@ -13,6 +13,15 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+NEAR_WORDS = {
+    "avg": "mean", "average": "mean", "stddev": "std", "stdev": "std", "variance": "var",
+    "nunique": "n_unique", "distinct": "n_unique", "count_distinct": "n_unique", "last": "latest",
+    "percentile": "quantile", "len": "length", "size": "count", "isnull": "is_null",
+    "notnull": "is_not_null", "fillna": "fill_null", "isin": "is_in", "astype": "cast",
+    "most_common": "top_k", "minimum": "min", "maximum": "max", "total": "sum",
+}  # fmt: skip
+"""What others call what is here."""
+
 
 class SkewlessError(Exception):
     """The root of the tree: catch it to catch everything skewless raises on purpose.
@@ -96,7 +105,8 @@ class UnknownName(SkewlessError, LookupError):
         names = sorted(known)
         shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
         listing = f"{kind.capitalize()}s: {shown or 'none'}."
-        close = difflib.get_close_matches(name, names, n=1)
+        near = NEAR_WORDS.get(name.lower())
+        close = [near] if near in names else difflib.get_close_matches(name, names, n=1)
         suggestion = f"{listing} Did you mean {close[0]!r}?" if close else listing
         return cls(f"{where} has no {kind} {name!r}", hint=suggestion)
 
@@ -145,6 +155,31 @@ class MissingColumn(InputError):
             got=f"columns {', '.join(names) or 'none'}",
             hint=f"Did you mean {close[0]!r}?" if close else None,
         )
+
+
+class RowsRefused(InputError):
+    """Not one of the rows that were pushed came in: all are quarantined.
+
+    Attributes:
+        result: what became of them, as `FeatureStore.push` returns it where some come in.
+    """
+
+    result: Any = None
+
+    @classmethod
+    def of(cls, source: str, result: Any) -> Self:
+        """Build the error for a push of which every row was set aside."""
+        rejected = result.quarantined
+        reasons = list(dict.fromkeys(each.reason for each in rejected))
+        more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
+        problem = cls(
+            f"no row came in: {len(rejected):,} of {len(rejected):,} are quarantined",
+            got=f"{reasons[0]:.200}{more}",
+            where=f"source {source!r}",
+            hint="They are kept, with their reasons: quarantine() lists them.",
+        )
+        problem.result = result
+        return problem
 
 
 class RegistryError(SkewlessError):

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from html import escape
 from typing import Any
 
 from skewless.codec import to_json
@@ -61,6 +62,65 @@ def aligned(rows: Sequence[Sequence[Any]], *, indent: int = 0) -> str:
         ]
         lines.append(" " * indent + "  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+COLOURS = {
+    "present": "#1a7f37", "ok": "#1a7f37", "counted": "#1a7f37", "+": "#1a7f37",
+    "null": "#6e7781", "empty": "#6e7781", "unknown": "#9a6700", "~": "#9a6700",
+    "building": "#8250df", "never": "#9a6700", "masked": "#6e7781",
+    "expired": "#bc4c00", "stale": "#cf222e", "-": "#cf222e", "!": "#cf222e",
+}  # fmt: skip
+"""Colour of a status, a verdict or the sign of a line, where results draw themselves."""
+_CELL = "padding:2px 8px;text-align:"
+
+
+def painted(text: str, word: str) -> str:
+    """Return text as HTML in the colour of a status, a verdict or a sign.
+
+    >>> painted("1 < 2", "present")
+    '<span style="color:#1a7f37">1 &lt; 2</span>'
+    """
+    colour = COLOURS.get(word)
+    return escape(text) if colour is None else f'<span style="color:{colour}">{escape(text)}</span>'
+
+
+def html_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
+    """Return rows as a table of HTML; a cell may be a pair of a value and its status.
+
+    >>> html_table(["a"], [[("<x>", "present")]], "one row")[:25]
+    '<div><div>one row</div><t'
+    """
+    lines = [f"<div><div>{escape(caption)}</div>" if caption else "<div>"]
+    lines.append('<table style="border-collapse:collapse"><thead><tr>')
+    lines += [f'<th style="{_CELL}left">{escape(heading)}</th>' for heading in headings]
+    lines.append("</tr></thead><tbody>")
+    for row in rows:
+        lines.append("<tr>")
+        for cell in row:
+            value, word = cell if isinstance(cell, tuple) else (cell, "")
+            side = "right" if isinstance(value, (int, float)) and value is not True else "left"
+            title = f' title="{escape(word)}"' if word else ""
+            text = value if isinstance(value, str) else shown(value)
+            lines.append(f'<td style="{_CELL}{side}"{title}>{painted(text, word)}</td>')
+        lines.append("</tr>")
+    lines.append("</tbody></table></div>")
+    return "".join(lines)
+
+
+def html_text(text: str) -> str:
+    """Return text as HTML; lines that begin with a sign (``+ ~ - !``) have its colour."""
+    lines = [
+        painted(line, stripped[0]) if (stripped := line.strip())[1:2] == " " else escape(line)
+        for line in text.splitlines()
+    ]
+    return f"<pre>{chr(10).join(lines)}</pre>"
+
+
+class Drawn:
+    """What draws itself in notebooks: as its text, unless it knows better."""
+
+    def _repr_html_(self) -> str:
+        return html_text(str(self))
 
 
 def same_bits(one: Any, other: Any) -> bool:

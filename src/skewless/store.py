@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from skewless.clock import Clock, Now, to_micros
 from skewless.config import Config
-from skewless.errors import DefinitionError, InputError
+from skewless.errors import DefinitionError, InputError, RowsRefused
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import ApplyPlan, diff
 from skewless.plan.arguments import (
@@ -180,11 +180,11 @@ class FeatureStore:
                 logger.warning("%s", built)
         return plan
 
-    def push(self, source: str, rows: Any, *, backdate: bool = False) -> PushResult:
+    def push(self, source: str | Source, rows: Any, *, backdate: bool = False) -> PushResult:
         """Hand rows of a source to the store: durable and readable online when it returns.
 
         Args:
-            source: its name.
+            source: its name, or itself.
             rows: dicts, or an Arrow, Polars or pandas table.
             backdate: whether these are old rows: known time = event time + delay, not now.
 
@@ -194,10 +194,15 @@ class FeatureStore:
         Raises:
             UnknownName: no such source.
             MissingColumn, InputError: the rows as a whole do not fit the source.
+            RowsRefused: there were rows, and every one of them is quarantined.
         """
         from skewless.ingest.push import push
 
-        return push(self.runtime, name_of(source, "source"), rows, backdate=backdate)
+        source = name_of(source, "source")
+        result = push(self.runtime, source, rows, backdate=backdate)
+        if result.quarantined and not (result.accepted or result.duplicates):
+            raise RowsRefused.of(source, result)
+        return result
 
     def delete(self, source: str, row_ids: Sequence[Any]) -> PushResult:
         """Delete rows of a source by row id: from now on they do not count."""
@@ -320,7 +325,7 @@ class FeatureStore:
     def get_online_features(
         self,
         features: Features,
-        entities: Sequence[Mapping[str, Any]],
+        entities: Any,
         *,
         at: Moment | None = None,
         full_names: bool = False,
@@ -329,7 +334,8 @@ class FeatureStore:
 
         Args:
             features: a feature service or its name, a view, references, or a list of these.
-            entities: join keys (and request fields), a dict per entity.
+            entities: join keys (and request fields): a dict per entity, one dict, a dict of
+                columns, or a frame.
             at: the moment, at most ``rewind`` in the past; by default now.
             full_names: whether features are called ``View__feature``.
 

@@ -84,7 +84,7 @@ def test_registry_that_is_damaged_fails(shop: Path) -> None:
 
 
 def test_rows_set_aside_warn(shop: Path) -> None:
-    ran(run_in(shop, "push", "payments", "-", input='{"payment_id": "x", "paid_at": "soon"}'))
+    ran(run_in(shop, "push", "payments", "-", input='{"payment_id": "x", "paid_at": "soon"}'), 1)
     assert "skewless quarantine payments" in findings(shop)["warn quarantine"]["hint"]
 
 

@@ -112,8 +112,16 @@ def test_csv_cell_of_another_type_is_quarantined_alone(run: Run) -> None:
 
 def test_naive_time_is_quarantined_with_a_hint(run: Run) -> None:
     row = json.dumps(ROWS[0] | {"paid_at": "2026-01-31T10:00:00"})
-    (entry,) = pushed(run, "-", input=row)["quarantined"]
+    words = ("push", "payments", "-", "--backdate", "--json")
+    (entry,) = data_of(run(*words, input=row), 1)["quarantined"]
     assert "time zone" in entry["reason"]
+
+
+def test_push_of_which_no_row_came_in_says_so_with_its_exit_code(run: Run) -> None:
+    row = json.dumps(ROWS[0] | {"amount": "much"})
+    assert "1 quarantined" in ran(run("push", "payments", "-", input=row), 1).stdout
+    both = row + "\n" + json.dumps(ROWS[1])
+    ran(run("push", "payments", "-", "--backdate", input=both))
 
 
 def test_rows_are_pushed_in_batches_with_true_positions(

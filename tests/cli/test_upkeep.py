@@ -67,6 +67,7 @@ def test_materialize_of_an_unknown_view_is_an_error(repo: Path) -> None:
 
 
 def test_materialize_without_views_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "features.py").touch()
     assert "skewless apply" in ran(run_in(tmp_path, "materialize")).stderr
 
 

@@ -1,9 +1,10 @@
 """Every wrong definition is told where it is written, with what was got and what to do."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 import skewless as sl
@@ -208,3 +209,49 @@ def test_what_is_not_there_is_no_attribute_either() -> None:
     with pytest.raises(sl.UnknownName, match="Did you mean 'total'") as wrong:
         view.totla  # noqa: B018
     assert isinstance(wrong.value, AttributeError)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (lambda s: s.v.avg("1h"), "Did you mean 'mean'?"),
+        (lambda s: s.v.average("1h"), "Did you mean 'mean'?"),
+        (lambda s: s.v.nunique("1h"), "Did you mean 'n_unique'?"),
+        (lambda s: s.v.mean("1 hour"), "Did you mean '1h'?"),
+        (lambda s: s.v.mean("90 Minutes"), "Did you mean '90m'?"),
+        (lambda s: s.v.mean("1 hr 30 min"), "Did you mean '1h30m'?"),
+        (lambda s: sl.Source("q", schema={"v": "float"}, event_time="at"), "Did you mean float?"),
+        (
+            lambda s: sl.Source("q", schema={"v": np.float64}, event_time="at"),
+            "Did you mean float?",
+        ),
+        (
+            lambda s: sl.Source("q", schema={"v": np.dtype("i4")}, event_time="at"),
+            "Did you mean sl.Int32?",
+        ),
+        (lambda s: sl.Source("q", schema={"v": "object"}, event_time="at"), "Did you mean str?"),
+    ],
+)
+def test_near_words_are_answered_with_ours(written: Any, meant: str) -> None:
+    source = sl.Source("s", schema={"k": str, "v": float}, event_time="at")
+    with pytest.raises(sl.SkewlessError) as refused:
+        written(source)
+    assert meant in str(refused.value)
+
+
+def test_timedeltas_are_durations_everywhere() -> None:
+    hour = timedelta(hours=1)
+    source = sl.Source(
+        "s", schema={"k": str, "v": float}, event_time="at", delay=hour, lateness=hour
+    )
+    windows = (hour, sl.tumbling(hour), sl.session(hour))
+    features = {
+        "mean": source.v.mean(*windows),
+        "newest": source.v.latest(ttl=hour),
+        "before": source.v.mean(hour, offset=hour, resolution=timedelta(minutes=5)),
+    }
+    view = sl.FeatureView(
+        "V", entity=sl.Entity("e", k=str), source=source, features=features, freshness=hour
+    )
+    assert view.features[:3] == ("mean_1h", "mean_tumbling_1h", "mean_session_1h")
+    assert view.labels["freshness"] == 3_600_000_000

@@ -1,5 +1,6 @@
 """Odd Python values at every door for rows: an error of skewless, or what was given reads back."""
 
+import contextlib
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -213,7 +214,8 @@ def test_an_odd_key_is_refused_or_is_the_key_it_says(tmp_path, kind):
     with sl.FeatureStore(tmp_path, clock=Clock()) as fs:
         fs.apply(view)
         for number, value in enumerate(VALUES):
-            if fs.push("s", [{"k": value, "n": number, "at": AT}]).accepted:
+            with contextlib.suppress(sl.RowsRefused):
+                fs.push("s", [{"k": value, "n": number, "at": AT}])
                 known[number] = value
         for value in VALUES:
             answers = set()

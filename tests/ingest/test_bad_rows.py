@@ -110,6 +110,30 @@ def test_bad_row_is_set_aside_with_its_reason_and_the_others_go_in(fs, change, r
     check_parity(fs, spend_of(payments(row_id="pay_id")), ALL)
 
 
+def all_refused(fs, rows):
+    """What became of rows of which none came in."""
+    with pytest.raises(sl.RowsRefused) as refused:
+        fs.push("pays", rows)
+    assert refused.value.result.accepted == 0
+    return refused.value.result
+
+
+def test_push_that_lost_everything_raises_and_says_why(fs):
+    rows = [pay("a", NOON) | {"at": "2026-01-02T12:00:00"}, pay("b", NOON, amount="much")]
+    with pytest.raises(sl.RowsRefused) as refused:
+        fs.push("pays", rows)
+    assert "no row came in: 2 of 2 are quarantined" in str(refused.value)
+    assert "time zone" in str(refused.value)
+    assert "1 other reasons" in str(refused.value)
+    assert len(fs.quarantine("pays")) == 2
+
+
+def test_push_of_nothing_and_of_what_is_there_already_is_no_loss(fs):
+    fs.push("pays", [pay("a", NOON)])
+    assert fs.push("pays", []).accepted == 0
+    assert fs.push("pays", [pay("a", NOON), pay("bad", NOON, amount="much")]).duplicates == 1
+
+
 @pytest.mark.parametrize("row", [None, 5, "text", ["a", "b"], [("pay_id", "a")]])
 def test_row_that_is_no_mapping_is_set_aside(fs, row):
     result = fs.push("pays", [row, pay("a", NOON)])
@@ -121,7 +145,7 @@ def test_null_id_that_only_shows_when_it_is_typed_is_set_aside(folder):
     source = sl.Source("pays", schema={"card_id": str, "id": float}, event_time="at", row_id="id")
     view = sl.FeatureView("Spend", entity=CARD, source=source, features={"n": source.count("1h")})
     with open_store(folder, view) as fs:
-        result = fs.push("pays", [{"card_id": "c1", "id": math.nan, "at": from_micros(NOON)}])
+        result = all_refused(fs, [{"card_id": "c1", "id": math.nan, "at": from_micros(NOON)}])
         assert reasons(result) == [(0, "id is null")]
 
 
@@ -132,7 +156,7 @@ def test_row_at_the_edge_of_the_tolerated_future_goes_in(fs):
 def test_known_time_in_the_future_is_set_aside(folder):
     with open_store(folder, spend_of(payments(known_time="seen"))) as fs:
         row = pay("a", NOON, seen=from_micros(NOON + HOUR))
-        ((_, reason),) = reasons(fs.push("pays", [row]))
+        ((_, reason),) = reasons(all_refused(fs, [row]))
         assert reason.startswith(
             "seen lies in the future: 2026-01-02T13:00:00Z, after 2026-01-02T12:05"
         )
@@ -153,7 +177,7 @@ def test_frame_whose_times_have_no_zone_goes_to_quarantine_whole(fs):
     table = pa.Table.from_pylist([pay("a", NOON), pay("b", NOON)])
     at = table.column_names.index("at")
     naive = table.set_column(at, "at", table["at"].cast(pa.timestamp("us")))
-    result = fs.push("pays", naive)
+    result = all_refused(fs, naive)
     assert result.accepted == 0
     assert ["time zone" in reason for _, reason in reasons(result)] == [True, True]
 
@@ -171,14 +195,14 @@ def test_a_text_without_a_zone_in_a_frame_goes_alone(fs):
 def test_column_of_a_frame_that_has_another_type_is_told_row_by_row(fs):
     table = pa.table({"pay_id": ["a", "b"], "card_id": ["c1", "c1"], "amount": ["1.5", "x"],
                       "at": pa.array([NOON, NOON], pa.timestamp("us", "UTC"))})  # fmt: skip
-    result = fs.push("pays", table)
+    result = all_refused(fs, table)
     assert [reason for _, reason in reasons(result)] == [
         "amount: '1.5' (str) is no Float64", "amount: 'x' (str) is no Float64",
     ]  # fmt: skip
 
 
 def test_long_rows_and_strange_texts_are_kept_readably(fs):
-    fs.push("pays", [pay("a", NOON, city="\ud800" + "x" * 5000)])
+    all_refused(fs, [pay("a", NOON, city="\ud800" + "x" * 5000)])
     (kept,) = fs.quarantine("pays")
     assert len(kept.values) == 2000
     assert len(kept.reason) < 3000

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from skewless.aggregations.window import WINDOWS, KeptRows, Window, window_from_dict
@@ -56,12 +57,12 @@ class Sliding(Window):
     resolution: int = 0
 
     @classmethod
-    def of(cls, width: str, resolution: str | None = None) -> Sliding:
+    def of(cls, width: str | timedelta, resolution: str | timedelta | None = None) -> Sliding:
         """Return the sliding window of a duration such as ``"1h"``."""
         micros = parse_duration(width, what="a window")
         if micros == 0:
             raise DefinitionError("a window of no length", got=repr(width))
-        window = cls(width=micros, written=str(width))
+        window = cls(width=micros, written=_written(width))
         return window if resolution is None else window.coarse(resolution)
 
     @classmethod
@@ -79,7 +80,7 @@ class Sliding(Window):
         """The width, as in ``mean_1h``."""
         return self.written or format_duration(self.width)
 
-    def coarse(self, resolution: str) -> Sliding:
+    def coarse(self, resolution: str | timedelta) -> Sliding:
         """Return this window with its start aligned to multiples of ``resolution``."""
         step = parse_duration(resolution, what="a resolution")
         if step > self.width:
@@ -414,14 +415,17 @@ class Lifetime(Window):
         return f"lifetime{self._suffix()}"
 
 
-def tumbling(width: str) -> Tumbling:
+def tumbling(width: str | timedelta) -> Tumbling:
     """Return the window of complete, epoch-aligned intervals of ``width``, such as ``"1h"``."""
-    return Tumbling(width=_positive(width, "a tumbling window"), written=str(width))
+    return Tumbling(
+        width=_positive(width, "a tumbling window"),
+        written=_written(width),
+    )
 
 
-def session(gap: str) -> Session:
+def session(gap: str | timedelta) -> Session:
     """Return the window of sessions that end after a silence of ``gap``, such as ``"30m"``."""
-    return Session(gap=_positive(gap, "a session gap"), written=str(gap))
+    return Session(gap=_positive(gap, "a session gap"), written=_written(gap))
 
 
 def lifetime() -> Lifetime:
@@ -429,7 +433,12 @@ def lifetime() -> Lifetime:
     return Lifetime()
 
 
-def _positive(text: str, what: str) -> int:
+def _written(width: str | timedelta) -> str:
+    """Return a duration as it is written; one that is none was refused."""
+    return width if isinstance(width, str) else format_duration(parse_duration(width))
+
+
+def _positive(text: str | timedelta, what: str) -> int:
     micros = parse_duration(text, what=what)
     if micros == 0:
         raise DefinitionError(f"{what} of no length", got=repr(text))

@@ -40,6 +40,7 @@ _NEEDED = ("registry", "online store", "journal")
     "doctor",
     example="skewless doctor\nskewless doctor --strict --json\nskewless doctor --deep",
     no="A check failed; with --strict also: a check warns.",
+    repo="any",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @click.option("--deep", is_flag=True, help="Read every byte of stores and logs too.")

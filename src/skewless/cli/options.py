@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from skewless.codec import from_json, from_text
+from skewless.config import EMBEDDED, FILE_NAME
 from skewless.errors import InputError, UnknownName
 from skewless.types import Misfit
 
@@ -23,9 +25,10 @@ class Command(click.Command):
     Attributes:
         example: lines as typed in a shell.
         no: when the command exits with 1: what "the answer is no" means; empty: never.
+        repo: whether it takes ``--repo``; ``"any"``: of a folder that is no repo too.
     """
 
-    def __init__(self, *args: Any, example: str, no: str, repo: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, example: str, no: str, repo: bool | str, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", CONTEXT)
         super().__init__(*args, **kwargs)
         self.example = example
@@ -34,10 +37,11 @@ class Command(click.Command):
             self.params.append(
                 click.Option(
                     ["--repo"],
-                    default=".",
                     envvar="SKEWLESS_REPO",
                     metavar="PATH",
-                    help="Folder of the repo (or its skewless.toml).  [default: this folder]",
+                    callback=lambda _, __, given: repo_of(given, any_folder=repo == "any"),
+                    help="Folder of the repo (or its skewless.toml).  [default: this folder, or the"
+                    " nearest one above it that is a repo]",
                 )
             )
         help_text = "Print JSON on stdout and nothing else there."
@@ -55,10 +59,45 @@ class Command(click.Command):
 
 
 def command(
-    name: str, *, example: str, no: str = "", repo: bool = True
+    name: str, *, example: str, no: str = "", repo: bool | str = True
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a `Command` of a function, whose docstring is its help."""
     return click.command(name, cls=Command, example=example, no=no, repo=repo)
+
+
+def repo_of(given: str | None, *, any_folder: bool = False) -> str:
+    """Return the repo that a command works on.
+
+    A repo has a ``skewless.toml`` or a ``.skewless``, or files of definitions; without a word about
+    it, it is this folder or the nearest one above that has a ``skewless.toml``.
+
+    Args:
+        given: by ``--repo``; None: nothing.
+        any_folder: whether the command takes a folder that is no repo: to say what is wrong.
+
+    Raises:
+        InputError: there is none: a command leaves nothing behind in a folder that is no repo.
+    """
+    here = Path.cwd()
+    if given is None:
+        if (here / FILE_NAME).exists() or (here / EMBEDDED).exists():
+            return "."
+        if above := next((each for each in here.parents if (each / FILE_NAME).exists()), None):
+            return str(above)
+    asked = here if given is None else Path(given).expanduser()
+    marks = (FILE_NAME, EMBEDDED, "*.py")
+    if (
+        not any_folder
+        and asked.is_dir()
+        and not any(next(asked.glob(mark), None) for mark in marks)
+    ):
+        raise InputError(
+            "this folder is no repo" if given is None else "that folder is no repo",
+            got=str(asked),
+            expected=f"a folder with {FILE_NAME}, or with files of definitions",
+            hint="Make one: skewless init. Name another one: --repo PATH.",
+        )
+    return "." if given is None else given
 
 
 def at_option(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

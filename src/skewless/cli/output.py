@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import click
 
+from skewless.cli.wording import in_shell
 from skewless.codec import to_json
 from skewless.errors import SkewlessError
 from skewless.formatting import aligned
@@ -78,7 +79,7 @@ def error_text(problem: SkewlessError) -> str:
     for name in ("got", "expected", "where", "hint"):
         value = getattr(problem, name)
         if value is not None:
-            text = str(value).replace("\n", "\n" + " " * 12)
+            text = in_shell(str(value)).replace("\n", "\n" + " " * 12)
             lines.append(f"  {name + ':':<9} {text}")
     return "\n".join(lines)
 

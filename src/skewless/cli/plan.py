@@ -8,6 +8,7 @@ import click
 
 from skewless.cli.options import command
 from skewless.cli.output import count_of, emit, note, paint, progress, say
+from skewless.cli.wording import in_shell
 from skewless.errors import InputError, SkewlessError, StoreError
 from skewless.plan.apply.apply_plan import ApplyPlan
 
@@ -163,7 +164,7 @@ def confirmed(question: str = "Apply this?") -> bool:
 def coloured(plan: ApplyPlan) -> str:
     """Return a plan as text, its steps in colour on a terminal."""
     lines = []
-    for line in plan.explain().splitlines():
+    for line in in_shell(plan.explain()).splitlines():
         sign = line.strip()[:1]
         colour = COLOURS.get(sign) if line.startswith("  ") else None
         lines.append(paint(line, colour) if colour else line)

@@ -11,7 +11,7 @@ from skewless.cli.inputs import FORMATS, format_of, row_batches
 from skewless.cli.options import command
 from skewless.cli.output import count_of, counting, emit, note, say, short, table
 from skewless.codec import from_text
-from skewless.errors import InputError, SkewlessError
+from skewless.errors import InputError, RowsRefused, SkewlessError
 
 if TYPE_CHECKING:
     from skewless.definitions import Source
@@ -51,7 +51,7 @@ class Tally:
     "skewless push wafer_tests history.parquet --backdate\n"
     'echo \'{"fab_id": "f1", "vdd": 0.75, "tested_at": "2026-01-31T10:00:00Z"}\' | '
     "skewless push wafer_tests -",
-    no="With --strict: some rows were quarantined.",
+    no="No row came in; with --strict: some rows were quarantined.",
 )
 @click.argument("source")
 @click.argument("file", type=click.Path(exists=True, allow_dash=True, dir_okay=False))
@@ -79,7 +79,10 @@ def push_command(ctx: click.Context, /, *, repo: str, as_json: bool, **given: An
                     rows = batch[skip:]
                     skip -= len(batch) - len(rows)
                     if len(rows):
-                        result = fs.push(source.name, rows, backdate=given["backdate"])
+                        try:
+                            result = fs.push(source.name, rows, backdate=given["backdate"])
+                        except RowsRefused as problem:
+                            result = problem.result
                         tally.add(result, len(rows))
                         done(len(rows))
         except (SkewlessError, KeyboardInterrupt):
@@ -91,7 +94,7 @@ def push_command(ctx: click.Context, /, *, repo: str, as_json: bool, **given: An
         emit({"source": source.name, **vars(tally)})
     else:
         _say(source.name, tally)
-    if given["strict"] and tally.quarantined:
+    if tally.quarantined and (given["strict"] or not (tally.accepted or tally.duplicates)):
         ctx.exit(1)
 
 

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 CARDS = ("c1", "c2", "c3", "c4", "c5")
 COUNTRIES = ("DE", "FR", "NL")
 DAYS = 3
+FIRST_HOURS = (0.15, 0.4, 3.0, 11.0)
+"""Ages of rows of the first card: it has some in every window, for an hour and more."""
 FIRST_COMMANDS = ("skewless plan", "skewless apply")
 
 SETTINGS = """\
@@ -155,6 +157,9 @@ def synthetic_payments(now: datetime) -> list[dict[str, str]]:
             rows.append(_payment(card, hours, usual * random_.lognormvariate(0, 0.4), random_))
     for hours in (0.9, 0.6, 0.5, 0.3):  # the misuse: large, fast, often declined
         rows.append(_payment("c4", hours, random_.uniform(400, 900), random_, declined=0.5))
+    for hours in FIRST_HOURS:
+        declined = float(hours == max(FIRST_HOURS))
+        rows.append(_payment(CARDS[0], hours, random_.uniform(10, 50), random_, declined=declined))
     rows.sort(key=lambda row: -float(row["hours"]))
     for number, row in enumerate(rows, start=1):
         at = now - timedelta(hours=float(row.pop("hours")))

@@ -15,13 +15,14 @@ Map(Float64)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
 from skewless.aggregations import aggregation
 from skewless.aggregations.approximate import need_sketches
 from skewless.aggregations.windows import Window
 
-WindowLike = str | Window
+WindowLike = str | timedelta | Window
 Made = TypeVar("Made")
 
 

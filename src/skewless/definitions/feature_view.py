@@ -156,8 +156,8 @@ class FeatureView:
         data = value_part(self.to_dict())
         data.pop("closed", None)  # the source as the view sees it carries it
         source = value_part(self.source.to_dict())
-        for place in ("table", "stream", "future"):
-            source.pop(place)
+        for place in ("table", "stream", "future", "extra"):
+            source.pop(place, None)
         source.pop("schema")  # the columns in use carry their types themselves
         keys = [[key, dtype.to_dict()] for key, dtype in self.entity.join_keys]
         return fingerprint([data, source, keys])

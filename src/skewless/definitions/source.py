@@ -27,6 +27,8 @@ from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType, Timestamp, dtype_from_dict, dtype_of
 
+EXTRA = ("ignore", "quarantine", "error")
+
 
 class Rows:
     """Rows of a source, perhaps filtered: typed columns, and aggregations of whole rows."""
@@ -103,6 +105,9 @@ class Source(Rows):
             say otherwise.
         lateness: how far behind the newest event a row may be and still be counted; None: any.
         future: how far ahead of now an event time may be before the row is quarantined.
+        extra: what becomes of pushed rows with fields that the source does not have: ``"ignore"``
+            leaves the fields out and names them, ``"quarantine"`` sets the row aside, ``"error"``
+            refuses the push. A stream takes the fields that are columns.
         description: for people; outside the fingerprint.
         owner: for people; outside the fingerprint.
 
@@ -124,6 +129,7 @@ class Source(Rows):
         closed: str = "right",
         lateness: str | None = None,
         future: str = "5m",
+        extra: str = "ignore",
         description: str = "",
         owner: str = "",
     ) -> None:
@@ -141,6 +147,7 @@ class Source(Rows):
         self.closed = closed
         self.lateness = None if lateness is None else parse_duration(lateness, what="lateness")
         self.future = parse_duration(future, what="a tolerance for the future")
+        self.extra_fields = checked_extra(extra)
         self.description = checked_text(description, "the description", f"source {name!r}")
         self.owner = checked_text(owner, "the owner", f"source {name!r}")
         self.words: dict[str, Words] = {}
@@ -217,7 +224,9 @@ class Source(Rows):
             "future": self.future,
             "description": self.description,
             "owner": self.owner,
-        } | words_dict(self.words)
+            **({} if self.extra_fields == "ignore" else {"extra": self.extra_fields}),
+            **words_dict(self.words),
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Source:
@@ -237,6 +246,7 @@ class Source(Rows):
             future=f"{data['future']}us",
             description=data["description"],
             owner=data["owner"],
+            extra=data.get("extra", "ignore"),
         )
         made.words = words_from_dict(data)
         return made
@@ -258,6 +268,13 @@ def _check_kinds(name: str, columns: tuple[object, ...], table: object, stream: 
                 got=f"{given!r:.60} ({type(given).__name__})",
                 expected="such as sl.Parquet('data/') or sl.Kafka('topic', 'localhost:9092')",
             )
+
+
+def checked_extra(extra: str) -> str:
+    """Return what becomes of fields that a source does not have, if it is a known word."""
+    if extra not in EXTRA:
+        raise DefinitionError("extra", got=extra, expected=" or ".join(map(repr, EXTRA)))
+    return extra
 
 
 def check_closed(closed: object) -> None:

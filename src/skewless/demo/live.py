@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from skewless.clock import from_micros, to_micros
 from skewless.demo.data import Flights
+from skewless.errors import RowsRefused
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +47,14 @@ class ReplayClock:
     def now(self) -> int:
         """Return the moment it stands at."""
         return self.moment
+
+
+def pushed_alone(fs: FeatureStore, source: str, row: Mapping[str, Any]) -> int:
+    """Push one row and return how many are quarantined."""
+    try:
+        return len(fs.push(source, [row]).quarantined)
+    except RowsRefused as problem:
+        return len(problem.result.quarantined)
 
 
 @dataclass
@@ -104,7 +113,7 @@ def replay(fs: FeatureStore, clock: ReplayClock, flights: Flights, start: int) -
                     takes[source](row)
                     day.stream_seconds.append(time.perf_counter() - began)
                 else:
-                    day.quarantined += len(fs.push(source, [row]).quarantined)
+                    day.quarantined += pushed_alone(fs, source, row)
                     day.push_seconds.append(time.perf_counter() - began)
                 event = to_micros(row["hour_start" if source == "weather" else "scheduled_at"])
                 day.late[source] = day.late.get(source, 0) + (event < newest.get(source, event))

@@ -9,7 +9,7 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.codec import to_json
-from skewless.formatting import aligned, shown
+from skewless.formatting import Drawn, aligned, html_table, html_text, shown
 
 SHOWN_ROWS = 20
 _SHOWN_UNCOUNTED = 8
@@ -113,23 +113,34 @@ class ExplainedAggregate:
         rest = _counts(row for row in self.rows if row.verdict != "counted")
         yield f"    {counted} of {len(self.rows)} rows counted" + (f"; not: {rest}" if rest else "")
         if self.rows:
+            headings, body, rest = self._table()
             yield ""
-            yield from self._table()
+            yield aligned([headings, *body], indent=4)
+            if rest:
+                yield f"    {rest}"
 
-    def _table(self) -> Iterator[str]:
+    def html(self) -> str:
+        """Return the aggregation drawn: its window, its rows in the colour of their verdicts."""
+        name = f"{self.letter} = " if self.letter else ""
+        title = f"{name}{self.text} = {shown(self.value)} ({self.status}); window: {self.window}"
+        headings, body, rest = self._table()
+        rows = [[*row[:-1], (row[-1], row[-1])] for row in body]
+        return html_table(headings, rows, f"{title}{'; ' + rest if rest else ''}")
+
+    def _table(self) -> tuple[list[str], list[list[Any]], str]:
+        """Return headings, the rows to show, and what became of the others."""
         chosen = self._chosen()
         headings = ["event time", "known time", *self.columns]
+        headings += [*(["value"] if self.computed else []), ""]
         body = [
             [iso(row.event), iso(row.known), *(row.values[name] for name in self.columns)]
             + ([row.value] if self.computed else [])
             + [row.verdict]
             for row in reversed(chosen)
         ]
-        yield aligned([[*headings, *(["value"] if self.computed else []), ""], *body], indent=4)
         hidden = set(map(id, self.rows)) - set(map(id, chosen))
-        if hidden:
-            rest = _counts(row for row in self.rows if id(row) in hidden)
-            yield f"    and {len(hidden)} more: {rest}"
+        rest = _counts(row for row in self.rows if id(row) in hidden)
+        return headings, body, f"and {len(hidden)} more: {rest}" if hidden else ""
 
     def _chosen(self) -> list[ExplainedRow]:
         """Return the rows to show, in row order: the newest that count, and others nearby."""
@@ -176,7 +187,7 @@ class OnlineAnswer:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Drawn):
     """A feature's value at a moment, and where it comes from.
 
     Attributes:
@@ -224,7 +235,23 @@ class Explanation:
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
+    def _repr_html_(self) -> str:
+        inputs = [each._repr_html_() for each in self.inputs]
+        tables = [aggregate.html() for aggregate in self.aggregates]
+        return html_text("\n".join(self._heading())) + "".join([*tables, *inputs])
+
     def _lines(self) -> Iterator[str]:
+        yield from self._heading()
+        told: dict[Any, str] = {}
+        for aggregate in self.aggregates:
+            yield ""
+            yield from aggregate.lines(told.get(aggregate.fates, ""))
+            told.setdefault(aggregate.fates, aggregate.letter)
+        for given in self.inputs:
+            yield ""
+            yield from ("  | " + line if line else "  |" for line in str(given).splitlines())
+
+    def _heading(self) -> Iterator[str]:
         entity = ", ".join(f"{name} = {shown(value)}" for name, value in self.entity.items())
         yield f"{self.feature} of {entity} at {iso(self.at)}"
         yield ""
@@ -237,14 +264,6 @@ class Explanation:
             yield f"           {self.filled}"
         for name, value in self.requests.items():
             yield f"  request  {name} = {shown(value)}"
-        told: dict[Any, str] = {}
-        for aggregate in self.aggregates:
-            yield ""
-            yield from aggregate.lines(told.get(aggregate.fates, ""))
-            told.setdefault(aggregate.fates, aggregate.letter)
-        for given in self.inputs:
-            yield ""
-            yield from ("  | " + line if line else "  |" for line in str(given).splitlines())
 
 
 def _counts(rows: Iterable[ExplainedRow]) -> str:

@@ -20,7 +20,7 @@ from skewless.errors import InputError, MissingColumn, NaiveTime, SkewlessError,
 from skewless.online.dedup import Rejected, ValidRows
 from skewless.stores.offline.as_table import as_table, mapping_columns
 from skewless.stores.offline.cast import WrongType, cast_column
-from skewless.types import DType, Misfit, shown
+from skewless.types import DType, Misfit, python_values, shown
 
 Ints = npt.NDArray[np.int64]
 Coercer = tuple[str, Callable[..., Any], bool]
@@ -44,7 +44,9 @@ def validate(
         reached: gives the newest moment that clocks gave to rows before: the present is not
             earlier. Asked only where a row seems to lie in the future.
 
-    Fields that the source does not have are left out, and named (`ValidRows.ignored`).
+
+    What becomes of fields that the source does not have, `Source.extra` says; those that are left
+    out are named (`ValidRows.ignored`).
 
     Raises:
         UnknownName: a column that looks like one of the source's which is missing.
@@ -67,10 +69,14 @@ def validate(
             rows = rows.loc[:, [str(name) not in mappings for name in rows.columns]]
         table = as_table(rows, where=f"what was pushed to source {source.name!r}")
         ignored = _check_names(source, [*table.column_names, *mappings])
+        if ignored and source.extra_fields != "ignore":
+            listed, rows = True, _as_rows(source, table, mappings)
+    if not listed:
         present = _Present(now, source.future, reached)
         admitted = _validate_table(source, (table, mappings), present, backdate)
         return replace(admitted, ignored=ignored)
-    return _validate_rows(source, rows, _Present(now, source.future, reached), backdate)
+    present = _Present(now, source.future, reached)
+    return _validate_rows(source, rows, present, backdate)
 
 
 class _Present:
@@ -271,6 +277,12 @@ def _validate_rows(
     """Check value by value, so that a bad row is set aside alone."""
     names = dict.fromkeys(n for row in rows if isinstance(row, Mapping) for n in row)
     ignored = _check_names(source, names) if names else ()
+    if ignored and source.extra_fields == "error":
+        raise InputError(
+            f"fields that source {source.name!r} does not have",
+            got=", ".join(ignored),
+            hint="Leave them out, or let the source: extra='ignore'.",
+        )
     coercers, type_ = _columns_of(source)
     typed: list[dict[str, Any]] = []
     rejected = []
@@ -280,6 +292,8 @@ def _validate_rows(
             values = _typed_row(row, coercers)
             if ignored:
                 _check_spelling(source, row, ignored)
+                if source.extra_fields != "ignore":
+                    _check_extra(source, row)
             _check_future(row, times, present)
         except (ValueError, SkewlessError) as problem:
             rejected.append(Rejected(number, str(problem), row_text(row)))
@@ -331,6 +345,24 @@ def _check_spelling(source: Source, row: Mapping[str, Any], ignored: Iterable[st
     for name in ignored:
         if name in row and (meant := misspelt(name, (c for c in source.columns if c not in row))):
             raise ValueError(f"{name} is no column; did you mean {meant}?")
+
+
+def _as_rows(
+    source: Source, table: pa.Table, mappings: Mapping[str, list[Any]]
+) -> list[dict[str, Any]]:
+    """Return the rows of a frame, as dicts; a field of no column that is null is not said."""
+    columns = {name: python_values(table[name]) for name in table.column_names} | dict(mappings)
+    rows = zip(*columns.values(), strict=True)
+    pairs = ((zip(columns, row, strict=True)) for row in rows)
+    known = source.columns
+    return [{name: v for name, v in row if v is not None or name in known} for row in pairs]
+
+
+def _check_extra(source: Source, row: Mapping[str, Any]) -> None:
+    """Refuse a row with a field that its source does not have."""
+    for name in row:
+        if name not in source.columns:
+            raise ValueError(f"{name} is no column of the source (extra={source.extra_fields!r})")
 
 
 def _check_future(row: Mapping[str, Any], times: Iterable[str], present: _Present) -> None:

@@ -23,7 +23,7 @@ from skewless.definitions import (
 from skewless.definitions.words import Words, words_dict
 from skewless.durations import format_duration
 from skewless.errors import UnknownName
-from skewless.formatting import aligned
+from skewless.formatting import Drawn, aligned
 from skewless.plan.apply.registry_state import RegistryState, View
 from skewless.types import DType
 
@@ -32,7 +32,7 @@ _SECTIONS = ("join keys", "columns", "features")
 
 
 @dataclass(frozen=True)
-class CatalogEntry:
+class CatalogEntry(Drawn):
     """One definition or feature, as the catalogue has it; it prints as text.
 
     Attributes:

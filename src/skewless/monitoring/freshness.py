@@ -17,9 +17,10 @@ from skewless.clock import iso
 from skewless.definitions import FeatureView
 from skewless.durations import format_duration
 from skewless.explain.store_view import StoreView
-from skewless.formatting import ago, aligned
+from skewless.formatting import Drawn, ago, aligned, html_table
 from skewless.stores.offline.history import History
 
+_HEAD = ("view", "status", "age", "promised", "newest event served", "")
 _FIRST_STEP = 3_600_000_000
 _LAST_STEP = 200 * 366 * 24 * 3_600_000_000
 _ORDER = {"stale": 0, "building": 1, "never": 2, "ok": 3}
@@ -68,7 +69,7 @@ class ViewFreshness:
 
 
 @dataclass(frozen=True)
-class FreshnessReport:
+class FreshnessReport(Drawn):
     """The freshness of all views at one moment.
 
     Attributes:
@@ -95,8 +96,14 @@ class FreshnessReport:
     def __str__(self) -> str:
         if not self.views:
             return "No views."
-        head = ("view", "status", "age", "promised", "newest event served", "")
-        rows = [
+        return aligned([_HEAD, *self._rows()])
+
+    def _repr_html_(self) -> str:
+        rows = [[row[0], (row[1], row[1]), *row[2:]] for row in self._rows()]
+        return html_table(_HEAD, rows, f"Freshness at {iso(self.at)}")
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
             (
                 f"{view.view}@v{view.version}",
                 view.status,
@@ -107,7 +114,6 @@ class FreshnessReport:
             )
             for view in self.views
         ]
-        return aligned([head, *rows])
 
 
 def freshness(runtime: StoreView) -> FreshnessReport:

@@ -8,8 +8,9 @@ moment, mean and standard deviation come from exact sums, distinct values are co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import iso
@@ -18,7 +19,7 @@ from skewless.definitions import Entity
 from skewless.errors import InputError
 from skewless.explain.entity_rows import every_key
 from skewless.explain.store_view import StoreView
-from skewless.formatting import aligned, shown
+from skewless.formatting import Drawn, aligned, html_table, shown
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import Selection, select
 from skewless.types import DType
@@ -82,7 +83,7 @@ class FeatureStatistics:
 
 
 @dataclass(frozen=True)
-class ViewStatistics:
+class ViewStatistics(Drawn):
     """The distributions of a view's features over all entities at one moment.
 
     Attributes:
@@ -107,7 +108,19 @@ class ViewStatistics:
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.view}: {self.entities:,} entities at {iso(self.at)}"]
+        lines = [self._title()]
+        for head, body in self._tables():
+            lines += ["", aligned([head, *body], indent=2)]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        tables = [html_table(head, body) for head, body in self._tables()]
+        return f"<div>{escape(self._title())}</div>{''.join(tables)}"
+
+    def _title(self) -> str:
+        return f"{self.view}: {self.entities:,} entities at {iso(self.at)}"
+
+    def _tables(self) -> Iterator[tuple[tuple[str, ...], list[tuple[Any, ...]]]]:
         numbers = [f for f in self.features if f.dtype.is_numeric]
         others = [f for f in self.features if not f.dtype.is_numeric]
         if numbers:
@@ -121,11 +134,10 @@ class ViewStatistics:
                 )
                 for f in numbers
             ]  # fmt: skip
-            lines += ["", aligned([head, *body], indent=2)]
+            yield head, body
         if others:
             body = [(f.name, f"{f.null_share:.1%}", f.distinct, _described(f)) for f in others]
-            lines += ["", aligned([("", "nulls", "distinct", "values"), *body], indent=2)]
-        return "\n".join(lines)
+            yield ("", "nulls", "distinct", "values"), body
 
 
 def statistics(runtime: StoreView, view: str) -> ViewStatistics:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from skewless.definitions import Entity, FeatureRef, FeatureView, OnDemandView, Source
 from skewless.definitions.feature_service import FeatureService
 from skewless.errors import InputError
-from skewless.plan.results import OnlineResult
+from skewless.plan.results import OnlineResult, as_columns
 from skewless.types import shown
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -91,16 +91,33 @@ def checked_entities(given: Any) -> Sequence[Mapping[str, Any]]:
     """Return entities, each a mapping of its join keys."""
     if type(given) is list and set(map(type, given)) <= {dict}:
         return given
-    expected = "a list with a dict of join keys for each entity"
     if isinstance(given, Mapping):
-        hint = f"One entity is a list of one: [{shown(dict(given))}]."
-        refuse(given, "a list of entities", expected, hint)
-    if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
-        hint = "Of a frame: frame.to_dict('records'), or .to_dicts()."
-        refuse(given, "a list of entities", expected, hint)
-    for entity in given:
-        checked_entity(entity)
-    return given
+        return _of_columns(given) if _is_columns(given) else [given]
+    if hasattr(given, "columns") or hasattr(given, "__arrow_c_stream__"):
+        from skewless.stores.offline.as_table import as_table
+
+        return _of_columns(as_columns(as_table(given, where="the entities")))
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        expected = "a dict of join keys for each entity, a dict of columns, or a frame"
+        refuse(given, "a list of entities", expected)
+    entities: list[Mapping[str, Any]] = [checked_entity(each) for each in given]
+    return entities
+
+
+def _is_columns(given: Mapping[str, Any]) -> bool:
+    """Whether a mapping is one of columns, as Feast's clients send it, not of one entity's keys."""
+    return bool(given) and all(
+        isinstance(value, (list, tuple)) or (hasattr(value, "tolist") and hasattr(value, "__len__"))
+        for value in given.values()
+    )
+
+
+def _of_columns(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    columns = {k: v if isinstance(v, (list, tuple)) else v.tolist() for k, v in given.items()}
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        refuse(lengths, "columns of entities", "columns of one length")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def checked_entity(given: Any) -> Mapping[str, Any]:

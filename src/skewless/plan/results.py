@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from skewless.clock import from_micros, iso
-from skewless.errors import MissingDependency
+from skewless.errors import MissingDependency, UnknownName
+from skewless.formatting import html_table
 from skewless.plan.retrieval import RetrievalPlan
 from skewless.plan.selection import Output
 from skewless.state.status import Status
@@ -24,8 +25,38 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+FIRST_ROWS = 5
+DRAWN_ROWS = 10
+"""Rows that a notebook shows of a result."""
+
+
 class _Tabular:
-    """Conversions that every result has."""
+    """Conversions that every result has, and looking at it as at a table of rows."""
+
+    def head(self, rows: int = FIRST_ROWS) -> Self:
+        """Return the same result with its first rows alone."""
+        raise NotImplementedError
+
+    def __getitem__(self, name: str) -> list[Any]:
+        """Return the values of a column, in order: a feature, a join key or what else was given.
+
+        Raises:
+            UnknownName: there is no such column.
+        """
+        columns = self.to_dict()
+        if name not in columns:
+            raise UnknownName.of("column", str(name), columns, where="the result")
+        return columns[name]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows: a dict of all columns each."""
+        columns = self.to_dict()
+        for row in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, row, strict=True))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return the result as a stream of Arrow: Polars, DuckDB and others take it as it is."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def to_arrow(self) -> pa.Table:
         """Return an Arrow table."""
@@ -98,6 +129,11 @@ class OnlineResult(_Tabular):
             columns[output.name] = [row[at] for row in self.values]
         return columns
 
+    def head(self, rows: int = FIRST_ROWS) -> OnlineResult:
+        """Return the vectors of the first entities alone."""
+        found = self.values[:rows], self.statuses[:rows], self.events[:rows]
+        return OnlineResult(self.outputs, self.entities[:rows], found, self.at)
+
     def to_rows(self) -> list[dict[str, Any]]:
         """Return a dict of features per entity."""
         names = self.names
@@ -135,6 +171,20 @@ class OnlineResult(_Tabular):
         return (
             f"OnlineResult({len(self)} entities x {len(self.outputs)} features at {iso(self.at)})"
         )
+
+    def _repr_html_(self) -> str:
+        """Draw the first vectors: values in the colour of their status, or the status."""
+        columns = self.head(DRAWN_ROWS).to_dict()
+        statuses = self.to_statuses()
+        rows = [
+            [
+                _drawn(columns[name][number], statuses[name][number]) if name in statuses
+                else columns[name][number]
+                for name in columns
+            ]
+            for number in range(min(len(self), DRAWN_ROWS))
+        ]  # fmt: skip
+        return html_table(list(columns), rows, repr(self))
 
 
 class TrainingSet(_Tabular):
@@ -176,6 +226,11 @@ class TrainingSet(_Tabular):
         """Yield the training set in batches of at most ``rows``."""
         yield from self._table.to_batches(max_chunksize=rows)
 
+    def head(self, rows: int = FIRST_ROWS) -> TrainingSet:
+        """Return the first rows alone, made as all of them were."""
+        shorter = lambda: self._compare().head(rows)  # noqa: E731
+        return TrainingSet(self._table.slice(0, rows), self.plan, self.notes, shorter, self.tables)
+
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the feature columns."""
@@ -204,6 +259,17 @@ class TrainingSet(_Tabular):
     def __repr__(self) -> str:
         text = f"TrainingSet({len(self)} rows x {len(self.features)} features as {self.plan.as_of})"
         return "\n".join([text, *self.notes])
+
+    def _repr_html_(self) -> str:
+        """Draw the first rows, the spine's columns before the features."""
+        columns = as_columns(self._table.slice(0, DRAWN_ROWS))
+        rows = list(zip(*columns.values(), strict=True))
+        return html_table(list(columns), rows, repr(self))
+
+
+def _drawn(value: Any, status: str) -> tuple[Any, str]:
+    """Return what a cell shows: the value, or why there is none."""
+    return (status if value is None else value), status
 
 
 def as_columns(table: pa.Table) -> dict[str, list[Any]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from skewless.formatting import Drawn
 from skewless.plan.apply.registry_state import VIEW_KINDS, Kind, Record
 
 Action = Literal[
@@ -111,7 +112,7 @@ class Break:
 
 
 @dataclass(frozen=True)
-class ApplyPlan:
+class ApplyPlan(Drawn):
     """What an apply would change.
 
     Attributes:

@@ -174,7 +174,7 @@ class _Planner:
         action: Action = "added"
         changes: list[str] = []
         if old is not None:
-            action = _action(old, new, storage=("table", "stream", "future"))
+            action = _action(old, new, storage=("table", "stream", "future", "extra"))
             changes = lines_of(old.body, body)
         self._step(new, action, changes)
 
@@ -488,7 +488,7 @@ def _view_body(view: FeatureView) -> dict[str, Any]:
 def _action(old: Record, new: Record, storage: tuple[str, ...] = ()) -> Action:
     if old.fingerprint != new.fingerprint:
         return "changed values"
-    if any(old.body[key] != new.body[key] for key in storage if key in new.body):
+    if any(old.body.get(key) != new.body.get(key) for key in storage):
         return "changed storage"
     return "unchanged" if _text(old.body) == _text(new.body) else "described only"
 

@@ -16,7 +16,7 @@ import msgspec
 
 from skewless.codec import read_rows
 from skewless.definitions import Source
-from skewless.errors import MissingColumn, StoreUnavailable, UnknownName
+from skewless.errors import MissingColumn, RowsRefused, StoreUnavailable, UnknownName
 from skewless.ingest.push import PushResult
 from skewless.request_errors import RequestError
 from skewless.serving.http.http import ARROW, Request, Response
@@ -116,6 +116,9 @@ class Writer:
     def _push(self, source: str, rows: Any, backdate: bool) -> PushResult:
         try:
             return self.store.push(source, rows, backdate=backdate)
+        except RowsRefused as problem:
+            refused: PushResult = problem.result  # answered row by row
+            return refused
         except UnknownName as problem:
             raise unknown_as_input(problem) from None
         except (OverflowError, RecursionError) as problem:
