@@ -5,9 +5,16 @@ import struct
 
 import pytest
 
+import skewless as sl
 from skewless.errors import InputError
 from skewless.ingest import quarantine
 from tests.shop import NOON, open_store, pay, payments, spend_of
+
+
+def all_bad(fs, source, rows):
+    """Push rows of which none comes in."""
+    with pytest.raises(sl.RowsRefused):
+        fs.push(source, rows)
 
 
 @pytest.fixture
@@ -19,7 +26,7 @@ def fs(tmp_path):
 def test_quarantine_gives_the_newest_first_and_as_many_as_asked_for(fs):
     for number in range(5):
         fs.runtime.clock.time += 1
-        fs.push("pays", [pay("x", NOON, amount=f"bad {number}")])
+        all_bad(fs, "pays", [pay("x", NOON, amount=f"bad {number}")])
     found = [entry.values for entry in fs.quarantine("pays", 2)]
     assert ["bad 4" in found[0], "bad 3" in found[1], len(found)] == [True, True, 2]
 
@@ -27,7 +34,9 @@ def test_quarantine_gives_the_newest_first_and_as_many_as_asked_for(fs):
 def bad_rows(fs, *numbers):
     for number in numbers:
         fs.runtime.clock.time += 1
-        fs.push("pays", [pay("x", NOON, amount=f"bad {number}"), pay("y", NOON, amount="bad too")])
+        all_bad(
+            fs, "pays", [pay("x", NOON, amount=f"bad {number}"), pay("y", NOON, amount="bad too")]
+        )
 
 
 def test_quarantine_is_paged_without_reading_all_of_it(fs, monkeypatch):
