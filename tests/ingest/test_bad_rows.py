@@ -128,12 +128,6 @@ def test_push_that_lost_everything_raises_and_says_why(fs):
     assert len(fs.quarantine("pays")) == 2
 
 
-def test_push_of_nothing_and_of_what_is_there_already_is_no_loss(fs):
-    fs.push("pays", [pay("a", NOON)])
-    assert fs.push("pays", []).accepted == 0
-    assert fs.push("pays", [pay("a", NOON), pay("bad", NOON, amount="much")]).duplicates == 1
-
-
 @pytest.mark.parametrize("row", [None, 5, "text", ["a", "b"], [("pay_id", "a")]])
 def test_row_that_is_no_mapping_is_set_aside(fs, row):
     result = fs.push("pays", [row, pay("a", NOON)])

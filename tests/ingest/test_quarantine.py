@@ -97,3 +97,9 @@ def test_rows_that_were_set_aside_before_keys_began_with_the_newest_come_last(fs
     assert [page[0].id if page else "" for page in pages] == [*(row.id for row in found[1:]), ""]
     assert quarantine.size_of(fs.runtime, "pays").kept == 4
     assert fs.purge_quarantine("pays", before=6) == 1
+
+
+def test_push_of_nothing_and_of_what_is_there_already_is_no_loss(fs):
+    fs.push("pays", [pay("a", NOON)])
+    assert fs.push("pays", []).accepted == 0
+    assert fs.push("pays", [pay("a", NOON), pay("bad", NOON, amount="much")]).duplicates == 1
