@@ -227,6 +227,11 @@ def test_addresses_methods_and_queries_are_checked(
     refused(call(app, method, path), status)
 
 
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json"])
+def test_probes_may_have_parameters(app: App, path: str) -> None:
+    assert call(app, "GET", path + "?x=1&x=%ff").status == 200
+
+
 def test_a_wrong_method_is_told_the_right_ones(app: App) -> None:
     assert call(app, "DELETE", "/v1/features").headers["allow"] == "GET, POST"
 

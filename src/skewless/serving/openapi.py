@@ -89,8 +89,9 @@ def _schemas() -> dict[str, Schema]:
             **dict.fromkeys(
                 ("accepted", "corrections", "duplicates", "late", "quarantined", "sequence"), _WHOLE
             ),
-            reasons=_list(_object("row reason", row=_WHOLE, reason=_TEXT)),
+            reasons=_list(_ref("RefusedRow")),
         ),
+        "RefusedRow": _object("row reason", row=_WHOLE, reason=_TEXT),
         "MaterializeRequest": _closed(
             "",
             views=_or_null(_list(_TEXT, 1)),
@@ -138,13 +139,11 @@ def _feast_schemas() -> dict[str, Schema]:
             feature_views=_or_null(_list(_TEXT)),
             version=_or_null(_TEXT),
         ),
-        "FeastWritten": _or_null(
-            _object(
-                "accepted quarantined reasons",
-                accepted=_WHOLE,
-                quarantined=_WHOLE,
-                reasons=_list(_object("row reason", row=_WHOLE, reason=_TEXT)),
-            )
+        "FeastWritten": _object(
+            "accepted quarantined reasons",
+            accepted=_WHOLE,
+            quarantined=_WHOLE,
+            reasons=_list(_ref("RefusedRow")),
         ),
     }
 
@@ -279,7 +278,7 @@ def _feast() -> dict[str, Schema]:
     for path, (name, summary, body) in posts.items():
         answers = dict(anything)
         if body == "FeastWrite":
-            answers["200"] = {"content": _json(_ref("FeastWritten"))}
+            answers["200"] = {"content": _json(_or_null(_ref("FeastWritten")))}
         parameters = []
         if "materialize" in path:
             answers["202"] = {"content": _json({"type": "object"})}
