@@ -17,7 +17,8 @@ from skewless.clock import from_micros, iso
 from skewless.codec import finite, json_default
 from skewless.errors import InputError
 from skewless.plan.lookup import Found
-from skewless.request_errors import RequestError
+from skewless.request_errors import RequestError, TooLarge
+from skewless.serving.http.arrow_sizes import announced, written_out
 from skewless.serving.read.plans import ReadPlan, Row
 from skewless.state.status import Status
 from skewless.types import DType
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EXTRAS = ("ages", "event_times", "statuses", "types", "versions")
+UNPACKED = 8
+"""How many times the bytes that a body may have it may stand for."""
 _OPTIONS = orjson.OPT_UTC_Z
 _TEXT = {status: status.value for status in Status}
 _NUMBER = {status: number for number, status in enumerate(Status)}
@@ -260,6 +263,15 @@ def _status_arrays(states: list[list[Status]]) -> Iterator[pa.Array]:
         yield pa.DictionaryArray.from_arrays(numbers, texts)
 
 
+def _check_size(size: int, most: int, where: str) -> None:
+    if size > most:
+        raise TooLarge(
+            "the body stands for too much once it is unpacked",
+            got=f"{size} bytes or more", expected=f"at most {most} bytes", where=where,
+            hint="Split the request, or raise --max-body.",
+        )  # fmt: skip
+
+
 def _check_text(field: pa.Field) -> None:
     """Raise where a name or a time zone is no text, or no zone: Arrow looks at neither."""
     import pyarrow as pa
@@ -272,20 +284,32 @@ def _check_text(field: pa.Field) -> None:
         _check_text(found.field(number))
 
 
-def table_of(body: bytes, where: str) -> pa.Table:
+def table_of(body: bytes, where: str, max_body: int) -> pa.Table:
     """Return the table that an Arrow IPC stream holds.
 
+    Args:
+        body: the stream.
+        where: named in errors.
+        max_body: bytes a body may have; what it stands for may have eight times as many.
+
     Raises:
-        RequestError: it holds none.
+        RequestError: it holds none, or columns of a type that is not taken.
+        TooLarge: it stands for much more than its bytes.
     """
     import pyarrow as pa
 
+    most = UNPACKED * max_body
     try:
+        size = 0
+        for message in pa.ipc.MessageReader.open_stream(body):
+            size += announced(message)
+            _check_size(size, most, where)
         with pa.ipc.open_stream(body) as reader:
             table = reader.read_all()
         table.validate(full=True)
         for field in table.schema:
             _check_text(field)
+        _check_size(written_out(table), most, where)
         if len(set(table.column_names)) < table.num_columns:
             raise ValueError(f"two columns of one name: {', '.join(table.column_names)}")
     except (pa.ArrowException, OSError, ValueError, EOFError, LookupError) as problem:

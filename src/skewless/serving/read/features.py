@@ -10,7 +10,7 @@ place of the entities; what is asked for then stands in the query.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -30,12 +30,15 @@ from skewless.serving.read.encode import (
     table_of,
 )
 from skewless.serving.read.pieces import ArrowPieces, JsonPieces, Pieces
-from skewless.serving.read.plans import ReadPlan, Row, plan_of
+from skewless.serving.read.plans import ReadPlan, Row, plan_of, wrong_number
 from skewless.serving.read.reader import Reader
 from skewless.serving.read.served_log import ServedLog
 from skewless.serving.read.turns import Turn
 from skewless.serving.settings import Settings
 from skewless.state.status import Status
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _ABSENT = msgspec.Raw()
 _PRESENT = (Status.PRESENT.value,)
@@ -102,7 +105,7 @@ class FeaturesHandler:
         where = request.where
         if request.kind == ARROW:
             asked = self._asked_by_query(request)
-            asked.entities = columns_of(table_of(body, where), where)
+            asked.entities = columns_of(self._rows_of(body, where), where)
         else:
             asked = request.decoded_from(body, self._decoder)
         return _Wanted(asked, *self._prepared(asked, request.caller, where))
@@ -122,6 +125,13 @@ class FeaturesHandler:
             self.note(plan, some, found, t)
             pieces.add(some, found)
         return pieces.response()
+
+    def _rows_of(self, body: bytes, where: str) -> pa.Table:
+        """Return entities in Arrow, not more than one may ask for."""
+        table, most = table_of(body, where, self.settings.max_body), self.settings.max_entities
+        if table.num_rows > most:
+            raise wrong_number(table.num_rows, most, where)
+        return table
 
     def at_once(self, body: bytes, caller: Caller, where: str) -> Response | None:
         """Answer a small request in JSON without waiting; None: it is not one of these."""

@@ -87,7 +87,7 @@ class ReadPlan:
                 if len(row) != width:
                     self.check(row, number)
         if not 0 < len(rows) <= most:
-            raise _wrong_number(len(rows), most, where)
+            raise wrong_number(len(rows), most, where)
         for name, dtype in self._in_json.items():
             if any(row.get(name).__class__ in _READ_AS_JSON for row in rows):
                 rows = self._read(rows, name, dtype, where)
@@ -137,7 +137,8 @@ class ReadPlan:
         return found
 
 
-def _wrong_number(count: int, most: int, where: str) -> SkewlessError:
+def wrong_number(count: int, most: int, where: str) -> SkewlessError:
+    """Return the error for no entities, or too many."""
     if not count:
         return RequestError("no entities are asked for", expected="1 or more", where=where)
     return TooLarge(

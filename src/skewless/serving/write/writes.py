@@ -132,7 +132,7 @@ class Writer:
             if "source" not in query:
                 raise MissingColumn.of("source", query, where=f"the query of {request.where}")
             source, backdate = query["source"], query.get("backdate") == "true"
-            rows: Any = table_of(await request.body(), request.where)
+            rows: Any = table_of(await request.body(), request.where, self.settings.max_body)
         else:
             pushed: Pushed = await request.decoded(_PUSHED)
             source, backdate, rows = pushed.source, pushed.backdate, pushed.rows
