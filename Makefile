@@ -3,23 +3,27 @@
 #   some tests only:   make test ARGS="-k late"
 
 PYTHON ?= python3
-VENV   ?= .venv
+VENV   ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN    := $(VENV)/bin
 ARGS   ?=
 SKIPPED := .pytest_cache/needs-a-server
+# The versions that were tested together; what it does not name is free.
+RESOLUTION ?= --constraint constraints.txt
+QUICK := $(addprefix tests/,aggregations definitions doors engines expressions ingest materialize plan registry \
+  state streams training)
 
-PACKAGING := pyproject.toml setup.py $(shell find src/skewless -name '*.[ch]')
+PACKAGING := pyproject.toml constraints.txt setup.py $(shell find src/skewless -name '*.[ch]')
 
 # uv when it is there (seconds), else pip (a minute or two).
 define install
 	@echo "Installing skewless[$(1)] into $(VENV) ..."
-	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[$(1)]'; \
-	else $(BIN)/python -m pip install --quiet --editable '.[$(1)]'; fi
+	@if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet $(RESOLUTION) --editable '.[$(1)]'; \
+	else $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(1)]'; fi
 	@touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-servers doctest lint format docs-test docs docs-serve bench bench-serving wheel clean
+.PHONY: help setup demo test test-quick test-minimum test-pythons coverage lock audit test-servers doctest lint format docs-test docs docs-serve bench bench-serving wheel clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +35,30 @@ demo: $(VENV)/.installed-demo ## flights of 2013: train, serve and prove that bo
 
 test: setup ## run the tests on two processes; what needs a server that is not here is skipped
 	@$(BIN)/pytest -n 2 --dist worksteal --note-missing=$(SKIPPED) $(ARGS)
+
+test-quick: setup ## the part of the tests that needs neither servers nor minutes
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not server" $(QUICK) $(ARGS)
+
+test-minimum: ## the quick part with every dependency at its lower bound; old ones may warn
+	@$(MAKE) --no-print-directory test-quick VENV=.venv-minimum RESOLUTION="--resolution lowest-direct" \
+	  ARGS="-W default $(ARGS)"
+
+test-pythons: ## the quick part on each Python that is supported and here (tools/pythons.sh lists them)
+	@for version in $$(tools/pythons.sh | sed -n 's/ \/.*//p'); do \
+	  $(MAKE) --no-print-directory test-quick PYTHON=$$(tools/pythons.sh $$version) || exit 1; done
+
+coverage: setup ## lines and branches that the tests of a room run (ARGS=serving: of one group), with a floor
+	@$(BIN)/python tools/coverage_rooms.py $(ARGS)
+
+lock: setup ## find the newest versions that fit, for constraints.txt and the image in deploy/
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+	  --no-emit-index-url --all-extras --output-file constraints.txt pyproject.toml
+	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.12 --no-header --no-annotate --generate-hashes \
+	  --no-emit-index-url --constraint constraints.txt --extra serve --extra redis --extra postgres \
+	  --python-platform linux --output-file deploy/requirements.txt pyproject.toml
+
+audit: setup ## known vulnerabilities of the versions in constraints.txt
+	@$(BIN)/python tools/audit.py
 
 test-servers: setup ## get the servers (as root: from the distribution), run what the last `make test` skipped
 	@tools/get_servers.sh $(BIN)/python
@@ -74,7 +102,7 @@ wheel: setup ## build dist/skewless-*.whl
 	@ls -l dist
 
 clean: ## remove everything that was built; .venv too
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv* .coverage build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

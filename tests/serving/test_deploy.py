@@ -271,7 +271,7 @@ def test_the_image_is_built_of_what_there_is() -> None:
     assert set(installed.split(",")) <= set(project["optional-dependencies"])
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = [rest.split()[:-1] for name, rest in instructions() if name == "COPY"]
-    for file in copied[0] + copied[1]:
+    for file in copied[0] + copied[1] + copied[2]:
         assert (ROOT / file).exists()
         assert f"!{file}" in ignored
 
