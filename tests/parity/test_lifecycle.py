@@ -122,6 +122,16 @@ def rows_are_let_go_too_early(patch: Patch) -> None:
     )
 
 
+def copies_are_taken_however_old(patch: Patch) -> None:
+    """A repo goes on in a copy that lacks what was written since."""
+    patch("skewless.online.runtime.Runtime._outdates", lambda *_: False)
+
+
+def lost_states_are_copied_as_whole(patch: Patch) -> None:
+    """A copy of a cache that has lost states is taken for whole."""
+    patch("skewless.online.move.copy._Copying._note_building", lambda *_: None)
+
+
 FAULTS = (
     complete_too_early,
     corrections_do_not_replace,
@@ -136,6 +146,8 @@ FAULTS = (
     a_fast_clock_hides_rows,
     deliveries_count_twice,
     rows_are_let_go_too_early,
+    copies_are_taken_however_old,
+    lost_states_are_copied_as_whole,
 )
 
 

@@ -265,6 +265,15 @@ class Runtime:
             self.lag.see_to(self.lag.stuck({name: found[name] for name in ends}, ends), self.repair)
         self._looked_at.update(dict.fromkeys(names, time.monotonic()))
 
+    def lacking_states(self) -> list[str]:
+        """Return the complete tables whose states the store has lost, or that lack rows."""
+        tables = self.tables().tables
+        names = [name for name, table in tables.items() if table.complete and table.active]
+        logs = {name: self.log(tables[name].layout.source) for name in names}
+        ends = {name: log.last_sequence() for name, log in logs.items()}
+        found = standings(self.home, names) if not self.one_store else {}
+        return [name for name, it in found.items() if it.lost or it.lacks(ends[name])]
+
     def _ends(self, tables: Iterable[str]) -> dict[str, int]:
         """Return the last row of the log of each of some tables of states, of those known."""
         records = {} if self._tables is None else self._tables.tables  # no read waits for others

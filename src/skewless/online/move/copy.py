@@ -17,8 +17,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skewless.clock import NEVER
@@ -29,8 +29,9 @@ from skewless.online.loss_detection import last_held, note_held
 from skewless.online.move.mirror import LOCAL, OUTBOX, copy_rows
 from skewless.online.ownership import claim, mark_copy
 from skewless.online.runtime import Runtime
-from skewless.online.seen import is_seen
+from skewless.online.seen import is_seen, seen_table
 from skewless.online.storage import StateAndJournal, is_states, journal_id, open_home
+from skewless.online.tables import TABLES, record_of
 from skewless.stores.online.base import KeyValues
 
 COPIES = "skewless.copies"
@@ -106,7 +107,7 @@ def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) 
     try:
         _claim(source, target, config.folder, where)
         copying = _Copying(source, target, to, progress)
-        tables = copying.run(mirrored=config.mirror == to)
+        tables = copying.run(mirrored=config.mirror == to, lacking=runtime.lacking_states)
         mark_copy(target, f"journal {journal_id(source.journal)}", config.folder)
     finally:
         target.close()
@@ -144,11 +145,12 @@ class _Copying:
         self._progress = progress
         self.resumed = False
 
-    def run(self, *, mirrored: bool) -> list[CopiedTable]:
+    def run(self, *, mirrored: bool, lacking: Callable[[], list[str]]) -> list[CopiedTable]:
         """Copy, then compare.
 
         Args:
             mirrored: whether the other store gets what is written meanwhile.
+            lacking: returns the complete tables whose states the store lacks, or rows in them.
 
         Raises:
             StoreError: it does not, and was left behind.
@@ -175,6 +177,10 @@ class _Copying:
                 self._tell(f"comparing {table.table}", 0.5 + number / len(tables) / 2)
                 self._compare(table)
             self._remove_tables({table.table for table in tables}, moves)
+            if moves and not self._source.one_store:
+                # What the journal knew of these states does not move: the other store is one.
+                lacks = {*lacking(), *filter(self._lacks_some, self._states(tables))}
+                self._note_building(lacks)
             if self._finish(None if mirrored or not moves else written, moves=moves):
                 return tables
         raise StoreError(
@@ -222,6 +228,27 @@ class _Copying:
             return None
         data = json.loads(note)
         return data["table"], bytes.fromhex(data["key"])
+
+    def _states(self, tables: Sequence[CopiedTable]) -> list[str]:
+        return [table.table for table in tables if is_states(table.table)]
+
+    def _lacks_some(self, table: str) -> bool:
+        """Return whether states of a table have vanished."""
+        journal = self._source.journal
+        keys = (key for key, _ in journal.scan(seen_table(table)))
+        while page := list(itertools.islice(keys, PAGE_ROWS)):
+            if None in self._source.states.read(table, page):
+                return True
+        return False
+
+    def _note_building(self, tables: Iterable[str]) -> None:
+        """Have tables be built anew from history in the other store, and say so until they are."""
+        with self._target.journal.transaction() as journal:
+            for name in tables:
+                record = record_of(journal, name)
+                if record is not None:
+                    unbuilt = replace(record, complete=False, built=None)
+                    journal.write(TABLES, [(name.encode(), unbuilt.to_json())])
 
     # ------------------------------------------------------------------------------- comparing
 

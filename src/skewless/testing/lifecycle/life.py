@@ -17,6 +17,7 @@ from skewless.clock import from_micros
 from skewless.definitions import FeatureView
 from skewless.engines.reference import HistoryRow
 from skewless.errors import SkewlessError
+from skewless.store import FeatureStore
 from skewless.testing.lifecycle.definitions import MINUTE, Shelf
 from skewless.testing.lifecycle.ledger import Ledger, Row
 from skewless.testing.lifecycle.places import KINDS, Killed, Place
@@ -51,6 +52,8 @@ class Life:
             before it was first written, until the next push or build.
         settled: whether everything was built in the last step, so that pins are where they go.
         owned: whether a push or build has made the store this repo's.
+        copied: how many rows the log had when everything was copied to a store that was not taken.
+        left: the store that everything was moved from.
     """
 
     def __init__(self, folder: Path, seed: str) -> None:
@@ -69,6 +72,8 @@ class Life:
         self.history: list[str] = [f"a store of kind {self.place.kind!r}"]
         self.done: Counter[str] = Counter()
         self.files = self.filed = 0
+        self.copied: int | None = None
+        self.left: FeatureStore | None = None
         self.lost = self.owned = self.settled = False
         self.shelf.add_view(chance)
         if with_table:
@@ -122,6 +127,11 @@ class Life:
             found["flush"] = (0.5, self.flush)
             if self.owned and not self.lost:
                 found["machine"] = (0.5, self.machine)
+        found["move"] = (0.5, self.move)
+        if self.copied is not None and self.copied != len(self.ledger.log):
+            found["early"] = (2, self.early)
+        if self.left is not None and self.owned:
+            found["left"] = (1, self.old)
         if self.place.kind in ("memory", "apart") and not self.lost:
             found["neighbour"] = (0.7, self.neighbour)
         return found
@@ -359,6 +369,40 @@ class Life:
         """The online store loses everything."""
         self.place.flush()
         self.lost = True
+
+    def move(self, chance: random.Random) -> None:
+        """Copy everything to another store, and mostly go on there."""
+        self.copied = len(self.ledger.log)
+        self.place.copy()
+        if chance.random() < 0.6:
+            if self.left is not None:
+                self.left.close()
+            self.left = self.place.go_over()
+            self.copied, self.owned, self.lost = None, False, False
+            self.history.append(f"   to {self.place.kind}")
+
+    def early(self, chance: random.Random) -> None:
+        """Somebody has settings that name the copy, which lacks rows by now."""
+        with self.place.early() as fs:
+            self._refused(fs, chance, "a copy that lacks rows was taken")
+
+    def old(self, chance: random.Random) -> None:
+        """Somebody has settings that name the store that was left."""
+        if self.left is not None:
+            self._refused(self.left, chance, "the store that was left was used again")
+
+    def _refused(self, fs: FeatureStore, chance: random.Random, wrong: str) -> None:
+        """Fail unless rows are neither taken nor read."""
+        for verb in (
+            lambda: fs.push("events", self._rows(chance, 1)),
+            lambda: fs.get_online_features(next(iter(self.shelf.views)), list(KEYS)),
+        ):
+            try:
+                verb()
+            except SkewlessError as refused:
+                self.history.append(f"   refused: {type(refused).__name__}")
+            else:
+                raise AssertionError(wrong)
 
     def machine(self, chance: random.Random) -> None:
         """Another machine, with a copy of the definitions and a journal of its own, tries to push.

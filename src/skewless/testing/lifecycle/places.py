@@ -115,6 +115,10 @@ class _MortalTransaction(DelegatingReads, Transaction):
             self._rows.delete(table, keys)
 
 
+Home = tuple[str, int]
+"""A kind of store, and which one of a repo's it is."""
+
+
 class Place:
     """A repo in a folder, its online store, its clock and its fuse.
 
@@ -125,26 +129,67 @@ class Place:
     """
 
     def __init__(self, folder: Path, kind: str, now: int) -> None:
-        self.folder, self.kind = folder, kind
+        self.folder, self.kind, self.number = folder, kind, 0
         self.clock = SettableClock(now)
         self.fuse = Fuse()
         self._store: OnlineStore | None = None
+        self._left: list[OnlineStore] = []
         self.fs = self._opened()
 
     def _opened(self) -> FeatureStore:
-        store = self._store or self._new_store()
+        store = self._store or self._store_of(self.home)
         self._store = store
-        config = Config.of(self.folder, {"rewind": f"{5 * MINUTE}us"})
-        fs = FeatureStore(config, clock=self.clock, online=MortalStore(store, self.fuse))
+        return self._opened_over(store, self.fuse)
+
+    def _opened_over(self, store: OnlineStore, fuse: Fuse) -> FeatureStore:
+        kind, number = self.next
+        following = {"kind": kind, "path": str(self._path(number))}
+        settings = {"rewind": f"{5 * MINUTE}us", "stores": {"next": following}}
+        config = Config.of(self.folder, settings)
+        fs = FeatureStore(config, clock=self.clock, online=MortalStore(store, fuse))
         fs.runtime.lag.patience = 0.0  # nobody else is on the way between log and states
         fs.runtime.lag.wait = 60.0
         return fs
 
-    def _new_store(self) -> OnlineStore:
+    @property
+    def home(self) -> Home:
+        """Where states are."""
+        return self.kind, self.number
+
+    @property
+    def next(self) -> Home:
+        """Where they may be moved to."""
+        return "sqlite" if self.kind == "lmdb" else "lmdb", self.number + 1
+
+    def copy(self) -> None:
+        """Copy everything to the next store."""
+        from skewless.online.move.copy import copy_online
+
+        copy_online(self.fs.runtime, "next")
+
+    def go_over(self) -> FeatureStore:
+        """Go on in the store that everything was copied to; return the one that was left."""
+        self.fs.close()
+        left = self._store or self._store_of(self.home)
+        self._store = None
+        self._left.append(left)
+        (self.kind, self.number) = self.next
+        self.fs = self._opened()
+        return self._opened_over(left, Fuse())
+
+    def early(self) -> FeatureStore:
+        """Return what settings give that name the next store already."""
+        return self._opened_over(self._store_of(self.next), Fuse())
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"online{number}"
+
+    def _store_of(self, home: Home) -> OnlineStore:
         from skewless.stores.online.lmdb.store import LMDBStore
         from skewless.stores.online.sqlite.store import SQLiteStore
 
-        match self.kind:
+        kind, number = home
+        match kind:
             case "memory":
                 return MemoryStore()
             case "apart":
@@ -152,9 +197,9 @@ class Place:
             case "apart without compare and set":
                 return PlainCache()
             case "lmdb":
-                return LMDBStore(self.folder / "online", map_size=1 << 28, sync=False)
+                return LMDBStore(self._path(number), map_size=1 << 28, sync=False)
             case _:
-                return SQLiteStore(self.folder / "online.db", sync=False)
+                return SQLiteStore(self._path(number), sync=False)
 
     def restart(self) -> None:
         """End the process and start another one."""
@@ -169,8 +214,9 @@ class Place:
         """End the process for good."""
         self.fuse.put_out()
         self.fs.close()
-        if self._store is not None:
-            self._store.close()
+        for store in (self._store, *self._left):
+            if store is not None:
+                store.close()
 
     @property
     def apart(self) -> bool:
@@ -185,7 +231,7 @@ class Place:
             project: whose it is.
         """
         folder.mkdir(exist_ok=True)
-        store = self._store or self._new_store()
+        store = self._store or self._store_of(self.home)
         config = Config.of(folder, {"rewind": f"{5 * MINUTE}us", "project": project})
         return FeatureStore(config, clock=self.clock, online=MortalStore(store, Fuse()))
 
