@@ -65,6 +65,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "postgres": "skewless.registry.postgres:PostgresRegistry",
     },
     "engine": {},
+    "aggregation": {},
     "log": {
         "delta": "skewless.stores.offline.log.lake_delta:DeltaLog",
         "iceberg": "skewless.stores.offline.log.lake_iceberg:IcebergLog",
@@ -99,8 +100,8 @@ def find(group: str, kind: str) -> type[Any]:
     """Return the class (or function) that implements ``kind``.
 
     Args:
-        group: ``online_store``, ``table``, ``stream``, ``registry``, ``engine``, ``log`` or
-            ``traffic``.
+        group: ``online_store``, ``table``, ``stream``, ``registry``, ``engine``, ``log``,
+            ``aggregation`` (beside those of `skewless.aggregations`) or ``traffic``.
         kind: the name under which the class is known.
 
     Raises:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from skewless.aggregations.windows import Window
 from skewless.errors import DefinitionError, UnknownName
+from skewless.plugins import find
 from skewless.types import DType
 
 if TYPE_CHECKING:
@@ -219,14 +220,36 @@ def aggregation(name: str, **parameters: Any) -> Aggregation:
         UnknownName: there is none of the name.
         DefinitionError: a parameter is wrong.
     """
-    if name not in AGGREGATIONS:
-        raise UnknownName.of("aggregation", name, AGGREGATIONS, where="skewless")
-    kind = AGGREGATIONS[name]
-    names = {f.name for f in fields(kind)}
+    names, kind = parameters_of(name), AGGREGATIONS[name]
     for given in parameters:
         if given not in names:
             raise UnknownName.of("parameter", given, names, where=f"aggregation {name!r}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()})
+
+
+def is_aggregation(name: str) -> bool:
+    """Return whether there is an aggregation of that name, here or in a package that is installed.
+
+    Raises:
+        MissingDependency: a library that the package needs is not installed.
+    """
+    if name not in AGGREGATIONS:
+        try:
+            find("aggregation", name)  # a class is in `AGGREGATIONS` once it is imported
+        except UnknownName:
+            return False
+    return name in AGGREGATIONS
+
+
+def parameters_of(name: str) -> set[str]:
+    """Return the names of the parameters of an aggregation.
+
+    Raises:
+        UnknownName: there is none of the name.
+    """
+    if not is_aggregation(name):
+        raise UnknownName.of("aggregation", name, AGGREGATIONS, where="skewless")
+    return {field.name for field in fields(AGGREGATIONS[name])}
 
 
 def aggregation_from_dict(data: dict[str, Any]) -> Aggregation:

@@ -15,6 +15,7 @@ import msgspec
 from skewless.client.decode import result
 from skewless.clock import to_micros
 from skewless.codec import finite
+from skewless.definitions import FeatureRef, FeatureView, OnDemandView
 from skewless.definitions.feature_service import FeatureService, references_of
 from skewless.errors import InputError, SkewlessError, StoreUnavailable, from_dict
 from skewless.plan.selection import Features
@@ -175,9 +176,9 @@ def _names(features: Features) -> list[str]:
         return [features.name]
     if isinstance(features, str):
         return [features]
-    if isinstance(features, Iterable):
-        return [name for member in features for name in references_of(member)]
-    return references_of(features)
+    if isinstance(features, (FeatureView, OnDemandView, FeatureRef)):
+        return references_of(features)
+    return [name for member in features for name in references_of(member)]
 
 
 def _sendable(row: Any) -> Any:

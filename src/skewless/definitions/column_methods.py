@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from skewless.aggregations import aggregation
 from skewless.aggregations.approximate import need_sketches
+from skewless.aggregations.base import parameters_of
 from skewless.aggregations.windows import Window
 
 WindowLike = str | timedelta | Window
@@ -41,6 +42,12 @@ class ColumnMethods(Generic[Made]):
     ) -> Made:
         made: Made = self._aggregate(aggregation(name, **params), windows, options)
         return made
+
+    def _over_plugged_in(self, name: str, *windows: WindowLike, **options: Any) -> Made:
+        """Return an aggregation that has no method here, such as one of a package of its own."""
+        parameters = parameters_of(name)
+        given = {option: options.pop(option) for option in list(options) if option in parameters}
+        return self._over(name, windows, options, **given)
 
     def count(self, *windows: WindowLike, **options: Any) -> Made:
         """Number of values that are not null."""

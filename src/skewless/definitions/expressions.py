@@ -22,8 +22,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, NoReturn, Protocol, Self
 
+from skewless.aggregations.base import is_aggregation
 from skewless.clock import from_micros, to_micros
 from skewless.definitions import operations
 from skewless.definitions.column_methods import ColumnMethods
@@ -147,9 +149,12 @@ class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
             replaced = link.with_children((replaced, *others))
         return replaced
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Callable[..., Expression]:
         if name.startswith("_"):
             raise AttributeError(name)
+        if self.per_row and is_aggregation(name):
+            method: Callable[..., Expression] = partial(self._over_plugged_in, name)
+            return method
         problem = UnknownName.of("method", name, _methods(type(self)), where=f"{self!r:.80}")
         if not self.per_row:
             hides = "Within a view's class a feature that is named like its source hides the source"
