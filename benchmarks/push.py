@@ -67,6 +67,15 @@ def run(options: Options) -> Figures:
         )
         for held in (1_000, 10_000, options.pick(20_000, 100_000, 100_000))
     ]
+    contenders += [
+        Contender(
+            f"skewless, rows of {width:,} columns",
+            "benchmarks.push:wide",
+            {"pushes": options.pick(20, 200, 500), "width": width},
+            about="CPU of one push of one row, each column a feature",
+        )
+        for width in (100, 1_000)
+    ]
     contenders.append(
         Contender(
             "bare LMDB, one row at a time",
@@ -186,6 +195,35 @@ def hot(clock: Clock, pushes: int, held: int) -> dict[str, Any]:
                 taken.append(time.perf_counter_ns() - begin)
         cpu = (time.process_time() - before) / pushes
     return {"cpu_us": round(cpu * 1e6), "events": pushes, **latencies(taken)}
+
+
+def wide(clock: Clock, pushes: int, width: int) -> dict[str, Any]:
+    """Push single rows of many columns."""
+    import skewless as sl
+
+    names = [f"c{number}" for number in range(width)]
+    schema = {"entity": int, **dict.fromkeys(names, float)}
+    source = sl.Source("rows", schema=schema, event_time="at")
+    features = {name: source[name].latest() for name in names}
+    entity = sl.Entity("entity", entity=int)
+    view = sl.FeatureView("Wide", entity=entity, source=source, features=features)
+    taken: list[int] = []
+    cpu = 0.0
+    with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
+        store.apply(store.plan(view))
+        store.push("rows", [{"entity": -1, "at": datetime.now(UTC)}])
+        with clock:
+            for number in range(pushes):
+                row = {
+                    "entity": number,
+                    "at": datetime.now(UTC),
+                    **dict.fromkeys(names, number / 7),
+                }
+                begin, before = time.perf_counter_ns(), time.process_time()
+                store.push("rows", [row])
+                cpu += time.process_time() - before
+                taken.append(time.perf_counter_ns() - begin)
+    return {"cpu_us": round(cpu / pushes * 1e6), "events": pushes, **latencies(taken)}
 
 
 def bare(clock: Clock, seconds: float) -> dict[str, Any]:

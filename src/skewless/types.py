@@ -20,7 +20,7 @@ import math
 import operator
 import re
 import struct
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal as PyDecimal
@@ -312,9 +312,13 @@ def python_values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
     return values if with_dicts is None else [with_dicts(value) for value in values]
 
 
-def python_rows(rows: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Return rows as dicts of Python values; maps are dicts, at any depth."""
-    names, columns = rows.schema.names, map(python_values, rows.columns)
+def python_rows(rows: pa.RecordBatch, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Return rows as dicts of Python values, of some columns or of all; see `python_values`."""
+    if names is None or len(names) == rows.num_columns:
+        names, given = rows.schema.names, rows.columns
+    else:
+        given = [rows.column(name) for name in names]
+    columns = map(python_values, given)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

@@ -109,18 +109,18 @@ def _check_names(source: Source, names: Iterable[Any]) -> tuple[str, ...]:
         MissingColumn: what every row needs is missing.
     """
     where = f"source {source.name!r}"
-    given = list(names)
-    unknown = [name for name in given if name not in source.columns]
-    missing = [name for name in source.columns if name not in given]
+    given, columns = dict.fromkeys(names), source.columns
+    unknown = [name for name in given if name not in columns]
+    missing = [name for name in columns if name not in given] if unknown else []
     for name in unknown:
         if not isinstance(name, str) or misspelt(name, missing):
-            raise UnknownName.of("column", str(name), source.columns, where=where)
+            raise UnknownName.of("column", str(name), columns, where=where)
     needed = [source.event_time, *source.row_id]
     if source.known_time is not None:
         needed.append(source.known_time)
     for name in needed:
         if given and name not in given:
-            raise MissingColumn.of(name, given, where=f"what was pushed to {where}")
+            raise MissingColumn.of(name, list(given), where=f"what was pushed to {where}")
     return tuple(unknown)
 
 

@@ -155,7 +155,9 @@ def _few(
     names = layout.entity.key_names
     changed: dict[bytes, State] = {}
     before: dict[bytes, Head] = {}
-    for row, *times in zip(python_rows(batch), *(o.tolist() for o in order), strict=True):
+    for row, *times in zip(
+        python_rows(batch, _columns_of(layout)), *(o.tolist() for o in order), strict=True
+    ):
         if any(row[name] is None for name in names):
             continue
         key = codec.encode(row)

@@ -30,20 +30,31 @@ def seen_as(source: Source, rows: pa.RecordBatch, columns: Iterable[str]) -> pa.
     """
     import pyarrow as pa
 
-    wanted = _fields(source, tuple(columns))
     schema = rows.schema
-    if all(name in schema.names and schema.field(name).type == kind for name, kind in wanted):
+    if schema.equals(_schema(source)):
+        return rows
+    wanted = _fields(source, tuple(columns))
+    place = {name: at for at, name in enumerate(schema.names)}
+    if all(name in place and schema.field(place[name]).type == kind for name, kind in wanted):
         return rows
     arrays = [
-        retyped(rows.column(name), kind) if name in schema.names else pa.nulls(rows.num_rows, kind)
+        retyped(rows.column(place[name]), kind) if name in place else pa.nulls(rows.num_rows, kind)
         for name, kind in wanted
     ]
     return pa.RecordBatch.from_arrays(arrays, [name for name, _ in wanted])
 
 
 @lru_cache(maxsize=256)
+def _schema(source: Source) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([(name, dtype.arrow()) for name, dtype in source.columns.items()])
+
+
+@lru_cache(maxsize=256)
 def _fields(source: Source, columns: tuple[str, ...]) -> tuple[tuple[str, pa.DataType], ...]:
-    return tuple((name, source.columns[name].arrow()) for name in columns)
+    types = source.columns
+    return tuple((name, types[name].arrow()) for name in columns)
 
 
 def retyped(column: pa.Array, arrow: pa.DataType) -> pa.Array:
