@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from skewless.errors import RowsKept, StoreError, StoreUnavailable
-from skewless.online import reader
+from skewless.errors import Conflict, RowsKept, StoreError, StoreUnavailable
+from skewless.online import lag, reader
+from skewless.online.loss_detection import standings
 from skewless.online.storage import is_states
 from skewless.testing.memory import MemoryCache
 from tests.shop import MINUTE, NOON, cards, check_parity, open_store, pay, payments, spend_of
@@ -46,9 +47,14 @@ def other(fs, tmp_path, store):
     """Another process, which has looked at the tables before."""
     with open_store(tmp_path, using=store) as opened:
         assert rows_of(opened) == [(1, "present")]
-        opened.runtime.lag.patience = 0.0
-        opened.runtime.lag.wait = 60.0
+        at_once(opened)
         yield opened
+
+
+def at_once(fs):
+    """Have the next look see to what is behind, and wait for it, though that has failed before."""
+    its = fs.runtime.lag
+    its.patience, its.wait, its._not_before, its._pause = 0.0, 60.0, 0.0, lag.PATIENCE
 
 
 def rows_of(fs):
@@ -77,9 +83,24 @@ def test_what_the_store_refuses_is_building_at_once_and_comes_when_it_takes_it(f
 
     store.before_write = takes
     for each in (fs, other):
-        each.runtime.lag.patience, each.runtime.lag._not_before = 0.0, 0.0
+        at_once(each)
         assert rows_of(each) == [(2, "present")]
         check_parity(each, SPEND, ALL)
+
+
+def test_what_the_store_refused_is_seen_at_the_first_look(fs, tmp_path, store):
+    takes, store.before_write = store.before_write, refuse
+    with pytest.raises(RowsKept):
+        fs.push("pays", [pay("p2", NOON)], backdate=True)
+    with open_store(tmp_path, using=store) as fresh:
+        fresh.runtime.lag.wait = 60.0
+        assert rows_of(fresh) == [(None, "building")]
+    store.before_write = takes
+    with open_store(tmp_path, using=store) as fresh:
+        fresh.runtime.lag.wait = 60.0
+        assert rows_of(fresh) == [(2, "present")]
+        (standing,) = standings(fresh.runtime.home, fresh.runtime.tables().tables).values()
+        assert not standing.refused
 
 
 def test_what_a_kill_left_undone_is_done_by_whoever_reads(fs, other, store):
@@ -123,4 +144,19 @@ def test_a_push_that_is_on_its_way_is_waited_for(fs, other, store):
     go_on.set()
     push.join()
     other.runtime.lag._thread.join()
+    assert rows_of(other) == [(2, "present")]
+
+
+def test_a_writer_that_holds_the_lock_longer_than_is_waited_for_is_no_reason(fs, other, store):
+    def busy(names):
+        raise Conflict("another writer held the online store for 30 s")
+
+    takes, store.before_write = store.before_write, die
+    with pytest.raises(KilledProcess):
+        fs.push("pays", [pay("p2", NOON)], backdate=True)
+    store.before_write = takes
+    mend, other.runtime.repair = other.runtime.repair, busy
+    assert rows_of(other) == [(1, "present")]
+    other.runtime.repair = mend
+    at_once(other)
     assert rows_of(other) == [(2, "present")]

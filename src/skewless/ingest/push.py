@@ -8,7 +8,7 @@ left undone is done with the next push, because the journal knows the last row t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,14 @@ from skewless.materialize.repair import catch_up, rebuild_marked, rebuilt_with
 from skewless.materialize.verbs import build_anew
 from skewless.online.clocks import present
 from skewless.online.dedup import Arrivals, Rejected, ValidRows, arrivals_of, seen_under
-from skewless.online.loss_detection import applied, logger, note_applied, note_held, standings
+from skewless.online.loss_detection import (
+    applied,
+    logger,
+    note_applied,
+    note_held,
+    note_refused,
+    standings,
+)
 from skewless.online.row_ids import (
     bring_up_to_date,
     definitions_of,
@@ -138,7 +145,10 @@ def _keeping(
     try:
         yield
     except StoreError as problem:
-        runtime.lag.note(table.layout.table for table in tables)
+        names = [table.layout.table for table in tables]
+        runtime.lag.note(names)
+        with suppress(StoreError), runtime.journal.transaction() as transaction:
+            note_refused(transaction, names)
         raise RowsKept.of(source.name, rows, problem) from problem
 
 

@@ -8,7 +8,8 @@ thread, which keeps other writers out: once it may write it knows that no push i
 table, which is `building` from then on, until it is done. A large push that is still at work keeps
 that thread waiting, and its table answers without rows that were not acknowledged yet.
 
-A push that the store has refused makes its tables `building` at once, in its own process.
+A push that the store has refused makes its tables `building` at once, in its own process, and
+leaves a note, so that others need no second look.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from skewless.errors import SkewlessError
+from skewless.errors import Conflict, SkewlessError
 from skewless.forks import Lock
 from skewless.online.loss_detection import Standing, logger
 
@@ -87,7 +88,7 @@ class Lag:
                 before = self._seen.get(name)
                 if before is None or before.holds not in (None, table.holds):
                     before = self._seen[name] = _Behind(table.holds, now)
-                if now - before.since >= self.patience:
+                if table.refused or now - before.since >= self.patience:
                     waiting.append(name)
         return waiting
 
@@ -119,6 +120,8 @@ class Lag:
             with self._lock:
                 self._not_before = time.monotonic() + self._pause
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            if isinstance(problem, Conflict):
+                return  # another writer was at work all the time that one is waited for
             logger.warning("states are behind their log: %s", problem)
             self.note(tables)
         else:

@@ -29,6 +29,8 @@ from skewless.stores.online.change_capture import CapturingTransaction
 HELD = "skewless.held"
 APPLIED = "skewless.applied"
 """In the journal: the last row of the log that all states of a table hold."""
+_REFUSED = b"!"
+"""Behind that row, where the store has refused the next ones."""
 _MATERIALIZED = "materialized"
 SPREAD = 32
 LOST = "the online store has lost its rows"
@@ -43,11 +45,13 @@ class Standing:
         applied: the last row of the log that they got, as the journal has noted; None: it has not.
         holds: the last row that they still have; None: they are lost, or nothing is noted.
         noted: whether there must be a note of them in their store.
+        refused: whether the store has refused rows since.
     """
 
     applied: int | None
     holds: int | None
     noted: bool
+    refused: bool = False
 
     @property
     def lost(self) -> bool:
@@ -74,23 +78,32 @@ def standings(
     noted = _noted(home, journal, names)
     found = {}
     for name, note in zip(names, applied, strict=True):
-        done = None if note is None else int(note)
+        done = None if note is None else int(note.removesuffix(_REFUSED))
         holds = noted.get(name, done)
         if holds is not None and done is not None:
             holds = min(holds, done)
-        found[name] = Standing(done, holds, name in noted)
+        refused = note is not None and note.endswith(_REFUSED)
+        found[name] = Standing(done, holds, name in noted, refused)
     return found
 
 
 def applied(journal: KeyValues, table: str) -> int | None:
     """Return the last row of the log that all states of a table hold."""
     note = journal.read_one(APPLIED, table.encode())
-    return None if note is None else int(note)
+    return None if note is None else int(note.removesuffix(_REFUSED))
 
 
 def note_applied(journal: KeyValues, table: str, sequence: int) -> None:
     """Note the last row of the log that all states of a table hold."""
     journal.write(APPLIED, [(table.encode(), b"%d" % sequence)])
+
+
+def note_refused(journal: KeyValues, tables: Iterable[str]) -> None:
+    """Note that the store did not take the rows after those that tables hold."""
+    keys = [name.encode() for name in tables]
+    held = zip(keys, journal.read(APPLIED, keys), strict=True)
+    noted = [(key, note.removesuffix(_REFUSED) + _REFUSED) for key, note in held if note]
+    journal.write(APPLIED, noted)
 
 
 def may_forget(home: StateAndJournal) -> bool:
