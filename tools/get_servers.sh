@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The servers that the tests start, where they can be had: Redis, PostgreSQL, DynamoDB Local.
+# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local; promtool.
 # Usage: tools/get_servers.sh PYTHON. What cannot be had fails the tests that need it, not this.
 set -euo pipefail
 python=$1
@@ -7,6 +7,7 @@ python=$1
 packages=()
 command -v redis-server >/dev/null || packages+=(redis-server)
 command -v pg_config >/dev/null || packages+=(postgresql)
+command -v promtool >/dev/null || packages+=(prometheus)
 if command -v npm >/dev/null && ! command -v java >/dev/null; then packages+=(default-jre-headless); fi
 if [ ${#packages[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import pytest
@@ -22,6 +22,7 @@ from skewless.serving.app import App
 from skewless.serving.operate.metrics import Counter, Histogram, Metric, Metrics
 from skewless.testing.servers import program
 from tests.serving.calling import call, serving
+from tests.serving.test_observability import samples
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
@@ -135,7 +136,7 @@ def test_the_dashboard_is_one_that_grafana_can_lay_out() -> None:
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    return program("promtool", install="on Debian: apt-get install prometheus", required=False)
+    return program("promtool", install="on Debian: apt-get install prometheus")
 
 
 def checked(*words: str, text: str | None = None) -> str:
@@ -172,25 +173,64 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(promtool: str, app: App) 
     checked(promtool, "check", "metrics", text=call(app, "GET", "/metrics").body.decode())
 
 
+class Alarm(NamedTuple):
+    """What makes an alert fire for half an hour, and what is near it and must not."""
+
+    failing: dict[str, str]
+    calm: dict[str, str]
+
+
+SPENT = 'skewless_http_request_duration_seconds_bucket{route="/v1/features", '
+ASKED = 'skewless_http_requests_total{instance="a", status='
+SERVED = 'skewless_values_total{instance="a", status='
+PUSHED = 'skewless_push_rows_total{source="payments", outcome='
+JOBS = 'skewless_jobs_total{kind="backfill", outcome='
+LOGGED = "skewless_served_log_entities_total{outcome="
+GROWS, STANDS = "0+60x30 1800x60", "7x90"
 ALARMS = {
-    "SkewlessDown": ['up{job="skewless", instance="a"}', "0x60"],
-    "SkewlessStoreDown": ['skewless_store_up{instance="a"}', "0x60"],
-    "SkewlessErrors": ['skewless_http_requests_total{instance="a", status="503"}', "0+60x60"],
-    "SkewlessShedding": ['skewless_requests_shed_total{instance="a", reason="lag"}', "0+6x60"],
-    "SkewlessViewStale": ['skewless_view_fresh{instance="a", view="Spend"}', "0x60"],
-    "SkewlessUnknownEntities": ['skewless_values_total{instance="a", status="unknown"}', "0+9x60"],
-    "SkewlessQuarantine": [
-        'skewless_push_rows_total{source="payments", outcome="quarantined"}', "0+9x60",
-    ],
-    "SkewlessRegistryUnreadable": ["skewless_registry_refresh_failures_total", "0+5x60"],
-    "SkewlessJobFailed": ['skewless_jobs_total{kind="backfill", outcome="failed"}', "0x30 1x30"],
-    "SkewlessServedLogDropping": [
-        'skewless_served_log_entities_total{outcome="dropped"}', "0+9x60",
-    ],
-    "SkewlessSlow": [
-        'skewless_http_request_duration_seconds_bucket{route="/v1/features", size="small", le="+Inf"}', "0+9x60",
-    ],
-}  # fmt: skip
+    "SkewlessDown": Alarm(
+        {'up{job="skewless", instance="a"}': "0x30 1x60"}, {'up{job="other", instance="a"}': "0x90"}
+    ),
+    "SkewlessStoreDown": Alarm(
+        {'skewless_store_up{instance="a"}': "0x30 1x60"},
+        {'skewless_store_up{instance="a"}': "1x90"},
+    ),
+    "SkewlessErrors": Alarm(
+        {ASKED + '"503"}': GROWS, ASKED + '"200"}': "0+900x90"},
+        {ASKED + '"503"}': "0+9x90", ASKED + '"404"}': "0+999x90"},
+    ),
+    "SkewlessShedding": Alarm(
+        {'skewless_requests_shed_total{instance="a", reason="lag"}': GROWS},
+        {'skewless_requests_shed_total{instance="a", reason="lag"}': STANDS},
+    ),
+    "SkewlessViewStale": Alarm(
+        {'skewless_view_fresh{instance="a", view="Spend"}': "0x30 1x60"},
+        {'skewless_view_fresh{instance="a", view="Spend"}': "0x3 1x87"},
+    ),
+    "SkewlessUnknownEntities": Alarm(
+        {SERVED + '"unknown"}': GROWS, SERVED + '"present"}': "0+30x90"},
+        {SERVED + '"unknown"}': "0+4x90", SERVED + '"present"}': "0+5x90"},
+    ),
+    "SkewlessQuarantine": Alarm(
+        {PUSHED + '"quarantined"}': GROWS, PUSHED + '"accepted"}': "0+900x90"},
+        {PUSHED + '"quarantined"}': "0+9x90", PUSHED + '"accepted"}': "0+999x90"},
+    ),
+    "SkewlessRegistryUnreadable": Alarm(
+        {"skewless_registry_refresh_failures_total": GROWS},
+        {"skewless_registry_refresh_failures_total": "0x30 3x60"},
+    ),
+    "SkewlessJobFailed": Alarm(
+        {JOBS + '"failed"}': "0x20 1x70"}, {JOBS + '"done"}': "0+1x90", JOBS + '"failed"}': STANDS}
+    ),
+    "SkewlessServedLogDropping": Alarm(
+        {LOGGED + '"dropped"}': GROWS},
+        {LOGGED + '"dropped"}': STANDS, LOGGED + '"written"}': GROWS},
+    ),
+    "SkewlessSlow": Alarm(  # slower than a second; only large ones are
+        {SPENT + 'size="small", le="+Inf"}': GROWS, SPENT + 'size="small", le="1"}': "0x90"},
+        {SPENT + 'size="large", le="+Inf"}': GROWS, SPENT + 'size="large", le="1"}': "0x90"},
+    ),
+}
 
 
 def test_every_alert_has_a_case_in_which_it_fires() -> None:
@@ -198,39 +238,50 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ALARMS))
-def test_an_alert_fires_when_it_should_and_not_before(
-    promtool: str, name: str, tmp_path: Path
-) -> None:
+def test_an_alert_fires_stays_silent_and_resolves(promtool: str, name: str, tmp_path: Path) -> None:
     (rule,) = [rule for rule in alerts() if rule["alert"] == name]
-    failing, values = ALARMS[name]
-    given = [{"series": failing, "values": values}]
-    if name == "SkewlessSlow":  # all of them slower than a second
-        quick = failing.replace("+Inf", "1")
-        given.append({"series": quick, "values": "0x60"})
-    (tmp_path / "rules.yml").write_text(RULES.read_text())
+    firing, waiting = (f'ALERTS{{alertname="{name}", alertstate="{state}"}}'
+                       for state in ("firing", "pending"))  # fmt: skip
 
-    def alarms(given: list[dict[str, str]], at: str, count: int) -> str:
-        case = {
+    def case(series: dict[str, str], expected: dict[str, list[str]]) -> dict[str, Any]:
+        return {
             "interval": "1m",
-            "input_series": given,
+            "input_series": [{"series": s, "values": values} for s, values in series.items()],
             "promql_expr_test": [
-                {
-                    "expr": f'count(ALERTS{{alertname="{name}", alertstate="firing"}})',
-                    "eval_time": at,
-                    "exp_samples": [{"labels": "{}", "value": count}] if count else [],
-                }
+                {"expr": f"count({expression})", "eval_time": at,
+                 "exp_samples": [{"labels": "{}", "value": 1}]}
+                if at in expected.get(expression, ()) else
+                {"expr": f"count({expression})", "eval_time": at, "exp_samples": []}
+                for expression in (firing, waiting) for at in ("2m", "22m", "28m", "80m")
             ],
-        }
-        file = tmp_path / "case.yml"
-        content = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [case]}
-        file.write_text(yaml.safe_dump(content))
-        return checked(promtool, "test", "rules", str(file))
+        }  # fmt: skip
 
-    well = [{"series": each["series"], "values": "1x60"} for each in given]
-    alarms(well, "45m", 0)
-    alarms(given, "45m" if name != "SkewlessJobFailed" else "33m", 1)
-    if rule.get("for", "") not in ("", "30s", "1m"):
-        alarms(given, "1m", 0)
+    failing, calm = ALARMS[name]
+    found: dict[str, list[str]] = {firing: ["22m", "28m"]}
+    patience = rule.get("for", "0s")
+    if name in ("SkewlessDown", "SkewlessStoreDown"):
+        found = {firing: ["2m", "22m", "28m"]}
+    elif name != "SkewlessJobFailed":
+        assert int(patience.removesuffix("m")) >= 5, "one bad minute wakes nobody"
+        found[waiting] = ["2m"]
+    tests = [case(failing, found)]
+    if name != "SkewlessViewStale":
+        tests.append(case(calm, {}))
+    else:
+        tests.append(case(calm, {waiting: ["2m"]}))
+    (tmp_path / "rules.yml").write_text(RULES.read_text())
+    content = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "cases.yml").write_text(yaml.safe_dump(content))
+    checked(promtool, "test", "rules", str(tmp_path / "cases.yml"))
+
+
+def test_a_first_failure_is_seen_because_counters_begin_at_nought(app: App) -> None:
+    """A counter that appears with 1 has not increased, as Prometheus sees it."""
+    found = samples(call(app, "GET", "/metrics").body)
+    for kind in ("materialize", "backfill"):
+        assert found[f'skewless_jobs_total{{kind="{kind}",outcome="failed"}}'] == 0
+    for reason in ("large", "requests", "lag"):
+        assert found[f'skewless_requests_shed_total{{reason="{reason}"}}'] == 0
 
 
 # ------------------------------------------------------------------- Dockerfile, compose, systemd
@@ -338,18 +389,32 @@ def test_the_unit_of_systemd_starts_the_server() -> None:
     assert found["KillMode"] == "mixed", "the server ends its own processes, in order"
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    analyze = program(
-        "systemd-analyze", install="on Debian: apt-get install systemd", required=False
-    )
+@pytest.fixture
+def systemd(tmp_path: Path) -> tuple[str, str]:
+    """The program that looks at units, and the unit, with a program that is there."""
+    install = "on Debian: apt-get install systemd"
+    analyze = program("systemd-analyze", install=install, required=False)
     text = (DEPLOY / "skewless.service").read_text()
     file = tmp_path / "skewless.service"
     file.write_text(text.replace("/opt/skewless/venv/bin/skewless", sys.executable))
-    done = subprocess.run(
-        [analyze, "verify", str(file)], capture_output=True, text=True, check=False
-    )
+    return analyze, str(file)
+
+
+def test_systemd_takes_the_unit(systemd: tuple[str, str]) -> None:
+    analyze, file = systemd
+    done = subprocess.run([analyze, "verify", file], capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if "skewless.service" in line]
     assert complaints == []
+
+
+def test_systemd_calls_the_unit_locked_down(systemd: tuple[str, str]) -> None:
+    analyze, file = systemd
+    words = [analyze, "security", "--offline=true", "--threshold=30", file]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    found = re.search(r"exposure level for skewless.service: ([0-9.]+)", done.stdout)
+    assert found, done.stderr
+    assert done.returncode == 0
+    assert float(found[1]) < 3
 
 
 def test_metrics_are_of_known_kinds() -> None:

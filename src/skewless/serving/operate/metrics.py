@@ -239,7 +239,19 @@ class Metrics:
             metric for metric in vars(self).values() if isinstance(metric, Metric)
         )
         self._lock, self.cpu_before = Lock(), 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Go on from what was written down; counters that alerts look at begin at 0.
+
+        One that appears with its first count has not increased, as Prometheus sees it.
+        """
         self._go_on()
+        for kind in ("materialize", "backfill"):
+            for outcome in ("done", "failed"):
+                self.jobs.add((kind, outcome), 0)
+        for reason in ("large", "requests", "lag"):
+            self.shed.add((reason,), 0)
 
     def _of_rows(self) -> None:
         self.oversize = Gauge(
