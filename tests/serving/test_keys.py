@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -114,6 +116,37 @@ def test_a_key_used_too_often_has_to_wait(app: App, store: sl.FeatureStore) -> N
     assert statuses[-1].headers["retry-after"] == "1"
     app.upkeep.work()
     assert keyed(app, key, READ).status == 429, "reading the keys again is no new allowance"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "permits"),
+    [
+        ("/v1/features", {"service": "fraud", "entities": {"card_id": ["c"] * 333}}, 1),
+        ("/v1/features", {"service": "fraud", "entities": {"card_id": ["c"] * 900}}, 3),
+        ("/v1/features", {"service": "fraud", "entities": {"card_id": ["c"] * 9_000}}, 1 + 27 + 2),
+        ("/get-online-features", {"feature_service": "fraud",
+                                  "entities": {"card_id": ["c"] * 9_000}}, 1 + 27 + 2),
+        ("/v1/push", {"source": "payments", "rows": [ROW | {"country": "x" * 40_000}]}, 3),
+    ],
+)  # fmt: skip
+def test_a_request_costs_what_it_asks_for(
+    app: App, store: sl.FeatureStore, monkeypatch: pytest.MonkeyPatch, *,
+    path: str, body: dict[str, Any], permits: int,
+) -> None:  # fmt: skip
+    key = made(app, store, scope="write", rate=1_000.0)
+    assert app.upkeep.keyring is not None
+    (bucket,) = app.upkeep.keyring._buckets.values()
+    monkeypatch.setattr(keys, "time", SimpleNamespace(monotonic=lambda: bucket._at))
+    sent = json.dumps(body, separators=(",", ":")).encode()
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    given = {name.encode(): value.encode() for name, value in headers.items()}
+    before = bucket._permits
+    if path in map(bytes.decode, app.quick) and app.at_once(path.encode(), given, sent):
+        assert before - bucket._permits == permits
+        before = bucket._permits
+    assert bucket._permits == before, "what is asked again the long way is paid for there"
+    assert call(app, "POST", path, body=sent, headers=headers).status == 200
+    assert before - bucket._permits == permits
 
 
 def test_a_revoked_key_is_worthless_and_the_door_stays_shut(

@@ -32,7 +32,7 @@ from skewless.errors import InputError
     "--rate",
     type=click.FloatRange(0),
     default=0.0,
-    help="create: requests a second it may make of a worker.  [default: any number]",
+    help="create: small requests a second it may make of a worker.  [default: any number]",
 )
 @click.option("--note", "remark", default="", help="create: whose it is.")
 def keys_command(*, repo: str, as_json: bool, action: str, key: str | None, **given: Any) -> None:

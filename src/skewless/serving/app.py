@@ -227,6 +227,7 @@ class App:
             self.upkeep.check_registry()
             response = handler(body, caller, route.where)
             if response is None:
+                caller.pay(-1)  # the long way asks for the key once more
                 return None
         except SkewlessError as raised:
             problem = self._seen(raised)

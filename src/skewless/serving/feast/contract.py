@@ -34,7 +34,7 @@ from skewless.plan.lookup import Found
 from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.feast.values import coerced_key, frame_rows, in_feast, moment_of, timestamp
 from skewless.serving.http.http import SMALL_BODY, LargeResponse, Part, Request, Response, decode
-from skewless.serving.operate.keys import Caller
+from skewless.serving.operate.keys import VALUES_A_PERMIT, Caller
 from skewless.serving.problems import answer_to
 from skewless.serving.read.encode import alike, all_present, column_json
 from skewless.serving.read.features import FeaturesHandler
@@ -128,7 +128,9 @@ class Feast:
 
     def _decoded(self, request: Request, body: bytes) -> tuple[_Read, _Wanted]:
         asked: _Read = request.decoded_from(body, _READ)
-        return asked, self._prepared(asked, request.caller, request.where)
+        wanted = self._prepared(asked, request.caller, request.where)
+        request.caller.pay(wanted.plan.weight * len(wanted.known) // VALUES_A_PERMIT)
+        return asked, wanted
 
     async def _in_turns(self, turn: Turn, asked: _Read, wanted: _Wanted) -> Response:
         """Answer a large read."""
@@ -153,7 +155,10 @@ class Feast:
         found: Found | None = NOTHING
         if wanted.known:
             found = reader.at_once(wanted.plan, wanted.known, wanted.t)
-        return None if found is None else self._answered(asked, wanted, found)
+        if found is None:
+            return None
+        caller.pay(wanted.plan.weight * len(wanted.known) // VALUES_A_PERMIT)
+        return self._answered(asked, wanted, found)
 
     def _prepared(self, asked: _Read, caller: Caller, where: str) -> _Wanted:
         caller.require_service(asked.feature_service, where)

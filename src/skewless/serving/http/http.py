@@ -176,13 +176,18 @@ class Request:
         return {name: values[-1] for name, values in found.items()}
 
     async def body(self) -> bytes:
-        """Return the whole body.
+        """Return the whole body, and let the caller pay for a large one.
 
         Raises:
             TooLarge: it has more than ``max_body`` bytes; the rest is not read.
             UnsupportedMediaType: it is compressed.
             ClientGone: the connection was closed on the way.
         """
+        body = await self._whole()
+        self.caller.pay(len(body) // SMALL_BODY)
+        return body
+
+    async def _whole(self) -> bytes:
         headers = self.headers
         announced = headers.get(b"content-length")
         if announced and announced.isdigit() and int(announced[:19]) > self.max_body:

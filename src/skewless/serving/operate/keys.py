@@ -31,6 +31,8 @@ from skewless.request_errors import AccessDenied, Forbidden, TooManyRequests
 
 SCOPES = ("read", "write", "admin")
 """What a key may do, each with all before it: read values; push rows; materialize."""
+VALUES_A_PERMIT = 1_000
+"""A request costs a permit, and one more for each so many values (and `http.SMALL_BODY` bytes)."""
 _PREFIX = "serving.key/"
 _EVER = "serving.keys"
 _NOTES = "skewless.keys"
@@ -47,7 +49,7 @@ class Key:
         digest: SHA-256 of its secret, hexadecimal.
         scope: one of `SCOPES`.
         services: the feature services it may read; empty: everything.
-        rate: requests a second; 0: any number.
+        rate: small requests a second, see `VALUES_A_PERMIT`; 0: any number.
         note: whose it is, for people.
         created: when, UTC microseconds.
     """
@@ -87,7 +89,7 @@ def create(
         registry: where its hash is kept.
         scope: one of `SCOPES`.
         services: the feature services it may read; only for the scope ``read``.
-        rate: requests a second that it may make, per worker; 0: any number.
+        rate: small requests a second that it may make, per worker; 0: any number.
         note: whose it is.
         now: the present, UTC microseconds.
 
@@ -165,11 +167,22 @@ class Caller:
         scope: one of `SCOPES`.
         services: the feature services it may read; empty: everything.
         key: the id of its key; empty for callers without one.
+        bucket: what it may still ask for; None: anything.
     """
 
     scope: str = "admin"
     services: frozenset[str] = frozenset()
     key: str = ""
+    bucket: _Bucket | None = field(default=None, compare=False, repr=False)
+
+    def pay(self, permits: int) -> None:
+        """Pay for a request that costs more than others: the next ones wait until that is made up.
+
+        Args:
+            permits: that it costs beside the one it came in with.
+        """
+        if permits and self.bucket is not None:
+            self.bucket.spend(permits)
 
     def require(self, scope: str, where: str) -> None:
         """Raise `Forbidden` unless the caller may do what needs ``scope``."""
@@ -251,13 +264,14 @@ class Keyring:
                 hint="Keys are made with: skewless keys create",
                 headers={"www-authenticate": "Bearer"},
             )
-        if key.rate and (wait := self._buckets[number].take()):
+        bucket = self._buckets[number] if key.rate else None
+        if bucket is not None and (wait := bucket.take()):
             raise TooManyRequests(
                 "this key is used too often",
-                expected=f"at most {key.rate:g} requests a second",
+                expected=f"at most {key.rate:g} small requests a second",
                 headers={"retry-after": str(max(1, round(wait)))},
             )
-        return Caller(key.scope, frozenset(key.services), key.id)
+        return Caller(key.scope, frozenset(key.services), key.id, bucket)
 
 
 def keyring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
@@ -294,13 +308,17 @@ class _Bucket:
 
     def take(self) -> float:
         """Take a permit; return 0, or the seconds until there is one."""
-        now = time.monotonic()
-        self._permits = min(self._most, self._permits + (now - self._at) * self.rate)
-        self._at = now
+        self.spend(0)
         if self._permits < 1:
             return (1 - self._permits) / self.rate
         self._permits -= 1
         return 0.0
+
+    def spend(self, permits: int) -> None:
+        """Take permits, also where there are not so many."""
+        now = time.monotonic()
+        self._permits = min(self._most, self._permits + (now - self._at) * self.rate) - permits
+        self._at = now
 
 
 _NOBODY = _digest("nobody")

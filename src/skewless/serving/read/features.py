@@ -20,7 +20,7 @@ from skewless.errors import InputError
 from skewless.plan.lookup import Found
 from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.http.http import ARROW, SMALL_BODY, Request, Response, decode
-from skewless.serving.operate.keys import Caller
+from skewless.serving.operate.keys import VALUES_A_PERMIT, Caller
 from skewless.serving.read.encode import (
     EXTRAS,
     alike,
@@ -108,7 +108,9 @@ class FeaturesHandler:
             asked.entities = columns_of(self._rows_of(body, where), where)
         else:
             asked = request.decoded_from(body, self._decoder)
-        return _Wanted(asked, *self._prepared(asked, request.caller, where))
+        wanted = _Wanted(asked, *self._prepared(asked, request.caller, where))
+        request.caller.pay(wanted.plan.weight * len(wanted.entities) // VALUES_A_PERMIT)
+        return wanted
 
     async def _in_turns(self, turn: Turn, request: Request, wanted: _Wanted) -> Response:
         """Answer a large read."""
@@ -140,7 +142,10 @@ class FeaturesHandler:
         asked = decode(self._decoder, body, where)
         plan, entities, t = self._prepared(asked, caller, where)
         found = self.reader.at_once(plan, entities, t)
-        return None if found is None else self._answer(asked, plan, entities, found, t)
+        if found is None:
+            return None
+        caller.pay(plan.weight * len(entities) // VALUES_A_PERMIT)
+        return self._answer(asked, plan, entities, found, t)
 
     def _prepared(
         self, asked: FeaturesRequest, caller: Caller, where: str
