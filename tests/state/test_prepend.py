@@ -10,7 +10,8 @@ import skewless as sl
 from skewless.clock import ALWAYS
 from skewless.definitions import FeatureView, Source
 from skewless.engines.reference import HistoryRow, view_values
-from skewless.state.blob import decode, encode, layout_mark, read_header
+from skewless.state.blob import decode, encode
+from skewless.state.header import layout_mark, read_header
 from skewless.state.prepend import Inserter
 from skewless.state.update import Replacement
 from tests.engines.cases import FLOATS

@@ -13,7 +13,8 @@ from skewless.aggregations.exact import ExactSum
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Entity, FeatureView, Source
 from skewless.errors import CorruptData
-from skewless.state.blob import HEADER, decode, encode, layout_mark, read_header, tile_bytes
+from skewless.state.blob import decode, encode, tile_bytes
+from skewless.state.header import HEADER, layout_mark, read_header
 from skewless.state.layout import StateLayout
 from skewless.state.prepend import Inserter
 from skewless.state.tiles import Tiles, folded_to

@@ -21,9 +21,10 @@ from skewless.materialize.repair import (
 )
 from skewless.online.dedup import versions_let_in
 from skewless.online.dirty_keys import mark
+from skewless.online.keyed_rows import keys_of
 from skewless.online.row_ids import bring_up_to_date, definitions_of
 from skewless.online.runtime import Runtime
-from skewless.online.tables import StateTable, keys_of
+from skewless.online.tables import StateTable
 from skewless.stores.offline.history import History
 from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE
 from skewless.stores.offline.log.reader import LogReader

@@ -28,8 +28,8 @@ from skewless.clock import ALWAYS
 from skewless.engines.local.spine import tied
 from skewless.forks import cached_property
 from skewless.online.dirty_keys import mark
+from skewless.online.keyed_rows import columns_needed, keyed_rows
 from skewless.online.log_tail import LogTail
-from skewless.online.tables import columns_needed, keyed_rows
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.state.retention import retained

@@ -14,10 +14,11 @@ import numpy as np
 
 from skewless.materialize.materialize import Materialization
 from skewless.online.dirty_keys import marked, unmark
+from skewless.online.keyed_rows import KeyedRows, columns_needed, keyed_rows
 from skewless.online.log_tail import LogTail, Replaced
 from skewless.online.loss_detection import note_applied, note_held, standings
 from skewless.online.runtime import Runtime
-from skewless.online.tables import KeyedRows, StateTable, columns_needed, keyed_rows
+from skewless.online.tables import StateTable
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
 from skewless.stores.online.base import KeyValues

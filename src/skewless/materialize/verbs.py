@@ -19,16 +19,11 @@ from skewless.materialize.repair import (
 )
 from skewless.online.apply import reconcile
 from skewless.online.dirty_keys import marked, unmark
+from skewless.online.keyed_rows import columns_needed, keyed_rows
 from skewless.online.loss_detection import APPLIED, HELD, applied, is_noted, last_held, note_held
 from skewless.online.runtime import Runtime
 from skewless.online.seen import seen_table
-from skewless.online.tables import (
-    StateTable,
-    columns_needed,
-    forget_table,
-    keyed_rows,
-    record_of,
-)
+from skewless.online.tables import StateTable, forget_table, record_of
 from skewless.plan.apply.registry_state import ViewVersion
 from skewless.plan.selection import split_view
 from skewless.state.layout import StateLayout

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from skewless.explain.store_view import StoreView
-from skewless.state.blob import read_header
+from skewless.state.header import read_header
 from skewless.state.sizes import Spread, StateSize
 
 SAMPLE = 1000

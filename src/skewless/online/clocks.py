@@ -9,13 +9,16 @@ log. States that answer for later moments only are built anew.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import Source
 from skewless.plan.table_read import TableRead
-from skewless.state.packed_rows import RowSet
-from skewless.stores.offline.log.journal import State
-from skewless.stores.offline.log.log import EventLog
+
+if TYPE_CHECKING:
+    from skewless.state.packed_rows import RowSet
+    from skewless.stores.offline.log.journal import State
+    from skewless.stores.offline.log.log import EventLog
 
 
 class ClocksAhead:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skewless.clock import ALWAYS, NEVER
+from skewless.online.keyed_rows import columns_needed, keyed_rows, keys_of
 from skewless.online.row_ids import mark_of
-from skewless.online.tables import columns_needed, keyed_rows, keys_of
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.stores.offline.cast import to_micros_array, to_source_columns

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from skewless.clock import Now
 from skewless.definitions import Source
@@ -31,8 +31,10 @@ from skewless.plan.arguments import check_features
 from skewless.plan.lookup import Found, Lookup
 from skewless.plan.selection import Features, references, select
 from skewless.plan.table_read import TableRead
-from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.base import OnlineStore
+
+if TYPE_CHECKING:
+    from skewless.stores.offline.log.log import EventLog
 
 MOST_LOOKUPS = 2_000
 """Compiled lookups that are kept: some callers never ask for the same list twice."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skewless.clock import NEVER, SECOND, Clock, SystemClock, iso, to_micros
 from skewless.config import Config
@@ -42,16 +42,12 @@ from skewless.online.ownership import FRESH_SECONDS, Ownership
 from skewless.online.reader import OnlineReader
 from skewless.online.seen import SeenRows, seen_among
 from skewless.online.storage import StateAndJournal, home_of, open_home
-from skewless.online.table_index import TableIndexes
 from skewless.online.tables import StateTables, changes_of
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.table_read import TableRead
 from skewless.plugins import create, find, table_reader, table_settings
 from skewless.registry.base import Registry
 from skewless.stores.offline.base import TableReader
-from skewless.stores.offline.history import History
-from skewless.stores.offline.log.lake import LakeTable, lake_table, table_name
-from skewless.stores.offline.log.log import EventLog
 from skewless.stores.online.base import KeyValues, OnlineStore, Transaction
 from skewless.stores.online.change_capture import (
     CapturingRows,
@@ -61,6 +57,12 @@ from skewless.stores.online.change_capture import (
 from skewless.stores.online.compare_and_set import CompareAndSetRows
 from skewless.stores.online.projects import whole
 from skewless.stores.online.sealed import sealed
+
+if TYPE_CHECKING:
+    from skewless.online.table_index import TableIndexes
+    from skewless.stores.offline.history import History
+    from skewless.stores.offline.log.lake import LakeTable
+    from skewless.stores.offline.log.log import EventLog
 
 _CHECK_EVERY = 1_000_000
 
@@ -398,6 +400,8 @@ class Runtime:
     @cached_property
     def table_indexes(self) -> TableIndexes:
         """The indexes of the row ids that sources' tables hold."""
+        from skewless.online.table_index import TableIndexes
+
         return TableIndexes(self.journal, self.folder, self.history)
 
     def forget_plans(self) -> None:
@@ -485,6 +489,8 @@ class Runtime:
 
     def log(self, source: Source) -> EventLog:
         """Return the event log of a source."""
+        from skewless.stores.offline.log.log import EventLog
+
         source = as_defined(source)
         found = self._logs.get(source.name)
         if found is None or found.source is not source:
@@ -503,6 +509,8 @@ class Runtime:
 
     def _lake(self, source: Source) -> LakeTable | None:
         """Return the table that the settled rows of a source go to, None for files of its own."""
+        from skewless.stores.offline.log.lake import lake_table, table_name
+
         options = self.config.offline.get("log")
         if options is None:
             return None
@@ -547,6 +555,8 @@ class Runtime:
 
     def history(self, source: Source, state: Pinned | None = None) -> History:
         """Return the history of a source: its table (in some ``state``) and its event log."""
+        from skewless.stores.offline.history import History
+
         return History(source, self.table(source, state), self.log(source))
 
     def close(self) -> None:

@@ -21,10 +21,10 @@ import pyarrow as pa
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.online.dedup import Arrivals, InTable
+from skewless.online.keyed_rows import KeyedRows, columns_needed, keyed_rows, keys_of
 from skewless.online.log_tail import Replaced
 from skewless.online.oversize import set_aside
 from skewless.online.runtime import Runtime
-from skewless.online.tables import KeyedRows, columns_needed, keyed_rows, keys_of
 from skewless.state import pieces
 from skewless.state.blob import decode
 from skewless.state.keys import KeyCodec

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from skewless.aggregations.forms import counted
 from skewless.clock import iso
 from skewless.definitions import Aggregate, Expression, FeatureView, Source
 from skewless.errors import CorruptData, InputError
 from skewless.expressions.evaluate import compile_scalar, leaf_key
-from skewless.state.blob import decode, layout_mark, read_header, tile_bytes
+from skewless.forks import cached_property
+from skewless.state.header import layout_mark, read_header
 from skewless.state.keys import KeyCodec, NullKey
 from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.newest_row import Answers, NewestRow
-from skewless.state.packed_rows import RowSet
-from skewless.state.status import Status
-from skewless.state.window_eval import AggregatePlan, EntityWindows
+from skewless.state.status import Status, answer_of
+
+if TYPE_CHECKING:
+    from skewless.state.packed_rows import RowSet
+    from skewless.state.window_eval import AggregatePlan
 
 Derived = tuple[Callable[[Mapping[str, Any]], Any], tuple[tuple[str, int], ...]]
 
@@ -71,20 +74,29 @@ class TableRead:
         self.newest = NewestRow.compile(layout, expressions)
         reads = _Places(layout)
         self._plans = [reads.plan(view, expression) for view, expression in expressions]
-        self._reads = AggregatePlan(layout, reads.found)
+        self._found = reads.found
         self._plain = [plan for plan in self._plans if isinstance(plan, int)] == list(
             range(len(self._plans))
         )
-        self._unknown = self._with_derived(*self._reads.unknown, None)
+        nothing = [answer_of(read.aggregate, None, Status.UNKNOWN)[0] for read in reads.found]
+        self._unknown = self._with_derived(nothing, [Status.UNKNOWN] * len(nothing), None)
 
     @property
     def how(self) -> str:
         """In which forms the aggregates are computed."""
         if self.newest is not None:
             return "newest row only"
-        return "rows of windows: " + counted(
-            read.aggregate.forms.online for read in self._reads.reads
-        )
+        return "rows of windows: " + counted(read.aggregate.forms.online for read in self._found)
+
+    @cached_property
+    def _reads(self) -> AggregatePlan:
+        """How the aggregates are read where the newest row alone does not do.
+
+        NumPy is imported with it, which takes longer than a read out of the newest row.
+        """
+        from skewless.state.window_eval import AggregatePlan
+
+        return AggregatePlan(self.layout, self._found)
 
     def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
         """Return the keys of the entities in the store; none where the table may not answer.
@@ -171,6 +183,9 @@ class TableRead:
                 expected=f"{iso(header.floor)} or later",
                 hint="Ask history for it (get_historical_features), or raise rewind.",
             )
+        from skewless.state.blob import decode, tile_bytes
+        from skewless.state.window_eval import EntityWindows
+
         layout = self.layout
         rows = decode(layout.slots, [blob], layout.record)
         tiles = tile_bytes(blob, layout.record.itemsize) if layout.tiled else None

@@ -1,85 +1,25 @@
-"""The packed state of one entity and source: header, newest row first, then older rows.
-
-Layout, version 1, little endian::
-
-    version u8 | flags u8 | tails u16 | layout u32 | rows u32 | corrections u32
-    sequence i64 | floor i64 | limit u32 | size of each tail u32 ...
-    rows, newest first (see `rows.record_dtype`)
-    corrections: row u32, superseded at i64 ...
-    tails: for each slot that is not fixed, the values' bytes, newest first
-    tiles, where flags has `TILED` (see `tiles.Tiles.to_bytes`)
-
-``layout`` is the head of the layout's fingerprint, ``sequence`` the last entry of the event log
-the state holds, ``floor`` the earliest moment it can answer for, ``limit`` the number of rows at
-which old ones are let go.
-"""
+"""Packed states of many entities, encoded and decoded; the layout is told in `header`."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from skewless.clock import NEVER
 from skewless.errors import CorruptData
+from skewless.state.header import HEADER, TILED, VERSION, read_header
 from skewless.state.packed_rows import RowSet, record_dtype
 from skewless.state.slots import Slot
 
-VERSION = 1
-TILED = 1
-"""The flag of states that end with tiles."""
-HEADER = struct.Struct("<BBHIIIqqI")
 _HEADER = np.dtype(
     [("version", "u1"), ("flags", "u1"), ("tails", "<u2"), ("layout", "<u4"), ("rows", "<u4"),
      ("corrections", "<u4"), ("sequence", "<i8"), ("floor", "<i8"), ("limit", "<u4")]
 )  # fmt: skip
 """The same as `HEADER`, of many states at once."""
 _CORRECTION = np.dtype([("row", "<u4"), ("superseded", "<i8")])
-
-
-@dataclass(frozen=True)
-class Header:
-    """What stands in front of the rows of a blob."""
-
-    tails: int
-    layout: int
-    rows: int
-    corrections: int
-    sequence: int
-    floor: int
-
-
-def read_header(blob: bytes) -> Header:
-    """Return the header of a blob.
-
-    Raises:
-        CorruptData: it is no blob, or of a version this release does not know.
-    """
-    try:
-        version, _, tails, layout, rows, corrections, sequence, floor, _ = HEADER.unpack_from(blob)
-    except struct.error:
-        raise CorruptData("a state shorter than its header", got=f"{len(blob)} bytes") from None
-    if version != VERSION:
-        raise CorruptData(
-            "a state of another version",
-            got=version,
-            expected=VERSION,
-            hint="Written by another release: upgrade, or rebuild with skewless materialize.",
-        )
-    return Header(tails, layout, rows, corrections, sequence, floor)
-
-
-def layout_mark(fingerprint: str) -> int:
-    """Return the head of a layout's fingerprint, as it stands in blobs."""
-    return int(fingerprint[:8], 16)
-
-
-def start_of(fingerprint: str, tails: int, *, tiled: bool) -> bytes:
-    """Return what all states of a layout begin with: version to layout."""
-    return struct.pack("<BBHI", VERSION, TILED if tiled else 0, tails, layout_mark(fingerprint))
 
 
 def encode(

@@ -19,9 +19,9 @@ from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Sou
 from skewless.definitions.expressions import expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
 from skewless.forks import cached_property
+from skewless.state.header import TILE_FORMAT
 from skewless.state.rules import ROWS, Rule, Use
 from skewless.state.slots import Slot
-from skewless.state.tile_blocks import FORMAT as TILE_FORMAT
 
 if TYPE_CHECKING:
     import numpy as np

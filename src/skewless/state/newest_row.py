@@ -16,7 +16,7 @@ from skewless.clock import NEVER
 from skewless.compiled import compiled
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.errors import CorruptData
-from skewless.state.blob import HEADER, VERSION, layout_mark, start_of
+from skewless.state.header import HEADER, VERSION, layout_mark, start_of
 from skewless.state.layout import StateLayout, filter_of
 from skewless.state.slots import Slot
 from skewless.state.status import Status

@@ -16,7 +16,8 @@ import numpy as np
 from skewless.compiled import compiled
 from skewless.expressions.scalar import compile_scalar
 from skewless.state import pieces
-from skewless.state.blob import HEADER, TILED, VERSION, grown, layout_mark
+from skewless.state.blob import grown
+from skewless.state.header import HEADER, TILED, VERSION, layout_mark
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet, record_dtype
 from skewless.state.pieces import Head

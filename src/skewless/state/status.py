@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skewless.definitions import Aggregate
 
 
 class Status(StrEnum):
@@ -23,3 +27,18 @@ class Status(StrEnum):
     """The newest row is older than the ttl, or the session is over."""
     BUILDING = "building"
     """The states behind it are not built from all of history yet; the value is null."""
+
+
+Answer = tuple[Any, Status]
+
+
+def answer_of(aggregate: Aggregate, value: Any, status: Status) -> Answer:
+    """Return value and status, with the identity or the default in place of nothing."""
+    if value is None:
+        if status is not Status.PRESENT and status is not Status.EXPIRED:
+            value = aggregate.identity
+        elif status is Status.PRESENT:
+            status = Status.NULL
+        if value is None:
+            value = aggregate.default
+    return value, status

@@ -22,8 +22,6 @@ import numpy as np
 
 from skewless.aggregations.exact import ExactSum
 
-FORMAT = 2
-"""Of tiles in states; part of the fingerprint of layouts that have some."""
 _HEAD = struct.Struct("<HhIiHHI")
 _MOST_LIMBS = 200
 _INFINITE = 1

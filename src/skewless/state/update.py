@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skewless.clock import ALWAYS, NEVER
-from skewless.state.blob import decode, encode, layout_mark, read_header, tile_bytes
+from skewless.state.blob import decode, encode, tile_bytes
+from skewless.state.header import layout_mark, read_header
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.state.retention import retained

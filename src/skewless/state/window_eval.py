@@ -20,36 +20,23 @@ from skewless.aggregations.windows import Lifetime, Window
 from skewless.compiled import compiled
 from skewless.definitions import Aggregate
 from skewless.forks import cached_property
-from skewless.state.blob import start_of
+from skewless.state.header import start_of
 from skewless.state.layout import AggregateRead, StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.state.rules import ROWS
-from skewless.state.status import Status
+from skewless.state.status import Answer, Status, answer_of
 from skewless.state.tiles import Tiles, numbers_of
 
 windows: Any = compiled("skewless.state._windows") if sys.byteorder == "little" else None
 _INDEX: dict[Number | None, int] = {name: at for at, name in enumerate(NUMBERS)}
 _WIDER = {"float32": np.float64, "int32": np.int64}
 _NUMERIC = frozenset({"float64", "int64", *_WIDER})
-Answer = tuple[Any, Status]
 Found = tuple[int, int] | np.ndarray
 """Rows that count: a range, or positions."""
 Places = range | np.ndarray
 """The same, as sequences."""
 Quick = tuple[list[Any], list[Status], int]
 Finish = Callable[[Any, Window], Any]
-
-
-def answer_of(aggregate: Aggregate, value: Any, status: Status) -> Answer:
-    """Return value and status, with the identity or the default in place of nothing."""
-    if value is None:
-        if status is not Status.PRESENT and status is not Status.EXPIRED:
-            value = aggregate.identity
-        elif status is Status.PRESENT:
-            status = Status.NULL
-        if value is None:
-            value = aggregate.default
-    return value, status
 
 
 @dataclass(frozen=True)

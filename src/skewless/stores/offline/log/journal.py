@@ -18,16 +18,15 @@ import hashlib
 import struct
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from skewless.clock import ALWAYS, NEVER
 from skewless.errors import CorruptData, StoreError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
-Int64s = npt.NDArray[np.int64]
+    Int64s = npt.NDArray[np.int64]
 
 FORMAT = 1
 LAKE_FORMAT = 2
@@ -153,6 +152,8 @@ class Included:
         self, sequences: Int64s, known: Int64s, late: npt.NDArray[np.bool_]
     ) -> tuple[Int64s, npt.NDArray[np.bool_]]:
         """Return known times and lateness as they are with what was let in."""
+        import numpy as np
+
         if not self.steps or not late.any():
             return known, late
         upto, times = np.array(self.steps, np.int64).T
@@ -230,6 +231,8 @@ def decode_entry(value: bytes, where: str) -> Entry:
     Raises:
         CorruptData: it is cut short.
     """
+    import numpy as np
+
     try:
         schema_hash, rows, low, high, has = _HEADER.unpack_from(value)
         position = _HEADER.size
