@@ -202,7 +202,9 @@ def window_parts(name: str, of: Source) -> tuple[TableRead, TableRead]:
     features = [(view, 1, feature) for feature in view.features]
     part = TableRead(layout, features)
     with patch.object(window_eval, "windows", None):
-        return part, TableRead(layout, features)
+        plain = TableRead(layout, features)
+        assert plain._reads.left  # they are compiled when they are first needed
+        return part, plain
 
 
 NAMES = [name for name, kind in AGGREGATIONS.items() if kind.number is not None]
@@ -286,11 +288,36 @@ def test_an_error_of_a_finish_is_not_swallowed():
         rows.answer(state, 5, 5)
 
 
+def counts(of: Source) -> FeatureView:
+    return FeatureView("Counts", entity=grid.KEY, source=of, features={"n": of.count("10us")})
+
+
 def test_a_view_of_counts_alone_keeps_no_columns_and_is_read():
     of = grid.source()
-    view = FeatureView("Counts", entity=grid.KEY, source=of, features={"n": of.count("10us")})
+    view = counts(of)
     layout = StateLayout.of(grid.KEY, of, [view])
     part = TableRead(layout, [(view, 1, "n")])
     state = updated(layout, None, [Row({}, event, event, event) for event in (1, 5, 9, 30)])
     assert not layout.slots
     assert [part.answers([state], t, t)[0][0] for t in (30, 31, 40)] == [[1], [1], [0]]
+
+
+def test_equal_keys_are_read_and_answered_once():
+    view = counts(grid.source())
+    part = TableRead(StateLayout.of(grid.KEY, view.source, [view]), [(view, 1, "n")])
+    state = updated(part.layout, None, [Row({}, event, event, event) for event in (1, 5, 9)])
+    asked = []
+
+    class Store:
+        @staticmethod
+        def read_each(table, keys, each):
+            asked.append(list(keys))
+            return [each(at, state) if key != b"none" else None for at, key in enumerate(keys)]
+
+    found = part.read_at(Store, [b"a", b"none", None, b"a", b"b"], 9, 9)
+    assert asked == [[b"a", b"none", b"b"]]
+    assert found[1] is found[2] is None
+    answers = part.answers(found, 9, 9)
+    assert [answer[0] for answer in answers] == [[3], [0], [0], [3], [3]]
+    assert answers[0][0] is not answers[3][0]
+    assert answers[0][1] is not answers[3][1]

@@ -30,7 +30,7 @@ from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.arguments import check_features
 from skewless.plan.lookup import Found, Lookup
 from skewless.plan.selection import Features, references, select
-from skewless.plan.table_read import TableRead
+from skewless.plan.table_read import State, TableRead
 from skewless.stores.online.base import OnlineStore
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ MOST_LOOKUPS = 2_000
 CHECK_SECONDS = 1.0
 """How long it is not asked again whether the store still has what it should."""
 Entities = Sequence[Mapping[str, Any]]
-States = list[Sequence[bytes | None]]
+States = list[Sequence[State | None]]
 
 
 class Repo(Protocol):
@@ -87,7 +87,7 @@ class Repo(Protocol):
         self,
         parts: Sequence[TableRead],
         keys: Sequence[Sequence[bytes | None]],
-        states: Sequence[Sequence[bytes | None]],
+        states: Sequence[Sequence[State | None]],
     ) -> set[tuple[int, int]]:
         """Return the part and number of each entity of a read whose state has vanished."""
 
@@ -271,7 +271,7 @@ class OnlineReader:
                 moment is further back than the store remembers.
             StoreUnavailable: the store does not answer, or has lost its rows.
         """
-        lookup, states, vanished = self._states(lookup, entities)
+        lookup, states, vanished = self._states(lookup, entities, t)
         found = lookup.newest(states, t, t)
         if found is not None:
             return found
@@ -308,26 +308,29 @@ class OnlineReader:
         return found
 
     def _states(
-        self, lookup: Lookup, entities: Entities
+        self, lookup: Lookup, entities: Entities, t: int | None = None
     ) -> tuple[Lookup, States, Iterable[tuple[int, int]]]:
         """Return the states of entities for each part, and whose state has vanished.
 
-        And the lookup they belong to: a newer one where a table was dropped meanwhile.
+        And the lookup they belong to: a newer one where a table was dropped meanwhile. Where only
+        one moment ``t`` is asked about, there may be answers in place of states.
         """
-        states = self._fetched(lookup, entities)
+        states = self._fetched(lookup, entities, t)
         for some in states:
             if None in some:
                 return self._checked(lookup, entities, states)
         return lookup, states, ()
 
-    def _fetched(self, lookup: Lookup, entities: Entities) -> States:
-        read, observe = self._repo.online.read, self._observe
-        if observe is None:
-            return [part.read(read, part.keys(entities)) for part in lookup.parts]
+    def _fetched(self, lookup: Lookup, entities: Entities, t: int | None = None) -> States:
+        store, observe = self._repo.online, self._observe
         keys = [part.keys(entities) for part in lookup.parts]
-        began = time.perf_counter()
-        states = [part.read(read, some) for part, some in zip(lookup.parts, keys, strict=True)]
-        observe(time.perf_counter() - began)
+        began = 0.0 if observe is None else time.perf_counter()
+        states = [
+            part.read(store.read, some) if t is None else part.read_at(store, some, t, t)
+            for part, some in zip(lookup.parts, keys, strict=True)
+        ]
+        if observe is not None:
+            observe(time.perf_counter() - began)
         return states
 
     # ------------------------------------------------------------------------------------ check

@@ -44,7 +44,7 @@ from skewless.online.seen import SeenRows, seen_among
 from skewless.online.storage import StateAndJournal, home_of, open_home
 from skewless.online.tables import StateTables, changes_of
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.table_read import TableRead
+from skewless.plan.table_read import State, TableRead
 from skewless.plugins import create, find, table_reader, table_settings
 from skewless.registry.base import Registry
 from skewless.stores.offline.base import TableReader
@@ -184,7 +184,7 @@ class Runtime:
         self,
         parts: Sequence[TableRead],
         keys: Sequence[Sequence[bytes | None]],
-        states: Sequence[Sequence[bytes | None]],
+        states: Sequence[Sequence[State | None]],
     ) -> set[tuple[int, int]]:
         """Return the part and number of each entity of a read whose state has vanished.
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from skewless.definitions import FeatureView
 from skewless.definitions.references import split_reference
@@ -26,7 +26,7 @@ from skewless.errors import InputError, MissingColumn
 from skewless.expressions.on_demand import compute_rows
 from skewless.forks import cached_property
 from skewless.plan.selection import Selection
-from skewless.plan.table_read import Ahead, TableRead
+from skewless.plan.table_read import Ahead, State, TableRead
 from skewless.state.layout import StateLayout
 from skewless.state.newest_row import Answers, Columns
 from skewless.state.status import Status
@@ -101,16 +101,16 @@ class Lookup:
             return None
         return self.parts[0].newest.columns(at for at in self._wanted if at is not None)
 
-    def newest(self, states: Sequence[Sequence[bytes | None]], t: int, k: int) -> Found | None:
+    def newest(self, states: Sequence[Sequence[State | None]], t: int, k: int) -> Found | None:
         """Return what `assemble` does if every newest row answers alone, by the compiled module."""
         if self._newest is None:
             return None
-        found: Found | None = self._newest(states[0], t, k)
+        found: Found | None = self._newest(cast("Sequence[bytes | None]", states[0]), t, k)
         return found
 
     def assemble(
         self,
-        states: Sequence[Sequence[bytes | None]],
+        states: Sequence[Sequence[State | None]],
         entities: Sequence[Mapping[str, Any]],
         t: int,
         k: int,

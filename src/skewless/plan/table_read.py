@@ -21,7 +21,21 @@ if TYPE_CHECKING:
     from skewless.state.packed_rows import RowSet
     from skewless.state.window_eval import AggregatePlan
 
+State = bytes | Answers
+"""A packed state, or what it answers."""
 Derived = tuple[Callable[[Mapping[str, Any]], Any], tuple[tuple[str, int], ...]]
+
+
+class OnlineReads(Protocol):
+    """The reads of an online store."""
+
+    def read(self, table: str, keys: Sequence[bytes], /) -> Sequence[bytes | None]:
+        """Return the values of keys; see `KeyValues.read`."""
+
+    def read_each(
+        self, table: str, keys: Sequence[bytes], each: Callable[[int, bytes], State], /
+    ) -> Sequence[State | None]:
+        """Return what ``each`` makes of the values; see `KeyValues.read_each`."""
 
 
 class Ahead(Protocol):
@@ -129,6 +143,31 @@ class TableRead:
         found = iter(read(self.table, [key for key in keys if key is not None]))
         return [None if key is None else next(found) for key in keys]
 
+    def read_at(
+        self, store: OnlineReads, keys: Sequence[bytes | None], t: int, k: int
+    ) -> Sequence[State | None]:
+        """Return what `read` does for an answer at one moment: states, or what they answer.
+
+        Equal keys are read and answered once. Of windows each state is answered as it comes out of
+        the store, if the rows of it alone give the answer: many of them together are megabytes.
+        """
+        if self.newest is not None or len(keys) == 1:
+            return self.read(store.read, keys)
+        places = {key: at for at, key in enumerate(dict.fromkeys(keys)) if key is not None}
+        distinct = list(places)
+
+        def answered(_: int, state: bytes) -> State:
+            quick = self._reads.quick(state, t, k)
+            return state if quick is None else self._with_derived(*quick)
+
+        found: Sequence[State | None]
+        if self._reads.left:
+            found = store.read(self.table, distinct)
+        else:
+            found = store.read_each(self.table, distinct, answered)
+        by_key = dict(zip(distinct, found, strict=True))
+        return [None if key is None else by_key[key] for key in keys]
+
     def names(self, entity: Mapping[str, Any]) -> bool:
         """Return whether join keys name an entity: none of them is null."""
         try:
@@ -143,25 +182,31 @@ class TableRead:
         return [([None] * width, [Status.BUILDING] * width, None) for _ in range(count)]
 
     def answers(
-        self, blobs: Sequence[bytes | None], t: int, k: int, ahead: Ahead | None = None
+        self, blobs: Sequence[State | None], t: int, k: int, ahead: Ahead | None = None
     ) -> list[Answers]:
         """Return the values of entities, each by its state, at ``t`` with knowledge ``k``.
 
         Args:
-            blobs: the states.
+            blobs: the states, or what `read_at` answered.
             t: the moment, microseconds.
             k: the knowledge, microseconds.
             ahead: for a read of the present, what is to be done where clocks were ahead of it.
         """
         found: Sequence[Answers | None] = [None] * len(blobs)
         if self.newest is not None:
-            found = self.newest.read_many(blobs, t, k)
+            found = self.newest.read_many(cast("Sequence[bytes | None]", blobs), t, k)
             if None not in found:
                 return cast("list[Answers]", found)
         return [
-            self._unknown if blob is None else answers or self._from_rows(blob, t, k, ahead, number)
+            self._unknown if blob is None else answers or self._answer(blob, t, k, ahead, number)
             for number, (blob, answers) in enumerate(zip(blobs, found, strict=True))
         ]
+
+    def _answer(self, state: State, t: int, k: int, ahead: Ahead | None, number: int) -> Answers:
+        if isinstance(state, bytes):
+            return self._from_rows(state, t, k, ahead, number)
+        values, statuses, event = state
+        return list(values), list(statuses), event  # it may be the answer of another entity too
 
     def _from_rows(
         self, blob: bytes, t: int, k: int, ahead: Ahead | None = None, number: int = 0

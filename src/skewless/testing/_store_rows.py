@@ -52,6 +52,16 @@ class RowLaws:
         assert list(store.scan("rows")) == sorted(expected.items())
         assert store.read("rows", [*expected]) == [*expected.values()]
 
+    def test_values_are_handed_out_one_after_another_with_their_places(
+        self, store: OnlineStore
+    ) -> None:
+        store.write("rows", [(b"a", b"1"), (b"b", b"2"), (b"k" * 600, b"3")])
+        keys = [b"b", b"none", b"a", b"k" * 600, b"b"]
+        found = store.read_each("rows", keys, lambda at, value: (at, value))
+        assert found == [(0, b"2"), None, (2, b"1"), (3, b"3"), (4, b"2")]
+        assert store.read_each("no_such_table", [b"a"], lambda _, value: value) == [None]
+        assert store.read_each("rows", [], lambda _, value: value) == []
+
     def test_every_byte_may_be_in_keys_and_values(self, store: OnlineStore) -> None:
         every = bytes(range(256))
         rows = [(bytes([byte]), bytes([byte]) + every) for byte in every] + [(every, every)]

@@ -106,16 +106,19 @@ def test_the_compiled_read_leaves_to_python_what_it_cannot_tell(path: Path) -> N
         catalog, begin = store._environment.catalog, store._environment.env.begin
         table = catalog.prefixes["rows"]
         read = compiled.read_rows
-        assert read(begin, HEADER_KEY, catalog.header, table, (b"a", b"b"), 508) == [b"1", None]
-        assert read(begin, HEADER_KEY, b"another", table, [b"a"], 508) is None
-        assert read(begin, HEADER_KEY, catalog.header, table, [b"a", b"too long"], 3) is None
-        assert read(begin, HEADER_KEY, catalog.header, table, ["text"], 508) is None
-        with pytest.raises(TypeError, match="expected 6 arguments, got 1"):
+        assert read(begin, HEADER_KEY, catalog.header, table, (b"a", b"b"), 508, None) == [
+            b"1",
+            None,
+        ]
+        assert read(begin, HEADER_KEY, b"another", table, [b"a"], 508, None) is None
+        assert read(begin, HEADER_KEY, catalog.header, table, [b"a", b"too long"], 3, None) is None
+        assert read(begin, HEADER_KEY, catalog.header, table, ["text"], 508, None) is None
+        with pytest.raises(TypeError, match="expected 7 arguments, got 1"):
             read(begin)
         with pytest.raises(TypeError, match="expected bytes"):
-            read(begin, HEADER_KEY, catalog.header, "rows", [b"a"], 508)
+            read(begin, HEADER_KEY, catalog.header, "rows", [b"a"], 508, None)
         with pytest.raises(ZeroDivisionError):
-            read(begin, HEADER_KEY, Incomparable(), table, [b"a"], 508)
+            read(begin, HEADER_KEY, Incomparable(), table, [b"a"], 508, None)
         store.write("rows", [(b"b", b"2")])  # no read transaction was left open
         assert store.read("rows", [b"b"]) == [b"2"]
 

@@ -49,6 +49,8 @@ def test_values_in_pieces_are_read_as_whole_ones(store):
     store.write("rows", [(b"j", b"plain"), (b"l", b"plain too")])
     keys = [b"j", b"k", b"none", b"l", b"k"]
     assert store.read("rows", keys) == [b"plain", WHOLE, None, b"plain too", WHOLE]
+    each = store.read_each("rows", keys, lambda at, value: (keys[at], value))
+    assert each == [(b"j", b"plain"), (b"k", WHOLE), None, (b"l", b"plain too"), (b"k", WHOLE)]
     assert store.read_one("rows", b"k") == WHOLE
     assert list(store.scan("rows")) == [(b"j", b"plain"), (b"k", WHOLE), (b"l", b"plain too")]
     with store.transaction() as rows:

@@ -121,6 +121,17 @@ def test_what_is_not_bytes_is_refused() -> None:
         compiled.open_all(1, [b"a"], [b"", b""])
 
 
+def test_a_damaged_value_is_never_handed_out() -> None:
+    inner = MemoryStore()
+    store = sealed(inner)
+    store.write("rows", [(b"a", b"1"), (b"b", b"2")])
+    inner.write("rows", [(b"b", b"2 and no seal")])
+    given: list[bytes] = []
+    with pytest.raises(CorruptData, match="key b'b' of table 'rows'"):
+        store.read_each("rows", [b"a", b"b"], lambda _, value: given.append(value))
+    assert given == [b"1"]
+
+
 class TestSealedMemoryStore(OnlineStoreSuite):
     @pytest.fixture
     def open_store(self) -> Callable[[], OnlineStore]:

@@ -30,11 +30,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 from skewless.errors import InputError, StoreError
 from skewless.state.pieces import Head
 
+T = TypeVar("T")
 MAX_TABLE_NAME_BYTES = 255
 SCAN_PAGE_ROWS = 1_000
 
@@ -86,6 +87,18 @@ class KeyValues(ABC):
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
+
+    def read_each(
+        self, table: str, keys: Sequence[bytes], each: Callable[[int, bytes], T]
+    ) -> list[T | None]:
+        """Return what ``each`` makes of the place and the value of every key; None without a row.
+
+        For values that are large together: an embedded store hands out one after another, so that
+        they are not in memory all at once. ``each`` does not use the store, and may be called for
+        a key again.
+        """
+        values = self.read(table, keys)
+        return [None if value is None else each(at, value) for at, value in enumerate(values)]
 
     def read_one(self, table: str, key: bytes) -> bytes | None:
         """Return the value of ``key``, or None: the fast path of `read` for one row."""

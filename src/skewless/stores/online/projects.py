@@ -8,13 +8,15 @@ gives nobody the tables of another.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 from skewless.config import DEFAULT_PROJECT
 from skewless.state.pieces import Head
 from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Transaction
 
+T = TypeVar("T")
 _MARK = "@"
 
 
@@ -41,6 +43,11 @@ class _Prefixed(KeyValues):
 
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return self._rows.read(self._prefix + table, keys)
+
+    def read_each(
+        self, table: str, keys: Sequence[bytes], each: Callable[[int, bytes], T]
+    ) -> list[T | None]:
+        return self._rows.read_each(self._prefix + table, keys, each)
 
     def read_one(self, table: str, key: bytes) -> bytes | None:
         return self._rows.read_one(self._prefix + table, key)

@@ -17,12 +17,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from skewless.errors import CorruptData
 from skewless.state.pieces import MARK, SUFFIX, Head, key_of, place_of, table_of, whole
 from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Transaction
-from skewless.stores.online.sealing import ALL_THERE, SEAL_BYTES, open_all, open_one, seal, seed_of
+from skewless.stores.online.sealing import (
+    ALL_THERE,
+    SEAL_BYTES,
+    SOME_MISSING,
+    open_all,
+    open_one,
+    seal,
+    seed_of,
+)
+
+T = TypeVar("T")
 
 LOOKED_BESIDE = 16
 """Beside how many missing keys of a call is looked: bulk loads of new keys stay as fast as before.
@@ -73,6 +83,31 @@ class SealedRows(KeyValues):
         if found != ALL_THERE:
             self._look(table, keys, values, found)
         return values
+
+    def read_each(
+        self, table: str, keys: Sequence[bytes], each: Callable[[int, bytes], T]
+    ) -> list[T | None]:
+        seed = self._seed(table)
+        heads: dict[int, bytes] = {}
+
+        def opened(at: int, value: bytes) -> Any:
+            whole = open_one(seed, keys[at], value)
+            if whole is None:
+                heads[at] = value  # its pieces are read when this read is over
+                return None
+            heads.pop(at, None)
+            return each(at, whole)
+
+        found: list[Any] = self._rows.read_each(table, keys, opened)
+        if None in found:
+            missing = [None if value is None else b"" for value in found]
+            for at in heads:
+                missing[at] = b""
+            self._look(table, keys, missing, SOME_MISSING)
+            for at, value in heads.items():
+                joined = self._of_head(table, keys[at], value)
+                found[at] = None if joined is None else each(at, joined)
+        return found
 
     def read_one(self, table: str, key: bytes) -> bytes | None:
         value = self._rows.read_one(table, key)

@@ -26,8 +26,19 @@ static PyObject *row_of(PyObject *get, const char *table, Py_ssize_t table_size,
     return row;
 }
 
+/* What `each` makes of a row and its place; the row, which is given up, where there is none. */
+static PyObject *taken(PyObject *each, Py_ssize_t at, PyObject *row) {
+    if (each == Py_None || row == Py_None || !row) return row;
+    PyObject *place = PyLong_FromSsize_t(at), *arguments[2] = {place, row};
+    PyObject *found = place ? PyObject_Vectorcall(each, arguments, 2, NULL) : NULL;
+    Py_XDECREF(place);
+    Py_DECREF(row);
+    return found;
+}
+
 /* A list of rows; None where a key is too long for one of LMDB, or no bytes; NULL: an error. */
-static PyObject *rows_of(PyObject *get, PyObject *table, PyObject *keys, Py_ssize_t longest) {
+static PyObject *rows_of(PyObject *get, PyObject *table, PyObject *keys, Py_ssize_t longest,
+                         PyObject *each) {
     Py_ssize_t count = PySequence_Fast_GET_SIZE(keys);
     PyObject *rows = PyList_New(count);
     for (Py_ssize_t at = 0; rows && at < count; at++) {
@@ -39,6 +50,7 @@ static PyObject *rows_of(PyObject *get, PyObject *table, PyObject *keys, Py_ssiz
         }
         Py_INCREF(key);
         PyObject *row = row_of(get, PyBytes_AS_STRING(table), PyBytes_GET_SIZE(table), key);
+        row = taken(each, at, row);
         Py_DECREF(key);
         if (row) PyList_SET_ITEM(rows, at, row);
         else Py_CLEAR(rows);
@@ -54,14 +66,15 @@ static void abort_transaction(PyObject *txn) {
     PyErr_Restore(type, value, trace);
 }
 
-PyDoc_STRVAR(read_doc, "read_rows(begin, header_key, header, table, keys, longest)\n--\n\n"
+PyDoc_STRVAR(read_doc, "read_rows(begin, header_key, header, table, keys, longest, each)\n--\n\n"
     "The values of keys, None for each that is missing; None where the header of the catalog is not\n"
-    "this one, or a key is longer than `longest`.");
+    "this one, or a key is longer than `longest`. Of values\n"
+    "what each(place, value) makes of them, unless it is None.");
 
 static PyObject *py_read_rows(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     (void)module;
     PyObject *rows = NULL;
-    if (count != 6) return PyErr_Format(PyExc_TypeError, "expected 6 arguments, got %zd", count);
+    if (count != 7) return PyErr_Format(PyExc_TypeError, "expected 7 arguments, got %zd", count);
     if (!PyBytes_CheckExact(args[3])) return PyErr_Format(PyExc_TypeError, "table: expected bytes");
     Py_ssize_t longest = PyLong_AsSsize_t(args[5]);
     if (longest == -1 && PyErr_Occurred()) return NULL;
@@ -69,7 +82,7 @@ static PyObject *py_read_rows(PyObject *module, PyObject *const *args, Py_ssize_
     PyObject *txn = keys ? PyObject_CallNoArgs(args[0]) : NULL;
     PyObject *get = txn ? PyObject_GetAttr(txn, get_name) : NULL;
     int current = get ? is_current(get, args[1], args[2]) : -1;
-    if (current > 0) rows = rows_of(get, args[3], keys, longest);
+    if (current > 0) rows = rows_of(get, args[3], keys, longest, args[6]);
     else if (current == 0) rows = Py_NewRef(Py_None);
     Py_XDECREF(get);
     if (rows) {

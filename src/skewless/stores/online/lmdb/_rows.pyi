@@ -10,5 +10,6 @@ def read_rows(
     table: bytes,
     keys: Sequence[bytes],
     longest: int,
+    each: Callable[[int, bytes], Any] | None,
     /,
-) -> list[bytes | None] | None: ...
+) -> list[Any] | None: ...

@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import get_ident
-from typing import NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import lmdb
 
@@ -84,24 +84,33 @@ class LMDBStore(OnlineStore):
         return self._read(_read_one, table, key)
 
     def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self._read_rows(table, keys, None)
+
+    def read_each(
+        self, table: str, keys: Sequence[bytes], each: Callable[[int, bytes], T]
+    ) -> list[T | None]:
+        return self._read_rows(table, keys, each)
+
+    def _read_rows(self, table: str, keys: Sequence[bytes], each: Any) -> list[Any]:
         if _in_c is None or self._environment.read_only:
-            return self._read(_read, table, keys)
+            return self._read(_read, table, keys, each)
         environment, me = self._environment, get_ident()
         environment.active.add(me)
         try:
             catalog = environment.catalog
             number = catalog.prefixes.get(table)
             if number is not None and not environment.gate_closed:
-                found: list[bytes | None] | None = _in_c.read_rows(
-                    environment.env.begin, HEADER_KEY, catalog.header, number, keys, MAX_SHORT_KEY
-                )
+                found: list[Any] | None = _in_c.read_rows(
+                    environment.env.begin, HEADER_KEY, catalog.header, number, keys,
+                    MAX_SHORT_KEY, each,
+                )  # fmt: skip
                 if found is not None:
                     return found
         except lmdb.Error:
             pass  # met again below, and seen to
         finally:
             environment.leave(me)
-        return self._read(_read, table, keys)
+        return self._read(_read, table, keys, each)
 
     async def read_async(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         return self.read(table, keys)  # sooner done than handed to a thread
@@ -263,9 +272,16 @@ def _read_one(txn: Txn, catalog: TableCatalog, table: str, key: bytes) -> bytes 
     return None if number is None else tree.get(txn, number, key)
 
 
-def _read(txn: Txn, catalog: TableCatalog, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+def _read(
+    txn: Txn, catalog: TableCatalog, table: str, keys: Sequence[bytes], each: Any = None
+) -> list[Any]:
     number = catalog.prefixes.get(table)
-    return [None] * len(keys) if number is None else tree.get_many(txn, number, keys)
+    if number is None:
+        return [None] * len(keys)
+    if each is None:
+        return tree.get_many(txn, number, keys)
+    values = ((at, tree.get(txn, number, key)) for at, key in enumerate(keys))
+    return [None if value is None else each(at, value) for at, value in values]
 
 
 def _page(  # noqa: PLR0917 - what `_read` calls it with
