@@ -1,0 +1,87 @@
+"""Every change of a view's values, without a spine."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import skewless as sl
+from skewless.clock import from_micros, to_micros
+from skewless.testing.clock import SettableClock
+
+NOW = to_micros("2026-01-31T12:00:00Z")
+card = sl.Entity("card", card=str)
+pays = sl.Source(
+    "pays", schema={"id": str, "card": str, "x": float}, event_time="at", row_id="id", future="1h"
+)
+
+
+@sl.feature_view(entity=card, source=pays)
+class Spend:
+    total = pays.x.sum("1h")
+    newest = pays.x.latest(ttl="30m")
+    before = pays.x.sum("1h", offset="1h")
+
+
+@pytest.fixture
+def fs(tmp_path: Path) -> Any:
+    clock = SettableClock(NOW)
+    with sl.FeatureStore(tmp_path, clock=clock) as store:
+        ratio = sl.OnDemandView("Ratio", features={"half": Spend.total / 2})
+        store.apply(store.plan(Spend, ratio))
+        yield store
+
+
+def pushed(fs: Any, *rows: tuple[str, str, float, float], backdate: bool = True) -> None:
+    at = from_micros(NOW)
+    fs.push(
+        "pays",
+        [{"id": i, "card": c, "x": x, "at": at - timedelta(hours=h)} for i, c, x, h in rows],
+        backdate=backdate,
+    )
+
+
+def changes(fs: Any, **options: Any) -> list[tuple[float, Any, Any, Any]]:
+    """Hours before now, and the values from then on."""
+    table = fs.read_features("Spend", **options)
+    names = ("total", "newest", "before")
+    return [
+        ((NOW - to_micros(row["at"])) / 3.6e9, *(row[name] for name in names))
+        for row in table.to_pylist()
+    ]
+
+
+def test_rows_come_expire_and_leave(fs: Any) -> None:
+    pushed(fs, ("a", "c1", 1.0, 4.0))
+    found = changes(fs, entities=[{"card": "c1"}])
+    assert found == [
+        (4.0, 1.0, 1.0, 0.0),
+        (3.5, 1.0, None, 0.0),
+        (3.0, 0.0, None, 1.0),
+        (2.0, 0.0, None, 0.0),
+    ]
+
+
+def test_a_correction_is_a_change_when_it_is_known(fs: Any) -> None:
+    pushed(fs, ("a", "c1", 1.0, 0.5))
+    pushed(fs, ("a", "c1", 7.0, 0.5), backdate=False)
+    found = changes(fs, entities=[{"card": "c1"}])
+    assert [(at, total) for at, total, *_ in found] == [(0.5, 1.0), (0.0, 7.0)]
+
+
+def test_bounds_leave_out_what_is_before_and_after(fs: Any) -> None:
+    pushed(fs, ("a", "c1", 1.0, 4.0), ("b", "c2", 2.0, 4.0))
+    start, end = (from_micros(NOW - hours * 3_600_000_000) for hours in (3, 2))
+    found = fs.read_features("Spend@v1", start=start, end=end)
+    assert found.select(["card", "total", "before"]).to_pylist() == [
+        {"card": "c1", "total": 0.0, "before": 1.0},
+        {"card": "c2", "total": 0.0, "before": 2.0},
+    ]
+
+
+def test_what_has_no_history_of_its_own_is_refused(fs: Any) -> None:
+    with pytest.raises(sl.InputError, match="computed on demand"):
+        fs.read_features("Ratio")
+    with pytest.raises(sl.InputError, match="not an entity"):
+        fs.read_features("Spend", entities=["c1"])
