@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_definitions_that_cannot_be_read_fail(shop: Path) -> None:
 
 
 def test_registry_of_a_newer_release_fails_and_stops(shop: Path) -> None:
-    with sqlite3.connect(shop / ".skewless" / "registry.db") as connection:
+    with closing(sqlite3.connect(shop / ".skewless" / "registry.db")) as connection, connection:
         connection.execute("UPDATE facts SET value = 99 WHERE name = 'format'")
     connection.close()
     found = statuses(shop, code=1)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -254,7 +255,7 @@ def test_servers_that_are_too_old_are_refused_in_words() -> None:
 
 
 def test_a_file_of_another_program_fails(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "other.sqlite") as other:
+    with closing(sqlite3.connect(tmp_path / "other.sqlite")) as other, other:
         other.execute("CREATE TABLE t (x)")
     other.close()
     repo(tmp_path, '[online]\nkind = "sqlite"\npath = "other.sqlite"')

@@ -78,7 +78,7 @@ VALUES: list[Any] = [
     {"a": AT}, OrderedDict(a=1), object(), Color.RED, Weekday.MONDAY, Word("word"), Point(), Liar(),
     lambda: None, int, ..., np.int8(1), np.uint64(2**64 - 1), np.float16(1.5), np.float32(0.1),
     np.float64(0.1), np.bool_(True), np.str_("a"), np.bytes_(b"a"), np.datetime64("2026-01-02"),
-    np.datetime64("NaT"), np.timedelta64(1, "s"), np.array([1, 2]), np.array([1.0, 2.0]),
+    np.datetime64("NaT", "us"), np.timedelta64(1, "s"), np.array([1, 2]), np.array([1.0, 2.0]),
     np.array([["a"]]), np.array(1), pd.NaT, pd.NA, pd.Timestamp("2026-01-02T03:04:05.123456789Z"),
     pd.Timestamp("2026-01-02"), pd.Timestamp("2026-01-02", tz="Europe/Berlin"), pd.Timedelta("1s"),
     pd.Period("2026-01"), pd.Interval(0, 1), pd.Series([1]), pa.scalar(1), pa.scalar("a"), pa.array([1]),

@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import resource
 import sqlite3
+from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
 
@@ -376,7 +377,7 @@ def test_registry_of_a_newer_release_refuses_every_verb_and_loses_nothing(folder
         fs.push("pays", [pay("a", NOON)])
         path = folder / ".skewless/registry.db"
         format_of = "UPDATE facts SET value = value {} 1 WHERE name = 'format'"
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute(format_of.format("+"))
         spine = [{"card_id": "c1", "t": from_micros(NOON)}]
         with sl.FeatureStore(folder, clock=fs.runtime.clock) as older:
@@ -390,7 +391,7 @@ def test_registry_of_a_newer_release_refuses_every_verb_and_loses_nothing(folder
             ):
                 with pytest.raises(RegistryError, match="another release.*Upgrade skewless"):
                     verb()
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute(format_of.format("-"))
         with sl.FeatureStore(folder, clock=fs.runtime.clock) as again:
             check_parity(again, spend_of(payments()), ALL)

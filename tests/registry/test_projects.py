@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def registry_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open
 def load_format_1(registry: Registry, tmp_path: Path) -> None:
     text = FORMAT_1.read_text()
     if isinstance(registry, SQLiteRegistry):
-        with sqlite3.connect(tmp_path / "registry.db") as connection:
+        with closing(sqlite3.connect(tmp_path / "registry.db")) as connection, connection:
             connection.executescript(text)
         connection.close()
         return

@@ -9,6 +9,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_a_registry_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
     with SQLiteRegistry(path) as registry:
         applied(registry, spend())
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE facts SET value = 99 WHERE name = 'format'")
     connection.close()
     with SQLiteRegistry(path) as registry:
@@ -111,7 +112,7 @@ def test_a_registry_of_an_older_release_is_brought_forward(
         else:
             registry.set_progress("x", 1)
         assert registry.state().current == {"Spend": 1}
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         formats = connection.execute("SELECT value FROM facts WHERE name = 'format'").fetchall()
         assert formats == [(len(sql.MIGRATIONS),)]
         assert connection.execute("SELECT * FROM later").fetchall() == []
@@ -119,7 +120,7 @@ def test_a_registry_of_an_older_release_is_brought_forward(
 
 
 def test_another_programs_file_is_refused(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "registry.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "registry.db")) as connection, connection:
         connection.execute("CREATE TABLE songs (title TEXT)")
     connection.close()
     with SQLiteRegistry(tmp_path / "registry.db") as registry:

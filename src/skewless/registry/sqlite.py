@@ -104,8 +104,12 @@ class SQLiteRegistry(SQLRegistry):
     def _open_to_write(self) -> tuple[sqlite3.Connection | None, bool]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = self._open("mode=rwc")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:  # a file that this user cannot write
+            connection.close()
+            raise
         return connection, True
 
     def _open(self, mode: str) -> sqlite3.Connection:
