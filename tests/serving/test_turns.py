@@ -202,13 +202,32 @@ def test_what_an_entity_costs_is_learnt_and_an_outlier_counts_for_little(app: Ap
     asked = app._features._decoder.decode(json.dumps(READ))
     plan = app._features.plan_of(asked, ANYBODY, "")
     guess = plan.pace
+    assert guess == 3e-6
+    plan.note_pace(1.0, 1)  # a first read, with all that is loaded for it
+    assert plan.pace < 2 * guess
     plan.note_pace(1.0, 100)
-    assert (guess, plan.pace) == (3e-6, 0.01)
+    assert plan.pace == 0.01
     plan.note_pace(1000.0, 100)
     assert plan.pace < 0.02
     for _ in range(50):
         plan.note_pace(0.0001, 100)
     assert plan.pace < 2e-6
+
+
+def test_reads_of_few_entities_take_the_short_cut_again_after_an_outlier(app: App) -> None:
+    headers, body = {b"content-type": b"application/json"}, json.dumps(READ).encode()
+    assert app.at_once(b"/v1/features", headers, body) is not None
+    asked = app._features._decoder.decode(body)
+    plan = app._features.plan_of(asked, ANYBODY, "")
+    plan.pace = 1.0
+    assert app.at_once(b"/v1/features", headers, body) is None
+    for _ in range(50):
+        assert call(app, "POST", "/v1/features", READ).status == 200
+    assert app.at_once(b"/v1/features", headers, body) is not None
+    plan.pace = 0.003  # it is small, but thought to be slow
+    for _ in range(50):
+        assert app.at_once(b"/v1/features", headers, body) is not None
+    assert plan.pace < 0.003
 
 
 # ------------------------------------------------------------------------- what is refused

@@ -353,12 +353,14 @@ class FeastPieces:
         self._statuses.add(shown)
         never = orjson.dumps([EPOCH] * len(rows))
         times: dict[tuple[int | None, ...], bytes] = {}
+        by_event = [never] * len(keys)
         for at_which in zip(*events, strict=True):
-            if at_which not in times:
+            found_times = times.get(at_which)
+            if found_times is None:
                 texts = [EPOCH if event is None else timestamp(event) for event in at_which]
-                times[at_which] = orjson.dumps(texts)
-        by_event = [times[at_which] for at_which in zip(*events, strict=True)]
-        self._times.add([*[never] * len(keys), *by_event])
+                found_times = times[at_which] = orjson.dumps(texts)
+            by_event.append(found_times)
+        self._times.add(by_event)
 
     def parts(self, *, versions: bool) -> list[Part]:
         """Return the answer; nothing is added afterwards."""

@@ -58,22 +58,27 @@ class Columns:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
-        self._parts = [[bytearray()] for _ in names]
+        self._parts: list[list[bytes | bytearray]] = []
 
     def add(self, columns: Iterable[bytes]) -> None:
         """Take the next items of each list: lists in JSON that are not empty."""
+        if not self._parts:
+            self._parts = [[column] for column in columns]
+            return
         for parts, column in zip(self._parts, columns, strict=True):
             last = parts[-1]
-            if len(last) > _ENOUGH:
+            if isinstance(last, bytes):  # the only slice until now: a list that is closed
+                last = parts[-1] = bytearray(memoryview(last)[:-1])
+            elif len(last) > _ENOUGH:
                 last = bytearray()
                 parts.append(last)
             last += b","
             last += memoryview(column)[1:-1]
 
-    def lists(self) -> Iterator[list[Part]]:
+    def lists(self) -> Iterator[Sequence[Part]]:
         """Yield the list of each feature."""
-        for first, *others in self._parts:
-            yield [b"[", memoryview(first)[1:], *others, b"]"]  # without the first comma
+        for parts in self._parts:
+            yield parts if isinstance(parts[0], bytes) else [*parts, b"]"]
 
     def parts(self) -> Iterator[Part]:
         """Yield the object of all lists."""

@@ -20,7 +20,7 @@ from skewless.types import DType, Misfit
 
 Row = Mapping[str, Any]
 _SECONDS_PER_VALUE = 1e-6
-_LEARNT = 0.3
+_LEARNT, _ENOUGH = 0.3, 16
 _READ_AS_JSON = (str, list, dict)
 _FLOATS = {"float32", "float64"}
 _MAY_HOLD_FLOATS = {"list", "vector", "map", "struct", "json"}
@@ -63,9 +63,9 @@ class ReadPlan:
         self.present: dict[int, bytes] = {}
 
     def note_pace(self, seconds: float, entities: int) -> None:
-        """Note how long some entities took; a single outlier counts for little."""
+        """Note how long some entities took; an outlier, and a few of them, count for little."""
         seen = max(seconds / entities, 1e-9)
-        if self.paced:
+        if self.paced or entities < _ENOUGH:
             self.pace += _LEARNT * (min(seen, 4 * self.pace) - self.pace)
         else:
             self.pace, self.paced = seen, True
