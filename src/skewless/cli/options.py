@@ -73,7 +73,8 @@ def repo_of(given: str | None, *, any_folder: bool = False) -> str:
 
     Args:
         given: by ``--repo``; None: nothing.
-        any_folder: whether the command takes a folder that is no repo: to say what is wrong.
+        any_folder: whether the command takes a folder that is no repo: to say what is wrong, or
+            because it makes one of its own.
 
     Raises:
         InputError: there is none: a command leaves nothing behind in a folder that is no repo.

@@ -20,6 +20,7 @@ from skewless.plugins import find
     "skewless verify --generate 100000 --seed 7\n"
     "skewless verify --generate 100000 --lifecycle",
     no="A value differs, or there was nothing to compare.",
+    repo="any",
 )
 @click.argument("views", nargs=-1, metavar="[VIEW]...")
 @click.option(
