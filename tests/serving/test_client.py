@@ -1,6 +1,7 @@
 """The clients give what the store gives in process, and do again only what is safe."""
 
 import asyncio
+import json
 import math
 import socket
 import subprocess
@@ -331,6 +332,25 @@ def test_connections_are_used_again(acting: Any) -> None:
             client.get_online_features(["V:a"], [{"k": 1}])
         assert client._transport.kept() == 1
     assert len(seen) == 3
+
+
+def test_head_and_body_are_sent_in_one_piece(
+    client: sl.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.is_ready()  # the connection is there
+    sent: list[bytes] = []
+    send = socket.socket.sendall
+
+    def noted(own: socket.socket, data: bytes, *flags: int) -> None:
+        sent.append(bytes(data))
+        send(own, data, *flags)
+
+    monkeypatch.setattr(socket.socket, "sendall", noted)
+    client.get_online_features("fraud", CARDS)
+    assert len(sent) == 1
+    head, _, body = sent[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /v1/features HTTP/1.1\r\n")
+    assert json.loads(body)["entities"]
 
 
 @pytest.mark.parametrize("read", [read_sync, read_async])

@@ -13,7 +13,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skewless.client.calls import Address, Call
 from skewless.errors import InputError, MissingDependency, StoreUnavailable
@@ -115,11 +115,15 @@ class Transport:
 
     def _made(self) -> HTTPConnectionPool:
         host, port = self.address.host, self.address.port
+        pool: HTTPConnectionPool
         if self._tls is None:
-            return self._library.HTTPConnectionPool(host, port, maxsize=self._connections)
-        return self._library.HTTPSConnectionPool(
-            host, port, maxsize=self._connections, ssl_context=self._tls
-        )
+            pool = self._library.HTTPConnectionPool(host, port, maxsize=self._connections)
+        else:
+            pool = self._library.HTTPSConnectionPool(
+                host, port, maxsize=self._connections, ssl_context=self._tls
+            )
+        pool.ConnectionCls = _sending_at_once(pool.ConnectionCls)
+        return pool
 
     def _unreachable(self, error: Exception | str) -> StoreUnavailable:
         return StoreUnavailable(
@@ -140,6 +144,34 @@ class Transport:
         pool = self._pools.pop(os.getpid(), None)
         if pool is not None:
             pool.close()
+
+
+def _sending_at_once(connection: Any) -> Any:
+    """Return a class of connections that send head and body of a request in one piece.
+
+    urllib3 sends the one and then the other: two system calls and two packets, of which the server
+    has to wait for the second.
+    """
+
+    class SendingAtOnce(connection):  # type: ignore[misc]
+        _held: list[bytes] | None = None
+
+        def request(self, *arguments: Any, **options: Any) -> None:
+            self._held = []
+            try:
+                super().request(*arguments, **options)
+                held = b"".join(self._held)
+            finally:
+                self._held = None
+            super().send(held)
+
+        def send(self, data: Any) -> None:
+            if self._held is None:
+                super().send(data)
+            else:
+                self._held.append(data)
+
+    return SendingAtOnce
 
 
 def _checked(key: str) -> str:
