@@ -6,12 +6,15 @@ import random
 import socket
 import subprocess
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import data, load, oracles, stores
+from benchmarks import data, fairness, load, oracles, stores
 from benchmarks.__main__ import NAMES, failures
 from benchmarks.harness import Contender, Options, PeerMissing, measure, measured, middle, ratio
 from benchmarks.load import Load
@@ -213,3 +216,45 @@ def test_tables_align_numbers_to_the_right() -> None:
         "| --- | ---: |",
         "| join | 1.5 |",
     ]
+
+
+def test_percentiles_of_buckets_are_those_of_prometheus() -> None:
+    before = {0.001: 100, 0.01: 100, float("inf"): 100}
+    after = {0.001: 150, 0.01: 200, float("inf"): 200}
+    assert fairness.percentile(before, after, 0.5) == 1.0
+    assert fairness.percentile(before, after, 0.75) == 5.5
+    assert fairness.percentile(before, {**after, float("inf"): 300}, 0.99) == 10.0
+    assert fairness.percentile(after, after, 0.99) is None
+
+
+def test_a_connection_that_is_refused_rests_before_it_asks_again() -> None:
+    statuses = iter(["503", "503", "200", "200"])
+    asked: list[float] = []
+
+    class Refusing(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            asked.append(time.monotonic())
+            self.send_response(int(next(statuses, "200")))
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            found = load.closed(
+                Load("127.0.0.1", server.server_port, "/", ["{}"], 1.0, 1, pause=0.2)
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+    assert found.statuses["503"] == 2
+    assert found.statuses["200"] > 10
+    assert asked[1] - asked[0] >= 0.2
+    assert asked[2] - asked[1] >= 0.2
