@@ -38,9 +38,17 @@ def run(options: Options) -> Figures:
     entities = options.pick(2_000, 100_000, 1_000_000)
     fewer = options.pick(500, 20_000, 100_000)
     newest, newest_of_fewer = data.newest_rows(entities, 10), data.newest_rows(fewer, 10)
+    rows = options.pick(100_000, 2_000_000, 10_000_000)
+    known = rows // 100
     contenders = [
         Contender(
             "skewless", "benchmarks.materialize:skewless", {"newest": str(newest), "rows": entities}
+        ),
+        Contender(
+            "skewless, a long history",
+            "benchmarks.materialize:history",
+            {"path": str(data.feature_rows(rows, known)), "rows": rows, "entities": known},
+            about=f"{rows:,} rows of {known:,} entities, the newest of each",
         ),
         Contender(
             "Feast, SQLite",
@@ -58,22 +66,28 @@ def run(options: Options) -> Figures:
     }
 
 
-def skewless(clock: Clock, newest: str, rows: int) -> dict[str, Any]:
-    """Fill an empty LMDB store from the file; afterwards read some entities back."""
+def newest_of(path: str) -> Any:
+    """Return the view of the newest row of a file."""
     import skewless as sl
 
-    import_arrow()
     entity = sl.Entity("entity", entity=int)
     source = sl.Source(
         "rows",
         schema={"entity": int, **dict.fromkeys(data.FEATURES, float)},
         event_time="event_at",
         known_time="created_at",
-        table=sl.Parquet(newest),
+        table=sl.Parquet(path),
     )
-    view = sl.FeatureView(
-        "Rows", entity=entity, source=source, features={"newest": source.latest(*data.FEATURES)}
-    )
+    features = {"newest": source.latest(*data.FEATURES)}
+    return sl.FeatureView("Rows", entity=entity, source=source, features=features)
+
+
+def skewless(clock: Clock, newest: str, rows: int) -> dict[str, Any]:
+    """Fill an empty LMDB store from the file; afterwards read some entities back."""
+    import skewless as sl
+
+    import_arrow()
+    view = newest_of(newest)
     columns = data.read_columns(newest, ["entity", *data.FEATURES])
     sample = [{"entity": int(key)} for key in columns[0][:100]]
     right = [[float(column[at]) for column in columns[1:]] for at in range(len(sample))]
@@ -84,6 +98,31 @@ def skewless(clock: Clock, newest: str, rows: int) -> dict[str, Any]:
         if store.get_online_features(view, sample).values != right:
             raise RuntimeError("what was materialized is not what was in the file")
     return {"entities": rows, "rows_per_s": round(rows / clock.figures["wall_s"])}
+
+
+def history(clock: Clock, path: str, rows: int, entities: int) -> dict[str, Any]:
+    """Fill an empty LMDB store with the newest rows of many; afterwards read some entities back."""
+    import numpy as np
+
+    import skewless as sl
+
+    import_arrow()
+    view = newest_of(path)
+    names = ["entity", "event_at", "created_at", *data.FEATURES]
+    entity, event, created, *columns = data.read_columns(path, names)
+    sample, right = [], []
+    for key in np.unique(entity)[:20].tolist():
+        (at,) = np.nonzero(entity == key)
+        newest = at[np.lexsort((created[at], event[at]))[-1]]
+        sample.append({"entity": key})
+        right.append([float(column[newest]) for column in columns])
+    with tempfile.TemporaryDirectory() as folder, sl.FeatureStore(folder) as store:
+        store.apply(store.plan(view), build=False)
+        with clock:
+            store.materialize()
+        if store.get_online_features(view, sample).values != right:
+            raise RuntimeError("what was materialized is not what was in the file")
+    return {"entities": entities, "rows_per_s": round(rows / clock.figures["wall_s"])}
 
 
 def summary(result: Figures) -> list[Line]:

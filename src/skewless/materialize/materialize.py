@@ -28,7 +28,7 @@ from skewless.clock import ALWAYS
 from skewless.engines.local.spine import tied
 from skewless.forks import cached_property
 from skewless.online.dirty_keys import mark
-from skewless.online.keyed_rows import columns_needed, keyed_rows
+from skewless.online.keyed_rows import KeyedRows, columns_needed, keyed_rows
 from skewless.online.log_tail import LogTail
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
@@ -47,6 +47,8 @@ Writing = Callable[[], AbstractContextManager[tuple[KeyValues, KeyValues]]]
 PROGRESS = "skewless.progress"
 _BATCH = 20_000
 _WAITING = 2_000_000
+_THINNED = 4
+"""Rows per entity from which on it is looked which are kept before their values are packed."""
 _MANY = 8
 """Rows per entity from which on folding them early takes less memory than keeping them."""
 
@@ -229,7 +231,7 @@ class Materialization:
         until: Ints | None,
         only: set[bytes] | None,
     ) -> None:
-        keyed = keyed_rows(self.layout, table, order, until)
+        keyed = self._keyed(table, order, until)
         rows = keyed.rows
         if only is not None:
             wanted = np.array([key in only for key in keyed.keys], bool)
@@ -239,14 +241,53 @@ class Materialization:
         used = np.zeros(len(keyed.keys), bool)
         used[rows.group] = True
         places = np.zeros(len(keyed.keys), np.int64)
-        for group in np.flatnonzero(used).tolist():
-            places[group] = number.setdefault(keyed.keys[group], len(number))
+        if not number and used.all():
+            number.update(zip(keyed.keys, range(len(used)), strict=True))
+            places = np.arange(len(used))
+        else:
+            for group in np.flatnonzero(used).tolist():
+                places[group] = number.setdefault(keyed.keys[group], len(number))
         rows.group = places[rows.group]
         gathered.parts.append(rows)
 
+    def _keyed(
+        self, table: pa.Table, order: tuple[Ints, Ints, Ints], until: Ints | None
+    ) -> KeyedRows:
+        """Return rows as the layout keeps them, without those that times alone let go.
+
+        Most rows of a long history are let go: their values are never looked at.
+        """
+        if self._thin is None:
+            return keyed_rows(self.layout, table, order, until)
+        found = keyed_rows(self._thin, table, order, until)
+        rows = found.rows
+        if len(rows) < _THINNED * len(found.keys):
+            return keyed_rows(self.layout, table, order, until)
+        at = self._order(rows)
+        at = found.taken[at[retained(self._thin, rows.take(at), self.floor)]]
+        at.sort()
+        order = (order[0][at], order[1][at], order[2][at])
+        until = None if until is None else until[at]
+        return keyed_rows(self.layout, table.take(pa.array(at)), order, until)
+
+    @cached_property
+    def _thin(self) -> StateLayout | None:
+        """A layout of nothing but what tells which rows are kept; None where values do too."""
+        layout = self.layout
+        filters = {rule.filter for rule in layout.rules if rule.filter is not None}
+        if layout.tiled or not self.reduces or len(filters) == len(layout.slots):
+            return None
+        keys = [slot.key for slot in layout.slots]
+        return StateLayout(
+            layout.entity,
+            layout.source,
+            {keys[at]: layout.expressions[at] for at in filters},
+            [(None if r.filter is None else keys[r.filter], r.window, ()) for r in layout.rules],
+        )
+
     def _kept(self, rows: RowSet) -> RowSet:
         rows = rows.take(self._order(rows))
-        return rows.take(retained(self.layout, rows, self.floor)) if self.reduces else rows
+        return rows.among(retained(self.layout, rows, self.floor)) if self.reduces else rows
 
     def _order(self, rows: RowSet) -> Ints:
         """Return the positions of rows by group and row order."""

@@ -82,7 +82,7 @@ def update_states(
     seen = (tiebreak > 0) & (tiebreak <= held[rows.group])
     new = rows.take(~seen) if seen.any() else rows
     in_tiles = np.r_[np.ones(len(old), bool), (np.arange(len(rows)) < folded)[~seen]]
-    merged = old.joined(new)
+    merged = old.joined(new) if len(old) else new
     order = merged.order()
     merged, fresh = merged.take(order), ~in_tiles[order]
     for replacement in replacements:
@@ -95,11 +95,11 @@ def update_states(
     floor = int(floors.min()) if len(floors) else ALWAYS
     mark = layout_mark(layout.fingerprint)
     if not layout.tiled:
-        kept = merged.take(retained(layout, merged, floor))
+        kept = merged.among(retained(layout, merged, floor))
         return encode(kept, mark, sequences, floors)
     found = _folded(layout, merged, fresh, _tiles_of(layout, states, tiles), floors)
     until = np.array([each.folded for each in found], np.int64)
-    kept = merged.take(retained(layout, merged, floor, until[merged.group]))
+    kept = merged.among(retained(layout, merged, floor, until[merged.group]))
     return encode(kept, mark, sequences, floors, [each.to_bytes() for each in found])
 
 
