@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from skewless.clock import ALWAYS
 from skewless.online import update
-from skewless.online.tables import KeyedRows
+from skewless.online.keyed_rows import KeyedRows
 from skewless.state import pieces, prepend
 from tests.state.states import layout_of, row_set
 from tests.state.test_prepend import VIEWS, arrivals
