@@ -5,10 +5,10 @@ JSON may be an array or lines; CSV has a header line; both may be gzipped; ``-``
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from skewless.codec import from_text, read_rows
 from skewless.errors import CorruptData, InputError
 from skewless.parquet import open_parquet, read_parquet
+from skewless.stores.offline.tables import _csv_lines
 from skewless.types import Misfit, Unreadable
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("json", "csv", "parquet")
 BATCH_ROWS = 10_000
+MOST_JSON = 1 << 30
+"""Characters of JSON that is no lines."""
 _NULLS = ("", "NA")
 
 
@@ -150,42 +153,46 @@ def _opened(file: str) -> Iterator[IO[str]]:
     try:
         with opener(file, "rt", encoding="utf-8-sig", newline="") as stream:
             yield stream
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as problem:
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as problem:
         raise CorruptData("not text in UTF-8", got=str(problem), where=file) from None
 
 
 def _json_rows(stream: IO[str], file: str) -> Iterator[Any]:
     """Yield the elements of an array, or the lines; a line that is not JSON as its text."""
-    first = next((line for line in stream if line.strip()), "")
-    if first.lstrip().startswith("["):
-        text = first + stream.read()
+    text = _csv_lines.lines(stream, file)
+    first = next((line for line in text if line.strip()), "")
+    whole = first.lstrip().startswith("[")
+    if whole or first.strip() == "{":  # an array, or one object over several lines
+        rest = stream.read(MOST_JSON + 1)
+        if len(rest) > MOST_JSON:
+            raise InputError(
+                "a JSON text that is too long",
+                got=f"more than {MOST_JSON:,} characters", where=file,
+                hint="Write a row of JSON in each line: it is read line by line.",
+            )  # fmt: skip
         try:
-            yield from json.loads(text)
-        except json.JSONDecodeError as problem:
+            found = json.loads(first + rest)
+        except (ValueError, RecursionError) as problem:
             raise InputError("not JSON", got=str(problem), where=file) from None
+        yield from found if whole else [found]
         return
-    if first.strip() == "{":  # one object over several lines
-        try:
-            yield json.loads(first + stream.read())
-        except json.JSONDecodeError as problem:
-            raise InputError("not JSON", got=str(problem), where=file) from None
-        return
-    for line in chain([first], stream):
+    for line in chain([first], text):
         if line.strip():
             try:
                 yield json.loads(line)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 yield line.rstrip("\n")
 
 
 def _csv_rows(stream: IO[str], dtypes: Mapping[str, DType], file: str) -> Iterator[Any]:
     """Yield lines as dicts of typed cells; a cell that is no value of its type says why."""
-    first = stream.readline()
+    text = _csv_lines.lines(stream, file)
+    first = next(text, "")
     delimiter = "\t" if "\t" in first and "," not in first else ","
-    header = next(csv.reader([first], delimiter=delimiter), [])
+    header = next(_csv_lines.rows(iter([first]), delimiter, file), [])
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise InputError(f"a header that names column {twice[0]!r} twice", where=file)
-    for cells in csv.reader(stream, delimiter=delimiter):
+    for cells in _csv_lines.rows(text, delimiter, file):
         if not cells:
             continue
         if len(cells) != len(header):

@@ -18,7 +18,7 @@ from skewless.clock import ALWAYS
 from skewless.definitions import Source
 from skewless.errors import RowsKept, StoreError
 from skewless.ingest.quarantine import set_aside
-from skewless.ingest.validation import validate
+from skewless.ingest.validation import validate, without_long_keys
 from skewless.materialize.repair import catch_up, rebuild_marked, rebuilt_with
 from skewless.materialize.verbs import build_anew
 from skewless.online.clocks import present
@@ -82,7 +82,10 @@ def validated(runtime: Runtime, source: Source, rows: Any, *, backdate: bool) ->
     """Return the rows that fit a source at the present moment, and those that do not."""
     now = runtime.now(source.future)
     reached = lambda: runtime.log(source).state().stamped  # noqa: E731
-    return validate(source, rows, now=now, backdate=backdate, reached=reached)
+    found = validate(source, rows, now=now, backdate=backdate, reached=reached)
+    tables = runtime.tables().of_source(source.name)
+    keys = {key for table in tables for key in table.layout.entity.key_names}
+    return without_long_keys(found, sorted({*source.row_id, *keys}))
 
 
 def ingest(

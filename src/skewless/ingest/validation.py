@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skewless.clock import iso, to_micros
 from skewless.codec import row_text
@@ -23,6 +24,9 @@ from skewless.stores.offline.cast import WrongType, cast_column
 from skewless.types import DType, Misfit, python_values, shown
 
 Ints = npt.NDArray[np.int64]
+MOST_KEY_BYTES = 1 << 16
+"""Of a join key or row id that is pushed. Stores hold longer ones, at the cost of every read."""
+_SIZED = (pa.string(), pa.binary())
 Coercer = tuple[str, Callable[..., Any], bool]
 
 
@@ -77,6 +81,40 @@ def validate(
         return replace(admitted, ignored=ignored)
     present = _Present(now, source.future, reached)
     return _validate_rows(source, rows, present, backdate)
+
+
+def without_long_keys(admitted: ValidRows, names: Iterable[str]) -> ValidRows:
+    """Return rows without those whose keys are longer than `MOST_KEY_BYTES`, which are set aside.
+
+    Args:
+        admitted: rows that fit their source.
+        names: of the columns that are join keys or row ids.
+    """
+    batch, long = admitted.batch, dict[int, str]()
+    for name in names:
+        column = batch.column(name)
+        if column.type in _SIZED and column.nbytes > MOST_KEY_BYTES:
+            sizes = np.asarray(pc.binary_length(column).fill_null(0))
+            for place in np.flatnonzero(sizes > MOST_KEY_BYTES).tolist():
+                reason = f"{name}: a key of {sizes[place]:,} bytes, {MOST_KEY_BYTES:,} are the most"
+                long.setdefault(place, reason)
+    if not long:
+        return admitted
+    kept = np.ones(batch.num_rows, np.bool_)
+    kept[list(long)] = False
+    before = {each.row for each in admitted.rejected}
+    numbers = [n for n in range(batch.num_rows + len(before)) if n not in before]
+    rejected = [
+        Rejected(numbers[place], reason, row_text(batch.slice(place, 1).to_pylist()[0]))
+        for place, reason in long.items()
+    ]
+    return replace(
+        admitted,
+        batch=batch.filter(pa.array(kept)),
+        event=admitted.event[kept],
+        known=admitted.known[kept],
+        rejected=sorted([*admitted.rejected, *rejected], key=lambda each: each.row),
+    )
 
 
 class _Present:

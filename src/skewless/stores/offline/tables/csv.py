@@ -9,7 +9,6 @@ Times may carry an offset (``2013-01-01T10:00:00Z``) or take the ``timezone`` of
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
 import io
 import zipfile
@@ -32,7 +31,7 @@ from skewless.stores.offline.files.paths import (
     version_of,
 )
 from skewless.stores.offline.files.read_ahead import one_ahead
-from skewless.stores.offline.tables import _text_types
+from skewless.stores.offline.tables import _csv_lines, _text_types
 from skewless.types import DType
 
 if TYPE_CHECKING:
@@ -164,7 +163,10 @@ class CSVReader(TableReader):
             if file.name not in self._headers:
                 with self._stream(file) as stream:
                     text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-                    header = next(csv.reader(text, delimiter=self._delimiter(file)), [])
+                    read = _csv_lines.rows(
+                        _csv_lines.lines(text, file.path), self._delimiter(file), file.path
+                    )
+                    header = next(read, [])
                 if twice := [name for name in header if header.count(name) > 1]:
                     raise InputError(
                         f"a header that names column {twice[0]!r} twice",
