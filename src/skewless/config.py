@@ -44,6 +44,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -405,6 +406,25 @@ def _sections(data: Mapping[str, Any], name: str, where: str) -> dict[str, Mappi
 def absolute(path: str, folder: Path) -> str:
     """Return a path from the folder on; addresses such as ``s3://bucket`` stay what they are."""
     return path if "://" in path else str(folder / Path(path).expanduser())
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone; a umask counts.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        with suppress(FileExistsError):  # somebody else has made it meanwhile
+            each.mkdir(mode=0o700)
+    folder.mkdir(exist_ok=True)  # raises where it is no folder
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file for this user alone, unless it is there."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def expand(value: Any, where: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
 import shutil
 import tempfile
@@ -98,6 +100,13 @@ def folders(config: Config) -> Findings:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as problem:
+            forbidden = problem.errno in (errno.EROFS, errno.EACCES)
+            if forbidden and folder in places and os.access(folder, os.R_OK):
+                hint = (
+                    "Reads work; rows are pushed and definitions applied where it can be written."
+                )
+                yield Finding("folder", "warn", f"{folder}: can only be read", hint)
+                continue
             hint = "Give this user the right to write there, or name another path."
             yield Finding("folder", "fail", f"{folder}: {problem.strerror}", hint)
             continue

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from skewless.cli.checks import Finding, Findings, guarded
 from skewless.cli.output import count_of
+from skewless.errors import StoreError
+from skewless.stores.online.base import ONLY_READ
 
 if TYPE_CHECKING:
     from skewless.store import FeatureStore
@@ -108,7 +110,14 @@ def _examined(check: str, kind: str, store: OnlineStore) -> Findings:
     """Write, read and delete a row of its own, and ask the server how it is set."""
     key, value = os.urandom(8), os.urandom(64)
     start = time.perf_counter()
-    store.write(_PROBE, [(key, value)])
+    try:
+        store.write(_PROBE, [(key, value)])
+    except StoreError as problem:
+        if problem.what != ONLY_READ:
+            raise
+        store.read_one(_PROBE, key)
+        yield Finding(check, "warn", f"{kind} at {store.where}: can only be read", "Reads work.")
+        return
     found = store.read_one(_PROBE, key)
     store.delete(_PROBE, [key])
     seconds = time.perf_counter() - start

@@ -22,6 +22,7 @@ import uuid
 from pathlib import Path
 from urllib.parse import quote
 
+from skewless.config import make_private
 from skewless.errors import Conflict, StoreError
 from skewless.online.copies import note_copied
 from skewless.online.storage import StateAndJournal
@@ -43,7 +44,7 @@ def folder_of_project(folder: Path, project: str) -> Path:
     temporary = folder / f".project-{uuid.uuid4().hex}"
     with contextlib.suppress(OSError):
         if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private(folder)
             temporary.write_text(text, encoding="utf-8")
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, file)  # whole, and only if there is none
@@ -164,7 +165,7 @@ class HistoryFolder:
     def _write(self, content: dict[str, str]) -> None:
         temporary = self._file.with_name(f".journal-{uuid.uuid4().hex}")
         with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._file.parent)
             temporary.write_text(json.dumps(content), encoding="utf-8")
             temporary.replace(self._file)
 

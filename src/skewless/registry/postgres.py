@@ -74,15 +74,10 @@ class PostgresRegistry(SQLRegistry):
         port = place.get("port") or 5432
         self.where = f"{place.get('host') or 'localhost'}:{port}/{place.get('dbname') or ''}"
         self._pool = Pool(
-            self._connect,
+            lambda: connect(self._dsn, self._timeout),
             usable=lambda connection: connection.info.transaction_status == TransactionStatus.IDLE,
             closed=lambda: RegistryError("this registry is closed", where=self.where),
         )
-
-    def _connect(self) -> Connection:
-        connection = connect(self._dsn, self._timeout)
-        connection.prepare_threshold = None
-        return connection
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Execute | None]:

@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from skewless.clock import Clock
-from skewless.config import DEFAULT_PROJECT
+from skewless.config import DEFAULT_PROJECT, make_private, make_private_file
 from skewless.errors import Conflict, CorruptData, RegistryError, SkewlessError, StoreError
 from skewless.forks import sqlite_gate
 from skewless.registry.sql import Execute, Row, SQLRegistry
+from skewless.stores.online.sqlite.rows import open_to_read
 
 BUSY_SECONDS = 30.0
+_OPTIONS: dict[str, Any] = {
+    "timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False,
+}  # fmt: skip
 _inherited: list[sqlite3.Connection] = []
 """Connections from before a fork: never used here and never closed, as closing drops locks."""
 
@@ -88,22 +92,14 @@ class SQLiteRegistry(SQLRegistry):
     def _open_to_read(self) -> tuple[sqlite3.Connection | None, bool]:
         if not self._path.exists():
             return None, False
-        connection = self._open("mode=ro")
-        try:
-            connection.execute("SELECT 1 FROM sqlite_master").fetchall()
-        except sqlite3.OperationalError:
-            # In a directory that cannot be written SQLite cannot set up the WAL. When there is
-            # none, the file alone holds everything, and nobody changes it while it is read.
-            connection.close()
-            wal = self._path.with_name(self._path.name + "-wal")
-            if wal.exists() and wal.stat().st_size:
-                raise
-            return self._open("mode=ro&immutable=1"), False
-        return connection, True
+        self._check_open()
+        return open_to_read(self._path, **_OPTIONS)
 
     def _open_to_write(self) -> tuple[sqlite3.Connection | None, bool]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = self._open("mode=rwc")
+        self._check_open()
+        make_private(self._path.parent)
+        make_private_file(self._path)
+        connection = sqlite3.connect(f"{self._path.as_uri()}?mode=rwc", uri=True, **_OPTIONS)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -112,16 +108,9 @@ class SQLiteRegistry(SQLRegistry):
             raise
         return connection, True
 
-    def _open(self, mode: str) -> sqlite3.Connection:
+    def _check_open(self) -> None:
         if self._closed:
             raise RegistryError("this registry is closed", where=self.where)
-        return sqlite3.connect(
-            f"{self._path.as_uri()}?{mode}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

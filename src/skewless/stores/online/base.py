@@ -26,6 +26,7 @@ A store knows nothing of features. What one can do beyond the minimum is data in
 from __future__ import annotations
 
 import dataclasses
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -38,6 +39,7 @@ from skewless.state.pieces import Head
 T = TypeVar("T")
 MAX_TABLE_NAME_BYTES = 255
 SCAN_PAGE_ROWS = 1_000
+ONLY_READ = "the online store can only be read"
 
 Item = tuple[bytes, bytes]
 """A key and its value."""
@@ -349,6 +351,22 @@ def other_format(found: int, known: int, where: str | None) -> StoreError:
         where=where,
         hint="Its rows have no checksums: build a new one." if older else "Upgrade skewless.",
     )
+
+
+def only_read(where: str) -> StoreError:
+    """Return the error for a write to a store whose files cannot be written."""
+    return StoreError(
+        ONLY_READ,
+        got="a folder in which nothing can be written",
+        where=where,
+        hint="Open a copy of the repo, or a mount that can be written.",
+    )
+
+
+def may_write(folder: str, *names: str) -> bool:
+    """Say whether a folder and files in it can be written: a mount or rights may forbid it."""
+    found = [path for name in names if os.path.exists(path := os.path.join(folder, name))]
+    return os.access(folder, os.W_OK) and all(os.access(path, os.W_OK) for path in found)
 
 
 def checked_table(table: str) -> str:

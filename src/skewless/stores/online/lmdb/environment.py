@@ -17,7 +17,9 @@ from pathlib import Path
 
 import lmdb
 
+from skewless.config import make_private
 from skewless.errors import CorruptData, StoreError
+from skewless.stores.online.base import may_write, only_read
 from skewless.stores.online.lmdb.errors import MAX_READERS, no_address_space, store_error
 from skewless.stores.online.lmdb.tree import RESTORE, TableCatalog, Txn
 from skewless.stores.online.lmdb.write_turn import WriteTurn
@@ -56,9 +58,9 @@ class Environment:
 
     def _open(self) -> lmdb.Environment:
         is_new = not os.path.exists(os.path.join(self.path, "data.mdb"))
-        self.read_only = not is_new and not _may_write(self.path)
+        self.read_only = not is_new and not may_write(self.path, "data.mdb", "lock.mdb")
         try:
-            os.makedirs(self.path, exist_ok=True)
+            make_private(Path(self.path))
             env = self._mapped()
         except OSError as error:
             raise StoreError(
@@ -94,6 +96,7 @@ class Environment:
                     max_readers=MAX_READERS,
                     max_spare_txns=1,
                     readahead=False,
+                    mode=0o600,
                     readonly=self.read_only,
                     lock=not self.read_only,
                 )
@@ -227,12 +230,7 @@ class Environment:
             env = self.env
             try:
                 if self.read_only:
-                    raise StoreError(
-                        "the online store can only be read",
-                        got="a folder in which nothing can be written",
-                        where=self.path,
-                        hint="Open a copy of the repo, or a mount that can be written.",
-                    )
+                    raise only_read(self.path)
                 used, size = _used_bytes(env)
                 if used * 2 > size:
                     self._grow(env, 2 * size)
@@ -296,14 +294,6 @@ def _address_space_used() -> int:
     except OSError:
         return 0
     return int(pages) * resource.getpagesize()
-
-
-def _may_write(path: str) -> bool:
-    """Say whether a folder and its files can be written: a mount or rights may forbid it."""
-    names = [name for name in ("data.mdb", "lock.mdb") if os.path.exists(os.path.join(path, name))]
-    return os.access(path, os.W_OK) and all(
-        os.access(os.path.join(path, name), os.W_OK) for name in names
-    )
 
 
 def _cut(size: int, needed: int, file: str) -> CorruptData:

@@ -67,6 +67,9 @@ def connect(dsn: str, timeout: float) -> Connection:
         application_name="skewless",
         client_encoding="utf8",
     )
+    # psycopg prepares what is used often, and at a ROLLBACK drops all that is prepared on the
+    # connection: what `BoundedConnection.prepared` did too, and every later read would fail.
+    connection.prepare_threshold = None
     connection.patience = timeout + max(1.0, timeout / 4)
     connection.execute(
         f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds};"

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from skewless.errors import Conflict, CorruptData, StoreError
@@ -188,6 +189,29 @@ def page(
     if not found and after is None:
         _table_id(connection, check_tables(connection), table)
     return found
+
+
+def open_to_read(path: Path, **options: Any) -> tuple[sqlite3.Connection, bool]:
+    """Return a connection that only reads, and whether it is good for more than one use.
+
+    In a directory that cannot be written SQLite cannot set up the WAL. When there is none, the file
+    alone holds everything, and nobody changes it while it is read.
+
+    Args:
+        path: the file, absolute.
+        options: see `sqlite3.connect`.
+    """
+    address = f"{path.as_uri()}?mode=ro"
+    connection = sqlite3.connect(address, uri=True, **options)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+    except sqlite3.OperationalError:
+        connection.close()
+        wal = path.with_name(path.name + "-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise
+        return sqlite3.connect(f"{address}&immutable=1", uri=True, **options), False
+    return connection, True
 
 
 def store_error(error: sqlite3.Error, where: str) -> StoreError:

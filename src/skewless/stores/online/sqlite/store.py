@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from skewless.config import make_private, make_private_file
 from skewless.errors import CorruptData, StoreError
 from skewless.forks import sqlite_gate
 from skewless.stores.online.base import (
@@ -23,6 +23,8 @@ from skewless.stores.online.base import (
     Item,
     OnlineStore,
     Transaction,
+    may_write,
+    only_read,
     other_format,
 )
 from skewless.stores.online.pool import Pool
@@ -59,10 +61,15 @@ class SQLiteStore(OnlineStore):
     def __init__(self, path: str | Path, *, sync: bool = True) -> None:
         self.where = str(path)
         self._sync = sync
+        file = Path(path).absolute()
+        self._read_only = file.exists() and not may_write(
+            str(file.parent), file.name, f"{file.name}-wal", f"{file.name}-shm"
+        )
         self.capabilities = dataclasses.replace(type(self).capabilities, durable=sync)
         self._pool = Pool(
             self._connect,
-            usable=lambda connection: not connection.in_transaction,
+            # One that only reads may have been told that nobody changes the file.
+            usable=lambda connection: not connection.in_transaction and not self._read_only,
             closed=self.closed,
         )
         try:
@@ -136,6 +143,8 @@ class SQLiteStore(OnlineStore):
 
     @contextlib.contextmanager
     def _begin(self) -> Iterator[sqlite3.Connection]:
+        if self._read_only:
+            raise only_read(self.where)
         with self._pool.one_writer_a_thread(self.where), self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -177,6 +186,11 @@ class SQLiteStore(OnlineStore):
             ) from error
 
     def _connect(self) -> sqlite3.Connection:
+        if self._read_only:
+            options = {"isolation_level": None, "check_same_thread": False}
+            return sql.open_to_read(
+                Path(self.where).absolute(), timeout=sql.BUSY_SECONDS, **options
+            )[0]
         connection = sqlite3.connect(
             self.where, timeout=sql.BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -185,8 +199,13 @@ class SQLiteStore(OnlineStore):
         return connection
 
     def _prepare(self) -> None:
+        if self._read_only:
+            with self._connection() as connection:
+                self._is_ours(connection)
+            return
         try:
-            os.makedirs(os.path.dirname(os.path.abspath(self.where)), exist_ok=True)
+            make_private(Path(self.where).absolute().parent)
+            make_private_file(Path(self.where))
         except OSError as error:
             raise StoreError(
                 "the directory of the online store cannot be made",
