@@ -92,6 +92,34 @@ def test_variables_of_the_environment_are_filled_in(
     assert config.online.options == {"url": "redis://cache:6379", "nodes": ["cache"]}
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["redis://:p@ss/w@cache:6379/0", "redis://ada:s/ecret@cache", "postgresql://ada:s#ecret@db/ml",
+     "postgresql://ada:s?ecret@db/ml", "redis://ada:se:cret@cache", "mongodb://ada:p@ss@db/x"],
+)  # fmt: skip
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_password_that_would_be_taken_for_a_host_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, by_variable: bool
+) -> None:
+    monkeypatch.setenv("WHOLE", address)
+    given = "${WHOLE}" if by_variable else address
+    with pytest.raises(ConfigError, match="characters that mean something") as caught:
+        Config.of(tmp_path, {"online": {"kind": "redis", "url": given}})
+    assert not any(part in str(caught.value) for part in ("ecret", "cret", "ss/w", "p@ss", "ada"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["redis://:p%40ss@cache:6379/0", "redis://cache:6379/0", "postgresql://[::1]:5432/db",
+     "postgresql://db/ml?user=a@b", "s3://bucket/path@v1:x", "http://host:8080/a@b",
+     "mongodb://ada:x@a:1,b:2/db?authSource=x@y", "postgresql://ada:x@[::1]:5432/db",
+     "https://minio:9000", "redis://cache", "file:///tmp/a:b@c"],
+)  # fmt: skip
+def test_addresses_that_mean_one_thing_are_taken(tmp_path: Path, address: str) -> None:
+    found = Config.of(tmp_path, {"online": {"kind": "redis", "url": address}})
+    assert found.online["url"] == address
+
+
 HARD = "p@ss/w:rd#1?x=%41&y z"
 ENCODED = "p%40ss%2Fw%3Ard%231%3Fx%3D%2541%26y%20z"
 

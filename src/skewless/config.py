@@ -61,6 +61,7 @@ LONGEST_PROJECT = 60
 
 _CREDENTIALS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?P<credentials>[^/?#]*:[^/?#]*)@")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_BEYOND_HOST = re.compile(r"[/?#]")
 _SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)?|secret|token|credential|(api|access|account|private)_?key", re.I
 )
@@ -457,7 +458,36 @@ def expand(value: Any, where: str) -> Any:
         return quote(found, safe="") if secret.start <= match.start() < secret.stop else found
 
     secret = _credentials(value)
-    return _VARIABLE.sub(replace, value)
+    expanded = _VARIABLE.sub(replace, value)
+    if _is_ambiguous(expanded):
+        raise ConfigError(
+            "a password in an address with characters that mean something there",
+            expected="@ / # ? : and % written as %40 %2F %23 %3F %3A %25",
+            where=where,
+            hint="Or leave it to a variable, which is encoded: scheme://user:${PASSWORD}@host",
+        )
+    return expanded
+
+
+def _is_ambiguous(address: str) -> bool:
+    """Return whether a part of the password of an address would be taken for its host or path.
+
+    >>> _is_ambiguous("redis://:p@ss/w@cache:6379"), _is_ambiguous("redis://:p%40ss@cache:6379/0")
+    (True, False)
+    """
+    _, scheme, rest = address.partition("://")
+    if not scheme:
+        return False
+    head = _BEYOND_HOST.split(rest, maxsplit=1)[0]
+    credentials, at, _ = head.rpartition("@")
+    if not at:  # a colon without a port behind it: what follows may be the rest of a password
+        name, colon, port = head.rpartition(":")
+        return bool(colon) and not port.isdigit() and "@" in rest and not name.startswith("[")
+    return (
+        "@" in credentials
+        or "@" in rest[len(head) :].partition("?")[0]
+        or credentials.count(":") > 1
+    )
 
 
 def _credentials(address: str) -> range:
