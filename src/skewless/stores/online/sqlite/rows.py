@@ -211,6 +211,9 @@ def open_to_read(path: Path, **options: Any) -> tuple[sqlite3.Connection, bool]:
         if wal.exists() and wal.stat().st_size:
             raise
         return sqlite3.connect(f"{address}&immutable=1", uri=True, **options), False
+    except BaseException:  # no SQLite file
+        connection.close()
+        raise
     return connection, True
 
 
