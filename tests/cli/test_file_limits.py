@@ -6,7 +6,7 @@ import gzip
 import pytest
 
 from skewless.cli import inputs
-from skewless.stores.offline.tables import _csv_lines
+from skewless.stores.offline.tables import csv_lines
 from tests.cli.running import data_of
 
 
@@ -24,7 +24,7 @@ def test_a_cell_may_be_larger_than_the_standard_library_lets_it(tmp_path, run):
 
 @pytest.mark.parametrize("name", ["one.csv", "one.csv.gz", "one.json.gz"])
 def test_a_line_without_end_is_refused_before_it_is_in_memory(tmp_path, run, monkeypatch, name):
-    monkeypatch.setattr(_csv_lines, "MOST_LINE", 1_000_000)
+    monkeypatch.setattr(csv_lines, "MOST_LINE", 1_000_000)
     opened = gzip.open if name.endswith("gz") else open
     with opened(tmp_path / name, "wb") as file:
         for _ in range(20):

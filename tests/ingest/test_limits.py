@@ -9,7 +9,7 @@ import pytest
 import skewless as sl
 from skewless.errors import InputError
 from skewless.ingest.validation import MOST_KEY_BYTES
-from skewless.stores.offline.tables import _csv_lines
+from skewless.stores.offline.tables import csv_lines
 from skewless.stores.offline.tables.csv import CSVReader
 from tests.shop import NOON, open_store, pay, payments, rows_of, spend_of
 
@@ -48,7 +48,7 @@ def test_rows_are_numbered_as_they_came_where_others_were_refused_before(fs):
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.csv.zip"])
 def test_a_table_whose_header_never_ends_is_refused(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(_csv_lines, "MOST_LINE", 100_000)
+    monkeypatch.setattr(csv_lines, "MOST_LINE", 100_000)
     whole = b"x" * 3_000_000
     if name.endswith("gz"):
         with gzip.open(tmp_path / name, "wb") as file:
@@ -62,7 +62,7 @@ def test_a_table_whose_header_never_ends_is_refused(tmp_path, monkeypatch, name)
 
 def test_a_row_that_is_no_csv_names_its_line():
     with pytest.raises(InputError, match=r"file, line 2"):
-        list(_csv_lines.rows(iter(["a,b\n", "c\rd,e\n"]), ",", "file"))
+        list(csv_lines.rows(iter(["a,b\n", "c\rd,e\n"]), ",", "file"))
 
 
 def test_the_quarantine_shows_what_was_too_long(fs):

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from skewless.codec import from_text, read_rows
 from skewless.errors import CorruptData, InputError
 from skewless.parquet import open_parquet, read_parquet
-from skewless.stores.offline.tables import _csv_lines
+from skewless.stores.offline.tables import csv_lines
 from skewless.types import Misfit, Unreadable
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _opened(file: str) -> Iterator[IO[str]]:
 
 def _json_rows(stream: IO[str], file: str) -> Iterator[Any]:
     """Yield the elements of an array, or the lines; a line that is not JSON as its text."""
-    text = _csv_lines.lines(stream, file)
+    text = csv_lines.lines(stream, file)
     first = next((line for line in text if line.strip()), "")
     whole = first.lstrip().startswith("[")
     if whole or first.strip() == "{":  # an array, or one object over several lines
@@ -186,13 +186,13 @@ def _json_rows(stream: IO[str], file: str) -> Iterator[Any]:
 
 def _csv_rows(stream: IO[str], dtypes: Mapping[str, DType], file: str) -> Iterator[Any]:
     """Yield lines as dicts of typed cells; a cell that is no value of its type says why."""
-    text = _csv_lines.lines(stream, file)
+    text = csv_lines.lines(stream, file)
     first = next(text, "")
     delimiter = "\t" if "\t" in first and "," not in first else ","
-    header = next(_csv_lines.rows(iter([first]), delimiter, file), [])
+    header = next(csv_lines.rows(iter([first]), delimiter, file), [])
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise InputError(f"a header that names column {twice[0]!r} twice", where=file)
-    for cells in _csv_lines.rows(text, delimiter, file):
+    for cells in csv_lines.rows(text, delimiter, file):
         if not cells:
             continue
         if len(cells) != len(header):

@@ -31,7 +31,7 @@ from skewless.stores.offline.files.paths import (
     version_of,
 )
 from skewless.stores.offline.files.read_ahead import one_ahead
-from skewless.stores.offline.tables import _csv_lines, _text_types
+from skewless.stores.offline.tables import _text_types, csv_lines
 from skewless.types import DType
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ class CSVReader(TableReader):
             if file.name not in self._headers:
                 with self._stream(file) as stream:
                     text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-                    read = _csv_lines.rows(
-                        _csv_lines.lines(text, file.path), self._delimiter(file), file.path
+                    read = csv_lines.rows(
+                        csv_lines.lines(text, file.path), self._delimiter(file), file.path
                     )
                     header = next(read, [])
                 if twice := [name for name in header if header.count(name) > 1]:
