@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Source,
         feature_view,
         if_else,
+        now,
         on_demand,
     )
     from skewless.definitions.tables import (
@@ -92,7 +93,7 @@ _HOMES = {
     "skewless.aggregations.windows": "lifetime session tumbling",
     "skewless.config": "Config",
     "skewless.definitions": "Entity FeatureService FeatureView OnDemandView Request Source "
-    "feature_view if_else on_demand",
+    "feature_view if_else now on_demand",
     "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
     "Redshift Snowflake",
     "skewless.definitions.words": "Column",
@@ -118,7 +119,7 @@ __all__ = [
     "OnlineResult", "Parquet", "Postgres", "Redshift", "RegistryError", "Request",
     "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "Status", "StoreError",
     "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",
-    "Vector", "feature_view", "if_else", "lifetime", "on_demand", "session", "tumbling",
+    "Vector", "feature_view", "if_else", "lifetime", "now", "on_demand", "session", "tumbling",
 ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from skewless.definitions.aggregate import Aggregate
 from skewless.definitions.entity import Entity
-from skewless.definitions.expressions import Expression, Request, if_else
+from skewless.definitions.expressions import Expression, Request, if_else, now
 from skewless.definitions.feature_service import FeatureService
 from skewless.definitions.feature_view import FeatureView, feature_view
 from skewless.definitions.on_demand import OnDemandView, on_demand
@@ -21,5 +21,6 @@ __all__ = [
     "Source",
     "feature_view",
     "if_else",
+    "now",
     "on_demand",
 ]

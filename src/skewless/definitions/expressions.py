@@ -32,7 +32,7 @@ from skewless.definitions.column_methods import ColumnMethods
 from skewless.definitions.value_methods import ValueMethods
 from skewless.definitions.words import Words
 from skewless.errors import DefinitionError, UnknownName
-from skewless.types import DType, dtype_from_dict, dtype_of
+from skewless.types import DType, Timestamp, dtype_from_dict, dtype_of
 
 _SYMBOLS = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "modulo": "%", "power": "**",
@@ -383,6 +383,36 @@ class Request(Expression):
         return f"request.{self.name}"
 
 
+class RequestTime(Expression):
+    """The moment that is asked about: of a read online, of a spine's row in training sets."""
+
+    dtype = Timestamp
+
+    @property
+    def per_row(self) -> bool:
+        """It belongs to the request, not to a row."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """That it is the moment asked about."""
+        return {"now": True}
+
+    def __repr__(self) -> str:
+        return "now()"
+
+
+def now() -> RequestTime:
+    """Return the moment that is asked about, for on-demand features.
+
+    The read's moment online, the spine's time in training sets: never a clock of one path alone.
+
+    >>> from datetime import datetime
+    >>> (now() - Request("ordered_at", datetime)).days()
+    days((now() - request.ordered_at): Float64): Float64
+    """
+    return RequestTime()
+
+
 class MultiWindow(Expression):
     """Several features under one attribute: several windows, or several columns.
 
@@ -537,6 +567,8 @@ def expression_from_dict(data: dict[str, Any], source: str = "") -> Expression:
         return Literal(from_micros(data["time"]))
     if "column" in data:
         return Column(source, data["column"], dtype_from_dict(data["type"]))
+    if "now" in data:
+        return RequestTime()
     if "request" in data:
         return Request(data["request"], dtype_from_dict(data["type"]))
     (read,) = (READERS[key] for key in READERS if key in data)

@@ -28,6 +28,7 @@ from skewless.definitions.expressions import (
     Expression,
     MultiWindow,
     Request,
+    RequestTime,
     expression_from_dict,
 )
 from skewless.definitions.fingerprint import fingerprint, value_part
@@ -116,7 +117,7 @@ class FeatureView:
                     got=repr(leaf),
                     hint=f"Did you mean {leaf!r}.latest()?",
                 )
-            if isinstance(leaf, (FeatureRef, Request)):
+            if isinstance(leaf, (FeatureRef, Request, RequestTime)):
                 raise DefinitionError(
                     f"{place} takes from outside its source",
                     got=repr(leaf),

@@ -35,7 +35,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 from skewless.definitions.aggregate import Aggregate
-from skewless.definitions.expressions import Column, Expression, Request, expression_from_dict
+from skewless.definitions.expressions import (
+    Column,
+    Expression,
+    Request,
+    RequestTime,
+    expression_from_dict,
+)
 from skewless.definitions.feature_view import attributes_of, checked_labels, fan_out, words_of
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
@@ -109,6 +115,11 @@ class OnDemandView:
         return from_inputs + tuple(
             leaf for expression in self.expressions.values() for leaf in expression.leaves()
         )
+
+    @cached_property
+    def asks_now(self) -> bool:
+        """Whether the moment asked about is needed."""
+        return any(isinstance(leaf, RequestTime) for leaf in self.leaves)
 
     @cached_property
     def requests(self) -> tuple[Request, ...]:

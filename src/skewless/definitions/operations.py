@@ -16,6 +16,7 @@ from skewless.errors import DefinitionError
 from skewless.types import (
     Bool,
     DType,
+    Float32,
     Float64,
     Int64,
     String,
@@ -43,7 +44,7 @@ def _add(name: str, types: Sequence[DType]) -> DType:
 
 
 def _subtract(name: str, types: Sequence[DType]) -> DType:
-    if all(dtype.kind == "timestamp" for dtype in types):
+    if all(dtype.kind in ("timestamp", "date") for dtype in types):
         return Float64
     return _arithmetic(name, types)
 
@@ -105,6 +106,44 @@ def _time(result: DType) -> Rule:
     return rule
 
 
+def _length(name: str, types: Sequence[DType]) -> DType:
+    if types[0].kind not in ("str", "list", "vector", "map"):
+        raise _wrong(name, types, "text, a list, a vector or a map")
+    return Int64
+
+
+def _contains(name: str, types: Sequence[DType]) -> DType:
+    whole, part = types
+    inside = String if whole.kind in ("str", "map") else _element(whole)
+    if inside is None or not (inside == part or (inside.is_numeric and part.is_numeric)):
+        raise _wrong(name, types, "text in text, a value of a list, or a key of a map")
+    return Bool
+
+
+def _item(name: str, types: Sequence[DType]) -> DType:
+    element = _element(types[0])
+    if element is None or not types[1].is_integer:
+        raise _wrong(name, types, "a list or a vector, and a place in it")
+    return element
+
+
+def _get(name: str, types: Sequence[DType]) -> DType:
+    if types[0].kind != "map" or types[0].item is None or types[1].kind != "str":
+        raise _wrong(name, types, "a map, and text: a key of it")
+    return types[0].item
+
+
+def _vectors(name: str, types: Sequence[DType]) -> DType:
+    elements = [_element(dtype) for dtype in types]
+    if any(e is None or not e.is_numeric or e.kind == "decimal" for e in elements):
+        raise _wrong(name, types, "two vectors, or lists of numbers")
+    return Float64
+
+
+def _element(dtype: DType) -> DType | None:
+    return Float32 if dtype.kind == "vector" else dtype.item if dtype.kind == "list" else None
+
+
 def _same_number(name: str, types: Sequence[DType]) -> DType:
     return _arithmetic(name, types)
 
@@ -118,7 +157,8 @@ OPERATIONS: dict[str, Rule] = {
     "and": _boolean, "or": _boolean, "not": _boolean,
     "is_null": _anything_to_bool, "coalesce": _common, "if_else": _choose,
     "lower": _text(String), "upper": _text(String), "strip": _text(String),
-    "length": _text(Int64), "contains": _text(Bool), "starts_with": _text(Bool),
+    "length": _length, "contains": _contains, "item": _item, "get": _get, "dot": _vectors,
+    "cosine": _vectors, "days": _float, "starts_with": _text(Bool),
     "ends_with": _text(Bool),
     "year": _time(Int64), "month": _time(Int64), "day": _time(Int64), "hour": _time(Int64),
     "weekday": _time(Int64),

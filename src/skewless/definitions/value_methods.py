@@ -8,7 +8,7 @@ starts_with(lower(pays.city), 'b'): Bool
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Made = TypeVar("Made")
 
@@ -61,11 +61,11 @@ class ValueMethods(Generic[Made]):
         return self._operation("strip")
 
     def length(self) -> Made:
-        """Number of characters of a text."""
+        """Number of characters of a text, of values of a list, of keys of a map."""
         return self._operation("length")
 
-    def contains(self, part: str) -> Made:
-        """True where the text contains ``part``."""
+    def contains(self, part: object) -> Made:
+        """True where the text contains ``part``, the list has the value, the map has the key."""
         return self._operation("contains", part)
 
     def starts_with(self, part: str) -> Made:
@@ -75,6 +75,31 @@ class ValueMethods(Generic[Made]):
     def ends_with(self, part: str) -> Made:
         """True where the text ends with ``part``."""
         return self._operation("ends_with", part)
+
+    def __getitem__(self, place: object) -> Made:
+        """Value at a place of a list or vector, from 0; of its end from -1. Null beyond it."""
+        return self._operation("item", place)
+
+    __iter__ = None
+    """A list of each row is none in Python."""
+
+    def get(self, key: object, default: object = None) -> Made:
+        """Value of a key of a map; ``default`` (or null) where it has none."""
+        found: Any = self._operation("get", key)
+        made: Made = found if default is None else found.fill_null(default)
+        return made
+
+    def dot(self, other: object) -> Made:
+        """Inner product with another vector; null where their lengths differ."""
+        return self._operation("dot", other)
+
+    def cosine(self, other: object) -> Made:
+        """Cosine of the angle to another vector, -1 to 1; null where one is zero."""
+        return self._operation("cosine", other)
+
+    def days(self) -> Made:
+        """Seconds, such as the difference of two times or dates, as days."""
+        return self._operation("days")
 
     def year(self) -> Made:
         """Year of a time, in UTC."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from skewless.clock import Now
+from skewless.clock import Now, from_micros
 from skewless.definitions import Aggregate, FeatureView, OnDemandView
 from skewless.definitions.expressions import Column, Request
 from skewless.definitions.references import FeatureRef, split_reference
@@ -40,7 +40,7 @@ from skewless.explain.report import (
 )
 from skewless.explain.store_view import StoreView
 from skewless.expressions.on_demand import compute_rows
-from skewless.expressions.scalar import evaluate_scalar, leaf_key
+from skewless.expressions.scalar import NOW, evaluate_scalar, leaf_key
 from skewless.formatting import same_bits, shown
 from skewless.plan.selection import NeededView, select
 from skewless.state.status import Status
@@ -203,6 +203,7 @@ class _Job:
             columns |= self._values(need)
         for request in selection.requests:
             columns[request.name] = [self._field(request.name, request.dtype)]
+        columns[NOW] = [from_micros(self.t)]
         compute_rows(selection.on_demand, columns, 1)
         return columns[selection.outputs[0].reference][0]
 

@@ -21,7 +21,7 @@ from skewless.expressions.scalar import (
     function_of,
     leaf_key,
 )
-from skewless.types import DType
+from skewless.types import DType, python_values
 
 Operand = Any
 """A ``pa.Array``, or a ``pa.Scalar`` where the expression is constant."""
@@ -68,7 +68,7 @@ def _leaf(expression: Expression, columns: Mapping[str, Any]) -> pa.Array:
 
 def _row_by_row(function: Callable[..., Any], dtype: DType, *operands: Operand) -> pa.Array:
     """Return the function of operands that are not null, null where any is."""
-    lists = [array.to_pylist() for array in _aligned(*operands)]
+    lists = [python_values(array) for array in _aligned(*operands)]
     return pa.array(
         [None if None in row else function(*row) for row in zip(*lists, strict=True)],
         dtype.arrow(),
@@ -126,6 +126,8 @@ def _arithmetic(kernel: str) -> Callable[..., pa.Array]:
             return pc.binary_join_element_wise(*operands, "")
         if kinds == {"timestamp"}:
             return _seconds(expression, *operands)
+        if "date" in kinds:
+            return _row_by_row(function_of(expression), expression.dtype, *operands)
         if not _is_integer(expression):
             return _without_nan(pc.call_function(kernel, _to(pa.float64(), *operands)))
         try:
@@ -264,13 +266,20 @@ def _letters(kernel: str) -> Callable[..., pa.Array]:
     return run
 
 
-def _length(expression: Operation, text: pa.Array) -> pa.Array:  # noqa: ARG001
+def _by_row(expression: Operation, *operands: Operand) -> pa.Array:
+    return _row_by_row(function_of(expression), expression.dtype, *operands)
+
+
+def _length(expression: Operation, text: pa.Array) -> pa.Array:
+    if expression.children[0].dtype.kind != "str":
+        return _by_row(expression, text)
     return pc.utf8_length(text).cast(pa.int64())
 
 
 def _part(kernel: Callable[..., pa.Array]) -> Callable[..., pa.Array]:
     def run(expression: Operation, text: Operand, part: Operand) -> pa.Array:
-        if isinstance(text, pa.Array) and isinstance(part, pa.Scalar) and part.is_valid:
+        plain = expression.children[0].dtype.kind == "str"
+        if plain and isinstance(text, pa.Array) and isinstance(part, pa.Scalar) and part.is_valid:
             return kernel(text, pattern=part.as_py())
         return _row_by_row(function_of(expression), expression.dtype, text, part)
 
@@ -306,6 +315,7 @@ _KERNELS: dict[str, Callable[..., pa.Array]] = {
     "strip": _plain("utf8_trim_whitespace"), "length": _length,
     "contains": _part(pc.match_substring), "starts_with": _part(pc.starts_with),
     "ends_with": _part(pc.ends_with),
+    "item": _by_row, "get": _by_row, "dot": _by_row, "cosine": _by_row, "days": _by_row,
     "year": _calendar("year"), "month": _calendar("month"), "day": _calendar("day"),
     "hour": _calendar("hour"), "weekday": _calendar("day_of_week"),
 }  # fmt: skip

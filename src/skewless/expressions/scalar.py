@@ -27,8 +27,8 @@ import math
 import operator
 import re
 import struct
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime
 from math import isnan
 from typing import Any
 
@@ -41,6 +41,7 @@ from skewless.definitions.expressions import (
     Literal,
     Operation,
     Request,
+    RequestTime,
     chain_of,
 )
 from skewless.definitions.references import FeatureRef
@@ -50,6 +51,8 @@ from skewless.types import DType
 Compiled = Callable[[Mapping[str, Any]], Any]
 Function = Callable[..., Any]
 
+NOW = "\0now"
+"""The key of the moment that is asked about, see `sl.now`."""
 _SO_FAR = "\0so far"
 """Where a long chain keeps the value of the links before the next."""
 _LEAST, _GREATEST = -(2**63), 2**63 - 1
@@ -66,6 +69,8 @@ def leaf_key(leaf: Expression) -> str:
         return leaf.name
     if isinstance(leaf, FeatureRef):
         return leaf.reference
+    if isinstance(leaf, RequestTime):
+        return NOW
     if isinstance(leaf, Aggregate):
         return leaf.key
     raise DefinitionError("no operand of an expression", got=repr(leaf))
@@ -256,7 +261,7 @@ def _arithmetic(name: str, types: list[DType]) -> Function:
     function = _ARITHMETIC[name]
     if types[0].kind == "str":
         return function
-    if types[0].kind == "timestamp":
+    if types[0].kind in ("timestamp", "date"):
         return _seconds
     if all(dtype.is_integer for dtype in types):
         return _whole_unary(function) if len(types) == 1 else _whole(function)
@@ -333,10 +338,43 @@ def _rounding(function: Callable[[float], int]) -> Function:
     return run
 
 
-def _seconds(later: datetime, earlier: datetime) -> float:
-    apart = later - earlier
+def _seconds(later: date, earlier: date) -> float:
+    apart = _moment(later) - _moment(earlier)
     micros = (apart.days * 86_400 + apart.seconds) * 1_000_000 + apart.microseconds
     return micros / 1_000_000
+
+
+def _moment(time: date) -> datetime:
+    """Return a time as it is, and of a day its beginning, in UTC."""
+    if isinstance(time, datetime):
+        return time
+    return datetime(time.year, time.month, time.day, tzinfo=UTC)
+
+
+def _item(values: Any, place: int) -> Any:
+    return values[place] if -len(values) <= place < len(values) else None
+
+
+def _dot(left: Any, right: Any) -> float | None:
+    """Return the correctly rounded sum of the rounded products; null of unequal lengths."""
+    if len(left) != len(right) or None in left or None in right:
+        return None
+    return _summed(map(operator.mul, map(float, left), map(float, right)))
+
+
+def _cosine(left: Any, right: Any) -> float | None:
+    both, one, other = _dot(left, right), _dot(left, left), _dot(right, right)
+    if both is None or one is None or other is None:
+        return None
+    lengths = math.sqrt(one) * math.sqrt(other)
+    return None if lengths == 0 or not math.isfinite(lengths) else both / lengths
+
+
+def _summed(values: Iterable[float]) -> float | None:
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):
+        return None
 
 
 def _midnight(day: date) -> int:  # noqa: ARG001
@@ -363,6 +401,8 @@ _FUNCTIONS: dict[str, Function] = {
     "divide": _divide, "power": _power, "sqrt": _sqrt, "log": _log, "exp": _exp,
     "floor": _rounding(math.floor), "ceil": _rounding(math.ceil), "not": operator.not_,
     "lower": str.lower, "upper": str.upper, "strip": str.strip, "length": len,
+    "item": _item, "dot": _dot, "cosine": _cosine,
+    "get": dict.get, "days": lambda seconds: seconds / 86_400,
     "contains": operator.contains, "starts_with": str.startswith, "ends_with": str.endswith,
     "year": operator.attrgetter("year"), "month": operator.attrgetter("month"),
     "day": operator.attrgetter("day"), "hour": operator.attrgetter("hour"),

@@ -16,12 +16,13 @@ from collections.abc import Mapping, Sequence
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
-from skewless.clock import SECOND
+from skewless.clock import SECOND, from_micros
 from skewless.definitions import Aggregate, FeatureView
 from skewless.engines.reference import HistoryRow, feature_value
 from skewless.explain.entity_rows import key_of, rows_of_entities
 from skewless.explain.store_view import StoreView
 from skewless.expressions.on_demand import compute_rows
+from skewless.expressions.scalar import NOW
 from skewless.formatting import same_bits
 from skewless.parity.diagnose import Verdict, counted, judge_value, newest_left_out
 from skewless.parity.report import Difference, ParityReport
@@ -250,6 +251,7 @@ class _Inquiry:
                 for name, (view, f) in self._views.items()
             }
             columns |= {r.name: [r.dtype.coerce(entity[r.name])] for r in self.selection.requests}
+            columns[NOW] = [from_micros(t)]
             compute_rows(self.selection.on_demand, columns, 1)
             values.append(columns[reference][0])
             if same_bits(values[-1], served):

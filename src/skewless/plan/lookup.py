@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeVar, cast
 
+from skewless.clock import from_micros
 from skewless.definitions import FeatureView
 from skewless.definitions.references import split_reference
 from skewless.errors import InputError, MissingColumn
 from skewless.expressions.on_demand import compute_rows
+from skewless.expressions.scalar import NOW
 from skewless.forks import cached_property
 from skewless.plan.selection import Selection
 from skewless.plan.table_read import Ahead, State, TableRead
@@ -81,6 +83,7 @@ class Lookup:
         if not selection.on_demand and wanted != list(range(len(names))):
             self._pick = itemgetter(*wanted)  # two at least: one would be in order
         self._wanted = wanted
+        self._asks_now = selection.asks_now
         self._alone = len(self.parts) == 1 and not selection.on_demand
         self._newest = self._newest_columns()
         self._part_of = [n for n, part in enumerate(self.parts) for _ in part.references]
@@ -144,7 +147,7 @@ class Lookup:
             statuses.append([status for part in row for status in part[1]])
             events.append([row[part][2] for part in self._part_of])
         if self.selection.on_demand:
-            return self._with_on_demand(values, statuses, events, entities)
+            return self._with_on_demand(values, statuses, events, entities, t)
         if self._pick is None:
             return values, statuses, events
         pick = self._pick
@@ -172,12 +175,15 @@ class Lookup:
         statuses: list[list[Status]],
         events: list[list[int | None]],
         entities: Sequence[Mapping[str, Any]],
+        t: int,
     ) -> Found:
         columns: dict[str, list[Any]] = {
             name: [row[at] for row in values] for name, at in self._place.items()
         }
         for request in self.selection.requests:
             columns[request.name] = [_field(entity, request) for entity in entities]
+        if self._asks_now:
+            columns[NOW] = [from_micros(t)] * len(entities)
         building = any(Status.BUILDING in status for status in statuses)
         if building:
             self._compute_where_complete(columns, statuses)

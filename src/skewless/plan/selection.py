@@ -84,6 +84,11 @@ class Selection:
     entities: tuple[Entity, ...]
 
     @property
+    def asks_now(self) -> bool:
+        """Whether an on-demand view needs the moment that is asked about."""
+        return any(need.view.asks_now for need in self.on_demand)
+
+    @property
     def join_keys(self) -> dict[str, DType]:
         """Name and type of every join key the caller must give."""
         return {key: dtype for entity in self.entities for key, dtype in entity.join_keys}

@@ -9,10 +9,11 @@ import pyarrow as pa
 from skewless.clock import ALWAYS
 from skewless.engines.local.spine import KeyIndex
 from skewless.expressions.on_demand import compute_columns
+from skewless.expressions.scalar import NOW
 from skewless.online.runtime import Runtime
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import NeededView, Output, Selection
-from skewless.training.training_set import run, spine_columns
+from skewless.training.training_set import run, spine_columns, spine_times
 
 Ints = npt.NDArray[np.int64]
 
@@ -43,6 +44,8 @@ def newest_values(
         columns |= run(runtime, plan, asked, newest).columns
     for request in selection.requests:
         columns[request.name] = asked[request.name].combine_chunks()
+    if selection.asks_now:
+        columns[NOW] = pa.array(spine_times(table, timestamp), pa.timestamp("us", "UTC"))
     compute_columns(selection.on_demand, columns, table.num_rows)
     return {output.name: columns[output.reference] for output in selection.outputs}
 

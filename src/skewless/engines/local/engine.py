@@ -17,6 +17,7 @@ from skewless.engines.local.spine import Ints, SpineIndex
 from skewless.engines.local.windows import Key
 from skewless.expressions.evaluate import evaluate, leaf_key
 from skewless.expressions.on_demand import compute_columns
+from skewless.expressions.scalar import NOW
 from skewless.plan.retrieval import (
     RetrievalPlan,
     Step,
@@ -92,7 +93,7 @@ class LocalEngine:
                 if progress is not None:
                     progress(step.explain(), done / len(plan.steps))
             dropped[source] = scan.dropped
-        columns = self._features(plan, aggregates, spine, len(times))
+        columns = self._features(plan, aggregates, spine, times)
         if progress is not None:
             progress("done", 1.0)
         found_none = {text: count for text, count in hidden.items() if count}
@@ -111,9 +112,9 @@ class LocalEngine:
         plan: RetrievalPlan,
         aggregates: Mapping[tuple[str, int, str, Key], pa.Array],
         spine: pa.Table,
-        length: int,
+        times: Ints,
     ) -> dict[str, pa.Array]:
-        selection = plan.selection
+        selection, length = plan.selection, len(times)
         columns: dict[str, pa.Array] = {}
         for need in selection.views:
             view = need.view
@@ -133,6 +134,8 @@ class LocalEngine:
                     columns[reference] = evaluate(expression, leaves, length)
         for request in selection.requests:
             columns[request.name] = spine[request.name].combine_chunks()
+        if selection.asks_now:
+            columns[NOW] = pa.array(times, pa.timestamp("us", "UTC"))
         compute_columns(selection.on_demand, columns, length)
         return {output.name: columns[output.reference] for output in selection.outputs}
 
