@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         now,
         on_demand,
     )
+    from skewless.definitions.example import Example
     from skewless.definitions.tables import (
         CSV,
         BigQuery,
@@ -96,6 +97,7 @@ _HOMES = {
     "feature_view if_else now on_demand",
     "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
     "Redshift Snowflake",
+    "skewless.definitions.example": "Example",
     "skewless.definitions.words": "Column",
     "skewless.errors": "BreakingChange ConcurrentApply ConfigError CorruptData DefinitionError "
     "InputError MissingColumn MissingDependency NaiveTime RegistryError RowsKept RowsRefused "
@@ -113,9 +115,9 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = [
     "AsyncClient", "BigQuery", "CSV", "Bool", "BreakingChange", "Bytes", "Client", "Column",
     "ConcurrentApply", "Config", "ConfigError", "CorruptData", "Date", "Decimal",
-    "DefinitionError", "Delta", "Entity", "FeatureService", "FeatureStore", "FeatureView",
-    "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32", "Int64", "Json",
-    "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime", "OnDemandView",
+    "DefinitionError", "Delta", "Entity", "Example", "FeatureService", "FeatureStore",
+    "FeatureView", "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32",
+    "Int64", "Json", "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime", "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Redshift", "RegistryError", "Request",
     "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "Status", "StoreError",
     "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",

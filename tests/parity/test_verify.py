@@ -352,6 +352,7 @@ def test_the_command_on_what_is_served_now(shop):
     told = data_of(run_in(folder, "verify", "Spend", "--entities", "2", "--seed", "1", "--json"))
     assert (told["ok"], told["views"]["Spend@v1"]["differing"]) == (True, 0)
     shutil.rmtree(folder / ".skewless")
+    (folder / "skewless.toml").touch()
     assert "nothing to compare" in ran(run_in(folder, "verify"), code=1).output
 
 

@@ -31,6 +31,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Define": {
         "plan": ("plan", "Show what applying the definitions would change."),
         "apply": ("plan", "Apply the definitions to the registry."),
+        "test": ("test", "Carry out the examples beside the definitions."),
         "history": ("lifecycle", "List the changes of the registry."),
         "registry": ("registry", "Copy the registry, export it to a file, import it from one."),
         "retire": ("lifecycle", "End the service of an old version of a view."),

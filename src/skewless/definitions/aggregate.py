@@ -16,6 +16,7 @@ Expected: such as '1h', last=100, sl.tumbling('1h'), sl.session('30m') or sl.lif
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 from skewless.aggregations import Aggregation, aggregation_from_dict
@@ -141,6 +142,13 @@ class Aggregate(Expression):
         That is the ttl, or that of a session; None where a value stands until the next row.
         """
         return self.ttl if self.window.expiry is None else self.window.expiry
+
+    def lagged(self, micros: int) -> Aggregate:
+        """Return the aggregate over a window that ends so many microseconds earlier."""
+        made = copy(self)
+        made.__dict__.pop("key", None)
+        made.window = self.window.shifted(f"{self.window.offset + micros}us")
+        return made
 
     def without_by(self) -> Aggregate:
         """Return the aggregate of the rows of one group."""

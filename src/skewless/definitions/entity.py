@@ -8,6 +8,8 @@ Entity(fab: fab_id String)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from skewless.definitions.naming import checked_name, checked_text
@@ -53,6 +55,16 @@ class Entity:
     def key_names(self) -> tuple[str, ...]:
         """The names of the join keys, in order."""
         return tuple(key for key, _ in self.join_keys)
+
+    def renamed(self, names: Mapping[str, str]) -> Entity:
+        """Return the same entity with other names of its join keys; those not named stay.
+
+        >>> Entity("account", account_id=str).renamed({"account_id": "payer"})
+        Entity(account: payer String)
+        """
+        made = copy(self)
+        made.join_keys = tuple((names.get(key, key), dtype) for key, dtype in self.join_keys)
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entity as plain data."""

@@ -45,6 +45,8 @@ class FeatureService:
         members = list(features)
         self.references = tuple(ref for member in members for ref in references_of(member))
         self.whole = tuple(m.name for m in members if isinstance(m, (FeatureView, OnDemandView)))
+        self.views = tuple(m for m in members if isinstance(m, FeatureView) and m.is_role)
+        """The roles in it: they are applied with it."""
         if not self.references:
             raise DefinitionError(f"feature service {name!r} has no features")
         seen: set[str] = set()

@@ -17,8 +17,10 @@ FabRolling:spread
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from datetime import date
+from copy import copy
+from datetime import date, timedelta
 from typing import Any
 
 from skewless.definitions.aggregate import Aggregate
@@ -53,6 +55,9 @@ class FeatureView:
         source: where the rows come from.
         expressions: feature name to what it computes, in order.
         where: which rows of the source count at all.
+        on: join key to the column of the source that it is, where that is called otherwise.
+        roles: join key to the name under which it is asked for, see `of`.
+        bound: join key to its fixed value, see `at`.
         freshness: the age of the newest event that the owner promised, microseconds.
         words: feature name to what `Expression.describe` said of it.
     """
@@ -66,6 +71,8 @@ class FeatureView:
         features: Mapping[str, Expression],
         where: Expression | None = None,
         closed: str | None = None,
+        on: Mapping[str, str] | None = None,
+        lag: str | timedelta | None = None,
         **labels: Any,
     ) -> None:
         self.name = checked_name(name, "feature view")
@@ -81,21 +88,29 @@ class FeatureView:
                 got=f"{entity!r:.60} ({type(entity).__name__}) and {source!r:.60}"
                 f" ({type(source).__name__})",
             )
+        self.on = _checked_keys(entity, on, "on", name)
+        self.roles: dict[str, str] = {}
+        self.bound: dict[str, Any] = {}
         self.expressions = fan_out(name, features)
         if any(isinstance(given, MultiWindow) and given.all_columns for given in features.values()):
-            for key, _ in entity.join_keys:  # known to whoever asks
+            for key in self.row_entity.key_names:  # known to whoever asks
                 self.expressions.pop(key, None)
         self.words = words_of(self.expressions)
+        if lag is not None:
+            back = parse_duration(lag, what="a lag")
+            self.expressions = {n: _lagged(e, back) for n, e in self.expressions.items()}
         self._check()
         self.source = closing(source, closed)
 
     def _check(self) -> None:
         place = f"feature view {self.name!r}"
-        for key, dtype in self.entity.join_keys:
+        for key, dtype in self.row_entity.join_keys:
             if key not in self.source.columns:
-                raise UnknownName.of(
+                problem = UnknownName.of(
                     "column", key, self.source.columns, where=f"source {self.source.name!r}"
                 )
+                said = f"{problem.hint} Is the key called otherwise there? on={{{key!r}: 'column'}}"
+                raise UnknownName(problem.what, hint=said)
             if self.source.columns[key].kind != dtype.kind:
                 raise DefinitionError(
                     f"join key {key!r} of {place}",
@@ -105,7 +120,7 @@ class FeatureView:
         if self.where is not None:
             check_filter(self.where, self.source.name)
         for feature, expression in self.expressions.items():
-            if feature in self.entity.key_names:
+            if feature in self.asked_entity.key_names:
                 raise DefinitionError(f"{place} has a feature named like its join key {feature!r}")
             self._check_feature(f"feature {self.name}:{feature}", expression)
 
@@ -130,6 +145,94 @@ class FeatureView:
                     got=f"source {leaf.source!r}",
                     expected=f"source {self.source.name!r}",
                 )
+
+    @cached_property
+    def row_entity(self) -> Entity:
+        """The entity with its join keys named as the columns of the source are."""
+        return self.entity.renamed(self.on)
+
+    @cached_property
+    def asked_entity(self) -> Entity:
+        """The entity with its join keys named as whoever asks gives them; see `of` and `at`."""
+        return self.entity.renamed(
+            self.roles | {k: bound_name(k, v) for k, v in self.bound.items()}
+        )
+
+    @cached_property
+    def constants(self) -> dict[str, Any]:
+        """What stands for join keys that are bound, by their names in `asked_entity`."""
+        return {bound_name(key, value): value for key, value in self.bound.items()}
+
+    @property
+    def is_role(self) -> bool:
+        """Whether it is another view in a role or at fixed keys, see `of` and `at`."""
+        return bool(self.roles or self.bound)
+
+    def of(self, *, prefix: str = "", **roles: str) -> FeatureView:
+        """Return the view in a role: its join keys are asked for under other names.
+
+        The role is a view of its own, with the states of this one; apply it (or a service that has
+        it) like any other.
+
+        Args:
+            prefix: before the names of its features: two roles of a view in one vector need it.
+            roles: join key = the name under which it is asked for.
+
+        Raises:
+            DefinitionError: no such join key, or names that clash.
+
+        Example:
+            >>> import skewless as sl
+            >>> pays = sl.Source("pays", schema={"user": str, "amount": float}, event_time="at")
+            >>> user = sl.Entity("user", user=str)
+            >>> spend = sl.FeatureView(
+            ...     "Spend", entity=user, source=pays, features={"total": pays.amount.sum("1d")}
+            ... )
+            >>> spend.of(user="seller", prefix="seller_")
+            FeatureView(Spend_seller: 1 features of user)
+        """
+        _checked_keys(self.entity, roles, "of", self.name)
+        names = [checked_name(name, "join key") for name in roles.values()]
+        label = prefix.strip("_") or "_".join(names)
+        return self._in_role(f"{self.name}_{label}", prefix, {**self.roles, **roles}, self.bound)
+
+    def at(self, *, prefix: str = "", **keys: Any) -> FeatureView:
+        """Return the view at fixed join keys: nobody has to give them.
+
+        Args:
+            prefix: before the names of its features: the view at two keys in one vector needs it.
+            keys: join key = its value.
+
+        Raises:
+            DefinitionError: no such join key, or a value that it cannot have.
+        """
+        types = dict(self.entity.join_keys)
+        _checked_keys(self.entity, dict.fromkeys(keys, "key"), "at", self.name)
+        try:
+            bound = {key: types[key].coerce(value) for key, value in keys.items()}
+        except ValueError as problem:
+            raise DefinitionError(f"no key of {self.name}", got=str(problem)) from None
+        if None in bound.values():
+            raise DefinitionError(f"a null key of {self.name} names no entity")
+        label = prefix.strip("_") or "_".join(re.sub(r"\W", "_", str(v)) for v in bound.values())
+        return self._in_role(f"{self.name}_{label}", prefix, self.roles, {**self.bound, **bound})
+
+    def _keyed(self, roles: dict[str, str], bound: dict[str, Any]) -> FeatureView:
+        """Take roles and fixed keys; what follows from them is computed anew."""
+        for cached in ("asked_entity", "constants", "features", "dtypes"):
+            self.__dict__.pop(cached, None)
+        self.roles, self.bound = roles, bound
+        return self
+
+    def _in_role(
+        self, name: str, prefix: str, roles: dict[str, str], bound: dict[str, Any]
+    ) -> FeatureView:
+        made = copy(self)._keyed(roles, bound)
+        made.name = checked_name(name, "feature view")
+        made.expressions = {prefix + f: e for f, e in self.expressions.items()}
+        made.words = {prefix + f: words for f, words in self.words.items()}
+        made._check()
+        return made
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -186,6 +289,7 @@ class FeatureView:
             "where": None if self.where is None else self.where.to_dict(),
             "features": {name: e.to_dict() for name, e in self.expressions.items()},
             **({} if self._closed is None else {"closed": self._closed}),
+            **{key: v for key in _KEYS if (v := getattr(self, key))},
             **words_dict(self.words),
             **self.labels,
         }
@@ -193,7 +297,7 @@ class FeatureView:
     @classmethod
     def from_dict(cls, data: dict[str, Any], entity: Entity, source: Source) -> FeatureView:
         """Return the view that `to_dict` wrote."""
-        known = {"name", "entity", "source", "where", "features", "words"}
+        known = {"name", "entity", "source", "where", "features", "words", "roles", "bound"}
         where = data["where"]
         made = cls(
             data["name"],
@@ -207,7 +311,7 @@ class FeatureView:
             **{key: value for key, value in data.items() if key not in known},
         )
         made.words = words_from_dict(data)
-        return made
+        return made._keyed(data.get("roles", {}), data.get("bound", {}))
 
     def __repr__(self) -> str:
         return f"FeatureView({self.name}: {len(self.features)} features of {self.entity.name})"
@@ -219,6 +323,8 @@ def feature_view(
     source: Source,
     where: Expression | None = None,
     closed: str | None = None,
+    on: Mapping[str, str] | None = None,
+    lag: str | timedelta | None = None,
     **labels: Any,
 ) -> Callable[[type], FeatureView]:
     """Make a feature view of a class: its attributes are the features, its docstring describes.
@@ -228,6 +334,9 @@ def feature_view(
         source: where the rows come from.
         where: which rows count at all.
         closed: ``"left"`` or ``"right"``, where it is not as the source says.
+        on: join key = the column of the source that it is, where that is called otherwise.
+        lag: how far back all windows of the view end: ``lag="1h"`` counts what happened an hour
+            ago and before, in training sets and for live rows alike.
         labels: ``owner``, ``tags``, ``freshness`` ("5m": the promised age of the newest event),
             ``deprecated`` (a reason), ``sunset`` (a date); outside the fingerprint.
 
@@ -243,6 +352,8 @@ def feature_view(
             source=source,
             where=where,
             closed=closed,
+            on=on,
+            lag=lag,
             features=attributes_of(cls, "feature view"),
             **described,
         )
@@ -264,6 +375,34 @@ def attributes_of(cls: type, kind: str) -> dict[str, Expression]:
             )
         found[name] = value
     return found
+
+
+def bound_name(key: str, value: Any) -> str:
+    """Return the name of a join key at a fixed value: nobody who asks for others can say it."""
+    return f"\0{key}={value!r}"
+
+
+def _checked_keys(
+    entity: Entity, given: Mapping[str, str] | None, what: str, view: str
+) -> dict[str, str]:
+    """Return names for some join keys of an entity; a name twice, or of no key, is an error."""
+    found = dict(given or {})
+    for key, name in found.items():
+        if key not in entity.key_names:
+            raise UnknownName.of("join key", key, entity.key_names, where=f"entity {entity.name!r}")
+        if not isinstance(name, str):
+            raise DefinitionError(f"{what}= of {view} names no column", got=repr(name))
+    names = entity.renamed(found).key_names
+    if len(set(names)) < len(names) and what != "at":
+        raise DefinitionError(f"{what}= of {view} names one thing twice", got=", ".join(names))
+    return found
+
+
+def _lagged(expression: Expression, back: int) -> Expression:
+    """Return an expression whose windows all end so many microseconds earlier."""
+    return expression.replace_leaves(
+        lambda leaf: leaf.lagged(back) if isinstance(leaf, Aggregate) else leaf
+    )
 
 
 def words_of(expressions: Mapping[str, Expression]) -> dict[str, Words]:
@@ -300,6 +439,7 @@ def fan_out(view: str, features: Mapping[str, Expression]) -> dict[str, Expressi
     return found
 
 
+_KEYS = ("on", "roles", "bound")
 _LABELS: dict[str, Any] = {"owner": "", "description": "", "tags": {}, "freshness": None}
 _OPTIONAL = ("deprecated", "sunset")
 

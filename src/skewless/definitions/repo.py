@@ -289,6 +289,9 @@ def _add(
     if isinstance(thing, FeatureView):
         _add(found, origin, thing.entity, where)
         _add(found, origin, as_defined(thing.source), where)
+    if isinstance(thing, FeatureService):
+        for view in thing.views:
+            _add(found, origin, view, where)
     if isinstance(thing, OnDemandView):
         remember(thing)
     part, kind = next(names for known, names in _KINDS.items() if isinstance(thing, known))

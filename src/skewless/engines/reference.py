@@ -146,7 +146,9 @@ def rows_of_entity(
     view: FeatureView, rows: Iterable[HistoryRow], key: Mapping[str, Any]
 ) -> list[HistoryRow]:
     """Return the rows whose join keys are these; null keys have none."""
-    wanted = {name: dtype.coerce(key[name]) for name, dtype in view.entity.join_keys}
+    given, names = {**key, **view.constants}, view.row_entity.key_names
+    asked = zip(names, view.asked_entity.join_keys, strict=True)
+    wanted = {row: dtype.coerce(given[name]) for row, (name, dtype) in asked}
     if None in wanted.values():
         return []
     return [row for row in rows if all(row.values[name] == wanted[name] for name in wanted)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skewless.clock import ALWAYS
-from skewless.definitions import Entity
+from skewless.definitions import Entity, FeatureView
 from skewless.engines.local.spine import KeyIndex
 from skewless.engines.reference import HistoryRow
 from skewless.errors import InputError, MissingColumn
@@ -32,23 +32,26 @@ _ELSEWHERE = "\0elsewhere"
 """Tells, in the values of a row that takes away, a row of another entity from a true deletion."""
 
 
-def key_of(entity: Entity, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the join keys of an entity in canonical form.
+def key_of(view: FeatureView, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the join keys of the entity that a view is asked for, in canonical form.
+
+    They are named as the columns of the source are (`FeatureView.row_entity`).
 
     Raises:
         MissingColumn: a join key is missing.
         InputError: a join key is null or of another type.
     """
-    where = f"the key of entity {entity.name!r}"
-    key = {}
-    for name, dtype in entity.join_keys:
+    where = f"the key of entity {view.entity.name!r}"
+    key, given = {}, {**given, **view.constants}
+    names = view.row_entity.key_names
+    for row_name, (name, dtype) in zip(names, view.asked_entity.join_keys, strict=True):
         if name not in given:
             raise MissingColumn.of(name, given, where=where)
         try:
-            key[name] = dtype.coerce(given[name])
+            key[row_name] = dtype.coerce(given[name])
         except ValueError as problem:
             raise InputError(f"join key {name!r}: {problem}", where=where) from None
-        if key[name] is None:
+        if key[row_name] is None:
             raise InputError(f"join key {name!r} is null", where=where)
     return key
 

@@ -95,11 +95,12 @@ class _Job:
 
     def rows(self, view: FeatureView) -> list[HistoryRow]:
         """Return the entity's rows of the view's source."""
-        place = (repr(view.source.to_dict()), view.entity.key_names)
+        keys = (*view.row_entity.key_names, *view.asked_entity.key_names, repr(view.constants))
+        place = (repr(view.source.to_dict()), keys)
         if place not in self._rows:
-            key = key_of(view.entity, self.given)
+            key = key_of(view, self.given)
             history = self.runtime.history(view.source)
-            self._rows[place] = entity_rows(history, view.entity, key)
+            self._rows[place] = entity_rows(history, view.row_entity, key)
         return self._rows[place]
 
     def _knowledge(self, view: FeatureView) -> int:
@@ -109,7 +110,7 @@ class _Job:
         return max(int(self.t), self.runtime.log(view.source).state().stamped)
 
     def _of_view(self, view: FeatureView, reference: str, feature: str) -> Explanation:
-        key = key_of(view.entity, self.given)
+        key = key_of(view, self.given)
         rows = self.rows(view)
         expression = view.expressions[feature]
         value, status = feature_value(view, feature, rows, self.t, self._knowledge(view))

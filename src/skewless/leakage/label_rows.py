@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skewless.clock import NEVER
-from skewless.definitions import Aggregate, Entity, FeatureView, Source
+from skewless.definitions import Aggregate, FeatureView, Source
 from skewless.engines.local.scan import as_mask
 from skewless.engines.local.spine import KeyIndex
 from skewless.engines.reference import view_values, visible
@@ -73,9 +73,17 @@ class TrainingRows:
     label: str | None
     as_known: bool
 
-    def keys(self, entity: Entity) -> dict[str, pa.Array]:
-        """Return the join keys of an entity in canonical types."""
-        return {name: _canonical(self.table[name], dtype, name) for name, dtype in entity.join_keys}
+    def keys(self, view: FeatureView) -> dict[str, pa.Array]:
+        """Return the join keys of a view in canonical types, named as its source's columns are."""
+        found = {}
+        pairs = zip(view.row_entity.key_names, view.asked_entity.join_keys, strict=True)
+        for row_name, (name, dtype) in pairs:
+            if name in view.constants:
+                value = pa.scalar(view.constants[name], dtype.arrow())
+                found[row_name] = pa.repeat(value, self.table.num_rows)
+            else:
+                found[row_name] = _canonical(self.table[name], dtype, name)
+        return found
 
 
 def own_rows(
@@ -149,8 +157,8 @@ def own_places(history: SourceHistory, view: FeatureView, asked: TrainingRows) -
 
     Only rows that were visible then: known, not late, not replaced.
     """
-    entity = view.entity
-    keys = asked.keys(entity)
+    entity = view.row_entity
+    keys = asked.keys(view)
     index = KeyIndex([keys[name] for name in entity.key_names])
     moments = np.unique(asked.times)
     pairs = np.where(index.codes < 0, -1, index.codes * len(moments)) + np.searchsorted(
@@ -208,10 +216,10 @@ def from_the_past(
         wanted = [name for name in need.features if need.reference(name) in names]
         if not wanted:
             continue
-        entity = need.view.entity
-        keys = {name: column.take(rows) for name, column in asked.keys(entity).items()}
+        entity, names_asked = need.view.row_entity, need.view.asked_entity.key_names
+        keys = {name: column.take(rows) for name, column in asked.keys(need.view).items()}
         histories = rows_of_entities(history_of(need.view.source), entity, keys)
-        lists = {name: column.to_pylist() for name, column in keys.items()}
+        lists = {n: keys[row].to_pylist() for n, row in zip(names_asked, keys, strict=True)}
         for at, (row, history) in enumerate(zip(rows.tolist(), histories, strict=True)):
             if len(history) > _MOST_ROWS:
                 continue

@@ -162,8 +162,9 @@ def statistics(runtime: StoreView, view: str) -> ViewStatistics:
     selection = select(state, [f"{label}:{feature}" for feature in found.features])
     plan = plan_retrieval(selection, timestamp="at", as_of="known")
     entity = _entity(view, selection)
+    asked = selection.views[0].view.asked_entity.key_names
     histories = {step.source.name: runtime.history(step.source) for step in plan.steps}
-    spine = every_key(entity, list(histories.values()))
+    spine = every_key(entity, list(histories.values())).rename_columns(list(asked))
     now = runtime.clock.now()
     times = np.full(spine.num_rows, now, np.int64)
     columns = LocalEngine(histories).run(plan, spine, times).columns
@@ -183,7 +184,7 @@ def _entity(view: str, selection: Selection) -> Entity:
     if len(selection.entities) != 1:
         got = ", ".join(entity.name for entity in selection.entities)
         raise InputError(f"{view!r} is of several entities", got=got, expected="one")
-    return selection.entities[0]
+    return selection.views[0].view.row_entity
 
 
 def column_statistics(name: str, dtype: DType, column: pa.Array) -> FeatureStatistics:

@@ -46,7 +46,7 @@ def estimated_sizes(runtime: Runtime, plan: ApplyPlan, *definitions: Any) -> lis
     # The files that were planned from are not run again.
     read = None if definitions else runtime.read_last
     for view in (read or runtime.wanted(*definitions)).views.values():
-        place = repr(StateLayout(view.entity, view.source, {}, ()).rows_of)
+        place = repr(StateLayout(view.row_entity, view.source, {}, ()).rows_of)
         groups.setdefault(place, []).append(view)
     known = runtime.registry.state().sources
     found: list[StateSize] = []
@@ -60,7 +60,7 @@ def estimated_sizes(runtime: Runtime, plan: ApplyPlan, *definitions: Any) -> lis
 
 
 def _estimated(history: History, views: list[FeatureView]) -> Iterator[StateSize]:
-    layout = StateLayout.of(views[0].entity, history.source, views)
+    layout = StateLayout.of(views[0].row_entity, history.source, views)
     codes, event, entities = _rows(history, layout)
     if not entities:
         return

@@ -154,14 +154,14 @@ def layouts_of(state: RegistryState) -> dict[ViewVersion, StateLayout]:
     """
     groups: dict[str, list[tuple[ViewVersion, FeatureView]]] = {}
     for key, view in state.views.items():
-        rows = StateLayout(view.entity, view.source, {}, ()).rows_of
+        rows = StateLayout(view.row_entity, view.source, {}, ()).rows_of
         mark = fingerprint([rows, _otherwise_typed(state, view.source)])
         groups.setdefault(mark, []).append((key, view))
     wanted = {}
     for members in groups.values():
         newest = max(members, key=lambda member: member[0][1])[1]
         source = _source_now(state, newest.entity, newest.source)
-        layout = StateLayout.of(newest.entity, source, [view for _, view in members])
+        layout = StateLayout.of(newest.row_entity, source, [view for _, view in members])
         wanted.update({key: layout for key, _ in members})
     return wanted
 
@@ -269,7 +269,7 @@ class StateTables:
         if own is not None and own.complete:
             return ServedBy(own.layout)
         view = self._state.views[key]
-        needed = StateLayout.of(view.entity, view.source, [view])
+        needed = StateLayout.of(view.row_entity, view.source, [view])
         complete = [t.layout for t in self.tables.values() if t.active and t.complete]
         covering = [layout for layout in complete if layout.covers(needed)]
         if covering:

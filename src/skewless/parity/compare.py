@@ -106,19 +106,24 @@ def differing(served: Sequence[Any], computed: Sequence[Any]) -> list[int]:
     ]
 
 
+def _place(view: FeatureView) -> tuple[Any, ...]:
+    """Equal for views that count the rows of the same entity for an answer."""
+    keys = view.row_entity.key_names, view.asked_entity.key_names
+    return view.source.name, *keys, repr(view.constants)
+
+
 def _spine(selection: Selection, answers: Answers) -> pa.Table:
     """Return join keys and request fields of answers, in canonical types."""
     import pyarrow as pa
 
     wanted = dict(selection.join_keys) | {r.name: r.dtype for r in selection.requests}
-    if not wanted:
-        return pa.table({"_": pa.nulls(len(answers))})
-    return pa.table(
-        {
-            name: pa.array([dtype.coerce(e[name]) for e in answers.entities], dtype.arrow())
-            for name, dtype in wanted.items()
-        }
-    )
+    columns = {
+        name: pa.array([dtype.coerce(e[name]) for e in answers.entities], dtype.arrow())
+        for name, dtype in wanted.items()
+    }
+    for name, (value, dtype) in selection.constants.items():
+        columns[name] = pa.repeat(pa.scalar(value, dtype.arrow()), len(answers))
+    return pa.table(columns or {"_": pa.nulls(len(answers))})
 
 
 def _count_kinds(
@@ -186,11 +191,12 @@ class _Inquiry:
         import pyarrow as pa
 
         for need in self.selection.views if numbers else ():
-            entity, source = need.view.entity, need.view.source
+            entity, source = need.view.row_entity, need.view.source
             keys = {
-                tuple(key_of(entity, self.answers.entities[number]).values()) for number in numbers
+                tuple(key_of(need.view, self.answers.entities[number]).values())
+                for number in numbers
             }
-            place = (source.name, entity.name)
+            place = _place(need.view)
             if place in self._rows:
                 continue
             ordered = list(keys)
@@ -202,8 +208,8 @@ class _Inquiry:
             self._rows[place] = dict(zip(ordered, rows, strict=True))
 
     def _rows_of(self, view: FeatureView, number: int) -> list[HistoryRow]:
-        key = key_of(view.entity, self.answers.entities[number])
-        return self._rows[view.source.name, view.entity.name][tuple(key.values())]
+        key = key_of(view, self.answers.entities[number])
+        return self._rows[_place(view)][tuple(key.values())]
 
     def _served(self, number: int, output: Output) -> tuple[Any, str]:
         at = self.selection.outputs.index(output)
@@ -239,7 +245,7 @@ class _Inquiry:
         It was in flight if leaving out rows that had only just become known gives what was served.
         """
         t, entity = self.answers.times[number], self.answers.entities[number]
-        places = {(view.source.name, view.entity.name): self._rows_of(view, number)
+        places = {_place(view): self._rows_of(view, number)
                   for view, _ in self._views.values()}  # fmt: skip
         choices = [[rows, *newest_left_out(rows, t, since=t - self.grace)]
                    for rows in places.values()]  # fmt: skip
@@ -247,7 +253,7 @@ class _Inquiry:
         for rows in islice(product(*choices), _MOST_COMBINED):
             of = dict(zip(places, rows, strict=True))
             columns: dict[str, list[Any]] = {
-                name: [feature_value(view, f, of[view.source.name, view.entity.name], t, t)[0]]
+                name: [feature_value(view, f, of[_place(view)], t, t)[0]]
                 for name, (view, f) in self._views.items()
             }
             columns |= {r.name: [r.dtype.coerce(entity[r.name])] for r in self.selection.requests}

@@ -96,10 +96,10 @@ def sample_keys(
     runtime: StoreView, label: str, view: FeatureView, count: int, chance: random.Random
 ) -> list[Mapping[str, Any]]:
     """Return join keys of entities that history or the online store knows, each once."""
-    codec = KeyCodec(view.entity)
-    table = every_key(view.entity, [runtime.history(view.source)])
+    codec = KeyCodec(view.row_entity)
+    table = every_key(view.row_entity, [runtime.history(view.source)])
     every = codec.encode_columns(
-        {name: table[name].combine_chunks() for name in view.entity.key_names}
+        {name: table[name].combine_chunks() for name in view.row_entity.key_names}
     )
     every.sort()
     known = chance.sample(every, min(len(every), count - count // 2)) if every else []
@@ -110,17 +110,20 @@ def sample_keys(
     for anchor in anchors:
         page = runtime.online.scan(part.table, after=anchor, limit=share)
         found |= dict.fromkeys(key for key, _ in page)
-    return [codec.decode(key) for key in list(found)[:count]]
+    asked = KeyCodec(view.asked_entity)
+    return [asked.decode(key) for key in list(found)[:count]]
 
 
 def _keys_on_demand(
-    runtime: StoreView, label: str, view: OnDemandView, count: int
+    runtime: StoreView, label: str, group: OnDemandView, count: int
 ) -> list[Mapping[str, Any]]:
     """Return join keys for all entities that the features of an on-demand view are of."""
-    selection = runtime.reader.lookup([f"{label}:{view.features[0]}"], True).selection
+    selection = runtime.reader.lookup([f"{label}:{group.features[0]}"], True).selection
     columns: dict[str, list[Any]] = {}
     for need in selection.views:
-        keys = every_key(need.view.entity, [runtime.history(need.view.source)]).slice(0, count)
+        view = need.view
+        keys = every_key(view.row_entity, [runtime.history(view.source)]).slice(0, count)
+        keys = keys.rename_columns(list(view.asked_entity.key_names))
         columns |= {name: columns.get(name, values) for name, values in keys.to_pydict().items()}
     shortest = min((len(values) for values in columns.values()), default=0)
     return [{name: values[row] for name, values in columns.items()} for row in range(shortest)]

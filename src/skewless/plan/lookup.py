@@ -66,15 +66,16 @@ class Lookup:
 
     def __init__(self, selection: Selection, serving: Mapping[tuple[str, int], ServedBy]) -> None:
         self.selection = selection
-        grouped: dict[tuple[str, bool], tuple[StateLayout, list[tuple[FeatureView, int, str]]]]
-        grouped = {}
+        grouped: dict[Any, tuple[StateLayout, bool, list[tuple[FeatureView, int, str]]]] = {}
         for need in selection.views:
             by = serving[need.view.name, need.version]
-            members = grouped.setdefault((by.layout.table, by.complete), (by.layout, []))[1]
+            keys = tuple(need.view.asked_entity.key_names), repr(need.view.constants)
+            place = (by.layout.table, by.complete, keys)
+            members = grouped.setdefault(place, (by.layout, by.complete, []))[2]
             members += [(need.view, need.version, feature) for feature in need.features]
         self.parts = tuple(
             TableRead(layout, views, complete=complete)
-            for (_, complete), (layout, views) in grouped.items()
+            for layout, complete, views in grouped.values()
         )
         names = [reference for part in self.parts for reference in part.references]
         self._place = {name: at for at, name in enumerate(names)}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from skewless.aggregations.forms import counted
-from skewless.definitions import Aggregate, Entity, Expression, Source
+from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
 from skewless.errors import InputError
 from skewless.expressions.scalar import leaf_key
 from skewless.plan.selection import NeededView, Selection
@@ -47,6 +47,7 @@ class LatestStep:
         where: which rows count at all; None for all.
         offset: how far back from the spine's time, microseconds.
         wanted: the aggregates answered by that row.
+        keys: the names of the entity's keys in the spine.
     """
 
     source: Source
@@ -54,6 +55,7 @@ class LatestStep:
     where: Expression | None
     offset: int
     wanted: tuple[WantedAggregate, ...]
+    keys: tuple[str, ...]
 
     @property
     def left(self) -> int:
@@ -73,13 +75,15 @@ class WindowStep:
 
     Attributes:
         source: whose rows.
-        entity: whose keys.
+        entity: whose keys, named as the source's columns.
         wanted: the aggregates.
+        keys: the names of the entity's keys in the spine.
     """
 
     source: Source
     entity: Entity
     wanted: tuple[WantedAggregate, ...]
+    keys: tuple[str, ...]
 
     @property
     def left(self) -> int:
@@ -136,17 +140,18 @@ def plan_retrieval(selection: Selection, *, timestamp: str, as_of: str) -> Retri
     """
     if as_of not in ("known", "event_time"):
         raise InputError("as_of", got=repr(as_of), expected="'known' or 'event_time'")
-    grouped: dict[tuple[str, Any], tuple[Source, Entity, dict[Any, WantedAggregate]]] = {}
+    grouped: dict[Any, tuple[FeatureView, dict[Any, WantedAggregate]]] = {}
     for need in selection.views:
         view = need.view
-        place = (repr(view.source.to_dict()), view.entity.name)
-        wanted = grouped.setdefault(place, (view.source, view.entity, {}))[2]
+        keys = (view.row_entity.key_names, view.asked_entity.key_names)
+        place = (repr(view.source.to_dict()), view.entity.name, keys)
+        wanted = grouped.setdefault(place, (view, {}))[1]
         for aggregate in needed_aggregates(need):
             item = WantedAggregate(aggregate, filter_of(view, aggregate))
             wanted.setdefault(item.key, item)
     steps: list[Step] = []
-    for source, entity, wanted in grouped.values():
-        steps += _steps(source, entity, tuple(wanted.values()))
+    for view, wanted in grouped.values():
+        steps += _steps(view, tuple(wanted.values()))
     chosen: AsOf = "known" if as_of == "known" else "event_time"
     return RetrievalPlan(selection, tuple(steps), timestamp, chosen)
 
@@ -191,7 +196,8 @@ def needed_aggregates(need: NeededView) -> list[Aggregate]:
     ]
 
 
-def _steps(source: Source, entity: Entity, wanted: tuple[WantedAggregate, ...]) -> list[Step]:
+def _steps(view: FeatureView, wanted: tuple[WantedAggregate, ...]) -> list[Step]:
+    source, entity, keys = view.source, view.row_entity, view.asked_entity.key_names
     latest: dict[tuple[str, int], list[WantedAggregate]] = {}
     windows = []
     for item in wanted:
@@ -201,9 +207,9 @@ def _steps(source: Source, entity: Entity, wanted: tuple[WantedAggregate, ...]) 
         else:
             windows.append(item)
     steps: list[Step] = [
-        LatestStep(source, entity, group[0].where, offset, tuple(group))
+        LatestStep(source, entity, group[0].where, offset, tuple(group), keys)
         for (_, offset), group in latest.items()
     ]
     if windows:
-        steps.append(WindowStep(source, entity, tuple(windows)))
+        steps.append(WindowStep(source, entity, tuple(windows), keys))
     return steps

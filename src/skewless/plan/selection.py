@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from skewless.definitions import (
     Entity,
@@ -91,7 +92,18 @@ class Selection:
     @property
     def join_keys(self) -> dict[str, DType]:
         """Name and type of every join key the caller must give."""
-        return {key: dtype for entity in self.entities for key, dtype in entity.join_keys}
+        keys = {key: dtype for entity in self.entities for key, dtype in entity.join_keys}
+        return {key: dtype for key, dtype in keys.items() if key not in self.constants}
+
+    @property
+    def constants(self) -> dict[str, tuple[Any, DType]]:
+        """Name, value and type of the join keys that are bound, see `FeatureView.at`."""
+        return {
+            key: (view.constants[key], dtype)
+            for view in (need.view for need in self.views)
+            for key, dtype in view.asked_entity.join_keys
+            if key in view.constants
+        }
 
 
 def select(
@@ -127,7 +139,7 @@ def select(
         NeededView(state.views[key], key[1], tuple(names)) for key, names in needed.items()
     )
     requests = {r.name: r for need in on_demand.values() for r in need.view.requests}
-    entities = {need.view.entity.name: need.view.entity for need in views}
+    entities = {need.view.asked_entity.join_keys: need.view.asked_entity for need in views}
     named = _named(outputs, full_names)
     given = {key for entity in entities.values() for key in entity.key_names} | requests.keys()
     for output in named:

@@ -62,7 +62,8 @@ class TableRead:
 
     Args:
         layout: of the table.
-        features: view, version and name of each feature, in order.
+        features: view, version and name of each feature, in order; their views ask for the join
+            keys by the same names.
         complete: whether the table may answer; else every value is `building`.
 
     Attributes:
@@ -81,7 +82,9 @@ class TableRead:
         self.complete = complete
         self.layout = layout
         self.table = layout.table
-        self.codec = KeyCodec(layout.entity)
+        asked = features[0][0] if features else None
+        self.codec = KeyCodec(layout.entity if asked is None else asked.asked_entity)
+        self._constants = {} if asked is None else asked.constants
         self.references = tuple(f"{view.name}@v{n}:{feature}" for view, n, feature in features)
         self._mark = layout_mark(layout.fingerprint)
         expressions = [(view, view.expressions[feature]) for view, _, feature in features]
@@ -120,6 +123,8 @@ class TableRead:
         Raises:
             MissingColumn, InputError: join keys are missing or of another type.
         """
+        if self._constants:
+            entities = [{**entity, **self._constants} for entity in entities]
         try:
             keys = cast("list[bytes | None]", self.codec.encode_all(entities))
         except NullKey:
@@ -171,10 +176,14 @@ class TableRead:
     def names(self, entity: Mapping[str, Any]) -> bool:
         """Return whether join keys name an entity: none of them is null."""
         try:
-            self.codec.encode(entity)
+            self.key(entity)
         except NullKey:
             return False
         return True
+
+    def key(self, entity: Mapping[str, Any]) -> bytes:
+        """Return the key of an entity in the store, as `KeyCodec.encode` does."""
+        return self.codec.encode({**entity, **self._constants} if self._constants else entity)
 
     def building(self, count: int) -> list[Answers]:
         """Return the answers for so many entities while the table is not complete."""

@@ -130,7 +130,7 @@ def _read_all(state: RegistryState) -> None:
         _ = view.to_dict(), view.fingerprint, list(map(repr, view.expressions.values()))
         if isinstance(view, FeatureView):
             columns = [(view, version, feature) for feature in view.features]
-            TableRead(StateLayout.of(view.entity, view.source, [view]), columns)
+            TableRead(StateLayout.of(view.row_entity, view.source, [view]), columns)
         select(state, [f"{name}@v{version}:{feature}" for feature in view.features])
     _ = state.deprecations
 

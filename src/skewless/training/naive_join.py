@@ -30,7 +30,8 @@ def newest_values(
     columns: dict[str, pa.Array] = {}
     together: dict[tuple[str, tuple[str, ...]], list[NeededView]] = {}
     for need in selection.views:
-        place = (repr(need.view.source.to_dict()), need.view.entity.key_names)
+        keys = (*need.view.row_entity.key_names, *need.view.asked_entity.key_names)
+        place = (repr(need.view.source.to_dict()), keys)
         together.setdefault(place, []).append(need)
     for needs in together.values():
         outputs = tuple(
@@ -38,7 +39,7 @@ def newest_values(
             for need in needs
             for name in need.features
         )
-        alone = Selection(outputs, tuple(needs), (), (), (needs[0].view.entity,))
+        alone = Selection(outputs, tuple(needs), (), (), (needs[0].view.asked_entity,))
         plan = plan_retrieval(alone, timestamp=timestamp, as_of="event_time")
         newest = _newest_events(runtime, needs[0], asked)
         columns |= run(runtime, plan, asked, newest).columns
@@ -52,8 +53,8 @@ def newest_values(
 
 def _newest_events(runtime: Runtime, need: NeededView, asked: pa.Table) -> Ints:
     """Return for each spine row the moment at which its entity's newest row counts."""
-    names = list(need.view.entity.key_names)
-    index = KeyIndex([asked[name].combine_chunks() for name in names])
+    names = list(need.view.row_entity.key_names)
+    index = KeyIndex([asked[name].combine_chunks() for name in need.view.asked_entity.key_names])
     now = runtime.clock.now()
     newest = np.full(index.size + 1, ALWAYS, np.int64)
     for chunk in runtime.history(need.view.source).chunks(names, end=now + 1):

@@ -119,10 +119,10 @@ def open_histories(
 
 def _needed_keys(steps: Sequence[Step], asked: pa.Table) -> dict[str, list[Any]] | None:
     """Return the values of join keys that a source is asked for; None: of several entities."""
-    if len({step.entity.name for step in steps}) > 1:
+    if len({(step.entity.key_names, step.keys) for step in steps}) > 1:
         return None
-    names = steps[0].entity.key_names
-    return {name: pc.unique(asked[name].drop_null()).to_pylist() for name in names}
+    names = zip(steps[0].entity.key_names, steps[0].keys, strict=True)
+    return {row: pc.unique(asked[name].drop_null()).to_pylist() for row, name in names}
 
 
 def check_spine(table: pa.Table, selection: Selection, timestamp: str) -> None:
@@ -160,6 +160,8 @@ def spine_columns(table: pa.Table, selection: Selection) -> pa.Table:
         name: cast_column(table[name], dtype, where=f"spine column {name!r}").combine_chunks()
         for name, dtype in wanted.items()
     }
+    for name, (value, dtype) in selection.constants.items():
+        columns[name] = pa.repeat(pa.scalar(value, dtype.arrow()), table.num_rows)
     if not columns:
         return pa.table({"_": pa.nulls(table.num_rows)})
     return pa.table(columns)

@@ -58,32 +58,39 @@ def _moments(
     until: int,
 ) -> pa.Table:
     """Return keys and moments (column ``at``) at which values may change, sorted, each once."""
-    keys = list(view.entity.key_names)
-    types = {key: dtype.arrow() for key, dtype in view.entity.join_keys}
+    row_keys, keys = list(view.row_entity.key_names), list(view.asked_entity.key_names)
+    types = {key: dtype.arrow() for key, dtype in view.asked_entity.join_keys}
     history = runtime.history(view.source)
     wanted = None
+    if view.constants and not set(keys) - set(view.constants):
+        entities = [{}]
     if entities is not None:
-        codec = KeyCodec(view.entity)
-        found = [codec.decode(codec.encode(_mapping(entity))) for entity in entities]
+        codec = KeyCodec(view.asked_entity)
+        asked = [{**_mapping(entity), **view.constants} for entity in entities]
+        found = [codec.decode(codec.encode(entity)) for entity in asked]
         wanted = pa.Table.from_pylist(found, schema=pa.schema(types))
     left = int(view.source.closed == "left")
     parts = [pa.schema({**types, "at": _TIME}).empty_table()]
 
     def add(table: pa.Table, at: Ints) -> None:
         inside = at < until
+        table = table.rename_columns(keys)
         part = table.append_column("at", pa.array(at).cast(_TIME)).filter(pa.array(inside))
         parts.append(part if wanted is None else part.join(wanted, keys, join_type="inner"))
 
-    for chunk in history.chunks(keys, end=until):
-        table = chunk.table.select(keys)
+    for chunk in history.chunks(row_keys, end=until):
+        table = chunk.table.select(row_keys)
         for at in _moments_of(view, chunk.event, left, chunk.known):
             add(table, at)
     replaced = history.superseded()
     if len(replaced):
         some = (replaced.times > ALWAYS) & (replaced.times < NEVER)
-        add(history.take(replaced.rows[some], keys), replaced.times[some])
+        add(history.take(replaced.rows[some], row_keys), replaced.times[some])
     every = pa.concat_tables(parts).group_by([*keys, "at"]).aggregate([])
-    return every.drop_null().sort_by([(key, "ascending") for key in (*keys, "at")])
+    found_moments = every.drop_null().sort_by([(key, "ascending") for key in (*keys, "at")])
+    for key, value in view.constants.items():
+        found_moments = found_moments.filter(pc.equal(found_moments[key], pa.scalar(value)))
+    return found_moments.drop_columns(list(view.constants))
 
 
 def _mapping(entity: object) -> Mapping[str, Any]:

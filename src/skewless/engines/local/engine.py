@@ -46,6 +46,10 @@ class Retrieved:
     hidden: dict[str, int]
 
 
+Place = tuple[str, int, tuple[str, ...], tuple[str, ...], Key]
+"""Source, side on which it is closed, join keys as columns and as asked for, and aggregate."""
+
+
 class LocalEngine:
     """Builds training sets on one machine, with the compiled kernels.
 
@@ -71,10 +75,10 @@ class LocalEngine:
             progress: called with a step's text and the finished fraction of the whole.
         """
         indexes = {
-            step.entity.name: SpineIndex.build(step.entity, spine, times)
-            for step in {step.entity.name: step for step in plan.steps}.values()
+            keys: SpineIndex.build(keys, spine, times)
+            for keys in dict.fromkeys(step.keys for step in plan.steps)
         }
-        aggregates: dict[tuple[str, int, str, Key], pa.Array] = {}
+        aggregates: dict[Place, pa.Array] = {}
         dropped: dict[str, int] = {}
         hidden: dict[str, int] = {}
         done = 0
@@ -83,9 +87,9 @@ class LocalEngine:
                 progress(f"reading {source}", done / len(plan.steps))
             scan = self._scan(plan, steps, times)
             for step, found, unknown in SourceSteps(scan, steps, indexes, self._memory).run():
-                back = _positions_back(indexes[step.entity.name].order, len(times))
+                back = _positions_back(indexes[step.keys].order, len(times))
                 for item in step.wanted:
-                    place = (source, step.left, step.entity.name, item.key)
+                    place = (source, step.left, step.entity.key_names, step.keys, item.key)
                     column = _with_identity(found.pop(item.key).take(back), back, item.aggregate)
                     aggregates[place] = _finished(column, item.aggregate)
                 hidden[step.explain()] = max(unknown, hidden.get(step.explain(), 0))
@@ -110,7 +114,7 @@ class LocalEngine:
     def _features(
         self,
         plan: RetrievalPlan,
-        aggregates: Mapping[tuple[str, int, str, Key], pa.Array],
+        aggregates: Mapping[Place, pa.Array],
         spine: pa.Table,
         times: Ints,
     ) -> dict[str, pa.Array]:
@@ -125,7 +129,8 @@ class LocalEngine:
                     if isinstance(leaf, Aggregate):
                         item = WantedAggregate(leaf, filter_of(view, leaf))
                         left = int(view.source.closed == "left")
-                        place = (view.source.name, left, view.entity.name, item.key)
+                        keys = view.row_entity.key_names, view.asked_entity.key_names
+                        place = (view.source.name, left, *keys, item.key)
                         leaves[leaf_key(leaf)] = aggregates[place]
                 reference = need.reference(feature)
                 if isinstance(expression, Aggregate):

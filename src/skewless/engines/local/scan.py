@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -144,7 +144,7 @@ class _Evaluated:
     def __init__(self, chunk: HistoryRows) -> None:
         self._chunk = chunk
         self._columns = {name: chunk.table[name] for name in chunk.table.column_names}
-        self._codes: dict[str, Ints] = {}
+        self._codes: dict[Any, Ints] = {}
         self._found: dict[str, pa.Array] = {}
 
     def rows(self, reader: RowReader) -> ScannedRows:
@@ -160,12 +160,13 @@ class _Evaluated:
         )
 
     def _codes_of(self, entity: Entity, keys: KeyIndex) -> Ints:
-        codes = self._codes.get(entity.name)
+        place = (entity.key_names, id(keys))
+        codes = self._codes.get(place)
         if codes is None:
             codes = keys.find([self._columns[name] for name in entity.key_names])
             if self._chunk.late.any():
                 codes = np.where(self._chunk.late, -1, codes)
-            self._codes[entity.name] = codes
+            self._codes[place] = codes
         return codes
 
     def _value(self, expression: Expression) -> pa.Array:

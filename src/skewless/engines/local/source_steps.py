@@ -25,6 +25,8 @@ from skewless.plan.retrieval import LatestStep, Step, WindowStep, needed_times
 from skewless.state.layout import expression_key
 
 Found = dict[Key, pa.Array]
+ReaderPlace = tuple[tuple[str, ...], tuple[str, ...], int]
+"""Join keys as columns and as asked for, and the side on which windows are closed."""
 _SHARE_OF_CORRECTED = 4
 
 
@@ -40,7 +42,7 @@ class _Corrected:
     def step(self) -> WindowStep:
         """What the steps want, as aggregations over windows."""
         wanted = tuple(item for step in self.steps for item in step.wanted)
-        return WindowStep(self.steps[0].source, self.steps[0].entity, wanted)
+        return WindowStep(self.steps[0].source, self.steps[0].entity, wanted, self.steps[0].keys)
 
 
 class SourceSteps:
@@ -54,14 +56,18 @@ class SourceSteps:
     """
 
     def __init__(
-        self, scan: Scan, steps: Sequence[Step], indexes: Mapping[str, SpineIndex], memory: int
+        self,
+        scan: Scan,
+        steps: Sequence[Step],
+        indexes: Mapping[tuple[str, ...], SpineIndex],
+        memory: int,
     ) -> None:
         self._scan, self._steps, self._indexes = scan, steps, indexes
         self._memory = memory
         self._latest: dict[int, LatestReader] = {}
         self._windows: dict[int, WindowRows] = {}
-        self._corrected: dict[tuple[str, int], _Corrected] = {}
-        self._over_windows: dict[tuple[str, int], WindowRows] = {}
+        self._corrected: dict[ReaderPlace, _Corrected] = {}
+        self._over_windows: dict[ReaderPlace, WindowRows] = {}
 
     def run(self) -> Iterator[tuple[Step, Found, int]]:
         """Yield for each step an array per aggregate, an element per query.
@@ -144,11 +150,11 @@ class SourceSteps:
         return columns, answer.hidden
 
     def _index(self, step: Step) -> SpineIndex:
-        return self._indexes[step.entity.name]
+        return self._indexes[step.keys]
 
 
-def _place(step: Step) -> tuple[str, int]:
-    return step.entity.name, step.left
+def _place(step: Step) -> ReaderPlace:
+    return step.entity.key_names, step.keys, step.left
 
 
 def _over_windows(rows: WindowRows, index: SpineIndex) -> Found:

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.aggregations.kernels import Queries, group_rows
-from skewless.definitions import Entity
 
 Ints = npt.NDArray[np.int64]
 
@@ -82,9 +81,9 @@ class SpineIndex:
     queries: Queries
 
     @classmethod
-    def build(cls, entity: Entity, spine: pa.Table, times: Ints) -> SpineIndex:
+    def build(cls, names: Sequence[str], spine: pa.Table, times: Ints) -> SpineIndex:
         """Return the index of a spine whose join keys have canonical types."""
-        keys = KeyIndex([spine[name].combine_chunks() for name in entity.key_names])
+        keys = KeyIndex([spine[name].combine_chunks() for name in names])
         asked = np.flatnonzero(keys.codes >= 0)
         if len(asked) == len(times):
             order, start = group_rows(keys.codes, times, keys.size)

@@ -149,7 +149,7 @@ def _in_use(current: RegistryState, planned: Planned) -> list[ViewVersion]:
 
 def columns_of(view: FeatureView) -> set[str]:
     """Return the columns of its source that a view reads, join keys and row id included."""
-    found = {*view.entity.key_names, *view.source.row_id, view.source.event_time}
+    found = {*view.row_entity.key_names, *view.source.row_id, view.source.event_time}
     if view.source.known_time is not None:
         found.add(view.source.known_time)
     todo: list[Expression | None] = [view.where, *view.expressions.values()]

@@ -369,7 +369,7 @@ class _Planner:
                 raise DefinitionError(
                     f"{who} can never be read: two of its columns are named {feature!r}",
                     got=f"{pin} and {other}",
-                    hint="Give one of the features another name.",
+                    hint="Give one of the features another name; a view in a role takes prefix=.",
                 )
             columns[feature] = pin
 
@@ -383,7 +383,8 @@ class _Planner:
                 given |= {r.name: f"a request field of {name}" for r in view.requests}
                 given |= self._given(ref.reference for ref in view.refs)
             else:
-                given |= dict.fromkeys(view.entity.key_names, f"a join key of {view.entity.name}")
+                who = f"a join key of {view.entity.name}"
+                given |= {k: who for k in view.asked_entity.key_names if k not in view.constants}
         return given
 
     def _service(self, service: FeatureService, pins: tuple[str, ...], old: Record | None) -> None:

@@ -181,7 +181,7 @@ def frame_rows(
             )
         dtype = source.columns[column]
         columns[column] = [_cell(value, dtype) for value in values]
-    keys = view.entity.key_names if isinstance(view, FeatureView) else ()
+    keys = view.row_entity.key_names if isinstance(view, FeatureView) else ()
     for needed in (source.event_time, *keys):
         if needed not in columns:
             raise MissingColumn.of(needed, df, where="df")

@@ -73,7 +73,7 @@ class ServedLog:
             return
         first = lookup.parts[0]
         for number, entity in enumerate(entities):
-            if first.names(entity) and zlib.crc32(first.codec.encode(entity)) < self._below:
+            if first.names(entity) and zlib.crc32(first.key(entity)) < self._below:
                 if len(self._waiting) >= MOST_WAITING:
                     self._metrics.logged.add(("dropped",))
                     continue
