@@ -21,6 +21,7 @@ NAMES = (
     "push",
     "stream",
     "startup",
+    "newcomer",
     "stores",
     "definitions",
 )

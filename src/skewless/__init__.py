@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         on_demand,
     )
     from skewless.definitions.example import Example
+    from skewless.definitions.source import Epoch
     from skewless.definitions.tables import (
         CSV,
         BigQuery,
@@ -98,6 +99,7 @@ _HOMES = {
     "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
     "Redshift Snowflake",
     "skewless.definitions.example": "Example",
+    "skewless.definitions.source": "Epoch",
     "skewless.definitions.words": "Column",
     "skewless.errors": "BreakingChange ConcurrentApply ConfigError CorruptData DefinitionError "
     "InputError MissingColumn MissingDependency NaiveTime RegistryError RowsKept RowsRefused "
@@ -115,9 +117,10 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = [
     "AsyncClient", "BigQuery", "CSV", "Bool", "BreakingChange", "Bytes", "Client", "Column",
     "ConcurrentApply", "Config", "ConfigError", "CorruptData", "Date", "Decimal",
-    "DefinitionError", "Delta", "Entity", "Example", "FeatureService", "FeatureStore",
+    "DefinitionError", "Delta", "Entity", "Epoch", "Example", "FeatureService", "FeatureStore",
     "FeatureView", "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32",
-    "Int64", "Json", "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime", "OnDemandView",
+    "Int64", "Json", "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime",
+    "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Redshift", "RegistryError", "Request",
     "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "Status", "StoreError",
     "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",

@@ -46,7 +46,8 @@ class DType:
             ``timestamp`` (UTC, microseconds), ``date``, ``decimal``, ``list``, ``vector``
             (fixed-size float32), ``json``, ``struct`` or ``map`` (text keys).
         item: element type of a list or map.
-        size: length of a vector, or precision of a decimal.
+        size: length of a vector, precision of a decimal, or of a timestamp that comes as numbers
+            since 1970 the microseconds of one; 0 where it does not.
         scale: digits after the point of a decimal.
         fields: name and type of each field of a struct.
     """
@@ -161,6 +162,27 @@ Bytes = DType("bytes")
 Timestamp = DType("timestamp")
 Date = DType("date")
 Json = DType("json")
+
+
+_EPOCH_TEXT = re.compile(r"[+-]?\d+(\.\d+)?")
+EPOCH_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+
+def epoch(unit: str) -> DType:
+    """Return the type of moments that come as numbers since 1970, in ``s``, ``ms`` or ``us``.
+
+    >>> epoch("ms").coerce(1_704_067_200_000)
+    datetime.datetime(2024, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    if unit not in EPOCH_UNITS:
+        expected = " or ".join(map(repr, EPOCH_UNITS))
+        raise DefinitionError("no unit of numbers since 1970", got=unit, expected=expected)
+    return DType("timestamp", size=EPOCH_UNITS[unit])
+
+
+def is_epoch(dtype: DType) -> bool:
+    """Whether values are moments that come as numbers since 1970."""
+    return dtype.kind == "timestamp" and dtype.size > 0
 
 
 def Decimal(precision: int, scale: int) -> DType:
@@ -420,9 +442,22 @@ def _bytes(dtype: DType, value: object) -> bytes:
 
 
 def _timestamp(dtype: DType, value: object) -> datetime:
+    if dtype.size:
+        value = _since_1970(dtype, value)
     if not isinstance(value, (datetime, str)):
         raise _misfit(dtype, value)
     return from_micros(to_micros(value))
+
+
+def _since_1970(dtype: DType, value: object) -> object:
+    """Return a number of units since 1970 as a moment; what is no number stays."""
+    if isinstance(value, str) and _EPOCH_TEXT.fullmatch(value.strip()):
+        value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float, PyDecimal)):
+        return value
+    if not math.isfinite(value):
+        raise _misfit(dtype, value)
+    return from_micros(round(value * dtype.size))
 
 
 def _date(dtype: DType, value: object) -> date:

@@ -30,6 +30,7 @@ OWN = {
     "materialize": {"entities", "rows_per_s"},
     "push": {"events_per_s", "p50_us", "p99_us"},
     "startup": {"median_s", "over_python_s"},
+    "newcomer": {"commands", "warnings", "lines", "values"},
 }
 INSTALLED = ("Feast", "River", "Bytewax")
 """Peers in environments of their own, which the tests do not make."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from skewless.aggregations import aggregation
@@ -25,9 +26,28 @@ from skewless.definitions.tables import Recorded, Stream, Table
 from skewless.definitions.words import Words, typed_and_words, words_dict, words_from_dict
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName
-from skewless.types import DType, Timestamp, dtype_from_dict, dtype_of
+from skewless.types import DType, Timestamp, dtype_from_dict, dtype_of, epoch
 
 EXTRA = ("ignore", "quarantine", "error")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A time column whose values come as numbers since 1970: ``event_time=sl.Epoch("ts", "ms")``.
+
+    Args:
+        column: its name.
+        unit: ``"s"``, ``"ms"`` or ``"us"``; fractions are kept to the microsecond.
+
+    Raises:
+        DefinitionError: another unit: it is said, never guessed.
+    """
+
+    column: str
+    unit: str
+
+    def __post_init__(self) -> None:
+        epoch(self.unit)
 
 
 class Rows:
@@ -42,7 +62,8 @@ class Rows:
         columns = self._source.columns
         if name not in columns:
             raise UnknownName.of("column", name, columns, where=f"source {self._source.name!r}")
-        return Column(self._source.name, name, columns[name], self._where, self)
+        dtype = Timestamp if columns[name].kind == "timestamp" else columns[name]
+        return Column(self._source.name, name, dtype, self._where, self)
 
     def __getattr__(self, name: str) -> Column:
         if name.startswith("_"):
@@ -95,8 +116,8 @@ class Source(Rows):
         name: of the source.
         schema: column name = type, or `sl.Column` with words; without the two time columns. None:
             read from the table.
-        event_time: the column that says when a row happened.
-        known_time: the column that says when it came to be known.
+        event_time: the column that says when a row happened; `Epoch` where it holds numbers.
+        known_time: the column that says when it came to be known, likewise.
         delay: for sources without known time: known time = event time + delay.
         row_id: the column (or columns) that identify a row: a second row of one id is a correction.
         table: the batch side.
@@ -119,9 +140,9 @@ class Source(Rows):
         self,
         name: str,
         *,
-        event_time: str,
+        event_time: str | Epoch,
         schema: Mapping[str, object] | None = None,
-        known_time: str | None = None,
+        known_time: str | Epoch | None = None,
         delay: str = "0s",
         row_id: str | tuple[str, ...] | list[str] | None = None,
         table: Table | None = None,
@@ -136,10 +157,14 @@ class Source(Rows):
         super().__init__(self, None)
         self._defined: Source | None = None
         self.name = checked_name(name, "source")
+        times = [time for time in (event_time, known_time) if isinstance(time, Epoch)]
+        self.epochs = {time.column: time.unit for time in times}
+        event = event_time.column if isinstance(event_time, Epoch) else event_time
+        known = known_time.column if isinstance(known_time, Epoch) else known_time
         ids = tuple(row_id) if isinstance(row_id, (tuple, list)) else (row_id,)
-        _check_kinds(name, (event_time, known_time, *ids), table, stream)
-        self.event_time = event_time
-        self.known_time = known_time
+        _check_kinds(name, (event, known, *ids), table, stream)
+        self.event_time = event
+        self.known_time = known
         self.delay = parse_duration(delay, what="a delay")
         self.row_id: tuple[str, ...] = tuple(name for name in ids if name is not None)
         self.table = table
@@ -166,7 +191,7 @@ class Source(Rows):
         self.words |= words
         typed = {column: dtype_of(annotation) for column, annotation in types.items()}
         for time in times:
-            if time in typed and typed.pop(time) != Timestamp:
+            if time in typed and typed.pop(time) != Timestamp and time not in self.epochs:
                 raise DefinitionError(
                     f"time column {time!r} of source {self.name!r} is no datetime"
                 )
@@ -206,7 +231,8 @@ class Source(Rows):
     def columns(self) -> dict[str, DType]:
         """Column names and types with the time columns."""
         times = [time for time in (self.event_time, self.known_time) if time is not None]
-        return self.schema | dict.fromkeys(times, Timestamp)
+        units = self.epochs
+        return self.schema | {t: epoch(units[t]) if t in units else Timestamp for t in times}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the source as plain data."""
@@ -225,18 +251,23 @@ class Source(Rows):
             "description": self.description,
             "owner": self.owner,
             **({} if self.extra_fields == "ignore" else {"extra": self.extra_fields}),
+            **({"epochs": self.epochs} if self.epochs else {}),
             **words_dict(self.words),
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Source:
         """Return the source that `to_dict` wrote."""
-        lateness = data["lateness"]
+        lateness, units = data["lateness"], data.get("epochs", {})
+        event, known = (
+            Epoch(name, units[name]) if name in units else name
+            for name in (data["event_time"], data["known_time"])
+        )
         made = cls(
             data["name"],
             schema={column: dtype_from_dict(dtype) for column, dtype in data["schema"].items()},
-            event_time=data["event_time"],
-            known_time=data["known_time"],
+            event_time=event,
+            known_time=known,
             delay=f"{data['delay']}us",
             row_id=tuple(data["row_id"]),
             table=Recorded(data["table"]) if data["table"] else None,

@@ -332,7 +332,7 @@ def _validate_rows(
                 _check_spelling(source, row, ignored)
                 if source.extra_fields != "ignore":
                     _check_extra(source, row)
-            _check_future(row, times, present)
+            _check_future(values, times, present)
         except (ValueError, SkewlessError) as problem:
             rejected.append(Rejected(number, str(problem), row_text(row)))
             continue

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from skewless.codec import from_json, from_text
-from skewless.types import DType, Misfit, String
+from skewless.types import DType, Misfit, String, is_epoch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,6 +56,11 @@ class Decoded:
     poison: list[tuple[int, str]]
 
 
+def _json_type(dtype: DType) -> Any:
+    """Return what a parser makes of a value in JSON, before it is typed."""
+    return Any if is_epoch(dtype) else _JSON.get(dtype.kind, Any) | None
+
+
 class JsonRows:
     """Makes rows of JSON objects.
 
@@ -66,7 +71,13 @@ class JsonRows:
     def __init__(self, columns: Mapping[str, DType]) -> None:
         self._columns = dict(columns)
         fields = [
-            (f"c{number}", _JSON.get(dtype.kind, Any) | None, None)
+            (
+                f"c{number}",
+                Any
+                if dtype.kind == "timestamp" and dtype.size
+                else _JSON.get(dtype.kind, Any) | None,
+                None,
+            )
             for number, dtype in enumerate(self._columns.values())
         ]
         self._getters = [attrgetter(name) for name, *_ in fields]
@@ -76,7 +87,7 @@ class JsonRows:
         self._nested = [
             (number, name, dtype)
             for number, (name, dtype) in enumerate(self._columns.items())
-            if dtype.kind not in _JSON
+            if dtype.kind not in _JSON or is_epoch(dtype)
         ]
 
     def decode(self, values: Sequence[bytes]) -> Decoded:
@@ -135,6 +146,8 @@ class JsonRows:
     def _value(self, value: Any, name: str) -> Any:
         """Return a value as the decoder would: nested ones and times are typed later."""
         dtype = self._columns[name]
+        if is_epoch(dtype):
+            return value
         if dtype.kind in ("timestamp", "date") and isinstance(value, str):
             dtype = String
         return from_json(value, dtype, name) if dtype.kind in _JSON else value
@@ -209,7 +222,9 @@ def delimiter_of(header: Sequence[str]) -> str:
 
 def _convert(texts: list[str], dtype: DType, name: str, poison: dict[int, str]) -> list[Any]:
     nulls = NULL_TEXTS
-    if dtype.kind in ("str", "timestamp"):  # times are typed with the others, all at once
+    if dtype.kind == "str" or (
+        dtype.kind == "timestamp" and not dtype.size
+    ):  # times are typed with the others, all at once
         return [None if text in nulls else text for text in texts]
     values = []
     for number, text in enumerate(texts):
@@ -230,7 +245,8 @@ def _decoded(
     """Return lists of values as a table where all columns are plain, else as dicts."""
     taken, poison = outcome
     kinds = [dtype.kind for dtype in columns.values()]
-    if all(kind in _PLAIN for kind in kinds):
+    numbered = any(map(is_epoch, columns.values()))
+    if all(kind in _PLAIN for kind in kinds) and not numbered:
         import pyarrow as pa
 
         arrays = [

@@ -392,10 +392,25 @@ def _timestamp(column: pa.ChunkedArray, dtype: DType, place: _CastContext) -> pa
         zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
         moments = _to_micros(column) if zoned else _in_zone(column, place)
         return _in_years(moments.cast(target), dtype, place)
-    if _is_text(column.type):
+    if _is_text(column.type) and not dtype.size:
         return _in_years(_from_text(column, place), dtype, place)
-    hint = "Write it as a timestamp: epoch numbers have no unit that all agree on."
+    if dtype.size and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return _in_years(_since_1970(column, dtype), dtype, place)
+    hint = "Say its unit where the time is named: event_time=sl.Epoch('column', 'ms')."
     raise misfit(column, dtype, place.where, hint)
+
+
+def _since_1970(column: pa.ChunkedArray, dtype: DType) -> pa.ChunkedArray:
+    """Return numbers of units since 1970 as moments."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_integer(column.type):
+        micros = pc.multiply_checked(column.cast(pa.int64()), dtype.size)
+    else:
+        scaled = pc.multiply(column.cast(pa.float64()), float(dtype.size))
+        micros = pc.round(scaled, round_mode="half_to_even").cast(pa.int64())
+    return micros.cast(pa.timestamp("us")).cast(dtype.arrow())
 
 
 def _in_zone(column: pa.ChunkedArray, place: _CastContext) -> pa.ChunkedArray:
