@@ -10,6 +10,7 @@ source 'wafer_tests' has no column 'vd'. Columns: idd, vdd. Did you mean 'vdd'?
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -21,6 +22,24 @@ NEAR_WORDS = {
     "most_common": "top_k", "minimum": "min", "maximum": "max", "total": "sum",
 }  # fmt: skip
 """What others call what is here."""
+
+
+_NEAR_TYPES = {
+    "str": "str", "string": "str", "object": "str", "text": "str", "varchar": "str",
+    "int": "int", "integer": "int", "int64": "int", "long": "int", "bigint": "int",
+    "int32": "sl.Int32", "float": "float", "float64": "float", "double": "float",
+    "float32": "sl.Float32", "bool": "bool", "boolean": "bool", "bytes": "bytes",
+    "datetime": "datetime", "timestamp": "datetime", "datetime64": "datetime", "date": "date",
+    "list": "list[float]", "dict": "sl.Map(float), sl.Struct({...}) or sl.Json",
+}  # fmt: skip
+
+
+def near_type(annotation: object) -> str | None:
+    """Return the hint for a type of another library, or the name of one."""
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    name = name or str(getattr(annotation, "name", annotation))
+    near = _NEAR_TYPES.get(re.split(r"[\[( ]", name.lower().rstrip("_"))[0])
+    return None if near is None else f"Did you mean {near}?"
 
 
 class SkewlessError(Exception):

@@ -27,7 +27,7 @@ from decimal import Decimal as PyDecimal
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from skewless.clock import from_micros, to_micros
-from skewless.errors import DefinitionError, InputError
+from skewless.errors import DefinitionError, InputError, near_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -251,26 +251,8 @@ def dtype_of(annotation: object) -> DType:
         got=repr(annotation),
         expected="str, int, float, bool, bytes, datetime, date, Decimal, list[...] or a sized "
         "type such as sl.Int32 or sl.Vector(384)",
-        hint=_near_type(annotation),
+        hint=near_type(annotation),
     )
-
-
-_NEAR_TYPES = {
-    "str": "str", "string": "str", "object": "str", "text": "str", "varchar": "str",
-    "int": "int", "integer": "int", "int64": "int", "long": "int", "bigint": "int",
-    "int32": "sl.Int32", "float": "float", "float64": "float", "double": "float",
-    "float32": "sl.Float32", "bool": "bool", "boolean": "bool", "bytes": "bytes",
-    "datetime": "datetime", "timestamp": "datetime", "datetime64": "datetime", "date": "date",
-    "list": "list[float]", "dict": "sl.Map(float), sl.Struct({...}) or sl.Json",
-}  # fmt: skip
-
-
-def _near_type(annotation: object) -> str | None:
-    """Return the hint for a type of another library, or the name of one."""
-    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    name = name or str(getattr(annotation, "name", annotation))
-    near = _NEAR_TYPES.get(re.split(r"[\[( ]", name.lower().rstrip("_"))[0])
-    return None if near is None else f"Did you mean {near}?"
 
 
 def dtype_from_dict(data: Any) -> DType:

@@ -18,6 +18,8 @@ from typing import Any
 from skewless.clock import iso, to_micros
 from skewless.errors import DefinitionError
 
+AMBIGUOUS = ("earliest", "latest", "null", "raise")
+
 
 class Located:
     """A place that rows come from: a kind and its options, equal by content."""
@@ -45,8 +47,21 @@ class Table(Located):
     """A batch side of a source.
 
     Every table takes ``timezone``: the zone of its times that carry none, such as ``"UTC"`` or
-    ``"Europe/Berlin"``. Without it such times are refused, never guessed.
+    ``"Europe/Berlin"``. Without it such times are refused, never guessed. ``ambiguous`` says which
+    moment is meant by a local time that autumn has twice or spring has not: ``"earliest"``,
+    ``"latest"``, ``"null"``, or ``"raise"``, the default.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        ambiguous = options.get("ambiguous")
+        if ambiguous is not None and ambiguous not in AMBIGUOUS:
+            expected = " or ".join(map(repr, AMBIGUOUS))
+            raise DefinitionError("ambiguous", got=ambiguous, expected=expected)
+        if ambiguous is not None and options.get("timezone") is None:
+            raise DefinitionError(
+                "ambiguous= goes with timezone=: times that carry a zone are one moment"
+            )
 
 
 class Stream(Located):
@@ -61,8 +76,10 @@ class Parquet(Table):
 
     kind = "parquet"
 
-    def __init__(self, path: str, timezone: str | None = None) -> None:
-        super().__init__(path=str(path), timezone=timezone)
+    def __init__(
+        self, path: str, timezone: str | None = None, ambiguous: str | None = None
+    ) -> None:
+        super().__init__(path=str(path), timezone=timezone, ambiguous=ambiguous)
 
 
 class CSV(Table):
@@ -73,6 +90,7 @@ class CSV(Table):
         nulls: texts that stand for null; by default the empty text and ``NA``.
         delimiter: between fields.
         timezone: of times that carry none.
+        ambiguous: which moment a local time is that autumn has twice, see `Table`.
     """
 
     kind = "csv"
@@ -83,8 +101,11 @@ class CSV(Table):
         nulls: list[str] | None = None,
         delimiter: str | None = None,
         timezone: str | None = None,
+        ambiguous: str | None = None,
     ) -> None:
-        super().__init__(path=str(path), nulls=nulls, delimiter=delimiter, timezone=timezone)
+        super().__init__(
+            path=str(path), nulls=nulls, delimiter=delimiter, timezone=timezone, ambiguous=ambiguous
+        )
 
 
 class Delta(Table):
@@ -95,6 +116,7 @@ class Delta(Table):
         version: a number that its history has.
         as_of: a moment: the version that was the newest then.
         timezone: of times that carry none.
+        ambiguous: which moment a local time is that autumn has twice, see `Table`.
     """
 
     kind = "delta"
@@ -105,9 +127,16 @@ class Delta(Table):
         version: int | None = None,
         as_of: str | datetime | None = None,
         timezone: str | None = None,
+        ambiguous: str | None = None,
     ) -> None:
         _only_one(version=version, as_of=as_of)
-        super().__init__(path=str(path), version=version, as_of=_moment(as_of), timezone=timezone)
+        super().__init__(
+            path=str(path),
+            version=version,
+            as_of=_moment(as_of),
+            timezone=timezone,
+            ambiguous=ambiguous,
+        )
 
 
 class Iceberg(Table):
@@ -121,6 +150,7 @@ class Iceberg(Table):
         snapshot: the id of one.
         as_of: a moment: the snapshot that was the newest then.
         timezone: of times that carry none.
+        ambiguous: which moment a local time is that autumn has twice, see `Table`.
     """
 
     kind = "iceberg"
@@ -131,11 +161,18 @@ class Iceberg(Table):
         catalog: str = "default",
         snapshot: int | None = None,
         as_of: str | datetime | None = None,
+        *,
         timezone: str | None = None,
+        ambiguous: str | None = None,
     ) -> None:
         _only_one(snapshot=snapshot, as_of=as_of)
         super().__init__(
-            name=name, catalog=catalog, snapshot=snapshot, as_of=_moment(as_of), timezone=timezone
+            name=name,
+            catalog=catalog,
+            snapshot=snapshot,
+            as_of=_moment(as_of),
+            timezone=timezone,
+            ambiguous=ambiguous,
         )
 
 
@@ -149,6 +186,7 @@ class Query(Table):
             named as the kind; or an address with ``${NAME}`` in place of a password, for databases
             that have addresses.
         timezone: of times that carry none.
+        ambiguous: which moment a local time is that autumn has twice, see `Table`.
     """
 
     def __init__(
@@ -158,6 +196,7 @@ class Query(Table):
         query: str | None = None,
         connection: str | None = None,
         timezone: str | None = None,
+        ambiguous: str | None = None,
     ) -> None:
         if (table is None) == (query is None):
             raise DefinitionError(
@@ -172,7 +211,9 @@ class Query(Table):
                 where=type(self).__name__,
                 hint="Write ${NAME}, an environment variable, in its place.",
             )
-        super().__init__(table=table, query=query, connection=connection, timezone=timezone)
+        super().__init__(
+            table=table, query=query, connection=connection, timezone=timezone, ambiguous=ambiguous
+        )
 
 
 class Postgres(Query):
@@ -217,8 +258,14 @@ class Frame(Table):
 
     kind = "frame"
 
-    def __init__(self, data: Any, name: str = "frame", timezone: str | None = None) -> None:
-        super().__init__(name=name, timezone=timezone)
+    def __init__(
+        self,
+        data: Any,
+        name: str = "frame",
+        timezone: str | None = None,
+        ambiguous: str | None = None,
+    ) -> None:
+        super().__init__(name=name, timezone=timezone, ambiguous=ambiguous)
         self.data = data
 
     def __repr__(self) -> str:

@@ -101,6 +101,23 @@ class Support:
     extra: str = ""
 
 
+class LocalZone(str):
+    """A time zone, with what is meant by a local time that is two moments there, or none.
+
+    Attributes:
+        ambiguous: ``earliest``, ``latest``, ``null`` or ``raise``.
+    """
+
+    __slots__ = ("ambiguous",)
+    ambiguous: str
+
+    def __new__(cls, zone: str, ambiguous: str) -> LocalZone:
+        """Return the zone, which is its name."""
+        made = super().__new__(cls, zone)
+        made.ambiguous = ambiguous
+        return made
+
+
 class TableReader(ABC):
     """Reads one table. Subclasses: one file each, see the module.
 
@@ -138,6 +155,9 @@ class TableReader(ABC):
     def timezone(self) -> str | None:
         """The zone that times without one are in, if the definition says so."""
         zone: str | None = self.table.options.get("timezone")
+        ambiguous: str | None = self.table.options.get("ambiguous")
+        if zone is not None and ambiguous is not None:
+            return LocalZone(zone, ambiguous)
         return zone
 
     @abstractmethod

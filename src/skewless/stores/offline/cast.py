@@ -415,22 +415,37 @@ def _since_1970(column: pa.ChunkedArray, dtype: DType) -> pa.ChunkedArray:
 
 def _in_zone(column: pa.ChunkedArray, place: _CastContext) -> pa.ChunkedArray:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if place.timezone is None:
         raise _naive(column.type, place)
     if not pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us"))
+    choice = getattr(place.timezone, "ambiguous", "raise")
     try:
-        return pc.assume_timezone(_to_micros(column), place.timezone)
+        return _assumed(_to_micros(column), place.timezone, choice)
     except pa.ArrowInvalid as error:
         raise InputError(
             f"a local time that {place.timezone} has twice, or not at all",
             got=str(error).splitlines()[0][:200],
             expected="a time that is one moment",
             where=place.where,
-            hint="Clocks were put back or forward: write such times in UTC or with an offset.",
+            hint="Clocks were put back or forward: write such times in UTC or with an offset, or"
+            " say which is meant: ambiguous='earliest' beside timezone=.",
         ) from None
+
+
+def _assumed(column: pa.ChunkedArray, zone: str, choice: str) -> pa.ChunkedArray:
+    """Return local times as moments; of those that are two moments or none, the chosen one."""
+    import pyarrow.compute as pc
+
+    zone = str(zone)
+    if choice != "null":
+        return pc.assume_timezone(column, zone, ambiguous=choice, nonexistent=choice)
+    first, last = (
+        pc.assume_timezone(column, zone, ambiguous=which, nonexistent=which)
+        for which in ("earliest", "latest")
+    )
+    return pc.if_else(pc.equal(first, last), first, None)
 
 
 def _naive(got: object, place: _CastContext) -> NaiveTime:
