@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         now,
         on_demand,
     )
+    from skewless.definitions.avro import Avro
     from skewless.definitions.example import Example
     from skewless.definitions.source import Epoch
     from skewless.definitions.tables import (
@@ -98,6 +99,7 @@ _HOMES = {
     "feature_view if_else now on_demand",
     "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
     "Redshift Snowflake",
+    "skewless.definitions.avro": "Avro",
     "skewless.definitions.example": "Example",
     "skewless.definitions.source": "Epoch",
     "skewless.definitions.words": "Column",
@@ -115,7 +117,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "AsyncClient", "BigQuery", "CSV", "Bool", "BreakingChange", "Bytes", "Client", "Column",
+    "AsyncClient", "Avro", "BigQuery", "CSV", "Bool", "BreakingChange", "Bytes", "Client", "Column",
     "ConcurrentApply", "Config", "ConfigError", "CorruptData", "Date", "Decimal",
     "DefinitionError", "Delta", "Entity", "Epoch", "Example", "FeatureService", "FeatureStore",
     "FeatureView", "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32",

@@ -1,0 +1,105 @@
+"""Schemas from Avro files: ``schema=Avro("payment.avsc")``, words included.
+
+A record's fields become columns; ``doc`` is the description. A union with null is its other type,
+times in milliseconds or microseconds are timestamps, enums are text, fixed is bytes.
+
+The format: https://avro.apache.org/docs/1.12.0/specification/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from skewless.definitions.words import Column
+from skewless.errors import DefinitionError
+from skewless.plugins import repo_folder
+from skewless.types import (
+    Bool,
+    Bytes,
+    Date,
+    Decimal,
+    DType,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    List,
+    Map,
+    String,
+    Struct,
+    Timestamp,
+)
+
+_PLAIN = {
+    "boolean": Bool, "int": Int32, "long": Int64, "float": Float32, "double": Float64,
+    "string": String, "bytes": Bytes, "fixed": Bytes, "enum": String,
+}  # fmt: skip
+_LOGICAL: dict[str, Callable[[Mapping[str, Any]], DType]] = {
+    "timestamp-millis": lambda _: Timestamp,
+    "timestamp-micros": lambda _: Timestamp,
+    "date": lambda _: Date,
+    "uuid": lambda _: String,
+    "decimal": lambda said: Decimal(said["precision"], said.get("scale", 0)),
+}
+
+
+def Avro(path: str) -> dict[str, Column]:
+    """Return the columns of a record in an Avro schema file, for ``schema=``.
+
+    Args:
+        path: of the ``.avsc`` file, relative to the repo's folder while its definitions are read.
+
+    Raises:
+        DefinitionError: there is no such file, it holds no record, or a field has a type that no
+            column can have; the error names the field.
+    """
+    file = Path(repo_folder.get(Path())) / path
+    try:
+        schema = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise DefinitionError(
+            "an Avro schema that cannot be read", got=problem.strerror, where=str(file)
+        ) from None
+    except ValueError as problem:
+        raise DefinitionError("not JSON", got=str(problem), where=str(file)) from None
+    if not isinstance(schema, dict) or schema.get("type") != "record":
+        raise DefinitionError("an Avro schema of no record", got=path, expected='"type": "record"')
+    named: dict[str, Any] = {}
+    columns = {}
+    for field in schema["fields"]:
+        nullable = isinstance(field["type"], list) and "null" in field["type"]
+        dtype = _dtype(field["type"], named, f"field {field['name']!r} of {path}")
+        said = {} if nullable else {"nulls": False}
+        columns[field["name"]] = Column(dtype, field.get("doc", ""), **said)
+    return columns
+
+
+def _dtype(avro: Any, named: dict[str, Any], where: str) -> DType:
+    """Return the column type of a type as it stands in a schema."""
+    if isinstance(avro, list):
+        others = [each for each in avro if each != "null"]
+        if len(others) != 1:
+            raise DefinitionError("a union of several types is no column", got=avro, where=where)
+        return _dtype(others[0], named, where)
+    if isinstance(avro, str):
+        if avro in _PLAIN:
+            return _PLAIN[avro]
+        if avro in named:
+            return _dtype(named[avro], named, where)
+        raise DefinitionError("an Avro type that no column can have", got=avro, where=where)
+    if "name" in avro:
+        named[avro["name"]] = {key: value for key, value in avro.items() if key != "name"}
+    logical = avro.get("logicalType")
+    if logical in _LOGICAL:
+        return _LOGICAL[logical](avro)
+    kind = avro["type"]
+    if kind == "array":
+        return List(_dtype(avro["items"], named, where))
+    if kind == "map":
+        return Map(_dtype(avro["values"], named, where))
+    if kind == "record":
+        return Struct({f["name"]: _dtype(f["type"], named, where) for f in avro["fields"]})
+    return _dtype(kind, named, where)
