@@ -14,7 +14,6 @@ from skewless.plugins import find
 
 @command(
     "verify",
-    repo="any",
     example="skewless verify\n"
     "skewless verify Spend --entities 5000 --json\n"
     "skewless verify --served-log .skewless/served\n"
