@@ -56,6 +56,11 @@ def opened(folder, view, one_store=True):
     return fs
 
 
+def windows_of_time(pays):
+    """Features whose states are never built anew for a correction: they need no older rows."""
+    return {"total_1h": pays.amount.sum("1h"), "count_1d": pays.count("1d")}
+
+
 def value(fs, feature, card="c1"):
     return fs.get_online_features(f"Spend:{feature}", cards(card)).to_dict()[feature][0]
 
@@ -105,6 +110,21 @@ def test_row_of_the_table_is_deleted_and_may_come_back(folder, one_store):
         fs.push("pays", [pay("a", NOON - MINUTE, 5.0)])
         check_parity(fs, view, ALL)
         assert value(fs, "count_1d") == 1
+
+
+@STORES
+def test_correction_of_a_row_of_the_table_counts_where_windows_of_time_are_all_there_is(
+    folder, one_store
+):
+    stored(folder, [pay(name, NOON - minute * MINUTE, 5.0) for minute, name in enumerate("abc")])
+    view = spend_of(source := with_table(folder), **windows_of_time(source))
+    with opened(folder, view, one_store) as fs:
+        fs.delete("pays", ["b"])
+        check_parity(fs, view, ALL)
+        assert value(fs, "count_1d") == 2
+        fs.push("pays", [pay("c", NOON - MINUTE, 7.0)])
+        check_parity(fs, view, ALL)
+        assert value(fs, "total_1h") == 12.0
 
 
 def test_row_of_the_table_that_is_to_be_known_later_is_deleted_for_good(folder):
@@ -259,9 +279,15 @@ def lives(draw):
 
 @STORES
 @settings(max_examples=max(15, settings.default.max_examples // 3), deadline=None)
-@given(first=rows_drawn, steps=lives(), delay=st.sampled_from(["0s", "45m"]))
+@given(
+    first=rows_drawn,
+    steps=lives(),
+    kind=st.tuples(
+        st.sampled_from(["0s", "45m"]), st.sampled_from([lambda _: {}, windows_of_time])
+    ),
+)
 def test_online_is_history_whatever_lies_in_table_and_log(
-    tmp_path_factory, one_store, first, steps, delay
+    tmp_path_factory, one_store, first, steps, kind
 ):
     folder = tmp_path_factory.mktemp("repo")
     types = {name: dtype.arrow() for name, dtype in payments().columns.items()}
@@ -275,21 +301,23 @@ def test_online_is_history_whatever_lies_in_table_and_log(
         parts += 1
 
     land(first)
-    view = spend_of(with_table(folder, delay=delay, future="24h"))
+    delay, features = kind
+    source = with_table(folder, delay=delay, future="24h")
+    view = spend_of(source, **features(source))
     with opened(folder, view, one_store) as fs:
         clock, last = fs.runtime.clock, NOON
-        for kind, move, what in steps:
+        for step, move, what in steps:
             clock.time += move
             last = max(last, clock.time)
-            if kind == "delete":
+            if step == "delete":
                 fs.delete("pays", [f"p{key}" for key in what])
-            elif kind == "land":
+            elif step == "land":
                 land(what)
                 fs.materialize()
-            elif kind == "compact":
+            elif step == "compact":
                 fs.compact()
             else:
-                fs.push("pays", what, backdate=kind == "backdate")
+                fs.push("pays", what, backdate=step == "backdate")
         check_parity(fs, view, ALL, last, last + DAY // 24)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import cast
 
@@ -254,8 +254,7 @@ def _merge(
     at = np.array([number for group in groups for number in rest[group]], np.int64)
     rows = keyed.rows.take(at)
     rows.group = np.array([place[g] for g in rows.group.tolist()], np.int64)
-    moved = [Replacement(place[r.group], r.tiebreak, r.at) for r in replacements
-             if r.group in place]  # fmt: skip
+    moved = [replace(r, group=place[r.group]) for r in replacements if r.group in place]
     old = cast("list[bytes | None]", [states[group] for group in groups])
     new = update_states(layout, old, rows, sequence=last, floor=floor, replacements=moved)
     for group, state in zip(groups, new, strict=True):
