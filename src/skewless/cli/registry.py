@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @command(
     "registry",
+    repo="any",
     example="skewless registry export backup.json\nskewless registry import backup.json\n"
     "skewless registry copy --to 'postgresql://ml:${PGPASSWORD}@db/features'",
 )
