@@ -194,7 +194,7 @@ def test_deleted_rows_count_no_more(run: Run) -> None:
 
 def test_quarantine_is_paged_and_purged(run: Run) -> None:
     bad = "".join(json.dumps(ROWS[0] | {"amount": f"lots {n}"}) + "\n" for n in range(3))
-    ran(run("push", "payments", "-", input=bad))
+    ran(run("push", "payments", "-", input=bad), 1)
     first, *rest = data_of(run("quarantine", "payments", "--json"))
     assert data_of(run("quarantine", "payments", "--after", first["id"], "--json")) == rest
     assert run("quarantine", "payments", "--before", "2026-01-01T00:00:00Z").exit_code == 2
