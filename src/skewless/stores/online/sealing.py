@@ -62,16 +62,18 @@ class ByZlib:
     def open_all(seed: int, keys: Sequence[bytes], values: list[bytes | None], /) -> int:
         """Take the seals off the values of a list, in place.
 
-        Returns the position of the first damaged value, or `ALL_THERE`, or `SOME_MISSING`.
+        Returns the position of the first damaged value, which is left as it is, or `ALL_THERE`, or
+        `SOME_MISSING`.
         """
         found = ALL_THERE
         for at, (key, value) in enumerate(zip(keys, values, strict=True)):
             if value is None:
                 found = SOME_MISSING
                 continue
-            values[at] = opened = ByZlib.open_one(seed, key, value)
+            opened = ByZlib.open_one(seed, key, value)
             if opened is None:
                 return at
+            values[at] = opened
         return found
 
 
