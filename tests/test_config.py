@@ -92,6 +92,23 @@ def test_variables_of_the_environment_are_filled_in(
     assert config.online.options == {"url": "redis://cache:6379", "nodes": ["cache"]}
 
 
+def test_a_variable_may_be_a_file_that_holds_the_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As secrets of containers come: a password as it is, but for the line end of an editor."""
+    file = tmp_path / "password"
+    file.write_text("p@ss/w: \n")
+    monkeypatch.setenv("HUSH_FILE", str(file))
+    text = '[online]\nkind = "redis"\nurl = "redis://:${HUSH}@cache"'
+    assert written(tmp_path, text).online.options == {"url": "redis://:p%40ss%2Fw%3A%20@cache"}
+    monkeypatch.setenv("HUSH", "itself")
+    assert written(tmp_path, text).online.options == {"url": "redis://:itself@cache"}
+    monkeypatch.delenv("HUSH")
+    file.unlink()
+    with pytest.raises(ConfigError, match=r"HUSH_FILE names cannot be read(?s:.)*\[online\]"):
+        written(tmp_path, text)
+
+
 @pytest.mark.parametrize(
     "address",
     ["redis://:p@ss/w@cache:6379/0", "redis://ada:s/ecret@cache", "postgresql://ada:s#ecret@db/ml",

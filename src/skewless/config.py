@@ -34,8 +34,8 @@
 ``[online]`` may also say ``store = "next"``, to use that one, and ``mirror = "next"``, to write to
 it too while moving there.
 
-Relative paths start at the repo's folder. ``${NAME}`` stands for an environment variable; what it
-holds is used and never shown.
+Relative paths start at the repo's folder. ``${NAME}`` stands for an environment variable, or for
+what is in the file that ``NAME_FILE`` names; what it holds is used and never shown.
 """
 
 from __future__ import annotations
@@ -431,13 +431,16 @@ def make_private_file(path: Path) -> None:
 def expand(value: Any, where: str) -> Any:
     """Return ``value`` with every ``${NAME}`` in its texts replaced by the environment's.
 
+    Where ``NAME`` is not set, ``NAME_FILE`` may name a file that holds the value: a secret that a
+    container is given. A line end at its end does not count.
+
     Between ``://`` and ``@`` of an address stand a user and a password, and what comes there from
     the environment is a name or a password as it is: characters that mean something in addresses
     are encoded. (A variable that holds both, ``redis://${USER_AND_PASSWORD}@cache``, is part of an
     address already.)
 
     Raises:
-        ConfigError: a variable is not set.
+        ConfigError: a variable is not set, or its file cannot be read.
     """
     if isinstance(value, Mapping):
         return {key: expand(inner, where) for key, inner in value.items()}
@@ -447,14 +450,7 @@ def expand(value: Any, where: str) -> Any:
         return value
 
     def replace(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in os.environ:
-            raise ConfigError(
-                f"the environment variable {name} is not set",
-                where=where,
-                hint=f"Set it before the start: export {name}=...",
-            )
-        found = os.environ[name]
+        found = _variable(match[1], where)
         return quote(found, safe="") if secret.start <= match.start() < secret.stop else found
 
     secret = _credentials(value)
@@ -467,6 +463,25 @@ def expand(value: Any, where: str) -> Any:
             hint="Or leave it to a variable, which is encoded: scheme://user:${PASSWORD}@host",
         )
     return expanded
+
+
+def _variable(name: str, where: str) -> str:
+    """Return what the environment has for a name, itself or in a file."""
+    if name in os.environ:
+        return os.environ[name]
+    file = os.environ.get(f"{name}_FILE")
+    if not file:
+        raise ConfigError(
+            f"the environment variable {name} is not set",
+            where=where,
+            hint=f"Set it before the start: export {name}=..., or {name}_FILE=/a/file/that/has/it",
+        )
+    try:
+        return Path(file).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, ValueError) as problem:
+        raise ConfigError(
+            f"the file that {name}_FILE names cannot be read", got=str(problem), where=where
+        ) from None
 
 
 def _is_ambiguous(address: str) -> bool:

@@ -1,13 +1,17 @@
 """The files of deploy/ fit the server: names of metrics, labels, addresses and options exist."""
 
+import contextlib
 import json
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,14 +24,17 @@ from skewless.config import Config
 from skewless.serving import workers
 from skewless.serving.app import App
 from skewless.serving.operate.metrics import Counter, Histogram, Metric, Metrics
-from skewless.testing.servers import program
-from tests.serving.calling import call, serving
+from skewless.stores.online.redis.store import RedisStore
+from skewless.testing.servers import free_port, program
+from tests.serving.calling import call, serving, wait_for
 from tests.serving.test_observability import samples
+from tests.serving.test_tls import certify
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "skewless.rules.yml"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "skewless.json").read_text())
+BASE = "python:3.12-slim"
 OF_PROMETHEUS = {"up": {"job", "instance"}}
 FUNCTIONS = {
     "sum", "min", "max", "rate", "increase", "histogram_quantile", "vector", "time", "count",
@@ -148,7 +155,11 @@ def checked(*words: str, text: str | None = None) -> str:
 def test_promtool_takes_the_rules_and_the_configuration(promtool: str, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEPLOY / "prometheus", tmp_path / "prometheus"))
     checked(promtool, "check", "rules", str(folder / "skewless.rules.yml"))
-    checked(promtool, "check", "config", str(folder / "prometheus.yml"))
+    config, key = folder / "prometheus.yml", tmp_path / "key"
+    key.write_text("sk_key")
+    config.write_text(config.read_text().replace("/run/secrets/prometheus_key", str(key)))
+    assert str(key) in config.read_text(), "the key is a file"
+    checked(promtool, "check", "config", str(config))
 
 
 def test_promtool_takes_every_query_of_the_dashboard(promtool: str, tmp_path: Path) -> None:
@@ -322,38 +333,76 @@ def test_the_image_is_built_of_what_there_is() -> None:
     assert set(installed.split(",")) <= set(project["optional-dependencies"])
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = [rest.split()[:-1] for name, rest in instructions() if name == "COPY"]
-    for file in copied[0] + copied[1] + copied[2]:
+    files = [file for words in copied if not words[0].startswith("--from") for file in words]
+    assert {"deploy/requirements.txt", "deploy/healthcheck.py", "src"} <= set(files)
+    for file in files:
         assert (ROOT / file).exists()
         assert f"!{file}" in ignored
+
+
+def test_both_stages_of_the_image_start_from_a_base_that_can_be_named() -> None:
+    assert instructions()[0] == ("ARG", f"BASE={BASE}")
+    assert [rest.split()[0] for name, rest in instructions() if name == "FROM"] == ["${BASE}"] * 2
+    *_, locked = re.findall(r"--python-version (\S+)", (ROOT / "Makefile").read_text())
+    assert BASE.startswith(f"python:{locked}-"), "of the Python that requirements.txt is for"
 
 
 def test_the_health_check_of_the_image_tells_a_server_that_is_ready(
     repo: Path, tmp_path: Path
 ) -> None:
+    """One that speaks TLS too, by a certificate that is not for the loopback."""
     _, code = instruction("HEALTHCHECK").split("CMD", 1)
-    python, *words = json.loads(code)
-    assert python == "python"
+    python, there, listening = json.loads(code)
+    assert (python, listening) == ("python", "127.0.0.1:6566")
+    assert f"COPY deploy/healthcheck.py {there}" in (DEPLOY / "Dockerfile").read_text()
 
     def healthy(address: str) -> bool:
-        there = [word.replace("127.0.0.1:6566", address) for word in words]
-        done = subprocess.run([sys.executable, *there], capture_output=True, check=False)
+        words = [sys.executable, str(DEPLOY / "healthcheck.py"), address]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.stderr == ""
         return done.returncode == 0
 
-    with serving(repo, tmp_path) as server:
-        address = server.url.rpartition("/")[2]
-        assert healthy(address)
-    assert not healthy(address)
+    certificate, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    certify(certificate, key, name="DNS:features.example")
+    for options in ([], ["--tls-cert", str(certificate), "--tls-key", str(key)]):
+        with serving(repo, tmp_path, *options) as server:
+            address = server.url.rpartition("/")[2]
+            assert server.url.startswith("https:") == bool(options)
+            assert healthy(address)
+        assert not healthy(address)
+
+
+class NotReady(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health" else 503)
+        self.end_headers()
+
+    def log_message(self, *words: Any) -> None:
+        pass
+
+
+def test_the_health_check_of_the_image_tells_a_server_that_lives_and_is_not_ready() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), NotReady) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        words = [str(DEPLOY / "healthcheck.py"), f"127.0.0.1:{server.server_port}"]
+        assert subprocess.run([sys.executable, *words], check=False).returncode == 1
+        server.shutdown()
+
+
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 
 
 def test_compose_starts_the_server_with_options_and_files_that_there_are() -> None:
-    text = (DEPLOY / "compose.yaml").read_text()
-    services = yaml.safe_load(text)["services"]
+    services = COMPOSE["services"]
     _, *words = json.loads(instruction("ENTRYPOINT"))
-    assert parsed([*words, *services["skewless"]["command"]]).params["workers"] == 2
+    context = parsed([*words, *services["skewless"]["command"]])
+    assert (context.params["workers"], context.params["anonymous"]) == (2, False)
     for service in services.values():
         for volume in service.get("volumes", []):
             if volume.startswith("./"):
                 assert (DEPLOY / volume.split(":")[0]).exists(), volume
+            elif "$" not in volume:
+                assert volume.split(":")[0] in COMPOSE["volumes"]
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), "open on this machine only"
     assert (DEPLOY / services["skewless"]["build"]["context"] / "pyproject.toml").exists()
@@ -362,16 +411,74 @@ def test_compose_starts_the_server_with_options_and_files_that_there_are() -> No
     assert any(path.startswith(providers[0]["options"]["path"]) for path in paths)
 
 
+def test_compose_gives_every_service_limits_and_no_more_rights_than_it_needs() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_secrets_in_compose_are_files_and_no_dashboard_is_open_to_all() -> None:
+    services = COMPOSE["services"]
+    for name, service in services.items():
+        for variable, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|KEY", variable):
+                assert variable.endswith("_FILE"), (name, variable)
+                secret = value.removeprefix("/run/secrets/")
+                assert secret in service["secrets"], (name, variable)
+        assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
+    assert all(set(secret) == {"file"} for secret in COMPOSE["secrets"].values())
+    assert services["grafana"]["environment"]["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    assert "ports" not in services["prometheus"], "it asks nobody for a password"
+    used = {s for service in services.values() for s in service.get("secrets", ())}
+    assert used == set(COMPOSE["secrets"])
+
+
+def listening(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def test_redis_in_compose_is_durable_and_keeps_its_password_to_itself(tmp_path: Path) -> None:
+    """The command as it is written, with folders of the test's own and a free port."""
+    redis = program("redis-server", install="on Debian: apt-get install redis-server")
+    shell, flags, script = COMPOSE["services"]["redis"]["command"]
+    (tmp_path / "redis_password").write_text("hush0123\n")
+    port = free_port()
+    for there, here in (("$$", "$"), ("/run/secrets", str(tmp_path)), ("/data", str(tmp_path)),
+                        ("/tmp/redis.conf", str(tmp_path / "redis.conf")),
+                        ("redis-server ", f"{redis} ")):  # fmt: skip
+        assert there in script
+        script = script.replace(there, here)
+    script = f"{script.rstrip()} --port {port} --bind 127.0.0.1"
+    with subprocess.Popen([shell, flags, script], stdout=subprocess.DEVNULL) as server:
+        try:
+            store = RedisStore(f"redis://:hush0123@127.0.0.1:{port}/0")
+            wait_for(lambda: listening(port), "Redis")
+            assert store.capabilities.durable
+            assert (tmp_path / "redis.conf").stat().st_mode & 0o077 == 0
+            words = Path(f"/proc/{server.pid}/cmdline").read_bytes()
+            assert b"redis-server" in words
+            assert b"hush" not in words
+            store.close()
+        finally:
+            server.terminate()
+
+
 def test_the_configuration_in_compose_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REDIS_PASSWORD", "secret")
+    (tmp_path / "redis_password").write_text("se/cret\n")
+    environment = COMPOSE["services"]["skewless"]["environment"]
+    file = environment["REDIS_PASSWORD_FILE"].replace("/run/secrets", str(tmp_path))
+    monkeypatch.setenv("REDIS_PASSWORD_FILE", file)
     text = (DEPLOY / "compose.yaml").read_text()
     shown = re.findall(r"^#   (\[online\]|\w+ = .*)$", text, flags=re.MULTILINE)
     (tmp_path / "skewless.toml").write_text("\n".join(shown))
     config = Config.read(tmp_path)
     assert config.online.kind == "redis"
-    assert config.online.options["url"] == "redis://:secret@redis:6379/0"
+    assert config.online.options["url"] == "redis://:se%2Fcret@redis:6379/0"
 
 
 def test_the_unit_of_systemd_starts_the_server() -> None:

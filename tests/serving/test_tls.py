@@ -13,12 +13,12 @@ from skewless.testing.servers import program
 from tests.serving.calling import serving, wait_for
 
 
-def certify(certificate: Path, key: Path) -> None:
+def certify(certificate: Path, key: Path, name: str = "IP:127.0.0.1") -> None:
     openssl = program("openssl", install="on Debian: apt-get install openssl")
     subprocess.run(
         [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
          "-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1"],
+         "-addext", f"subjectAltName={name}"],
         check=True, capture_output=True,
     )  # fmt: skip
 
