@@ -24,6 +24,7 @@ NAMES = (
     "newcomer",
     "stores",
     "definitions",
+    "search",
 )
 
 

@@ -548,7 +548,10 @@ class FeatureStore:
         return entry_of(self.runtime.state(), any_name(name))
 
     def search(self, text: str, limit: int = 10) -> list[dict[str, Any]]:
-        """Return the features whose names, descriptions, owners and tags fit a text best."""
+        """Return the features that fit a text best: see `skewless.monitoring.search.search`.
+
+        >>> fs.search("spend last day owner:risk -deprecated")  # doctest: +SKIP
+        """
         from skewless.monitoring.search import search
 
         text, limit = checked_text(text, "a text"), checked_count(limit, "a limit")

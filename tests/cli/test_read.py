@@ -194,7 +194,8 @@ def test_status_check_says_no_when_a_promise_is_broken(shop: Path) -> None:
 def test_search_finds_features_and_says_no_when_nothing_fits(run: Run) -> None:
     assert "Spend@v1:last_country" in ran(run("search", "country")).stdout
     assert data_of(run("search", "amount", "--limit", "2", "--json"))[0]["view"] == "Spend"
-    assert data_of(run("search", "zzzzqqq", "--json"), 1) == []
+    found = data_of(run("search", "amount owner:nobody", "--json"), 1)
+    assert found == data_of(run("search", "zzzzqqq", "--json"), 1) == []
     assert "Nothing fits." in ran(run("search", "zzzzqqq"), 1).stderr
 
 

@@ -113,6 +113,13 @@ def test_a_materialization_is_waited_for_or_not(client: sl.Client) -> None:
         client.materialize(["Nothing"])
 
 
+@pytest.mark.parametrize("text", ["total", "mean amount -deprecated", "entity:card", "zzzzqqq", ""])
+def test_search_answers_as_the_store_does(
+    client: sl.Client, same: sl.FeatureStore, text: str
+) -> None:
+    assert client.search(text) == same.search(text)
+
+
 def test_lists_and_explanations(client: sl.Client) -> None:
     assert [view["name"] for view in client.listed("views")] == [
         "Newest",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from skewless.cli.options import command
@@ -54,7 +56,7 @@ def status_command(ctx: click.Context, /, *, repo: str, as_json: bool, check: bo
 
 @command(
     "search",
-    example='skewless search "spend last month"\nskewless search vdd --limit 3 --json',
+    example='skewless search "spend last month"\nskewless search "vdd owner:yield -deprecated"',
     no="Nothing fits.",
 )
 @click.argument("words", nargs=-1, required=True)
@@ -63,7 +65,12 @@ def status_command(ctx: click.Context, /, *, repo: str, as_json: bool, check: bo
 def search_command(
     ctx: click.Context, /, *, repo: str, as_json: bool, words: tuple[str, ...], limit: int
 ) -> None:
-    """Find features by words: of names, descriptions, owners, tags and windows."""
+    """Find features by words: of names, descriptions, units, owners, tags and windows.
+
+    Filters: owner: entity: tag: view: source: service: type: unit: pii: status: with a value; a
+    minus before one (within quotes) excludes; -deprecated is short for -status:deprecated. What is
+    deprecated says so, and comes below what replaces it.
+    """
     from skewless.store import FeatureStore
 
     with FeatureStore(repo) as fs:
@@ -71,15 +78,21 @@ def search_command(
     if as_json:
         emit(found)
     elif found:
-        rows = [
-            [hit["feature"], hit["type"], short(hit["computes"] or hit["description"])]
-            for hit in found
-        ]
-        say(table(["feature", "type", "what"], rows))
+        say(table(["feature", "windows", "entity", "owner", "what", "why"], map(_hit, found)))
     else:
         note("Nothing fits.")
     if not found:
         ctx.exit(1)
+
+
+def _hit(hit: dict[str, Any]) -> list[str]:
+    """Return a feature that was found as cells of a row."""
+    what = short(hit["description"] or hit["computes"])
+    if hit["deprecated"]:
+        until = f" until {hit['sunset']}" if hit["sunset"] else ""
+        what = f"DEPRECATED{until}: {hit['deprecated']}"
+    why = short("; ".join(hit["why"]))
+    return [hit["feature"], " ".join(hit["windows"]), hit["entity"], hit["owner"], what, why]
 
 
 @command("statistics", example="skewless statistics FabRolling\nskewless statistics FabRolling@v1")

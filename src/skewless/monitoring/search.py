@@ -1,185 +1,384 @@
-"""Finding features by what people call them: names, descriptions, owners, tags, windows.
+"""Finding features by what people call them: names, words, units, owners, tags, windows.
 
-    search(state, "spend last month", 10)[0]["feature"]      # 'Spend@v1:total_30d'
+    search(state, "spend last month owner:risk", 10)[0]["feature"]      # 'Spend@v1:total_30d'
 
-A word fits another wholly, as its beginning, or by the trigrams they share (a slip of the pen).
-Rare words weigh more than common ones. Nothing is indexed: a thousand features take some ten
-milliseconds.
+The windows of one feature are one answer, headed by the window that was asked for. The index is
+built once for a revision of the registry; `skewless.monitoring.search_index` ranks.
 """
 
 from __future__ import annotations
 
-import math
 import re
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from skewless.definitions import Aggregate, Expression, FeatureView
+from skewless.durations import format_duration, parse_duration
 from skewless.monitoring.catalog import words_of_feature
-from skewless.plan.apply.registry_state import RegistryState, View
+from skewless.monitoring.search_index import Hit, Index, lexicon, words_of
+from skewless.plan.apply.registry_state import Deprecation, RegistryState, View
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+[a-z]*")
-_COMMON = frozenset(
-    ("a", "an", "and", "by", "for", "from", "in", "last", "of", "on", "over", "past", "per", "the")
+WEIGHTS = {
+    "name": 3.0, "description": 2.5, "column": 2.0, "aggregation": 2.0, "filter": 1.5,
+    "unit": 1.0, "view": 1.0, "entity": 1.0, "tags": 0.7, "owner": 0.7, "source": 0.5,
+    "about": 0.4, "services": 0.5,
+}  # fmt: skip
+_MINUTE = 60_000_000
+_DAY = 24 * 60 * _MINUTE
+_UNITS = {
+    "min": (_MINUTE, _MINUTE), "h": (60 * _MINUTE, 60 * _MINUTE), "d": (_DAY, _DAY),
+    "w": (7 * _DAY, 7 * _DAY), "mo": (28 * _DAY, 31 * _DAY), "q": (90 * _DAY, 92 * _DAY),
+    "y": (365 * _DAY, 366 * _DAY),
+}  # fmt: skip
+_SPELLED = {
+    "m": "min", "mins": "min", "minute": "min", "minutes": "min", "hr": "h", "hrs": "h",
+    "hour": "h", "hours": "h", "hourly": "h", "day": "d", "days": "d", "daily": "d", "today": "d",
+    "week": "w", "weeks": "w", "weekly": "w", "month": "mo", "months": "mo", "monthly": "mo",
+    "quarter": "q", "quarters": "q", "quarterly": "q", "year": "y", "years": "y", "yearly": "y",
+    "annual": "y",
+}  # fmt: skip
+_ALONE = (
+    "minute|hour|day|week|month|quarter|year|today|"
+    "hourly|daily|weekly|monthly|quarterly|yearly|annual"
 )
-_SAME = 0.45
-"""Below this share of trigrams two words have nothing in common."""
-_HOUR = 3_600_000_000
-_LENGTHS = (
-    (_HOUR, _HOUR, "hour hourly"),
-    (24 * _HOUR, 24 * _HOUR, "day daily"),
-    (7 * 24 * _HOUR, 7 * 24 * _HOUR, "week weekly"),
-    (28 * 24 * _HOUR, 31 * 24 * _HOUR, "month monthly"),
-    (90 * 24 * _HOUR, 92 * 24 * _HOUR, "quarter quarterly"),
-    (365 * 24 * _HOUR, 366 * 24 * _HOUR, "year yearly annual"),
+_WINDOW = re.compile(
+    r"(?:\b(?:over|in|within|during|for)\s+)?(?:\bthe\s+)?"
+    r"(?:\b(?:last|past|previous|a|an|per|every)\s+)?"
+    rf"(?:(?<![^\W_])(\d+)[\s-]?({'|'.join(sorted({*_UNITS, *_SPELLED}, key=len, reverse=True))})\b"
+    rf"|\b({_ALONE})\b)",
+    re.IGNORECASE,
 )
+_FILTER = re.compile(
+    r"(?<!\S)(-?)(?:(deprecated)|(owner|entity|tag|view|source|service|type|unit|pii|status)"
+    r":(\"[^\"]*\"|\S+))(?!\S)",
+    re.IGNORECASE,
+)
+_Member = tuple[str, int, dict[str, Any]]
+"""The name of a feature, its window in microseconds (0: none) and what is answered."""
+_DURATION = re.compile(r"\d+(ms|s|m|h|d|w)")
+_INDEXES: dict[int, _Catalogue] = {}
+"""By the identity of a registry's state; gone with it."""
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A feature and its words, each with how much it weighs."""
+class _Family:
+    """A feature in all its windows.
 
-    answer: dict[str, Any]
-    words: dict[str, float]
+    Attributes:
+        members: one for each window.
+        words: the texts by which it is found.
+    """
+
+    members: list[_Member]
+    words: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    """All families of a revision, which have a name (in each of its forms), and their index."""
+
+    families: list[_Family]
+    names: dict[str, list[int]]
+    index: Index
+
+
+@dataclass(frozen=True)
+class _Query:
+    words: list[str]
+    windows: list[tuple[int, int, str]]
+    filters: list[tuple[bool, str, str]]
 
 
 def search(state: RegistryState, text: str, limit: int = 10) -> list[dict[str, Any]]:
-    """Return the features that fit a text best, the best first.
+    """Return the features that fit a text best, the best first; nothing where nothing fits.
 
     Args:
         state: of the registry.
-        text: some words; an empty one fits every feature.
+        text: some words; an empty one fits every feature. Windows are understood as people write
+            them (``24h``, ``1 day``, ``last week``). ``owner:``, ``entity:``, ``tag:`` (a name, a
+            value or ``name=value``), ``view:``, ``source:``, ``service:``, ``type:``, ``unit:``,
+            ``pii:`` and ``status:deprecated`` filter; a ``-`` before one excludes, and
+            ``-deprecated`` is short for ``-status:deprecated``.
         limit: at most so many.
 
     Returns:
         For each: ``feature`` (its full reference), ``name``, ``view``, ``version``, ``type``,
         ``kind``, ``entity``, ``source``, ``owner``, ``description`` (its own, else its view's),
-        ``unit``, ``tags``, ``computes``, ``services`` and ``score`` (greater is better).
+        ``unit``, ``tags``, ``pii``, ``computes``, ``services``, ``freshness`` (what is promised, or
+        None), ``deprecated`` (the reason; empty: it is not), ``sunset``, ``windows`` (window =
+        reference, of the same feature over others and this), ``why`` (which word fits what) and
+        ``score`` (greater is better). What is deprecated comes below what its reason names.
     """
-    entries = list(_entries(state))
-    asked = list(dict.fromkeys(words_of(text)))
-    scores = [0.0] * len(entries)
-    for word in asked:
-        fits = [_fit(word, entry.words) for entry in entries]
-        found = sum(fit > 0 for fit in fits)
-        rarity = math.log(1 + len(entries) / found) if found else 0.0
-        rarity *= 0.1 if word in _COMMON else 1.0
-        scores = [score + fit * rarity for score, fit in zip(scores, fits, strict=True)]
-    ranked = sorted(
-        zip(scores, entries, strict=True), key=lambda pair: (-pair[0], pair[1].answer["feature"])
-    )
-    return [
-        entry.answer | {"score": round(score, 3)}
-        for score, entry in ranked
-        if score > 0 or not asked
-    ][:limit]
+    catalogue = _catalogue_of(state)
+    query = _parsed(text)
+    if query.words:
+        hits = {hit.document: hit for hit in catalogue.index.find(query.words)}
+    else:
+        hits = {number: Hit(number, 1.0, []) for number in range(len(catalogue.families))}
+    for number in catalogue.names.get(text.strip(), ()):
+        hits.setdefault(number, Hit(number, 0.0, []))
+    found = []
+    for hit in hits.values():
+        family = catalogue.families[hit.document]
+        members = [
+            member
+            for member in family.members
+            if all(_passes(member[2], *given) for given in query.filters)
+        ]
+        ranked = _ranked(members, hit, query, text.strip()) if members else None
+        if ranked is not None:
+            found.append(ranked)
+    answers = [
+        answer | {"score": round(_capped(score, answer, found), 3)} for score, answer in found
+    ]
+    return sorted(answers, key=lambda a: (-a["score"], bool(a["deprecated"]), a["feature"]))[:limit]
 
 
-def words_of(text: str) -> list[str]:
-    """Return the words of a text or name, in lower case: ``FabRolling:vdd_1h`` has four."""
-    return [word.lower() for word in _WORD.findall(text)]
+def _parsed(text: str) -> _Query:
+    filters = []
+    for minus, deprecated, key, value in _FILTER.findall(text):
+        given = ("status", "deprecated") if deprecated else (key.lower(), value.strip('"').lower())
+        if deprecated and not minus:
+            continue  # a word as any other
+        filters.append((bool(minus), *given))
+    text = _FILTER.sub(lambda m: m[0] if m[2] and not m[1] else " ", text)
+    windows = []
+    for number, unit, alone in _WINDOW.findall(text):
+        short = (unit or alone).lower()
+        least, most = _UNITS[_SPELLED.get(short, short)]
+        times = int(number[:6] or 1)
+        windows.append((least * times, most * times, f"{number}{' ' if number else ''}{short}"))
+    text = re.sub(r"\bhow many\b", "count", _WINDOW.sub(" ", text), flags=re.IGNORECASE)
+    text = re.sub(r"@v\d+\b", " ", text)
+    asked = words_of(text)
+    said = [word for word in asked if word not in lexicon().stop]
+    return _Query(said or asked, windows, filters)
 
 
-def _entries(state: RegistryState) -> Iterator[_Entry]:
+def _passes(answer: dict[str, Any], excludes: bool, key: str, value: str) -> bool:
+    match key:
+        case "tag":
+            tags = {f"{name}={said}".lower() for name, said in answer["tags"].items()}
+            has = any(value in (tag, *tag.split("=", 1)) for tag in tags)
+        case "status":
+            has = value == ("deprecated" if answer["deprecated"] else "current")
+        case "service":
+            has = value in (service.lower() for service in answer["services"])
+        case "entity" | "source":
+            has = value in answer[key].lower().split(", ")
+        case _:
+            has = value == str(answer[key] or "none").lower()
+    return has is not excludes
+
+
+def _ranked(
+    members: list[_Member], hit: Hit, query: _Query, text: str
+) -> tuple[float, dict[str, Any]] | None:
+    """Return how well a feature fits and what is answered: its member of the window asked for."""
+    score, why = hit.score, list(hit.why)
+    pinned = [member for member in members if member[2]["services"]]
+    kept = [member for member in members if not member[2]["deprecated"]]
+    answer = (pinned or kept or members)[0][2]
+    for least, most, said in query.windows:
+        fitting = [member for member in members if least <= member[1] <= most]
+        score *= 1.15 if fitting else 0.8
+        if fitting:
+            answer = fitting[0][2]
+            why.append(f"{said} in window")
+    if query.windows and not query.words and len(why) < len(query.windows):
+        return None
+    for member, _, theirs in members:
+        if text in _names(member, theirs):
+            score, answer, why = score + 100.0, theirs, ["its name"]
+    score *= 1 + 0.05 * bool(pinned) + 0.02 * bool(answer["description"])
+    score *= 1 + 0.02 * bool(answer["owner"])
+    return score * (0.5 if answer["deprecated"] else 1.0), answer | {"why": why}
+
+
+def _capped(
+    score: float, answer: dict[str, Any], found: list[tuple[float, dict[str, Any]]]
+) -> float:
+    """Return a score that is, of what is deprecated, at most the best of what its reason names."""
+    if not answer["deprecated"]:
+        return score
+    named = set(re.findall(r"\w+", answer["deprecated"]))
+    better = [s for s, other in found if not other["deprecated"] and other["view"] in named]
+    return min(score, max(better, default=score))
+
+
+# ----------------------------------------------------------------------------- the index
+
+
+def _catalogue_of(state: RegistryState) -> _Catalogue:
+    known = _INDEXES.get(id(state))
+    if known is None:
+        families = list(_families(state))
+        names: dict[str, list[int]] = {}
+        for number, family in enumerate(families):
+            for member, _, answer in family.members:
+                for name in _names(member, answer):
+                    names.setdefault(name, []).append(number)
+        index = Index([family.words for family in families], WEIGHTS)
+        known = _INDEXES[id(state)] = _Catalogue(families, names, index)
+        weakref.finalize(state, _INDEXES.pop, id(state), None)
+    return known
+
+
+def _names(feature: str, answer: dict[str, Any]) -> tuple[str, str, str]:
+    return feature, f"{answer['view']}:{feature}", answer["feature"]
+
+
+def _families(state: RegistryState) -> Iterator[_Family]:
     services: dict[str, list[str]] = {}
     for service, references in state.pins.items():
         for reference in references:
             services.setdefault(reference, []).append(service)
+    notices = {notice.target: notice for notice in state.deprecations}
     for name, version in state.current.items():
         view = state.view(name)
+        places = _places(state, view)
+        families: dict[str, list[_Member]] = {}
         for feature in view.features:
+            base, _, length = _window(feature, view.expressions.get(feature))
             reference = f"{name}@v{version}:{feature}"
-            yield _entry(state, view, feature, reference, services.get(reference, []))
+            answer = _answer(view, feature, reference, services.get(reference, []), places)
+            families.setdefault(base, []).append((feature, length, answer))
+        for base, members in families.items():
+            for feature, _, answer in members:
+                of = ("", f"@v{version}", f":{feature}", f"@v{version}:{feature}")
+                notice = next((notices[name + end] for end in of if name + end in notices), None)
+                answer.update(_deprecated(notice))
+            yield _family(view, base, members, places)
 
 
-def _entry(
-    state: RegistryState, view: View, feature: str, reference: str, services: list[str]
-) -> _Entry:
-    entities, sources, places = _places(state, view)
+def _family(
+    view: View,
+    base: str,
+    members: list[_Member],
+    places: _Places,
+) -> _Family:
+    feature, _, answer = members[0]
+    windows = {
+        _window(name, view.expressions.get(name))[1]: theirs["feature"]
+        for name, length, theirs in members
+        if length
+    }
+    said = view.words.get(feature)
     expression = view.expressions.get(feature)
-    computes = "" if expression is None else repr(expression)
+    parts = _parts({} if expression is None else expression.to_dict())
+    columns = [c for c in parts["column"] if c not in parts["filter"]]
+    words = {
+        "name": base,
+        "description": "" if said is None else said.description,
+        "column": " ".join(f"{name} {places.columns.get(name, '')}" for name in columns),
+        "aggregation": " ".join(lexicon().aggregations.get(n, n) for n in parts["aggregation"]),
+        "filter": " ".join(parts["filter"]),
+        "unit": answer["unit"],
+        "view": f"{view.name} {view.labels['description']}",
+        "entity": places.entity_words,
+        "tags": " ".join(f"{key} {value}" for key, value in answer["tags"].items()),
+        "owner": answer["owner"],
+        "source": answer["source"],
+        "about": places.about,
+        "services": " ".join(s for _, _, theirs in members for s in theirs["services"]),
+    }
+    return _Family([(n, length, a | {"windows": windows}) for n, length, a in members], words)
+
+
+def _deprecated(notice: Deprecation | None) -> dict[str, Any]:
+    if notice is None:
+        return {"deprecated": "", "sunset": None}
+    sunset = None if notice.sunset is None else notice.sunset.isoformat()
+    return {"deprecated": notice.reason or "deprecated", "sunset": sunset}
+
+
+@dataclass(frozen=True)
+class _Places:
+    """What is said of the entities and sources of a view."""
+
+    entities: list[str]
+    sources: list[str]
+    entity_words: str
+    about: str
+    columns: dict[str, str]
+
+
+def _places(state: RegistryState, view: View) -> _Places:
+    if isinstance(view, FeatureView):
+        source, entity = view.source, view.entity
+        columns = {name: f"{said.description} {said.unit}" for name, said in source.words.items()}
+        entity_words = f"{entity.name} {entity.description} {' '.join(entity.key_names)}"
+        about = f"{source.description} {source.owner}"
+        return _Places([entity.name], [source.name], entity_words, about, columns)
+    found = [_places(state, state.view(ref.view, ref.version)) for ref in view.refs]
+    return _Places(
+        list(dict.fromkeys(name for place in found for name in place.entities)),
+        list(dict.fromkeys(name for place in found for name in place.sources)),
+        " ".join(dict.fromkeys(place.entity_words for place in found)),
+        " ".join(dict.fromkeys(place.about for place in found)),
+        {name: said for place in found for name, said in place.columns.items()},
+    )
+
+
+def _answer(
+    view: View, feature: str, reference: str, services: list[str], places: _Places
+) -> dict[str, Any]:
+    expression = view.expressions.get(feature)
     said = words_of_feature(view, feature)
-    owner, description = said.owner, said.description or view.labels["description"]
-    tags: dict[str, Any] = {**view.labels["tags"], **said.tags}
-    weighed = (
-        (5.0, feature), (3.0, view.name), (3.0, said.description), (1.0, said.unit),
-        (2.0, view.labels["description"]), (2.0, " ".join(entities)),
-        (2.0, " ".join(sources)), (2.0, " ".join(f"{k} {v}" for k, v in tags.items())),
-        (1.5, owner), (1.5, computes), (1.5, _lengths(expression)), (1.0, " ".join(services)),
-        (1.0, places),
-    )  # fmt: skip
-    words: dict[str, float] = {}
-    for weight, part in weighed:
-        for word in words_of(part):
-            words[word] = max(weight, words.get(word, 0.0))
-    answer = {
+    promised = view.labels.get("freshness")
+    return {
         "feature": reference,
         "name": feature,
         "view": view.name,
         "version": int(reference.partition("@v")[2].partition(":")[0]),
         "type": repr(view.dtypes[feature]),
         "kind": "feature" if isinstance(view, FeatureView) else "on-demand feature",
-        "entity": ", ".join(entities),
-        "source": ", ".join(sources),
-        "owner": owner,
-        "description": description,
+        "entity": ", ".join(places.entities),
+        "source": ", ".join(places.sources),
+        "owner": said.owner,
+        "description": said.description or view.labels["description"],
         "unit": said.unit,
-        "tags": tags,
-        "computes": computes,
+        "tags": {**view.labels["tags"], **said.tags},
+        "pii": said.pii,
+        "computes": "" if expression is None else repr(expression),
         "services": services,
+        "freshness": None if promised is None else format_duration(promised),
     }
-    return _Entry(answer, words)
 
 
-def _places(state: RegistryState, view: View) -> tuple[list[str], list[str], str]:
-    """Return the names of entities and sources, and what else is said of these."""
-    if isinstance(view, FeatureView):
-        source, entity = view.source, view.entity
-        columns = " ".join(words.description for words in source.words.values())
-        about = f"{source.description} {source.owner} {entity.description} {columns}"
-        return [entity.name], [source.name], f"{about} {' '.join(entity.key_names)}"
-    found = [_places(state, state.view(ref.view, ref.version)) for ref in view.refs]
-    entities = dict.fromkeys(name for place in found for name in place[0])
-    sources = dict.fromkeys(name for place in found for name in place[1])
-    return list(entities), list(sources), " ".join(place[2] for place in found)
-
-
-def _lengths(expression: Expression | None) -> str:
-    """Return the lengths of windows in words: a window of 30 days is a month."""
-    words = []
+def _window(feature: str, expression: Expression | None) -> tuple[str, str, int]:
+    """Return a name without its window, the window as people wrote it, its microseconds (or 0)."""
     for leaf in () if expression is None else expression.leaves():
-        window = leaf.window if isinstance(leaf, Aggregate) else None
-        if window is None:
-            continue
-        length = window.length or 0
-        words += [text for low, high, text in _LENGTHS if low <= length <= high]
-        if window.length is None:
-            words.append(window.kind)
-    return " ".join(words)
+        length = leaf.window.length if isinstance(leaf, Aggregate) else None
+        if length:
+            base, _, written = feature.rpartition("_")
+            if base and _DURATION.fullmatch(written) and parse_duration(written) == length:
+                return base, written, length
+            return feature, format_duration(length), length
+    return feature, "", 0
 
 
-def _fit(word: str, words: dict[str, float]) -> float:
-    """Return how well a word fits the best of a feature's."""
-    if word in words:
-        return words[word]
-    best = 0.0
-    grams = _trigrams(word)
-    for other, weight in words.items():
-        if len(word) > 1 and other.startswith(word):
-            best = max(best, 0.8 * weight)
-        elif len(word) > 2 and len(other) > 2:
-            theirs = _trigrams(other)
-            share = 2 * len(grams & theirs) / (len(grams) + len(theirs))
-            if share >= _SAME:
-                best = max(best, 0.6 * share * weight)
-    return best
+def _parts(data: Any, kind: str = "column") -> dict[str, list[str]]:
+    """Return what an expression reads, filters by and computes, from its plain data."""
+    found: dict[str, list[str]] = {"column": [], "filter": [], "aggregation": []}
 
+    def walk(data: Any, kind: str) -> None:
+        items: Iterable[tuple[str, Any]]
+        if isinstance(data, dict):
+            items = data.items()
+        elif isinstance(data, list):
+            items = (("", each) for each in data)
+        else:
+            return
+        for key, value in items:
+            if isinstance(value, dict | list):
+                walk(value, "filter" if key in ("where", "by") else kind)
+            elif key in ("column", "feature") or (key == "value" and isinstance(value, str)):
+                found[kind].append(value)
+            elif key == "aggregation":
+                found["aggregation"].append(value)
 
-def _trigrams(word: str) -> frozenset[str]:
-    padded = f"  {word} "
-    return frozenset(_windows(padded))
-
-
-def _windows(text: str) -> Iterable[str]:
-    return (text[at : at + 3] for at in range(len(text) - 2))
+    walk(data, kind)
+    return {name: list(dict.fromkeys(words)) for name, words in found.items()}
