@@ -67,7 +67,7 @@ class DType:
             return f"Decimal({self.size}, {self.scale})"
         if self.kind == "struct":
             return f"Struct({dict(self.fields)!r})"
-        return _NAMES[self.kind]
+        return _NAMES[self.kind] + (f" in {self.size} us since 1970" if is_epoch(self) else "")
 
     @property
     def is_numeric(self) -> bool:
@@ -164,7 +164,7 @@ Date = DType("date")
 Json = DType("json")
 
 
-_EPOCH_TEXT = re.compile(r"[+-]?\d+(\.\d+)?")
+_EPOCH_TEXT = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 EPOCH_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -423,8 +423,10 @@ def _bytes(dtype: DType, value: object) -> bytes:
     raise _misfit(dtype, value)
 
 
-def _timestamp(dtype: DType, value: object) -> datetime:
+def _timestamp(dtype: DType, value: object) -> datetime | None:
     if dtype.size:
+        if isinstance(value, (float, PyDecimal)) and math.isnan(value):
+            return None
         value = _since_1970(dtype, value)
     if not isinstance(value, (datetime, str)):
         raise _misfit(dtype, value)

@@ -121,3 +121,57 @@ def test_what_is_no_moment_is_set_aside_alone(tmp_path: Path) -> None:
         ]
         result = store.push("s", rows, backdate=True)
         assert (result.accepted, [each.row for each in result.quarantined]) == (1, [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("kind", ["csv", "text", "decimal", "mixed"])
+def test_a_table_reads_the_forms_that_a_push_does(tmp_path: Path, kind: str) -> None:
+    second = str(MICROS / 1e6)
+    times: dict[str, list[Any]] = {
+        "text": [second, None],
+        "decimal": [Decimal(second), None],
+        "mixed": [f" {second} ", "2026-01-31T11:00:00Z"],
+    }
+    if kind == "csv":
+        (tmp_path / "x.csv").write_text(f"k,v,ts\na,2.0,{second}\na,1.0,NA\n")
+        place: Any = sl.CSV("x.csv")
+    else:
+        table = pa.table({"k": ["a", "a"], "v": [2.0, 1.0], "ts": times[kind]})
+        pq.write_table(table, tmp_path / "x.parquet")
+        place = sl.Parquet("x.parquet")
+    with sl.FeatureStore(tmp_path, clock=SettableClock(NOW)) as store:
+        store.apply(view_of("s", table=place))
+        assert newest(store) == (2.0, AT)
+
+
+def test_a_number_that_is_none_is_null_in_a_table_too(tmp_path: Path) -> None:
+    table = pa.table({"k": ["a", "a"], "v": [2.0, 1.0], "ts": [UNITS["s"], float("nan")]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with sl.FeatureStore(tmp_path, clock=SettableClock(NOW)) as store:
+        store.apply(view_of("s", table=sl.Parquet("x.parquet")))
+        assert newest(store) == (2.0, AT)
+
+
+def test_another_unit_builds_states_and_row_ids_of_the_table_anew(tmp_path: Path) -> None:
+    table = pa.table({"k": ["a", "a"], "v": [7.0, 9.0], "ts": [UNITS["ms"], UNITS["ms"] // 4]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    spine = [{"k": "a", "t": datetime(2026, 1, 31, 12, 1, 5, tzinfo=UTC)}]
+    with sl.FeatureStore(tmp_path, clock=SettableClock(NOW)) as store:
+        for unit, expected in (("us", 0.0), ("ms", 7.0), ("us", 7.0)):  # since v2 it is corrected
+            source = sl.Source(
+                "s",
+                schema={"k": str, "v": float},
+                event_time=sl.Epoch("ts", unit),
+                row_id="v",
+                table=sl.Parquet("x.parquet"),
+            )
+            features = {"total": source.v.sum("1d")}
+            entity = sl.Entity("e", k=str)
+            view = sl.FeatureView("V", entity=entity, source=source, features=features)
+            store.apply(view, allow_breaking=True)
+            assert store.get_online_features("V", [{"k": "a"}])["total"] == [expected]
+            assert store.get_historical_features(spine, "V", timestamp="t")["total"] == [expected]
+            same = {"k": "a", "v": 7.0, "ts": UNITS["ms"]}
+            assert store.push("s", [same], backdate=True).duplicates == 1
+            report = store.verify()
+            assert report.ok, str(report)
+            assert store.get_online_features("V", [{"k": "a"}])["total"] == [expected]

@@ -64,9 +64,13 @@ class Version:
 
 @lru_cache(maxsize=256)
 def ids_table(source: Source) -> str:
-    """Return the table of the newest versions under the row id of ``source``."""
-    named = json.dumps([[name, source.columns[name].to_dict()] for name in source.row_id])
-    return f"ids.{source.name}.{hashlib.blake2b(named.encode(), digest_size=6).hexdigest()}"
+    """Return the table of the newest versions under the row id of ``source``.
+
+    With other units of its times the rows of its table are others, and so are those they equal.
+    """
+    named: list[Any] = [[name, source.columns[name].to_dict()] for name in source.row_id]
+    text = json.dumps([*named, source.epochs] if source.epochs else named)
+    return f"ids.{source.name}.{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
 def versions_of(rows: KeyValues, source: Source, keys: Sequence[bytes]) -> dict[bytes, Version]:

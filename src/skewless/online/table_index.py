@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from skewless.definitions import Source
+from skewless.definitions.fingerprint import fingerprint
 from skewless.errors import CorruptData
 from skewless.online.row_ids import ids_table
 from skewless.online.tables import note_change
@@ -137,7 +138,12 @@ class TableIndexes:
 
 
 def _parts(history: History) -> list[list[str]]:
-    return [[part.name, part.version] for part in history.parts()]
+    """Return the parts of a table, and how its times are read where that is not plain."""
+    source = history.source
+    options = {} if source.table is None else source.table.to_dict()
+    read = [options.get("timezone"), options.get("ambiguous"), *sorted(source.epochs.items())]
+    how = [["", fingerprint(read)]] if any(read) else []
+    return [*([part.name, part.version] for part in history.parts()), *how]
 
 
 def _record(journal: KeyValues, source: Source) -> dict[str, Any]:

@@ -188,7 +188,8 @@ class StateLayout:
         source = self.source
         times = [source.event_time, source.known_time, source.delay, source.lateness]
         keys = self.entity.to_dict()["join_keys"]
-        return [source.name, source.closed, *times, list(source.row_id), self.entity.name, keys]
+        rows = [source.name, source.closed, *times, list(source.row_id), self.entity.name, keys]
+        return [*rows, source.epochs] if source.epochs else rows
 
     @cached_property
     def record(self) -> np.dtype[Any]:

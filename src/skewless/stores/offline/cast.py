@@ -392,25 +392,56 @@ def _timestamp(column: pa.ChunkedArray, dtype: DType, place: _CastContext) -> pa
         zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
         moments = _to_micros(column) if zoned else _in_zone(column, place)
         return _in_years(moments.cast(target), dtype, place)
-    if _is_text(column.type) and not dtype.size:
+    if dtype.size and (numbers := _since_1970(column, dtype, place)) is not None:
+        return _in_years(numbers, dtype, place)
+    if _is_text(column.type):
         return _in_years(_from_text(column, place), dtype, place)
-    if dtype.size and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        return _in_years(_since_1970(column, dtype), dtype, place)
     hint = "Say its unit where the time is named: event_time=sl.Epoch('column', 'ms')."
     raise misfit(column, dtype, place.where, hint)
 
 
-def _since_1970(column: pa.ChunkedArray, dtype: DType) -> pa.ChunkedArray:
-    """Return numbers of units since 1970 as moments."""
+def _since_1970(
+    column: pa.ChunkedArray, dtype: DType, place: _CastContext
+) -> pa.ChunkedArray | None:
+    """Return numbers of units since 1970, also as texts, as moments; None: there are none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_integer(column.type):
+    kind = column.type
+    if pa.types.is_integer(kind):
         micros = pc.multiply_checked(column.cast(pa.int64()), dtype.size)
-    else:
+    elif pa.types.is_floating(kind):
         scaled = pc.multiply(column.cast(pa.float64()), float(dtype.size))
-        micros = pc.round(scaled, round_mode="half_to_even").cast(pa.int64())
+        micros = pc.round(nan_to_null(scaled), round_mode="half_to_even").cast(pa.int64())
+    elif pa.types.is_decimal(kind):
+        moments = [dtype.coerce(value) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(moments, dtype.arrow())])
+    elif _is_text(kind):
+        return _numbers_in_text(column, dtype, place)
+    else:
+        return None
     return micros.cast(pa.timestamp("us")).cast(dtype.arrow())
+
+
+def _numbers_in_text(
+    column: pa.ChunkedArray, dtype: DType, place: _CastContext
+) -> pa.ChunkedArray | None:
+    """Return texts of numbers since 1970 as moments; those of other times are read as such."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pc.utf8_trim_whitespace(column)
+    digits = pc.replace_substring_regex(texts, r"^\+", "")
+    found, left = None, texts
+    for form, kind in ((r"^-?[0-9]+$", pa.int64()), (r"^-?[0-9]+\.[0-9]+$", pa.float64())):
+        is_number = pc.match_substring_regex(digits, form)
+        numbers = pc.if_else(is_number, digits, None).cast(kind)
+        moments = _since_1970(numbers, dtype, place)
+        found = moments if found is None else pc.coalesce(found, moments)
+        left = pc.if_else(is_number, None, left)
+    if left.null_count == len(left):
+        return found
+    return pc.coalesce(found, _from_text(left, place))
 
 
 def _in_zone(column: pa.ChunkedArray, place: _CastContext) -> pa.ChunkedArray:
