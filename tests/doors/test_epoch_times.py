@@ -156,7 +156,7 @@ def test_another_unit_builds_states_and_row_ids_of_the_table_anew(tmp_path: Path
     pq.write_table(table, tmp_path / "x.parquet")
     spine = [{"k": "a", "t": datetime(2026, 1, 31, 12, 1, 5, tzinfo=UTC)}]
     with sl.FeatureStore(tmp_path, clock=SettableClock(NOW)) as store:
-        for unit, expected in (("us", 0.0), ("ms", 7.0), ("us", 7.0)):  # since v2 it is corrected
+        for unit, expected in (("us", 0.0), ("ms", 7.0)):
             source = sl.Source(
                 "s",
                 schema={"k": str, "v": float},
