@@ -555,7 +555,7 @@ class FeatureStore:
         from skewless.monitoring.search import search
 
         text, limit = checked_text(text, "a text"), checked_count(limit, "a limit")
-        return search(self.runtime.state(), text, limit)
+        return search(self.runtime.state(), text, limit, fresh=self.freshness)
 
     def close(self) -> None:
         """Close the stores."""

@@ -24,6 +24,7 @@ from skewless.errors import (
     SkewlessError,
     StoreError,
 )
+from skewless.monitoring.freshness import FreshnessReport
 from skewless.monitoring.search import search
 from skewless.plan.apply.diff import diff
 from skewless.plan.selection import select
@@ -221,7 +222,7 @@ def read_everything(registry: Registry) -> None:
         ],
         lambda: [select(state, state.service(name)) for name in state.pins],
         lambda: diff(state, Definitions.of([]), removing=True),
-        lambda: search(state, "spend", 3),
+        lambda: search(state, "spend", 3, fresh=lambda: FreshnessReport(0, ())),
         lambda: [repr(view) for view in state.views.values()],
         lambda: [source.to_dict() for source in state.sources.values()],
     ):

@@ -113,7 +113,9 @@ def test_a_materialization_is_waited_for_or_not(client: sl.Client) -> None:
         client.materialize(["Nothing"])
 
 
-@pytest.mark.parametrize("text", ["total", "mean amount -deprecated", "entity:card", "zzzzqqq", ""])
+@pytest.mark.parametrize("text", [
+    "total", "mean amount -deprecated", "entity:card", "fresh", "-fresh", "zzzzqqq", "",
+])  # fmt: skip
 def test_search_answers_as_the_store_does(
     client: sl.Client, same: sl.FeatureStore, text: str
 ) -> None:

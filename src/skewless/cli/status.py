@@ -68,8 +68,8 @@ def search_command(
     """Find features by words: of names, descriptions, units, owners, tags and windows.
 
     Filters: owner: entity: tag: view: source: service: type: unit: pii: status: with a value; a
-    minus before one (within quotes) excludes; -deprecated is short for -status:deprecated. What is
-    deprecated says so, and comes below what replaces it.
+    minus before one (within quotes) excludes; -deprecated is short for -status:deprecated; fresh
+    keeps what is as fresh as promised. What is deprecated comes below what replaces it.
     """
     from skewless.store import FeatureStore
 

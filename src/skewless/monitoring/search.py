@@ -1,6 +1,6 @@
 """Finding features by what people call them: names, words, units, owners, tags, windows.
 
-    search(state, "spend last month owner:risk", 10)[0]["feature"]      # 'Spend@v1:total_30d'
+    search(state, "spend last month owner:risk", 10, fresh=fs.freshness)[0]["feature"]
 
 The windows of one feature are one answer, headed by the window that was asked for. The index is
 built once for a revision of the registry; `skewless.monitoring.search_index` ranks.
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.durations import format_duration, parse_duration
 from skewless.monitoring.catalog import words_of_feature
+from skewless.monitoring.freshness import FreshnessReport
 from skewless.monitoring.search_index import Hit, Index, lexicon, words_of
 from skewless.plan.apply.registry_state import Deprecation, RegistryState, View
 
@@ -51,7 +52,7 @@ _WINDOW = re.compile(
     re.IGNORECASE,
 )
 _FILTER = re.compile(
-    r"(?<!\S)(-?)(?:(deprecated)|(owner|entity|tag|view|source|service|type|unit|pii|status)"
+    r"(?<!\S)(-?)(?:(deprecated|fresh)|(owner|entity|tag|view|source|service|type|unit|pii|status)"
     r":(\"[^\"]*\"|\S+))(?!\S)",
     re.IGNORECASE,
 )
@@ -69,10 +70,12 @@ class _Family:
     Attributes:
         members: one for each window.
         words: the texts by which it is found.
+        views: the versions of feature views that it is computed of.
     """
 
     members: list[_Member]
     words: dict[str, str]
+    views: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,12 @@ class _Query:
     words: list[str]
     windows: list[tuple[int, int, str]]
     filters: list[tuple[bool, str, str]]
+    fresh: bool | None
 
 
-def search(state: RegistryState, text: str, limit: int = 10) -> list[dict[str, Any]]:
+def search(
+    state: RegistryState, text: str, limit: int, *, fresh: Callable[[], FreshnessReport]
+) -> list[dict[str, Any]]:
     """Return the features that fit a text best, the best first; nothing where nothing fits.
 
     Args:
@@ -100,8 +106,10 @@ def search(state: RegistryState, text: str, limit: int = 10) -> list[dict[str, A
             them (``24h``, ``1 day``, ``last week``). ``owner:``, ``entity:``, ``tag:`` (a name, a
             value or ``name=value``), ``view:``, ``source:``, ``service:``, ``type:``, ``unit:``,
             ``pii:`` and ``status:deprecated`` filter; a ``-`` before one excludes, and
-            ``-deprecated`` is short for ``-status:deprecated``.
+            ``-deprecated`` is short for ``-status:deprecated``. ``fresh`` keeps what serves events
+            that are no older than promised (``-fresh`` the rest).
         limit: at most so many.
+        fresh: says how fresh views are; called only if the text asks.
 
     Returns:
         For each: ``feature`` (its full reference), ``name``, ``view``, ``version``, ``type``,
@@ -119,9 +127,16 @@ def search(state: RegistryState, text: str, limit: int = 10) -> list[dict[str, A
         hits = {number: Hit(number, 1.0, []) for number in range(len(catalogue.families))}
     for number in catalogue.names.get(text.strip(), ()):
         hits.setdefault(number, Hit(number, 0.0, []))
+    kept = (
+        set()
+        if query.fresh is None
+        else {f"{view.view}@v{view.version}" for view in fresh().views if view.status == "ok"}
+    )
     found = []
     for hit in hits.values():
         family = catalogue.families[hit.document]
+        if query.fresh is not None and (family.views <= kept) is not query.fresh:
+            continue
         members = [
             member
             for member in family.members
@@ -137,13 +152,16 @@ def search(state: RegistryState, text: str, limit: int = 10) -> list[dict[str, A
 
 
 def _parsed(text: str) -> _Query:
-    filters = []
-    for minus, deprecated, key, value in _FILTER.findall(text):
-        given = ("status", "deprecated") if deprecated else (key.lower(), value.strip('"').lower())
-        if deprecated and not minus:
-            continue  # a word as any other
-        filters.append((bool(minus), *given))
-    text = _FILTER.sub(lambda m: m[0] if m[2] and not m[1] else " ", text)
+    filters, fresh = [], None
+    for minus, bare, key, value in _FILTER.findall(text):
+        if bare.lower() == "fresh":
+            fresh = not minus
+        elif not bare:
+            filters.append((bool(minus), key.lower(), value.strip('"').lower()))
+        elif minus:
+            filters.append((True, "status", "deprecated"))
+    # without a minus, "deprecated" is a word as any other
+    text = _FILTER.sub(lambda m: m[0] if m[0].lower() == "deprecated" else " ", text)
     windows = []
     for number, unit, alone in _WINDOW.findall(text):
         short = (unit or alone).lower()
@@ -154,7 +172,7 @@ def _parsed(text: str) -> _Query:
     text = re.sub(r"@v\d+\b", " ", text)
     asked = words_of(text)
     said = [word for word in asked if word not in lexicon().stop]
-    return _Query(said or asked, windows, filters)
+    return _Query(said or asked, windows, filters, fresh)
 
 
 def _passes(answer: dict[str, Any], excludes: bool, key: str, value: str) -> bool:
@@ -284,7 +302,10 @@ def _family(
         "about": places.about,
         "services": " ".join(s for _, _, theirs in members for s in theirs["services"]),
     }
-    return _Family([(n, length, a | {"windows": windows}) for n, length, a in members], words)
+    shown = [(n, length, a | {"windows": windows}) for n, length, a in members]
+    version = f"{view.name}@v{answer['version']}"
+    own = {version} if isinstance(view, FeatureView) else places.views
+    return _Family(shown, words, frozenset(own))
 
 
 def _deprecated(notice: Deprecation | None) -> dict[str, Any]:
@@ -303,6 +324,8 @@ class _Places:
     entity_words: str
     about: str
     columns: dict[str, str]
+    views: frozenset[str] = frozenset()
+    """Of an on-demand view: the versions of feature views that it reads; else none."""
 
 
 def _places(state: RegistryState, view: View) -> _Places:
@@ -313,12 +336,15 @@ def _places(state: RegistryState, view: View) -> _Places:
         about = f"{source.description} {source.owner}"
         return _Places([entity.name], [source.name], entity_words, about, columns)
     found = [_places(state, state.view(ref.view, ref.version)) for ref in view.refs]
+    read = [f"{ref.view}@v{ref.version}" for ref in view.refs]
+    views = [place.views or {name} for name, place in zip(read, found, strict=True)]
     return _Places(
         list(dict.fromkeys(name for place in found for name in place.entities)),
         list(dict.fromkeys(name for place in found for name in place.sources)),
         " ".join(dict.fromkeys(place.entity_words for place in found)),
         " ".join(dict.fromkeys(place.about for place in found)),
         {name: said for place in found for name, said in place.columns.items()},
+        frozenset().union(*views),
     )
 
 

@@ -73,7 +73,12 @@ class Catalog:
         limit = query.get("limit", "10")
         if not limit.isdecimal() or not 0 < int(limit[:6]) <= 1_000:
             raise RequestError("not a limit", got=limit, expected="1 to 1000", where="limit")
-        return await self._answer(_fitting, state, query["q"], int(limit))
+        text, most = query["q"], int(limit)
+        # Whether views are fresh is a question to history.
+        threads = self.threads if "fresh" in text.lower() else self.catalogue
+        return await threads.run(
+            self.settings.write_timeout, lambda: Response.json(self._fitting(state, text, most))
+        )
 
     async def entities(self, request: Request) -> Response:
         """Answer ``GET /v1/entities``."""
@@ -120,6 +125,9 @@ class Catalog:
     def _explain(self, feature: str, entity: dict[str, Any], at: int | None) -> dict[str, Any]:
         return self.store.explain(feature, entity, at=at).to_dict()
 
+    def _fitting(self, state: RegistryState, text: str, limit: int) -> dict[str, Any]:
+        return {"features": search(state, text, limit, fresh=self.store.freshness)}
+
     def _everything(self, request: Request) -> RegistryState:
         request.caller.require_everything(request.where)
         return self._state()
@@ -157,10 +165,6 @@ def _features(state: RegistryState) -> dict[str, Any]:
                 entry["entity"] = view.entity.name
             listed.append(entry | words_of_feature(view, feature).to_dict())
     return {"features": listed}
-
-
-def _fitting(state: RegistryState, text: str, limit: int) -> dict[str, Any]:
-    return {"features": search(state, text, limit)}
 
 
 def _entities(state: RegistryState) -> dict[str, Any]:
