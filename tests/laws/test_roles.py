@@ -175,3 +175,28 @@ def test_wrong_keys_are_told_where_they_are_written(wrong: Any, said: str) -> No
 def test_two_roles_without_a_prefix_clash_with_a_hint(tmp_path: Path) -> None:
     with sl.FeatureStore(tmp_path) as store, pytest.raises(sl.DefinitionError, match="prefix="):
         store.plan(Paid, sl.FeatureService("s", [Paid, Paid.of(account_id="payee_id")]))
+
+
+def test_a_key_that_would_be_of_two_types_is_refused_on_every_path(tmp_path: Path) -> None:
+    number = sl.Source("number", schema={"n": int, "v": float}, event_time="at")
+    word = sl.FeatureView(
+        "Word",
+        entity=ACCOUNT,
+        source=TX,
+        on={"account_id": "payer"},
+        features={"w": TX.count("1d")},
+    )
+    one = sl.FeatureView(
+        "One", entity=sl.Entity("n", n=int), source=number, features={"v": number.v.latest()}
+    )
+    asked = [one, word.of(account_id="n")]
+    with sl.FeatureStore(tmp_path, clock=SettableClock(to_micros(NOON))) as store:
+        store.apply(asked)
+        store.push("number", [{"n": 5, "v": 1.0, "at": NOON}])
+        with pytest.raises(sl.InputError, match="two types"):
+            store.get_online_features(asked, [{"n": "5"}])
+        with pytest.raises(sl.InputError, match="two types"):
+            store.get_historical_features([{"n": "5", "at": NOON}], asked, timestamp="at")
+        apart = [one, word.of(account_id="account")]
+        store.apply(apart)
+        assert store.get_online_features(apart, [{"n": 5, "account": "5"}]).to_rows()

@@ -124,7 +124,8 @@ def select(
 
     Raises:
         UnknownName: a view, feature or service that does not exist.
-        InputError: nothing is asked for, one feature twice, or two columns of one name.
+        InputError: nothing is asked for, one feature twice, two columns of one name, or one join
+            key of two types.
     """
     needed: dict[tuple[str, int], dict[str, None]] = {}
     on_demand: dict[tuple[str, int], NeededOnDemand] = {}
@@ -140,6 +141,7 @@ def select(
     )
     requests = {r.name: r for need in on_demand.values() for r in need.view.requests}
     entities = {need.view.asked_entity.join_keys: need.view.asked_entity for need in views}
+    _check_keys(entities.values())
     named = _named(outputs, full_names)
     given = {key for entity in entities.values() for key in entity.key_names} | requests.keys()
     for output in named:
@@ -156,6 +158,20 @@ def select(
         tuple(requests.values()),
         tuple(entities.values()),
     )
+
+
+def _check_keys(entities: Iterable[Entity]) -> None:
+    """Raise where one join key would have to be of two types: no request could give it."""
+    found: dict[str, tuple[Entity, DType]] = {}
+    for entity in entities:
+        for key, dtype in entity.join_keys:
+            other, before = found.setdefault(key, (entity, dtype))
+            if before != dtype:
+                raise InputError(
+                    f"the join key {key!r} would be of two types",
+                    got=f"{before!r} of entity {other.name!r} and {dtype!r} of {entity.name!r}",
+                    hint=f"Ask for one of them under another name: View.of({key}='...').",
+                )
 
 
 def split_view(name: str) -> tuple[str, int | None]:
