@@ -145,8 +145,12 @@ def search(
         ranked = _ranked(members, hit, query, text.strip()) if members else None
         if ranked is not None:
             found.append(ranked)
+    best: dict[str, float] = {}
+    for score, answer in found:
+        if not answer["deprecated"]:
+            best[answer["view"]] = max(score, best.get(answer["view"], 0.0))
     answers = [
-        answer | {"score": round(_capped(score, answer, found), 3)} for score, answer in found
+        answer | {"score": round(_capped(score, answer, best), 3)} for score, answer in found
     ]
     return sorted(answers, key=lambda a: (-a["score"], bool(a["deprecated"]), a["feature"]))[:limit]
 
@@ -215,15 +219,10 @@ def _ranked(
     return score * (0.5 if answer["deprecated"] else 1.0), answer | {"why": why}
 
 
-def _capped(
-    score: float, answer: dict[str, Any], found: list[tuple[float, dict[str, Any]]]
-) -> float:
+def _capped(score: float, answer: dict[str, Any], best: dict[str, float]) -> float:
     """Return a score that is, of what is deprecated, at most the best of what its reason names."""
-    if not answer["deprecated"]:
-        return score
     named = set(re.findall(r"\w+", answer["deprecated"]))
-    better = [s for s, other in found if not other["deprecated"] and other["view"] in named]
-    return min(score, max(better, default=score))
+    return min(score, max((best[view] for view in named if view in best), default=score))
 
 
 # ----------------------------------------------------------------------------- the index

@@ -24,7 +24,7 @@ from typing import NamedTuple
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+\d*|\d+[a-z]*")
 _SATURATION, _LENGTH = 1.2, 0.4
 _SYNONYM, _SLIP = 0.7, 0.6
-_MOST_WORDS = 32
+_MOST_WORDS, _LONGEST_SLIP = 32, 40
 _COVERED = 0.45
 """Of what is asked, weighed by rarity, a document has this share or does not fit."""
 
@@ -169,7 +169,7 @@ class Index:
         if known or len(root) < 3:
             return
         near = [other for other in self._postings if other.startswith(root)]
-        if not near and len(root) > 3:
+        if not near and 3 < len(root) <= _LONGEST_SLIP:
             near = [other for left in _less_a_letter(root) for other in self._slips.get(left, ())]
         for other in near:
             yield other, _SLIP
