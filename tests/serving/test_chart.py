@@ -253,6 +253,7 @@ def test_the_settings_are_those_of_the_server(
         (SETTINGS | {"online": REDIS}, ["the journal"]),
         (SETTINGS | {"registry": {"kind": "sqlite", "path": "/repo/.skewless/x"}}, ["registry"]),
         (SETTINGS | {"offline": {"folder": "history"}}, ["the offline store"]),
+        (SETTINGS | {"offline": {"folder": "s3://lake/history"}}, ["the offline store"]),
         (SETTINGS | {"online": {"store": "next"}, "stores": {"next": {"kind": "lmdb", "path": "x"}}},
          ["online store (lmdb)"]),
         (SETTINGS | {"online": POSTGRES | {"mirror": "old"}, "stores": {"old": {"kind": "lmdb"}}},

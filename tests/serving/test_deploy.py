@@ -331,6 +331,12 @@ def test_the_image_is_built_of_what_there_is() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (installed,) = re.findall(r"'\.\[([\w,]+)\]'", (DEPLOY / "Dockerfile").read_text())
     assert set(installed.split(",")) <= set(project["optional-dependencies"])
+    (locked,) = re.findall(
+        r"\t.*--generate-hashes[^#]*?requirements.txt", (ROOT / "Makefile").read_text()
+    )
+    assert re.findall(r"--extra (\w+)", locked) == installed.split(",")
+    names = re.findall(r"^([\w-]+)==", (DEPLOY / "requirements.txt").read_text(), re.MULTILINE)
+    assert {"uvicorn", "redis", "psycopg", "deltalake"} <= set(names)
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = [rest.split()[:-1] for name, rest in instructions() if name == "COPY"]
     files = [file for words in copied if not words[0].startswith("--from") for file in words]

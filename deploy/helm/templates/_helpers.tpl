@@ -35,7 +35,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if has $mirror (list "lmdb" "sqlite") }}{{ $found = append $found (printf "its mirror (%s)" $mirror) }}{{ end -}}
 {{- if eq $registry "sqlite" }}{{ $found = append $found "the registry (sqlite)" }}{{ end -}}
 {{- if and (not (has $kind (list "lmdb" "sqlite" "postgres"))) (has $journal (list "" "lmdb" "sqlite")) }}{{ $found = append $found "the journal" }}{{ end -}}
-{{- if not (or (contains "://" ($offline.folder | default "")) $offline.log) }}{{ $found = append $found "the offline store" }}{{ end -}}
+{{- if not $offline.log }}{{ $found = append $found "the offline store" }}{{ end -}}
 {{- join ", " $found -}}
 {{- end }}
 
