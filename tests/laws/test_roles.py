@@ -200,3 +200,12 @@ def test_a_key_that_would_be_of_two_types_is_refused_on_every_path(tmp_path: Pat
         apart = [one, word.of(account_id="account")]
         store.apply(apart)
         assert store.get_online_features(apart, [{"n": 5, "account": "5"}]).to_rows()
+
+
+def test_answers_with_one_null_key_of_two_are_verified(fs: sl.FeatureStore) -> None:
+    asked = [{"account_id": "a", "payee_id": None}, {"account_id": None, "payee_id": "b"}]
+    served = fs.get_online_features("model", asked)
+    assert served.to_statuses()["payee_total"] == ["unknown", "present"]
+    report = fs.verify(served=[served])
+    assert report.ok, str(report)
+    assert report.statuses == sum(report.values.values())

@@ -192,14 +192,11 @@ class _Inquiry:
 
         for need in self.selection.views if numbers else ():
             entity, source = need.view.row_entity, need.view.source
-            keys = {
-                tuple(key_of(need.view, self.answers.entities[number]).values())
-                for number in numbers
-            }
+            keys = {self._key(need.view, number) for number in numbers}
             place = _place(need.view)
             if place in self._rows:
                 continue
-            ordered = list(keys)
+            ordered = [key for key in keys if key is not None]
             columns = {
                 name: pa.array([key[at] for key in ordered], dtype.arrow())
                 for at, (name, dtype) in enumerate(entity.join_keys)
@@ -208,8 +205,15 @@ class _Inquiry:
             self._rows[place] = dict(zip(ordered, rows, strict=True))
 
     def _rows_of(self, view: FeatureView, number: int) -> list[HistoryRow]:
-        key = key_of(view, self.answers.entities[number])
-        return self._rows[_place(view)][tuple(key.values())]
+        key = self._key(view, number)
+        return [] if key is None else self._rows[_place(view)][key]
+
+    def _key(self, view: FeatureView, number: int) -> tuple[Any, ...] | None:
+        """Return the join keys of an answer for a view; None: a null key names no entity."""
+        given = {**self.answers.entities[number], **view.constants}
+        if any(given[name] is None for name in view.asked_entity.key_names):
+            return None
+        return tuple(key_of(view, given).values())
 
     def _served(self, number: int, output: Output) -> tuple[Any, str]:
         at = self.selection.outputs.index(output)
