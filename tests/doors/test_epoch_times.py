@@ -175,3 +175,31 @@ def test_another_unit_builds_states_and_row_ids_of_the_table_anew(tmp_path: Path
             report = store.verify()
             assert report.ok, str(report)
             assert store.get_online_features("V", [{"k": "a"}])["total"] == [expected]
+
+
+def test_versions_from_before_a_source_changed_have_rows_of_their_own(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"k": ["a"], "v": [7.0], "ts": [MICROS // 1000]}), tmp_path / "x.parquet"
+    )
+    spine = [{"k": "a", "t": datetime(2026, 1, 31, 12, 1, tzinfo=UTC)}]
+    with sl.FeatureStore(tmp_path, clock=SettableClock(NOW)) as store:
+        for unit in ("us", "ms"):
+            source = sl.Source(
+                "s",
+                schema={"k": str, "v": float},
+                event_time=sl.Epoch("ts", unit),
+                table=sl.Parquet("x.parquet"),
+            )
+            features = {"total": source.v.sum("1d"), "many": source.count("1d")}
+            entity = sl.Entity("e", k=str)
+            view = sl.FeatureView("V", entity=entity, source=source, features=features)
+            store.apply(view, allow_breaking=True)
+        for asked, expected in (
+            (["V@v1:total", "V@v2:many"], (0.0, 1)),
+            (["V@v2:total", "V@v1:many"], (7.0, 0)),
+        ):
+            online = store.get_online_features(asked, [{"k": "a"}])
+            training = store.get_historical_features(spine, asked, timestamp="t")
+            for found in (online, training):
+                assert (found["total"][0], found["many"][0]) == expected
+            assert store.verify(served=[online]).ok

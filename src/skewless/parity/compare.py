@@ -27,7 +27,7 @@ from skewless.formatting import same_bits
 from skewless.parity.diagnose import Verdict, counted, judge_value, newest_left_out
 from skewless.parity.report import Difference, ParityReport
 from skewless.parity.served import Answers
-from skewless.plan.retrieval import plan_retrieval
+from skewless.plan.retrieval import history_names, plan_retrieval, rows_of, steps_by_source
 from skewless.plan.selection import Output, Selection, select
 from skewless.state.status import Status
 from skewless.types import python_values
@@ -69,7 +69,10 @@ def compare(
 
     selection = select(runtime.state(), list(answers.features), full_names=True)
     plan = plan_retrieval(selection, timestamp="at", as_of="known")
-    histories = {step.source.name: runtime.history(step.source) for step in plan.steps}
+    histories = {
+        name: runtime.history(steps[0].source) for name, steps in steps_by_source(plan).items()
+    }
+    of_rows = {rows: histories[name] for rows, name in history_names(plan).items()}
     times = np.array(answers.times, np.int64)
     columns = LocalEngine(histories).run(plan, _spine(selection, answers), times).columns
     report.reads += len(answers)
@@ -86,7 +89,7 @@ def compare(
             report.skipped["values that are building"] += said.count(False)
         if wrong:
             report.differing[output.reference] += len(wrong)
-    inquiry = _Inquiry(selection, answers, histories, report, grace)
+    inquiry = _Inquiry(selection, answers, of_rows, report, grace)
     inquiry.check(found, checks)
     _count_kinds(selection, report, report.differing - before, len(answers))
 
@@ -109,7 +112,7 @@ def differing(served: Sequence[Any], computed: Sequence[Any]) -> list[int]:
 def _place(view: FeatureView) -> tuple[Any, ...]:
     """Equal for views that count the rows of the same entity for an answer."""
     keys = view.row_entity.key_names, view.asked_entity.key_names
-    return view.source.name, *keys, repr(view.constants)
+    return rows_of(view.source), *keys, repr(view.constants)
 
 
 def _spine(selection: Selection, answers: Answers) -> pa.Table:
@@ -201,7 +204,7 @@ class _Inquiry:
                 name: pa.array([key[at] for key in ordered], dtype.arrow())
                 for at, (name, dtype) in enumerate(entity.join_keys)
             }
-            rows = rows_of_entities(self.histories[source.name], entity, columns)
+            rows = rows_of_entities(self.histories[rows_of(source)], entity, columns)
             self._rows[place] = dict(zip(ordered, rows, strict=True))
 
     def _rows_of(self, view: FeatureView, number: int) -> list[HistoryRow]:

@@ -157,10 +157,30 @@ def plan_retrieval(selection: Selection, *, timestamp: str, as_of: str) -> Retri
 
 
 def steps_by_source(plan: RetrievalPlan) -> dict[str, list[Step]]:
-    """Return the steps that read each source."""
+    """Return the steps that read each source, see `history_names`."""
     found: dict[str, list[Step]] = {}
+    names = history_names(plan)
     for step in plan.steps:
-        found.setdefault(step.source.name, []).append(step)
+        found.setdefault(names[rows_of(step.source)], []).append(step)
+    return found
+
+
+def rows_of(source: Source) -> str:
+    """Return what says which rows a source has, known when."""
+    times = source.event_time, source.known_time, source.delay, source.lateness
+    return repr((source.name, *times, source.row_id, source.epochs))
+
+
+def history_names(plan: RetrievalPlan) -> dict[str, str]:
+    """Return what each history of a plan is called: as its source, each by `rows_of`.
+
+    Versions of views from before a source changed see its rows otherwise: they have a history of
+    their own.
+    """
+    found: dict[str, str] = {}
+    for source in (step.source for step in plan.steps):
+        number = sum(name.partition("#")[0] == source.name for name in found.values())
+        found.setdefault(rows_of(source), f"{source.name}#{number}" if number else source.name)
     return found
 
 

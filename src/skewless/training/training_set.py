@@ -110,7 +110,8 @@ def open_histories(
         if name not in needed:
             raise UnknownName.of("source", name, needed, where="the training set")
     for name, steps in needed.items():
-        histories[name] = runtime.history(steps[0].source, (tables or {}).get(name))
+        source = steps[0].source
+        histories[name] = runtime.history(source, (tables or {}).get(source.name))
         if len(times):
             start, end = needed_times(steps, int(times.min()), int(times.max()))
             histories[name].narrow(start, end, _needed_keys(steps, asked))

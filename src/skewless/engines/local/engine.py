@@ -22,7 +22,9 @@ from skewless.plan.retrieval import (
     RetrievalPlan,
     Step,
     WantedAggregate,
+    history_names,
     needed_times,
+    rows_of,
     steps_by_source,
 )
 from skewless.state.layout import filter_of
@@ -54,7 +56,7 @@ class LocalEngine:
     """Builds training sets on one machine, with the compiled kernels.
 
     Args:
-        histories: history by source name.
+        histories: history by source name, see `history_names`.
         memory: about how many bytes the rows of windows may take; beyond it they are spilled to a
             temporary folder (that of ``TMPDIR``). No value depends on it.
     """
@@ -85,7 +87,7 @@ class LocalEngine:
         for source, steps in steps_by_source(plan).items():
             if progress is not None:
                 progress(f"reading {source}", done / len(plan.steps))
-            scan = self._scan(plan, steps, times)
+            scan = self._scan(plan, steps, times, self._histories[source])
             for step, found, unknown in SourceSteps(scan, steps, indexes, self._memory).run():
                 back = _positions_back(indexes[step.keys].order, len(times))
                 for item in step.wanted:
@@ -103,12 +105,13 @@ class LocalEngine:
         found_none = {text: count for text, count in hidden.items() if count}
         return Retrieved(columns, {k: v for k, v in dropped.items() if v}, found_none)
 
-    def _scan(self, plan: RetrievalPlan, steps: Sequence[Step], times: Ints) -> Scan:
+    def _scan(
+        self, plan: RetrievalPlan, steps: Sequence[Step], times: Ints, history: SourceHistory
+    ) -> Scan:
         """Return a scan that reads no more time than some steps can need."""
         start = end = None
         if len(times):
             start, end = needed_times(steps, int(times.min()), int(times.max()))
-        history = self._histories[steps[0].source.name]
         return Scan(history, as_known=plan.as_of == "known", start=start, end=end)
 
     def _features(
@@ -120,6 +123,7 @@ class LocalEngine:
     ) -> dict[str, pa.Array]:
         selection, length = plan.selection, len(times)
         columns: dict[str, pa.Array] = {}
+        names = history_names(plan)
         for need in selection.views:
             view = need.view
             for feature in need.features:
@@ -130,7 +134,7 @@ class LocalEngine:
                         item = WantedAggregate(leaf, filter_of(view, leaf))
                         left = int(view.source.closed == "left")
                         keys = view.row_entity.key_names, view.asked_entity.key_names
-                        place = (view.source.name, left, *keys, item.key)
+                        place = (names[rows_of(view.source)], left, *keys, item.key)
                         leaves[leaf_key(leaf)] = aggregates[place]
                 reference = need.reference(feature)
                 if isinstance(expression, Aggregate):
