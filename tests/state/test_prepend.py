@@ -52,13 +52,21 @@ def arrivals(draw):
 
 
 def added(layout, rows, *, rewind):
-    """The state after rows came one by one, as pushes bring them: the quick way where it is open."""
+    """The state after rows came one by one, as pushes bring them: the quick way where it is open.
+
+    A row amid others can join the newest session to rows that were let go: as a push does, it then
+    builds the state anew.
+    """
     inserter, state, quick = Inserter(layout), None, 0
-    for row in rows:
+    joins = any(rule.window.joins for rule in layout.rules)
+    for number, row in enumerate(rows):
         floor = row.known - rewind
         record, tails = inserter.record(row.values, row.order)
         if state is None:
             state = inserter.start(record, row.order, tails, floor)
+            continue
+        if joins and row.event < inserter.newest(state)[0]:
+            state = updated(layout, None, rows[: number + 1], floor)
             continue
         new = inserter.add(state, record, row.order, tails)
         quick += new is not None
@@ -73,6 +81,22 @@ def as_history(rows):
 def by_reference(view, rows, t):
     found = view_values(view, as_history(rows), {"key": "k"}, t, t)
     return {name: [bits(value), status.value] for name, (value, status) in found.items()}
+
+
+JOINED_AGAIN = [
+    (1, 1), (0, 3), (6, 6), (10, 10), (12, 12), (16, 16), (20, 20), (24, 25), (18, 30), (28, 31),
+    (2, 32),
+]  # fmt: skip
+"""When rows happened and were known: the last joins the newest session to the two first."""
+
+
+@pytest.mark.parametrize("kind", ["right", "left"])
+def test_a_row_that_joins_two_sessions_has_the_older_one_built_anew(kind):
+    view, layout = VIEWS[kind], layout_of(VIEWS[kind])
+    rows = [Row(plain(n), *times, n + 1) for n, times in enumerate(JOINED_AGAIN)]
+    state, _ = added(layout, rows, rewind=0)
+    for t in range(32, 40):
+        assert answers(view, layout, state, t) == by_reference(view, rows, t)
 
 
 @pytest.mark.parametrize("kind", VIEWS)

@@ -108,7 +108,7 @@ def test_slices_of_nested_columns_are_cast_as_they_are() -> None:
         (["1"], pa.string(), Int64, "no Int64"),
         ([1], pa.int64(), String, "no String"),
         ([1], pa.int64(), Bool, "no Bool"),
-        ([1], pa.int64(), Timestamp, "epoch numbers"),
+        ([1], pa.int64(), Timestamp, "Say its unit"),
         (["soon"], pa.string(), Timestamp, "soon"),
         ([[1, 2, 3]], pa.list_(pa.float32()), Vector(2), "another length"),
         (["{"], pa.string(), Json, "no JSON"),
