@@ -28,7 +28,7 @@ OWN = {
     "windows": {"wall_s", "cpu_s", "peak_mb", "wrong", "inexact"},
     "online": {"1x10", "1x120", "100x10", "100x120"},
     "materialize": {"entities", "rows_per_s"},
-    "push": {"events_per_s", "p50_us", "p99_us"},
+    "push": {"events", "p50_us", "p99_us"},
     "startup": {"median_s", "over_python_s"},
     "newcomer": {"commands", "warnings", "lines", "values"},
 }

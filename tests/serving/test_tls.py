@@ -23,6 +23,13 @@ def certify(certificate: Path, key: Path, name: str = "IP:127.0.0.1") -> None:
     )  # fmt: skip
 
 
+def renew(source: Path, target: Path) -> None:
+    """Put a file in the place of another at once: half a file is refused for another reason."""
+    whole = target.with_suffix(".new")
+    shutil.copy(source, whole)
+    whole.replace(target)
+
+
 def test_a_certificate_is_renewed_without_a_restart(repo: Path, tmp_path: Path) -> None:
     """New connections get the new one, with a name (SNI) or without, once both files are there."""
     certificate, key = tmp_path / "chain.pem", tmp_path / "key.pem"
@@ -50,10 +57,10 @@ def test_a_certificate_is_renewed_without_a_restart(repo: Path, tmp_path: Path) 
             with trust.wrap_socket(plain, server_hostname="127.0.0.1") as before:
                 certify(tmp_path / "new.pem", tmp_path / "new-key.pem")
                 shutil.copy(certificate, tmp_path / "old.pem")
-                shutil.copy(tmp_path / "new.pem", certificate)  # its key is not there yet
+                renew(tmp_path / "new.pem", certificate)  # its key is not there yet
                 wait_for(lambda: refused() == 2, "both workers having looked")
                 assert all_show(tmp_path / "old.pem")
-                shutil.copy(tmp_path / "new-key.pem", key)
+                renew(tmp_path / "new-key.pem", key)
                 wait_for(lambda: all_show(tmp_path / "new.pem"), "the new certificate")
                 before.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
                 assert before.recv(64).startswith(b"HTTP/1.1 200")
