@@ -15,6 +15,7 @@ import pytest
 
 import skewless as sl
 from skewless.errors import StoreError
+from skewless.online import group_commit
 from skewless.online.group_commit import GroupCommit, Work
 from skewless.stores.online.base import Transaction
 from skewless.testing.memory import MemoryStore
@@ -115,6 +116,48 @@ def test_an_interrupt_leaves_nobody_waiting() -> None:
     with pytest.raises(KeyboardInterrupt):
         commits.group.run(interrupted)
     assert commits.group.run(keeps(b"a")) == b"a"
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_thread_that_is_interrupted_while_it_waits_holds_nobody_up(
+    chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it is already for it to lead."""
+    commits = Commits()
+    interrupted = keeps(b"interrupted")
+
+    class Turn:
+        def __init__(self, request: Request) -> None:
+            self.request = request
+
+        def acquire(self) -> None:
+            waits.set()
+            wait_until(lambda: self.request.leads or not chosen)
+            raise KeyboardInterrupt
+
+        def release(self) -> None: ...
+
+    class Request(group_commit._Request):
+        def __init__(self, work: Work[object]) -> None:
+            super().__init__(work)
+            if work is interrupted:
+                self.turn = Turn(self)
+
+    monkeypatch.setattr(group_commit, "_Request", Request)
+    waits = threading.Event()
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(commits.group.run, commits.hold)
+        assert commits._inside.wait(WAIT)
+        second = pool.submit(commits.group.run, interrupted)
+        assert waits.wait(WAIT)
+        wait_until(lambda: chosen or second.done())
+        third = pool.submit(commits.group.run, keeps(b"third"))
+        wait_until(lambda: len(commits.group._waiting) == 1 + chosen)
+        commits._go_on.set()
+        with pytest.raises(KeyboardInterrupt):
+            second.result(WAIT)
+        assert third.result(WAIT) == b"third"
+        first.result(WAIT)
 
 
 def test_a_child_of_a_fork_does_not_do_what_threads_of_its_parent_wait_for() -> None:

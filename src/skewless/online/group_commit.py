@@ -35,12 +35,14 @@ class _Request:
 
     Attributes:
         turn: free when the work is done, or when it is for this thread to lead.
+        leads: whether it is for this thread to lead.
     """
 
     def __init__(self, work: Work[Any]) -> None:
         self.work = work
         self.turn = threading.Lock()
         self.turn.acquire()
+        self.leads = False
         self.done = False
         self.result: Any = None
         self.problem: BaseException | None = None
@@ -85,15 +87,20 @@ class GroupCommit:
 
         Raises:
             Exception: what ``work`` raised, or why the transaction was not kept.
+            KeyboardInterrupt: a thread that waits was interrupted; its work may yet be done.
         """
         request = _Request(work)
         with self._lock:
             if self._process != os.getpid():  # whoever waits or leads does so in the parent
                 self._begin_anew()
             self._waiting.append(request)
-            leads, self._led = not self._led, True
-        if not leads:
-            request.turn.acquire()
+            request.leads, self._led = not self._led, True
+        if not request.leads:
+            try:
+                request.turn.acquire()
+            except BaseException:
+                self._leave(request)
+                raise
         if not request.done:
             self._lead()
         if request.problem is not None:
@@ -111,14 +118,26 @@ class GroupCommit:
                     request.alone(self._begin)
         finally:
             with self._lock:
-                following = self._waiting[0] if self._waiting else None
-                self._led = following is not None
-            if following is not None:
-                following.turn.release()
+                self._pass_on()
             for request in group:
                 if not request.done:  # after an interrupt: what was done is not done again
                     request.end(_interrupted())
                 request.turn.release()
+
+    def _pass_on(self) -> None:
+        """Have the next one that waits lead; the lock is held."""
+        self._led = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].leads = True
+            self._waiting[0].turn.release()
+
+    def _leave(self, request: _Request) -> None:
+        """Wait no longer: its work is not done unless somebody is at it, and others lead."""
+        with self._lock:
+            if request in self._waiting:
+                self._waiting.remove(request)
+                if request.leads:
+                    self._pass_on()
 
     def _together(self, group: list[_Request]) -> bool:
         """Do the work of a group in one transaction; return False if a part of it fails."""
