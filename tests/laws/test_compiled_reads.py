@@ -23,7 +23,9 @@ from tests.laws import grid
 from tests.laws.test_every_path import bits
 from tests.state.states import KEY, SCHEMA, WHOLE, Row, updated
 
-reading = pytest.importorskip("skewless.state._reading")
+reading = newest_row.reading
+if reading is None:
+    pytest.skip("the modules in C were not built, or are switched off", allow_module_level=True)
 COLUMNS = [name for name in SCHEMA if name != "key"]
 DEFAULTS = {"n": -1, "word": "none", "x": 0.25}
 
