@@ -408,7 +408,7 @@ def now() -> RequestTime:
 
     >>> from datetime import datetime
     >>> (now() - Request("ordered_at", datetime)).days()
-    days((now() - request.ordered_at): Float64): Float64
+    days((now() - request.ordered_at)): Float64
     """
     return RequestTime()
 
