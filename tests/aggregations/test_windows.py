@@ -86,7 +86,7 @@ def test_rows_that_may_not_count_any_more_are_never_held_again(window, events, f
         def later_in_group(marked):
             return marked.sum() - np.cumsum(marked)
 
-    kept = window.may_count(Kept(), lambda: Kept.event <= floor, floor)
+    kept = window.may_count(Kept(), lambda: Kept.event <= floor, lambda: Kept.event > floor, floor)
     assert all(kept[place] for place in window.holds(events, floor + later))
 
 

@@ -99,6 +99,18 @@ def test_a_row_that_joins_two_sessions_has_the_older_one_built_anew(kind):
         assert answers(view, layout, state, t) == by_reference(view, rows, t)
 
 
+@pytest.mark.parametrize("kind", ["right", "left"])
+@pytest.mark.parametrize("floor", [0, 29, 30, 31, 34, 36, 37])
+def test_a_row_that_is_known_later_keeps_the_session_that_it_will_join(kind, floor):
+    """Of a state that is brought to a moment before that."""
+    view, layout = VIEWS[kind], layout_of(VIEWS[kind])
+    times = [(0, 0), *JOINED_AGAIN[:8], (28, 30), (32, 34), (2, 37)]
+    rows = [Row(plain(n), *each, n + 1) for n, each in enumerate(times)]
+    state = updated(layout, None, rows, floor)
+    for t in range(37, 42):
+        assert answers(view, layout, state, t) == by_reference(view, rows, t)
+
+
 @pytest.mark.parametrize("kind", VIEWS)
 @given(rows=arrivals(), rewind=st.sampled_from([0, 7, 100]))
 def test_rows_added_one_by_one_give_the_state_built_at_once(kind, rows, rewind):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
     Bools = npt.NDArray[np.bool_]
+    Marked = Callable[[], Bools]
 
 WINDOWS: dict[str, type[Window]] = {}
 """Every kind of window, by the name under which definitions are kept."""
@@ -215,12 +216,13 @@ class Window(ABC):
         shift = self.offset + int(rows.left)
         return rows.spans_between(self.enter(rows.event), self.exit(rows.event), shift)
 
-    def may_count(self, rows: KeptRows, settled: Callable[[], Bools], floor: int) -> Bools:
+    def may_count(self, rows: KeptRows, settled: Marked, coming: Marked, floor: int) -> Bools:
         """Return which rows can count at a moment or later (a mask).
 
         Args:
             rows: that pass the filter or not.
             settled: gives those that pass, count at the moment already and are never replaced.
+            coming: gives the others that pass and count: only later, or only for a while.
             floor: the moment on the event axis.
         """
         import numpy as np

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
     Bools = npt.NDArray[np.bool_]
+    Marked = Callable[[], Bools]
 
 __all__ = [
     "WINDOWS",
@@ -203,7 +204,7 @@ class LastN(Window):
         enter = rows.counted_from(rows.event, self.offset + int(rows.left))
         return last_n_spans(enter, rows.superseded, rows.start, self.n)
 
-    def may_count(self, rows: KeptRows, settled: Callable[[], Bools], floor: int) -> Bools:
+    def may_count(self, rows: KeptRows, settled: Marked, coming: Marked, floor: int) -> Bools:
         """Return rows with fewer than ``n`` settled ones after them."""
         return rows.later_in_group(settled()) < self.n
 
@@ -346,15 +347,19 @@ class Session(Window):
         enter = rows.counted_from(rows.event, self.offset + int(rows.left))
         return session_spans(rows.event, enter, rows.superseded, self.gap, rows.start)
 
-    def may_count(self, rows: KeptRows, settled: Callable[[], Bools], floor: int) -> Bools:
-        """Return rows behind which no settled row follows after more than the gap."""
+    def may_count(self, rows: KeptRows, settled: Marked, coming: Marked, floor: int) -> Bools:
+        """Return rows behind which no row follows after more than the gap, now and later."""
         import numpy as np
 
-        at = np.flatnonzero(settled())
+        marked, joining = settled(), coming()
+        at = np.flatnonzero(marked | joining)
         breaks = np.zeros(len(rows.group), bool)
         if len(at) > 1:
             same = rows.group[at][1:] == rows.group[at][:-1]
-            breaks[at[1:][same & (np.diff(rows.event[at]) > self.gap)]] = True
+            # A gap beside a row that is coming may be filled when it has come, or open again.
+            sure = (marked & ~joining)[at]
+            apart = (np.diff(rows.event[at]) > self.gap) & sure[1:] & sure[:-1]
+            breaks[at[1:][same & apart]] = True
         # A row before a break is in an older session than the newest one at the moment.
         newest: Bools = rows.later_in_group(breaks) == 0
         return newest

@@ -41,7 +41,15 @@ def retained(
             both: np.ndarray = settled(offset) & passes
             return both
 
-        alive &= window.may_count(rows, displacing, floor - layout.left - window.offset)
+        def coming(
+            offset: int = window.offset, passes: np.ndarray = passes, alive: np.ndarray = alive
+        ) -> np.ndarray:
+            """Rows that count only later, or only for a while yet: what they join is kept."""
+            both: np.ndarray = alive & ~(settled(offset) & passes)
+            return both
+
+        begin = floor - layout.left - window.offset
+        alive = alive & window.may_count(rows, displacing, coming, begin)
         if rule.uses and folded is not None:
             inside = alive & (entered(layout, rows, rule) <= folded) & (rows.superseded == NEVER)
             alive &= ~inside | deciding(rows, rule, inside)
