@@ -351,13 +351,13 @@ class Session(Window):
         """Return rows behind which no row follows after more than the gap, now and later."""
         import numpy as np
 
-        marked, joining = settled(), coming()
-        at = np.flatnonzero(marked | joining)
+        marked = settled()
+        at = np.flatnonzero(marked | coming())
         breaks = np.zeros(len(rows.group), bool)
         if len(at) > 1:
             same = rows.group[at][1:] == rows.group[at][:-1]
             # A gap beside a row that is coming may be filled when it has come, or open again.
-            sure = (marked & ~joining)[at]
+            sure = marked[at]
             apart = (np.diff(rows.event[at]) > self.gap) & sure[1:] & sure[:-1]
             breaks[at[1:][same & apart]] = True
         # A row before a break is in an older session than the newest one at the moment.
