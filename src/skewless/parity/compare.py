@@ -124,8 +124,7 @@ def _spine(selection: Selection, answers: Answers) -> pa.Table:
         name: pa.array([dtype.coerce(e[name]) for e in answers.entities], dtype.arrow())
         for name, dtype in wanted.items()
     }
-    for name, (value, dtype) in selection.constants.items():
-        columns[name] = pa.repeat(pa.scalar(value, dtype.arrow()), len(answers))
+    columns |= selection.constant_columns(len(answers))
     return pa.table(columns or {"_": pa.nulls(len(answers))})
 
 

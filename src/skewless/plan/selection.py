@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skewless.definitions import (
     Entity,
@@ -24,6 +24,9 @@ from skewless.errors import InputError, UnknownName
 from skewless.expressions.on_demand import NeededOnDemand
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.types import DType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Features = str | Member | FeatureService | Iterable[Member]
 """What users may ask for: a service or its name, a view, references, or a list of these."""
@@ -103,6 +106,15 @@ class Selection:
             for view in (need.view for need in self.views)
             for key, dtype in view.asked_entity.join_keys
             if key in view.constants
+        }
+
+    def constant_columns(self, rows: int) -> dict[str, pa.Array]:
+        """Return the join keys that are bound as columns of so many rows."""
+        import pyarrow as pa
+
+        return {
+            name: pa.repeat(pa.scalar(value, dtype.arrow()), rows)
+            for name, (value, dtype) in self.constants.items()
         }
 
 

@@ -161,8 +161,7 @@ def spine_columns(table: pa.Table, selection: Selection) -> pa.Table:
         name: cast_column(table[name], dtype, where=f"spine column {name!r}").combine_chunks()
         for name, dtype in wanted.items()
     }
-    for name, (value, dtype) in selection.constants.items():
-        columns[name] = pa.repeat(pa.scalar(value, dtype.arrow()), table.num_rows)
+    columns |= selection.constant_columns(table.num_rows)
     if not columns:
         return pa.table({"_": pa.nulls(table.num_rows)})
     return pa.table(columns)
