@@ -391,7 +391,7 @@ def _as_rows(
     """Return the rows of a frame, as dicts; a field of no column that is null is not said."""
     columns = {name: python_values(table[name]) for name in table.column_names} | dict(mappings)
     rows = zip(*columns.values(), strict=True)
-    pairs = ((zip(columns, row, strict=True)) for row in rows)
+    pairs = (zip(columns, row, strict=True) for row in rows)
     known = source.columns
     return [{name: v for name, v in row if v is not None or name in known} for row in pairs]
 
