@@ -17,6 +17,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from skewless.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from skewless.aggregations.windows import lifetime, session, tumbling
     from skewless.client.async_client import AsyncClient
@@ -89,8 +91,6 @@ if TYPE_CHECKING:
         Timestamp,
         Vector,
     )
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "skewless.aggregations.windows": "lifetime session tumbling",

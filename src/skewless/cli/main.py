@@ -14,10 +14,10 @@ from typing import Any
 
 import click
 
-import skewless
 from skewless.cli.options import CONTEXT
 from skewless.cli.output import emit, error_text
 from skewless.errors import InputError, SkewlessError, StoreError, StoreUnavailable, UnknownName
+from skewless.version import __version__
 
 OK, NO, WRONG, UNAVAILABLE, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
 
@@ -177,7 +177,7 @@ def _as_ours(problem: SkewlessError | click.ClickException | OSError) -> Skewles
 
 
 @click.group("skewless", cls=Commands, context_settings=CONTEXT, invoke_without_command=True)
-@click.version_option(skewless.__version__, prog_name="skewless", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="skewless", message="%(prog)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """A feature store: define a feature once, and its value is the same number everywhere.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-import skewless
 from skewless.cli.options import command
 from skewless.cli.output import emit, say, table
+from skewless.version import __version__
 
 LIBRARIES = ("numpy", "pyarrow", "lmdb", "msgspec", "click", "tqdm")
 
@@ -24,7 +24,7 @@ def version_command(as_json: bool) -> None:
 
 def versions() -> dict[str, str | None]:
     """Return name to version of skewless, Python and the libraries; None: not installed."""
-    found: dict[str, str | None] = {"skewless": skewless.__version__}
+    found: dict[str, str | None] = {"skewless": __version__}
     found["python"] = platform.python_version()
     return found | {name: installed(name) for name in LIBRARIES}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import skewless
 from skewless.serving.http.http import ARROW
 from skewless.serving.read.encode import EXTRAS
 from skewless.state.status import Status
+from skewless.version import __version__
 
 Schema = dict[str, Any]
 _ARROW = ARROW.decode()
@@ -251,7 +251,7 @@ def document() -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "skewless",
-            "version": skewless.__version__,
+            "version": __version__,
             "description": "Feature vectors over HTTP.",
         },
         "paths": paths,

@@ -22,6 +22,7 @@ from skewless.serving.read.served_log import ServedLog
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads
 from skewless.store import FeatureStore
+from skewless.version import __version__
 
 EVERY = 1.0
 WHILE_DOWN = 0.2
@@ -88,8 +89,6 @@ class Upkeep:
         """Do everything once, before the first request; raise what goes wrong."""
         import platform
 
-        import skewless
-
         self._load_keys()
         self._reader.online.refresh()
         self._store.runtime.online.warm()
@@ -97,7 +96,7 @@ class Upkeep:
         self._look_for_concerns()
         self._note_revision()
         project = self._store.config.project
-        self._metrics.info.set((skewless.__version__, platform.python_version(), project), 1)
+        self._metrics.info.set((__version__, platform.python_version(), project), 1)
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at again
 
