@@ -109,7 +109,9 @@ def training(aggregate: Aggregate, rows: int) -> float:
 
     def run() -> None:
         queries = Queries(asked, np.array([0, MOMENTS]))
-        WindowKernels(window, spans, queries, event, (columns, Coded()), left=0).run([aggregate])
+        WindowKernels(window, spans, queries, event, (columns, Coded()), exclusive=0).run(
+            [aggregate]
+        )
 
     return least(run, MOMENTS)
 

@@ -65,8 +65,8 @@ def histories(draw, values=_VALUES):
 class Sorted:
     """The rows of a history that may count, by entity and row order, as arrays."""
 
-    def __init__(self, history, *, as_known=True, left=False):
-        self.history, self.as_known, self.left = history, as_known, left
+    def __init__(self, history, *, as_known=True, exclusive=False):
+        self.history, self.as_known, self.exclusive = history, as_known, exclusive
         kept = [v for v in versions(history) if not (v.duplicate or v.row.deleted)]
         kept.sort(key=lambda v: (v.row.values["key"], v.row.order))
         self.rows = [v.row for v in kept]
@@ -78,7 +78,7 @@ class Sorted:
             ints([r.known for r in self.rows]) if as_known else None,
             ints(np.concatenate([[0], np.cumsum(sizes)])),
             until if as_known else np.where(until == NEVER, NEVER, ALWAYS),
-            left,
+            exclusive,
         )
 
     def queries(self, times):
@@ -98,7 +98,7 @@ class Sorted:
                     for r in seen
                     if r.values["key"] == key and (passes is None or passes[place[id(r)]])
                 ]
-                at = t - self.left - window.offset
+                at = t - self.exclusive - window.offset
                 found.append([place[id(r)] for r in rows_in_window(window, passing, at)])
         return found
 
@@ -123,8 +123,8 @@ def active(spans, queries):
 @example([row(0, tiebreak=1), row(1, row_id=1), row(1, known=2, row_id=1, deleted=True)],
          LastN(n=1), [0, 2], True, False)  # fmt: skip
 @example([row(9, tiebreak=1), row(10, tiebreak=2)], Tumbling(width=10), [10, 11, 20], True, True)
-def test_active_rows_are_those_the_reference_counts(history, window, times, as_known, left):
-    rows = Sorted(history, as_known=as_known, left=left)
+def test_active_rows_are_those_the_reference_counts(history, window, times, as_known, exclusive):
+    rows = Sorted(history, as_known=as_known, exclusive=exclusive)
     queries = rows.queries(times)
     spans = window.spans(rows.arrays)
     assert active(spans, queries) == rows.counted(window, queries)
@@ -234,13 +234,13 @@ def test_kernels_give_integer_sums_as_defined(history, window, times):
 # ----------------------------------------------------------------------------------- edges
 
 
-def one_group(*event, known=None, superseded=None, left=False):
+def one_group(*event, known=None, superseded=None, exclusive=False):
     return RowTimes(
         ints(event),
         None if known is None else ints(known),
         ints([0, len(event)]),
         None if superseded is None else ints(superseded),
-        left,
+        exclusive,
     )
 
 
@@ -271,9 +271,9 @@ def test_spans_out_of_order_are_sorted_within_their_group():
         Session(gap=10**15, offset=10**15),
     ],
 )
-@pytest.mark.parametrize("left", [False, True])
-def test_times_at_the_ends_of_int64_do_not_wrap_around(window, left):
-    spans = window.spans(one_group(ALWAYS, ALWAYS + 1, 0, NEVER - 1, NEVER, left=left))
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_times_at_the_ends_of_int64_do_not_wrap_around(window, exclusive):
+    spans = window.spans(one_group(ALWAYS, ALWAYS + 1, 0, NEVER - 1, NEVER, exclusive=exclusive))
     group = spans.enter if spans.row is None else spans.enter[np.argsort(spans.row)]
     assert (group[1:] >= group[:-1]).all()
     assert (spans.exit >= spans.enter).all()

@@ -169,12 +169,12 @@ def test_a_row_of_infinities_and_a_negative_zero_keeps_its_bits():
 
 def test_what_is_no_layout_of_a_row_is_refused():
     good = {
-        "start": bytes(8), "tails": 1, "record": 40, "slots": 2, "left": 0,
+        "start": bytes(8), "tails": 1, "record": 40, "slots": 2, "exclusive": 0,
         "columns": (("d", 25, 8, -1, 0, -1, None, float),), "statuses": (1, 2, 3),
     }  # fmt: skip
     reading.NewestRows(**good)
     for change in (
-        {"start": b"x"}, {"tails": -1}, {"record": 24}, {"slots": 0}, {"left": 2},
+        {"start": b"x"}, {"tails": -1}, {"record": 24}, {"slots": 0}, {"exclusive": 2},
         {"columns": (("d", 33, 8, -1, 0, -1, None, float),)},
         {"columns": (("d", 24, 8, -1, 0, -1, None, float),)},
         {"columns": (("d", 25, 8, 0, 0, -1, None, float),)},
@@ -255,13 +255,13 @@ def test_windows_that_do_not_fit_their_rows_are_refused():
     output = (0, 1, None, None)
     group = ("window", -1, 0, 0, 10, -1, (), (("d", 25, 0, 3, (output,)),))
     good = {
-        "start": bytes(8), "tails": 0, "record": 40, "slots": 2, "left": 0, "groups": (group,),
+        "start": bytes(8), "tails": 0, "record": 40, "slots": 2, "exclusive": 0, "groups": (group,),
         "empty": [None], "statuses": (1, 2, 3),
     }  # fmt: skip
     assert compiled.WindowRows(**good).answer(bytes(200), 5, 5) is None  # it has no rows
     column = group[-1][0]
     for change in (
-        {"start": b"x"}, {"record": 24}, {"slots": -1}, {"left": 2}, {"tails": -1},
+        {"start": b"x"}, {"record": 24}, {"slots": -1}, {"exclusive": 2}, {"tails": -1},
         *({"groups": ((*group[:at], wrong, *group[at + 1 :]),)} for at, wrong in (
             (1, 40), (1, -2), (3, -1), (4, -2), (5, -2), (6, []),
         )),
@@ -282,7 +282,7 @@ def test_an_error_of_a_finish_is_not_swallowed():
 
     group = ("hour", -1, 0, 0, -1, -1, (), (("d", 25, 0, 3, ((0, 1, fails, None),)),))
     rows = compiled.WindowRows(
-        start=bytes(8), tails=0, record=40, slots=2, left=0, groups=(group,), empty=[None],
+        start=bytes(8), tails=0, record=40, slots=2, exclusive=0, groups=(group,), empty=[None],
         statuses=(1, 2, 3),
     )  # fmt: skip
     state = bytes(8) + (1).to_bytes(4, "little") + bytes(24) + bytes(40)

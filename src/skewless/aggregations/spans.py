@@ -39,14 +39,14 @@ class RowTimes:
         start: rows of group g are ``start[g]`` up to ``start[g + 1]``.
         superseded: known time of the correction that replaces the row, ``NEVER`` where none does;
             ``ALWAYS`` for rows that never count. None: none is ever replaced.
-        left: whether the moment asked about does not count itself (``closed="left"``).
+        exclusive: whether the moment asked about does not count itself (``closed="left"``).
     """
 
     event: Ints
     known: Ints | None
     start: Ints
     superseded: Ints | None = None
-    left: bool = False
+    exclusive: bool = False
 
     def take(self, positions: Ints) -> RowTimes:
         """Return the rows at these ascending positions, in the same groups."""
@@ -55,7 +55,7 @@ class RowTimes:
             None if self.known is None else self.known[positions],
             np.searchsorted(positions, self.start).astype(np.int64),
             None if self.superseded is None else self.superseded[positions],
-            self.left,
+            self.exclusive,
         )
 
     def counted_from(self, enter: Ints, shift: int) -> Ints:

@@ -213,7 +213,7 @@ class Window(ABC):
         return rows.spans_of_some(passes, self._spans)
 
     def _spans(self, rows: RowTimes) -> Spans:
-        shift = self.offset + int(rows.left)
+        shift = self.offset + int(rows.exclusive)
         return rows.spans_between(self.enter(rows.event), self.exit(rows.event), shift)
 
     def may_count(self, rows: KeptRows, settled: Marked, coming: Marked, floor: int) -> Bools:

@@ -201,7 +201,7 @@ class LastN(Window):
     def _spans(self, rows: RowTimes) -> Spans:
         from skewless.aggregations.kernels import last_n_spans
 
-        enter = rows.counted_from(rows.event, self.offset + int(rows.left))
+        enter = rows.counted_from(rows.event, self.offset + int(rows.exclusive))
         return last_n_spans(enter, rows.superseded, rows.start, self.n)
 
     def may_count(self, rows: KeptRows, settled: Marked, coming: Marked, floor: int) -> Bools:
@@ -344,7 +344,7 @@ class Session(Window):
     def _spans(self, rows: RowTimes) -> Spans:
         from skewless.aggregations.kernels import session_spans
 
-        enter = rows.counted_from(rows.event, self.offset + int(rows.left))
+        enter = rows.counted_from(rows.event, self.offset + int(rows.exclusive))
         return session_spans(rows.event, enter, rows.superseded, self.gap, rows.start)
 
     def may_count(self, rows: KeptRows, settled: Marked, coming: Marked, floor: int) -> Bools:

@@ -314,6 +314,11 @@ def check_closed(closed: object) -> None:
         raise DefinitionError("closed", got=closed, expected="'left' or 'right'")
 
 
+def exclusive_of(source: Source) -> int:
+    """Return 1 where a row at the moment asked about does not count (``closed="left"``), else 0."""
+    return int(source.closed == "left")
+
+
 def closing(source: Source, closed: str | None) -> Source:
     """Return a source as a view sees it whose windows are closed on a side of its own.
 

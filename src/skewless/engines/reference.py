@@ -27,6 +27,7 @@ from skewless.aggregations.windows import Window
 from skewless.clock import ALWAYS, NEVER, to_micros
 from skewless.definitions import Aggregate, FeatureView
 from skewless.definitions.expressions import Expression
+from skewless.definitions.source import exclusive_of
 from skewless.errors import InputError
 from skewless.expressions.scalar import evaluate_scalar, leaf_key
 from skewless.state.status import Status
@@ -244,7 +245,7 @@ def _without_default(
 
 def moment_on_event_axis(view: FeatureView, t: int) -> int:
     """Return the greatest event time that counts when asked about ``t``."""
-    return t - 1 if view.source.closed == "left" else t
+    return t - exclusive_of(view.source)
 
 
 def passes(aggregate: Aggregate, view: FeatureView, row: HistoryRow) -> bool:

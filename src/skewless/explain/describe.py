@@ -8,6 +8,7 @@ from skewless.clock import iso
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.definitions.expressions import Column, Operation, Request
 from skewless.definitions.references import FeatureRef
+from skewless.definitions.source import exclusive_of
 from skewless.durations import format_duration
 from skewless.engines.reference import moment_on_event_axis
 from skewless.expressions.scalar import leaf_key
@@ -32,7 +33,7 @@ def window_text(
     aggregate: Aggregate, view: FeatureView, after: int | None, until: int, t: int
 ) -> str:
     """Return in words which rows the window takes."""
-    exclusive = view.source.closed == "left" or aggregate.window.ends_before
+    exclusive = exclusive_of(view.source) or aggregate.window.ends_before
     end = f"event time < {iso(until + 1)}" if exclusive else f"event time <= {iso(until)}"
     if after is None:
         text = aggregate.window.describe(end)

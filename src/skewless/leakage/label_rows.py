@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from skewless.clock import NEVER
 from skewless.definitions import Aggregate, FeatureView, Source
+from skewless.definitions.source import exclusive_of
 from skewless.engines.local.scan import as_mask
 from skewless.engines.local.spine import KeyIndex
 from skewless.engines.reference import view_values, visible
@@ -99,7 +100,7 @@ def own_rows(
     for need in views:
         view = need.view
         readers: dict[tuple[str, str], list[Aggregate]] = {}
-        if view.source.closed == "left":
+        if exclusive_of(view.source):
             continue
         for feature in need.features:
             for leaf in view.expressions[feature].leaves():

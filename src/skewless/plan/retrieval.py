@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from skewless.aggregations.forms import counted
 from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
+from skewless.definitions.source import exclusive_of
 from skewless.errors import InputError
 from skewless.expressions.scalar import leaf_key
 from skewless.plan.selection import NeededView, Selection
@@ -58,9 +59,9 @@ class LatestStep:
     keys: tuple[str, ...]
 
     @property
-    def left(self) -> int:
+    def exclusive(self) -> int:
         """1 where the moment asked about does not count itself, else 0."""
-        return int(self.source.closed == "left")
+        return exclusive_of(self.source)
 
     def explain(self) -> str:
         """Return the step in a line."""
@@ -86,9 +87,9 @@ class WindowStep:
     keys: tuple[str, ...]
 
     @property
-    def left(self) -> int:
+    def exclusive(self) -> int:
         """1 where the moment asked about does not count itself, else 0."""
-        return int(self.source.closed == "left")
+        return exclusive_of(self.source)
 
     def explain(self) -> str:
         """Return the step in a line."""

@@ -243,10 +243,12 @@ class TableRead:
         layout = self.layout
         rows = decode(layout.slots, [blob], layout.record)
         tiles = tile_bytes(blob, layout.record.itemsize) if layout.tiled else None
-        moment = EntityWindows(rows, layout.left, t, k, tiles)
+        moment = EntityWindows(rows, layout.exclusive, t, k, tiles)
         if ahead is not None and (moment.visible is not None or rows.corrected):
             known = ahead.knowledge(layout.source, rows, k)
-            moment = moment if known == k else EntityWindows(rows, layout.left, t, known, tiles)
+            moment = (
+                moment if known == k else EntityWindows(rows, layout.exclusive, t, known, tiles)
+            )
         return self._with_derived(*moment.answers(self._reads, quick), moment.newest_event)
 
     def _with_derived(

@@ -30,14 +30,14 @@ typedef struct {
 } Moment;
 
 /* The moment that Python integers tell. 1, or 0: no state has such times, or -1: an error. */
-static inline int moment_of(PyObject *t, PyObject *k, int64_t left, Moment *when) {
+static inline int moment_of(PyObject *t, PyObject *k, int64_t exclusive, Moment *when) {
     int beyond_t, beyond_k;
     when->t = PyLong_AsLongLongAndOverflow(t, &beyond_t);
     if (when->t == -1 && PyErr_Occurred()) return -1;
     when->k = PyLong_AsLongLongAndOverflow(k, &beyond_k);
     if (when->k == -1 && PyErr_Occurred()) return -1;
     if (beyond_t || beyond_k || when->t == INT64_MIN) return 0;
-    when->at = when->t - left;
+    when->at = when->t - exclusive;
     return 1;
 }
 

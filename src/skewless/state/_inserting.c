@@ -24,7 +24,7 @@ typedef struct {
     Py_ssize_t tails;
     PyObject **own;            /* the row's tails */
     PyObject *no_tiles;
-    int64_t left;
+    int64_t exclusive;
     Py_ssize_t longest;
 } Row;
 
@@ -94,7 +94,7 @@ static PyObject *added(const Row *row, PyObject *state) {
     if (int64_at(row->record + 16) <= int64_at(bytes + SEQUENCE_AT)) return Py_NewRef(state);
     if (!is_newest(row->record, bytes + rows_at)) Py_RETURN_NONE;
     if (bytes[FLAGS_AT] & TILED) {
-        int64_t event = int64_at(row->record) + row->left, known = int64_at(row->record + 8);
+        int64_t event = int64_at(row->record) + row->exclusive, known = int64_at(row->record + 8);
         if ((event > known ? event : known) <= int64_at(bytes + length - 8)) Py_RETURN_NONE;
     }
     Py_ssize_t end = rows_at + (Py_ssize_t)rows * row->size;
@@ -141,7 +141,7 @@ static int tails_of(Row *row, PyObject *tails, Py_ssize_t number) {
     return 1;
 }
 
-PyDoc_STRVAR(insert_doc, "insert(states, groups, records, size, tails, first, no_tiles, left, longest, skipped)\n--\n\n"
+PyDoc_STRVAR(insert_doc, "insert(states, groups, records, size, tails, first, no_tiles, exclusive, longest, skipped)\n--\n\n"
     "Put rows in front of their states, in the list; return the numbers of those left to do.");
 
 static PyObject *py_insert(PyObject *module, PyObject *args) {
@@ -156,7 +156,7 @@ static PyObject *py_insert(PyObject *module, PyObject *args) {
     Py_ssize_t count = groups.len / 8, entities = PyList_GET_SIZE(states);
     row.first = first.buf;
     row.no_tiles = no_tiles;
-    row.left = shift;
+    row.exclusive = shift;
     row.tails = PyList_GET_SIZE(tails);
     row.own = PyMem_New(PyObject *, row.tails + 1);
     if (!row.own) PyErr_NoMemory();

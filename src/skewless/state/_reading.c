@@ -65,7 +65,7 @@ typedef struct {
     PyObject_HEAD
     char start[START];
     Py_ssize_t tails, record, nulls, width, last_tail;
-    int64_t left;
+    int64_t exclusive;
     int expires;
     PyObject *all_present, *present, *null, *expired;
     Column *columns;
@@ -125,25 +125,25 @@ static int newest_init(NewestRows *self, PyObject *args, PyObject *keywords) {
     PyObject *columns;
     const char *start;
     Py_ssize_t start_size, slots;
-    long long left;
-    static char *names[] = {"start", "tails", "record", "slots", "left", "columns", "statuses", NULL};
+    long long exclusive;
+    static char *names[] = {"start", "tails", "record", "slots", "exclusive", "columns", "statuses", NULL};
     PyObject *present, *null, *expired;
     if (self->columns) {
         PyErr_SetString(PyExc_TypeError, "made once");
         return -1;
     }
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "y#nnnLO!(OOO)", names, &start, &start_size,
-                                     &self->tails, &self->record, &slots, &left, &PyTuple_Type, &columns,
+                                     &self->tails, &self->record, &slots, &exclusive, &PyTuple_Type, &columns,
                                      &present, &null, &expired))
         return -1;
     if (start_size != START || self->tails < 0 || self->tails > UINT16_MAX || slots < 1
-        || self->record < TIMES + (slots + 7) / 8 || self->record > INT32_MAX || left < 0 || left > 1) {
+        || self->record < TIMES + (slots + 7) / 8 || self->record > INT32_MAX || exclusive < 0 || exclusive > 1) {
         PyErr_SetString(PyExc_ValueError, "not the layout of a row");
         return -1;
     }
     memcpy(self->start, start, START);
     self->nulls = (slots + 7) / 8;
-    self->left = left;
+    self->exclusive = exclusive;
     self->last_tail = -1;
     self->present = Py_NewRef(present);
     self->null = Py_NewRef(null);
@@ -319,7 +319,7 @@ static int read_row(const NewestRows *self, PyObject *state, const char *row, co
 
 /* The arguments (states, t, k), as `moment_of` says. */
 static int take_moment(const NewestRows *self, PyObject *const *args, Py_ssize_t count, Moment *when) {
-    if (count == 3 && self->columns) return moment_of(args[1], args[2], self->left, when);
+    if (count == 3 && self->columns) return moment_of(args[1], args[2], self->exclusive, when);
     PyErr_SetString(PyExc_TypeError, "expected states, t and k");
     return -1;
 }
@@ -390,7 +390,7 @@ static PyMethodDef newest_methods[] = {
     {"found", (PyCFunction)(void (*)(void))newest_found, METH_FASTCALL, found_doc},
     {NULL, NULL, 0, NULL}};
 
-PyDoc_STRVAR(newest_doc, "NewestRows(start, tails, record, slots, left, columns, statuses)\n--\n\n"
+PyDoc_STRVAR(newest_doc, "NewestRows(start, tails, record, slots, exclusive, columns, statuses)\n--\n\n"
     "Reads columns (form, at, size, tail, slot, expiry, otherwise, unpack) of the newest row.");
 
 static PyType_Slot newest_slots[] = {

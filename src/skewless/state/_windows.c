@@ -35,7 +35,7 @@ typedef struct {
     PyObject_HEAD
     char start[START];
     Py_ssize_t tails, record, slots, count;
-    int64_t left;
+    int64_t exclusive;
     int filters;
     PyObject *empty, *present, *null, *nothing;
     Group *groups;
@@ -119,19 +119,19 @@ static int windows_init(WindowRows *self, PyObject *args, PyObject *keywords) {
     PyObject *groups, *empty, *present, *null, *nothing;
     const char *start;
     Py_ssize_t start_size;
-    long long left;
-    static char *names[] = {"start", "tails", "record", "slots", "left", "groups", "empty", "statuses",
+    long long exclusive;
+    static char *names[] = {"start", "tails", "record", "slots", "exclusive", "groups", "empty", "statuses",
                             NULL};
     if (self->groups) return PyErr_SetString(PyExc_TypeError, "made once"), -1;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "y#nnnLO!O!(OOO)", names, &start, &start_size,
-                                     &self->tails, &self->record, &self->slots, &left, &PyTuple_Type,
+                                     &self->tails, &self->record, &self->slots, &exclusive, &PyTuple_Type,
                                      &groups, &PyList_Type, &empty, &present, &null, &nothing))
         return -1;
     if (start_size != START || self->tails < 0 || self->tails > UINT16_MAX || self->slots < 0
-        || self->record < TIMES + (self->slots + 7) / 8 || self->record > INT32_MAX || left < 0 || left > 1)
+        || self->record < TIMES + (self->slots + 7) / 8 || self->record > INT32_MAX || exclusive < 0 || exclusive > 1)
         return misfit();
     memcpy(self->start, start, START);
-    self->left = left;
+    self->exclusive = exclusive;
     self->present = Py_NewRef(present);
     self->null = Py_NewRef(null);
     self->nothing = Py_NewRef(nothing);
@@ -342,7 +342,7 @@ static PyObject *windows_answer(WindowRows *self, PyObject *const *args, Py_ssiz
     Moment when;
     Read read = {0};
     if (count != 3 || !self->groups) return PyErr_Format(PyExc_TypeError, "expected state, t and k");
-    int done = moment_of(args[1], args[2], self->left, &when);
+    int done = moment_of(args[1], args[2], self->exclusive, &when);
     if (done < 0) return NULL;
     if (done) read.rows = rows_of(self, args[0], &when, &read.count);
     if (!read.rows) Py_RETURN_NONE;
@@ -373,7 +373,7 @@ static PyMethodDef windows_methods[] = {
     {"answer", (PyCFunction)(void (*)(void))windows_answer, METH_FASTCALL, answer_doc},
     {NULL, NULL, 0, NULL}};
 
-PyDoc_STRVAR(windows_doc, "WindowRows(start, tails, record, slots, left, groups, empty, statuses)\n--\n\n"
+PyDoc_STRVAR(windows_doc, "WindowRows(start, tails, record, slots, exclusive, groups, empty, statuses)\n--\n\n"
     "Reads groups (window, passes_at, slot, offset, width, rows, counts, columns) of windows, with\n"
     "counts ((place, number, finish, otherwise), ...) and columns ((form, at, slot, want, outputs), ...).");
 

@@ -18,6 +18,7 @@ from skewless.aggregations.windows import Window, window_from_dict
 from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
 from skewless.definitions.expressions import expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
+from skewless.definitions.source import exclusive_of
 from skewless.forks import cached_property
 from skewless.state.header import TILE_FORMAT
 from skewless.state.rules import ROWS, Rule, Use
@@ -167,9 +168,9 @@ class StateLayout:
         return AggregateRead(aggregate, slot, passes, rule, self._slot_of(aggregate.by))
 
     @cached_property
-    def left(self) -> int:
+    def exclusive(self) -> int:
         """1 where the moment asked about does not count itself, else 0."""
-        return int(self.source.closed == "left")
+        return exclusive_of(self.source)
 
     @cached_property
     def fingerprint(self) -> str:

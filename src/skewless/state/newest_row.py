@@ -42,7 +42,7 @@ class NewestRow:
 
     def __init__(self, layout: StateLayout, wanted: Sequence[tuple[Aggregate, int]]) -> None:
         slots = self._slots = layout.slots
-        self._left = layout.left
+        self._exclusive = layout.exclusive
         self._tails = [at for at, slot in enumerate(slots) if not slot.fixed]
         nulls = (len(slots) + 7) // 8
         picked = sorted({slot for _, slot in wanted} | set(self._tails))
@@ -100,7 +100,7 @@ class NewestRow:
             tails=len(self._tails),
             record=self._record,
             slots=len(self._slots),
-            left=self._left,
+            exclusive=self._exclusive,
             columns=tuple(columns),
             statuses=(Status.PRESENT, Status.NULL, Status.EXPIRED),
         )
@@ -140,7 +140,7 @@ class NewestRow:
         event, known, _, null_bytes = head[-4:]
         if version != self._version or mark != self._mark or corrections or t < floor:
             return None
-        at = t - self._left
+        at = t - self._exclusive
         if event > at or known > k:
             return None
         null_bits = int.from_bytes(null_bytes, "little")
@@ -173,7 +173,7 @@ class NewestRow:
             return [None if blob is None else self.read(blob, t, k) for blob in blobs]
         glance, row, size = self._glance.unpack_from, self._row.unpack_from, self._head.size
         pick = self._pick
-        least, at = size + self._row.size, t - self._left
+        least, at = size + self._row.size, t - self._exclusive
         start, present, no_nulls = self._start, self._present, self._no_nulls
         answers: list[Answers | None] = []
         for blob in blobs:

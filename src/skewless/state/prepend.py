@@ -41,7 +41,7 @@ class Inserter:
         self._mark = layout_mark(layout.fingerprint)
         self._tail_slots = [at for at, slot in enumerate(layout.slots) if not slot.fixed]
         self._tails = len(self._tail_slots)
-        self._left = layout.left
+        self._exclusive = layout.exclusive
         self._flags = TILED if layout.tiled else 0
         self._no_tiles = Tiles().to_bytes() if layout.tiled else b""
         self._sizes = struct.Struct(f"<{self._tails}I")
@@ -102,7 +102,7 @@ class Inserter:
             list(rows.tails.values()),
             self._first(0, floor),
             self._no_tiles,
-            self._left,
+            self._exclusive,
             longest,
             skipped,
         )
@@ -192,7 +192,7 @@ class Inserter:
             return b""
         if order <= newest:
             return None
-        if flags & TILED and max(order[0] + self._left, order[1]) <= folded_to(ends):
+        if flags & TILED and max(order[0] + self._exclusive, order[1]) <= folded_to(ends):
             return None
         return HEADER.pack(version, flags, count, mark, rows + 1, 0, order[2], floor, limit)
 

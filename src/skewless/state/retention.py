@@ -22,7 +22,7 @@ def retained(
         folded: the moment that the tiles of each row's group are folded to; None: keep all rows
             that tiles could stand for.
     """
-    event, known = rows.records["event"] + layout.left, rows.records["known"]
+    event, known = rows.records["event"] + layout.exclusive, rows.records["known"]
 
     def settled(offset: int) -> np.ndarray:
         """Rows that count at the floor and are never replaced: they displace older ones."""
@@ -48,7 +48,7 @@ def retained(
             both: np.ndarray = alive & ~(settled(offset) & passes)
             return both
 
-        begin = floor - layout.left - window.offset
+        begin = floor - layout.exclusive - window.offset
         alive = alive & window.may_count(rows, displacing, coming, begin)
         if rule.uses and folded is not None:
             inside = alive & (entered(layout, rows, rule) <= folded) & (rows.superseded == NEVER)

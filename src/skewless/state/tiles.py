@@ -112,7 +112,7 @@ def folded_to(blob: bytes) -> int:
 
 def entered(layout: StateLayout, rows: RowSet, rule: Rule) -> Ints:
     """Return the moment from which each row counts for a rule."""
-    event = rows.records["event"] + layout.left + rule.window.offset
+    event = rows.records["event"] + layout.exclusive + rule.window.offset
     moments: Ints = np.maximum(event, rows.records["known"])
     return moments
 
@@ -177,7 +177,7 @@ def drop_old(layout: StateLayout, tiles: Tiles, floor: int) -> None:
     """Let go of tiles that no window will hold again from ``floor`` on."""
     for key in list(tiles.sums):
         window = layout.rules[key[0]].window
-        held = window.tiles(floor - layout.left - window.offset)
+        held = window.tiles(floor - layout.exclusive - window.offset)
         if key[2] < held.start:
             del tiles.sums[key]
 

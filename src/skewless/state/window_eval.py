@@ -184,7 +184,7 @@ def _compiled_windows(
         tails=tails,
         record=layout.record.itemsize,
         slots=len(layout.slots),
-        left=layout.left,
+        exclusive=layout.exclusive,
         groups=tuple(taken(group.quick) for group in groups),
         empty=plan.empty,
         statuses=(Status.PRESENT, Status.NULL, Status.EMPTY),
@@ -200,17 +200,19 @@ class EntityWindows:
 
     Args:
         rows: of one group, in row order.
-        left: 1 where the moment itself does not count.
+        exclusive: 1 where the moment itself does not count.
         t: the moment, microseconds.
         k: the knowledge: rows known later do not count.
         tiles: as they end the entity's state; None where it has none.
     """
 
-    def __init__(self, rows: RowSet, left: int, t: int, k: int, tiles: bytes | None = None) -> None:
+    def __init__(
+        self, rows: RowSet, exclusive: int, t: int, k: int, tiles: bytes | None = None
+    ) -> None:
         self._tiles = tiles
         self.rows = rows
         self.t = t
-        self.at = t - left
+        self.at = t - exclusive
         self.event = np.ascontiguousarray(rows.records["event"])
         self._counted: dict[Any, Found] = {}
         self._totals: dict[tuple[int, int | None], tuple[ExactSum, int]] = {}

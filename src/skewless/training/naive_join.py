@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skewless.clock import ALWAYS
+from skewless.definitions.source import exclusive_of
 from skewless.engines.local.spine import KeyIndex
 from skewless.expressions.on_demand import compute_columns
 from skewless.expressions.scalar import NOW
@@ -61,6 +62,6 @@ def _newest_events(runtime: Runtime, need: NeededView, asked: pa.Table) -> Ints:
         codes = index.find([chunk.table[name] for name in names])
         counts = (codes >= 0) & (chunk.event <= now) & ~chunk.late
         np.maximum.at(newest, codes[counts], chunk.event[counts])
-    newest = np.where(newest == ALWAYS, now, newest) + int(need.view.source.closed == "left")
+    newest = np.where(newest == ALWAYS, now, newest) + exclusive_of(need.view.source)
     found: Ints = newest[index.codes]
     return found

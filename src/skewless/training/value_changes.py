@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import FeatureView
+from skewless.definitions.source import exclusive_of
 from skewless.errors import InputError
 from skewless.online.runtime import Runtime
 from skewless.plan.selection import split_view
@@ -69,7 +70,7 @@ def _moments(
         asked = [{**_mapping(entity), **view.constants} for entity in entities]
         found = [codec.decode(codec.encode(entity)) for entity in asked]
         wanted = pa.Table.from_pylist(found, schema=pa.schema(types))
-    left = int(view.source.closed == "left")
+    exclusive = exclusive_of(view.source)
     parts = [pa.schema({**types, "at": _TIME}).empty_table()]
 
     def add(table: pa.Table, at: Ints) -> None:
@@ -80,7 +81,7 @@ def _moments(
 
     for chunk in history.chunks(row_keys, end=until):
         table = chunk.table.select(row_keys)
-        for at in _moments_of(view, chunk.event, left, chunk.known):
+        for at in _moments_of(view, chunk.event, exclusive, chunk.known):
             add(table, at)
     replaced = history.superseded()
     if len(replaced):
@@ -101,10 +102,10 @@ def _mapping(entity: object) -> Mapping[str, Any]:
     return entity
 
 
-def _moments_of(view: FeatureView, event: Ints, left: int, known: Ints) -> Iterator[Ints]:
+def _moments_of(view: FeatureView, event: Ints, exclusive: int, known: Ints) -> Iterator[Ints]:
     """Yield for each row the moments it can change a value at."""
     for window, expiry in {(each.window, each.expiry) for each in view.aggregates}:
-        shift = left + window.offset
+        shift = exclusive + window.offset
         # That an entity was seen, and what stands for no rows, can change with any row.
         yield np.maximum(event + shift, known)
         for moments in window.turns(event):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.definitions import Aggregate
+from skewless.definitions.source import exclusive_of
 from skewless.engines.history import SourceHistory
 from skewless.engines.local.scan import Scan
 from skewless.engines.local.source_steps import SourceSteps
@@ -91,7 +92,7 @@ class LocalEngine:
             for step, found, unknown in SourceSteps(scan, steps, indexes, self._memory).run():
                 back = _positions_back(indexes[step.keys].order, len(times))
                 for item in step.wanted:
-                    place = (source, step.left, step.entity.key_names, step.keys, item.key)
+                    place = (source, step.exclusive, step.entity.key_names, step.keys, item.key)
                     column = _with_identity(found.pop(item.key).take(back), back, item.aggregate)
                     aggregates[place] = _finished(column, item.aggregate)
                 hidden[step.explain()] = max(unknown, hidden.get(step.explain(), 0))
@@ -132,9 +133,9 @@ class LocalEngine:
                 for leaf in expression.leaves():
                     if isinstance(leaf, Aggregate):
                         item = WantedAggregate(leaf, filter_of(view, leaf))
-                        left = int(view.source.closed == "left")
+                        exclusive = exclusive_of(view.source)
                         keys = view.row_entity.key_names, view.asked_entity.key_names
-                        place = (names[rows_of(view.source)], left, *keys, item.key)
+                        place = (names[rows_of(view.source)], exclusive, *keys, item.key)
                         leaves[leaf_key(leaf)] = aggregates[place]
                 reference = need.reference(feature)
                 if isinstance(expression, Aggregate):

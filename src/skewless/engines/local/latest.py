@@ -52,7 +52,7 @@ class LatestReader:
         self.entity, self.keys, self.where = step.entity, index.keys, step.where
         self._scan, self._step, self._queries = scan, step, index.queries
         self._join = LatestJoin(index.queries.start, index.queries.time)
-        self._shift = step.offset + step.left
+        self._shift = step.offset + step.exclusive
         self._skipped = np.zeros(index.keys.size + 1, bool)
         self._skipped[corrected] = True
         # By key, among rows that came to be known later than they count by event time alone.

@@ -140,7 +140,7 @@ class SourceSteps:
                 raise ValueError(f"{aggregate!r} has no column")
             indices = take
             if aggregate.expiry is not None:
-                age = index.queries.time - step.left - step.offset - answer.event
+                age = index.queries.time - step.exclusive - step.offset - answer.event
                 indices = pa.array(place, mask=none | (age >= aggregate.expiry))
             column = answer.columns[expression_key(aggregate.column)].take(indices)
             if corrected:
@@ -154,7 +154,7 @@ class SourceSteps:
 
 
 def _place(step: Step) -> ReaderPlace:
-    return step.entity.key_names, step.keys, step.left
+    return step.entity.key_names, step.keys, step.exclusive
 
 
 def _over_windows(rows: WindowRows, index: SpineIndex) -> Found:
@@ -164,7 +164,7 @@ def _over_windows(rows: WindowRows, index: SpineIndex) -> Found:
     with rows:
         for first, last, some in rows.runs():
             groups = index.queries.groups(first, last)
-            for key, parts in run_windows(some, groups, wanted, rows.step.left).items():
+            for key, parts in run_windows(some, groups, wanted, rows.step.exclusive).items():
                 found[key] += parts
             del some  # before those of the next run are read
     return {item.key: _joined(found.pop(item.key), item.aggregate) for item in wanted}

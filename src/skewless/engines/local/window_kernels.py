@@ -37,7 +37,7 @@ class WindowKernels:
         event: event times of the rows the spans speak of.
         columns: their evaluated expressions, and codes of their distinct values (shared by the
             windows over the same rows).
-        left: 1 where the moment itself does not count.
+        exclusive: 1 where the moment itself does not count.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class WindowKernels:
         event: Ints,
         columns: tuple[dict[str, pa.Array], Coded],
         *,
-        left: int,
+        exclusive: int,
     ) -> None:
         self.columns, coded = columns
         self.swept = WindowSweep(window, spans, queries, event, coded)
-        self.left = left
+        self.exclusive = exclusive
         self._groups: dict[str, tuple[Groups, WindowSweep]] = {}
 
     def run(self, aggregates: Sequence[Aggregate]) -> list[pa.Array]:
@@ -76,7 +76,7 @@ class WindowKernels:
             return None
         swept = self.swept
         _, newest = sweep_positions(swept.spans, swept.queries, None, None, Want.MAX)
-        shift = self.left + aggregate.window.offset
+        shift = self.exclusive + aggregate.window.offset
         age = swept.queries.time - shift - swept.column("", None).event_of(newest)
         return (newest >= 0) & (age >= aggregate.expiry)
 

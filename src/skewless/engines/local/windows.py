@@ -59,7 +59,7 @@ def run_windows(
     rows: SortedRows,
     queries: Queries,
     wanted: tuple[WantedAggregate, ...],
-    left: int,
+    exclusive: int,
     progress: Callable[[float], None] | None = None,
 ) -> dict[Key, list[pa.Array]]:
     """Return arrays per aggregate that together have an element per query.
@@ -68,7 +68,7 @@ def run_windows(
         rows: held rows of the queries' keys.
         queries: the moments, by key.
         wanted: the aggregates.
-        left: 1 where the moment itself does not count.
+        exclusive: 1 where the moment itself does not count.
         progress: called with the finished fraction.
     """
     jobs = jobs_of(wanted)
@@ -77,7 +77,7 @@ def run_windows(
     found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
 
     def run(task: tuple[tuple[tuple[int, int], Coded], WindowTask]) -> list[pa.Array]:
-        return _run_one(rows, queries, task[1], left, task[0])
+        return _run_one(rows, queries, task[1], exclusive, task[0])
 
     def weight(number: int) -> int:
         (first, last), _ = tasks[number][0]
@@ -109,7 +109,7 @@ def _run_one(
     rows: SortedRows,
     queries: Queries,
     job: WindowTask,
-    left: int,
+    exclusive: int,
     keys: tuple[tuple[int, int], Coded],
 ) -> list[pa.Array]:
     """Return one array per aggregate of a job, for the queries of a run of keys."""
@@ -122,9 +122,11 @@ def _run_one(
         rows.known[low:high],
         rows.start[first : last + 1] - low,
         None if rows.superseded is None else rows.superseded[low:high],
-        bool(left),
+        bool(exclusive),
     )
     spans = job.window.spans(part, passes)
     asked = queries.groups(first, last)
-    kernels = WindowKernels(job.window, spans, asked, part.event, (columns, coded), left=left)
+    kernels = WindowKernels(
+        job.window, spans, asked, part.event, (columns, coded), exclusive=exclusive
+    )
     return kernels.run([item.aggregate for item in job.wanted])
