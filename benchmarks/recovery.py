@@ -138,7 +138,7 @@ def failover() -> dict[str, Any]:
 
 
 def forgotten() -> dict[str, Any]:
-    """Restart a Redis without persistence under a repo; the next push builds its states anew."""
+    """Restart a Redis without persistence under a repo; the next push rebuilds its states."""
     import skewless as sl
 
     card = sl.Entity("card", card_id=int)

@@ -1,6 +1,6 @@
 """Options and fixtures of every test: hypothesis' profile, the seed, tests that need a server.
 
-pytest --note-missing=FILE     write there, one a line, the tests skipped for want of a server
+pytest --note-missing=FILE     write there, one a line, the tests skipped for lack of a server
 HYPOTHESIS_PROFILE=ci pytest   200 examples for a property instead of 50; the default under CI
 SEED=42 pytest                 the `seed` fixture; the header prints the one of this run
 """
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--note-missing",
         type=Path,
         metavar="FILE",
-        help="write there the tests that were skipped for want of a server (make test-servers)",
+        help="write there the tests that were skipped for lack of a server (make test-servers)",
     )
 
 

@@ -24,9 +24,9 @@ CHILD_SECONDS = 20
 EXPECTED_LOCKS = {
     "forks.py",  # the lock that the others use
     "online/group_commit.py",  # of one waiting thread, which a child does not have
-    "registry/postgres.py",  # made anew together with its connection, by process
+    "registry/postgres.py",  # made again together with its connection, by process
     "registry/sqlite.py",  # likewise
-    "stores/online/lmdb/environment.py",  # taken before a fork, made anew after it
+    "stores/online/lmdb/environment.py",  # taken before a fork, made again after it
     "stores/online/lmdb/sharing.py",  # likewise
     "testing/proxy.py",  # a server of tests
 }

@@ -35,7 +35,7 @@ class cached_property(Generic[T]):
     """A property computed at its first use and kept in the instance's ``__dict__``.
 
     Two threads that use it first at one moment may both compute it; both then get the value of the
-    first that was done. Deleting the attribute lets it be computed anew.
+    first that was done. Deleting the attribute lets it be recomputed.
 
     Args:
         compute: the method it stands for.
@@ -88,7 +88,7 @@ class Lock:
     """A lock that its thread may take again; in the child of a fork nobody else holds it.
 
     What it guards may be found in a child as another thread left it half-way: guard caches and
-    counts, which can bear that, and make connections anew (`stores.online.pool`).
+    counts, which can bear that, and make connections again (`stores.online.pool`).
     """
 
     __slots__ = ("__weakref__", "_depth", "_lock", "_owner")
@@ -111,7 +111,7 @@ class Lock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Let go of it for a thread that is not in this process."""
+        """Release it for a thread that is not in this process."""
         if self._owner != threading.get_ident():
             self._lock, self._owner, self._depth = threading.RLock(), None, 0
 

@@ -274,7 +274,7 @@ class FeatureStore:
         end: Moment | None = None,
         progress: Progress | None = None,
     ) -> list[MaterializeResult]:
-        """Build states anew from history, rows that came too late (``lateness``) included."""
+        """Rebuild states from history, rows that came too late (``lateness``) included."""
         from skewless.materialize.verbs import backfill
 
         views = names_of(views, "view")
@@ -317,7 +317,7 @@ class FeatureStore:
         return restore_rows(self.runtime, source)
 
     def _repair(self, tables: Sequence[str]) -> None:
-        """Bring some tables up to date, and build their marked states anew."""
+        """Bring some tables up to date, and rebuild their marked states."""
         from skewless.materialize.repair import repair
 
         repair(self.runtime, tables)

@@ -68,7 +68,7 @@ def from_all_rows(view, rows, t):
 
 
 def from_kept_rows(view, rows, t):
-    """States that have let go, and folded into tiles, what no read from now on needs as rows.
+    """States that have dropped, and folded into tiles, what no read from now on needs as rows.
 
     One a column: a single aggregate that needs rows keeps them for all over its window.
     """

@@ -1,4 +1,4 @@
-"""Rows of a long history that are let go: their values are never packed."""
+"""Rows of a long history that are dropped: their values are never packed."""
 
 import pytest
 

@@ -183,7 +183,7 @@ def test_a_store_that_came_back_empty_is_an_outage_until_the_next_push_builds_it
         with pytest.raises(StoreUnavailable, match="has lost its rows.*skewless materialize"):
             values(fs)
         fs.push("pays", rows_of_push(1)[:1], backdate=True)
-        assert "building them anew" in caplog.text
+        assert "rebuilding them" in caplog.text
         assert_states_are_what_history_says(fs)
         assert fs.get_online_features("Spend", cards("nobody")).to_rows()
         fs.close()

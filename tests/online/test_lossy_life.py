@@ -1,7 +1,7 @@
 """The walk over everything that changes a repo, over a store that also loses what it has.
 
 States are evicted, the store is flushed or goes back to an older copy, by which processes that are
-opened anew (a server looks every second); copies of the folder try to write. Every value that is
+opened again (a server looks every second); copies of the folder try to write. Every value that is
 read is that of the reference engine, or building, or refused.
 """
 

@@ -340,7 +340,7 @@ def test_settings_of_stores_that_make_no_sense_are_told(tmp_path, settings, says
 
 
 def test_the_store_that_was_left_refuses_whoever_has_old_settings(tmp_path, stores) -> None:
-    """By settings that were not changed, or a server that was not started anew."""
+    """By settings that were not changed, or a server that was not restarted."""
     folder = tmp_path / "repo"
     left = open_store(folder, SPEND, stores=stores)
     left.push("pays", ROWS[:40], backdate=True)
@@ -404,7 +404,7 @@ def test_of_two_caches_with_one_journal_the_one_that_was_left_refuses(tmp_path, 
 
 @pytest.mark.server("redis")
 def test_a_mirror_of_one_journal_lacks_nothing_when_the_repo_goes_on_there(tmp_path, redis) -> None:
-    """Pushes and builds after the copy are in its notes too, so nothing has to be built anew."""
+    """Pushes and builds after the copy are in its notes too, so nothing has to be rebuilt."""
     folder = tmp_path / "repo"
     caches = {
         name: {"kind": "redis", "url": redis.url, "namespace": tmp_path.name + name}

@@ -1,4 +1,4 @@
-"""A source that is removed keeps its rows apart; one that comes back under its name begins anew."""
+"""A source that is removed keeps its rows apart; one that comes back under its name begins again."""
 
 import pytest
 

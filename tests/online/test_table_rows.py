@@ -57,7 +57,7 @@ def opened(folder, view, one_store=True):
 
 
 def windows_of_time(pays):
-    """Features whose states are never built anew for a correction: they need no older rows."""
+    """Features whose states are never rebuilt for a correction: they need no older rows."""
     return {"total_1h": pays.amount.sum("1h"), "count_1d": pays.count("1d")}
 
 

@@ -245,7 +245,7 @@ def test_nobody_is_let_in_before_the_keys_were_read(store: sl.FeatureStore) -> N
 
 
 def test_a_server_for_other_machines_needs_keys_whatever_can_be_read(repo: Path) -> None:
-    """It was not started without; a worker that is started anew must not come up open."""
+    """It was not started without; a worker that is restarted must not come up open."""
     with sl.FeatureStore(repo, clock=SettableClock(NOW)) as store:
         app = App(store, Settings(host="0.0.0.0"))
         app.start()

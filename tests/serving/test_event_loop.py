@@ -41,7 +41,7 @@ async def send(app: App, method: str, target: str, data: Any = None) -> int:
 
 
 class Held:
-    """Calls that wait until they are let go; it is known that one has begun, and in which thread."""
+    """Calls that wait until they are released; it is known that one has begun, and in which thread."""
 
     def __init__(self) -> None:
         self.begun, self.let_go = threading.Event(), threading.Event()

@@ -59,7 +59,7 @@ def test_connections_go_to_the_others_while_a_worker_cannot_start(two: Running, 
     (repo / ".skewless" / "registry.db").write_bytes(os.urandom(20_000))
     (victim, *_) = [pid for pid in two.children() if two.role_of(pid) == "worker"]
     os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: said(two, "process ended") >= 2, "an attempt to start it anew")
+    wait_for(lambda: said(two, "process ended") >= 2, "an attempt to restart it")
     assert [get(two, "/health")[0] for _ in range(20)] == [200] * 20
     assert two.process.poll() is None
 

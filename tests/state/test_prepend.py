@@ -54,8 +54,8 @@ def arrivals(draw):
 def added(layout, rows, *, rewind):
     """The state after rows came one by one, as pushes bring them: the quick way where it is open.
 
-    A row amid others can join the newest session to rows that were let go: as a push does, it then
-    builds the state anew.
+    A row amid others can join the newest session to rows that were dropped: as a push does, it then
+    rebuilds the state.
     """
     inserter, state, quick = Inserter(layout), None, 0
     joins = any(rule.window.joins for rule in layout.rules)
@@ -238,7 +238,7 @@ def test_a_replaced_row_counts_until_it_is_replaced(rows, data):
 
 
 def test_a_state_stays_within_half_as_many_rows_again_as_it_needs():
-    """However many rows come: those that no longer count are let go."""
+    """However many rows come: those that no longer count are dropped."""
     view = FeatureView("Short", entity=KEY, source=SOURCE, features={"x": SOURCE.x.sum("20us")})
     layout = layout_of(view)
     rows = [Row(plain(n, x=1.0), n, n, n + 1) for n in range(2_000)]

@@ -191,7 +191,7 @@ def test_states_written_by_older_versions_answer_as_they_did(path):
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_states_written_by_older_versions_lie_in_the_table_of_today(path):
-    """Else an upgrade would leave every state behind and serve nothing until it is built anew."""
+    """Else an upgrade would leave every state behind and serve nothing until it is rebuilt."""
     view, layout, sample = opened(path)
     assert layout.table == sample["table"]
     assert layout_of(view).table == sample["table"]

@@ -124,7 +124,7 @@ def _hashed_form(value: Any) -> int | float | str:
         return value.toordinal()
     if isinstance(value, PyDecimal):
         return str(value) if value else "0"
-    # The library passes over a text without characters.
+    # The library skips a text without characters.
     return "=" + (value.decode("latin-1") if isinstance(value, bytes) else value)
 
 

@@ -140,7 +140,7 @@ class Aggregation(ABC):
         return self.counts_in(column)
 
     def tile(self, column: DType | None) -> Tile | None:
-        """Return what stands for rows let go: exact ``sums``, or the ``rows`` that decide."""
+        """Return what stands for dropped rows: exact ``sums``, or the ``rows`` that decide."""
         if self.number is None or self.number in _EXTREMES or self.encodes:
             return None
         return "sums" if self.counts_in(column) else None

@@ -41,7 +41,7 @@ class ActiveRows:
 def gather(spans: Spans, queries: Queries, valid: Flags | None) -> Iterator[ActiveRows]:
     """Yield the rows that count, for one run of queries after the other.
 
-    Such rows take memory for every query anew, so a few queries are gathered at a time.
+    Such rows take memory for every query again, so a few queries are gathered at a time.
 
     Args:
         spans: when each row counts.

@@ -59,7 +59,7 @@ class Window(ABC):
         kind: what reports call it.
         forgets: whether rows leave in the end; without, what needs rows would keep every one.
         displaces: whether newer rows push older ones out, so that a correction, or a very late
-            row, can bring back rows already let go.
+            row, can bring back rows already dropped.
         joins: whether a row amid others can bring back rows older than itself.
         ends_before: whether its end does not count itself.
         outside: what becomes of a row that is past but not in it.

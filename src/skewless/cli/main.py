@@ -44,9 +44,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "rows": ("lifecycle", "List, drop or give back the rows of removed sources."),
         "stream": ("stream", "Run the worker of a source's stream, or show how streams stand."),
         "materialize": ("materialize", "Bring the online store up to date from history."),
-        "backfill": ("materialize", "Build online states anew."),
+        "backfill": ("materialize", "Rebuild online states."),
         "compact": ("materialize", "Settle event logs into Parquet files."),
-        "online": ("online", "Move the online store, look at its mirror, build it anew."),
+        "online": ("online", "Move the online store, look at its mirror, rebuild it."),
     },
     "Read": {
         "get": ("get", "Read feature vectors from the online store."),

@@ -44,7 +44,7 @@ def materialize_command(repo: str, as_json: bool, **given: Any) -> None:
 @_start
 @_end
 def backfill_command(repo: str, as_json: bool, **given: Any) -> None:
-    """Build online states anew from history, rows that came too late included."""
+    """Rebuild online states from history, rows that came too late included."""
     from skewless.store import FeatureStore
 
     with FeatureStore(repo) as fs:

@@ -1,4 +1,4 @@
-"""``skewless online``: move the online store, look at its mirror, build it anew, take it over."""
+"""``skewless online``: move the online store, look at its mirror, rebuild it, take it over."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def online_command(
     ctx: click.Context, /, *, repo: str, as_json: bool, action: str, **given: Any
 ) -> None:
-    """Move the online store, look at its mirror, build it anew, take it over.
+    """Move the online store, look at its mirror, rebuild it, take it over.
 
     status: which store is read, which is its mirror, and what the mirror still lacks.
 

@@ -184,4 +184,4 @@ def quarantine_command(*, repo: str, as_json: bool, source: str, **given: Any) -
     else:
         say(f"{source}: no rows are quarantined.")
     if size.dropped:
-        say(f"{count_of(size.dropped, 'older row')} let go.")
+        say(f"{count_of(size.dropped, 'older row')} dropped.")

@@ -114,7 +114,7 @@ def quarantines(fs: FeatureStore) -> Findings:
     for name in fs.runtime.state().sources:
         size = size_of(fs.runtime, name)
         if size.kept or size.dropped:
-            gone = f", {count_of(size.dropped, 'older row')} let go" if size.dropped else ""
+            gone = f", {count_of(size.dropped, 'older row')} dropped" if size.dropped else ""
             text = f"{name}: {count_of(size.kept, 'row')}{gone}"
             yield Finding("quarantine", "warn", text, f"See why: skewless quarantine {name}")
 

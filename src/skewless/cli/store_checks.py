@@ -50,7 +50,7 @@ def every_byte(fs: FeatureStore) -> Findings:
     logs = [runtime.log(source) for source in runtime.state().sources.values()]
     for damage in damages(runtime.home, logs):
         whole = False
-        hint = "States are built anew by: skewless online rebuild. For a log restore a copy."
+        hint = "States are rebuilt by: skewless online rebuild. For a log restore a copy."
         yield Finding("bytes", "fail", f"damaged: {damage}", hint)
     if whole:
         yield Finding("bytes", "ok", "every row of the stores and every file of the logs is whole")
@@ -68,7 +68,7 @@ def every_state(fs: FeatureStore) -> Findings:
             whole = False
             one = KeyCodec(table.layout.entity).decode(min(gone))
             text = f"{name}: {count_of(len(gone), 'state')} of entities are gone, as of {one}"
-            hint = "Build them anew: skewless online rebuild"
+            hint = "Rebuild them: skewless online rebuild"
             yield Finding("online states", "fail", text, hint)
     if whole:
         yield Finding("online states", "ok", "every entity of history has its state")
@@ -181,7 +181,7 @@ def _behind(fs: FeatureStore) -> Findings:
     ends = {n: runtime.log(t.layout.source).last_sequence() for n, t in tables.items()}
     for name, table in standings(runtime.home, tables).items():
         if table.lost:
-            hint = "Build its states anew: skewless online rebuild"
+            hint = "Rebuild its states: skewless online rebuild"
             yield Finding("online store", "fail", f"it has lost the rows of {name}", hint)
         elif table.lacks(ends[name]):
             text = (

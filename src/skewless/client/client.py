@@ -119,7 +119,7 @@ class Client:
             start: look for changes only among rows from here on.
             end: look for changes only among rows before here. What has changed is brought up to
                 date with everything known, rows outside of the interval included.
-            backfill: build states anew, late rows included.
+            backfill: rebuild states, late rows included.
             wait: seconds to wait for the end; None: return at once.
 
         Returns:

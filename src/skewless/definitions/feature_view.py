@@ -218,7 +218,7 @@ class FeatureView:
         return self._in_role(f"{self.name}_{label}", prefix, self.roles, {**self.bound, **bound})
 
     def _keyed(self, roles: dict[str, str], bound: dict[str, Any]) -> FeatureView:
-        """Take roles and fixed keys; what follows from them is computed anew."""
+        """Take roles and fixed keys; what follows from them is recomputed."""
         for cached in ("asked_entity", "constants", "features", "dtypes"):
             self.__dict__.pop(cached, None)
         self.roles, self.bound = roles, bound

@@ -220,7 +220,7 @@ class _Push:
 
 
 def _look_again(runtime: Runtime, source: Source) -> None:
-    """Look at the registry anew, for it may be the source that has changed, or a copy was made.
+    """Look at the registry again, for it may be the source that has changed, or a copy was made.
 
     Raises:
         UnknownName: it is gone.
@@ -312,7 +312,7 @@ def _follow(
                 raise
     runtime.lag.forget(table.layout.table for table in tables)
     for table in lost:
-        logger.warning("%s has lost its rows: building them anew", runtime.home.states.where)
+        logger.warning("%s has lost its rows: rebuilding them", runtime.home.states.where)
         build_anew(runtime, table)
 
 

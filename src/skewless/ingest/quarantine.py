@@ -21,9 +21,9 @@ from skewless.online.runtime import Runtime
 from skewless.stores.online.base import Item, KeyValues
 
 MOST = 100_000
-"""Rows that are kept of a source; the oldest are let go beyond, and counted."""
+"""Rows that are kept of a source; the oldest are dropped beyond, and counted."""
 _SLACK = 1_000
-"""Rows beyond that are let go together: it costs a look at all of them."""
+"""Rows beyond that are dropped together: it costs a look at all of them."""
 _COUNTS = "skewless.quarantine"
 _HALF = 1_000
 _LAST = 2**63 - 1
@@ -54,7 +54,7 @@ class QuarantineSize:
 
     Attributes:
         kept: that can be looked at.
-        dropped: older ones that were let go, because there were too many or by `purge`.
+        dropped: older ones that were dropped, because there were too many or by `purge`.
     """
 
     kept: int

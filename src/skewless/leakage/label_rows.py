@@ -204,7 +204,7 @@ def from_the_past(
         history_of: gives the history of a source.
         views: and their features that the training set has.
         asked: the training set.
-        names: full reference to column of the training set; others are passed over.
+        names: full reference to column of the training set; others are skipped.
 
     Returns:
         How many values were recomputed, and per column how many came out different.

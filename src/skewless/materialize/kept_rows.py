@@ -47,7 +47,7 @@ def drop_rows(runtime: Runtime, source: str) -> int:
 def restore_rows(runtime: Runtime, source: str) -> int:
     """Give a source the rows of the one of its name that was removed last; return how many.
 
-    Its states are built anew with them; until they are, reads say ``building``.
+    Its states are rebuilt with them; until they are, reads say ``building``.
 
     Raises:
         UnknownName: no such source, or no rows are kept of one of this name.

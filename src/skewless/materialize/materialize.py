@@ -253,9 +253,9 @@ class Materialization:
     def _keyed(
         self, table: pa.Table, order: tuple[Ints, Ints, Ints], until: Ints | None
     ) -> KeyedRows:
-        """Return rows as the layout keeps them, without those that times alone let go.
+        """Return rows as the layout keeps them, less those that their times alone drop.
 
-        Most rows of a long history are let go: their values are never looked at.
+        Most rows of a long history are dropped: their values are never looked at.
         """
         if self._thin is None:
             return keyed_rows(self.layout, table, order, until)
@@ -392,7 +392,7 @@ class Materialization:
         """Write the states of some entities.
 
         Those with rows that were replaced since the history was read are marked instead: rows
-        that were let go may count again.
+        that were dropped may count again.
         """
         self.since.read()
         states = dict(zip(batch.keys, self._states(batch), strict=True))

@@ -41,7 +41,7 @@ def heal(runtime: Runtime) -> list[str]:
     for table in every:
         layout = table.layout
         if found[layout.table].lost:
-            logger.warning("%s: building %s anew", runtime.home.states.where, layout.table)
+            logger.warning("%s: building %s again", runtime.home.states.where, layout.table)
             build_anew(runtime, table)
         elif not bring_back(runtime, table):
             continue
@@ -70,7 +70,7 @@ def without_state(runtime: Runtime, table: StateTable) -> set[bytes]:
 
 
 def adopt(runtime: Runtime, *, progress: Progress | None = None) -> Mark | None:
-    """Take the states of the online store over from whoever wrote them, and build them anew.
+    """Take the states of the online store over from whoever wrote them, and rebuild them.
 
     Returns:
         The mark of the writer before; None: there was none.

@@ -1,8 +1,8 @@
-"""States built anew from history, for some entities: after a crash, or when pushes cannot do.
+"""States rebuilt from history, for some entities: after a crash, or when pushes cannot do.
 
 Where states are in another store than the event log, a crash or a refusal of the store can keep
 rows from them; the journal notes the last row that the states of each table hold. Entities whose
-state vanished, or for which late rows came to count, are marked, and built anew by whatever writes
+state vanished, or for which late rows start to count, are marked, and rebuilt by whatever writes
 next.
 """
 
@@ -74,7 +74,7 @@ def corrected_keys(layout: StateLayout, history: History) -> set[bytes]:
 
 
 def rebuild_marked(runtime: Runtime, tables: Sequence[StateTable]) -> bool:
-    """Build the states of marked entities anew; return whether there were any."""
+    """Rebuild the states of marked entities; return whether there were any."""
     found = False
     for table in tables:
         layout = table.layout
@@ -98,7 +98,7 @@ def repair(runtime: Runtime, names: Sequence[str]) -> None:
 def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int) -> int:
     """Bring states up to date with the rows of the log after ``done``; return the last row.
 
-    The states of all entities that these rows are about are built anew. Other writers must be
+    The states of all entities that these rows are about are rebuilt. Other writers must be
     kept out meanwhile.
     """
     log = runtime.log(layout.source)
@@ -116,7 +116,7 @@ def catch_up(runtime: Runtime, states: KeyValues, layout: StateLayout, done: int
 
 
 def bring_back(runtime: Runtime, table: StateTable) -> bool:
-    """Bring states up to date with the log, and build marked ones anew; say if there were any.
+    """Bring states up to date with the log, and rebuild marked ones; say if there were any.
 
     Writes that the store has lost are done again, and those that a kill or a refusal of the store
     kept from it after the log had the rows.

@@ -271,7 +271,7 @@ def backfill(
     *,
     progress: Progress | None = None,
 ) -> list[MaterializeResult]:
-    """Build states anew, late rows included; see `FeatureStore.backfill`."""
+    """Rebuild states, late rows included; see `FeatureStore.backfill`."""
     names = [views] if isinstance(views, str) else views
     runtime.state(fresh=True)
     chosen = chosen_views(runtime, names)

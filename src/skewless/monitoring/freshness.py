@@ -161,7 +161,7 @@ def _newest(
 def newest_of_table(history: History, now: int, end: int | None = None) -> int | None:
     """Return the newest event time in the table of a source, UTC microseconds; None: it has none.
 
-    Rows of the future, not yet known or beyond the lateness are passed over.
+    Rows of the future, not yet known or beyond the lateness are skipped.
 
     Args:
         history: of the source.

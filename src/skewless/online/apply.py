@@ -104,6 +104,6 @@ def reconcile(runtime: Runtime, *, exactly: bool = False) -> None:
     waiting = [r for r in state.records if r.pending and _complete(r.pending, serving)]
     if any([runtime.registry.settle(record.name, record.pending) for record in waiting]):
         with runtime.journal.transaction() as transaction:
-            note_change(transaction)  # others look at the registry anew
+            note_change(transaction)  # others look at the registry again
     runtime.forget_plans()
     runtime.tables()

@@ -3,7 +3,7 @@
 A push is known from the moment that the clock of its host tells, so one that is an hour fast stamps
 rows with times that others call the future, and keeps states for moments that have not come yet.
 A read of the present (`clock.Now`) counts such rows all the same: its knowledge is the end of the
-log. States that answer for later moments only are built anew.
+log. States that answer for later moments only are rebuilt.
 """
 
 from __future__ import annotations

@@ -303,7 +303,7 @@ def versions_let_in(
     sequence: Ints,
     deleted: Bools,
 ) -> list[tuple[bytes, bytes]]:
-    """Return what to note per row id when late rows come to count.
+    """Return what to note per row id when late rows start to count.
 
     Args:
         transaction: of the journal.

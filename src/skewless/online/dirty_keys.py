@@ -1,4 +1,4 @@
-"""Marks: entities whose states have to be built anew from history, see `materialize.repair`."""
+"""Marks: entities whose states have to be rebuilt from history, see `materialize.repair`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _MARKS = "skewless.dirty"
 
 
 def mark(journal: KeyValues, layout: StateLayout, keys: Iterable[bytes], sequence: int) -> None:
-    """Note the entities whose states have to be built anew, as of a row of the log."""
+    """Note the entities whose states have to be rebuilt, as of a row of the log."""
     mark_keys(journal, layout.table, keys, sequence)
 
 
 def mark_keys(journal: KeyValues, table: str, keys: Iterable[bytes], sequence: int) -> None:
-    """Note keys of a table of states that have to be built anew, as of a row of the log."""
+    """Note keys of a table of states that have to be rebuilt, as of a row of the log."""
     prefix = table.encode() + b"/"
     journal.write(_MARKS, [(prefix + key, b"%d" % sequence) for key in keys])
 

@@ -49,7 +49,7 @@ def note_generation(transaction: Transaction, source: str, generation: int) -> N
 
 
 def forget_ids(transaction: Transaction, log: KeptLog) -> None:
-    """Have the row ids of a log indexed anew: another log of its name was since it was in use."""
+    """Have the row ids of a log indexed again: another log of its name was since it was in use."""
     state = State.decode(transaction.read_one(log.table, STATE_KEY), log.table)
     transaction.write(log.table, [(STATE_KEY, replace(state, ids=bytes(8)).encode())])
 

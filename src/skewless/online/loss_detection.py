@@ -6,7 +6,7 @@ has notes beside it, in the same store, of the last row of the event log that it
 the build they belong to, and the journal knows the build. It changes whenever states are written
 out of the order of the log: when they are materialized, repaired, or built with late rows. Notes
 that are gone or of another build mean that states are: reads are refused, and the next push builds
-the table anew. Notes of fewer rows mean that the last pushes are gone: what came since is done
+the table again. Notes of fewer rows mean that the last pushes are gone: what came since is done
 again. Single states that are gone are told by `online.seen`.
 
 Where a write of many rows is not one and a node may forget alone (a cluster), the notes are spread
@@ -203,7 +203,7 @@ def lost(where: str, got: str) -> StoreUnavailable:
         LOST,
         got=got,
         where=where,
-        hint="A push to their source builds them anew; or: skewless materialize",
+        hint="A push to their source rebuilds them; or: skewless materialize",
     )
 
 

@@ -9,13 +9,13 @@ knows. It is looked at before anything is appended:
 | the mark | means | then |
 |---|---|---|
 | is missing, and none is known | nothing was ever written | the journal becomes the owner |
-| is missing, but one is known | flushed, replaced, failed over empty | lost: built anew |
+| is missing, but one is known | flushed, replaced, failed over empty | lost: rebuilt |
 | names another journal | another machine or container | refused, by name |
 | has an unknown session | a copied journal, or one from a backup | refused, by name |
-| has another generation | an older copy of the store | lost: built anew |
+| has another generation | an older copy of the store | lost: rebuilt |
 | that was left by a move | the repo has moved away from here | refused |
 
-``skewless online adopt`` takes a store over on purpose (`adopt`): its states are built anew.
+``skewless online adopt`` takes a store over on purpose (`adopt`): its states are rebuilt.
 
 The journal keeps its generation, its sessions, and the stores it was copied to or has left. A
 session begins with a process's first write and is noted there before the mark says it.
@@ -54,7 +54,7 @@ class Mark:
 
     Attributes:
         writer: ``journal <id>``.
-        generation: of the states; another one whenever they are begun anew.
+        generation: of the states; another one whenever they are begun again.
         session: of the process that wrote last for the first time.
         host, folder: where that was.
     """
@@ -133,7 +133,7 @@ class Ownership:
         """Become the owner of the states, whoever it was; return the mark there was.
 
         Args:
-            tables: of states; they count as lost until they are built anew.
+            tables: of states; they count as lost until they are rebuilt.
 
         Raises:
             Conflict: the folder has rows that the journal does not know.

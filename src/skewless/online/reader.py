@@ -76,7 +76,7 @@ class Repo(Protocol):
         """Return the event log of a source."""
 
     def set_back(self, keys: Mapping[str, Sequence[bytes]], *, wait: bool) -> bool:
-        """Have states built anew that a clock that was ahead wrote; say whether they are.
+        """Have states rebuilt that a clock that was ahead wrote; say whether they are.
 
         Args:
             keys: of the entities, by table.
@@ -285,7 +285,7 @@ class OnlineReader:
         return found
 
     def _set_back(self, ahead: ClocksAhead, entities: Entities) -> bool:
-        """Have states built anew that answer for later moments only; return whether they are."""
+        """Have states rebuilt that answer for later moments only; return whether they are."""
         keys: dict[str, list[bytes]] = {}
         for part, number in ahead.states:
             keys.setdefault(part.table, []).extend(part.keys([entities[number]]))  # type: ignore[arg-type]

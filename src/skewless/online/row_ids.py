@@ -4,7 +4,7 @@ A delivery is compared with what came before it, in whatever batch. There is a t
 definition of the row id that is in use: that of the source as rows are pushed now, and those of
 older view versions that are still served. The state of the log says which definitions its rows are
 indexed under; where that is not the set in use, because a row id was added, changed or taken away,
-tables are built anew from the log before the next row goes in.
+tables are rebuilt from the log before the next row goes in.
 """
 
 from __future__ import annotations

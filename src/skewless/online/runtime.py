@@ -215,7 +215,7 @@ class Runtime:
 
         For keys whose state a read has not found: an entity that is not among them was never
         seen. Costs a look into the journal, and nothing where states and journal are one store.
-        The states are marked to be built anew by whatever writes next.
+        The states are marked to be rebuilt by whatever writes next.
 
         Raises:
             StoreUnavailable: the store has lost states of the table, or the repo has moved.
@@ -236,7 +236,7 @@ class Runtime:
         return gone
 
     def set_back(self, keys: Mapping[str, Sequence[bytes]], *, wait: bool) -> bool:
-        """Have states built anew that a clock that was ahead wrote; say whether they are.
+        """Have states rebuilt that a clock that was ahead wrote; say whether they are.
 
         They are marked, to be built by whatever writes next, and at once where that may be waited
         for.
@@ -405,7 +405,7 @@ class Runtime:
         return TableIndexes(self.journal, self.folder, self.history)
 
     def forget_plans(self) -> None:
-        """Compile lookups anew: the registry or the tables of states have changed."""
+        """Compile lookups again: the registry or the tables of states have changed."""
         with self._lock:
             self.changes += 1
             self.__dict__.pop("table_indexes", None)
@@ -430,7 +430,7 @@ class Runtime:
     def knows_tables(self, transaction: KeyValues) -> bool:
         """Return whether `tables` are those of now, inside a transaction of the journal.
 
-        Where they are not, registry and tables are looked at anew.
+        Where they are not, registry and tables are looked at again.
         """
         changes, copied = changes_and_copy(transaction)
         if changes == self._changes and not self._outdates(copied):

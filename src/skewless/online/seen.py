@@ -3,7 +3,7 @@
 A cache evicts a state, somebody deletes a key: the store then answers as if the entity had never
 been seen. So the journal keeps the key of every state that was ever written, in a table beside the
 log. A state that is missing although its key is there has vanished: a read says ``building``, a
-push builds it from history instead of starting anew.
+push builds it from history instead of starting again.
 
 Asked only where a state is missing, so that the path of entities that are there costs nothing.
 """
@@ -31,7 +31,7 @@ def seen_table(table: str) -> str:
 
 
 def is_seen(table: str) -> bool:
-    """Return whether a table of the journal is one of `seen_table`: made anew where states go."""
+    """Return whether a table of the journal is one of `seen_table`: made again where states go."""
     return table.startswith(seen_table(""))
 
 
@@ -87,7 +87,7 @@ class SeenRows(DelegatingReads):
 
 
 class ExpectedRows(DelegatingReads):
-    """States that rows are about to be added to: one that has vanished is never begun anew.
+    """States that rows are about to be added to: one that has vanished is never begun again.
 
     Every state that it reads was noted when it was written, so only those of entities that had
     none are noted with a write.

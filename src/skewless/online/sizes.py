@@ -31,7 +31,7 @@ Ints = npt.NDArray[np.int64]
 def estimated_sizes(runtime: Runtime, plan: ApplyPlan, *definitions: Any) -> list[StateSize]:
     """Return the sizes of the states behind views that a plan adds or changes.
 
-    Views over a source without history are passed over.
+    Views over a source without history are skipped.
 
     Args:
         runtime: the open parts of a repo.

@@ -84,7 +84,7 @@ class TableIndexes:
             raise CorruptData(
                 "an index of row ids is damaged",
                 where=str(path),
-                hint="Delete the file: it is made anew.",
+                hint="Delete the file: it is created again.",
             )
         _VERIFIED.add(path)
         return TableIds(path, source.row_id)

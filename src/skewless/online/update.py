@@ -1,8 +1,8 @@
 """Bringing the online states up to date with rows of the event log.
 
-Nearly every row is newer than all others of its entity and goes in front of its state
-(`state.prepend`); the rest take the long way (`state.update`). States in which rows already let go
-may count again are built anew from history.
+Nearly every row is newer than all others of its entity and is prepended to its state
+(`state.prepend`); the rest take the long way (`state.update`). States in which rows that were
+dropped may count again are rebuilt from history.
 
 All of this happens while other writers are kept out (`Runtime.writing`), in the order of the log.
 """
@@ -199,7 +199,7 @@ def _insert(
     how: tuple[int, bool],
     corrected: set[int],
 ) -> dict[int, list[int]]:
-    """Put rows in front of their states; return those that need the long way, by group."""
+    """Prepend rows to their states; return those that need the long way, by group."""
     (floor, divides), (inserter, _) = how, _inserter(layout)
     rows = keyed.rows
     rest: dict[int, list[int]] = {group: [] for group in corrected}
@@ -336,7 +336,7 @@ def _short(
     keyed: KeyedRows,
     replaced: set[bytes],
 ) -> set[bytes]:
-    """Return the entities whose states may lack rows that were let go and count again."""
+    """Return the entities whose states may lack rows that were dropped and count again."""
     joins = any(rule.window.joins for rule in layout.rules)
     if not replaced and not joins:
         return set()

@@ -201,9 +201,9 @@ class ParityReport:
         yield from self.notes
         yield from (f"  {place}" for place in (self.damaged + self.lost)[:KEPT_DIFFERENCES])
         if self.lost:
-            yield "A push to their source builds them anew; or: skewless materialize"
+            yield "A push to their source rebuilds them; or: skewless materialize"
         if self.damaged:
-            yield "States are built anew by: skewless online rebuild. For a log restore a copy."
+            yield "States are rebuilt by: skewless online rebuild. For a log restore a copy."
         if self.values and not (self.traffic and self.ok):
             yield ""
             yield self._table()

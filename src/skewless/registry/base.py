@@ -162,7 +162,7 @@ class Registry(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of files and connections; a second call does nothing."""
+        """Release files and connections; a second call does nothing."""
 
     def __enter__(self) -> Self:
         return self

@@ -127,7 +127,7 @@ class PostgresRegistry(SQLRegistry):
         return {name for (name,) in rows}
 
     def close(self) -> None:
-        """Let go of the connections; a second call does nothing."""
+        """Release the connections; a second call does nothing."""
         self._pool.close()
 
     @contextmanager

@@ -84,7 +84,7 @@ class SQLiteRegistry(SQLRegistry):
         return {name for (name,) in run("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def close(self) -> None:
-        """Let go of the file; a second call does nothing."""
+        """Release the file; a second call does nothing."""
         self._closed = True
         self._reader.close()
         self._writer.close()
@@ -149,7 +149,7 @@ class SQLiteRegistry(SQLRegistry):
 class _Connection:
     """One connection that threads take in turn.
 
-    It is opened when first taken, and anew after a fork or when the file was replaced. What
+    It is opened when first taken, and again after a fork or when the file was replaced. What
     ``open`` returns besides is whether the connection is good for more than one use.
     """
 

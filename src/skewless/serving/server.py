@@ -2,7 +2,7 @@
 
     serve("repo/", Settings(port=6566, workers=2))
 
-The process that was started listens, starts the others and starts them anew when they die; each
+The process that was started listens, starts the others and restarts them when they die; each
 worker has a socket of its own on one port (``SO_REUSEPORT``), which outlives it and listens while
 it runs.
 """
@@ -38,7 +38,7 @@ _NEEDED = ("uvicorn", "orjson", "httptools")
 def tune() -> None:
     """Keep freed memory for the next answer, and let threads that write not hold reads up.
 
-    Large answers would otherwise be mapped and unmapped anew each time, which costs more than
+    Large answers would otherwise be mapped and unmapped again each time, which costs more than
     writing them; where the C library is not glibc, they are. A thread that computes gives the
     interpreter away ten times as often as by default.
     """

@@ -1,4 +1,4 @@
-"""Threads for calls that wait: a bounded number may stand in line, and nobody waits at the end.
+"""Threads for calls that wait: a bounded number may wait in the queue, and nobody waits at the end.
 
 The standard library's pool would keep a process alive until its last call has come back, be it from
 a store that does not answer or a materialization of an hour; whatever is killed here is carried on
@@ -25,11 +25,11 @@ class Threads:
 
     Args:
         count: of threads.
-        waiting: calls that may stand in line.
+        waiting: calls that may wait in the queue.
         name: of the threads, and of what they do in errors.
 
     Attributes:
-        active: calls that run or stand in line.
+        active: calls that run or wait in the queue.
     """
 
     def __init__(self, count: int, waiting: int, name: str) -> None:
@@ -44,7 +44,7 @@ class Threads:
         """Return what a call returns.
 
         Raises:
-            Overloaded: too many stand in line.
+            Overloaded: too many wait in the queue.
             StoreUnavailable: it took longer than ``timeout`` seconds; it goes on unseen.
         """
         if self.active >= self._most:

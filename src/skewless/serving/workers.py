@@ -1,6 +1,6 @@
 """Workers that answer and one process that writes, started and watched by a third.
 
-A process that dies, by whatever means, is started anew; one that dies again and again, more slowly
+A process that dies, by whatever means, is restarted; one that dies again and again, more slowly
 each time. One that gives no sign of life (stopped, a disk that hangs) is killed first. Until a
 worker is ready, and while it is away, its socket does not listen, so that connections go to the
 others. SIGTERM and SIGINT let all finish what they do.
@@ -39,7 +39,7 @@ _CHECK = 0.2
 
 
 class Child:
-    """A process that is started anew when it dies.
+    """A process that is restarted when it dies.
 
     Args:
         name: ``worker 0``, ``writer``.

@@ -142,7 +142,7 @@ static int tails_of(Row *row, PyObject *tails, Py_ssize_t number) {
 }
 
 PyDoc_STRVAR(insert_doc, "insert(states, groups, records, size, tails, first, no_tiles, exclusive, longest, skipped)\n--\n\n"
-    "Put rows in front of their states, in the list; return the numbers of those left to do.");
+    "Prepend rows to their states, in the list; return the numbers of those left to do.");
 
 static PyObject *py_insert(PyObject *module, PyObject *args) {
     (void)module;

@@ -360,7 +360,7 @@ static PyObject *newest_found(NewestRows *self, PyObject *const *args, Py_ssize_
         if (!row_that_answers(self, PyList_GET_ITEM(args[0], at), &when)) Py_RETURN_NONE;
     PyObject *found[3] = {PyList_New(rows), PyList_New(rows), PyList_New(rows)};
     int read = found[0] && found[1] && found[2] ? 1 : -1;
-    /* What `unpack` calls could change the list of states, so it is asked anew how long it is. */
+    /* What `unpack` calls could change the list of states, so it is asked again how long it is. */
     for (Py_ssize_t at = 0; at < rows && read > 0; at++) {
         PyObject *state = at < PyList_GET_SIZE(args[0]) ? Py_NewRef(PyList_GET_ITEM(args[0], at)) : NULL;
         const char *row = state ? row_that_answers(self, state, &when) : NULL;

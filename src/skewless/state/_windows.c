@@ -109,7 +109,7 @@ static int take_group(WindowRows *self, PyObject *given, Group *group) {
     if (!group->columns) return PyErr_NoMemory(), -1;
     for (; group->count < PyTuple_GET_SIZE(columns); group->count++)
         if (take_column(self, PyTuple_GET_ITEM(columns, group->count), &group->columns[group->count])) {
-            group->count++;              /* what it has taken is let go with the others */
+            group->count++;              /* what it has taken is released with the others */
             return -1;
         }
     return 0;

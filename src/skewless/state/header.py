@@ -11,7 +11,7 @@ Layout, version 1, little endian::
 
 ``layout`` is the head of the layout's fingerprint, ``sequence`` the last entry of the event log
 the state holds, ``floor`` the earliest moment it can answer for, ``limit`` the number of rows at
-which old ones are let go.
+which old ones are dropped.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ class StateLayout:
 
     @property
     def needs_older_rows(self) -> bool:
-        """Whether a correction or a very late row can bring back rows already let go."""
+        """Whether a correction or a very late row can bring back rows already dropped."""
         return self.tiled or any(rule.window.displaces for rule in self.rules)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Long values in pieces: a short head, written anew with every change, and pieces, never changed.
+"""Long values in pieces: a short head, written again with every change, and pieces, never changed.
 
 A value is written whole or, where a writer asks for it (`KeyValues.write_heads`), in pieces. Its
 bytes then lie in columns, in the head and in every piece, and the value is all columns one after
@@ -14,7 +14,7 @@ into a new piece; eight pieces of one size become one (the log-structured merge 
 a value of n bytes has in the order of log n pieces, and each byte is moved as often.
 
 Pieces lie in a table of their own under a hash of the key and an id that is never given again: who
-read a head finds its pieces as they were, or misses one, and then reads the head anew. The seal of
+read a head finds its pieces as they were, or misses one, and then reads the head again. The seal of
 a head is begun with another number than that of a whole value (`stores.online.sealed`), so that
 nobody takes one for the other.
 

@@ -1,7 +1,7 @@
 """Adding one row to a packed state without unpacking it: the way of nearly every pushed row.
 
 A row that is newer than all others goes in front; nothing else moves. Rows that no longer count
-stay until the state has grown by half, then they are let go all at once (`state.update`), so that
+stay until the state has grown by half, then they are dropped together (`state.update`), so that
 the cost per row does not depend on the number of rows.
 """
 
@@ -82,7 +82,7 @@ class Inserter:
     def add_all(
         self, states: list[Any], rows: RowSet, floor: int, longest: int, skipped: bytearray
     ) -> Sequence[int]:
-        """Put rows in front of their states, in the list; return the numbers of those left to do.
+        """Prepend rows to their states, in the list; return the numbers of those left to do.
 
         Args:
             states: by group, None for an entity without one.

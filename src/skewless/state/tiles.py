@@ -1,9 +1,9 @@
-"""Tiles: what stands online for rows already let go, where a window's edges are not fine.
+"""Tiles: what stands online for rows already dropped, where a window's edges are not fine.
 
 Lifetime and tumbling windows and those with a ``resolution`` begin and end on the edges of tiles,
 so old rows can be folded: counts and exact sums into tiles, while for min, max, first, latest and
 distinct values the rows that decide them stay. A row is in the tiles when it counted at the moment
-they were `folded` to; all rows that come to count later are kept as rows. No tile changes a value:
+they were `folded` to; all rows that start to count later are kept as rows. No tile changes a value:
 sums are exact, and a read adds the rows that are not folded.
 """
 
@@ -174,7 +174,7 @@ def _fold_slot(
 
 
 def drop_old(layout: StateLayout, tiles: Tiles, floor: int) -> None:
-    """Let go of tiles that no window will hold again from ``floor`` on."""
+    """Release tiles that no window will hold again from ``floor`` on."""
     for key in list(tiles.sums):
         window = layout.rules[key[0]].window
         held = window.tiles(floor - layout.exclusive - window.offset)

@@ -65,7 +65,7 @@ def update_states(
         states: the old ones; None for an entity not seen before, which then needs a row.
         rows: the new rows; their group is the number of their state.
         sequence: the newest log entry that each state then holds; old states keep a greater one.
-            Rows of the log that an old state already holds are passed over.
+            Rows of the log that an old state already holds are skipped.
         floor: the earliest moment that will be asked about, microseconds.
         replacements: rows, old or new, that corrections replace.
         tiles: what the states' tiles begin with, where not those of the old states.

@@ -56,7 +56,7 @@ class Payload(ABC):
 
 
 class JsonPayload(Payload):
-    """A JSON object a message; bytes before it that name a schema of a registry are passed over.
+    """A JSON object a message; bytes before it that name a schema of a registry are skipped.
 
     JSON begins with neither of these bytes, so there is nothing to mistake.
     """

@@ -7,7 +7,7 @@
 >>> made.poison[0]
 (1, 'not JSON: Expecting value: line 1 column 1 (char 0)')
 
-Fields nobody asked for are passed over, missing ones are null. A value of another type makes its
+Fields nobody asked for are skipped, missing ones are null. A value of another type makes its
 row poison; the others go in. Sources of plain columns become Arrow tables at once, those with
 decimals, bytes or nested columns lists of dicts.
 """

@@ -8,7 +8,7 @@
 Lines of a text file (JSON, CSV) are read once they end in a line break; a half-written last line
 waits. Files are read in the order of their names, one after the other. A Parquet file is read once
 its last bytes are there; write it under a name that begins with a dot and rename it when it is
-whole. Names that begin with a dot or an underscore are passed over.
+whole. Names that begin with a dot or an underscore are skipped.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ with Proxy(server_port) as proxy:
     proxy.delay = 2.0             # holds every answer back so long
     proxy.cut_answers_after(100)  # lets 100 more bytes of answers through, then cuts
     proxy.refuse()                # cuts every connection, and each new one at once
-    proxy.forward_to(port)        # works again, with a server that was started anew
+    proxy.forward_to(port)        # works again, with a server that was restarted
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ Process: TypeAlias = "subprocess.Popen[bytes]"
 PATIENCE_SECONDS = 120.0
 """Enough for a Java program on a machine with other things to do."""
 MISSING = "needs a server: "
-"""How the reason of a test begins that was skipped for want of a program or server."""
+"""How the reason of a test begins that was skipped for lack of a program or server."""
 STARTS = 3
 PASSWORD = "of the tests"
 """The password of every server that has one."""
@@ -120,7 +120,7 @@ def imitation(name: str, variable: str, *, install: str) -> str:
 
 
 def missing(reason: str, *, required: bool = True) -> NoReturn:
-    """Skip the test for want of a server, or fail it where CI=true if it is ``required``."""
+    """Skip the test for lack of a server, or fail it where CI=true if it is ``required``."""
     reason = reason.removeprefix(MISSING)
     if required and os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)

@@ -73,7 +73,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """A model to be trained anew on each kind of features."""
+    """A model to be trained again on each kind of features."""
 
     model: Any
     name: str

@@ -82,7 +82,7 @@ def test_a_stream_that_was_defined_anew_stops_its_worker(
         (landing.parent / "other").mkdir()
         fs.apply(fs.plan(view(source(sl.Files("other"), row_id="id"))), allow_breaking=True)
         fs.runtime.state(fresh=True)
-        with pytest.raises(Conflict, match="defined anew"):
+        with pytest.raises(Conflict, match="defined again"):
             worker.step()
 
 

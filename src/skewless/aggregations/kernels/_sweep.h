@@ -1,7 +1,7 @@
 /* Sweeps: the spans of each group are entered and left in time order, query after query.
 
    A span counts for query time t while enter <= t < exit. Spans that enter and leave between two
-   queries are passed over: one is added only if it has not left by then, and removed only if an
+   queries are skipped: one is added only if it has not left by then, and removed only if an
    earlier query saw it. Removing comes first: a row may leave and come back between two queries. */
 #ifndef SKEWLESS_SWEEP_H
 #define SKEWLESS_SWEEP_H

@@ -72,7 +72,7 @@ def _batch(columns: dict[str, Any]) -> Block:
 
 
 class Joined:
-    """The rows of several blocks as one, column by column; each is let go as it is taken.
+    """The rows of several blocks as one, column by column; each is freed as it is taken.
 
     Args:
         blocks: the list is emptied.

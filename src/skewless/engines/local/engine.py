@@ -40,7 +40,7 @@ class Retrieved:
 
     Attributes:
         columns: by output name, as long as the spine.
-        rows_dropped: rows of each source that were left out for want of an event time.
+        rows_dropped: rows of each source that were left out for lack of an event time.
         hidden: by step, how many spine rows found nothing because what there is was not known yet.
     """
 

@@ -43,7 +43,7 @@ class LatestReader:
         scan: reads the source.
         index: the spine's keys and times.
         step: what is wanted.
-        corrected: codes of keys that have corrected rows; they are passed over.
+        corrected: codes of keys that have corrected rows; they are skipped.
     """
 
     expressions: Sequence[Expression] = ()

@@ -45,7 +45,7 @@ def hold(
     Args:
         scan: they were read by.
         keys: the first code, and that after the last.
-        blocks: the rows; the list is emptied, so that memory is let go early.
+        blocks: the rows; the list is emptied, so that memory is freed early.
         expressions: that were evaluated for them.
     """
     rows = Joined(blocks, expressions)

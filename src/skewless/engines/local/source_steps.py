@@ -158,7 +158,7 @@ def _place(step: Step) -> ReaderPlace:
 
 
 def _over_windows(rows: WindowRows, index: SpineIndex) -> Found:
-    """Return an array per aggregate over the rows that were read; they are let go."""
+    """Return an array per aggregate over the rows that were read; they are dropped."""
     wanted = rows.step.wanted
     found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
     with rows:

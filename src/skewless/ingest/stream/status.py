@@ -1,4 +1,4 @@
-"""How streams stand: their positions, their workers, and starting one anew.
+"""How streams stand: their positions, their workers, and restarting one.
 
 for status in stream_status(fs.runtime):
     print(status.source, status.state, status.position)
@@ -121,6 +121,6 @@ def stream_reader(runtime: Runtime, source: Source) -> StreamReader:
 
 
 def position_name(source: Source, reader: StreamReader) -> str:
-    """Return the name of a stream's position: a stream defined anew has another."""
+    """Return the name of a stream's position: a stream defined again has another."""
     kind = source.stream.kind if source.stream else ""
     return f"{source.name}/{kind}:{reader.name}"

@@ -192,7 +192,7 @@ class StreamWorker:
             return
         if source.stream != self._source.stream:
             raise Conflict(
-                f"the stream of source {source.name!r} was defined anew",
+                f"the stream of source {source.name!r} was defined again",
                 hint="Start the worker again.",
             )
         if source.columns != self._source.columns:

@@ -242,7 +242,7 @@ class _Copying:
         return False
 
     def _note_building(self, tables: Iterable[str]) -> None:
-        """Have tables be built anew from history in the other store, and say so until they are."""
+        """Have tables be rebuilt from history in the other store, and say so until they are."""
         with self._target.journal.transaction() as journal:
             for name in tables:
                 record = record_of(journal, name)

@@ -86,7 +86,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Break:
-    """Something that would stop working, now or when a service is pinned anew.
+    """Something that would stop working, now or when a service is pinned again.
 
     Attributes:
         kind: of the definition that causes it.

@@ -38,7 +38,7 @@ class Forward:
             waits: whether it is answered when a materialization is done.
 
         Raises:
-            StoreUnavailable: it does not answer, because it is being started anew for instance.
+            StoreUnavailable: it does not answer, because it is being restarted for instance.
             Overloaded: too many requests wait for it.
         """
         if self._active > self._settings.max_waiting:

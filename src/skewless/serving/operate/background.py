@@ -243,7 +243,7 @@ class Upkeep:
         """Whether keys are needed, whatever can be read of them now.
 
         A server that other machines reach was not started without, and a worker that is started
-        anew goes on as the one before it.
+        again goes on as the one before it.
         """
         return not self._settings.loopback or (self._shut is not None and self._shut.exists())
 

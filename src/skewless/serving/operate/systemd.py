@@ -1,7 +1,7 @@
 """What systemd is told: that the server is ready, that it lives, that it stops (``sd_notify``).
 
 With ``Type=notify`` a unit counts as started once requests are answered, and with ``WatchdogSec=``
-a server whose event loop hangs is killed and started anew.
+a server whose event loop hangs is killed and restarted.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     answer.add(entities[500:], more)
     answer.response()                                # to the byte what `features_json` gives
 
-Values are let go once they are written, so memory follows the answer and not its objects.
+Values are dropped once they are written, so memory follows the answer and not its objects.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ with versions; ``entity`` holds join keys and request fields; ``events`` are the
 Values have the form of `skewless.codec`; floats read back to the same bits.
 
 Entities are sampled by a hash of their join keys: an entity that is in the log is in it with every
-read. Files are ``served-<start>-<process>.jsonl``, begun anew at 64 MB; the newest 16 are kept.
+read. Files are ``served-<start>-<process>.jsonl``, begun again at 64 MB; the newest 16 are kept.
 """
 
 from __future__ import annotations

@@ -257,7 +257,7 @@ class TableReader(ABC):
 
     @abstractmethod
     def refresh(self) -> None:
-        """Forget the snapshot: the next call looks at the table anew."""
+        """Forget the snapshot: the next call looks at the table again."""
 
     def unknown_parts(self, wanted: Sequence[str] | None, known: Sequence[Any]) -> None:
         """Raise `UnknownName` if ``wanted`` names a part that is not ``known``."""

@@ -177,7 +177,7 @@ class TableIds:
                 "an index of row ids that cannot be read",
                 got=str(problem).splitlines()[0][:200],
                 where=str(path),
-                hint="Delete the file: materialize makes it anew.",
+                hint="Delete the file: materialize creates it again.",
             ) from problem
         self._bits = [chunk.to_numpy() for chunk in self._rows[BITS].chunks if len(chunk)]
         sizes = [len(bits) for bits in self._bits]

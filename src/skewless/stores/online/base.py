@@ -109,7 +109,7 @@ class KeyValues(ABC):
     def neighbours(self, table: str, keys: Sequence[bytes]) -> Iterable[tuple[str, bytes, bytes]]:
         """Return the rows directly before and after where those of missing ``keys`` would lie.
 
-        Keys whose rows have come since are passed over.
+        Keys whose rows have come since are skipped.
 
         Each with its table, which is another one at either end of the table. For stores whose own
         files carry no checksums: a row whose key was damaged is found there. Others return none.
@@ -166,7 +166,7 @@ class KeyValues(ABC):
 
     @abstractmethod
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        """Remove rows; keys without one are passed over."""
+        """Remove rows; keys without one are skipped."""
 
     def scan(
         self,
@@ -246,7 +246,7 @@ class OnlineStore(KeyValues):
         """Remove a table and its rows, in pieces that hold neither readers nor writers up.
 
         Rows that others write to the table meanwhile may or may not remain. An interrupted drop is
-        finished by doing it again. A table that does not exist is passed over.
+        finished by doing it again. A table that does not exist is skipped.
         """
 
     def transaction(self) -> AbstractContextManager[Transaction]:
@@ -304,7 +304,7 @@ class OnlineStore(KeyValues):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of files and connections; a second call does nothing, other verbs then fail."""
+        """Release files and connections; a second call does nothing, other verbs then fail."""
 
     def unsupported(self, ability: str, hint: str) -> StoreError:
         """Return the error for an ability that this store's capabilities lack."""

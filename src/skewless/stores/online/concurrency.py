@@ -30,7 +30,7 @@ class Client(Protocol):
         """What makes several of its calls at the same time."""
 
     def close(self) -> None:
-        """Let go of its connections and threads."""
+        """Release its connections and threads."""
 
 
 C = TypeVar("C", bound=Client)

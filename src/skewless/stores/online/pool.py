@@ -19,7 +19,7 @@ class Connection(Protocol):
     """What a pool asks of a connection."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
 
 
 C = TypeVar("C", bound=Connection)

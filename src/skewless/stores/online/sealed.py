@@ -160,7 +160,7 @@ class SealedRows(KeyValues):
                     "a value in pieces lacks one of them",
                     got=f"key {key[:80]!r} of table {table!r}",
                     where=self.where,
-                    hint="States are built anew by skewless online rebuild.",
+                    hint="States are rebuilt by skewless online rebuild.",
                 )
 
     def _pieces(self, table: str, key: bytes, numbers: Sequence[int]) -> list[bytes | None]:
@@ -244,7 +244,7 @@ class SealedRows(KeyValues):
             "a row of the store is damaged: its checksum is not that of its bytes",
             got=f"key {key[:80]!r} of table {table!r}",
             where=self.where,
-            hint="See how much is damaged with skewless doctor --deep. States are built anew by "
+            hint="See how much is damaged with skewless doctor --deep. States are rebuilt by "
             "skewless online rebuild; for a log restore a copy. (Releases without checksums "
             "wrote rows that look like this too.)",
         )

@@ -340,7 +340,7 @@ class Life:
         self.place.fs.materialize(start=start_or_none, end=end)
 
     def backfill(self, chance: random.Random) -> None:
-        """Build an interval, or everything, anew."""
+        """Build an interval, or everything, again."""
         now = self.place.clock.time
         if chance.random() < 0.5:
             self.place.fs.backfill()

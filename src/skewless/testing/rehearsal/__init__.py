@@ -2,11 +2,11 @@
 
     rehearse(100_000, seed=7, judge=judge)
 
-- `cast`: random definitions over every aggregation and window;
-- `script`: a random stream for them: batches, corrections, deletions, upkeep, restarts;
-- `stage`: a store to play a script on;
-- `play`: plays scripts, reads at many instants, and hands what was served to a judge;
-- `worker`: the process that is killed.
+- `definitions`: random definitions over every aggregation and window;
+- `events`: a random stream for them: batches, corrections, deletions, upkeep, restarts;
+- `repo`: a store on which the steps of a stream are done;
+- `runner`: does them, reads at many instants, and hands what was served to whoever judges it;
+- `killing`, `worker`: processes that do some of the steps and are killed.
 """
 
 from skewless.testing.rehearsal.runner import rehearse

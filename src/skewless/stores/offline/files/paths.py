@@ -106,7 +106,7 @@ def list_files(
 ) -> Listing:
     """Return the files at ``path``: of a folder those that end in one of ``suffixes``.
 
-    Names that begin with ``.`` or ``_`` are passed over, as every writer of such folders expects.
+    Names that begin with ``.`` or ``_`` are skipped, as every writer of such folders expects.
 
     Raises:
         StoreError: nothing is there, or it may not be read.

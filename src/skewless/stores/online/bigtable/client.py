@@ -79,7 +79,7 @@ class Client:
         return bool(answer.predicate_matched)
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
         self.threads.shutdown(wait=False)
         transport: Any = self._calls.transport
         transport.close()

@@ -214,7 +214,7 @@ class Client:
         return [result for _, result in answers]
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
         self.threads.shutdown(wait=False)
         self._cluster.shutdown()
 

@@ -74,7 +74,7 @@ class DynamoDBClient:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="skewless-dynamodb")
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
         self.threads.shutdown(wait=False)
         self.calls.close()
 
@@ -221,6 +221,6 @@ def store_error(error: Exception, where: str, *, wrote: bool) -> StoreError:
     if _is_server_fault(error):
         return StoreUnavailable("DynamoDB failed", **facts, hint=lost)
     if code == "ResourceNotFoundException":
-        hint = "Somebody removed it; open the store anew to make it again."
+        hint = "Somebody removed it; open the store again to create it."
         return StoreError("the DynamoDB table is missing", **facts, hint=hint)
     return StoreError("DynamoDB refused a call", **facts)

@@ -66,7 +66,7 @@ class Client:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="skewless-mongodb")
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
         self.threads.shutdown(wait=False)
         self._client.close()
 

@@ -43,7 +43,7 @@ DEFAULT_TIMEOUT_SECONDS = 10.0
 class PostgresStore(ServerStore):
     """An online store in two tables of a PostgreSQL database (12 or newer).
 
-    Reads that fail for want of a connection are tried again, a few times and with growing random
+    Reads that fail for lack of a connection are tried again, a few times and with growing random
     pauses; writes only if the server has not had them yet.
 
     Args:

@@ -90,7 +90,7 @@ def neighbours(
         if after is not None and (after[0], after[1]) == (table_id, key):
             continue  # written since it was missing
         if before is not None and before[0] == table_id:
-            # A row whose length is damaged is passed over by every search, but not by a step.
+            # A row whose length is damaged is skipped by every search, but not by a step.
             step = "SELECT table_id, key, value FROM rows WHERE table_id = ? AND key >= ?"
             steps = connection.execute(f"{step} ORDER BY key LIMIT 2", before[:2]).fetchall()
             if len(steps) == 2 or (after is not None and after[0] == table_id):
@@ -130,7 +130,7 @@ def _nearest(
             (table_id,),
         ).fetchone()
         if end is not None and (end[0] is None or (end[0] < key) == (order == "DESC")):
-            raise _damaged(f"a row that is passed over, behind that of key {end[0]!r:.80}")
+            raise _damaged(f"a row that is skipped, behind that of key {end[0]!r:.80}")
     return row
 
 
