@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -161,6 +162,8 @@ COLUMNS = {
     "a text": str, "a number": float, "a whole number": int, "a decimal": Decimal,
     "a date": date, "a truth": bool, "bytes": bytes, "a list": list[int],
 }  # fmt: skip
+TAKEN = {"streak": (), "diff": (float, int)}
+"""Which numbers an aggregation takes, where it does not take all."""
 VALUES = {
     "a text": "a", "a number": 0.5, "a whole number": 3, "a decimal": Decimal("1.5"),
     "a date": date(2026, 1, 1), "a truth": True, "bytes": b"a", "a list": [1],
@@ -175,8 +178,9 @@ def test_what_the_definition_cannot_compute_is_refused_when_it_is_defined(name, 
         try:
             result = found.result_type(dtype_of(kind))
         except DefinitionError as problem:
-            assert "a column" in str(problem) or "numeric" in str(problem)
-            assert kind not in (float, int, Decimal)
+            words = str(problem)
+            assert "a column" in words or "numeric" in words or "condition" in words
+            assert kind not in TAKEN.get(name, (float, int, Decimal))
         else:
             result.coerce(found.compute([value, value], [0, 1], 1, WINDOW))
 
@@ -185,3 +189,38 @@ def test_what_the_definition_cannot_compute_is_refused_when_it_is_defined(name, 
 def test_every_aggregation_is_a_method_of_columns_or_sources(name):
     source = sl.Source("s", schema={"x": float, "key": str}, event_time="at")
     assert callable(getattr(source.x, name, None) or getattr(source, name, None))
+
+
+@given(st.lists(st.sampled_from([0.0, -0.0, 1.0, 2.5]), min_size=1))
+def test_changes_are_the_runs_of_equal_values_but_the_first(values):
+    assert value("changes", values) == len(list(groupby(values))) - 1
+
+
+@given(st.lists(st.booleans(), min_size=1))
+def test_a_streak_is_the_last_run_where_that_is_true(flags):
+    last, run = [(flag, len(list(rows))) for flag, rows in groupby(flags)][-1]
+    assert value("streak", flags) == (run if last else 0)
+
+
+@given(st.lists(st.integers(0, 60), min_size=1).map(sorted), st.integers(1, 20))
+def test_a_burst_is_the_most_rows_that_any_stretch_of_its_width_holds(events, width):
+    most = max(sum(start < event <= start + width for event in events) for start in range(-1, 61))
+    assert value("burst", [None] * len(events), events, width=f"{width}us") == most
+
+
+def test_previous_and_diff_are_of_the_two_newest():
+    assert value("previous", [1.0, 2.0, 5.0]) == 2.0
+    assert value("diff", [1.0, 2.0, 5.0]) == 3.0
+    assert value("diff", [2**62, -(2**62) - 1]) is None
+    assert value("diff", [math.inf, math.inf]) is None
+    assert value("diff", [1.0]) is None
+    assert value("previous", ["a"]) is None
+
+
+def test_distinct_values_come_in_ascending_order():
+    assert value("distinct", ["b", "a", "b"]) == ["a", "b"]
+    assert math.copysign(1.0, value("distinct", [-0.0, 0.0])[0]) == 1.0
+
+
+def test_since_first_is_seconds_since_the_oldest_row():
+    assert value("since_first", [1, 1], [SECOND, 3 * SECOND], 10 * SECOND + 500_000) == 9.5

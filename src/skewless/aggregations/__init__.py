@@ -1,6 +1,6 @@
 """Aggregations, windows and the kernels that compute them. No I/O, no clock."""
 
-from skewless.aggregations import approximate, counting, moments, ordering, ranking
+from skewless.aggregations import approximate, counting, moments, ordering, ranking, sequences
 from skewless.aggregations.base import (
     AGGREGATIONS,
     Aggregation,
@@ -18,4 +18,5 @@ __all__ = [
     "moments",
     "ordering",
     "ranking",
+    "sequences",
 ]

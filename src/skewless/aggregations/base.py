@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from skewless.aggregations.windows import Window
 from skewless.errors import DefinitionError, UnknownName
 from skewless.plugins import find
-from skewless.types import DType
+from skewless.types import NUMERIC, DType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +44,8 @@ Tile = Literal["sums", "rows"]
 AGGREGATIONS: dict[str, type[Aggregation]] = {}
 _EXTREMES = ("min", "max")
 _NUMERIC = frozenset({"float32", "float64", "int32", "int64"})
+PLAIN = NUMERIC | {"bool", "str", "bytes", "timestamp", "date", "json"}
+"""Kinds of columns whose values are equal or not."""
 _RANKED = _NUMERIC | {"bool", "str", "bytes", "timestamp", "date"}
 
 

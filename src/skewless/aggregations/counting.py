@@ -1,4 +1,4 @@
-"""Count, rate, distinct values, most frequent values, histogram.
+"""Count, rate, distinct values and their number, most frequent values, histogram.
 
 >>> Count().compute(["a", "b"], [0, 1], 2, None)
 2
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from skewless.aggregations.base import Aggregation, Deciding, Number, is_number
+from skewless.aggregations.base import PLAIN, Aggregation, Deciding, Number, is_number
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
 from skewless.errors import DefinitionError
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from skewless.aggregations.base import Ints, Numbers
     from skewless.aggregations.sweep import ColumnSweep
-
-_HASHABLE = NUMERIC | {"bool", "str", "bytes", "timestamp", "date", "json"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class NUnique(Deciding):
 
     def result_type(self, column: DType | None) -> DType:
         """Whole numbers."""
-        self._need(column, _HASHABLE, "a column of plain values")
+        self._need(column, PLAIN, "a column of plain values")
         return Int64
 
     def compute(
@@ -129,6 +127,36 @@ class NUnique(Deciding):
 
 
 @dataclass(frozen=True)
+class Distinct(NUnique):
+    """The distinct values, in ascending order."""
+
+    name: ClassVar[str] = "distinct"
+    gathers: ClassVar[bool] = True
+    empty: ClassVar[Any] = ()
+
+    def result_type(self, column: DType | None) -> DType:
+        """A list of the column's values."""
+        return List(self._need(column, PLAIN, "a column of plain values"))
+
+    def compute(
+        self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
+    ) -> Any:
+        """Return the set, sorted."""
+        return [_one_zero(value) for value in sorted(set(values))]
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same of an array."""
+        import numpy as np
+
+        # + 0: -0.0 and 0.0 are one value
+        return NotImplemented if values is None else np.unique(values + 0).tolist()
+
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
+        """Return the lists of all moments."""
+        return rows.distinct()
+
+
+@dataclass(frozen=True)
 class TopK(Aggregation):
     """The ``k`` most frequent values, most frequent first, the smaller first among equals."""
 
@@ -142,7 +170,7 @@ class TopK(Aggregation):
 
     def result_type(self, column: DType | None) -> DType:
         """A list of the column's values."""
-        return List(self._need(column, _HASHABLE, "a column of plain values"))
+        return List(self._need(column, PLAIN, "a column of plain values"))
 
     def compute(
         self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
@@ -171,7 +199,7 @@ class Mode(Aggregation):
 
     def result_type(self, column: DType | None) -> DType:
         """The column's type."""
-        return self._need(column, _HASHABLE, "a column of plain values")
+        return self._need(column, PLAIN, "a column of plain values")
 
     def compute(
         self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
@@ -199,7 +227,12 @@ class Mode(Aggregation):
 def most_frequent(values: Sequence[Any], k: int) -> list[Any]:
     """Return the ``k`` most frequent values by descending count, then ascending value."""
     ranked = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
-    return [0.0 if value == 0 and isinstance(value, float) else value for value, _ in ranked[:k]]
+    return [_one_zero(value) for value, _ in ranked[:k]]
+
+
+def _one_zero(value: Any) -> Any:
+    """Return the value; of the two zeros, which are one value, the positive."""
+    return 0.0 if value == 0 and isinstance(value, float) else value
 
 
 def frequent_numbers(values: Numbers, k: int) -> list[Any]:

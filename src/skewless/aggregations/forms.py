@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from skewless.aggregations.base import AGGREGATIONS, Aggregation, Tile, is_number
 from skewless.aggregations.windows import Sliding, Window
 from skewless.errors import DefinitionError
-from skewless.types import DType, Float64
+from skewless.types import Bool, DType, Float64
 
 COSTS = {
     "shared sweep": "each row once, for all such aggregations of a column together",
@@ -95,6 +95,17 @@ def counted(forms: Iterable[str]) -> str:
     return ", ".join(f"{count} by {form}" for form, count in Counter(forms).most_common())
 
 
+def column_for(kind: Aggregation) -> DType:
+    """Return the type of column by which an aggregation is shown: numbers, where it takes them."""
+    for dtype in (Float64, Bool):
+        try:
+            kind.result_type(dtype)
+        except DefinitionError:
+            continue
+        return dtype
+    raise DefinitionError(f"{kind.name} takes neither numbers nor conditions")
+
+
 def table() -> str:
     """Return the table of all aggregations, as docs/definitions.md has it."""
     lines = ["| aggregation | in training sets | online | with tiles, states keep |"]
@@ -102,7 +113,7 @@ def table() -> str:
     window = Sliding(width=2, resolution=1)
     for name in sorted(AGGREGATIONS):
         kind = AGGREGATIONS[name].examples()[0]
-        found = forms_of(kind, Float64, window)
+        found = forms_of(kind, column_for(kind), window)
         try:
             kind.check_window(window)
             keeps = found.keeps

@@ -206,8 +206,12 @@ class SinceLast(Deciding):
 
     def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the ages of the newest rows."""
-        newest = rows.newest(nulls=False)
-        return rows.array((rows.queries.time - rows.event_of(newest)) / SECOND, newest < 0)
+        return self.ages(rows, rows.newest(nulls=False))
+
+    @staticmethod
+    def ages(rows: ColumnSweep, of: Ints) -> pa.Array:
+        """Return seconds since a row of each moment; null at -1."""
+        return rows.array((rows.queries.time - rows.event_of(of)) / SECOND, of < 0)
 
     @classmethod
     def decide(cls, rank: Ints, run: Ints) -> Ints:

@@ -231,16 +231,35 @@ class ColumnSweep:
         events[some] = self.event[rows[some]]
         return events
 
+    @property
+    def codes(self) -> Ints:
+        """The number of each value among the distinct ones; of nulls, 0."""
+        return self._swept.coded.of(self._key, self.column)[0]
+
     def unique(self) -> Ints:
         """Return how many distinct values there are at each moment."""
         codes, size = self._swept.coded.of(self._key, self.column)
         return sweep_unique(self.spans, self.queries, codes, self.valid, n_codes=size)
 
+    def distinct(self) -> pa.Array:
+        """Return lists of the distinct values at each moment, ascending."""
+        codes, values = self._swept.coded.ranked(self._key, self.column)
+        size = max(len(values), 1)
+        found = [pa.array([], pa.list_(values.type))]
+        for part in self.gathered():
+            queries = len(part.offsets) - 1
+            asked = np.repeat(np.arange(queries), np.diff(part.offsets))
+            pairs = np.unique(asked * size + codes[part.rows])
+            offsets = np.searchsorted(pairs, np.arange(queries + 1) * size).astype(np.int32)
+            chosen = values.take(pa.array(pairs % size))
+            found.append(pa.ListArray.from_arrays(pa.array(offsets), chosen))
+        return pa.concat_arrays(found)
+
     def distinct_values(self, which: npt.NDArray[np.bool_]) -> Iterator[list[Any]]:
         """Yield the distinct values at some of the moments (a mask)."""
         if not which.any():
             return
-        codes, _ = self._swept.coded.of(self._key, self.column)
+        codes = self.codes
         start = np.append(0, np.cumsum(which))[self.queries.start]
         for part in gather(self.spans, Queries(self.queries.time[which], start), self.valid):
             for low, high in pairwise(part.offsets.tolist()):

@@ -22,6 +22,7 @@ from typing import Any
 from skewless.aggregations import Aggregation, aggregation_from_dict
 from skewless.aggregations.forms import Forms, forms_of
 from skewless.aggregations.ordering import Latest
+from skewless.aggregations.sequences import Diff, Previous
 from skewless.aggregations.windows import LastN, Sliding, Window, window_from_dict
 from skewless.definitions.column_methods import WindowLike
 from skewless.definitions.expressions import (
@@ -233,10 +234,11 @@ def build(
         if option not in known:
             raise UnknownName.of("option", option, known, where=f"aggregation {kind.name!r}")
     by = _checked_by(options.get("by"), source, where)
-    if isinstance(kind, Latest) and not windows and options.get("last") is None and by is None:
-        windows = (LastN(1),)
-        # A newest value that is not null may be any number of rows back.
-        if of is not None and kind.skip_nulls:
+    newest = _newest_rows(kind) if by is None and options.get("last") is None else None
+    if newest is not None and not windows:
+        windows = (LastN(newest),)
+        # Newest values that are not null may be any number of rows back.
+        if of is not None and not kind.keeps_nulls:
             where = of.is_not_null() if where is None else where & of.is_not_null()
     elif options.get("ttl") is not None:
         raise DefinitionError(
@@ -261,6 +263,11 @@ def build(
     if len(made) == 1:
         return made[0]
     return MultiWindow(made, tuple(window.label for window in found))
+
+
+def _newest_rows(kind: Aggregation) -> int | None:
+    """Return how many of the newest rows are meant where no window is said; None: one is needed."""
+    return 1 if isinstance(kind, Latest) else 2 if isinstance(kind, (Previous, Diff)) else None
 
 
 def _windows(windows: tuple[WindowLike, ...], options: dict[str, Any]) -> list[Window]:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from skewless.aggregations import aggregation
 from skewless.aggregations.approximate import need_sketches
 from skewless.aggregations.base import parameters_of
-from skewless.aggregations.windows import Window
+from skewless.aggregations.windows import Window, lifetime
 
 WindowLike = str | timedelta | Window
 Made = TypeVar("Made")
@@ -143,6 +143,34 @@ class ColumnMethods(Generic[Made]):
         """Values that are not null, per second of the window."""
         return self._over("rate", windows, options)
 
+    def since_first(self, *windows: WindowLike, **options: Any) -> Made:
+        """Seconds since the oldest row whose value is not null; by default the oldest of all."""
+        return self._over("since_first", or_lifetime(windows, options), options)
+
+    def changes(self, *windows: WindowLike, **options: Any) -> Made:
+        """How often a value is another than the one before it in the window."""
+        return self._over("changes", windows, options)
+
+    def previous(self, *windows: WindowLike, **options: Any) -> Made:
+        """The value before the newest, of those that are not null."""
+        return self._over("previous", windows, options)
+
+    def diff(self, *windows: WindowLike, **options: Any) -> Made:
+        """The newest value less the one before it, of those that are not null."""
+        return self._over("diff", windows, options)
+
+    def streak(self, *windows: WindowLike, **options: Any) -> Made:
+        """How many of the newest rows in a row are true, of a condition."""
+        return self._over("streak", windows, options)
+
+    def burst(self, width: str, *windows: WindowLike, **options: Any) -> Made:
+        """The greatest number of values that are not null within ``width`` of each other."""
+        return self._over("burst", windows, options, width=width)
+
+    def distinct(self, *windows: WindowLike, **options: Any) -> Made:
+        """The distinct values, in ascending order."""
+        return self._over("distinct", windows, options)
+
     def last_n(self, n: int, *windows: WindowLike, **options: Any) -> Made:
         """The newest ``n`` values that are not null, oldest first."""
         if not windows and options.get("last") is None and options.get("by") is None:
@@ -168,3 +196,8 @@ class ColumnMethods(Generic[Made]):
         if ttl is not None:
             options["ttl"] = ttl
         return self._over("latest", windows, options, skip_nulls=skip_nulls)
+
+
+def or_lifetime(windows: tuple[WindowLike, ...], options: dict[str, Any]) -> tuple[WindowLike, ...]:
+    """Return the windows, or where none is said that of all rows."""
+    return windows or (() if options.get("last") is not None else (lifetime(),))

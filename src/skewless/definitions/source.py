@@ -19,7 +19,7 @@ from typing import Any
 
 from skewless.aggregations import aggregation
 from skewless.definitions.aggregate import build
-from skewless.definitions.column_methods import WindowLike
+from skewless.definitions.column_methods import WindowLike, or_lifetime
 from skewless.definitions.expressions import Column, Expression, MultiWindow
 from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.tables import Recorded, Stream, Table
@@ -92,6 +92,14 @@ class Rows:
             options["last"] = 1
         return self._over("since_last", windows, options)
 
+    def since_first(self, *windows: WindowLike, **options: Any) -> Expression:
+        """Seconds since the oldest row; by default the oldest of all."""
+        return self._over("since_first", or_lifetime(windows, options), options)
+
+    def burst(self, width: str, *windows: WindowLike, **options: Any) -> Expression:
+        """The greatest number of rows within ``width`` of each other."""
+        return self._over("burst", windows, options, width=width)
+
     def latest(self, *names: str, ttl: str | None = None) -> MultiWindow:
         """Several columns of the newest row at once: their names, or ``"*"`` for all but keys.
 
@@ -102,11 +110,13 @@ class Rows:
         members = tuple(self[name].latest(ttl=ttl) for name in columns)
         return MultiWindow(members, tuple(columns), replaces_name=True, all_columns=every)
 
-    def _over(self, name: str, windows: tuple[WindowLike, ...], options: Any) -> Expression:
+    def _over(
+        self, name: str, windows: tuple[WindowLike, ...], options: Any, **params: Any
+    ) -> Expression:
         rows = (self._source.name, self._where)
         if isinstance(options.get("by"), str):
             options = options | {"by": self[options["by"]]}
-        return build(aggregation(name), None, rows, windows, options)
+        return build(aggregation(name, **params), None, rows, windows, options)
 
 
 class Source(Rows):
