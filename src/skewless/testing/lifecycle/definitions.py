@@ -92,12 +92,17 @@ class Shelf:
             for name, (entity, features) in self.views.items()
         }
         made: list[Any] = [source, *ENTITIES, *views.values()]
-        for name, members in self.services.items():
-            fit = [views.get(member, member) for member in members]
-            known = [m for m in fit if not isinstance(m, str) or m.partition(":")[0] in views]
-            if known:
-                made.append(FeatureService(name, known))
+        for name, members in self.written_services().items():
+            made.append(FeatureService(name, [views.get(member, member) for member in members]))
         return made
+
+    def written_services(self) -> dict[str, list[str]]:
+        """Return the services and the members of each that are there: a view may be gone."""
+        there = {
+            name: [member for member in members if member.partition(":")[0] in self.views]
+            for name, members in self.services.items()
+        }
+        return {name: members for name, members in there.items() if members}
 
     def makers(self) -> dict[str, Maker]:
         """Return the features that the source allows."""

@@ -196,14 +196,15 @@ class Life:
 
     def correct(self, chance: random.Random) -> None:
         """Correct rows: other values, another time, another entity."""
-        known = self._known_rows()
-        rows = []
+        known, rows = self._known_rows(), []
+        now = from_micros(self.place.clock.time)
         for row in chance.sample(known, min(len(known), chance.choice((1, 1, 2)))):
             changed = self._as_pushed(row)
             for name, new in self._rows(chance, 1)[0].items():
                 if name != "id" and chance.random() < 0.4:
                     changed[name] = new
-            rows.append(changed)
+            if changed["at"] <= now:  # a clock that went back would have it refused
+                rows.append(changed)
         self._pushed(rows, backdate=chance.random() < 0.2)
 
     def again(self, chance: random.Random) -> None:
@@ -259,7 +260,8 @@ class Life:
         before = copy.deepcopy(shelf)
         services = set(shelf.services)
         self.history.append(f"   {chance.choice(ways)(chance)}")
-        changed = {n for n in shelf.services if shelf.services[n] != before.services.get(n)}
+        written, was = shelf.written_services(), before.written_services()
+        changed = {name for name in written if written[name] != was.get(name)}
         try:
             self.apply(chance)
         except SkewlessError as refused:
