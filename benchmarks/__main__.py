@@ -25,6 +25,7 @@ NAMES = (
     "stores",
     "definitions",
     "search",
+    "ledger",
 )
 
 

@@ -24,6 +24,9 @@
     kind = "sqlite"
     path = "registry.db"                   # default: .skewless/registry.db
 
+    [ledger]
+    folder = "ledger"                      # default: .skewless/ledger
+
     [filesystem.s3]                        # for tables on s3://; by Arrow's names
     endpoint_override = "https://minio:9000"
     secret_key = "${S3_SECRET}"
@@ -73,6 +76,7 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "offline": ("folder", "log"),
     "registry": None,
     "journal": None,
+    "ledger": ("folder",),
 }
 _PATH_KEYS = ("path", "folder")
 _EMBEDDED_KINDS = ("lmdb", "sqlite")
@@ -82,6 +86,7 @@ _EMBEDDED_PATHS = {
     ("online", "sqlite"): "online.sqlite",
     ("offline", ""): "offline",
     ("registry", "sqlite"): "registry.db",
+    ("ledger", ""): "ledger",
 }
 
 
@@ -174,6 +179,7 @@ class Config:
         online: ``kind`` and options of the online store; paths are absolute.
         offline: ``folder`` of the offline store, absolute.
         registry: ``kind`` and options of the registry; paths are absolute.
+        ledger: ``folder`` of the ledger, absolute.
         rewind: how far in the past an online read may ask, microseconds.
         definitions: Python files (or patterns) of the folder; empty: all that are no tests.
         tables: how tables of sources are reached.
@@ -189,6 +195,7 @@ class Config:
     online: Section
     offline: Section
     registry: Section
+    ledger: Section
     rewind: int = DEFAULT_REWIND
     definitions: tuple[str, ...] = ()
     tables: TableSettings = TableSettings()
@@ -250,6 +257,7 @@ class Config:
             online=online,
             offline=_section(data, "offline", folder, where),
             registry=_section(data, "registry", folder, where),
+            ledger=_section(data, "ledger", folder, where),
             rewind=_duration(data, "rewind", DEFAULT_REWIND, where),
             definitions=tuple(definitions),
             tables=TableSettings(
@@ -269,6 +277,7 @@ class Config:
             "online": self.online.to_dict(),
             "offline": self.offline.to_dict(),
             "registry": self.registry.to_dict(),
+            "ledger": self.ledger.to_dict(),
             "rewind": format_duration(self.rewind),
             "definitions": list(self.definitions),
             "filesystem": without_secrets("filesystem", self.tables.filesystem),
@@ -379,7 +388,7 @@ def _section(data: Mapping[str, Any], name: str, folder: Path, where: str) -> Se
     kind = values.get("kind", "")
     if not isinstance(kind, str):
         raise _wrong("kind", kind, "a name in quotes", place)
-    path_key = "folder" if name == "offline" else "path"
+    path_key = "folder" if name in ("offline", "ledger") else "path"
     if (name, kind) in _EMBEDDED_PATHS and path_key not in values:
         path = str(folder / EMBEDDED / _EMBEDDED_PATHS[name, kind])
         values[path_key] = shown[path_key] = path

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from skewless.ingest.push import PushResult
     from skewless.ingest.quarantine import Quarantined
     from skewless.leakage.receipt import LeakageReceipt
+    from skewless.ledger.runs import Run
     from skewless.materialize.materialize import MaterializeResult
     from skewless.monitoring.catalog import CatalogEntry
     from skewless.monitoring.freshness import FreshnessReport
@@ -499,6 +500,17 @@ class FeatureStore:
         report, seed, judge = generated(seed)
         report.traffic = rehearse(generate, seed=seed, judge=judge, progress=progress)
         return report
+
+    def runs(self, job: str | None = None, *, since: Moment | None = None) -> list[Run]:
+        """Return what jobs have run, newest first: by whom, what they were asked, how they ended.
+
+        Args:
+            job: of this job alone (``materialize``, ``compact``, ``apply`` ...); None: of all.
+            since: those that began here or later.
+        """
+        from skewless.ledger.runs import runs
+
+        return runs(self.runtime.ledger, job=job, since=_moment(since))
 
     def freshness(self) -> FreshnessReport:
         """Return for each view the age of its newest event against what its owner promised."""

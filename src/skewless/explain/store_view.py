@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from skewless.clock import Clock
 from skewless.config import Config
 from skewless.definitions import Source
+from skewless.ledger.ledger import Ledger
 from skewless.online.reader import OnlineReader
 from skewless.online.storage import StateAndJournal
 from skewless.plan.apply.registry_state import RegistryState
@@ -30,6 +31,10 @@ class StoreView(Protocol):
     @property
     def registry(self) -> Registry:
         """The registry."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The record of what happened."""
 
     @property
     def online(self) -> OnlineStore:

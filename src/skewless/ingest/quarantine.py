@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from skewless.definitions import Source
 from skewless.errors import InputError
+from skewless.ledger.runs import recorded
 from skewless.online.dedup import Rejected
 from skewless.online.runtime import Runtime
 from skewless.stores.online.base import Item, KeyValues
@@ -98,6 +99,7 @@ def quarantined(
     return [Quarantined(at, reason, values, place) for (at, reason, values), place in rows]
 
 
+@recorded("purge quarantine", "source_name", "before", result=lambda rows: {"rows": rows})
 def purge(runtime: Runtime, source_name: str, before: int | None) -> int:
     """Let quarantined rows go; see `FeatureStore.purge_quarantine`."""
     source = runtime.source(source_name)

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 from skewless.errors import InputError, UnknownName
+from skewless.ledger.runs import recorded
 from skewless.materialize.build import complete
 from skewless.online.log_generations import (
     KeptLog,
@@ -22,6 +23,7 @@ from skewless.stores.offline.log.manifest import Manifest
 logger = logging.getLogger("skewless.log")
 
 
+@recorded("drop rows", "source", result=lambda rows: {"rows": rows})
 def drop_rows(runtime: Runtime, source: str) -> int:
     """Drop the rows that are kept of a removed source for good; return how many.
 
@@ -44,6 +46,7 @@ def drop_rows(runtime: Runtime, source: str) -> int:
     return dropped
 
 
+@recorded("restore rows", "source", result=lambda rows: {"rows": rows})
 def restore_rows(runtime: Runtime, source: str) -> int:
     """Give a source the rows of the one of its name that was removed last; return how many.
 

@@ -7,6 +7,7 @@ without_state(runtime, table)   # the entities whose state is gone, found by rea
 
 from __future__ import annotations
 
+from skewless.ledger.runs import recorded
 from skewless.materialize.repair import bring_back, materialization
 from skewless.materialize.verbs import Progress, build_anew, changed_keys, rebuild
 from skewless.online.dirty_keys import any_marked
@@ -69,6 +70,7 @@ def without_state(runtime: Runtime, table: StateTable) -> set[bytes]:
     return {key for key in gone if runtime.online.read_one(name, key) is None}
 
 
+@recorded("adopt")
 def adopt(runtime: Runtime, *, progress: Progress | None = None) -> Mark | None:
     """Take the states of the online store over from whoever wrote them, and rebuild them.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from skewless.clock import NEVER
 from skewless.definitions import FeatureView, Source
 from skewless.errors import InputError
+from skewless.ledger.runs import recorded
 from skewless.materialize.late_rows import let_late_rows_in
 from skewless.materialize.materialize import PROGRESS, MaterializeResult
 from skewless.materialize.repair import (
@@ -31,9 +33,17 @@ from skewless.stores.offline.history import History
 from skewless.stores.online.base import KeyValues
 
 Progress = Callable[[str, float], None]
+
+
+def summary(results: Sequence[MaterializeResult]) -> dict[str, Any]:
+    """Return what the ledger says of what a run did for some tables of states."""
+    return {"tables": [vars(result) for result in results]}
+
+
 _DONE = "materialized"
 
 
+@recorded("materialize", "views", "start", "end", result=summary)
 def materialize(
     runtime: Runtime,
     views: str | Sequence[str] | None,
@@ -263,6 +273,7 @@ def changed_keys(
     return keys
 
 
+@recorded("backfill", "views", "start", "end", result=summary)
 def backfill(
     runtime: Runtime,
     views: str | Sequence[str] | None,
@@ -288,6 +299,7 @@ def backfill(
     return materialize(runtime, wanted, start, end, progress=progress, everything=True)
 
 
+@recorded("rebuild states", "views", result=summary)
 def rebuild(
     runtime: Runtime, views: Sequence[str] | None, *, progress: Progress | None = None
 ) -> list[MaterializeResult]:
@@ -307,6 +319,7 @@ def index_table(runtime: Runtime, source: Source, history: History) -> bool:
     return runtime.table_indexes.ensure(source, history, keys, later=unused)
 
 
+@recorded("compact", "name", result=lambda settled: {"rows": settled})
 def compact(runtime: Runtime, name: str | None) -> dict[str, int]:
     """Settle event logs into Parquet; see `FeatureStore.compact`.
 

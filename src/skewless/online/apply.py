@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from skewless.definitions.references import split_reference
+from skewless.ledger.runs import recorded
 from skewless.online.lease import POSITIONS
 from skewless.online.log_generations import generation_of, note_generation, rows_in
 from skewless.online.runtime import Runtime
@@ -23,6 +24,7 @@ from skewless.plan.apply.registry_state import Record
 from skewless.stores.online.base import Transaction
 
 
+@recorded("apply", "plan.summary", "who", result=lambda revision: {"revision": revision})
 def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: bool) -> int:
     """Carry out a plan and return the registry's revision."""
     services = [record for record in plan.writes if record.kind == "feature service"]
@@ -69,6 +71,7 @@ def _complete(pins: tuple[str, ...], serving: Serving) -> bool:
     return all(serving.is_complete((name, version or 0)) for name, version in versions)
 
 
+@recorded("retire", "view", "version", "who", result=lambda revision: {"revision": revision})
 def retire(runtime: Runtime, view: str, version: int, *, who: str = "") -> int:
     """End the service of one version of a view and return the registry's revision.
 

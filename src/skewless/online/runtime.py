@@ -21,6 +21,7 @@ from skewless.definitions.source import as_defined
 from skewless.definitions.tables import Recorded, Table
 from skewless.errors import InputError, StoreError, StoreUnavailable, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
+from skewless.ledger.ledger import Ledger
 from skewless.online.copies import LACKS, changes_and_copy, copied_to, count_write
 from skewless.online.dirty_keys import mark_keys, unmarked
 from skewless.online.group_commit import GroupCommit
@@ -106,6 +107,13 @@ class Runtime:
         self.lag = Lag(self.forget_plans)
         self.clock_off = 0
         """Pushes that came while the clock of this host was off."""
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The record of what happened."""
+        folder = Path(self.config.ledger.options["folder"])
+        folder = folder_of_project(folder, self.config.project)
+        return Ledger(folder / "chains", self.registry, self.clock)
 
     @opened_property
     def registry(self) -> Registry:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from skewless.explain.store_view import StoreView
+from skewless.ledger.runs import recorded
 from skewless.online.damage import damages
 from skewless.parity.compare import compare
 from skewless.parity.live import verify_live
@@ -27,6 +29,13 @@ _SHARE_CHECKED = 100
 Judge = Callable[[StoreView, Sequence[OnlineResult], str], None]
 
 
+def _said(report: ParityReport) -> dict[str, Any]:
+    """Return what the ledger says of a report."""
+    counts = {"reads": report.reads, "differing": report.differing.total()}
+    return {"ok": report.ok, **counts, "damaged": report.damaged, "lost": report.lost}
+
+
+@recorded("verify", "views", "seed", result=_said)
 def verify(
     runtime: StoreView,
     views: str | Sequence[str] | None = None,

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from skewless.clock import NEVER
 from skewless.errors import InputError, StoreError, UnknownName
+from skewless.ledger.runs import recorded
 from skewless.online.copies import note_copied, writes_of
 from skewless.online.history_folder import note_copy
 from skewless.online.loss_detection import last_held, note_held
@@ -83,6 +84,7 @@ class CopyResult:
     mirrored: bool = False
 
 
+@recorded("copy online", "to", result=lambda copied: {"tables": len(copied.tables)})
 def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) -> CopyResult:
     """Copy everything to a store of the settings, then verify that both hold the same.
 

@@ -1,0 +1,176 @@
+"""What a repo's ledger is to those who write it: recording never fails a job; reading is a filter.
+
+    ledger = Ledger(folder, registry, clock)
+    ledger.record("check", {"view": "Spend", "passed": True})
+    for record in ledger.records(kinds=["run"]):
+        ...
+
+Each host has a chain of its own in the folder, and the registry keeps the head of each chain. A
+record that cannot be written is counted, and the next one that can says how many are missing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from skewless.clock import Clock
+from skewless.errors import SkewlessError, StoreError, UnknownName
+from skewless.ledger.chain import Chain, Head, Said
+from skewless.ledger.lines import Record
+from skewless.ledger.verify import ChainReport, verify_chain
+from skewless.registry.base import Registry
+
+logger = logging.getLogger("skewless.ledger")
+_HEADS = "ledger/"
+GAP = "gap"
+"""Kind of the record that says how many others could not be written."""
+
+
+@dataclass
+class LedgerReport:
+    """What was found in a ledger.
+
+    Attributes:
+        chains: one report each.
+        elsewhere: chains that the registry knows and whose files lie on other hosts.
+    """
+
+    chains: list[ChainReport] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that was sealed is there, as it was written."""
+        return all(chain.ok for chain in self.chains)
+
+    @property
+    def records(self) -> int:
+        """How many records are sealed and as they were written."""
+        return sum(chain.records for chain in self.chains)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        problems = [vars(damage) for chain in self.chains for damage in chain.problems]
+        return {
+            "ok": self.ok,
+            "records": self.records,
+            "segments": sum(chain.segments for chain in self.chains),
+            "chains": [chain.chain for chain in self.chains],
+            "problems": problems,
+            "gaps": [gap for chain in self.chains for gap in chain.gaps],
+            "elsewhere": self.elsewhere,
+        }
+
+    def __str__(self) -> str:
+        data = self.to_dict()
+        lines = [f"{self.records:,} records in {data['segments']:,} sealed segments are as written"]
+        lines += [f"Damaged: {each}" for chain in self.chains for each in chain.problems]
+        lines += [f"Gap: {gap}" for gap in data["gaps"]]
+        lines += [f"Elsewhere: chain {name} lies on another host" for name in self.elsewhere]
+        return "\n".join(lines)
+
+
+class Ledger:
+    """The ledger of one repo.
+
+    Args:
+        folder: of its chains.
+        registry: keeps the head of each chain.
+        clock: tells the present.
+        host: names the chain that is written to; by default this machine.
+
+    Attributes:
+        dropped: records that could not be written since the last one that could.
+    """
+
+    def __init__(
+        self, folder: Path, registry: Registry, clock: Clock, *, host: str | None = None
+    ) -> None:
+        self.folder = folder
+        self._registry = registry
+        self._clock = clock
+        self.chain = Chain(folder / quote(host or socket.gethostname(), safe=""))
+        self.dropped = 0
+
+    def append(self, said: Sequence[Said]) -> list[Record]:
+        """Append records as one segment, on disk when it returns; return them.
+
+        Raises:
+            StoreError: they cannot be written.
+        """
+        missing: list[Said] = [(GAP, {"dropped": self.dropped})] if self.dropped else []
+        made = self.chain.append([*missing, *said], at=self._clock.now(), keep=self._keep)
+        self.dropped = 0
+        return made[len(missing) :]
+
+    def record(self, kind: str, data: Mapping[str, Any]) -> Record | None:
+        """Append one record and return it; None where that failed: it is logged and counted."""
+        try:
+            return self.append([(kind, data)])[0]
+        except StoreError as problem:
+            self.dropped += 1
+            logger.warning("not in the ledger: a record of kind %s: %s", kind, problem)
+            return None
+
+    def records(
+        self, *, kinds: Sequence[str] | None = None, since: int | None = None
+    ) -> Iterator[Record]:
+        """Yield what was recorded, oldest first.
+
+        Args:
+            kinds: of these kinds alone; None: of all.
+            since: from this moment on, UTC microseconds.
+        """
+        found = heapq.merge(
+            *(chain.records(kinds) for chain in self._chains()), key=lambda record: record.at
+        )
+        return (record for record in found if since is None or record.at >= since)
+
+    def get(self, record_id: str) -> Record:
+        """Return a record by its id.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        chain, _, number = record_id.rpartition(":")
+        for record in Chain(self.folder / quote(chain, safe="%")).records() if chain else ():
+            if str(record.n) == number:
+                return record
+        raise UnknownName(
+            f"the ledger has no record {record_id!r}", hint="List them: skewless ledger list"
+        )
+
+    def verify(self) -> LedgerReport:
+        """Return whether every chain is as it was written, and what is not."""
+        heads = {
+            name.removeprefix(_HEADS): Head(**head)
+            for name, head in self._registry.progress(_HEADS).items()
+        }
+        report = LedgerReport()
+        here = {chain.name for chain in self._chains()}
+        for name in sorted(here | heads.keys()):
+            if name in here or name == self.chain.name:
+                report.chains.append(verify_chain(self.folder / name, heads.get(name)))
+            else:
+                report.elsewhere.append(name)
+        return report
+
+    def _chains(self) -> list[Chain]:
+        with suppress(OSError):
+            return [Chain(each) for each in sorted(self.folder.iterdir()) if each.is_dir()]
+        return []
+
+    def _keep(self, head: Head) -> None:
+        """Keep a head in the registry; the chain may be ahead of it by what this misses."""
+        try:
+            self._registry.set_progress(_HEADS + self.chain.name, vars(head))
+        except SkewlessError as problem:
+            logger.warning("the registry does not keep the head of the ledger: %s", problem)
