@@ -8,18 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skewless.clock import NEVER, SECOND, Clock, SystemClock, iso, to_micros
+from skewless.clock import NEVER, SECOND, Clock, SystemClock
 from skewless.config import Config
 from skewless.definitions import Source
 from skewless.definitions.loading import files_of
 from skewless.definitions.repo import Definitions, load_folder
 from skewless.definitions.source import as_defined
-from skewless.definitions.tables import Recorded, Table
-from skewless.errors import InputError, StoreError, StoreUnavailable, UnknownName
+from skewless.definitions.tables import Table
+from skewless.errors import StoreError, StoreUnavailable, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
 from skewless.ledger.ledger import Ledger
 from skewless.online.copies import LACKS, changes_and_copy, copied_to, count_write
@@ -40,13 +39,14 @@ from skewless.online.loss_detection import (
 from skewless.online.move.mirror import Mirror
 from skewless.online.oversize import FittingRows, set_aside
 from skewless.online.ownership import FRESH_SECONDS, Ownership
+from skewless.online.pinned_tables import Pinned, pinned_table
 from skewless.online.reader import OnlineReader
 from skewless.online.seen import SeenRows, seen_among
 from skewless.online.storage import StateAndJournal, home_of, open_home
 from skewless.online.tables import StateTables, changes_of
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.table_read import State, TableRead
-from skewless.plugins import create, find, table_reader, table_settings
+from skewless.plugins import create, table_reader, table_settings
 from skewless.registry.base import Registry
 from skewless.stores.offline.base import TableReader
 from skewless.stores.online.base import KeyValues, OnlineStore, Transaction
@@ -66,9 +66,6 @@ if TYPE_CHECKING:
     from skewless.stores.offline.log.log import EventLog
 
 _CHECK_EVERY = 1_000_000
-
-Pinned = str | datetime | Mapping[str, Any]
-"""A state of a table: a moment, or options of its kind that say which."""
 
 
 class Runtime:
@@ -582,23 +579,3 @@ class Runtime:
         registry = self.__dict__.pop("registry", None)
         if registry is not None:
             registry.close()
-
-
-def pinned_table(source: Source, table: Table | None, state: Pinned) -> Table:
-    """Return a source's table as it was in some state.
-
-    Raises:
-        InputError: the table has no states, or not this one.
-    """
-    travels = () if table is None else find("table", table.kind).travels
-    if not isinstance(state, Mapping):
-        state = {"as_of": iso(to_micros(state, where=f"the state of source {source.name!r}"))}
-    for name in state:
-        if name not in travels:
-            raise InputError(
-                f"the table of source {source.name!r} cannot be read as it was",
-                got=f"{name} for {table!r}",
-                expected=", ".join(travels) or "a table of Delta or Iceberg",
-            )
-    options = {} if table is None else table.to_dict()
-    return Recorded(options | dict.fromkeys(travels) | dict(state))

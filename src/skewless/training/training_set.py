@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from skewless.engines.local import LocalEngine
 from skewless.engines.local.engine import Retrieved
 from skewless.errors import InputError, MissingColumn, UnknownName
-from skewless.online.runtime import Pinned, Runtime
+from skewless.online.pinned_tables import Pinned
+from skewless.online.runtime import Runtime
 from skewless.plan.results import TrainingSet
 from skewless.plan.retrieval import (
     RetrievalPlan,
