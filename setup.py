@@ -6,6 +6,7 @@ from setuptools import Extension, setup
 
 SOURCES = {
     "skewless.aggregations.kernels._compiled": "src/skewless/aggregations/kernels/_compiled.c",
+    "skewless.stores.online.lmdb._pages": "src/skewless/stores/online/lmdb/_pages.c",
     "skewless.stores.online.lmdb._rows": "src/skewless/stores/online/lmdb/_rows.c",
     "skewless.state._windows": "src/skewless/state/_windows.c",
     "skewless.state._reading": "src/skewless/state/_reading.c",

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from skewless.errors import CorruptData, StoreError
 from skewless.stores.online.lmdb import environment
 from skewless.stores.online.lmdb import store as store_module
+from skewless.stores.online.lmdb.opening import STAMP
 from skewless.stores.online.lmdb.sharing import _environments
 from skewless.stores.online.lmdb.store import LMDBStore
 from skewless.stores.online.lmdb.tree import HEADER_KEY
@@ -239,13 +240,27 @@ def test_a_file_that_was_cut_short_is_refused(path: Path) -> None:
         LMDBStore(path)
 
 
-def test_a_file_that_lacks_a_page_at_its_end_does_not_kill_the_process(path: Path) -> None:
+def test_a_file_that_lacks_a_page_of_a_value_at_its_end_is_refused(path: Path) -> None:
     with LMDBStore(path) as store:
         store.write("rows", [(b"a", b"1")])
         store.write("rows", [(b"b", b"x" * 20_000)])
     os.truncate(path / "data.mdb", os.path.getsize(path / "data.mdb") - 4096)
+    with pytest.raises(CorruptData, match="cut short"):
+        LMDBStore(path)
+
+
+def test_a_file_that_lacks_a_free_page_at_its_end_is_made_longer(path: Path) -> None:
     with LMDBStore(path) as store:
-        assert len(store.read("rows", [b"a", b"b"])) == 2
+        store.write("rows", [(b"a", b"1")])
+        store.write("rows", [(b"b", b"x" * 20_000)])
+        store.delete("rows", [b"b"])
+        for n in range(10):  # in pages that became free, so that those at the end are free too
+            store.write("rows", [(b"a", b"%d" % n)])
+    size = os.path.getsize(path / "data.mdb")
+    os.truncate(path / "data.mdb", size - 4096)
+    with LMDBStore(path) as store:
+        assert store.read("rows", [b"a", b"b"]) == [b"9", None]
+        assert os.path.getsize(path / "data.mdb") == size
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -319,7 +334,7 @@ def read_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LMDBStore
     monkeypatch.setattr(environment, "may_write", lambda *_: False)
     with LMDBStore(path) as store:
         yield store
-    assert [file.name for file in path.iterdir()] == ["data.mdb"]
+    assert {file.name for file in path.iterdir()} == {"data.mdb", STAMP}
 
 
 def test_a_store_in_a_folder_that_cannot_be_written_is_read(read_only: LMDBStore) -> None:

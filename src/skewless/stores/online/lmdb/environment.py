@@ -21,6 +21,7 @@ from skewless.config import make_private
 from skewless.errors import CorruptData, StoreError
 from skewless.stores.online.base import may_write, only_read
 from skewless.stores.online.lmdb.errors import MAX_READERS, no_address_space, store_error
+from skewless.stores.online.lmdb.opening import Opening
 from skewless.stores.online.lmdb.tree import RESTORE, TableCatalog, Txn
 from skewless.stores.online.lmdb.write_turn import WriteTurn
 
@@ -45,7 +46,12 @@ class Environment:
         self.read_only = False
         self.turn = WriteTurn(path)
         self.reset_locks()
-        self.env = self._open()
+        self.opening: Opening | None = None
+        try:
+            self.env = self._open()
+        except BaseException:
+            self._end_opening()
+            raise
 
     def reset_locks(self) -> None:
         """Begin with nobody reading or writing, also after a fork."""
@@ -61,6 +67,8 @@ class Environment:
         self.read_only = not is_new and not may_write(self.path, "data.mdb", "lock.mdb")
         try:
             make_private(Path(self.path))
+            if self.opening is None:
+                self.opening = Opening(self.path)
             env = self._mapped()
         except OSError as error:
             raise StoreError(
@@ -146,6 +154,17 @@ class Environment:
         """
         return bool(self.env.info()["last_txnid"] == txn.id())
 
+    def close(self) -> None:
+        """Let the file go; nobody uses the environment."""
+        self.env.close()
+        self.turn.close()
+        self._end_opening()
+
+    def _end_opening(self) -> None:
+        if self.opening is not None:
+            self.opening.close()
+            self.opening = None
+
     def leave(self, reader: int) -> None:
         """Take a reading thread out of `active`."""
         self.active.discard(reader)
@@ -216,6 +235,8 @@ class Environment:
                 txn.commit()
                 if durable and not self.sync:
                     self.env.sync(True)
+                if self.opening is not None:
+                    self.opening.wrote()
             except BaseException:
                 # An abort waits for a moment without reads, which busy readers might never leave.
                 with self.exclusive():

@@ -8,6 +8,7 @@ that use them, and are closed just before a fork; each side opens its own at its
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from typing import NoReturn, cast
@@ -43,8 +44,15 @@ def release(environment: Environment) -> None:
         if environment.stores == 0:
             _environments.pop(environment.path, None)
             with environment.exclusive():
-                environment.env.close()
-                environment.turn.close()
+                environment.close()
+
+
+@atexit.register
+def _note_all() -> None:
+    """Spare the next process a look at pages, where stores are not closed before the end."""
+    for environment in _environments.values():
+        if environment.opening is not None:
+            environment.opening.note()
 
 
 class _Lost:

@@ -1,0 +1,3 @@
+"""Pages of LMDB in C; see _pages.c."""
+
+def look(page: memoryview, number: int, kind: int, integers: bool) -> tuple[int, list[int]]: ...
