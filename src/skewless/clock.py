@@ -54,6 +54,23 @@ class SystemClock:
         return time.time_ns() // 1000
 
 
+class SettableClock:
+    """A clock that stands still until it is set.
+
+    >>> clock = SettableClock(5)
+    >>> clock.time = 7
+    >>> clock.now()
+    7
+    """
+
+    def __init__(self, time: int = 0) -> None:
+        self.time = time
+
+    def now(self) -> int:
+        """Return the time it was set to, UTC microseconds."""
+        return self.time
+
+
 def to_micros(value: datetime | str | int, *, where: str = "a time") -> int:
     """Return a moment as UTC microseconds since 1970.
 

@@ -134,3 +134,11 @@ def same_bits(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same_bits(one[k], other[k]) for k in one)
     return bool(one == other)
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 row``, ``1,204 rows``, ``2 entities``."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {plural}"

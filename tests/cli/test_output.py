@@ -6,8 +6,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from skewless.cli.output import count_of, counting, emit, error_text, paint, progress, short
+from skewless.cli.output import counting, emit, error_text, paint, progress, short
 from skewless.errors import InputError, SkewlessError
+from skewless.formatting import count_of
 
 
 class Terminal(io.StringIO):

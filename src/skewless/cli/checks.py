@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skewless.cli.output import count_of
 from skewless.cli.version import LIBRARIES, installed
 from skewless.config import EMBEDDED, Config
 from skewless.errors import SkewlessError
+from skewless.formatting import count_of
 
 if TYPE_CHECKING:
     from skewless.store import FeatureStore

@@ -9,8 +9,9 @@ import click
 
 from skewless.cli.inputs import entities_of, table_of, types_asked
 from skewless.cli.options import asked_for, command, pairs, typed
-from skewless.cli.output import count_of, emit, note, progress, say, table
+from skewless.cli.output import emit, note, progress, say, table
 from skewless.errors import InputError
+from skewless.formatting import count_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

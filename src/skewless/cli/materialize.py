@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skewless.cli.options import command, listed
-from skewless.cli.output import count_of, emit, note, progress, say, table
+from skewless.cli.output import emit, note, progress, say, table
+from skewless.formatting import count_of
 
 if TYPE_CHECKING:
     from skewless.materialize.materialize import MaterializeResult

@@ -51,14 +51,6 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return aligned([headers, *rows])
 
 
-def count_of(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 row``, ``1,204 rows``, ``2 entities``."""
-    if number == 1:
-        return f"1 {noun}"
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {plural}"
-
-
 def short(text: str) -> str:
     """Return a text in a line of at most 60 characters."""
     line = " ".join(text.split())

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skewless.cli.options import command
-from skewless.cli.output import count_of, emit, note, paint, progress, say
+from skewless.cli.output import emit, note, paint, progress, say
 from skewless.cli.wording import in_shell
 from skewless.errors import InputError, SkewlessError, StoreError
+from skewless.formatting import count_of
 from skewless.plan.apply.apply_plan import ApplyPlan
 
 if TYPE_CHECKING:

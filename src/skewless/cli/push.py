@@ -9,9 +9,10 @@ import click
 
 from skewless.cli.inputs import FORMATS, format_of, row_batches
 from skewless.cli.options import command
-from skewless.cli.output import count_of, counting, emit, note, say, short, table
+from skewless.cli.output import counting, emit, note, say, short, table
 from skewless.codec import from_text
 from skewless.errors import InputError, RowsRefused, SkewlessError
+from skewless.formatting import count_of
 
 if TYPE_CHECKING:
     from skewless.definitions import Source

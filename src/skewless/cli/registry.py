@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from skewless.cli.options import command
-from skewless.cli.output import count_of, emit, note, say
+from skewless.cli.output import emit, note, say
 from skewless.errors import InputError
+from skewless.formatting import count_of
 
 if TYPE_CHECKING:
     from skewless.registry.backup import Copied

@@ -6,9 +6,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from skewless.cli.checks import Finding, Findings, failed
-from skewless.cli.output import count_of
 from skewless.errors import SkewlessError
-from skewless.formatting import ago
+from skewless.formatting import ago, count_of
 
 if TYPE_CHECKING:
     from skewless.definitions import Source

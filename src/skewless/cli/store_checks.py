@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from skewless.cli.checks import Finding, Findings, guarded
-from skewless.cli.output import count_of
 from skewless.errors import StoreError
+from skewless.formatting import count_of
 from skewless.stores.online.base import ONLY_READ
 
 if TYPE_CHECKING:

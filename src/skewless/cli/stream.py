@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skewless.cli.options import command
-from skewless.cli.output import count_of, emit, note, say, table
+from skewless.cli.output import emit, note, say, table
 from skewless.errors import InputError
+from skewless.formatting import count_of
 
 if TYPE_CHECKING:
     from skewless.ingest.stream.metrics import StreamMetrics

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from skewless.clock import from_micros, to_micros
+from skewless.clock import SettableClock, from_micros, to_micros
 from skewless.demo.data import Flights
 from skewless.errors import RowsRefused
 
@@ -32,21 +32,6 @@ _WEATHER_DELAY = 3_600_000_000
 _KNOWN = {"departures": "departed_at", "landings": "landed_at", "weather": "hour_start"}
 _STREAMED = ("departures", "landings")
 SERVICE = "delay_model"
-
-
-class ReplayClock:
-    """A clock that stands at a moment of 2013 until it is set to the next.
-
-    Attributes:
-        moment: UTC microseconds.
-    """
-
-    def __init__(self, moment: int) -> None:
-        self.moment = moment
-
-    def now(self) -> int:
-        """Return the moment it stands at."""
-        return self.moment
 
 
 def pushed_alone(fs: FeatureStore, source: str, row: Mapping[str, Any]) -> int:
@@ -99,14 +84,14 @@ def _parted(flights: Flights, moment: int) -> tuple[Flights, dict[str, pa.Table]
     return Flights(spine=flights.spine, register=flights.register, **before), after
 
 
-def replay(fs: FeatureStore, clock: ReplayClock, flights: Flights, start: int) -> Day:
+def replay(fs: FeatureStore, clock: SettableClock, flights: Flights, start: int) -> Day:
     """Live through everything from ``start`` on, in the order in which it became known."""
     day = Day()
     newest: dict[str, int] = {}
     with ExitStack() as stack:
         takes = {source: _taken_in(fs, source, day, stack) for source in _STREAMED}
         for moment, _, source, row in heapq.merge(*_streams(flights, start), key=lambda x: x[:2]):
-            clock.moment = moment
+            clock.time = moment
             began = time.perf_counter()
             if source:
                 if source in takes:

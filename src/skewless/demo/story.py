@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from skewless.clock import from_micros, to_micros
+from skewless.clock import SettableClock, from_micros, to_micros
 from skewless.demo.data import NEW_YORK, Flights, read_flights
 from skewless.demo.folder import make_repo
-from skewless.demo.live import SERVICE, Day, ReplayClock, known_before, replay
+from skewless.demo.live import SERVICE, Day, known_before, replay
 from skewless.demo.parity import Parity, compare
 from skewless.demo.plot import draw
 from skewless.demo.report import Report, Say
@@ -33,7 +33,7 @@ def tell(folder: Path, report: Report, days: int | None = None) -> dict[str, Any
         start = _last_midnight(flights)
         folder = make_repo(folder, known_before(flights, start))
         _say_data(say, flights, folder, start)
-    clock = ReplayClock(start)
+    clock = SettableClock(start)
     with FeatureStore(folder, clock=clock) as fs:
         with report.step("Definitions: plan and apply") as say:
             plan = fs.plan()

@@ -23,7 +23,7 @@ from skewless.definitions import (
 from skewless.definitions.words import Words, words_dict
 from skewless.durations import format_duration
 from skewless.errors import UnknownName
-from skewless.formatting import Drawn, aligned
+from skewless.formatting import Drawn, aligned, count_of
 from skewless.plan.apply.registry_state import RegistryState, View
 from skewless.types import DType
 
@@ -80,11 +80,11 @@ def listing(state: RegistryState) -> list[dict[str, Any]]:
         view = state.view(name)
         kind = "feature view" if isinstance(view, FeatureView) else "on-demand view"
         of = f" of {view.entity.name}" if isinstance(view, FeatureView) else ""
-        about = f"{_count(len(view.features), 'feature')}{of}"
+        about = f"{count_of(len(view.features), 'feature')}{of}"
         labels, label = view.labels, f"{name}@v{state.current[name]}"
         found.append(_line(kind, label, about, labels["owner"], labels["description"]))
     for name, service in sorted(state.services.items()):
-        about, labels = _count(len(state.pins[name]), "feature"), service.labels
+        about, labels = count_of(len(state.pins[name]), "feature"), service.labels
         line = _line("feature service", name, about, labels["owner"], labels["description"])
         found.append(line)
     return found
@@ -303,10 +303,6 @@ def _said(words: Words | None) -> dict[str, Any]:
 def _line(kind: str, name: str, about: str, owner: str, description: str) -> dict[str, Any]:
     first = description.strip().partition("\n")[0]
     return {"kind": kind, "name": name, "about": about, "owner": owner, "description": first}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _text(value: Any) -> str:

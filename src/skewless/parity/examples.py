@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skewless.clock import from_micros, to_micros
+from skewless.clock import SettableClock, from_micros, to_micros
 from skewless.codec import to_json
 from skewless.config import Config
 from skewless.definitions import FeatureView, Source
@@ -125,19 +125,9 @@ def run_examples(definitions: Definitions, examples: Iterable[Example]) -> Examp
     return ExampleReport(tuple(_result(definitions, example) for example in examples))
 
 
-class _Standing:
-    """A clock that stands where it is set."""
-
-    def __init__(self) -> None:
-        self.moment = 0
-
-    def now(self) -> int:
-        return self.moment
-
-
 def _result(definitions: Definitions, example: Example) -> ExampleResult:
     with tempfile.TemporaryDirectory(prefix="skewless-example-") as folder:
-        clock = _Standing()
+        clock = SettableClock()
         runtime = Runtime(Config.of(Path(folder), {}), clock)
         try:
             return _carried_out(runtime, clock, definitions, example)
@@ -148,18 +138,18 @@ def _result(definitions: Definitions, example: Example) -> ExampleResult:
 
 
 def _carried_out(
-    runtime: Runtime, clock: _Standing, definitions: Definitions, example: Example
+    runtime: Runtime, clock: SettableClock, definitions: Definitions, example: Example
 ) -> ExampleResult:
     view, given = example.of, example.given
     plan = diff(runtime.registry.state(), _by_pushes_alone(definitions))
     apply_plan(runtime, plan, who="example", allow_breaking=False)
     for known, source, row in sorted(_arrivals(definitions, example), key=lambda each: each[0]):
-        clock.moment = known
+        clock.time = known
         result = push(runtime, source, [row], backdate=False)
         if result.quarantined:
             reason = result.quarantined[0].reason
             raise InputError("a row of the example does not fit", got=reason, where=source)
-    clock.moment = max(example.at, clock.moment)
+    clock.time = max(example.at, clock.time)
     references = [f"{view.name}:{feature}" for feature in example.expect]
     lookup = runtime.reader.lookup(references, False)
     (online,), _, _ = runtime.reader.read(lookup, [given], example.at)
