@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from skewless.plan.apply.registry_state import View
     from skewless.stores.online.base import OnlineStore
     from skewless.training.backtest import BacktestReport
+    from skewless.training.records import Rebuilt, TrainingSetRecord
 
 logger = logging.getLogger("skewless.states")
 Moment = datetime | str | int
@@ -378,13 +379,14 @@ class FeatureStore:
             MissingColumn, NaiveTime, InputError: the spine is wrong.
             UnknownName: a feature that does not exist.
         """
+        from skewless.training.records import record_set
         from skewless.training.training_set import training_set
 
         check_features(features)
         checked_text(as_of, "an as_of")
         check_tables(tables)
         checked_text(timestamp, "the name of a time column")
-        return training_set(
+        made = training_set(
             self.runtime,
             spine,
             features,
@@ -394,6 +396,36 @@ class FeatureStore:
             progress=progress,
             tables=tables,
         )
+        record_set(self.runtime, made, features=features, spine=spine, full_names=full_names)
+        return made
+
+    def training_sets(self) -> list[TrainingSetRecord]:
+        """Return what the ledger says of the training sets that were made, newest first."""
+        from skewless.training.records import training_sets
+
+        return training_sets(self.runtime.ledger)
+
+    def rebuild(
+        self, training_set: str, spine: Any = None, *, progress: Progress | None = None
+    ) -> Rebuilt:
+        """Make a training set again, from its features in the versions it had.
+
+        Args:
+            training_set: its `TrainingSet.id`.
+            spine: its spine, or the training set itself, as rows or the path of a Parquet file;
+                None: the file that it was made from.
+            progress: called with a text and the finished fraction.
+
+        Returns:
+            The set, whether it is the same to the last bit, and if not what has changed.
+
+        Raises:
+            UnknownName: the ledger has no such training set, or a version was retired.
+            InputError: the spine is not kept, or it lacks a column.
+        """
+        from skewless.training.records import rebuild
+
+        return rebuild(self.runtime, training_set, spine, progress=progress)
 
     def read_features(
         self,

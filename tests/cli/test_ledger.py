@@ -30,3 +30,24 @@ def test_the_command_exits_with_1_when_a_record_was_altered(shop: Path) -> None:
     line = file.read_text().splitlines()[damage["line"] - 1]
     assert '"job":"nothing"' in line
     assert json.loads(line)["n"] == damage["n"]
+
+
+def test_a_training_set_is_listed_and_made_again(shop: Path) -> None:
+    (shop / "spine.csv").write_text(
+        "card_id,at\nc1,2026-03-01T00:00:00Z\nc2,2026-03-01T00:00:00Z\n"
+    )
+    words = ("historical", "spine.csv", "Spend", "--timestamp", "at", "--out", "train.parquet")
+    made = data_of(run_in(shop, *words, "--json"))
+    (listed,) = data_of(run_in(shop, "ledger", "sets", "--json"))
+    assert (listed["id"], listed["rows"], listed["leakage"]) == (made["id"], 2, "not checked")
+    assert made["id"] in ran(run_in(shop, "ledger", "sets")).stdout
+    ran(run_in(shop, "rebuild", made["id"]), 2)  # the spine was no Parquet: it is not kept
+    for file in ("spine.csv", "train.parquet"):
+        again = ran(run_in(shop, "rebuild", made["id"], "--spine", file, "--out", "again.parquet"))
+        assert again.stdout == f"{made['id']}: the same 2 rows, to the last bit\n"
+        assert (shop / "again.parquet").exists()
+    (shop / "spine.csv").write_text(
+        "card_id,at\nc9,2026-03-01T00:00:00Z\nc2,2026-03-01T00:00:00Z\n"
+    )
+    other = data_of(run_in(shop, "rebuild", made["id"], "--spine", "spine.csv", "--json"), 1)
+    assert other["changed"][0] == "card_id"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skewless.cli.inputs import entities_of, table_of, types_asked
+from skewless.cli.inputs import entities_of, format_of, table_of, types_asked
 from skewless.cli.options import asked_for, command, pairs, typed
 from skewless.cli.output import emit, note, progress, say, table
 from skewless.errors import InputError
@@ -55,7 +55,7 @@ def historical_command(repo: str, as_json: bool, spine: str, **given: Any) -> No
         dtypes = types_asked(fs, wanted, given["full_names"])
         with progress() as report:
             training = fs.get_historical_features(
-                table_of(spine, dtypes),
+                spine if format_of(spine, None) == "parquet" else table_of(spine, dtypes),
                 wanted,
                 timestamp=given["timestamp"],
                 as_of=given["as_of"],
@@ -64,14 +64,55 @@ def historical_command(repo: str, as_json: bool, spine: str, **given: Any) -> No
             )
         explained = training.explain() if given["explain"] else None
     rows = training.to_arrow()
-    summary = {"rows": rows.num_rows, "features": list(training.features)}
+    summary = {"id": training.id, "rows": rows.num_rows, "features": list(training.features)}
     summary |= {"as_of": given["as_of"], "notes": list(training.notes), "out": given["out"]}
     if explained is not None:
         summary["explanation"] = explained
     show(rows, given["out"], as_json, summary)
     if not as_json:
+        note(f"Training set {training.id}")
         for text in [*training.notes, *([explained] if explained else [])]:
             note(text)
+
+
+@command(
+    "rebuild",
+    example="skewless rebuild ts_5d41402abc4b2a76b9719d911017c592 --out again.parquet\n"
+    "skewless rebuild ts_5d41402abc4b2a76b9719d911017c592 --spine train.parquet --json",
+    no="It is not the same; what changed is said.",
+)
+@click.argument("training_set", metavar="ID")
+@click.option(
+    "--spine",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Its spine, or the training set itself, as a file.  [default: the file it was made from]",
+)
+@out_option
+@click.pass_context
+def rebuild_command(
+    ctx: click.Context, /, *, repo: str, as_json: bool, training_set: str, **given: Any
+) -> None:
+    """Make a training set again, and say whether it is the same.
+
+    ID is what `skewless ledger sets` lists. Features have the versions they had.
+    """
+    from skewless.store import FeatureStore
+    from skewless.training.records import training_set_of
+
+    check_out(given["out"])
+    with FeatureStore(repo) as fs:
+        spine = given["spine"]
+        if spine is not None and format_of(spine, None) != "parquet":
+            record = training_set_of(fs.runtime.ledger, training_set)
+            features = list(record.features.values())
+            spine = table_of(spine, types_asked(fs, features, record.full_names))
+        with progress() as report:
+            again = fs.rebuild(training_set, spine, progress=report)
+    if given["out"] is not None:
+        write(again.training.to_arrow(), Path(given["out"]))
+    emit(again) if as_json else say(str(again))
+    if not again.same:
+        ctx.exit(1)
 
 
 @command(

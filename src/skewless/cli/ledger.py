@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skewless.ledger.runs import Run
     from skewless.store import FeatureStore
 
-ACTIONS = ("runs", "list", "show", "verify")
+ACTIONS = ("runs", "sets", "list", "show", "verify")
 _COLOURS = {"failed": "red", "killed": "red", "interrupted": "yellow", "running": "green"}
 
 
@@ -40,6 +40,9 @@ def ledger_command(
 
     runs: the jobs that ran, newest first: who began them, what they were asked, how they ended.
 
+    sets: the training sets that were made, newest first: of which service, how many rows, whether
+    a check of leakage found anything. `skewless rebuild` makes one again.
+
     list: the records, newest first.
 
     show: one record, whole.
@@ -61,6 +64,8 @@ def ledger_command(
             emit(_plain(fs.runtime.ledger.get(name or "")))
         elif action == "runs":
             _runs(fs, as_json, given)
+        elif action == "sets":
+            _sets(fs, as_json, given["limit"])
         else:
             _list(fs, as_json, given)
 
@@ -82,6 +87,22 @@ def _run(run: Run) -> list[str]:
     if run.error is not None:
         about = short(str(run.error.get("what", run.error["error"])))
     return [run.id, run.job, run.to_dict()["started"][:19] + "Z", took, status, about, run.who]
+
+
+def _sets(fs: FeatureStore, as_json: bool, limit: int) -> None:
+    found = fs.training_sets()[:limit]
+    if as_json:
+        emit([record.to_dict() for record in found])
+    elif found:
+        headers = ["training set", "at", "of", "rows", "features", "as of", "leakage", "spine"]
+        rows = [
+            [r.id, r.to_dict()["at"][:19] + "Z", r.service or short(", ".join(r.views)), r.rows,
+             len(r.features), r.as_of, r.leakage, r.spine]
+            for r in found
+        ]  # fmt: skip
+        say(table(headers, rows))
+    else:
+        note("No training set was made yet.")
 
 
 def _list(fs: FeatureStore, as_json: bool, given: dict[str, Any]) -> None:

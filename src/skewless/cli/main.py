@@ -51,6 +51,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Read": {
         "get": ("get", "Read feature vectors from the online store."),
         "historical": ("historical", "Build a training set."),
+        "rebuild": ("historical", "Make a training set again, and say whether it is the same."),
         "read": ("historical", "List every change of a view's values over a range of time."),
         "explain": ("explain", "Show the rows behind a value."),
     },

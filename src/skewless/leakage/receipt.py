@@ -132,6 +132,8 @@ def receipt(
         against_history(runtime, training, (moments, label), findings, notes)
     if label is not None:
         findings += against_label(table, columns, label)
+    if isinstance(training, TrainingSet):
+        runtime.ledger.record("leakage", {"id": training.id, "leaks": bool(findings)})
     checked = tuple(dict.fromkeys([*columns, *(column for column, _, _ in pairs)]))
     return LeakageReceipt(
         table.num_rows,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from skewless.clock import from_micros, iso
 from skewless.errors import MissingDependency, UnknownName
+from skewless.forks import cached_property
 from skewless.formatting import html_table
+from skewless.plan.content import content_id, table_digests
 from skewless.plan.retrieval import RetrievalPlan
 from skewless.plan.selection import Output
 from skewless.state.status import Status
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+ID_KEY = b"skewless.training_set"
+"""Where a Parquet file says which training set it is."""
 FIRST_ROWS = 5
 DRAWN_ROWS = 10
 """Rows that a notebook shows of a result."""
@@ -215,11 +219,28 @@ class TrainingSet(_Tabular):
         """Return the spine and the features as an Arrow table."""
         return self._table
 
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Column to the hash of its values, the spine's columns among them."""
+        return table_digests(self._table)
+
+    @cached_property
+    def id(self) -> str:
+        """What tells it from others: a hash of its values, its features and its ``as_of``.
+
+        Made again from the same spine, definitions and history it has the same id.
+        """
+        outputs = {output.name: output.reference for output in self.plan.selection.outputs}
+        about = {"features": outputs, "at": self.plan.timestamp, "as_of": self.plan.as_of}
+        return content_id(self.digests, about)
+
     def to_parquet(self, path: str | Path) -> Path:
-        """Write the training set to a Parquet file and return its path."""
+        """Write the training set to a Parquet file, its `id` in its metadata; return its path."""
         import pyarrow.parquet as pq
 
-        pq.write_table(self._table, path)
+        said = {ID_KEY: self.id.encode()}
+        table = self._table.replace_schema_metadata((self._table.schema.metadata or {}) | said)
+        pq.write_table(table, path)
         return Path(path)
 
     def batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
