@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from skewless.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from skewless.aggregations.standing import standing
     from skewless.aggregations.windows import lifetime, session, tumbling
     from skewless.client.async_client import AsyncClient
     from skewless.client.client import Client
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "skewless.aggregations.standing": "standing",
     "skewless.aggregations.windows": "lifetime session tumbling",
     "skewless.config": "Config",
     "skewless.definitions": "Entity FeatureService FeatureView OnDemandView Request Source "
@@ -126,7 +128,8 @@ __all__ = [
     "OnlineResult", "Parquet", "Postgres", "Redshift", "RegistryError", "Request",
     "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "Status", "StoreError",
     "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",
-    "Vector", "feature_view", "if_else", "lifetime", "now", "on_demand", "session", "tumbling",
+    "Vector", "feature_view", "if_else", "lifetime", "now", "on_demand", "session",
+    "standing", "tumbling",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +17,10 @@ from scipy import stats
 
 import skewless as sl
 from skewless.aggregations.base import AGGREGATIONS, aggregation
-from skewless.aggregations.windows import Sliding
+from skewless.aggregations.pair_sums import limbs
+from skewless.aggregations.standing import Standing
+from skewless.aggregations.time_weighted import exact_products
+from skewless.aggregations.windows import LastN, Sliding
 from skewless.clock import SECOND
 from skewless.errors import DefinitionError
 from skewless.types import dtype_of
@@ -162,7 +166,7 @@ COLUMNS = {
     "a text": str, "a number": float, "a whole number": int, "a decimal": Decimal,
     "a date": date, "a truth": bool, "bytes": bytes, "a list": list[int],
 }  # fmt: skip
-TAKEN = {"streak": (), "diff": (float, int)}
+TAKEN = {"corr": (), "cov": (), "beta": (), "streak": (), "time_in": (), "diff": (float, int)}
 """Which numbers an aggregation takes, where it does not take all."""
 VALUES = {
     "a text": "a", "a number": 0.5, "a whole number": 3, "a decimal": Decimal("1.5"),
@@ -224,3 +228,72 @@ def test_distinct_values_come_in_ascending_order():
 
 def test_since_first_is_seconds_since_the_oldest_row():
     assert value("since_first", [1, 1], [SECOND, 3 * SECOND], 10 * SECOND + 500_000) == 9.5
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), FLOATS | st.none()), min_size=1),
+    st.integers(1, 30),
+    st.integers(0, 9),
+)
+def test_the_mean_over_time_is_that_of_what_stood_at_each_microsecond(rows, width, offset):
+    rows.sort(key=lambda row: row[0])
+    window = replace(Standing(width=width), offset=offset)
+    t = 70 + offset
+    held = window.holds([event for event, _ in rows], 70)
+    events, values = [rows[place][0] for place in held], [rows[place][1] for place in held]
+    stood = [
+        next((v for event, v in reversed(rows) if event <= at), None)
+        for at in range(70 - width, 70)
+    ]
+    known = [v for v in stood if v is not None]
+    found = value("time_mean", values, events, t, window)
+    if not known:
+        assert found is None
+    else:
+        assert found == float(sum(map(Fraction, known))) / len(known)
+    in_state = sum(v == 2.5 for v in stood) / SECOND
+    states = ["on" if v == 2.5 else None if v is None else "off" for v in values]
+    assert value("time_in", states, events, t, window, state="on") == in_state
+
+
+def test_what_stood_before_the_window_is_unknown_where_it_begins_with_its_first_row():
+    assert value("time_in", ["on"], [3 * SECOND], 10 * SECOND, LastN(5), state="on") == 7.0
+    assert value("time_mean", [4.0], [SECOND], SECOND, LastN(5)) is None
+
+
+@given(SAMPLES, st.integers(0, 2**52))
+def test_products_are_split_into_what_is_rounded_and_the_rest(values, whole):
+    product, rest = exact_products(np.array(values), np.full(len(values), whole))
+    for each, rounded, left in zip(values, product.tolist(), rest.tolist(), strict=True):
+        assert Fraction(each) * whole == Fraction(rounded) + Fraction(left)
+
+
+@given(st.lists(st.tuples(GRID.map(lambda g: g[0]), FLOATS), min_size=2, max_size=30))
+def test_pairs_are_those_of_numpy_and_scipy(rows):
+    pairs, (xs, ys) = [list(row) for row in rows], zip(*rows, strict=True)
+    scale = max(map(abs, ys)) * 9
+    assert near(value("cov", pairs), float(np.cov(xs, ys, ddof=0)[0, 1]), scale)
+    assert near(value("cov", pairs, ddof=1), float(np.cov(xs, ys)[0, 1]), scale)
+    assume(statistics.pvariance(map(Fraction, ys)) > 1e-9 and len(set(xs)) > 1)
+    found = stats.linregress(ys, xs)
+    assert value("corr", pairs) == pytest.approx(found.rvalue, abs=1e-6)
+    assert near(value("beta", pairs), found.slope, abs(found.slope))
+
+
+def test_pairs_without_spread_or_with_an_infinity_have_no_value():
+    assert value("corr", [[1.0, 2.0], [1.0, 3.0]]) is None
+    assert value("beta", [[1.0, 2.0], [3.0, 2.0]]) is None
+    assert value("beta", [[2.0, 1.0], [2.0, 3.0]]) == 0.0
+    assert value("cov", [[1.0, 2.0]], ddof=1) is None
+    assert value("cov", [[1.0, math.inf], [2.0, 1.0]]) is None
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_limbs_put_together_are_the_numbers(values):
+    found = limbs(np.array(values))
+    if found is None:
+        return
+    parts, unit = found
+    for place, each in enumerate(values):
+        whole = sum(int(part[place]) << 20 * number for number, part in enumerate(parts))
+        assert Fraction(whole) * Fraction(2) ** unit == Fraction(each)

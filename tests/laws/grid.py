@@ -6,6 +6,7 @@ held to the laws as soon as it is registered.
 
 import random
 from dataclasses import replace
+from operator import itemgetter
 
 from skewless.aggregations import AGGREGATIONS
 from skewless.aggregations.approximate import need_sketches
@@ -21,7 +22,12 @@ SCHEMA = {
     "key": str, "x": float, "n": int, "single": Float32, "small": Int32, "price": Decimal(12, 2),
     "word": str, "flag": bool,
 }  # fmt: skip
-COLUMNS = ("x", "n", "single", "small", "price", "word", "flag", None)
+COLUMNS = {name: itemgetter(name) for name in SCHEMA if name != "key"} | {
+    "x and n": lambda of: of.x._operation("pair", of.n),
+    "single and x": lambda of: of.single._operation("pair", of.x),
+    "rows": lambda of: None,
+}
+"""What is aggregated, of a source."""
 WINDOW_EXAMPLES = tuple(window for kind in WINDOWS.values() for window in kind.examples())
 MOMENTS = (3, 10, 17, 25, 26, 40, 61)
 
@@ -35,7 +41,7 @@ def aggregates(name, of=None):
     of = of or source()
     found = []
     for kind in AGGREGATIONS[name].examples():
-        for column in COLUMNS:
+        for column in COLUMNS.values():
             for number, window in enumerate(WINDOW_EXAMPLES):
                 for shifted in (window, replace(window, offset=3)):
                     more = {}
@@ -45,7 +51,7 @@ def aggregates(name, of=None):
                         more["by"] = of.word
                     if number % 3 == 0 and shifted.offset and shifted.most_rows == 1:
                         more["ttl"] = 5
-                    aggregate = made(kind, column, shifted, of, **more)
+                    aggregate = made(kind, column(of), shifted, of, **more)
                     if aggregate is not None:
                         found.append(aggregate)
     return found
@@ -58,8 +64,7 @@ def made(kind, column, window, of, *, where=None, by=None, ttl=None):
     try:
         if kind.name == "approx_unique":
             need_sketches()
-        values = None if column is None else of[column]
-        return Aggregate(kind, values, where, window, source=of.name, by=by, ttl=ttl)
+        return Aggregate(kind, column, where, window, source=of.name, by=by, ttl=ttl)
     except (DefinitionError, MissingDependency):
         return None
 

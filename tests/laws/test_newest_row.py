@@ -20,10 +20,10 @@ TTL = 5
 def newest(of, *, ttl):
     """The aggregates that are a column of the newest row, of every column."""
     found = [
-        Aggregate(kind, of[column], None, LastN(1), source=of.name, ttl=ttl)
+        Aggregate(kind, column(of), None, LastN(1), source=of.name, ttl=ttl)
         for kind in AGGREGATIONS["latest"].examples()
-        for column in COLUMNS
-        if column is not None
+        for column in COLUMNS.values()
+        if column(of) is not None
     ]
     view = view_of(found, of)
     return [aggregate for aggregate in found if is_newest_row(view, aggregate)]

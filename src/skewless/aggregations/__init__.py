@@ -1,6 +1,15 @@
 """Aggregations, windows and the kernels that compute them. No I/O, no clock."""
 
-from skewless.aggregations import approximate, counting, moments, ordering, ranking, sequences
+from skewless.aggregations import (
+    approximate,
+    counting,
+    moments,
+    ordering,
+    pairs,
+    ranking,
+    sequences,
+    time_weighted,
+)
 from skewless.aggregations.base import (
     AGGREGATIONS,
     Aggregation,
@@ -17,6 +26,8 @@ __all__ = [
     "counting",
     "moments",
     "ordering",
+    "pairs",
     "ranking",
     "sequences",
+    "time_weighted",
 ]

@@ -19,9 +19,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from skewless.aggregations.windows import Window
+from skewless.aggregations.windows import Sliding, Window
 from skewless.errors import DefinitionError, UnknownName
 from skewless.plugins import find
 from skewless.types import NUMERIC, DType
@@ -120,7 +121,8 @@ class Aggregation(ABC):
         """Return what `compute` does, from arrays; `NotImplemented` where these cannot give it.
 
         Args:
-            values: float64 or int64; None for whole rows and columns that are no such numbers.
+            values: float64 or int64; None for whole rows and columns that are no such numbers. A
+                null that takes part is NaN; where whole numbers have one, they are None.
             events: as for `compute`, as are the others.
         """
         return NotImplemented
@@ -179,6 +181,10 @@ class Aggregation(ABC):
         return self.number == "count" or (column is not None and is_number(column))
 
     # ------------------------------------------------------------------------------ definitions
+
+    def window_of(self, width: str | timedelta, resolution: str | timedelta | None) -> Window:
+        """Return the window that a duration stands for."""
+        return Sliding.of(width, resolution)
 
     def check_window(self, window: Window) -> None:
         """Raise `DefinitionError` when the aggregation has no meaning over ``window``."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from skewless.aggregations.base import AGGREGATIONS, Aggregation, Tile, is_number
 from skewless.aggregations.windows import Sliding, Window
 from skewless.errors import DefinitionError
-from skewless.types import Bool, DType, Float64
+from skewless.types import Bool, DType, Float64, List
 
 COSTS = {
     "shared sweep": "each row once, for all such aggregations of a column together",
@@ -97,13 +97,13 @@ def counted(forms: Iterable[str]) -> str:
 
 def column_for(kind: Aggregation) -> DType:
     """Return the type of column by which an aggregation is shown: numbers, where it takes them."""
-    for dtype in (Float64, Bool):
+    for dtype in (Float64, Bool, List(Float64)):
         try:
             kind.result_type(dtype)
         except DefinitionError:
             continue
         return dtype
-    raise DefinitionError(f"{kind.name} takes neither numbers nor conditions")
+    raise DefinitionError(f"{kind.name} takes neither numbers nor conditions nor pairs")
 
 
 def table() -> str:

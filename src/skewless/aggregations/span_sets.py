@@ -83,6 +83,20 @@ def in_rows_of(spans: Spans, outer: Spans) -> Spans:
     return Spans(row, spans.enter, spans.exit, spans.start, spans.enter_order, spans.exit_order)
 
 
+def union(one: Spans, other: Spans) -> Spans:
+    """Return the spans of both, of the same groups and rows; none of one row may overlap."""
+    sets = [(each, np.flatnonzero(each.enter < each.exit)) for each in (one, other)]
+    row = np.concatenate([
+        some if each.row is None else each.row[some] for each, some in sets
+    ])  # fmt: skip
+    group = np.concatenate([np.searchsorted(each.start, some, "right") for each, some in sets])
+    enter = np.concatenate([each.enter[some] for each, some in sets])
+    leave = np.concatenate([each.exit[some] for each, some in sets])
+    order = np.lexsort((enter, row, group))
+    start = np.searchsorted(group[order], np.arange(1, len(one.start) + 1)).astype(np.int64)
+    return Spans.build(enter[order], leave[order], start, row[order])
+
+
 def difference(outer: Spans, inner: Spans) -> Spans:
     """Return the parts of spans that lie in no inner one; rows of the inner ones are positions."""
     size = len(outer.enter)

@@ -162,6 +162,15 @@ class Window(ABC):
         return None
 
     @property
+    def counted_span(self) -> int | None:
+        """The time whose rows `estimate` is given; None where it is given all of them."""
+        return self.span
+
+    def since(self, end: int) -> int | None:
+        """Return from when on it asks what stood, if it ends then; None: from its first row on."""
+        return None
+
+    @property
     def most_rows(self) -> int | None:
         """How many rows it holds at most; None where any number."""
         return None
@@ -231,7 +240,7 @@ class Window(ABC):
         return np.ones(len(rows.group), bool) if leave is None else leave > max(floor, ALWAYS)
 
     def estimate(self, inside: Ints) -> Ints:
-        """Return about how many rows stay of each entity that has so many within `span`."""
+        """Return about how many rows stay of each entity that has so many in `counted_span`."""
         return inside
 
     # ----------------------------------------------------------------------------------- tiles

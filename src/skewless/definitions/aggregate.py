@@ -23,7 +23,7 @@ from skewless.aggregations import Aggregation, aggregation_from_dict
 from skewless.aggregations.forms import Forms, forms_of
 from skewless.aggregations.ordering import Latest
 from skewless.aggregations.sequences import Diff, Previous
-from skewless.aggregations.windows import LastN, Sliding, Window, window_from_dict
+from skewless.aggregations.windows import LastN, Window, window_from_dict
 from skewless.definitions.column_methods import WindowLike
 from skewless.definitions.expressions import (
     READERS,
@@ -245,7 +245,7 @@ def build(
             "a ttl goes with the newest row of all, not with a window or by",
             got=repr(options["ttl"]),
         )
-    found = _windows(windows, options)
+    found = _windows(kind, windows, options)
     if not found:
         subject = source if of is None else repr(of)
         raise DefinitionError(
@@ -270,14 +270,16 @@ def _newest_rows(kind: Aggregation) -> int | None:
     return 1 if isinstance(kind, Latest) else 2 if isinstance(kind, (Previous, Diff)) else None
 
 
-def _windows(windows: tuple[WindowLike, ...], options: dict[str, Any]) -> list[Window]:
+def _windows(
+    kind: Aggregation, windows: tuple[WindowLike, ...], options: dict[str, Any]
+) -> list[Window]:
     resolution, last = options.get("resolution"), options.get("last")
     found: list[Window] = []
     for window in windows:
         if isinstance(window, Window):
             found.append(window if resolution is None else window.coarse(resolution))
         else:
-            found.append(Sliding.of(window, resolution))
+            found.append(kind.window_of(window, resolution))
     if last is not None:
         found.append(LastN(last))
     return [window.shifted(options.get("offset")) for window in found]

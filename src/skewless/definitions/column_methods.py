@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from skewless.aggregations import aggregation
 from skewless.aggregations.approximate import need_sketches
 from skewless.aggregations.base import parameters_of
 from skewless.aggregations.windows import Window, lifetime
+from skewless.errors import DefinitionError
 
 WindowLike = str | timedelta | Window
 Made = TypeVar("Made")
@@ -36,6 +37,10 @@ class ColumnMethods(Generic[Made]):
     """
 
     _aggregate: ClassVar[Callable[..., Any]]
+
+    def _operation(self, name: str, *others: object) -> Any:
+        """Return the operation of that name on this and other operands."""
+        raise NotImplementedError
 
     def _over(
         self, name: str, windows: tuple[WindowLike, ...], options: dict[str, Any], **params: Any
@@ -57,9 +62,17 @@ class ColumnMethods(Generic[Made]):
         """Exact sum."""
         return self._over("sum", windows, options)
 
-    def mean(self, *windows: WindowLike, **options: Any) -> Made:
-        """Exact mean."""
-        return self._over("mean", windows, options)
+    def mean(
+        self, *windows: WindowLike, weight: Literal["time"] | None = None, **options: Any
+    ) -> Made:
+        """Exact mean; with ``weight="time"`` each value counts for as long as it stood."""
+        if weight not in (None, "time"):
+            raise DefinitionError("mean has no such weight", got=repr(weight), expected="'time'")
+        return self._over("mean" if weight is None else "time_mean", windows, options)
+
+    def time_in(self, state: object, *windows: WindowLike, **options: Any) -> Made:
+        """Seconds for which the column was ``state``: each row stands until the next."""
+        return self._over("time_in", windows, options, state=state)
 
     def min(self, *windows: WindowLike, **options: Any) -> Made:
         """Smallest value."""
@@ -88,6 +101,29 @@ class ColumnMethods(Generic[Made]):
     def slope(self, *windows: WindowLike, **options: Any) -> Made:
         """Least-squares slope over event time, per second."""
         return self._over("slope", windows, options)
+
+    def cov(self, other: object, *windows: WindowLike, ddof: int = 0, **options: Any) -> Made:
+        """Covariance with another column, population unless ``ddof=1``."""
+        return self._with(other, "cov")._over("cov", windows, options, ddof=ddof)
+
+    def corr(self, other: object, *windows: WindowLike, **options: Any) -> Made:
+        """Correlation with another column (Pearson), -1 to 1; null without spread."""
+        return self._with(other, "corr")._over("corr", windows, options)
+
+    def beta(self, other: object, *windows: WindowLike, **options: Any) -> Made:
+        """Slope of the least-squares line over another column; null where that has no spread."""
+        return self._with(other, "beta")._over("beta", windows, options)
+
+    def _with(self, other: object, name: str) -> ColumnMethods[Made]:
+        """Return the pairs of this and another column."""
+        if not getattr(other, "per_row", False):
+            raise DefinitionError(
+                f"{name} needs another column",
+                got=repr(other),
+                expected=f"such as tests.vdd.{name}(tests.idd, '30d')",
+            )
+        paired: ColumnMethods[Made] = self._operation("pair", other)
+        return paired
 
     def n_unique(self, *windows: WindowLike, **options: Any) -> Made:
         """Number of distinct values, exactly."""

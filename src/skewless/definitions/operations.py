@@ -19,6 +19,7 @@ from skewless.types import (
     Float32,
     Float64,
     Int64,
+    List,
     String,
     Timestamp,
 )
@@ -140,6 +141,10 @@ def _vectors(name: str, types: Sequence[DType]) -> DType:
     return Float64
 
 
+def _pair(name: str, types: Sequence[DType]) -> DType:
+    return List(_float(name, types))
+
+
 def _element(dtype: DType) -> DType | None:
     return Float32 if dtype.kind == "vector" else dtype.item if dtype.kind == "list" else None
 
@@ -158,7 +163,7 @@ OPERATIONS: dict[str, Rule] = {
     "is_null": _anything_to_bool, "coalesce": _common, "if_else": _choose,
     "lower": _text(String), "upper": _text(String), "strip": _text(String),
     "length": _length, "contains": _contains, "item": _item, "get": _get, "dot": _vectors,
-    "cosine": _vectors, "days": _float, "starts_with": _text(Bool),
+    "cosine": _vectors, "pair": _pair, "days": _float, "starts_with": _text(Bool),
     "ends_with": _text(Bool),
     "year": _time(Int64), "month": _time(Int64), "day": _time(Int64), "hour": _time(Int64),
     "weekday": _time(Int64),

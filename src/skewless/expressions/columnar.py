@@ -219,6 +219,15 @@ def _log(expression: Operation, operand: Operand) -> pa.Array:  # noqa: ARG001
     return _without_nan(pc.ln(_nonzero(operand)))
 
 
+def _pair(expression: Operation, *operands: Operand) -> pa.Array:
+    one, other = (_without_nan(each) for each in _aligned(*_to(pa.float64(), *operands)))
+    missing = pc.or_(pc.is_null(one), pc.is_null(other))
+    numbers = np.stack([_numpy(pc.fill_null(each, 0.0)) for each in (one, other)], axis=1)
+    offsets = pa.array(np.arange(len(missing) + 1, dtype=np.int32) * 2)
+    pairs = pa.ListArray.from_arrays(offsets, pa.array(numbers.reshape(-1)))
+    return _without(missing, pairs.cast(expression.dtype.arrow()))
+
+
 # ------------------------------------------------------------------------------------ conditions
 
 
@@ -315,7 +324,8 @@ _KERNELS: dict[str, Callable[..., pa.Array]] = {
     "strip": _plain("utf8_trim_whitespace"), "length": _length,
     "contains": _part(pc.match_substring), "starts_with": _part(pc.starts_with),
     "ends_with": _part(pc.ends_with),
-    "item": _by_row, "get": _by_row, "dot": _by_row, "cosine": _by_row, "days": _by_row,
+    "item": _by_row, "get": _by_row, "dot": _by_row, "cosine": _by_row, "pair": _pair,
+    "days": _by_row,
     "year": _calendar("year"), "month": _calendar("month"), "day": _calendar("day"),
     "hour": _calendar("hour"), "weekday": _calendar("day_of_week"),
 }  # fmt: skip

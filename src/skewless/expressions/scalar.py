@@ -402,6 +402,7 @@ _FUNCTIONS: dict[str, Function] = {
     "floor": _rounding(math.floor), "ceil": _rounding(math.ceil), "not": operator.not_,
     "lower": str.lower, "upper": str.upper, "strip": str.strip, "length": len,
     "item": _item, "dot": _dot, "cosine": _cosine,
+    "pair": lambda a, b: [float(a), float(b)],
     "get": dict.get, "days": lambda seconds: seconds / 86_400,
     "contains": operator.contains, "starts_with": str.startswith, "ends_with": str.endswith,
     "year": operator.attrgetter("year"), "month": operator.attrgetter("month"),

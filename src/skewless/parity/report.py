@@ -258,5 +258,5 @@ def exactly(value: Any) -> str:
 
 
 def _in_order(windows: Iterable[str]) -> list[str]:
-    order = ["sliding", "resolution", "last n", "tumbling", "session", "lifetime"]
+    order = ["sliding", "resolution", "last n", "tumbling", "session", "standing", "lifetime"]
     return sorted(set(windows), key=lambda name: order.index(name) if name in order else 9)

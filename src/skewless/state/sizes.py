@@ -118,7 +118,7 @@ def estimated(
     rows = np.minimum(every, 1)
     tiles = np.zeros(len(every), np.int64)
     for rule in layout.rules:
-        inside = counts[rule.window.span]
+        inside = counts[rule.window.counted_span]
         kept, summed = rule.window.estimate(inside), 0
         if rule.uses:
             held = np.minimum(inside, rule.window.most_tiles)
@@ -139,7 +139,7 @@ def estimated(
 
 def spans_of(layout: StateLayout) -> set[int | None]:
     """Return the spans that `estimated` asks counts for."""
-    return {None, *(rule.window.span for rule in layout.rules)}
+    return {None, *(rule.window.counted_span for rule in layout.rules)}
 
 
 def _advice(views: Iterable[FeatureView], counts: Mapping[int | None, Ints]) -> Iterable[str]:
@@ -151,7 +151,7 @@ def _advice(views: Iterable[FeatureView], counts: Mapping[int | None, Ints]) -> 
             if window.length is not None and not window.tiled:
                 windows.setdefault((window, repr(filter_of(view, aggregate))), []).append(aggregate)
         for (window, _), aggregates in windows.items():
-            rows = Spread.of(counts[window.span])
+            rows = Spread.of(counts[window.counted_span])
             width = window.length or 0
             resolution = _resolution(width)
             coarse = window.coarse(resolution)

@@ -383,9 +383,11 @@ class EntityWindows:
         if kind.summarises:
             values = None
             if slot is not None and numeric:
-                column = self._column(slot)[0]
+                column, valid = self._column(slot)
                 part = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
                 values = column[part]
+                if kind.keeps_nulls and valid is not None:
+                    values = _with_nulls(values, valid[part])
             value = kind.summary(values, event, self.t, window)
             if value is not NotImplemented:
                 return value
@@ -461,6 +463,14 @@ class EntityWindows:
     @cached_property
     def _any_null(self) -> bool:
         return bool(self.rows.records["nulls"].any())
+
+
+def _with_nulls(values: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
+    """Return values with NaN for null; None of whole numbers among which there are nulls."""
+    some = valid != 0
+    if some.all():
+        return values
+    return np.where(some, values, np.nan) if values.dtype.kind == "f" else None
 
 
 def _finished(kind: Aggregation, number: Any, window: Window) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from skewless.aggregations import AGGREGATIONS, Aggregation
 from skewless.aggregations.approximate import need_sketches
 from skewless.aggregations.ordering import Ewma
+from skewless.aggregations.standing import standing
 from skewless.aggregations.windows import lifetime, session, tumbling
 from skewless.definitions import Entity, FeatureView, Source
 from skewless.definitions.aggregate import build, rows_of
@@ -47,7 +48,7 @@ KINDS: tuple[tuple[Aggregation, bool], ...] = tuple(
 """Every form of every aggregation there is, of a column and of whole rows."""
 STREAMED = ("json", "parquet")
 """Formats of streamed files."""
-WINDOWS = ("sliding", "resolution", "last", "tumbling", "session", "lifetime", "newest")
+WINDOWS = ("sliding", "resolution", "last", "tumbling", "session", "standing", "lifetime", "newest")
 _NUMBERS = ("amount", "amount", "weight", "number", "small", "price", "made")
 
 
@@ -205,6 +206,8 @@ def _window(
             return (tumbling(f"{width}us"),)
         case "session":
             return (session(f"{chance.randint(1, 5) * unit}us"),)
+        case "standing":
+            return (standing(f"{width}us"),)
         case "lifetime":
             return (lifetime(),)
         case "last":
