@@ -60,9 +60,8 @@ class Versions(Protocol):
 
     source: Source
 
-    @property
-    def content_columns(self) -> list[str]:
-        """The columns that say what a row holds."""
+    def content_hash(self, rows: Int64s) -> UInt64s:
+        """Return 64 bits that say what the rows of these numbers hold."""
 
     def row_count(self) -> int:
         """Return the number of rows."""
@@ -200,12 +199,8 @@ def _decide(history: Versions, rows: _Candidates) -> Superseded:
     """Put the versions of each id in order and see which replaces which, and when."""
     import pyarrow as pa
 
-    ids, hashes = [], []
-    columns = list(history.source.columns)
-    for table in history.pieces(rows.row, columns):
-        ids.append(table.select(list(history.source.row_id)))
-        hashes.append(content_hash(table, history.content_columns))
-    content = np.concatenate(hashes)
+    ids = list(history.pieces(rows.row, list(history.source.row_id)))
+    content = history.content_hash(rows.row)
     of_table = ALWAYS + (content >> np.uint64(1)).astype(np.int64)
     tiebreak = np.where(rows.tiebreak == 0, of_table, rows.tiebreak)
     event = np.where(rows.event == ALWAYS, 0, rows.event)
