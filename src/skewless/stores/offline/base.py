@@ -137,6 +137,9 @@ class TableReader(ABC):
 
     support: ClassVar[Support] = Support("another kind of table")
 
+    opens_anywhere: ClassVar[bool] = False
+    """Whether another process opens the same table from its options and the settings."""
+
     travels: ClassVar[tuple[str, ...]] = ()
     """Options that say which state of the table is read; none for tables that cannot go back."""
 

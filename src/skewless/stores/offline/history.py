@@ -26,12 +26,20 @@ from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE
 from skewless.stores.offline.superseded import Superseded, find_superseded
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     import pyarrow as pa
 
     from skewless.definitions.source import Source
-    from skewless.stores.offline.log.log import EventLog
     from skewless.stores.offline.log.reader import LogReader
     from skewless.stores.online.base import Transaction
+
+    class Log(Protocol):
+        """What a history needs of an event log."""
+
+        def reader(self, *, rows: Transaction | None = None) -> LogReader:
+            """Return a reader of the rows there are."""
+
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -86,7 +94,7 @@ class History:
         self,
         source: Source,
         reader: TableReader | None = None,
-        log: EventLog | None = None,
+        log: Log | None = None,
         rows: Transaction | None = None,
     ) -> None:
         self.source = source
@@ -210,6 +218,40 @@ class History:
         yield from self._of_the_table(wanted)
         yield from self._of_the_log(wanted)
 
+    def some_versions(
+        self,
+        columns: Sequence[str],
+        *,
+        of_table: Sequence[str] = (),
+        of_log: Sequence[str] = (),
+        start: int | None = None,
+        end: int | None = None,
+    ) -> Iterator[HistoryChunk]:
+        """Yield every row, as `versions`, of some parts of the table and of the log.
+
+        Args:
+            columns: names of the source's columns.
+            of_table: names of parts of the table, see `table_reader`.
+            of_log: names of parts of the log, see `log_reader`.
+            start: rows before it may be left out: UTC microseconds of event time.
+            end: rows from it on may be left out.
+        """
+        wanted = self._checked(columns)
+        if of_table:
+            yield from self._of_the_table(wanted, start, end, of_table)
+        if of_log:
+            yield from self._of_the_log(wanted, start, end, parts=of_log)
+
+    @property
+    def table_reader(self) -> TableReader | None:
+        """What reads the table; None: the source has none."""
+        return self._reader
+
+    @property
+    def log_reader(self) -> LogReader | None:
+        """What reads the event log; None: there is none."""
+        return self._log
+
     def table_chunks(self, columns: Sequence[str]) -> Iterator[HistoryChunk]:
         """Yield every row of the table alone, also those without an event time."""
         yield from self._of_the_table(self._checked(columns))
@@ -256,12 +298,15 @@ class History:
         start: int | None = None,
         end: int | None = None,
         after: int = 0,
+        parts: Sequence[str] | None = None,
     ) -> Iterator[HistoryChunk]:
         if self._log is None:
             return
         at = self.source.event_time
         names = list(dict.fromkeys([*columns, at, KNOWN, LATE, DELETED]))
-        chunks = self._log.chunks(names, time_column=at, start=start, end=end, after=after)
+        chunks = self._log.chunks(
+            names, time_column=at, start=start, end=end, parts=parts, after=after
+        )
         for chunk in chunks:
             yield self._of_log(chunk, columns)
 

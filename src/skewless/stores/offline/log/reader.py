@@ -105,15 +105,20 @@ class LogReader(TableReader):
     """
 
     def __init__(
-        self, source: Source, store: KeyValues, folder: Path, lake: LakeTable | None = None
+        self,
+        source: Source,
+        store: KeyValues,
+        folder: Path,
+        lake: LakeTable | None = None,
     ) -> None:
         import pyarrow as pa
 
         super().__init__(Recorded({"kind": "log", "name": source.name}))
         self.where = f"event log of source {source.name!r}"
+        self.source = source
         self._event_time = source.event_time
         self._store = store
-        self._folder = folder
+        self.folder = folder
         self._table = log_table(folder.name)
         types = {name: dtype.arrow() for name, dtype in source.columns.items()}
         self._schema = log_schema(pa.schema(list(types.items())))
@@ -205,6 +210,22 @@ class LogReader(TableReader):
             for piece in self._file(file, wanted, first, last)
         ]
         return (joined(found)[1] if found else schema.empty_table()).select(list(columns))
+
+    def settled_files(self) -> dict[str, bytes]:
+        """Return name and schema of the files of settled rows; none where a lake has them."""
+        manifest = self._look().manifest
+        if sum(file.rows for file in manifest.files) < manifest.settled:
+            return {}
+        return {file.name: file.schema for file in manifest.files}
+
+    def noted(self) -> dict[bytes, bytes]:
+        """Return what the log has noted as the reader sees it: all but its rows and schemas."""
+        now = self._look()
+        return {
+            STATE_KEY: now.state.encode(),
+            MANIFEST_KEY: now.manifest.encode(),
+            INCLUDED_KEY: now.included.encode(),
+        }
 
     # ---------------------------------------------------------------------------- for settling runs
 
@@ -454,7 +475,7 @@ class LogReader(TableReader):
             listed = tuple(self._in_lake[file.name][1] for file in files)
             listing = Listing(lake.filesystem, listed, {}, lake.remote)
             return ParquetFiles(listing, self.where, schema=self._schema, ids=lake.ids)
-        listed = tuple(DataFile(str(self._folder / file.name), file.name, "") for file in files)
+        listed = tuple(DataFile(str(self.folder / file.name), file.name, "") for file in files)
         listing = Listing(LocalFileSystem(), listed, {}, remote=False)
         return ParquetFiles(listing, self.where, schema=schema or self._schema)
 

@@ -79,6 +79,8 @@ class SQLReader(ParquetReader):
         StoreUnavailable: the database cannot be reached.
     """
 
+    opens_anywhere = False  # it would ask the database again, which may answer otherwise
+
     dialect: ClassVar[str]
     """As sqlglot calls it."""
 

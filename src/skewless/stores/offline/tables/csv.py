@@ -53,6 +53,8 @@ class CSVReader(TableReader):
     A row is found again by reading its file from the start, so `take` costs what `chunks` does.
     """
 
+    opens_anywhere = True
+
     support = Support("the same, also gzip and zip", ("columns",))
 
     def __init__(

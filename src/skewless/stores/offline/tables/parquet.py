@@ -33,6 +33,8 @@ SUFFIXES = (".parquet", ".parq", ".pq")
 class ParquetReader(TableReader):
     """Reads `skewless.Parquet`, with Arrow's threads, one chunk ahead."""
 
+    opens_anywhere = True
+
     support = Support(
         "a file, a folder or a pattern",
         ("columns", "row groups by time"),
