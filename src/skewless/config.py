@@ -26,6 +26,9 @@
 
     [ledger]
     folder = "ledger"                      # default: .skewless/ledger
+    [engine]                               # what computes training sets; default: this machine
+    kind = "local"
+    memory = 4_000_000_000                 # bytes that the rows of windows may take
 
     [filesystem.s3]                        # for tables on s3://; by Arrow's names
     endpoint_override = "https://minio:9000"
@@ -77,10 +80,11 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "registry": None,
     "journal": None,
     "ledger": ("folder",),
+    "engine": None,
 }
 _PATH_KEYS = ("path", "folder")
 _EMBEDDED_KINDS = ("lmdb", "sqlite")
-_DEFAULT_KINDS = {"online": "lmdb", "registry": "sqlite"}
+_DEFAULT_KINDS = {"online": "lmdb", "registry": "sqlite", "engine": "local"}
 _EMBEDDED_PATHS = {
     ("online", "lmdb"): "online",
     ("online", "sqlite"): "online.sqlite",
@@ -188,6 +192,7 @@ class Config:
         mirror: name of the one that is written to as well as the online store; empty: none.
         journal: ``kind`` and options of the store that has event logs, row ids and records where
             the online store cannot; None: an embedded one.
+        engine: ``kind`` and options of what computes training sets.
     """
 
     folder: Path
@@ -203,6 +208,7 @@ class Config:
     stores: Mapping[str, Section] = field(default_factory=dict)
     mirror: str = ""
     journal: Section | None = None
+    engine: Section = field(default_factory=lambda: Section({"kind": "local"}))
 
     @classmethod
     def read(cls, path: str | Path = ".") -> Config:
@@ -267,6 +273,7 @@ class Config:
             stores=stores,
             mirror=mirror,
             journal=_journal(data, folder, where),
+            engine=_section(data, "engine", folder, where),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -285,6 +292,7 @@ class Config:
             "stores": {name: section.to_dict() for name, section in self.stores.items()},
             "mirror": self.mirror,
             "journal": None if self.journal is None else self.journal.to_dict(),
+            "engine": self.engine.to_dict(),
         }
 
 

@@ -64,7 +64,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sqlite": "skewless.registry.sqlite:SQLiteRegistry",
         "postgres": "skewless.registry.postgres:PostgresRegistry",
     },
-    "engine": {},
+    "engine": {
+        "local": "skewless.engines.local:LocalEngine",
+    },
     "aggregation": {},
     "log": {
         "delta": "skewless.stores.offline.log.lake_delta:DeltaLog",

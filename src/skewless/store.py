@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.definitions import Entity, FeatureService, Source
+    from skewless.engines.base import Engine
     from skewless.explain.explain import Explanation
     from skewless.ingest.push import PushResult
     from skewless.ingest.quarantine import Quarantined
@@ -362,6 +363,7 @@ class FeatureStore:
         full_names: bool = False,
         progress: Progress | None = None,
         tables: Mapping[str, Any] | None = None,
+        engine: Engine | str | None = None,
     ) -> TrainingSet:
         """Return a training set: the spine's rows, in order, with point-in-time correct features.
 
@@ -374,6 +376,8 @@ class FeatureStore:
             full_names: whether features are called ``View__feature``.
             progress: called with a text and the finished fraction.
             tables: source to the state its table is read in: a moment, or `TrainingSet.tables`.
+            engine: what computes it: a kind, such as ``"local"``, or an `Engine`; by default that
+                of ``[engine]`` in ``skewless.toml``.
 
         Raises:
             MissingColumn, NaiveTime, InputError: the spine is wrong.
@@ -395,6 +399,7 @@ class FeatureStore:
             full_names=full_names,
             progress=progress,
             tables=tables,
+            engine=engine,
         )
         record_set(self.runtime, made, features=features, spine=spine, full_names=full_names)
         return made

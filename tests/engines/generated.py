@@ -54,7 +54,7 @@ def grown(memory):
     spine, times = pa.table({"key": np.arange(1_000) % KEYS}), np.arange(1_000) * 1_000
 
     def run(count):
-        LocalEngine({"rows": Generated(count)}, memory=memory).run(plan, spine, times)
+        LocalEngine(memory=memory).retrieve(plan, spine, times, {"rows": Generated(count)})
         return peak_bytes()
 
     before = run(1)  # loads what is loaded when it is first used

@@ -31,8 +31,8 @@ def run_local(view, rows, spine, as_of, *, key="key", memory=1 << 30):
     table = pa.table({key: pa.array([row[key] for row in spine], pa.string())})
     times = np.array([row["t"] for row in spine], np.int64)
     history = MemoryHistory(view.source, rows)
-    local = LocalEngine({view.source.name: history}, memory=memory)
-    return local.run(plan, table, times).columns
+    local = LocalEngine(memory=memory)
+    return local.retrieve(plan, table, times, {view.source.name: history}).columns
 
 
 def bits(value):

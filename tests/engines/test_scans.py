@@ -66,7 +66,7 @@ def filled(folder: Path, *, backdate: bool, corrected: bool = False) -> sl.Featu
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often the engine ran, and how often each source was scanned."""
     found: Counter[str] = Counter()
-    run, chunks = LocalEngine.run, History.chunks
+    run, chunks = LocalEngine.retrieve, History.chunks
 
     def counted_run(self: LocalEngine, *args: Any, **options: Any) -> Any:
         found["runs"] += 1
@@ -76,7 +76,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         found[self.source.name] += 1
         return chunks(self, *args, **options)
 
-    monkeypatch.setattr(LocalEngine, "run", counted_run)
+    monkeypatch.setattr(LocalEngine, "retrieve", counted_run)
     monkeypatch.setattr(History, "chunks", counted_chunks)
     return found
 

@@ -46,7 +46,8 @@ def from_history(view, rows, t):
     plan = plan_retrieval(select(state_of(view), [view]), timestamp="t", as_of="known")
     source = MemoryHistory(view.source, rows)
     spine = pa.table({"key": pa.array(["k"])})
-    local = LocalEngine({view.source.name: source}).run(plan, spine, np.array([t], np.int64))
+    times = np.array([t], np.int64)
+    local = LocalEngine().retrieve(plan, spine, times, {view.source.name: source})
     return [(bits(local.columns[name].to_pylist()[0]), None) for name in view.features]
 
 

@@ -167,7 +167,7 @@ def statistics(runtime: StoreView, view: str) -> ViewStatistics:
     spine = every_key(entity, list(histories.values())).rename_columns(list(asked))
     now = runtime.clock.now()
     times = np.full(spine.num_rows, now, np.int64)
-    columns = LocalEngine(histories).run(plan, spine, times).columns
+    columns = LocalEngine().retrieve(plan, spine, times, histories).columns
     features = [
         column_statistics(output.name, output.dtype, columns[output.name])
         for output in selection.outputs

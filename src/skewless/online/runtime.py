@@ -18,6 +18,7 @@ from skewless.definitions.loading import files_of
 from skewless.definitions.repo import Definitions, load_folder
 from skewless.definitions.source import as_defined
 from skewless.definitions.tables import Table
+from skewless.engines.chosen import Engines
 from skewless.errors import StoreError, StoreUnavailable, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
 from skewless.ledger.ledger import Ledger
@@ -102,6 +103,7 @@ class Runtime:
         self.repair: Callable[[Sequence[str]], None] | None = None
         """Brings some tables up to date, marked states too; see `materialize.repair`."""
         self.lag = Lag(self.forget_plans)
+        self.engines = Engines(config.engine, str(config.file or config.folder))
         self.clock_off = 0
         """Pushes that came while the clock of this host was off."""
 
@@ -566,6 +568,7 @@ class Runtime:
 
     def close(self) -> None:
         """Close what is open."""
+        self.engines.close()
         self.lag.close()
         mirror, home = (self.__dict__.pop(name, None) for name in ("mirror", "home"))
         for name in ("online", "journal", "ownership", "commits"):

@@ -74,7 +74,8 @@ def compare(
     }
     of_rows = {rows: histories[name] for rows, name in history_names(plan).items()}
     times = np.array(answers.times, np.int64)
-    columns = LocalEngine(histories).run(plan, _spine(selection, answers), times).columns
+    spine = _spine(selection, answers)
+    columns = LocalEngine().retrieve(plan, spine, times, histories).columns
     report.reads += len(answers)
     before = report.differing.copy()
     found: list[tuple[Found, Any]] = []

@@ -245,7 +245,7 @@ class TrainingSet(_Tabular):
 
     def batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
         """Yield the training set in batches of at most ``rows``."""
-        yield from self._table.to_batches(max_chunksize=rows)
+        yield from self.to_arrow().to_batches(max_chunksize=rows)
 
     def head(self, rows: int = FIRST_ROWS) -> TrainingSet:
         """Return the first rows alone, made as all of them were."""
@@ -283,7 +283,7 @@ class TrainingSet(_Tabular):
 
     def _repr_html_(self) -> str:
         """Draw the first rows, the spine's columns before the features."""
-        columns = as_columns(self._table.slice(0, DRAWN_ROWS))
+        columns = as_columns(self.head(DRAWN_ROWS).to_arrow())
         rows = list(zip(*columns.values(), strict=True))
         return html_table(list(columns), rows, repr(self))
 

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.clock import iso
+from skewless.engines.given_spine import spine_times
 from skewless.errors import InputError, MissingColumn
 from skewless.online.runtime import Runtime
 from skewless.plan.results import TrainingSet, differing
@@ -30,7 +31,7 @@ from skewless.plan.selection import Features
 from skewless.stores.offline.as_table import as_table
 from skewless.training.models import Learner, Task, encoded
 from skewless.training.naive_join import newest_values
-from skewless.training.training_set import spine_times, training_set
+from skewless.training.training_set import training_set
 
 Ints = npt.NDArray[np.int64]
 Columns = Mapping[str, pa.Array]

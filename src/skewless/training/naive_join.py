@@ -8,13 +8,14 @@ import pyarrow as pa
 
 from skewless.clock import ALWAYS
 from skewless.definitions.source import exclusive_of
+from skewless.engines.given_spine import spine_columns, spine_times
 from skewless.engines.local.spine import KeyIndex
 from skewless.expressions.on_demand import compute_columns
 from skewless.expressions.scalar import NOW
 from skewless.online.runtime import Runtime
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import NeededView, Output, Selection
-from skewless.training.training_set import run, spine_columns, spine_times
+from skewless.training.training_set import run
 
 Ints = npt.NDArray[np.int64]
 

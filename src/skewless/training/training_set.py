@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skewless.engines.base import Engine, Progress, Retrieved
+from skewless.engines.given_spine import check_spine, spine_columns, spine_times
 from skewless.engines.local import LocalEngine
-from skewless.engines.local.engine import Retrieved
-from skewless.errors import InputError, MissingColumn, UnknownName
+from skewless.errors import UnknownName
 from skewless.online.pinned_tables import Pinned
 from skewless.online.runtime import Runtime
 from skewless.plan.results import TrainingSet
@@ -23,14 +24,12 @@ from skewless.plan.retrieval import (
     plan_retrieval,
     steps_by_source,
 )
-from skewless.plan.selection import Features, Selection, select
+from skewless.plan.selection import Features, select
 from skewless.stores.offline.as_table import as_table
-from skewless.stores.offline.cast import cast_column, to_micros_array
 from skewless.stores.offline.history import History
-from skewless.types import Timestamp
+from skewless.training.frame_training_set import FrameTrainingSet
 
 Ints = npt.NDArray[np.int64]
-Progress = Callable[[str, float], None]
 _HIDDEN_SHARE = 0.5
 
 
@@ -44,34 +43,45 @@ def training_set(
     full_names: bool,
     progress: Progress | None,
     tables: Mapping[str, Pinned] | None = None,
+    engine: Engine | str | None = None,
 ) -> TrainingSet:
     """Return a training set; see `FeatureStore.get_historical_features`."""
     selection = select(runtime.state(fresh=True), features, full_names=full_names)
     plan = plan_retrieval(selection, timestamp=timestamp, as_of=as_of)
-    table = as_table(spine, where="the spine")
-    check_spine(table, selection, timestamp)
-    times = spine_times(table, timestamp)
-    asked = spine_columns(table, selection)
-    histories = open_histories(runtime, plan, asked, times, tables)
-    found = LocalEngine(histories).run(plan, asked, times, progress)
-    states = {name: pins for name, each in histories.items() if (pins := each.pinned())}
+    chosen = runtime.engines.get(engine)
 
-    def other() -> TrainingSet:
+    def other(given: Any, states: Mapping[str, Pinned]) -> TrainingSet:
         opposite = "event_time" if plan.as_of == "known" else "known"
         return training_set(
             runtime,
-            table,
+            given,
             features,
             timestamp=timestamp,
             as_of=opposite,
             full_names=full_names,
             progress=None,
             tables=states,
+            engine=chosen,
         )
 
+    if chosen.takes(spine):
+        check_spine(chosen.columns_of(spine).names, selection, timestamp)
+        histories = open_histories(runtime, plan, tables)
+        frame = chosen.retrieve_frame(plan, spine, histories)
+        states = {name: pins for name, each in histories.items() if (pins := each.pinned())}
+        return FrameTrainingSet(frame, chosen, plan, lambda: other(spine, states), states)
+    table = as_table(spine, where="the spine")
+    check_spine(table.column_names, selection, timestamp)
+    times = spine_times(table, timestamp)
+    asked = spine_columns(table, selection)
+    histories = open_histories(runtime, plan, tables)
+    narrow(histories, plan, asked, times)
+    found = chosen.retrieve(plan, asked, times, histories, progress)
+    states = {name: pins for name, each in histories.items() if (pins := each.pinned())}
     notes = _notes(plan, found, len(times))
     notes += [note for history in histories.values() for note in history.notes()]
-    return TrainingSet(_beside(table, found.columns), plan, notes, other, states)
+    made = _beside(table, found.columns)
+    return TrainingSet(made, plan, notes, lambda: other(table, states), states)
 
 
 def _beside(table: pa.Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Table:
@@ -89,34 +99,37 @@ def run(
     progress: Progress | None = None,
 ) -> Retrieved:
     """Run a plan with the local engine over the histories of its sources."""
-    histories = open_histories(runtime, plan, asked, times)
-    return LocalEngine(histories).run(plan, asked, times, progress)
+    histories = open_histories(runtime, plan)
+    narrow(histories, plan, asked, times)
+    return LocalEngine().retrieve(plan, asked, times, histories, progress)
 
 
 def open_histories(
-    runtime: Runtime,
-    plan: RetrievalPlan,
-    asked: pa.Table,
-    times: Ints,
-    tables: Mapping[str, Pinned] | None = None,
+    runtime: Runtime, plan: RetrievalPlan, tables: Mapping[str, Pinned] | None = None
 ) -> dict[str, History]:
-    """Return the histories of a plan's sources, told what of them will matter.
+    """Return the histories of a plan's sources.
 
     Raises:
         UnknownName: ``tables`` names a source that the plan does not read.
     """
-    histories = {}
     needed = steps_by_source(plan)
     for name in tables or ():
         if name not in needed:
             raise UnknownName.of("source", name, needed, where="the training set")
-    for name, steps in needed.items():
-        source = steps[0].source
-        histories[name] = runtime.history(source, (tables or {}).get(source.name))
+    return {
+        name: runtime.history(steps[0].source, (tables or {}).get(steps[0].source.name))
+        for name, steps in needed.items()
+    }
+
+
+def narrow(
+    histories: Mapping[str, History], plan: RetrievalPlan, asked: pa.Table, times: Ints
+) -> None:
+    """Tell the histories of a plan's sources which of their rows will matter."""
+    for name, steps in steps_by_source(plan).items():
         if len(times):
             start, end = needed_times(steps, int(times.min()), int(times.max()))
             histories[name].narrow(start, end, _needed_keys(steps, asked))
-    return histories
 
 
 def _needed_keys(steps: Sequence[Step], asked: pa.Table) -> dict[str, list[Any]] | None:
@@ -125,47 +138,6 @@ def _needed_keys(steps: Sequence[Step], asked: pa.Table) -> dict[str, list[Any]]
         return None
     names = zip(steps[0].entity.key_names, steps[0].keys, strict=True)
     return {row: pc.unique(asked[name].drop_null()).to_pylist() for row, name in names}
-
-
-def check_spine(table: pa.Table, selection: Selection, timestamp: str) -> None:
-    """Raise unless a spine has its time, join keys and request fields and no clashing column."""
-    requests = [request.name for request in selection.requests]
-    for name in (timestamp, *selection.join_keys, *requests):
-        if name not in table.column_names:
-            raise MissingColumn.of(name, table.column_names, where="the spine")
-    for output in selection.outputs:
-        if output.name in table.column_names:
-            raise InputError(
-                f"the spine already has a column {output.name!r}",
-                hint="Rename it, or pass full_names=True.",
-            )
-
-
-def spine_times(table: pa.Table, timestamp: str) -> Ints:
-    """Return the spine's times as UTC microseconds.
-
-    Raises:
-        NaiveTime: they have no time zone.
-        InputError: they are no times, or null.
-    """
-    column, where = table[timestamp], f"spine column {timestamp!r}"
-    if column.null_count:
-        raise InputError("a spine row without a time", where=where)
-    return to_micros_array(cast_column(column, Timestamp, where=where))
-
-
-def spine_columns(table: pa.Table, selection: Selection) -> pa.Table:
-    """Return join keys and request fields in their canonical types."""
-    wanted = dict(selection.join_keys)
-    wanted |= {request.name: request.dtype for request in selection.requests}
-    columns = {
-        name: cast_column(table[name], dtype, where=f"spine column {name!r}").combine_chunks()
-        for name, dtype in wanted.items()
-    }
-    columns |= selection.constant_columns(table.num_rows)
-    if not columns:
-        return pa.table({"_": pa.nulls(table.num_rows)})
-    return pa.table(columns)
 
 
 def _notes(plan: RetrievalPlan, found: Retrieved, rows: int) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +10,14 @@ import pyarrow.compute as pc
 
 from skewless.definitions import Aggregate
 from skewless.definitions.source import exclusive_of
+from skewless.engines.base import Engine, Progress, Retrieved
 from skewless.engines.history import SourceHistory
 from skewless.engines.local.scan import Scan
 from skewless.engines.local.source_steps import SourceSteps
 from skewless.engines.local.spine import Ints, SpineIndex
 from skewless.engines.local.windows import Key
+from skewless.engines.outputs import outputs_of
 from skewless.expressions.evaluate import evaluate, leaf_key
-from skewless.expressions.on_demand import compute_columns
-from skewless.expressions.scalar import NOW
 from skewless.plan.retrieval import (
     RetrievalPlan,
     Step,
@@ -31,52 +30,31 @@ from skewless.plan.retrieval import (
 from skewless.state.layout import filter_of
 from skewless.types import python_values
 
-Progress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Retrieved:
-    """What an engine made of a plan.
-
-    Attributes:
-        columns: by output name, as long as the spine.
-        rows_dropped: rows of each source that were left out for lack of an event time.
-        hidden: by step, how many spine rows found nothing because what there is was not known yet.
-    """
-
-    columns: dict[str, pa.Array]
-    rows_dropped: dict[str, int]
-    hidden: dict[str, int]
-
-
 Place = tuple[str, int, tuple[str, ...], tuple[str, ...], Key]
 """Source, side on which it is closed, join keys as columns and as asked for, and aggregate."""
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """Builds training sets on one machine, with the compiled kernels.
 
     Args:
-        histories: history by source name, see `history_names`.
         memory: about how many bytes the rows of windows may take; beyond it they are spilled to a
             temporary folder (that of ``TMPDIR``). No value depends on it.
     """
 
-    def __init__(self, histories: Mapping[str, SourceHistory], *, memory: int = 1 << 30) -> None:
-        self._histories = histories
+    kind = "local"
+
+    def __init__(self, *, memory: int = 1 << 30) -> None:
         self._memory = memory
 
-    def run(
-        self, plan: RetrievalPlan, spine: pa.Table, times: Ints, progress: Progress | None = None
+    def retrieve(
+        self,
+        plan: RetrievalPlan,
+        spine: pa.Table,
+        times: Ints,
+        histories: Mapping[str, SourceHistory],
+        progress: Progress | None = None,
     ) -> Retrieved:
-        """Carry out a plan.
-
-        Args:
-            plan: what is wanted.
-            spine: join keys (of canonical type) and request fields, one row per row wanted.
-            times: the moment of each spine row, UTC microseconds.
-            progress: called with a step's text and the finished fraction of the whole.
-        """
         indexes = {
             keys: SpineIndex.build(keys, spine, times)
             for keys in dict.fromkeys(step.keys for step in plan.steps)
@@ -88,7 +66,7 @@ class LocalEngine:
         for source, steps in steps_by_source(plan).items():
             if progress is not None:
                 progress(f"reading {source}", done / len(plan.steps))
-            scan = self._scan(plan, steps, times, self._histories[source])
+            scan = self._scan(plan, steps, times, histories[source])
             for step, found, unknown in SourceSteps(scan, steps, indexes, self._memory).run():
                 back = _positions_back(indexes[step.keys].order, len(times))
                 for item in step.wanted:
@@ -142,12 +120,7 @@ class LocalEngine:
                     columns[reference] = leaves[leaf_key(expression)]
                 else:
                     columns[reference] = evaluate(expression, leaves, length)
-        for request in selection.requests:
-            columns[request.name] = spine[request.name].combine_chunks()
-        if selection.asks_now:
-            columns[NOW] = pa.array(times, pa.timestamp("us", "UTC"))
-        compute_columns(selection.on_demand, columns, length)
-        return {output.name: columns[output.reference] for output in selection.outputs}
+        return outputs_of(selection, columns, spine, times)
 
 
 def _positions_back(order: Ints, length: int) -> pa.Array:

@@ -1,0 +1,57 @@
+"""A spine as it is given: what it must have, and its columns in canonical types."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skewless.errors import InputError, MissingColumn
+from skewless.plan.selection import Selection
+from skewless.stores.offline.cast import cast_column, to_micros_array
+from skewless.types import Timestamp
+
+Ints = npt.NDArray[np.int64]
+
+
+def check_spine(columns: Collection[str], selection: Selection, timestamp: str) -> None:
+    """Raise unless a spine has its time, join keys and request fields and no clashing column."""
+    requests = [request.name for request in selection.requests]
+    for name in (timestamp, *selection.join_keys, *requests):
+        if name not in columns:
+            raise MissingColumn.of(name, columns, where="the spine")
+    for output in selection.outputs:
+        if output.name in columns:
+            raise InputError(
+                f"the spine already has a column {output.name!r}",
+                hint="Rename it, or pass full_names=True.",
+            )
+
+
+def spine_times(table: pa.Table, timestamp: str) -> Ints:
+    """Return the spine's times as UTC microseconds.
+
+    Raises:
+        NaiveTime: they have no time zone.
+        InputError: they are no times, or null.
+    """
+    column, where = table[timestamp], f"spine column {timestamp!r}"
+    if column.null_count:
+        raise InputError("a spine row without a time", where=where)
+    return to_micros_array(cast_column(column, Timestamp, where=where))
+
+
+def spine_columns(table: pa.Table, selection: Selection) -> pa.Table:
+    """Return join keys and request fields in their canonical types."""
+    wanted = dict(selection.join_keys)
+    wanted |= {request.name: request.dtype for request in selection.requests}
+    columns = {
+        name: cast_column(table[name], dtype, where=f"spine column {name!r}").combine_chunks()
+        for name, dtype in wanted.items()
+    }
+    columns |= selection.constant_columns(table.num_rows)
+    if not columns:
+        return pa.table({"_": pa.nulls(table.num_rows)})
+    return pa.table(columns)
