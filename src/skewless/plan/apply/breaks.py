@@ -2,7 +2,8 @@
 
 A break is found by comparing what is in use now with what will be: a view, feature or column that
 goes, a feature or column whose type changes, an entity whose join keys change, a service that goes
-or loses a feature.
+or loses a feature. Another unit of times breaks whoever sends rows, although every view follows:
+the same numbers would be taken for other moments.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from skewless.definitions.references import split_reference
 from skewless.definitions.repo import Definitions, View
 from skewless.plan.apply.apply_plan import Break
 from skewless.plan.apply.registry_state import Kind, RegistryState, ViewVersion
+from skewless.types import DType, is_epoch
 
 
 class Planned(Protocol):
@@ -111,7 +113,11 @@ def _changed_keys(current: RegistryState, planned: Planned) -> Iterator[Break]:
 
 
 def _lost_columns(current: RegistryState, planned: Planned) -> Iterator[Break]:
-    in_use = {key: columns_of(current.views[key]) for key in _in_use(current, planned)}
+    in_use = _in_use(current, planned)
+    serving = [
+        key for key in current.views if key in in_use or current.current.get(key[0]) == key[1]
+    ]
+    reads = {key: columns_of(current.views[key]) for key in serving}
     for name, source in planned.wanted.sources.items():
         if name not in current.sources:
             continue
@@ -119,12 +125,14 @@ def _lost_columns(current: RegistryState, planned: Planned) -> Iterator[Break]:
         for column, dtype in before.items():
             if after.get(column) == dtype:
                 continue
+            other_unit = _is_other_unit(dtype, after.get(column))
             users = tuple(
                 f"{view}@v{version}"
-                for (view, version), columns in in_use.items()
-                if column in columns and current.views[view, version].source.name == name
+                for view, version in (serving if other_unit else in_use)
+                if column in reads[view, version]
+                and current.views[view, version].source.name == name
             )
-            if users:
+            if users or other_unit:
                 what = f"no longer has the column {column!r}"
                 if column in after:
                     types = f"from {dtype!r} to {after[column]!r}"
@@ -132,8 +140,16 @@ def _lost_columns(current: RegistryState, planned: Planned) -> Iterator[Break]:
                 yield Break("source", name, what, users)
 
 
+def _is_other_unit(before: DType, after: DType | None) -> bool:
+    """Whether whoever sends times would say other moments with the same numbers."""
+    return after is not None and is_epoch(before) and is_epoch(after)
+
+
 def _in_use(current: RegistryState, planned: Planned) -> list[ViewVersion]:
-    """Return the versions of feature views of now that are current or pinned after the plan."""
+    """Return the versions that are current now and after the plan, or pinned at either time.
+
+    One that comes back fits the columns that come back with it.
+    """
     pins = {pin for pins in planned.pins.values() for pin in pins}
     pins.update(pin for name in planned.pins for pin in current.pins.get(name, ()))
     for record in current.records:
@@ -143,7 +159,8 @@ def _in_use(current: RegistryState, planned: Planned) -> list[ViewVersion]:
     return [
         key
         for key in current.views
-        if key[0] in planned.versions and (key in pinned or planned.versions[key[0]] == key[1])
+        if key[0] in planned.versions
+        and (key in pinned or key[1] == planned.versions[key[0]] == current.current.get(key[0]))
     ]
 
 
