@@ -109,9 +109,6 @@ class KafkaSuite(StreamSuite):
     format: str
     poison = b"oops"
 
-    @pytest.mark.skip("open: behind this broker a read after a commit can wait for minutes")
-    def test_committing_changes_nothing_that_is_read(self) -> None: ...
-
     @pytest.fixture
     def topic(self, server: KafkaServer, request: pytest.FixtureRequest) -> str:
         name = f"c{abs(hash((type(self).__name__, request.node.name)))}"
