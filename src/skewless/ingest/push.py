@@ -38,12 +38,10 @@ from skewless.online.row_ids import (
     mark_of,
 )
 from skewless.online.runtime import Runtime
-from skewless.online.seen import SeenRows, Vanished
 from skewless.online.tables import StateTable
 from skewless.online.update import Places, update
-from skewless.state.layout import StateLayout
 from skewless.stores.offline.log.journal import Push
-from skewless.stores.online.base import KeyValues, Transaction
+from skewless.stores.online.base import Transaction
 from skewless.stores.online.compare_and_set import Overtaken
 
 ATTEMPTS = 4
@@ -127,8 +125,7 @@ def ingest(
     with _keeping(runtime, source, tables, len(arrivals.event)):
         if not runtime.one_store:
             _follow(runtime, tables, seen, first)
-        if source.row_id or not runtime.one_store:  # else none is replaced, none vanishes alone
-            rebuild_marked(runtime, tables)
+        rebuild_marked(runtime, tables)
     return PushResult(
         accepted=len(arrivals.event) - arrivals.known_before,
         corrections=arrivals.corrections,
@@ -337,7 +334,9 @@ def _followed(
                 lost.append(table)
                 continue
             if holds == first - 1 and not again:
-                reached = _add(runtime, (transaction, states), layout, arrivals, first)
+                places = Places(transaction, states.rows)
+                update(runtime, places, layout, arrivals, first, rebuild=rebuilt_with)
+                reached = last
             elif holds < last:
                 reached = catch_up(runtime, states, layout, holds)
             else:
@@ -345,25 +344,3 @@ def _followed(
             note_applied(transaction, layout.table, reached)
             note_held(home, transaction, layout.table, reached)
     return lost
-
-
-def _add(
-    runtime: Runtime,
-    writing: tuple[Transaction, KeyValues],
-    layout: StateLayout,
-    arrivals: Arrivals,
-    first: int,
-) -> int:
-    """Add rows to states of another store, which hold all rows before; return the last row.
-
-    Where one of them has vanished, all that the rows are about are built from history.
-    """
-    transaction, states = writing
-    expected = states.expecting() if isinstance(states, SeenRows) else states
-    try:
-        places = Places(transaction, expected)
-        update(runtime, places, layout, arrivals, first, rebuild=rebuilt_with)
-    except Vanished as problem:
-        logger.warning("%s: %s", runtime.home.states.where, problem)
-        return catch_up(runtime, states, layout, first - 1)
-    return first + len(arrivals.event) - 1

@@ -31,7 +31,7 @@ def heal(runtime: Runtime) -> list[str]:
         Conflict: the repo has moved to another store.
     """
     healed: list[str] = []
-    if not runtime.may_forget or not runtime.ownership.is_mine():
+    if runtime.may_forget and not runtime.ownership.is_mine():
         return healed
     runtime.ownership.check()
     tables = runtime.tables()
@@ -53,8 +53,7 @@ def heal(runtime: Runtime) -> list[str]:
 def without_state(runtime: Runtime, table: StateTable) -> set[bytes]:
     """Return the entities of a complete table that history has a state for and the store has not.
 
-    Reads all of history and all states: where states lie in the journal's own store nothing else
-    tells that somebody has deleted one.
+    Reads all of history and all states: a read asks about the entities that are asked for alone.
     """
     layout, name = table.layout, table.layout.table
     known = changed_keys(layout, runtime.history(layout.source), None, None, None)

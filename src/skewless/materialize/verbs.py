@@ -108,8 +108,7 @@ def drop_unused(runtime: Runtime) -> None:
     unused = runtime.tables().unused(runtime.clock.now())
     for name in unused:
         runtime.online.drop(name)
-        if not runtime.one_store:
-            runtime.journal.drop(seen_table(name))
+        runtime.journal.drop(seen_table(name))
         with runtime.journal.transaction() as transaction:
             layout = tables[name].layout
             unmark(transaction, layout, marked(transaction, layout))

@@ -203,8 +203,6 @@ class Runtime:
         Raises:
             StoreUnavailable: see `vanished`.
         """
-        if self.one_store:
-            return set()
         found = set()
         for number, (part, asked, got) in enumerate(zip(parts, keys, states, strict=True)):
             if None in got:
@@ -221,19 +219,23 @@ class Runtime:
         """Return those of the keys whose states are missing although their entities were seen.
 
         For keys whose state a read has not found: an entity that is not among them was never
-        seen. Costs a look into the journal, and nothing where states and journal are one store.
-        The states are marked to be rebuilt by whatever writes next.
+        seen. Costs a look into the journal. The states are marked to be rebuilt by whatever writes
+        next.
 
         Raises:
             StoreUnavailable: the store has lost states of the table, or the repo has moved.
         """
-        if self.one_store or not keys:
+        if not keys:
             return set()
         gone = seen_among(self.home.journal, table, keys)
         if gone or time.monotonic() - self._looked_at.get(table, float("-inf")) > FRESH_SECONDS:
             self.check_states([table])
         if not self._knows:
             return set(keys)  # another journal knows whom it has seen
+        if gone:  # one may have come while the others were read
+            asked = list(gone)
+            found = self.online.read(table, asked)
+            gone = {key for key, state in zip(asked, found, strict=True) if state is None}
         # One that is too large would only be set aside again.
         back = gone - set_aside(self.home.journal, table).keys() if gone else gone
         new = unmarked(self.home.journal, table, back) if back else []
@@ -335,7 +337,7 @@ class Runtime:
         return {name: count for name, count in found.items() if count}
 
     @contextmanager
-    def writing(self) -> Iterator[tuple[Transaction, KeyValues]]:
+    def writing(self) -> Iterator[tuple[Transaction, SeenRows]]:
         """Keep other writers of logs and states out, of all processes.
 
         Gives a transaction of the journal, and where states are written meanwhile: the same, or
@@ -347,7 +349,7 @@ class Runtime:
         with self._own_transaction() as transaction:
             if self.one_store:
                 count_write(transaction)
-                yield transaction, transaction
+                yield transaction, SeenRows(transaction, transaction)
                 return
             checked = self.online.capabilities.compare_and_set
             states: KeyValues = CompareAndSetRows(self.online) if checked else self.online

@@ -1,4 +1,4 @@
-"""Which entities have states, where these live apart from the journal: a lost one is noticed.
+"""Which entities have states: a state that is lost is noticed.
 
 A cache evicts a state, somebody deletes a key: the store then answers as if the entity had never
 been seen. So the journal keeps the key of every state that was ever written, in a table beside the
@@ -12,13 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from skewless.errors import Conflict
 from skewless.stores.online.base import Item, KeyValues
 from skewless.stores.online.delegating import DelegatingReads
-
-
-class Vanished(Conflict):
-    """States are missing of entities that had some."""
 
 
 def seen_table(table: str) -> str:
@@ -50,99 +45,42 @@ def note_seen(journal: KeyValues, table: str, keys: Sequence[bytes]) -> None:
 
 
 class SeenRows(DelegatingReads):
-    """States in another store than the journal; what is written there is noted in the journal.
+    """States; which of them are written is noted in the journal.
 
     Args:
-        states: where states are.
+        rows: where states are.
         journal: a transaction of the journal.
 
     Attributes:
+        rows: where states are, for whoever adds rows to them and notes the new ones alone.
         rewritten: tables whose states were written, but for those that rows were added to.
     """
 
-    def __init__(self, states: KeyValues, journal: KeyValues) -> None:
-        super().__init__(states)
+    def __init__(self, rows: KeyValues, journal: KeyValues) -> None:
+        super().__init__(rows)
+        self.rows = rows
         self._journal = journal
         self.rewritten: set[str] = set()
 
-    def expecting(self) -> ExpectedRows:
-        """Return the same rows for adding to what is there."""
-        return ExpectedRows(self._rows, self._journal)
-
     def write(self, table: str, items: Iterable[Item]) -> None:
         """Write states; what is new is noted before, so that none goes without a note."""
+        self._rows.write(table, self._noted(table, items))
+
+    def overwrite(self, table: str, items: Iterable[Item]) -> None:
+        """Do what `write` does, and let go of the pieces of the values there were."""
+        self._rows.overwrite(table, self._noted(table, items))
+
+    def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        """Remove states whose entities have no rows any more; their notes go too."""
+        gone = list(keys)
+        if gone:
+            self.rewritten.add(table)
+        self._rows.delete(table, gone)
+        self._journal.delete(seen_table(table), gone)
+
+    def _noted(self, table: str, items: Iterable[Item]) -> list[Item]:
         rows = list(items)
         if rows:
             self.rewritten.add(table)
         note_seen(self._journal, table, [key for key, _ in rows])
-        self._rows.write(table, rows)
-
-    def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        """Remove states whose entities have no rows any more; their notes go too."""
-        gone = list(keys)
-        if gone:
-            self.rewritten.add(table)
-        self._rows.delete(table, gone)
-        self._journal.delete(seen_table(table), gone)
-
-
-class ExpectedRows(DelegatingReads):
-    """States that rows are about to be added to: one that has vanished is never begun again.
-
-    Every state that it reads was noted when it was written, so only those of entities that had
-    none are noted with a write.
-
-    Args:
-        states: where states are.
-        journal: a transaction of the journal, which has all that was written before.
-    """
-
-    def __init__(self, states: KeyValues, journal: KeyValues) -> None:
-        super().__init__(states)
-        self._journal = journal
-        self._known: set[tuple[str, bytes]] = set()
-
-    def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return states; refuse, with `Vanished`, if one of them is missing that there was."""
-        values = self._rows.read(table, keys)
-        missing = []
-        for key, value in zip(keys, values, strict=True):
-            if value is None:
-                missing.append(key)
-            else:
-                self._known.add((table, key))
-        if missing:
-            self._refuse_vanished(table, missing)
-        return values
-
-    def read_one(self, table: str, key: bytes) -> bytes | None:
-        """Return a state; refuse, with `Vanished`, if it is missing although there was one."""
-        value = self._rows.read_one(table, key)
-        if value is None:
-            self._refuse_vanished(table, [key])
-        else:
-            self._known.add((table, key))
-        return value
-
-    def write(self, table: str, items: Iterable[Item]) -> None:
-        """Write states; those that were read are noted already."""
-        rows = list(items)
-        new = [key for key, _ in rows if (table, key) not in self._known]
-        if new:
-            note_seen(self._journal, table, new)
-        self._rows.write(table, rows)
-
-    def delete(self, table: str, keys: Iterable[bytes]) -> None:
-        """Remove states whose entities have no rows any more; their notes go too."""
-        gone = list(keys)
-        self._rows.delete(table, gone)
-        self._journal.delete(seen_table(table), gone)
-
-    def _refuse_vanished(self, table: str, missing: Sequence[bytes]) -> None:
-        gone = seen_among(self._journal, table, missing)
-        if gone:
-            raise Vanished(
-                "states have vanished from the online store",
-                got=f"{len(gone)} of {table}",
-                hint="They are built from history.",
-            )
+        return rows

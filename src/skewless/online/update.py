@@ -25,6 +25,7 @@ from skewless.online.keyed_rows import KeyedRows, columns_needed, keyed_rows, ke
 from skewless.online.log_tail import Replaced
 from skewless.online.oversize import set_aside
 from skewless.online.runtime import Runtime
+from skewless.online.seen import seen_among, seen_table
 from skewless.state import pieces
 from skewless.state.blob import decode
 from skewless.state.keys import KeyCodec
@@ -51,10 +52,24 @@ replace, the keys of the entities. See `materialize.repair.rebuilt_with`."""
 
 @dataclass(frozen=True)
 class Places:
-    """Where things are written while other writers are kept out, see `Runtime.writing`."""
+    """Where things are written while other writers are kept out, see `Runtime.writing`.
+
+    Attributes:
+        journal: its transaction.
+        states: where states are; nothing notes there which ones are new.
+    """
 
     journal: Transaction
     states: KeyValues
+
+    def vanished(self, table: str, missing: Sequence[bytes]) -> set[bytes]:
+        """Return those of the keys without a state that had one."""
+        return seen_among(self.journal, table, missing) if missing else set()
+
+    def note_new(self, table: str, keys: Sequence[bytes]) -> None:
+        """Note keys that get their first state."""
+        if keys:
+            self.journal.write(seen_table(table), [(key, b"") for key in keys])
 
 
 def update(
@@ -84,7 +99,7 @@ def update(
     floor = max(arrivals.present, ALWAYS + runtime.config.rewind) - runtime.config.rewind
     aside = {} if runtime.one_store else set_aside(places.journal, layout.table)
     few = len(arrivals.event) <= _FEW and not replaced and not aside
-    if few and _few(store, layout, batch, order, floor):
+    if few and _few(places, layout, batch, order, floor):
         return
     keyed = keyed_rows(layout, batch, order)
     if aside:
@@ -93,6 +108,8 @@ def update(
     states = list(store.read_heads(layout.table, keyed.keys))
     replacements = _in_states(store, layout, keyed, states, replaced)
     before = list(states)
+    missing = [key for key, state in zip(keyed.keys, before, strict=True) if state is None]
+    vanished = places.vanished(layout.table, missing)
     corrected = {r.group for r in replacements}
     rest = _insert(layout, keyed, states, (floor, store.divides), corrected)
     if rest:
@@ -100,10 +117,11 @@ def update(
             states[group] = _whole(store, layout.table, keyed.keys[group], states[group])
         _merge(layout, keyed, (states, rest), (floor, last), replacements)
     found = list(zip(keyed.keys, states, strict=True))
-    short = _short(layout, before, found, keyed, {row.key for row in replaced})
+    short = vanished | _short(layout, before, found, keyed, {row.key for row in replaced})
     if short:
         found += rebuild(runtime, layout, keyed, replaced, short).items()
     changed = {key: state for key, state in found if state is not None}
+    places.note_new(layout.table, [k for k in missing if k in changed and k not in vanished])
     heads = {}
     if store.divides and Head in set(map(type, before)):
         heads = {k: s for k, s in zip(keyed.keys, before, strict=True) if isinstance(s, Head)}
@@ -144,7 +162,7 @@ def _inserter(layout: StateLayout) -> tuple[Inserter, KeyCodec]:
 
 
 def _few(
-    store: KeyValues,
+    places: Places,
     layout: StateLayout,
     batch: pa.RecordBatch,
     order: tuple[Ints, Ints, Ints],
@@ -152,9 +170,10 @@ def _few(
 ) -> bool:
     """Add a few rows value by value; return whether that was enough."""
     inserter, codec = _inserter(layout)
-    names = layout.entity.key_names
+    store, names = places.states, layout.entity.key_names
     changed: dict[bytes, State] = {}
     before: dict[bytes, Head] = {}
+    new: list[bytes] = []
     for row, *times in zip(
         python_rows(batch, _columns_of(layout)), *(o.tolist() for o in order), strict=True
     ):
@@ -169,12 +188,16 @@ def _few(
             if isinstance(state, Head):
                 before[key] = state
         if state is None:
+            if places.vanished(layout.table, [key]):
+                return False
+            new.append(key)
             changed[key] = inserter.start(record, place, tails, floor)
             continue
         added = _added(inserter, state, (record, place, tails), store.divides)
         if added is None:
             return False
         changed[key] = added
+    places.note_new(layout.table, new)
     store.write_heads(layout.table, changed.items(), before)
     return True
 

@@ -278,7 +278,7 @@ def copy_rows(
     rows = [(key, value) for key, value in found if value is not None]
     place = target.store_of(table)
     if rows:
-        if home.one_store and place is not target.journal:  # else it is noted already
+        if is_states(table) and (home.one_store or target.one_store):  # else it is noted already
             with target.journal.transaction() as theirs:
                 note_seen(theirs, table, [key for key, _ in rows])
         place.write(table, rows)

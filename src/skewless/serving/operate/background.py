@@ -109,8 +109,7 @@ class Upkeep:
         ]
         if self._first:
             self._tasks.append(asyncio.create_task(self._watch_freshness()))
-            if self._store.runtime.may_forget:
-                self._tasks.append(asyncio.create_task(self._repair()))
+            self._tasks.append(asyncio.create_task(self._repair()))
 
     async def stop(self) -> None:
         """Stop working; what was counted and logged is written down."""
