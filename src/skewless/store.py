@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from skewless.clock import Clock, Now, to_micros
 from skewless.config import Config
 from skewless.errors import DefinitionError, InputError, RowsRefused
+from skewless.forks import cached_property
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import ApplyPlan, diff
 from skewless.plan.arguments import (
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from skewless.ingest.quarantine import Quarantined
     from skewless.leakage.receipt import LeakageReceipt
     from skewless.ledger.runs import Run
+    from skewless.lineage.graph import Lineage, LineageReader
     from skewless.materialize.materialize import MaterializeResult
     from skewless.monitoring.catalog import CatalogEntry
     from skewless.monitoring.freshness import FreshnessReport
@@ -139,6 +141,11 @@ class FeatureStore:
         plan = diff(state, wanted, removing=whole and not no_files, repin=pins, now=now)
         if no_files and state.records:
             plan = replace(plan, notes=(*plan.notes, NO_FILES))
+        if any(step.action in ("changed values", "removed") for step in plan.changed):
+            from skewless.lineage.impact import impact_notes
+
+            made = impact_notes(state, self._lineage.graph(state), plan)
+            plan = replace(plan, notes=(*plan.notes, *made))
         if not plan.removals:
             return plan
         from skewless.online.in_use import with_use
@@ -548,6 +555,52 @@ class FeatureStore:
         from skewless.ledger.runs import runs
 
         return runs(self.runtime.ledger, job=job, since=_moment(since))
+
+    @cached_property
+    def _lineage(self) -> LineageReader:
+        from skewless.lineage.graph import LineageReader
+
+        return LineageReader(self.runtime.ledger)
+
+    def lineage(self, name: str, *, up: int = 2, down: int = 2) -> Lineage:
+        """Return what something comes from, column by column, and what is made of it.
+
+        Args:
+            name: ``pays.amount``, a source, ``Spend:total``, a view, a feature service, the id of
+                a training set or a model.
+            up: how many steps towards the columns.
+            down: how many steps towards the models.
+
+        Raises:
+            UnknownName: there is nothing of the name.
+
+        >>> fs.lineage("Spend:total", down=0).of_kind("column")  # doctest: +SKIP
+        ['pays.amount', 'pays.at', 'pays.card_id']
+        """
+        name = any_name(name)
+        return self._lineage.around(self.runtime.state(fresh=True), name, up=up, down=down)
+
+    def log_model(
+        self,
+        model: str,
+        training_sets: TrainingSet | str | Sequence[TrainingSet | str],
+        **about: Any,
+    ) -> None:
+        """Note in the ledger which training sets a model was trained on, for `lineage`.
+
+        Args:
+            model: its name, with its version where it has one: ``fraud@3``.
+            training_sets: one or several, or their ids.
+            about: what else is worth knowing, as plain data: ``uri=``, ``auc=``.
+
+        Raises:
+            StoreError: the ledger cannot be written.
+        """
+        one = isinstance(training_sets, (TrainingSet, str))
+        given: Sequence[Any] = [training_sets] if one else list(training_sets)
+        ids = [made.id if isinstance(made, TrainingSet) else str(made) for made in given]
+        data = {"model": checked_text(model, "a model"), "training_sets": ids, "about": about}
+        self.runtime.ledger.append([("model", data)])
 
     def freshness(self) -> FreshnessReport:
         """Return for each view the age of its newest event against what its owner promised."""

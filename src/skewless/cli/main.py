@@ -61,6 +61,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look": {
         "verify": ("verify", "Prove that what is served is what history gives, bit for bit."),
+        "lineage": ("lineage", "Show from which columns something comes, and what is made of it."),
         "ledger": ("ledger", "Show what happened, and prove that the record of it is whole."),
         "status": ("status", "Show how fresh each view is."),
         "list": ("status", "List what is defined."),

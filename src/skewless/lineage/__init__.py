@@ -1,0 +1,1 @@
+"""Lineage: from which columns every feature comes, and what is made of it."""
