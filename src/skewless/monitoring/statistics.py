@@ -25,10 +25,35 @@ from skewless.plan.selection import Selection, select
 from skewless.types import DType
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TOP_VALUES = 10
+_BINS = 32
+_FEW = 300
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many values lie between neighbouring edges, each with its lower edge, the last with both.
+
+    Attributes:
+        edges: ascending, one more than ``counts``: from the least to the greatest of few values,
+            from about the 1 % to about the 99 % quantile of many.
+        counts: of values between two edges.
+        below, above: of values outside.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    below: int = 0
+    above: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the histogram as plain data."""
+        both = {"edges": list(self.edges), "counts": list(self.counts)}
+        return {**both, "below": self.below, "above": self.above}
 
 
 @dataclass(frozen=True)
@@ -45,6 +70,7 @@ class FeatureStatistics:
         mean, std: of finite numbers (population, correctly rounded sums); None for other types.
         quantiles: of numbers: share to value, linearly interpolated.
         top: of text, flags and dates: the most frequent values with their counts.
+        histogram: of numbers.
     """
 
     name: str
@@ -58,6 +84,7 @@ class FeatureStatistics:
     std: float | None = None
     quantiles: Mapping[float, float] = field(default_factory=dict)
     top: tuple[tuple[Any, int], ...] = ()
+    histogram: Histogram | None = None
 
     @property
     def null_share(self) -> float:
@@ -79,6 +106,7 @@ class FeatureStatistics:
             "std": to_json(self.std),
             "quantiles": {f"{share:g}": to_json(value) for share, value in self.quantiles.items()},
             "top": [[to_json(value), count] for value, count in self.top],
+            "histogram": None if self.histogram is None else self.histogram.to_dict(),
         }
 
 
@@ -235,7 +263,26 @@ def _moments(values: pa.Array) -> dict[str, Any]:
         "mean": summary[2],
         "std": float(np.sqrt(summary[3])),
         "quantiles": dict(zip(QUANTILES, found, strict=True)),
+        "histogram": _histogram(finite, found[0], found[-1]),
     }
+
+
+def _histogram(
+    numbers: np.ndarray[Any, np.dtype[np.float64]], low: float, high: float
+) -> Histogram | None:
+    """Return a histogram between two quantiles, or of all values where they are few."""
+    import numpy as np
+
+    if len(numbers) < _FEW:
+        low, high = float(numbers.min()), float(numbers.max())
+    size = max(abs(low), abs(high))
+    if high - low <= size * 1e-9:  # one value, or so near to it that bins have no width
+        low, high = low - max(0.5, size * 1e-6), high + max(0.5, size * 1e-6)
+    if not np.isfinite(high - low):
+        return None
+    counts, edges = np.histogram(numbers, _BINS, (low, high))
+    below, above = int((numbers < low).sum()), int((numbers > high).sum())
+    return Histogram(tuple(edges.tolist()), tuple(counts.tolist()), below, above)
 
 
 def _short(value: Any) -> str:
