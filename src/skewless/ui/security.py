@@ -1,0 +1,93 @@
+"""What every answer of the catalogue has and every request must be.
+
+Pages hold words and values of others: nothing of them may run, load or be framed. A browser that
+was lured to ``evil.example`` with this machine's address must not read pages either, so only hosts
+that are named are answered. There is nothing to change here, so only GET and HEAD are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Guard:
+    """Wraps an application: checks host and method, and adds `HEADERS`.
+
+    Args:
+        app: what answers.
+        hosts: the names under which the catalogue may be asked for.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK) -> None:
+        self.app = app
+        self.hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def guarded(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=_with_headers(message))
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                if "cache-control" not in headers:
+                    headers["cache-control"] = "no-store"
+            await send(message)
+
+        refused = self._refused(scope)
+        await (refused or self.app)(scope, receive, guarded)
+
+    def _refused(self, scope: Scope) -> PlainTextResponse | None:
+        host = _name_of(Headers(scope=scope).get("host", ""))
+        if host not in self.hosts:
+            text = f"This catalogue is asked for as {', '.join(sorted(self.hosts))}.\n"
+            return PlainTextResponse(text, status_code=421)
+        if scope["method"] not in ("GET", "HEAD"):
+            return PlainTextResponse("Nothing is changed here.\n", 405, {"allow": "GET, HEAD"})
+        return None
+
+
+def _with_headers(message: Message) -> Message:
+    message.setdefault("headers", [])
+    return message
+
+
+def _name_of(host: str) -> str:
+    """Return the name in a Host header.
+
+    >>> [_name_of(host) for host in ("localhost:6570", "[::1]:80", "127.0.0.1")]
+    ['localhost', '::1', '127.0.0.1']
+    """
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()

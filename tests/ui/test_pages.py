@@ -1,0 +1,140 @@
+"""Pages: every link leads somewhere, all is data too, and what they say is what the store says."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from starlette.testclient import TestClient
+
+import skewless as sl
+from skewless.ui.app import PAGES, make_app
+from tests.ui.repo import Document, crawl
+
+NAMES = {
+    "/views/{name}": "Spend@v1",
+    "/views/{name}/statistics": "Spend@v1",
+    "/features/{name}": "Spend@v1:total_1h",
+    "/features/{name}/distribution": "Spend@v1:total_1h",
+    "/services/{name}": "fraud_model",
+    "/entities/{name}": "card",
+    "/sources/{name}": "pays",
+}
+
+
+def data(client: TestClient, address: str, **parameters: str) -> Any:
+    answer = client.get(address, params={**parameters, "format": "json"})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.fixture(scope="module")
+def site(client: TestClient) -> dict[str, Any]:
+    return crawl(client)
+
+
+def test_every_link_of_every_page_leads_somewhere(site: dict[str, Any]) -> None:
+    assert len(site) > 30
+    assert {address: found.status_code for address, found in site.items()} == dict.fromkeys(
+        site, 200
+    )
+
+
+def test_every_kind_of_page_is_found_by_following_links(site: dict[str, Any]) -> None:
+    wanted = {path.replace("{name}", NAMES.get(path, "")) for path in PAGES}
+    assert wanted - {address.partition("?")[0] for address in site} == set()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_is_data_too(client: TestClient, path: str) -> None:
+    found = data(client, path.replace("{name}", quote(NAMES.get(path, ""))))
+    assert found["title"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_has_one_heading_of_the_first_order(client: TestClient, path: str) -> None:
+    page = Document(client.get(path.replace("{name}", NAMES.get(path, ""))).text)
+    assert [tag for tag, _ in page.elements].count("h1") == 1
+
+
+def test_a_fragment_is_the_page_without_its_frame(client: TestClient) -> None:
+    whole = client.get("/views/Spend@v1/statistics").text
+    part = client.get("/views/Spend@v1/statistics", params={"fragment": "1"}).text
+    assert "<html" in whole
+    assert "<html" not in part
+    assert "<h1" not in part
+    assert "total_1h" in part
+
+
+def test_what_is_not_there_says_what_is(client: TestClient) -> None:
+    answer = client.get("/views/Spnd")
+    assert answer.status_code == 404
+    assert "Spend" in Document(answer.text).text
+    assert client.get("/nothing").status_code == 404
+    assert client.get("/sources/nope").status_code == 404
+    assert client.get("/entities/nope").status_code == 404
+    assert client.get("/explore", params={"of": "nope"}).status_code == 404
+
+
+def test_names_with_strange_characters_are_not_found_and_no_failure(client: TestClient) -> None:
+    for name in (
+        "%00",
+        "..%2f..%2fetc%2fpasswd",
+        "Spend@v999999999999",
+        "a" * 3000,
+        "%F0%9F%98%80",
+    ):
+        assert client.get(f"/views/{name}").status_code in {400, 404}
+
+
+def test_the_statistics_are_those_of_the_store(client: TestClient, store: sl.FeatureStore) -> None:
+    expected = store.statistics("Spend@v1").to_dict()
+    found = data(client, "/views/Spend@v1/statistics")["statistics"]
+    assert {**found, "at": ""} == {**expected, "at": ""}
+
+
+def test_on_demand_features_have_no_distribution_and_say_why(client: TestClient) -> None:
+    found = data(client, "/features/Asked@v1:ratio/distribution")
+    assert found["distribution"] is None
+    assert "asked_amount" in found["why_not"]
+
+
+def test_a_feature_names_its_columns_its_users_and_what_it_goes_into(client: TestClient) -> None:
+    found = data(client, "/features/Spend:big")
+    assert [(c["name"], c["role"]) for c in found["columns"]] == [("amount", "filter or group")]
+    assert found["services"] == ["fraud_model"]
+    assert found["words"]["unit"] == "1"
+    assert data(client, "/features/Spend:total_24h")["used_by"] == ["Asked@v1:ratio"]
+    assert data(client, "/features/Spend:total_24h")["windows"].keys() == {"1h", "24h"}
+    assert data(client, "/features/Asked:ratio")["inputs"] == ["Spend@v1:total_24h"]
+
+
+def test_a_source_says_which_features_each_column_goes_into(client: TestClient) -> None:
+    columns = {c["name"]: c for c in data(client, "/sources/pays")["columns"]}
+    assert columns["city"]["features"] == ["Spend@v1:city"]
+    assert columns["amount"]["words"]["unit"] == "EUR"
+    assert columns["paid_at"]["role"] == "event time"
+    assert "Quiet@v1:biggest" in columns["amount"]["features"]
+
+
+def test_search_finds_and_offers_filters(client: TestClient) -> None:
+    found = data(client, "/search", q="spend owner:fraud")
+    assert {hit["view"] for hit in found["results"]} == {"Spend"}
+    everything = data(client, "/search")
+    assert {facet["value"] for facet in everything["facets"]["owner"]} == {"fraud"}
+    assert data(client, "/search", q="zebra crossings")["results"] == []
+    assert "Nothing fits" in client.get("/search", params={"q": "zebra crossings"}).text
+
+
+def test_changes_name_what_was_done(client: TestClient) -> None:
+    (change,) = data(client, "/changes")["changes"]
+    assert "added 2 feature views" in change["headline"]
+    assert {step["name"] for step in change["steps"]} >= {"Spend", "card", "pays", "fraud_model"}
+
+
+def test_an_empty_repo_teaches_how_to_begin(tmp_path: Any) -> None:
+    with sl.FeatureStore(tmp_path) as fs:
+        fs.runtime.registry.state()
+        client = TestClient(make_app(fs), base_url="http://localhost")
+        for path in PAGES:
+            assert client.get(path.replace("{name}", "x")).status_code in {200, 400, 404}, path
+        assert "skewless apply" in client.get("/").text
