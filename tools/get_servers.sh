@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local; promtool; Helm.
+# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local; promtool; Helm; Chromium.
 # Usage: tools/get_servers.sh PYTHON. What cannot be had fails the tests that need it, not this.
 set -euo pipefail
 python=$1
@@ -8,6 +8,7 @@ packages=()
 command -v redis-server >/dev/null || packages+=(redis-server)
 command -v pg_config >/dev/null || packages+=(postgresql)
 command -v promtool >/dev/null || packages+=(prometheus)
+command -v chromium >/dev/null || packages+=(chromium)
 if command -v npm >/dev/null && ! command -v java >/dev/null; then packages+=(default-jre-headless); fi
 if [ ${#packages[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -25,3 +26,6 @@ fi
 if command -v npm >/dev/null && command -v java >/dev/null; then
     "$python" -m skewless.testing.dynamodb_local || echo "No DynamoDB Local to be had."
 fi
+"$python" -c 'import playwright' 2>/dev/null || "$python" -m pip install --quiet \
+    --disable-pip-version-check --constraint constraints.txt playwright || echo "pip could not install playwright."
+if command -v npm >/dev/null; then "$python" -m tests.ui.axe || echo "No axe-core to be had."; fi
