@@ -67,7 +67,10 @@ def tell(folder: Path, report: Report, days: int | None = None) -> dict[str, Any
     report.heading(
         f"\nDone in {sum(report.seconds.values()):.0f} s. The folder is a repo like any other:\n"
         f"  cd {folder}\n"
-        f"  skewless explain {_EXPLAINED} tailnum={flight['tailnum']} --at {at}"
+        f"  skewless explain {_EXPLAINED} tailnum={flight['tailnum']} --at {at}\n"
+        f"  skewless ui --at {from_micros(clock.now()):%Y-%m-%dT%H:%M:%SZ}\n"
+        "The last one shows it in a browser; the rows behind that value:\n"
+        f"  http://127.0.0.1:6567{_page_of(flight['tailnum'], at)}"
     )
     return {
         "flights": flights.spine.num_rows,
@@ -79,6 +82,10 @@ def tell(folder: Path, report: Report, days: int | None = None) -> dict[str, Any
         "backtest": backtest.to_dict(),
         "plot": str(path),
     }
+
+
+def _page_of(tailnum: str, at: str) -> str:
+    return f"/explore?of=aircraft&key.tailnum={tailnum}&at={at}&feature={_EXPLAINED}"
 
 
 def _last_midnight(flights: Flights) -> int:
