@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as PyDecimal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,19 @@ import skewless as sl
 from skewless.aggregations.approximate import (
     ApproxQuantile,
     ApproxUnique,
+    _hashed_form,
     bucket_of,
     buckets_of,
+    hashes_of,
     middle_of,
     quantile_of,
 )
+from skewless.aggregations.kernels import Queries
+from skewless.aggregations.spans import RowTimes
+from skewless.aggregations.sweep import WindowSweep
+from skewless.aggregations.windows import Sliding
 from skewless.errors import DefinitionError, MissingDependency
+from skewless.types import python_values
 
 PAYS = sl.Source(
     "pays", schema={"card": str, "merchant": str, "amount": float, "flag": bool}, event_time="at"
@@ -34,6 +42,55 @@ def unique(values, precision=5):
 
 
 # ------------------------------------------------------------------------------- distinct values
+
+COLUMNS = {
+    "float": pa.array([1.5, None, -0.0, 0.0, 1e300, 1.5]),
+    "float32": pa.array([1.5, -0.0, 0.1], pa.float32()),
+    "int": pa.array([7, -3, None, 2**62]),
+    "int32": pa.array([7, -3], pa.int32()),
+    "bool": pa.array([True, False, None]),
+    "str": pa.array(["", "a", "é" * 20, None, "16 characters = 1"]),
+    "bytes": pa.array([b"", b"\x00\xff" * 9]),
+    "timestamp": pa.array([0, 1_700_000_000_000_001], pa.timestamp("us", "UTC")),
+    "date": pa.array([0, 20_000], pa.date32()),
+    "decimal": pa.array([PyDecimal("1.50"), PyDecimal("0.00"), PyDecimal("-7.25")]),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
+def test_hashes_are_those_of_the_library_for_every_type(column):
+    from datasketches import update_theta_sketch
+
+    for value, hashed in zip(python_values(column), hashes_of(column).tolist(), strict=True):
+        sketch = update_theta_sketch(5)
+        if value is not None:
+            sketch.update(_hashed_form(value))
+            assert [hashed] == list(sketch)
+
+
+def test_no_values_have_no_hashes():
+    for kind in (pa.float64(), pa.string()):
+        assert hashes_of(pa.array([], kind)).tolist() == []
+        assert len(hashes_of(pa.array([None, None], kind))) == 2
+
+
+@pytest.mark.parametrize("kept", [32, 33, 40, 1000])
+def test_estimates_of_arrays_and_sweeps_are_those_of_the_sketch(kept):
+    random = np.random.default_rng(kept)
+    values = random.integers(0, kept, 4 * kept) / 8
+    events = np.sort(random.integers(0, 1000, len(values)))
+    window, kind = Sliding(width=400), ApproxUnique(precision=5)
+    asked = np.arange(0, 1400, 50)
+    rows = RowTimes(events, None, np.array([0, len(values)]))
+    queries = Queries(asked, np.array([0, len(asked)]))
+    swept = WindowSweep(window, window.spans(rows), queries, events)
+    for column in (pa.array(values), pa.array([f"w{value}" for value in values])):
+        found = kind.sweep(swept.column("x", column)).to_pylist()
+        plain = column.to_pylist()
+        for t, number in zip(asked.tolist(), found, strict=True):
+            own = [v for v, at in zip(plain, events.tolist(), strict=True) if t - 400 < at <= t]
+            assert number == (unique(own) if own else 0)
+    assert kind.summary(values, events, 0, None) == unique(values.tolist())
 
 
 @given(st.lists(st.integers(-300, 300), max_size=400), st.data())

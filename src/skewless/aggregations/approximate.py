@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from skewless.aggregations.sweep import ColumnSweep
 
 _LIBRARY = ("datasketches", "sketches")
+_HASHES, _SEED = 2.0**63, 9001
+"""How many hashes there are, and the seed of them, in the library."""
 BEYOND = 1100
 """Every finite double is below ``2**BEYOND`` in size; all but 0 are above ``2**-BEYOND``."""
 
@@ -82,19 +84,37 @@ class ApproxUnique(NUnique):
         return round(float(sketch.get_estimate()))
 
     def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
-        """Count, where there are few."""
+        """Count, and estimate where there are many."""
         found = super().summary(values, events, t, window)
-        return NotImplemented if found is NotImplemented or found > 1 << self.precision else found
+        if values is None or found <= 1 << self.precision:
+            return found
+        import numpy as np
+        import pyarrow as pa
+
+        hashed = hashes_of(pa.array(values))
+        hashed.sort()
+        distinct = hashed[np.r_[True, hashed[1:] != hashed[:-1]]]
+        return len(distinct) if len(distinct) <= 1 << self.precision else self._of(distinct)
+
+    def _of(self, distinct: Ints) -> int:
+        """Return the estimate from the ascending hashes of more values than are kept."""
+        kept = 1 << self.precision
+        return round(kept / (int(distinct[kept]) / _HASHES))
 
     def sweep(self, rows: ColumnSweep) -> pa.Array:
-        """Count, and estimate where there are many."""
+        """Count, and estimate where there are many: the greatest hash that is kept says it."""
         import numpy as np
 
-        counts = np.array(rows.unique())
-        many = counts > 1 << self.precision
-        estimates = (self.compute(values, (), 0, None) for values in rows.distinct_values(many))
-        counts[many] = np.fromiter(estimates, np.int64, int(many.sum()))
-        return rows.array(counts)
+        counts, kept = np.array(rows.unique()), 1 << self.precision
+        many = counts > kept
+        if not many.any():
+            return rows.array(counts)
+        hashed = hashes_of(rows.column)
+        greatest, distinct = rows.ranked_distinct(hashed, kept)
+        with np.errstate(divide="ignore"):
+            estimates = np.rint(kept / (hashed[greatest] / _HASHES))
+        estimates = np.where(greatest < 0, distinct, estimates).astype(np.int64)
+        return rows.array(np.where(many, estimates, counts))
 
 
 def need_sketches() -> None:
@@ -126,6 +146,37 @@ def _hashed_form(value: Any) -> int | float | str:
         return str(value) if value else "0"
     # The library skips a text without characters.
     return "=" + (value.decode("latin-1") if isinstance(value, bytes) else value)
+
+
+def _bytes_of(form: int | float | str) -> bytes:
+    """Return the bytes that the library hashes of such a form that is no float."""
+    return form.encode() if isinstance(form, str) else int(form).to_bytes(8, "little", signed=True)
+
+
+def hashes_of(column: pa.Array) -> Ints:
+    """Return the hash of each value, as a sketch takes it; of nulls, any.
+
+    >>> import pyarrow as pa
+    >>> hashes_of(pa.array([7])).tolist()
+    [8990173978249917664]
+    """
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from skewless.aggregations.columns import as_numbers, is_number
+    from skewless.aggregations.kernels import hashes
+    from skewless.types import python_values
+
+    if is_number(column.type):
+        numbers = np.ascontiguousarray(as_numbers(column) + 0)  # + 0: -0.0 and 0.0 are one value
+        return hashes(np.arange(len(numbers) + 1) * 8, numbers.view(np.uint8), seed=_SEED)
+    encoded = column.dictionary_encode()
+    forms = [_hashed_form(value) for value in python_values(encoded.dictionary)]
+    held = [_bytes_of(form) for form in forms] or [b""]
+    of_each = hashes(
+        np.cumsum([0, *map(len, held)]), np.frombuffer(b"".join(held), np.uint8), seed=_SEED
+    )
+    return of_each[np.asarray(pc.fill_null(encoded.indices, 0))]
 
 
 @dataclass(frozen=True)

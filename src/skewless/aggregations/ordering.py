@@ -118,7 +118,6 @@ class LastValues(Aggregation):
 
     n: int = 10
     name: ClassVar[str] = "last_n"
-    gathers: ClassVar[bool] = True
     empty: ClassVar[Any] = ()
 
     @classmethod
@@ -147,7 +146,7 @@ class LastValues(Aggregation):
         return True
 
     def sweep(self, rows: ColumnSweep) -> pa.Array:
-        """Return the lists of all moments, cut out of the rows that count."""
+        """Return the lists of all moments, of the few rows that are in them."""
         return rows.lists(self.needs)
 
     @property

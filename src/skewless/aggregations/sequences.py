@@ -233,8 +233,6 @@ def _oldest_within(events: Ints, first: Ints, width: int) -> Ints:
 class _NewestTwo(Aggregation):
     """An aggregation of the two newest values that are not null; null where there is one."""
 
-    gathers: ClassVar[bool] = True
-
     def check_window(self, window: Window) -> None:
         """There must be two rows to compare."""
         super().check_window(window)

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skewless.aggregations.kernels import Queries, Spans, gather_active, sweep_counts
+from skewless.aggregations.kernels import (
+    Queries,
+    Spans,
+    gather_active,
+    last_n_spans,
+    sweep_counts,
+)
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.uint8]
@@ -95,6 +101,40 @@ def union(one: Spans, other: Spans) -> Spans:
     order = np.lexsort((enter, row, group))
     start = np.searchsorted(group[order], np.arange(1, len(one.start) + 1)).astype(np.int64)
     return Spans.build(enter[order], leave[order], start, row[order])
+
+
+def newest_of(spans: Spans, n: int) -> Spans:
+    """Return when each span, which come in row order, is one of the ``n`` last of its group.
+
+    Rows of the result are positions of the spans; None where span i is of position i.
+    """
+    if not _leave_in_order(spans):
+        return last_n_spans(spans.enter, spans.exit, spans.start, n)
+    # A row that enters after another, and leaves after it, can only be pushed out by newer.
+    pushed = last_n_spans(spans.enter, None, spans.start, n).exit
+    return Spans.build(spans.enter, np.minimum(pushed, spans.exit), spans.start)
+
+
+def oldest_of(spans: Spans, n: int) -> Spans:
+    """Return when each span, which come in row order, is one of the ``n`` first of its group.
+
+    Rows of the result are positions of the spans; None where span i is of position i.
+    """
+    own, place = np.repeat(spans.start[:-1], np.diff(spans.start)), np.arange(len(spans.enter))
+    if not _leave_in_order(spans):
+        end = np.repeat(spans.start[1:], np.diff(spans.start))
+        back = own + end - 1 - place
+        found = last_n_spans(spans.enter[back], spans.exit[back], spans.start, n)
+        row = back if found.row is None else back[found.row]
+        return Spans.build(found.enter, found.exit, found.start, row)
+    # The oldest leave first, so a row waits for the one that is n places before it to leave.
+    enter, late = spans.enter.copy(), np.flatnonzero(place - n >= own)
+    enter[late] = np.maximum(enter[late], spans.exit[late - n])
+    return Spans.build(enter, spans.exit, spans.start)
+
+
+def _leave_in_order(spans: Spans) -> bool:
+    return spans.enter_order is None and spans.exit_order is None
 
 
 def difference(outer: Spans, inner: Spans) -> Spans:

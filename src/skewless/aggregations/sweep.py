@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,13 +22,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.aggregations.columns import Coded, as_numbers, valid_of
+from skewless.aggregations.columns import Coded, as_numbers, is_number, valid_of
 from skewless.aggregations.kernels import (
     Queries,
     Spans,
     Want,
-    last_n_spans,
     sweep_counts,
+    sweep_distinct,
     sweep_extremes,
     sweep_frequent,
     sweep_moments,
@@ -39,16 +38,18 @@ from skewless.aggregations.kernels import (
     sweep_sums_int,
     sweep_unique,
 )
+from skewless.aggregations.ranking import order_of
 from skewless.aggregations.span_sets import (
     ActiveRows,
     by_row,
     difference,
     gather,
     in_rows_of,
+    newest_of,
+    oldest_of,
     spans_of_valid,
 )
 from skewless.aggregations.windows import Window
-from skewless.types import python_values
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -255,17 +256,9 @@ class ColumnSweep:
             found.append(pa.ListArray.from_arrays(pa.array(offsets), chosen))
         return pa.concat_arrays(found)
 
-    def distinct_values(self, which: npt.NDArray[np.bool_]) -> Iterator[list[Any]]:
-        """Yield the distinct values at some of the moments (a mask)."""
-        if not which.any():
-            return
-        codes = self.codes
-        start = np.append(0, np.cumsum(which))[self.queries.start]
-        for part in gather(self.spans, Queries(self.queries.time[which], start), self.valid):
-            for low, high in pairwise(part.offsets.tolist()):
-                rows = part.rows[low:high]
-                _, first = np.unique(codes[rows], return_index=True)
-                yield python_values(self.column.take(pa.array(rows[first])))
+    def ranked_distinct(self, keys: Ints, nth: int) -> tuple[Ints, Ints]:
+        """Return a row of the distinct key that ``nth`` are less than (-1: none), and how many."""
+        return sweep_distinct(self.spans, self.queries, keys, self.valid, nth=nth)
 
     def gathered(self, *, nulls: bool = False) -> Iterator[ActiveRows]:
         """Yield the rows that take part, for one run of moments after the other."""
@@ -274,36 +267,42 @@ class ColumnSweep:
     def lists(self, part: slice) -> pa.Array:
         """Return lists of the values of some of the rows at each moment: the first, or the last.
 
+        Only these rows are gathered.
+
         Args:
             part: which, as of a list: ``slice(0, n)`` or ``slice(-n, None)``.
         """
-        n = part.stop or -part.start
+        spans = self._in_row_order()
+        few = oldest_of(spans, part.stop) if part.stop else newest_of(spans, -part.start)
         found = []
-        # Of the newest rows, only these are gathered.
-        newest = None if part.stop else self.parted(n)[0]
-        parts = self.gathered() if newest is None else gather(newest, self.queries, self.valid)
-        for gathered in parts:
-            low, high = gathered.offsets[:-1], gathered.offsets[1:]
-            begin = low if part.stop else np.maximum(low, high - n)
-            sizes = np.minimum(high - low, n)
-            offsets = np.r_[0, np.cumsum(sizes)]
-            places = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], sizes)
-            values = self.column.take(pa.array(gathered.rows[places]))
-            found.append(pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values))
+        for gathered in gather(in_rows_of(few, spans), self.queries, self.valid):
+            values = self.column.take(pa.array(gathered.rows))
+            offsets = pa.array(gathered.offsets.astype(np.int32))
+            found.append(pa.ListArray.from_arrays(offsets, values))
         if not found:
             return pa.array([], pa.list_(self.column.type))
         return pa.concat_arrays(found)
 
+    def _in_row_order(self) -> Spans:
+        """Return the spans of the rows that have a value, in the order of rows."""
+        return by_row(self.spans if self.valid is None else spans_of_valid(self.spans, self.valid))
+
     def frequent(self, k: int) -> pa.Array:
         """Return lists of the ``k`` most frequent values, the smaller first among equals."""
+        if k <= _MOST_FREQUENT and is_number(self.column.type):
+            values = self.values + 0  # -0.0 and 0.0 are one value
+            keys = order_of(values) if values.dtype.kind == "f" else values
+            return self._frequent_by_key(k, keys, pa.array(values).cast(self.column.type))
         codes, values = self._swept.coded.ranked(self._key, self.column)
-        asked = min(k, max(len(values), 1), _MOST_FREQUENT)
-        if asked < min(k, len(values)):
+        if min(k, len(values)) > _MOST_FREQUENT:
             return self._frequent(k, codes, values)
-        found = sweep_frequent(self.spans, self.queries, codes, self.valid, k=asked)
+        return self._frequent_by_key(min(k, max(len(values), 1)), codes, self.column)
+
+    def _frequent_by_key(self, k: int, keys: Ints, column: pa.Array) -> pa.Array:
+        found = sweep_frequent(self.spans, self.queries, keys, self.valid, k=k)
         some = found >= 0
         offsets = np.r_[0, np.cumsum(some.sum(axis=1))].astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(offsets), values.take(pa.array(found[some])))
+        return pa.ListArray.from_arrays(pa.array(offsets), column.take(pa.array(found[some])))
 
     def _frequent(self, k: int, codes: Ints, values: pa.Array) -> pa.Array:
         """Return the same where lists are long: from the rows of every moment."""
@@ -369,12 +368,9 @@ class ColumnSweep:
 
     def parted(self, n: int) -> tuple[Spans, Spans]:
         """Return the spans in which rows with a value are the newest ``n``, and are not."""
-        spans = by_row(self.spans if self.valid is None else spans_of_valid(self.spans, self.valid))
-        plain = spans.enter_order is None and spans.exit_order is None
-        # A row that enters after another, and leaves after it, can only be pushed out by newer.
-        newest = last_n_spans(spans.enter, None if plain else spans.exit, spans.start, n)
-        if newest.row is None and plain:
-            leave = np.minimum(newest.exit, spans.exit)
-            others = Spans.build(leave, spans.exit, spans.start, spans.row)
-            return Spans.build(spans.enter, leave, spans.start, spans.row), others
+        spans = self._in_row_order()
+        newest = newest_of(spans, n)
+        if newest.row is None:
+            others = Spans.build(newest.exit, spans.exit, spans.start, spans.row)
+            return in_rows_of(newest, spans), others
         return in_rows_of(newest, spans), in_rows_of(difference(spans, newest), spans)

@@ -35,6 +35,7 @@ from skewless.aggregations.kernels.spans import (
     Spans,
     Sweep,
     Want,
+    check_starts,
     checked,
 )
 
@@ -48,10 +49,12 @@ __all__ = [
     "decay",
     "gather_active",
     "group_rows",
+    "hashes",
     "implementation",
     "last_n_spans",
     "session_spans",
     "sweep_counts",
+    "sweep_distinct",
     "sweep_extremes",
     "sweep_frequent",
     "sweep_moments",
@@ -284,24 +287,24 @@ def sweep_positions(
 
 
 def sweep_frequent(
-    spans: Spans, queries: Queries, codes: Ints, valid: Flags | None = None, *, k: int
+    spans: Spans, queries: Queries, keys: Ints, valid: Flags | None = None, *, k: int
 ) -> Ints:
-    """Return the most frequent codes of the rows active at each query: a row of ``k``, -1 for none.
+    """Return rows of the ``k`` most frequent keys active at each query; -1 for none.
 
-    They come by descending count, the smaller first among equals.
+    They come by descending count, the smaller key first among equals; each is any row of its key.
 
     Args:
         spans: which rows count when.
         queries: when to ask.
-        codes: int64, one a row, from 0 on.
+        keys: int64, one a row.
         valid: rows that are not valid never count.
         k: how many, 1 to 1000.
 
     Raises:
         ValueError: if arrays do not fit each other.
     """
-    codes = checked(codes, np.int64, None, "codes")
-    return dispatch.chosen.sweep_frequent(Sweep.build(spans, queries, valid, len(codes)), codes, k)
+    keys = checked(keys, np.int64, None, "keys")
+    return dispatch.chosen.sweep_frequent(Sweep.build(spans, queries, valid, len(keys)), keys, k)
 
 
 def decay(events: Ints, t: int, half_life: int) -> Floats:
@@ -335,6 +338,43 @@ def sweep_quantile(
     """
     keys = checked(keys, np.int64, None, "keys")
     return dispatch.chosen.sweep_quantile(Sweep.build(spans, queries, valid, len(keys)), keys, q)
+
+
+def sweep_distinct(
+    spans: Spans, queries: Queries, keys: Ints, valid: Flags | None = None, *, nth: int
+) -> tuple[Ints, Ints]:
+    """Return (rows, counts): a row of the distinct key that ``nth`` others are less than, by query.
+
+    -1 where no more than ``nth`` distinct keys are active; counts says how many are.
+
+    Args:
+        spans: which rows count when.
+        queries: when to ask.
+        keys: int64, one a row.
+        valid: rows that are not valid never count.
+        nth: from 0 on.
+
+    Raises:
+        ValueError: if arrays do not fit each other.
+    """
+    keys = checked(keys, np.int64, None, "keys")
+    return dispatch.chosen.sweep_distinct(Sweep.build(spans, queries, valid, len(keys)), keys, nth)
+
+
+def hashes(offsets: Ints, data: Flags, *, seed: int) -> Ints:
+    """Return the hash of each run of bytes: half of a 128-bit MurmurHash3, from 0 to 2**63 - 1.
+
+    Args:
+        offsets: run i is ``data[offsets[i]:offsets[i + 1]]``.
+        data: bytes.
+        seed: of the hash.
+
+    Raises:
+        ValueError: if offsets step back or lead out of the bytes.
+    """
+    offsets = checked(offsets, np.int64, None, "offsets")
+    check_starts(offsets, len(data), "offsets")
+    return dispatch.chosen.hashes(offsets, checked(data, np.uint8, None, "data"), seed)
 
 
 def sweep_unique(

@@ -7,6 +7,7 @@
 
 #include "_exact.h"
 #include "_group.h"
+#include "_hash.h"
 #include "_latest.h"
 #include "_moments.h"
 #include "_rank.h"
@@ -455,6 +456,8 @@ static PyMethodDef methods[] = {
     {"window_moments", py_window_moments, METH_VARARGS, window_moments_doc},
     {"sweep_quantile", py_sweep_quantile, METH_VARARGS, quantile_doc},
     {"decay", py_decay, METH_VARARGS, decay_doc},
+    {"sweep_distinct", py_sweep_distinct, METH_VARARGS, distinct_doc},
+    {"hashes", py_hashes, METH_VARARGS, hashes_doc},
     {"sweep_frequent", py_sweep_frequent, METH_VARARGS, frequent_doc},
     {"rule_spans", py_rule_spans, METH_VARARGS, rule_doc},
     {"latest_add", py_latest_add, METH_VARARGS, latest_add_doc},

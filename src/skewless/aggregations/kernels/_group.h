@@ -1,48 +1,10 @@
-/* Rows by key and time: a counting sort by key, and a merge sort of those keys whose rows did not
+/* Rows by key and time: a counting sort by key, and a sort of those keys whose rows did not
    come in the order of time, which are few as a rule. Rows of one key and time stay in order. */
 #ifndef SKEWLESS_GROUP_H
 #define SKEWLESS_GROUP_H
 
+#include "_sort.h"
 #include "_sweep.h"
-
-typedef struct {
-    int64_t time, row;
-} Timed;
-
-/* Merges two sorted runs of `from`, [low, middle) and [middle, high), into `to`. */
-static void merge_runs(const Timed *from, Timed *to, int64_t low, int64_t middle, int64_t high) {
-    int64_t left = low, right = middle;
-    for (int64_t at = low; at < high; at++) {
-        int take_left = right >= high || (left < middle && from[left].time <= from[right].time);
-        to[at] = take_left ? from[left++] : from[right++];
-    }
-}
-
-#define RUN 16
-
-/* Sorts by time, rows of one time in their order; returns where the result is: `a` or `b`. */
-static Timed *sort_timed(Timed *a, Timed *b, int64_t count) {
-    for (int64_t low = 0; low < count; low += RUN) {
-        int64_t high = low + RUN < count ? low + RUN : count;
-        for (int64_t at = low + 1; at < high; at++) {
-            Timed moved = a[at];
-            int64_t to = at;
-            for (; to > low && a[to - 1].time > moved.time; to--) a[to] = a[to - 1];
-            a[to] = moved;
-        }
-    }
-    for (int64_t width = RUN; width < count; width *= 2) {
-        for (int64_t low = 0; low < count; low += 2 * width) {
-            int64_t middle = low + width < count ? low + width : count;
-            int64_t high = middle + width < count ? middle + width : count;
-            merge_runs(a, b, low, middle, high);
-        }
-        Timed *swapped = a;
-        a = b;
-        b = swapped;
-    }
-    return a;
-}
 
 /* Fills order (one a row) and start (keys + 1). */
 static int group_rows(const int64_t *codes, const int64_t *times, int64_t rows, int64_t keys,
@@ -50,7 +12,7 @@ static int group_rows(const int64_t *codes, const int64_t *times, int64_t rows, 
     size_t room = (size_t)(keys ? keys : 1) * sizeof(int64_t);
     int64_t *newest = malloc(room), *place = malloc(room), longest = 0;
     uint8_t *stepped_back = calloc((size_t)(keys ? keys : 1), 1);
-    Timed *work = NULL;
+    Keyed *work = NULL;
     int status = newest && place && stepped_back ? OK : NO_MEMORY;
     if (!status) {
         memset(start, 0, (size_t)(keys + 1) * sizeof(int64_t));
@@ -74,16 +36,16 @@ static int group_rows(const int64_t *codes, const int64_t *times, int64_t rows, 
         for (int64_t key = 0; key < keys; key++)
             if (stepped_back[key] && start[key + 1] - start[key] > longest)
                 longest = start[key + 1] - start[key];
-        if (longest && !(work = malloc(2 * (size_t)longest * sizeof(Timed)))) status = NO_MEMORY;
+        if (longest && !(work = malloc(2 * (size_t)longest * sizeof(Keyed)))) status = NO_MEMORY;
     }
     for (int64_t key = 0; key < keys && longest && !status; key++) {
         if (!stepped_back[key]) continue;
         int64_t *own = order + start[key], count = start[key + 1] - start[key];
         for (int64_t at = 0; at < count; at++) {
-            work[at].time = times[own[at]];
+            work[at].key = times[own[at]];
             work[at].row = own[at];
         }
-        const Timed *sorted = sort_timed(work, work + count, count);
+        const Keyed *sorted = sort_keyed(work, work + count, count);
         for (int64_t at = 0; at < count; at++) own[at] = sorted[at].row;
     }
     free(newest);

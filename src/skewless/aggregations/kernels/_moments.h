@@ -134,24 +134,14 @@ typedef struct {
     uint8_t *done;
 } Moments;
 
+/* Without a branch: the sign of the next value is anybody's guess. */
 static ALWAYS_INLINE void limbs_add(uint64_t *sum, int length, const uint64_t *limb, int count,
                                     int negative) {
-    uint64_t carry = 0;
-    int i = 0;
-    if (negative) {
-        for (; i < count; i++) {
-            u128 part = (u128)sum[i] - limb[i] - carry;
-            sum[i] = (uint64_t)part;
-            carry = (uint64_t)(part >> 64) & 1;
-        }
-        for (; carry && i < length; i++) carry = !sum[i]--;
-    } else {
-        for (; i < count; i++) {
-            u128 part = (u128)sum[i] + limb[i] + carry;
-            sum[i] = (uint64_t)part;
-            carry = (uint64_t)(part >> 64);
-        }
-        for (; carry && i < length; i++) carry = !++sum[i];
+    uint64_t sign = 0 - (uint64_t)negative, carry = (uint64_t)negative;
+    for (int i = 0; i < length; i++) {
+        u128 part = (u128)sum[i] + ((i < count ? limb[i] : 0) ^ sign) + carry;
+        sum[i] = (uint64_t)part;
+        carry = (uint64_t)(part >> 64);
     }
 }
 

@@ -1,4 +1,4 @@
-/* Python bindings of moments and quantiles; included by _compiled.c where its helpers stand. */
+/* Python bindings of moments, quantiles, distinct keys and hashes; included by _compiled.c where its helpers stand. */
 #ifndef SKEWLESS_MOMENTS_MODULE_H
 #define SKEWLESS_MOMENTS_MODULE_H
 
@@ -108,11 +108,65 @@ static PyObject *py_sweep_quantile(PyObject *module, PyObject *args) {
     return finished(&held, status);
 }
 
-PyDoc_STRVAR(frequent_doc, "sweep_frequent(spans, codes, valid, k, out)\n--\n\n"
-    "The k most frequent codes active at each query, the smaller first among equals; -1 for none.");
+PyDoc_STRVAR(distinct_doc, "sweep_distinct(spans, keys, valid, nth, row, counts)\n--\n\n"
+    "A row of the distinct key active at each query that `nth` others are less than, -1 for none;\n"
+    "and how many distinct keys there are.");
+
+static PyObject *py_sweep_distinct(PyObject *module, PyObject *args) {
+    PyObject *spans, *keys, *valid, *o[2];
+    Buffers held = {.count = 0};
+    Sweep w;
+    Distinct s = {0};
+    int status = HELD_FAILED;
+    int64_t rows = -1;
+    long long nth;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOLOO", &spans, &keys, &valid, &nth, o, o + 1)
+        || hold_sweep(&held, spans, &w)
+        || hold(&held, keys, "lq", 0, &rows, "keys", &s.keys) || required(s.keys, "keys")
+        || hold(&held, valid, "B?", 0, &rows, "valid", &w.valid)
+        || hold(&held, o[0], "lq", 1, &w.queries, "row", &s.row) || required(s.row, "row")
+        || hold(&held, o[1], "lq", 1, &w.queries, "counts", &s.counts) || required(s.counts, "counts"))
+        return finished(&held, status);
+    if (nth < 0) {
+        PyErr_SetString(PyExc_ValueError, "nth: expected 0 or more");
+        return finished(&held, status);
+    }
+    s.nth = nth;
+    w.rows = rows;
+    WITHOUT_GIL(status = sweep_distinct(&w, &s))
+    return finished(&held, status);
+}
+
+PyDoc_STRVAR(hashes_doc, "hashes(offsets, data, seed, out)\n--\n\n"
+    "The hash of the bytes between each offset and the next.");
+
+static PyObject *py_hashes(PyObject *module, PyObject *args) {
+    PyObject *offsets, *data, *result;
+    Buffers held = {.count = 0};
+    const int64_t *offset = NULL;
+    const uint8_t *bytes = NULL;
+    int64_t *out = NULL, starts = -1, total = -1, count;
+    unsigned long long seed;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOKO", &offsets, &data, &seed, &result)
+        || hold(&held, data, "B?", 0, &total, "data", &bytes) || required(bytes, "data")
+        || hold(&held, offsets, "lq", 0, &starts, "offsets", &offset)
+        || check_starts(offset, starts, total, 0, "offsets"))
+        return finished(&held, HELD_FAILED);
+    count = starts - 1;
+    if (hold(&held, result, "lq", 1, &count, "out", &out) || required(out, "out"))
+        return finished(&held, HELD_FAILED);
+    WITHOUT_GIL(for (int64_t i = 0; i < count; i++)
+                    out[i] = hash_of(bytes + offset[i], offset[i + 1] - offset[i], seed))
+    return finished(&held, OK);
+}
+
+PyDoc_STRVAR(frequent_doc, "sweep_frequent(spans, keys, valid, k, out)\n--\n\n"
+    "Rows of the k most frequent keys active at each query, the smaller first among equals; -1 for none.");
 
 static PyObject *py_sweep_frequent(PyObject *module, PyObject *args) {
-    PyObject *spans, *codes, *valid, *result;
+    PyObject *spans, *keys, *valid, *result;
     Buffers held = {.count = 0};
     Sweep w;
     Frequent s = {0};
@@ -120,9 +174,9 @@ static PyObject *py_sweep_frequent(PyObject *module, PyObject *args) {
     int64_t rows = -1, length = -1;
     long long k;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOOLO", &spans, &codes, &valid, &k, &result)
+    if (!PyArg_ParseTuple(args, "OOOLO", &spans, &keys, &valid, &k, &result)
         || hold_sweep(&held, spans, &w)
-        || hold(&held, codes, "lq", 0, &rows, "codes", &s.codes) || required(s.codes, "codes")
+        || hold(&held, keys, "lq", 0, &rows, "keys", &s.keys) || required(s.keys, "keys")
         || hold(&held, valid, "B?", 0, &rows, "valid", &w.valid)
         || hold(&held, result, "lq", 1, &length, "out", &s.out) || required(s.out, "out"))
         return finished(&held, status);

@@ -1,4 +1,5 @@
-/* Order statistics: the active rows at a quantile of each query, and the most frequent codes.
+/* Order statistics: the active rows at a quantile of each query, the distinct key of a rank, and
+   the most frequent keys.
 
    The rows of a group are numbered by key; a Fenwick tree (Fenwick 1994, "A new data structure for
    cumulative frequency tables") counts the active ones, so that a row costs the logarithm of the
@@ -6,106 +7,200 @@
 #ifndef SKEWLESS_RANK_H
 #define SKEWLESS_RANK_H
 
+#include "_sort.h"
 #include "_sweep.h"
 
-typedef struct { int64_t key, row; } Keyed;
+/* The valid rows of a group by key, ties by row, and a place among them for each row. */
+typedef struct {
+    Keyed *room, *item;             /* room for twice the largest group; the rows are in it */
+    int64_t size, *place;
+} Ranked;
+
+static int ranked_room(const Sweep *w, Ranked *r) {
+    int64_t largest = 1;
+    for (int64_t g = 0; g < w->groups; g++)
+        if (w->start[g + 1] - w->start[g] > largest) largest = w->start[g + 1] - w->start[g];
+    r->room = malloc(2 * (size_t)largest * sizeof(Keyed));
+    r->place = malloc((size_t)(w->rows ? w->rows : 1) * sizeof(int64_t));
+    r->size = largest;
+    return r->room && r->place ? OK : NO_MEMORY;
+}
+
+static void ranked_free(Ranked *r) {
+    free(r->room);
+    free(r->place);
+}
+
+static int rank_group(const Sweep *w, int64_t g, const int64_t *keys, Ranked *r) {
+    int64_t count = 0;
+    int in_order = 1;
+    for (int64_t s = w->start[g]; s < w->start[g + 1]; s++) {
+        int64_t row = w->row ? w->row[s] : s;
+        if ((uint64_t)row >= (uint64_t)w->rows) return BAD_ROW;
+        if (w->valid && !w->valid[row]) continue;
+        in_order &= !count || r->room[count - 1].row <= row;
+        r->room[count++] = (Keyed){keys[row], row};
+    }
+    Keyed *from = r->room, *spare = r->room + count;
+    if (!in_order) {                /* by row first, as sorting by key keeps that order */
+        for (int64_t i = 0; i < count; i++) from[i].key = from[i].row;
+        from = sort_keyed(from, spare, count);
+        spare = from == r->room ? r->room + count : r->room;
+        for (int64_t i = 0; i < count; i++) from[i].key = keys[from[i].row];
+    }
+    r->item = sort_keyed(from, spare, count);
+    r->size = 0;                    /* a row may have several spans */
+    for (int64_t i = 0; i < count; i++)
+        if (!r->size || r->item[r->size - 1].row != r->item[i].row) r->item[r->size++] = r->item[i];
+    return OK;
+}
+
+/* Active places, counted as sums over ranges of them. */
+typedef struct {
+    int64_t *sum, size, count, most;    /* most: the greatest power of two within the size */
+} Tree;
+
+static void tree_begin(Tree *s, int64_t size) {
+    memset(s->sum, 0, sizeof(int64_t) * (size_t)(size + 1));
+    s->size = size;
+    s->count = 0;
+    for (s->most = 1; 2 * s->most <= size;) s->most *= 2;
+}
+
+static ALWAYS_INLINE void tree_add(Tree *s, int64_t place, int64_t change) {
+    for (int64_t i = place + 1; i <= s->size; i += i & -i) s->sum[i] += change;
+    s->count += change;
+}
+
+/* The active place before which `left` others are; the size where there is none. */
+static ALWAYS_INLINE int64_t tree_find(const Tree *s, int64_t left) {
+    int64_t at = 0;
+    for (int64_t step = s->most; step; step >>= 1)
+        if (at + step <= s->size && s->sum[at + step] <= left) left -= s->sum[at += step];
+    return at;
+}
+
+static ALWAYS_INLINE int64_t row_at(const Tree *s, const Ranked *r, int64_t left) {
+    int64_t at = tree_find(s, left);
+    return at < s->size ? r->item[at].row : -1;     /* orders that lie could lead beyond */
+}
 
 typedef struct {
     const int64_t *keys;
     double q;
-    Keyed *item;                    /* rows of the group by key, ties by row */
-    int64_t *place, *tree;          /* of a row among them; active rows, as sums over ranges */
-    int64_t size, count, most;      /* most: the greatest power of two within the size */
+    Ranked rows;
+    Tree tree;
     int64_t *below, *above, *counts;
 } Quantile;
 
-static int by_key(const void *one, const void *other) {
-    const Keyed *a = one, *b = other;
-    if (a->key != b->key) return a->key < b->key ? -1 : 1;
-    return (a->row > b->row) - (a->row < b->row);
-}
-
-static ALWAYS_INLINE void tree_add(Quantile *s, int64_t row, int64_t change) {
-    for (int64_t i = s->place[row] + 1; i <= s->size; i += i & -i) s->tree[i] += change;
-    s->count += change;
-}
-
-/* The active row before which `left` others are. */
-static ALWAYS_INLINE int64_t row_at(const Quantile *s, int64_t left) {
-    int64_t at = 0;
-    for (int64_t step = s->most; step; step >>= 1)
-        if (at + step <= s->size && s->tree[at + step] <= left) left -= s->tree[at += step];
-    return at < s->size ? s->item[at].row : -1;     /* orders that lie could lead beyond */
-}
-
 static ALWAYS_INLINE int quantile_add(void *state, int64_t row, int64_t exit) {
+    Quantile *s = state;
     (void)exit;
-    tree_add(state, row, 1);
+    tree_add(&s->tree, s->rows.place[row], 1);
     return OK;
 }
 
 static ALWAYS_INLINE int quantile_remove(void *state, int64_t row, int64_t exit) {
+    Quantile *s = state;
     (void)exit;
-    tree_add(state, row, -1);
+    tree_add(&s->tree, s->rows.place[row], -1);
     return OK;
 }
 
 static ALWAYS_INLINE int quantile_emit(void *state, int64_t query, int64_t t) {
     Quantile *s = state;
     (void)t;
-    s->counts[query] = s->count;
+    s->counts[query] = s->tree.count;
     s->below[query] = s->above[query] = -1;
-    if (s->count <= 0) return OK;
-    double position = s->q * (double)(s->count - 1);
-    s->below[query] = row_at(s, (int64_t)floor(position));
-    s->above[query] = row_at(s, (int64_t)ceil(position));
+    if (s->tree.count <= 0) return OK;
+    double position = s->q * (double)(s->tree.count - 1);
+    s->below[query] = row_at(&s->tree, &s->rows, (int64_t)floor(position));
+    s->above[query] = row_at(&s->tree, &s->rows, (int64_t)ceil(position));
     return OK;
 }
 
-static int quantiles_of_group(const Sweep *w, int64_t g, Quantile *s) {
-    s->size = s->count = 0;
-    for (int64_t i = w->start[g]; i < w->start[g + 1]; i++) {
-        int64_t row = w->row ? w->row[i] : i;
-        if ((uint64_t)row >= (uint64_t)w->rows) return BAD_ROW;
-        s->item[s->size++] = (Keyed){s->keys[row], row};
-    }
-    qsort(s->item, (size_t)s->size, sizeof(Keyed), by_key);
-    int64_t distinct = 0;           /* a row may have several spans */
-    for (int64_t i = 0; i < s->size; i++)
-        if (!distinct || s->item[distinct - 1].row != s->item[i].row) s->item[distinct++] = s->item[i];
-    s->size = distinct;
-    for (int64_t i = 0; i < s->size; i++) s->place[s->item[i].row] = i;
-    memset(s->tree, 0, sizeof(int64_t) * (size_t)(s->size + 1));
-    for (s->most = 1; 2 * s->most <= s->size;) s->most *= 2;
-    return sweep_group(w, g, s, quantile_add, quantile_remove, quantile_emit);
-}
-
 static int sweep_quantile(const Sweep *w, Quantile *s) {
-    int64_t largest = 1;
-    int status = OK;
-    for (int64_t g = 0; g < w->groups; g++)
-        if (w->start[g + 1] - w->start[g] > largest) largest = w->start[g + 1] - w->start[g];
-    s->item = malloc((size_t)largest * sizeof(Keyed));
-    s->tree = malloc((size_t)(largest + 1) * sizeof(int64_t));
-    s->place = malloc((size_t)(w->rows ? w->rows : 1) * sizeof(int64_t));
-    if (!s->item || !s->tree || !s->place) status = NO_MEMORY;
-    for (int64_t g = 0; g < w->groups && !status; g++)
-        if (is_asked(w, g)) status = quantiles_of_group(w, g, s);
-    free(s->item);
-    free(s->tree);
-    free(s->place);
+    int status = ranked_room(w, &s->rows);
+    s->tree.sum = malloc((size_t)(s->rows.size + 1) * sizeof(int64_t));
+    if (!s->tree.sum) status = NO_MEMORY;
+    for (int64_t g = 0; g < w->groups && !status; g++) {
+        if (!is_asked(w, g) || (status = rank_group(w, g, s->keys, &s->rows))) continue;
+        for (int64_t i = 0; i < s->rows.size; i++) s->rows.place[s->rows.item[i].row] = i;
+        tree_begin(&s->tree, s->rows.size);
+        status = sweep_group(w, g, s, quantile_add, quantile_remove, quantile_emit);
+    }
+    ranked_free(&s->rows);
+    free(s->tree.sum);
     return status;
 }
 
-/* ---- the most frequent codes ----------------------------------------------------------------------- */
+/* ---- the distinct key that so many are less than ---------------------------------------------------- */
 
 typedef struct {
-    const int64_t *codes;
-    int64_t k, size, leaves; /* distinct codes of the group; a power of two of leaves */
-    Keyed *item;
-    int64_t *place, *code, *count, *best; /* best: of the subtree of each node */
+    const int64_t *keys;
+    int64_t nth;
+    Ranked rows;                    /* of items, the first of each key is kept */
+    Tree tree;
+    int64_t *active, *row, *counts; /* active: rows of each place */
+} Distinct;
+
+static ALWAYS_INLINE int distinct_add(void *state, int64_t row, int64_t exit) {
+    Distinct *s = state;
+    int64_t place = s->rows.place[row];
+    (void)exit;
+    if (s->active[place]++ == 0) tree_add(&s->tree, place, 1);
+    return OK;
+}
+
+static ALWAYS_INLINE int distinct_remove(void *state, int64_t row, int64_t exit) {
+    Distinct *s = state;
+    int64_t place = s->rows.place[row];
+    (void)exit;
+    if (--s->active[place] == 0) tree_add(&s->tree, place, -1);
+    return OK;
+}
+
+static ALWAYS_INLINE int distinct_emit(void *state, int64_t query, int64_t t) {
+    Distinct *s = state;
+    (void)t;
+    s->counts[query] = s->tree.count;
+    s->row[query] = s->tree.count > s->nth ? row_at(&s->tree, &s->rows, s->nth) : -1;
+    return OK;
+}
+
+static int sweep_distinct(const Sweep *w, Distinct *s) {
+    int status = ranked_room(w, &s->rows);
+    size_t room = (size_t)(s->rows.size + 1) * sizeof(int64_t);
+    s->tree.sum = malloc(room);
+    s->active = malloc(room);
+    if (!s->tree.sum || !s->active) status = NO_MEMORY;
+    for (int64_t g = 0; g < w->groups && !status; g++) {
+        if (!is_asked(w, g) || (status = rank_group(w, g, s->keys, &s->rows))) continue;
+        Keyed *item = s->rows.item;
+        int64_t keys = 0;
+        for (int64_t i = 0; i < s->rows.size; i++) {
+            if (!keys || item[keys - 1].key != item[i].key) item[keys++] = item[i];
+            s->rows.place[item[i].row] = keys - 1;
+        }
+        memset(s->active, 0, (size_t)(keys + 1) * sizeof(int64_t));
+        tree_begin(&s->tree, keys);
+        status = sweep_group(w, g, s, distinct_add, distinct_remove, distinct_emit);
+    }
+    ranked_free(&s->rows);
+    free(s->tree.sum);
+    free(s->active);
+    return status;
+}
+
+/* ---- the most frequent keys ----------------------------------------------------------------------- */
+
+typedef struct {
+    const int64_t *keys;
+    int64_t k, size, leaves;        /* distinct keys of the group; a power of two of leaves */
+    Ranked rows;
+    int64_t *first, *count, *best;  /* a row of each key; best: of the subtree of each node */
     int changed;
-    int64_t *last, *out;            /* k codes a query, -1 for none */
+    int64_t *last, *out;            /* rows of k keys a query, -1 for none */
 } Frequent;
 
 static ALWAYS_INLINE int64_t more_frequent(const Frequent *s, int64_t a, int64_t b) {
@@ -123,7 +218,7 @@ static ALWAYS_INLINE int frequent_add(void *state, int64_t row, int64_t exit) {
     Frequent *s = state;
     (void)exit;
     s->changed = 1;
-    count_change(s, s->place[row], 1);
+    count_change(s, s->rows.place[row], 1);
     return OK;
 }
 
@@ -131,7 +226,7 @@ static ALWAYS_INLINE int frequent_remove(void *state, int64_t row, int64_t exit)
     Frequent *s = state;
     (void)exit;
     s->changed = 1;
-    count_change(s, s->place[row], -1);
+    count_change(s, s->rows.place[row], -1);
     return OK;
 }
 
@@ -155,22 +250,18 @@ static ALWAYS_INLINE int frequent_emit(void *state, int64_t query, int64_t t) {
     if (s->changed) find_frequent(s);
     s->changed = 0;
     for (int64_t i = 0; i < s->k; i++)
-        s->out[query * s->k + i] = s->last[2 * i] < 0 ? -1 : s->code[s->last[2 * i]];
+        s->out[query * s->k + i] = s->last[2 * i] < 0 ? -1 : s->first[s->last[2 * i]];
     return OK;
 }
 
 static int frequent_of_group(const Sweep *w, int64_t g, Frequent *s) {
-    int64_t rows = 0;
-    for (int64_t i = w->start[g]; i < w->start[g + 1]; i++) {
-        int64_t row = w->row ? w->row[i] : i;
-        if ((uint64_t)row >= (uint64_t)w->rows) return BAD_ROW;
-        s->item[rows++] = (Keyed){s->codes[row], row};
-    }
-    qsort(s->item, (size_t)rows, sizeof(Keyed), by_key);
+    int status = rank_group(w, g, s->keys, &s->rows);
+    if (status) return status;
+    const Keyed *item = s->rows.item;
     s->size = 0;
-    for (int64_t i = 0; i < rows; i++) {
-        if (!i || s->item[i].key != s->item[i - 1].key) s->code[s->size++] = s->item[i].key;
-        s->place[s->item[i].row] = s->size - 1;
+    for (int64_t i = 0; i < s->rows.size; i++) {
+        if (!i || item[i].key != item[i - 1].key) s->first[s->size++] = item[i].row;
+        s->rows.place[item[i].row] = s->size - 1;
     }
     for (s->leaves = 1; s->leaves < s->size;) s->leaves *= 2;
     memset(s->count, 0, sizeof(int64_t) * (size_t)(s->size + 1));
@@ -181,26 +272,21 @@ static int frequent_of_group(const Sweep *w, int64_t g, Frequent *s) {
 }
 
 static int sweep_frequent(const Sweep *w, Frequent *s) {
-    int64_t largest = 1, leaves = 1;
-    int status = OK;
-    for (int64_t g = 0; g < w->groups; g++)
-        if (w->start[g + 1] - w->start[g] > largest) largest = w->start[g + 1] - w->start[g];
+    int status = ranked_room(w, &s->rows);
+    int64_t largest = s->rows.size, leaves = 1;
     while (leaves < largest) leaves *= 2;
-    s->item = malloc((size_t)largest * sizeof(Keyed));
-    s->code = malloc((size_t)largest * sizeof(int64_t));
+    s->first = malloc((size_t)largest * sizeof(int64_t));
     s->count = malloc((size_t)(largest + 1) * sizeof(int64_t));
     s->best = malloc((size_t)(2 * leaves) * sizeof(int64_t));
     s->last = malloc((size_t)(2 * s->k) * sizeof(int64_t));
-    s->place = malloc((size_t)(w->rows ? w->rows : 1) * sizeof(int64_t));
-    if (!s->item || !s->code || !s->count || !s->best || !s->last || !s->place) status = NO_MEMORY;
+    if (!s->first || !s->count || !s->best || !s->last) status = NO_MEMORY;
     for (int64_t g = 0; g < w->groups && !status; g++)
         if (is_asked(w, g)) status = frequent_of_group(w, g, s);
-    free(s->item);
-    free(s->code);
+    ranked_free(&s->rows);
+    free(s->first);
     free(s->count);
     free(s->best);
     free(s->last);
-    free(s->place);
     return status;
 }
 

@@ -10,6 +10,8 @@ from skewless.aggregations.kernels import _compiled
 
 # By name: of an extension that was built from older sources the import fails, and NumPy serves.
 from skewless.aggregations.kernels._compiled import decay as extension_decay
+from skewless.aggregations.kernels._compiled import hashes as extension_hashes
+from skewless.aggregations.kernels._compiled import sweep_distinct as extension_sweep_distinct
 from skewless.aggregations.kernels._compiled import sweep_frequent as extension_sweep_frequent
 from skewless.aggregations.kernels._compiled import sweep_moments as extension_sweep_moments
 from skewless.aggregations.kernels._compiled import sweep_quantile as extension_sweep_quantile
@@ -61,10 +63,10 @@ def sweep_quantile(sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints
     return below, above, counts
 
 
-def sweep_frequent(sweep: Sweep, codes: Ints, k: int) -> Ints:
-    """The ``k`` most frequent codes at each query, a row each; -1 for none."""
+def sweep_frequent(sweep: Sweep, keys: Ints, k: int) -> Ints:
+    """Rows of the ``k`` most frequent keys at each query; -1 for none."""
     out = np.empty(len(sweep.queries.time) * k, np.int64)
-    extension_sweep_frequent(_arrays(sweep), codes, sweep.valid, k, out)
+    extension_sweep_frequent(_arrays(sweep), keys, sweep.valid, k, out)
     return out.reshape(-1, k)
 
 
@@ -72,6 +74,20 @@ def decay(events: Ints, t: int, half_life: int) -> Floats:
     """The weight of each event: half for every half-life before ``t``."""
     out = np.empty(len(events))
     extension_decay(events, t, half_life, out)
+    return out
+
+
+def sweep_distinct(sweep: Sweep, keys: Ints, nth: int) -> tuple[Ints, Ints]:
+    """A row of the distinct key that ``nth`` others are less than, -1 for none, and how many."""
+    row, counts = np.empty_like(sweep.queries.time), np.empty_like(sweep.queries.time)
+    extension_sweep_distinct(_arrays(sweep), keys, sweep.valid, nth, row, counts)
+    return row, counts
+
+
+def hashes(offsets: Ints, data: Flags, seed: int) -> Ints:
+    """The hash of each run of bytes."""
+    out = np.empty(len(offsets) - 1, np.int64)
+    extension_hashes(offsets, data, seed, out)
     return out
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skewless.aggregations.exact import ExactSum, rounded_ratio
-from skewless.aggregations.kernels import numpy_latest, numpy_rules
+from skewless.aggregations.kernels import numpy_distinct, numpy_latest, numpy_rules
 from skewless.aggregations.kernels.spans import (
     Flags,
     Floats,
@@ -31,6 +31,7 @@ from skewless.aggregations.kernels.spans import (
 rule_spans = numpy_rules.rule_spans
 latest_add = numpy_latest.latest_add
 latest_finish = numpy_latest.latest_finish
+hashes = numpy_distinct.hashes
 
 _BLOCK_SPANS = 1 << 18
 _SMALLEST_EXPONENT = -1074
@@ -407,8 +408,8 @@ def window_summary(
     return tuple(number if want >> i & 1 else None for i, number in enumerate(numbers))
 
 
-def sweep_frequent(sweep: Sweep, codes: Ints, k: int) -> Ints:
-    """The ``k`` most frequent codes at each query, a row each; -1 for none."""
+def sweep_frequent(sweep: Sweep, keys: Ints, k: int) -> Ints:
+    """Rows of the ``k`` most frequent keys at each query; -1 for none."""
     out: dict[str, Any] = {"count": np.zeros(len(sweep.queries.time), np.int64)}
     sweep_sums(sweep, None, Want.COUNT, out)
     offsets = np.concatenate(([0], np.cumsum(out["count"])))
@@ -416,9 +417,9 @@ def sweep_frequent(sweep: Sweep, codes: Ints, k: int) -> Ints:
     found = np.full((len(out["count"]), k), -1, np.int64)
     for query in np.flatnonzero(out["count"]).tolist():
         active = rows[offsets[query] : offsets[query + 1]]
-        distinct, counts = np.unique(codes[active], return_counts=True)
-        first = distinct[np.lexsort((distinct, -counts))[:k]]
-        found[query, : len(first)] = first
+        distinct, first, counts = np.unique(keys[active], return_index=True, return_counts=True)
+        chosen = first[np.lexsort((distinct, -counts))[:k]]
+        found[query, : len(chosen)] = active[chosen]
     return found
 
 
@@ -442,6 +443,22 @@ def sweep_quantile(sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints
         below[query] = ordered[int(np.floor(position))]
         above[query] = ordered[int(np.ceil(position))]
     return below, above, counts
+
+
+def sweep_distinct(sweep: Sweep, keys: Ints, nth: int) -> tuple[Ints, Ints]:
+    """A row of the distinct key that ``nth`` others are less than, -1 for none, and how many."""
+    out: dict[str, Any] = {"count": np.zeros(len(sweep.queries.time), np.int64)}
+    sweep_sums(sweep, None, Want.COUNT, out)
+    offsets = np.concatenate(([0], np.cumsum(out["count"])))
+    rows = gather_active(sweep, offsets)
+    row, counts = np.full(len(offsets) - 1, -1), np.zeros(len(offsets) - 1, np.int64)
+    for query in np.flatnonzero(out["count"]).tolist():
+        active = rows[offsets[query] : offsets[query + 1]]
+        distinct, first = np.unique(keys[active], return_index=True)
+        counts[query] = len(distinct)
+        if len(distinct) > nth:
+            row[query] = active[first[nth]]
+    return row, counts
 
 
 def sweep_moments(

@@ -32,8 +32,14 @@ class Kernels(Protocol):
     def sweep_quantile(self, sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints]:
         """The active rows around a quantile of each query, -1 for none; how many are active."""
 
-    def sweep_frequent(self, sweep: Sweep, codes: Ints, k: int) -> Ints:
-        """The ``k`` most frequent codes at each query, a row each; -1 for none."""
+    def sweep_frequent(self, sweep: Sweep, keys: Ints, k: int) -> Ints:
+        """Rows of the ``k`` most frequent keys at each query; -1 for none."""
+
+    def sweep_distinct(self, sweep: Sweep, keys: Ints, nth: int) -> tuple[Ints, Ints]:
+        """A row of the distinct key that ``nth`` others are less than, -1 for none; how many."""
+
+    def hashes(self, offsets: Ints, data: Flags, seed: int) -> Ints:
+        """The hash of the bytes between each offset and the next."""
 
     def decay(self, events: Ints, t: int, half_life: int) -> Floats:
         """The weight of each event: half for every half-life before ``t``."""
