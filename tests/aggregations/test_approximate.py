@@ -21,6 +21,7 @@ from skewless.aggregations.approximate import (
     buckets_of,
     hashes_of,
     middle_of,
+    middles_of,
     quantile_of,
 )
 from skewless.aggregations.kernels import Queries
@@ -230,3 +231,9 @@ def test_a_bucket_is_twice_the_accuracy_at_most(accuracy, bits):
 def test_wrong_parameters_are_told(wrong, told):
     with pytest.raises(DefinitionError, match=told):
         wrong()
+
+
+@given(st.lists(NUMBERS, min_size=1), BITS)
+def test_middles_of_arrays_are_those_of_each_bucket(values, bits):
+    buckets = buckets_of(np.array(values), bits)
+    assert middles_of(buckets, bits).tolist() == [middle_of(b, bits) for b in buckets.tolist()]

@@ -251,9 +251,7 @@ class ApproxQuantile(Aggregation):
         below, _, counts = rows.around(buckets, self.q)
         if not len(buckets):
             return rows.array(np.zeros(len(counts)), counts == 0)
-        distinct, place = np.unique(buckets[below], return_inverse=True)
-        middles = np.array([middle_of(bucket, self.bits) for bucket in distinct.tolist()])
-        return rows.array(middles[place], counts == 0)
+        return rows.array(middles_of(buckets[below], self.bits), counts == 0)
 
 
 def quantile_of(counts: Mapping[int, int], q: float, bits: int) -> float:
@@ -304,3 +302,19 @@ def middle_of(bucket: int, bits: int) -> float:
     else:
         middle = math.ldexp(1.0 + (part + 0.5) / (1 << bits), power - BEYOND - 1)
     return middle if bucket > 0 else -middle
+
+
+def middles_of(buckets: Ints, bits: int) -> npt.NDArray[np.float64]:
+    """Return the middle of each bucket: what `middle_of` gives.
+
+    >>> import numpy as np
+    >>> middles_of(np.array([70737, -70737, 0]), 6).tolist()
+    [20.125, -20.125, 0.0]
+    """
+    import numpy as np
+
+    power, part = np.divmod(np.abs(buckets) - 1, 1 << bits)
+    with np.errstate(over="ignore"):
+        middles = np.ldexp(1.0 + (part + 0.5) / (1 << bits), power - BEYOND - 1)
+    middles = np.where(power == 2 * BEYOND, np.inf, middles)
+    return np.where(buckets == 0, 0.0, np.copysign(middles, buckets))

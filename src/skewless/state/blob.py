@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -146,10 +147,8 @@ def decode(
 
 def _decode_tails(blob: bytes, at: int, records: np.ndarray, tails: dict[int, list[bytes]]) -> None:
     for slot, tail in tails.items():
-        values = []
-        for length in records[f"s{slot}"].tolist():
-            values.append(blob[at : at + length])
-            at += length
-        tail.extend(reversed(values))
+        ends = list(accumulate(records[f"s{slot}"].tolist(), initial=at))
+        at = ends[-1]
+        tail.extend([blob[low:high] for low, high in pairwise(ends)][::-1])
     if at > len(blob):
         raise CorruptData("a state that was cut", got=f"{len(blob)} bytes", expected=f"{at} bytes")

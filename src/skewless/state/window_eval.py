@@ -336,14 +336,19 @@ class EntityWindows:
             return answer_of(aggregate, None, Status.EMPTY)
         if read.by is None:
             return answer_of(aggregate, self._value(read, rows), Status.PRESENT)
-        groups: dict[bytes, list[int]] = {}
-        tails = self.rows.tails[read.by]
-        for row in rows if isinstance(rows, range) else rows.tolist():
-            groups.setdefault(tails[row], []).append(row)
-        # The order of texts is that of their bytes.
-        by_text = {text: self._value(read, np.array(groups[text])) for text in sorted(groups)}
-        value = {text.decode(): each for text, each in by_text.items()}
-        return answer_of(aggregate, value, Status.PRESENT)
+        return answer_of(aggregate, self._by_text(read, rows, read.by), Status.PRESENT)
+
+    def _by_text(self, read: AggregateRead, rows: Places, by: int) -> dict[str, Any]:
+        """Return the value of the rows of each text; the order of texts is that of their bytes."""
+        at, tails = np.asarray(rows), self.rows.tails[by]
+        own = [tails[row] for row in at.tolist()]
+        texts = sorted(set(own))
+        place = {text: number for number, text in enumerate(texts)}
+        codes = np.fromiter(map(place.__getitem__, own), np.int64, len(own))
+        at = at[np.argsort(codes, kind="stable")]
+        ends = np.cumsum(np.bincount(codes)).tolist()
+        bounds = zip(texts, [0, *ends], ends, strict=False)
+        return {text.decode(): self._value(read, at[low:high]) for text, low, high in bounds}
 
     def _taking_part(self, read: AggregateRead, found: Found) -> Places:
         """Return the rows that count and have what an aggregate needs of a row."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.aggregations.kernels import Queries, Spans
-from skewless.aggregations.span_sets import gather
+from skewless.aggregations.kernels.spans import search_groups
 from skewless.engines.local.spine import Ints, distinct
 
 _AFTER = 2**63 - 1  # beyond every key
@@ -50,11 +50,7 @@ class Groups:
             texts: the distinct texts, ascending.
         """
         size = max(len(texts), 1)
-        pairs = []
-        for part in gather(spans, queries, (codes >= 0).view(np.uint8)):
-            asked = np.repeat(np.arange(part.first, part.last), np.diff(part.offsets))
-            pairs.append(distinct(asked * size + codes[part.rows]))
-        found = np.concatenate(pairs) if pairs else np.zeros(0, np.int64)
+        found = _pairs(spans, queries, codes, size)
         query, text = np.divmod(found, size)
         entity = np.repeat(np.arange(len(queries.start) - 1), np.diff(queries.start))
         keys = entity[query] * size + text
@@ -72,6 +68,42 @@ class Groups:
             np.searchsorted(query, np.arange(len(queries.time) + 1)).astype(np.int64),
             place,
         )
+
+
+def _pairs(spans: Spans, queries: Queries, codes: Ints, size: int) -> Ints:
+    """Return query times size plus code of every group of every query, ascending.
+
+    A group is there from when a row of it enters until the last of them has left: one run of
+    queries for each such time, however many rows it has.
+    """
+    first, last = int(spans.start[0]), int(spans.start[-1])
+    row = np.arange(first, last) if spans.row is None else spans.row[first:last]
+    entity = np.repeat(np.arange(len(spans.start) - 1), np.diff(spans.start))
+    enter, leave = spans.enter[first:last], spans.exit[first:last]
+    kept = np.flatnonzero((codes[row] >= 0) & (enter < leave))
+    keys = entity[kept] * size + codes[row[kept]]
+    order = np.lexsort((enter[kept], keys))
+    keys, enter, leave = keys[order], enter[kept][order], leave[kept][order]
+    begins = np.r_[True, keys[1:] != keys[:-1]][: len(keys)]
+    latest = _running_latest(leave, begins)
+    begins[1:] |= enter[1:] > latest[:-1]
+    begin = np.flatnonzero(begins)
+    own = keys[begin] // size
+    bounds = queries.start[own], queries.start[own + 1]
+    until = latest[np.r_[begin[1:], len(keys)] - 1] if len(begin) else latest
+    low = search_groups(queries.time, *bounds, enter[begin], "left")
+    sizes = search_groups(queries.time, *bounds, until, "left") - low
+    asked = np.arange(sizes.sum()) + np.repeat(low - (np.cumsum(sizes) - sizes), sizes)
+    return np.sort(asked * size + np.repeat(keys[begin] % size, sizes))
+
+
+def _running_latest(times: Ints, begins: np.ndarray) -> Ints:
+    """Return the greatest time so far of each run that begins where it is said."""
+    if (begins[1:] | (times[1:] >= times[:-1])).all():
+        return times
+    distinct_times, rank = np.unique(times, return_inverse=True)
+    offset = np.cumsum(begins) * len(distinct_times)
+    return distinct_times[np.maximum.accumulate(rank + offset) - offset]
 
 
 def _by_group(spans: Spans, codes: Ints, size: int, known: Ints) -> Spans:
