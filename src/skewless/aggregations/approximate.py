@@ -176,7 +176,8 @@ def hashes_of(column: pa.Array) -> Ints:
     of_each = hashes(
         np.cumsum([0, *map(len, held)]), np.frombuffer(b"".join(held), np.uint8), seed=_SEED
     )
-    return of_each[np.asarray(pc.fill_null(encoded.indices, 0))]
+    codes: Ints = np.asarray(pc.fill_null(encoded.indices, 0))
+    return of_each.take(codes)
 
 
 @dataclass(frozen=True)

@@ -69,3 +69,9 @@ def as_numbers(column: pa.Array) -> Any:
         column = pc.fill_null(column, pa.scalar(0, column.type))
     values = column.to_numpy(zero_copy_only=False)
     return values.astype(np.int64 if pa.types.is_integer(column.type) else np.float64, copy=False)
+
+
+def order_of(values: npt.NDArray[np.float64]) -> Ints:
+    """Return integers in the order of floats, with -0.0 below 0.0."""
+    bits = values.view(np.int64)
+    return np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)

@@ -19,8 +19,6 @@ from skewless.errors import DefinitionError
 from skewless.types import NUMERIC, DType, Float64
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
@@ -32,14 +30,6 @@ _ORDERED = NUMERIC | {"bool", "str", "bytes", "timestamp", "date"}
 def total_order(value: Any) -> Any:
     """Return the sort key of a value: as Python orders it, but with -0.0 below 0.0."""
     return (value, math.copysign(1.0, value)) if isinstance(value, float) else value
-
-
-def order_of(values: npt.NDArray[np.float64]) -> Ints:
-    """Return integers in the order of floats, with -0.0 below 0.0."""
-    import numpy as np
-
-    bits = values.view(np.int64)
-    return np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)
 
 
 @dataclass(frozen=True)
@@ -139,6 +129,8 @@ class Quantile(Aggregation):
             return NotImplemented
         import numpy as np
 
+        from skewless.aggregations.columns import order_of
+
         ranks = order_of(values.astype(np.float64))
         position = self.q * (len(ranks) - 1)
         low, high = math.floor(position), math.ceil(position)
@@ -155,6 +147,8 @@ class Quantile(Aggregation):
     def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the same at all moments, from the rows around the place."""
         import numpy as np
+
+        from skewless.aggregations.columns import order_of
 
         values = rows.values.astype(np.float64)
         low, high, counts = rows.around(order_of(values), self.q)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.aggregations.columns import Coded, as_numbers, is_number, valid_of
+from skewless.aggregations.columns import Coded, as_numbers, is_number, order_of, valid_of
 from skewless.aggregations.kernels import (
     Queries,
     Spans,
@@ -38,7 +38,6 @@ from skewless.aggregations.kernels import (
     sweep_sums_int,
     sweep_unique,
 )
-from skewless.aggregations.ranking import order_of
 from skewless.aggregations.span_sets import (
     ActiveRows,
     by_row,

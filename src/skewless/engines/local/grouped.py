@@ -103,7 +103,8 @@ def _running_latest(times: Ints, begins: np.ndarray) -> Ints:
         return times
     distinct_times, rank = np.unique(times, return_inverse=True)
     offset = np.cumsum(begins) * len(distinct_times)
-    return distinct_times[np.maximum.accumulate(rank + offset) - offset]
+    place: Ints = np.maximum.accumulate(rank + offset) - offset
+    return distinct_times.take(place)
 
 
 def _by_group(spans: Spans, codes: Ints, size: int, known: Ints) -> Spans:
