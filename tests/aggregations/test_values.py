@@ -166,7 +166,16 @@ COLUMNS = {
     "a text": str, "a number": float, "a whole number": int, "a decimal": Decimal,
     "a date": date, "a truth": bool, "bytes": bytes, "a list": list[int],
 }  # fmt: skip
-TAKEN = {"corr": (), "cov": (), "beta": (), "streak": (), "time_in": (), "diff": (float, int)}
+TAKEN = {
+    "vector_mean": (),
+    "vector_sum": (),
+    "corr": (),
+    "cov": (),
+    "beta": (),
+    "streak": (),
+    "time_in": (),
+    "diff": (float, int),
+}
 """Which numbers an aggregation takes, where it does not take all."""
 VALUES = {
     "a text": "a", "a number": 0.5, "a whole number": 3, "a decimal": Decimal("1.5"),
@@ -297,3 +306,13 @@ def test_limbs_put_together_are_the_numbers(values):
     for place, each in enumerate(values):
         whole = sum(int(part[place]) << 20 * number for number, part in enumerate(parts))
         assert Fraction(whole) * Fraction(2) ** unit == Fraction(each)
+
+
+@given(st.lists(st.lists(st.floats(-9, 9, width=32), min_size=3, max_size=3), min_size=1))
+def test_vectors_are_summed_element_by_element(rows):
+    for name in ("sum", "mean"):
+        elements = [np.float32(value(name, element)) for element in zip(*rows, strict=True)]
+        assert value(f"vector_{name}", rows) == elements
+        array = np.array(rows, np.float32)
+        found = aggregation(f"vector_{name}").summary(array, np.arange(len(rows)), 0, WINDOW)
+        assert found == elements

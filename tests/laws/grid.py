@@ -15,12 +15,12 @@ from skewless.clock import from_micros
 from skewless.definitions import Aggregate, Entity, FeatureView, Source
 from skewless.engines.reference import HistoryRow
 from skewless.errors import DefinitionError, MissingDependency
-from skewless.types import Decimal, Float32, Int32
+from skewless.types import Decimal, Float32, Int32, Vector
 
 KEY = Entity("key", key=str)
 SCHEMA = {
     "key": str, "x": float, "n": int, "single": Float32, "small": Int32, "price": Decimal(12, 2),
-    "word": str, "flag": bool,
+    "word": str, "flag": bool, "taste": Vector(2),
 }  # fmt: skip
 COLUMNS = {name: itemgetter(name) for name in SCHEMA if name != "key"} | {
     "x and n": lambda of: of.x._operation("pair", of.n),
@@ -78,6 +78,8 @@ def view_of(found, of):
 NUMBERS = (0.0, -0.0, 1.0, 0.1, 0.1, -3.5, 1e15, -1e15, 1e-310, 1e9 + 1, 1e9 - 1)
 WHOLE = (0, 1, 1, -3, 7, 2**31 - 1, 2**53 + 1, 2**62, 2**62, -(2**62))
 
+VECTORS = ([0.1, -3.0], [0.0, 3e38], [1.5, 3e38], [-0.0, 1e-40], [float("inf"), 1.0], None)
+
 
 def history(seed, numbers=NUMBERS):
     """Rows of one key with ties, late and null ones, in the order in which they came to be known."""
@@ -95,6 +97,7 @@ def history(seed, numbers=NUMBERS):
             "price": SCHEMA["price"].coerce(chance.choice(("0.10", "-19.99", "3.00"))),
             "word": chance.choice(("a", "b", "c", "ä", f"w{number}", None)),
             "flag": chance.choice((True, True, False, None)),
+            "taste": SCHEMA["taste"].coerce(chance.choice(VECTORS)),
             "at": from_micros(event),
             "seen": from_micros(known),
         }

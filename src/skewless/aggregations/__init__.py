@@ -9,6 +9,7 @@ from skewless.aggregations import (
     ranking,
     sequences,
     time_weighted,
+    vectors,
 )
 from skewless.aggregations.base import (
     AGGREGATIONS,
@@ -30,4 +31,5 @@ __all__ = [
     "ranking",
     "sequences",
     "time_weighted",
+    "vectors",
 ]

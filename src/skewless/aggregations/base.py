@@ -121,8 +121,8 @@ class Aggregation(ABC):
         """Return what `compute` does, from arrays; `NotImplemented` where these cannot give it.
 
         Args:
-            values: float64 or int64; None for whole rows and columns that are no such numbers. A
-                null that takes part is NaN; where whole numbers have one, they are None.
+            values: float64 or int64, of vectors a row of float32 each; None for whole rows and
+                other columns. A null that takes part is NaN; whole numbers with one are None.
             events: as for `compute`, as are the others.
         """
         return NotImplemented
@@ -211,6 +211,11 @@ class Aggregation(ABC):
 def is_number(column: DType) -> bool:
     """Return whether arrays of the kernels hold the values of a column exactly."""
     return column.kind in _NUMERIC
+
+
+def in_arrays(column: DType) -> bool:
+    """Return whether `Aggregation.summary` is given the values of a column."""
+    return is_number(column) or column.kind == "vector"
 
 
 class Deciding(Aggregation):

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from skewless.aggregations.base import AGGREGATIONS, Aggregation, Tile, is_number
+from skewless.aggregations.base import AGGREGATIONS, Aggregation, Tile, in_arrays
 from skewless.aggregations.windows import Sliding, Window
 from skewless.errors import DefinitionError
-from skewless.types import Bool, DType, Float64, List
+from skewless.types import Bool, DType, Float64, List, Vector
 
 COSTS = {
     "shared sweep": "each row once, for all such aggregations of a column together",
@@ -75,7 +75,7 @@ def _of_each(kind: Aggregation, column: DType | None) -> str:
     """Return the form for the rows of one window, where nothing is shared."""
     if kind.needs is not None:
         return "few rows"
-    return "arrays" if kind.summarises and column is not None and is_number(column) else "python"
+    return "arrays" if kind.summarises and column is not None and in_arrays(column) else "python"
 
 
 def _kept(window: Window, tile: Tile | None) -> str:
@@ -97,13 +97,13 @@ def counted(forms: Iterable[str]) -> str:
 
 def column_for(kind: Aggregation) -> DType:
     """Return the type of column by which an aggregation is shown: numbers, where it takes them."""
-    for dtype in (Float64, Bool, List(Float64)):
+    for dtype in (Float64, Bool, List(Float64), Vector(2)):
         try:
             kind.result_type(dtype)
         except DefinitionError:
             continue
         return dtype
-    raise DefinitionError(f"{kind.name} takes neither numbers nor conditions nor pairs")
+    raise DefinitionError(f"{kind.name} takes neither numbers nor conditions, pairs, vectors")
 
 
 def table() -> str:

@@ -7,6 +7,7 @@ from skewless.definitions.feature_service import FeatureService
 from skewless.definitions.feature_view import FeatureView, feature_view
 from skewless.definitions.on_demand import OnDemandView, on_demand
 from skewless.definitions.references import FeatureRef
+from skewless.definitions.scores import zscore
 from skewless.definitions.source import Source
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "if_else",
     "now",
     "on_demand",
+    "zscore",
 ]

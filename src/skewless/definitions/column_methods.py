@@ -23,6 +23,7 @@ from skewless.aggregations.approximate import need_sketches
 from skewless.aggregations.base import parameters_of
 from skewless.aggregations.windows import Window, lifetime
 from skewless.errors import DefinitionError
+from skewless.types import DType
 
 WindowLike = str | timedelta | Window
 Made = TypeVar("Made")
@@ -34,9 +35,16 @@ class ColumnMethods(Generic[Made]):
     Class attributes:
         _aggregate: makes one of the expression, the aggregation, windows and options. The module of
             aggregates sets it: they are made of expressions, which have these methods.
+        _zscore: likewise, of the module of scores.
     """
 
     _aggregate: ClassVar[Callable[..., Any]]
+    _zscore: ClassVar[Callable[..., Any]]
+    dtype: DType
+
+    @property
+    def _is_vector(self) -> bool:
+        return self.dtype.kind == "vector"
 
     def _operation(self, name: str, *others: object) -> Any:
         """Return the operation of that name on this and other operands."""
@@ -59,16 +67,20 @@ class ColumnMethods(Generic[Made]):
         return self._over("count", windows, options)
 
     def sum(self, *windows: WindowLike, **options: Any) -> Made:
-        """Exact sum."""
-        return self._over("sum", windows, options)
+        """Exact sum; of vectors, element by element."""
+        return self._over("vector_sum" if self._is_vector else "sum", windows, options)
 
     def mean(
         self, *windows: WindowLike, weight: Literal["time"] | None = None, **options: Any
     ) -> Made:
-        """Exact mean; with ``weight="time"`` each value counts for as long as it stood."""
+        """Exact mean; with ``weight="time"`` each value counts for as long as it stood.
+
+        Of vectors it is that of each element.
+        """
         if weight not in (None, "time"):
             raise DefinitionError("mean has no such weight", got=repr(weight), expected="'time'")
-        return self._over("mean" if weight is None else "time_mean", windows, options)
+        plain = "vector_mean" if self._is_vector else "mean"
+        return self._over(plain if weight is None else "time_mean", windows, options)
 
     def time_in(self, state: object, *windows: WindowLike, **options: Any) -> Made:
         """Seconds for which the column was ``state``: each row stands until the next."""
@@ -101,6 +113,14 @@ class ColumnMethods(Generic[Made]):
     def slope(self, *windows: WindowLike, **options: Any) -> Made:
         """Least-squares slope over event time, per second."""
         return self._over("slope", windows, options)
+
+    def zscore(self, *windows: WindowLike, **options: Any) -> Made:
+        """How many standard deviations the newest value lies above the mean of the window.
+
+        Of the values that are not null, the newest among them; null without spread.
+        """
+        made: Made = self._zscore(windows, options)
+        return made
 
     def cov(self, other: object, *windows: WindowLike, ddof: int = 0, **options: Any) -> Made:
         """Covariance with another column, population unless ``ddof=1``."""

@@ -134,6 +134,21 @@ def _get(name: str, types: Sequence[DType]) -> DType:
     return types[0].item
 
 
+def _top(name: str, types: Sequence[DType]) -> DType:
+    values, many = types[0].item, types[1]
+    if types[0].kind != "map" or values is None or not values.is_numeric or not many.is_integer:
+        raise _wrong(name, types, "a map to numbers, and how many")
+    return List(String)
+
+
+def _near(name: str, types: Sequence[DType]) -> DType:
+    values = _element(types[0])
+    if values is None:
+        raise _wrong(name, types, "a list of numbers, a number, and a share of it")
+    _arithmetic(name, [values, *types[1:]])
+    return Int64
+
+
 def _vectors(name: str, types: Sequence[DType]) -> DType:
     elements = [_element(dtype) for dtype in types]
     if any(e is None or not e.is_numeric or e.kind == "decimal" for e in elements):
@@ -162,7 +177,8 @@ OPERATIONS: dict[str, Rule] = {
     "and": _boolean, "or": _boolean, "not": _boolean,
     "is_null": _anything_to_bool, "coalesce": _common, "if_else": _choose,
     "lower": _text(String), "upper": _text(String), "strip": _text(String),
-    "length": _length, "contains": _contains, "item": _item, "get": _get, "dot": _vectors,
+    "length": _length, "contains": _contains, "item": _item, "get": _get, "top": _top,
+    "near": _near, "dot": _vectors,
     "cosine": _vectors, "pair": _pair, "days": _float, "starts_with": _text(Bool),
     "ends_with": _text(Bool),
     "year": _time(Int64), "month": _time(Int64), "day": _time(Int64), "hour": _time(Int64),

@@ -89,6 +89,14 @@ class ValueMethods(Generic[Made]):
         made: Made = found if default is None else found.fill_null(default)
         return made
 
+    def top(self, k: object) -> Made:
+        """The ``k`` keys of a map with the greatest values, the smaller key first among equals."""
+        return self._operation("top", k)
+
+    def near(self, number: object, share: object) -> Made:
+        """How many values of a list are at most a share of ``number`` away from it."""
+        return self._operation("near", number, share)
+
     def dot(self, other: object) -> Made:
         """Inner product with another vector; null where their lengths differ."""
         return self._operation("dot", other)

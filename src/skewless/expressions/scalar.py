@@ -160,6 +160,8 @@ def _compile_link(expression: Expression, first: Compiled) -> Compiled:
     function = function_of(expression)
     if len(children) == 1:
         return _unary(function, children[0])
+    if len(children) > 2:
+        return _of_all(function, children)
     second = expression.children[1]
     if isinstance(second, Literal) and second.value is not None:
         return _with_constant(function, children[0], second.value)
@@ -189,6 +191,14 @@ def _binary(function: Function, left: Compiled, right: Compiled) -> Compiled:
             return None
         b = right(values)
         return None if b is None else function(a, b)
+
+    return run
+
+
+def _of_all(function: Function, children: list[Compiled]) -> Compiled:
+    def run(values: Mapping[str, Any]) -> Any:
+        found = [child(values) for child in children]
+        return None if any(value is None for value in found) else function(*found)
 
     return run
 
@@ -355,6 +365,18 @@ def _item(values: Any, place: int) -> Any:
     return values[place] if -len(values) <= place < len(values) else None
 
 
+def _top(numbers: Any, many: int) -> list[str]:
+    """Return the keys of the greatest numbers, the smaller key first among equals."""
+    known = [(-number, key) for key, number in numbers.items() if number is not None]
+    return [key for _, key in sorted(known)[: max(many, 0)]]
+
+
+def _near(values: Any, number: float, share: float) -> int:
+    """Return how many values are at most that share of a number away from it."""
+    apart = abs(number) * share
+    return sum(abs(value - number) <= apart for value in values if value is not None)
+
+
 def _dot(left: Any, right: Any) -> float | None:
     """Return the correctly rounded sum of the rounded products; null of unequal lengths."""
     if len(left) != len(right) or None in left or None in right:
@@ -403,7 +425,7 @@ _FUNCTIONS: dict[str, Function] = {
     "lower": str.lower, "upper": str.upper, "strip": str.strip, "length": len,
     "item": _item, "dot": _dot, "cosine": _cosine,
     "pair": lambda a, b: [float(a), float(b)],
-    "get": dict.get, "days": lambda seconds: seconds / 86_400,
+    "get": dict.get, "top": _top, "near": _near, "days": lambda seconds: seconds / 86_400,
     "contains": operator.contains, "starts_with": str.startswith, "ends_with": str.endswith,
     "year": operator.attrgetter("year"), "month": operator.attrgetter("month"),
     "day": operator.attrgetter("day"), "hour": operator.attrgetter("hour"),

@@ -387,7 +387,9 @@ class EntityWindows:
         event = self.event[rows.start : rows.stop] if isinstance(rows, range) else self.event[rows]
         if kind.summarises:
             values = None
-            if slot is not None and numeric:
+            if slot is not None and self.rows.slots[slot].dtype.kind == "vector":
+                values = self.rows.records[f"s{slot}"][np.asarray(rows)]
+            elif slot is not None and numeric:
                 column, valid = self._column(slot)
                 part = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
                 values = column[part]
