@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from skewless.definitions.avro import Avro
     from skewless.definitions.example import Example
+    from skewless.definitions.message_parts import header, key, message_time
     from skewless.definitions.source import Epoch
     from skewless.definitions.tables import (
         CSV,
@@ -103,6 +104,7 @@ _HOMES = {
     "Redshift Snowflake",
     "skewless.definitions.avro": "Avro",
     "skewless.definitions.example": "Example",
+    "skewless.definitions.message_parts": "header key message_time",
     "skewless.definitions.source": "Epoch",
     "skewless.definitions.words": "Column",
     "skewless.errors": "BreakingChange ConcurrentApply ConfigError CorruptData DefinitionError "
@@ -128,8 +130,8 @@ __all__ = [
     "OnlineResult", "Parquet", "Postgres", "Redshift", "RegistryError", "Request",
     "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "Status", "StoreError",
     "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",
-    "Vector", "feature_view", "if_else", "lifetime", "now", "on_demand", "session",
-    "standing", "tumbling",
+    "Vector", "feature_view", "header", "if_else", "key", "lifetime", "message_time", "now",
+    "on_demand", "session", "standing", "tumbling",
 ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from skewless.aggregations import aggregation
 from skewless.definitions.aggregate import build
 from skewless.definitions.column_methods import WindowLike, or_lifetime
 from skewless.definitions.expressions import Column, Expression, MultiWindow
+from skewless.definitions.message_parts import check_places
 from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.tables import Recorded, Stream, Table
 from skewless.definitions.words import Words, typed_and_words, words_dict, words_from_dict
@@ -218,6 +219,8 @@ class Source(Rows):
                 hint="Give it one: schema={'card_id': str, 'amount': float}.",
             )
         if self._schema is not None:
+            places = self.stream.options.get("columns") if self.stream is not None else None
+            check_places(places or {}, self.columns, where)
             for column in self.row_id:
                 if column not in self.columns:
                     raise UnknownName.of("column", column, self.columns, where=where)

@@ -12,10 +12,12 @@ Relative paths are relative to the repo's folder.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from skewless.clock import iso, to_micros
+from skewless.definitions.message_parts import MessagePart, places_of
 from skewless.errors import DefinitionError
 
 AMBIGUOUS = ("earliest", "latest", "null", "raise")
@@ -273,12 +275,28 @@ class Frame(Table):
 
 
 class Files(Stream):
-    """A folder or file that grows: JSON lines, CSV or Parquet."""
+    """A folder or file that grows: JSON lines, CSV or Parquet.
+
+    Args:
+        path: of it.
+        format: ``json``, ``csv`` or ``parquet``.
+        columns: of JSON: where columns lie that are not at the top under their own name, such as
+            ``{"amount": "payload.after.amount"}``.
+
+    Raises:
+        DefinitionError: a place that is none, or places in files that are not JSON.
+    """
 
     kind = "files"
 
-    def __init__(self, path: str, format: str = "json") -> None:
-        super().__init__(path=str(path), format=format)
+    def __init__(
+        self, path: str, format: str = "json", columns: Mapping[str, str] | None = None
+    ) -> None:
+        where = f"files {path}"
+        places = places_of(columns, where, parts=False)
+        if places and format != "json":
+            raise DefinitionError("columns= is for JSON", got=f"format {format!r}", where=where)
+        super().__init__(path=str(path), format=format, columns=places)
 
 
 class Kafka(Stream):
@@ -289,6 +307,11 @@ class Kafka(Stream):
         servers: ``host:port``, several with commas.
         format: ``json``, ``avro`` or ``protobuf``.
         options: further settings of the consumer, by librdkafka's names.
+        columns: where columns lie that are not at the top of the value under their own name: a path
+            such as ``"payload.after.amount"``, `key`, `header` or `message_time`.
+
+    Raises:
+        DefinitionError: a place that is none.
     """
 
     kind = "kafka"
@@ -299,8 +322,12 @@ class Kafka(Stream):
         servers: str,
         format: str = "json",
         options: dict[str, str] | None = None,
+        columns: Mapping[str, str | MessagePart] | None = None,
     ) -> None:
-        super().__init__(topic=topic, servers=servers, format=format, options=options)
+        places = places_of(columns, f"Kafka topic {topic!r}")
+        super().__init__(
+            topic=topic, servers=servers, format=format, options=options, columns=places
+        )
 
 
 _PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]*)@")

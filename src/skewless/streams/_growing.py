@@ -18,7 +18,8 @@ from typing import Any
 
 from skewless.errors import CorruptData
 from skewless.parquet import open_parquet
-from skewless.streams.decoding import Decoded, Header, JsonRows, csv_rows
+from skewless.streams.decoding import Decoded, Header, csv_rows
+from skewless.streams.envelopes import Place, json_rows
 from skewless.types import DType
 
 Mark = tuple[int, bytes]
@@ -189,11 +190,20 @@ class GrowingText(Growing):
 
 
 class GrowingJson(GrowingText):
-    """JSON lines."""
+    """JSON lines.
 
-    def __init__(self, path: Path, name: str, columns: Mapping[str, DType]) -> None:
+    Args:
+        path: of the file.
+        name: how positions and people call it.
+        columns: names and types of the columns asked for.
+        paths: of those that do not lie at the top under their own name.
+    """
+
+    def __init__(
+        self, path: Path, name: str, columns: Mapping[str, DType], paths: Mapping[str, Place]
+    ) -> None:
         super().__init__(path, name, columns)
-        self._rows = JsonRows(columns)
+        self._rows = json_rows(columns, paths)
 
     def _header(self, descriptor: int) -> int | None:
         return len(_BOM) if os.pread(descriptor, len(_BOM), 0) == _BOM else 0

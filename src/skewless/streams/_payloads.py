@@ -20,6 +20,7 @@ from skewless.errors import InputError, MissingDependency, StoreUnavailable
 from skewless.streams._decoded_values import value_for
 from skewless.streams._records import Headers
 from skewless.streams.decoding import Decoded, JsonRows
+from skewless.streams.envelopes import EnvelopeRows, Place, json_rows, value_at
 from skewless.types import DType
 
 FORMATS = ("json", "avro", "protobuf")
@@ -61,8 +62,9 @@ class JsonPayload(Payload):
     JSON begins with neither of these bytes, so there is nothing to mistake.
     """
 
-    def __init__(self) -> None:
-        self._rows: JsonRows | None = None
+    def __init__(self, paths: Mapping[str, Place] | None = None) -> None:
+        self._paths = paths or {}
+        self._rows: JsonRows | EnvelopeRows | None = None
         self._columns: dict[str, DType] = {}
 
     def decode(
@@ -72,7 +74,7 @@ class JsonPayload(Payload):
         headers: Sequence[Headers] | None = None,
     ) -> Decoded:
         if self._rows is None or self._columns != columns:
-            self._rows, self._columns = JsonRows(columns), dict(columns)
+            self._rows, self._columns = json_rows(columns, self._paths), dict(columns)
         return self._rows.decode([unframed(value) for value in values])
 
 
@@ -87,10 +89,16 @@ class RecordPayload(Payload):
 
     Args:
         decode_one: returns the fields of a message, or a value.
+        paths: of the columns that do not lie at the top under their own name.
     """
 
-    def __init__(self, decode_one: Callable[[bytes, Headers], Any]) -> None:
+    def __init__(
+        self,
+        decode_one: Callable[[bytes, Headers], Any],
+        paths: Mapping[str, Place] | None = None,
+    ) -> None:
         self._decode_one = decode_one
+        self._paths = paths or {}
 
     def decode(
         self,
@@ -98,6 +106,7 @@ class RecordPayload(Payload):
         columns: Mapping[str, DType],
         headers: Sequence[Headers] | None = None,
     ) -> Decoded:
+        paths = {name: self._paths.get(name, (name,)) for name in columns}
         rows: list[dict[str, Any]] = []
         taken: list[int] = []
         poison: list[tuple[int, str]] = []
@@ -106,7 +115,7 @@ class RecordPayload(Payload):
                 data = decoded(self._decode_one, value, headers[number] if headers else None)
                 if not isinstance(data, Mapping):
                     raise ValueError("its schema is no record")
-                row = {name: value_for(data.get(name), dtype) for name, dtype in columns.items()}
+                row = {n: value_for(value_at(data, paths[n]), t) for n, t in columns.items()}
             except ValueError as problem:
                 poison.append((number, str(problem)))
                 continue
@@ -157,9 +166,16 @@ def payload(format: str, topic: str, options: dict[str, Any], base: Path | None 
 
 
 def decoders(
-    format: str, topic: str, options: dict[str, Any], base: Path | None = None
+    format: str,
+    topic: str,
+    options: dict[str, Any],
+    base: Path | None = None,
+    paths: Mapping[str, Place] | None = None,
 ) -> tuple[Payload, Keys]:
-    """Return what decodes the values of a topic and what decodes its keys; see `payload`."""
+    """Return what decodes the values of a topic and what decodes its keys; see `payload`.
+
+    ``paths`` are those of columns that do not lie at the top of a value under their own name.
+    """
     registry = {
         key.removeprefix(_REGISTRY): options.pop(key)
         for key in list(options)
@@ -176,21 +192,21 @@ def decoders(
         if given is not None and format != only:
             raise InputError(f"the option {name!r} is for {only} messages", where=where)
     if format == "json":
-        return JsonPayload(), keys
+        return JsonPayload(paths), keys
     if format == "avro" and schema is not None:
         if registry:
             raise InputError(
                 f"both {_SCHEMA!r} and a Schema Registry", expected="one of them", where=where,
                 hint=f"{_SCHEMA!r} is for messages that name no schema.",
             )  # fmt: skip
-        return RecordPayload(_bare_avro(str(schema), base or Path(), where)), keys
+        return RecordPayload(_bare_avro(str(schema), base or Path(), where), paths), keys
     if format == "avro" and not registry.get("url"):
         raise InputError(
             f"avro messages need the option {_REGISTRY + 'url'!r} or {_SCHEMA!r}", where=where
         )
     if format == "protobuf" and not message:
         raise InputError(f"protobuf messages need the option {_MESSAGE!r}", where=where)
-    return RecordPayload(_from_registry(format, topic, registry, str(message))), keys
+    return RecordPayload(_from_registry(format, topic, registry, str(message)), paths), keys
 
 
 class Keys:

@@ -34,6 +34,7 @@ from skewless.streams._growing import (
     Mark,
 )
 from skewless.streams.base import EARLIEST, LATEST, Batch, Poison, Start, StreamReader
+from skewless.streams.envelopes import paths_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +84,7 @@ class FilesReader(StreamReader):
             )
         self._kind, self._suffixes = _FORMATS[format]
         self.lag_unit = self._kind.lag_unit
+        self._paths = paths_of(stream.options.get("columns") or {})
         self._marks: dict[str, Mark] = {}
         self._open_files: dict[str, Growing] = {}
         self._exhausted: dict[str, _Stat] = {}
@@ -165,7 +167,10 @@ class FilesReader(StreamReader):
 
     def _file(self, name: str, path: Path) -> Growing:
         if name not in self._open_files:
-            self._open_files[name] = self._kind(path, name, self.columns)
+            if self._kind is GrowingJson:
+                self._open_files[name] = GrowingJson(path, name, self.columns, self._paths)
+            else:
+                self._open_files[name] = self._kind(path, name, self.columns)
         return self._open_files[name]
 
     def _mark(self, name: str) -> Mark:

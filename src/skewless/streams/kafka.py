@@ -14,7 +14,7 @@ partitions it takes would be missing, and go on where they were left once it is 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,11 @@ from skewless.streams.base import (
     StreamReader,
     Tombstone,
 )
+from skewless.streams.envelopes import BesideValue, parts_of, paths_of
 
 if TYPE_CHECKING:
     from skewless.definitions.tables import Located
+    from skewless.types import DType
 
 PATIENCE_SECONDS = 15.0
 _BEGINNING = PartitionPosition(ck.OFFSET_BEGINNING)
@@ -75,7 +77,11 @@ class KafkaReader(StreamReader):
             if name in options:
                 raise InputError(f"the option {name!r} is not for you to set", where=self._where)
         format = stream.options.get("format", "json")
-        self._payload, self._keys = decoders(format, self._topic, options, base)
+        places = stream.options.get("columns") or {}
+        paths = paths_of(places)
+        self._payload, self._keys = decoders(format, self._topic, options, base, paths)
+        self._parts = parts_of(places)
+        self._beside = BesideValue({}, {}, self._keys.decode)
         servers = expand(stream.options["servers"], f"servers of {self._where}")
         group = {"group.id": consumer or f"skewless-{self._topic}"}
         self._settings = {"bootstrap.servers": servers, **_DEFAULTS, **group, **options}
@@ -95,6 +101,10 @@ class KafkaReader(StreamReader):
     @property
     def name(self) -> str:
         return self._topic
+
+    def typed(self, columns: Mapping[str, DType]) -> None:
+        super().typed(columns)
+        self._beside = BesideValue(self.columns, self._parts, self._keys.decode)
 
     @property
     def _where(self) -> str:
@@ -303,7 +313,8 @@ class KafkaReader(StreamReader):
         headers = None
         if any(record.headers for record in records):
             headers = [record.headers for record in records if record.value is not None]
-        made = self._payload.decode(values, self.columns, headers)
+        made = self._payload.decode(values, self._beside.of_values, headers)
+        made = self._beside.added(made, records)
         self._next = behind
         return Batch(
             made.rows,

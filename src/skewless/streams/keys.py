@@ -30,24 +30,29 @@ def row_id_of(key: Any, columns: Mapping[str, DType]) -> Any:
         key: bytes of a message; or what was decoded of them, columns by name or one value.
         columns: the columns of the row id, in order, with their types.
     """
-    if key is None or not columns:
-        return None
-    if isinstance(key, bytes):
-        try:
-            values = _values(key.decode(), columns)
-        except UnicodeDecodeError:
-            return None
-    else:
-        values = _decoded(key, columns)
-    if values is None:
+    if not columns:
         return None
     try:
-        typed = [from_json(v, dtype) for v, dtype in zip(values, columns.values(), strict=True)]
+        typed = values_of_key(key, columns)
     except ValueError:
         return None
-    if any(value is None for value in typed):
+    if typed is None or any(value is None for value in typed):
         return None
     return typed[0] if len(typed) == 1 else tuple(typed)
+
+
+def values_of_key(key: Any, columns: Mapping[str, DType]) -> list[Any] | None:
+    """Return the values of some columns that a key has, see `row_id_of`; None if it has none.
+
+    Raises:
+        ValueError: it has a value that is none of a column's type.
+    """
+    if key is None:
+        return None
+    values = _values(key.decode(), columns) if isinstance(key, bytes) else _decoded(key, columns)
+    if values is None:
+        return None
+    return [from_json(v, dtype) for v, dtype in zip(values, columns.values(), strict=True)]
 
 
 def _values(text: str, columns: Mapping[str, DType]) -> list[Any] | None:
