@@ -30,6 +30,10 @@
     kind = "local"
     memory = 4_000_000_000                 # bytes that the rows of windows may take
 
+    [lineage]                              # events of OpenLineage; without it none are sent
+    kind = "http"                          # or "file", with a path
+    url = "http://marquez:5000/api/v1/lineage"
+
     [filesystem.s3]                        # for tables on s3://; by Arrow's names
     endpoint_override = "https://minio:9000"
     secret_key = "${S3_SECRET}"
@@ -80,6 +84,7 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "registry": None,
     "journal": None,
     "ledger": ("folder",),
+    "lineage": ("kind", "url", "key", "path"),
     "engine": None,
 }
 _PATH_KEYS = ("path", "folder")
@@ -184,6 +189,7 @@ class Config:
         offline: ``folder`` of the offline store, absolute.
         registry: ``kind`` and options of the registry; paths are absolute.
         ledger: ``folder`` of the ledger, absolute.
+        lineage: where events of OpenLineage are sent to; None: nowhere.
         rewind: how far in the past an online read may ask, microseconds.
         definitions: Python files (or patterns) of the folder; empty: all that are no tests.
         tables: how tables of sources are reached.
@@ -208,6 +214,7 @@ class Config:
     stores: Mapping[str, Section] = field(default_factory=dict)
     mirror: str = ""
     journal: Section | None = None
+    lineage: Section | None = None
     engine: Section = field(default_factory=lambda: Section({"kind": "local"}))
 
     @classmethod
@@ -273,6 +280,7 @@ class Config:
             stores=stores,
             mirror=mirror,
             journal=_journal(data, folder, where),
+            lineage=_section(data, "lineage", folder, where) if "lineage" in data else None,
             engine=_section(data, "engine", folder, where),
         )
 
@@ -292,6 +300,7 @@ class Config:
             "stores": {name: section.to_dict() for name, section in self.stores.items()},
             "mirror": self.mirror,
             "journal": None if self.journal is None else self.journal.to_dict(),
+            "lineage": None if self.lineage is None else self.lineage.to_dict(),
             "engine": self.engine.to_dict(),
         }
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from skewless.ingest.quarantine import Quarantined
     from skewless.leakage.receipt import LeakageReceipt
     from skewless.ledger.runs import Run
+    from skewless.lineage.emit import Emitter
     from skewless.lineage.graph import Lineage, LineageReader
     from skewless.materialize.materialize import MaterializeResult
     from skewless.monitoring.catalog import CatalogEntry
@@ -113,6 +115,12 @@ class FeatureStore:
         config = repo if isinstance(repo, Config) else Config.read(repo)
         self.runtime = Runtime(config, clock, online)
         self.runtime.repair = self._repair
+        self._emitter: Emitter | None = None
+        if config.lineage is not None:
+            from skewless.lineage.emit import emitter
+
+            self._emitter = emitter(config, partial(self.runtime.state, fresh=True))
+            self.runtime.ledger.listeners.append(self._emitter)
 
     @property
     def config(self) -> Config:
@@ -660,7 +668,9 @@ class FeatureStore:
         return search(self.runtime.state(), text, limit, fresh=self.freshness)
 
     def close(self) -> None:
-        """Close the stores."""
+        """Close the stores, when what waits of lineage was sent."""
+        if self._emitter is not None:
+            self._emitter.close()
         self.runtime.close()
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
 """What a repo's ledger is to those who write it: recording never fails a job; reading is a filter.
 
-    ledger = Ledger(folder, registry, clock)
+    ledger = Ledger(folder, lambda: registry, clock)
     ledger.record("check", {"view": "Spend", "passed": True})
     for record in ledger.records(kinds=["run"]):
         ...
@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import logging
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,20 +83,27 @@ class Ledger:
 
     Args:
         folder: of its chains.
-        registry: keeps the head of each chain.
+        registry: returns what keeps the head of each chain.
         clock: tells the present.
         host: names the chain that is written to; by default this machine.
 
     Attributes:
         dropped: records that could not be written since the last one that could.
+        listeners: told of every record that was written; they must neither wait nor fail.
     """
 
     def __init__(
-        self, folder: Path, registry: Registry, clock: Clock, *, host: str | None = None
+        self,
+        folder: Path,
+        registry: Callable[[], Registry],
+        clock: Clock,
+        *,
+        host: str | None = None,
     ) -> None:
         self.folder = folder
         self._registry = registry
         self._clock = clock
+        self.listeners: list[Callable[[Record], None]] = []
         self.chain = Chain(folder / quote(host or socket.gethostname(), safe=""))
         self.dropped = 0
 
@@ -109,6 +116,9 @@ class Ledger:
         missing: list[Said] = [(GAP, {"dropped": self.dropped})] if self.dropped else []
         made = self.chain.append([*missing, *said], at=self._clock.now(), keep=self._keep)
         self.dropped = 0
+        for record in made:
+            for listener in self.listeners:
+                listener(record)
         return made[len(missing) :]
 
     def record(self, kind: str, data: Mapping[str, Any]) -> Record | None:
@@ -152,7 +162,7 @@ class Ledger:
         """Return whether every chain is as it was written, and what is not."""
         heads = {
             name.removeprefix(_HEADS): Head(**head)
-            for name, head in self._registry.progress(_HEADS).items()
+            for name, head in self._registry().progress(_HEADS).items()
         }
         report = LedgerReport()
         here = {chain.name for chain in self._chains()}
@@ -171,6 +181,6 @@ class Ledger:
     def _keep(self, head: Head) -> None:
         """Keep a head in the registry; the chain may be ahead of it by what this misses."""
         try:
-            self._registry.set_progress(_HEADS + self.chain.name, vars(head))
+            self._registry().set_progress(_HEADS + self.chain.name, vars(head))
         except SkewlessError as problem:
             logger.warning("the registry does not keep the head of the ledger: %s", problem)

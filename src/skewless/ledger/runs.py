@@ -98,7 +98,7 @@ def run(ledger: Ledger, job: str, about: Mapping[str, Any]) -> Iterator[dict[str
     ledger.record(KIND, start | {"host": socket.gethostname(), "born": _born(process)})
     token = _inside.set(name)
     began = time.monotonic()
-    end: dict[str, Any] = {"run": name, "job": job, "status": DONE}
+    end: dict[str, Any] = {"run": name, "job": job, "about": dict(about), "status": DONE}
     try:
         yield result
     except BaseException as problem:

@@ -112,7 +112,7 @@ class Runtime:
         """The record of what happened."""
         folder = Path(self.config.ledger.options["folder"])
         folder = folder_of_project(folder, self.config.project)
-        return Ledger(folder / "chains", self.registry, self.clock)
+        return Ledger(folder / "chains", lambda: self.registry, self.clock)
 
     @opened_property
     def registry(self) -> Registry:
