@@ -16,6 +16,7 @@ ALONE = ("serving", "fairness", "recovery", "pages")
 NAMES = (
     "join",
     "windows",
+    "ranges",
     "online",
     "materialize",
     "push",

@@ -1,5 +1,6 @@
 """Every change of a view's values, without a spine."""
 
+import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,57 @@ def test_what_has_no_history_of_its_own_is_refused(fs: Any) -> None:
         fs.read_features("Ratio")
     with pytest.raises(sl.InputError, match="not an entity"):
         fs.read_features("Spend", entities=["c1"])
+
+
+visit = sl.Entity("visit", site=str, number=int)
+visits = sl.Source(
+    "visits", schema={"site": str, "number": int, "x": float}, event_time="at", known_time="seen"
+)
+
+
+@sl.feature_view(entity=visit, source=visits)
+class Visits:
+    mean = visits.x.mean("1h")
+    age = visits.since_last()
+    newest = visits.x.last_n(2, "2h")
+    low = visits.x.min(sl.tumbling("30m"))
+
+
+@pytest.fixture
+def visited(tmp_path: Path) -> Any:
+    chance, rows = random.Random(7), []
+    for _ in range(300):
+        at = NOW - chance.randint(0, 30 * 3_600) * 1_000_000
+        seen = at + chance.choice((0, 0, 60, 7_200)) * 1_000_000
+        key = {"site": chance.choice("abc"), "number": chance.choice((1, 2))}
+        x = chance.choice((1.0, 2.0, None))
+        rows.append({**key, "x": x, "at": from_micros(at), "seen": from_micros(seen)})
+    with sl.FeatureStore(tmp_path, clock=SettableClock(NOW + 8_000_000_000)) as store:
+        store.apply(store.plan(Visits))
+        store.push("visits", rows, backdate=True)
+        yield store
+
+
+@pytest.mark.parametrize("hours", [0.3, 2, 5, 11, 29])
+def test_changes_from_a_start_on_are_those_of_all_time(visited: Any, hours: float) -> None:
+    start = from_micros(NOW - int(hours * 3_600_000_000))
+    every = visited.read_features("Visits").to_pylist()
+    found = visited.read_features("Visits", start=start).to_pylist()
+    assert found == [row for row in every if row["at"] >= start]
+    assert found
+
+
+def test_changes_of_some_entities_are_their_rows_of_all(visited: Any) -> None:
+    some = [{"site": "a", "number": 2}, {"site": "c", "number": 1}, {"site": "a", "number": 2}]
+    every = visited.read_features("Visits").to_pylist()
+    found = visited.read_features("Visits", entities=some).to_pylist()
+    wanted = {("a", 2), ("c", 1)}
+    assert found == [row for row in every if (row["site"], row["number"]) in wanted]
+    assert {(row["site"], row["number"]) for row in found} == wanted
+
+
+def test_nobody_that_is_asked_for_has_no_changes(visited: Any) -> None:
+    assert len(visited.read_features("Visits", entities=[{"site": "z", "number": 1}])) == 0
+    assert len(visited.read_features("Visits", entities=[])) == 0
+    later = from_micros(NOW + 7_900_000_000)
+    assert len(visited.read_features("Visits", start=later)) == 0

@@ -25,6 +25,7 @@ from skewless.state.keys import KeyCodec
 from skewless.training.training_set import training_set
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 _TIME = pa.timestamp("us", "UTC")
 
 
@@ -41,12 +42,12 @@ def value_changes(
     if not isinstance(found, FeatureView):
         raise InputError(f"{view!r} is computed on demand and has no values of its own")
     until = runtime.clock.now() + 1 if end is None else end
-    spine = _moments(runtime, found, entities, until)
+    spine = _moments(runtime, found, entities, start, until)
     table = training_set(
         runtime, spine, view if version is None else [f"{view}:{f}" for f in found.features],
         timestamp="at", as_of="known", full_names=False, progress=None,
     ).to_arrow()  # fmt: skip
-    table = table.filter(pa.array(_changed(table), pa.bool_()))
+    table = table.filter(pa.array(_changed(table.drop_columns(["at"]))))
     if start is not None:
         table = table.filter(pc.greater_equal(table["at"], pa.scalar(start, _TIME)))
     return table
@@ -56,42 +57,108 @@ def _moments(
     runtime: Runtime,
     view: FeatureView,
     entities: Sequence[Mapping[str, Any]] | None,
+    start: int | None,
     until: int,
 ) -> pa.Table:
-    """Return keys and moments (column ``at``) at which values may change, sorted, each once."""
+    """Return keys and moments (column ``at``) at which values may change, sorted, each once.
+
+    Of the moments before ``start`` each entity has the last, with which its first is compared.
+    """
     row_keys, keys = list(view.row_entity.key_names), list(view.asked_entity.key_names)
-    types = {key: dtype.arrow() for key, dtype in view.asked_entity.join_keys}
     history = runtime.history(view.source)
-    wanted = None
-    if view.constants and not set(keys) - set(view.constants):
-        entities = [{}]
-    if entities is not None:
-        codec = KeyCodec(view.asked_entity)
-        asked = [{**_mapping(entity), **view.constants} for entity in entities]
-        found = [codec.decode(codec.encode(entity)) for entity in asked]
-        wanted = pa.Table.from_pylist(found, schema=pa.schema(types))
+    wanted = _wanted(view, entities)
+    if wanted is not None:
+        values = zip(row_keys, wanted.columns, strict=True)
+        history.narrow(end=until, keys={key: pc.unique(each).to_pylist() for key, each in values})
     exclusive = exclusive_of(view.source)
-    parts = [pa.schema({**types, "at": _TIME}).empty_table()]
-
-    def add(table: pa.Table, at: Ints) -> None:
-        inside = at < until
-        table = table.rename_columns(keys)
-        part = table.append_column("at", pa.array(at).cast(_TIME)).filter(pa.array(inside))
-        parts.append(part if wanted is None else part.join(wanted, keys, join_type="inner"))
-
+    found = _Moments(view, wanted, ALWAYS if start is None else start, until)
     for chunk in history.chunks(row_keys, end=until):
-        table = chunk.table.select(row_keys)
-        for at in _moments_of(view, chunk.event, exclusive, chunk.known):
-            add(table, at)
+        table, mask = found.asked(chunk.table.select(row_keys))
+        event, known = chunk.event, chunk.known
+        if mask is not None:
+            event, known = event[mask], known[mask]
+        found.add(table, _moments_of(view, event, exclusive, known))
     replaced = history.superseded()
     if len(replaced):
         some = (replaced.times > ALWAYS) & (replaced.times < NEVER)
-        add(history.take(replaced.rows[some], row_keys), replaced.times[some])
-    every = pa.concat_tables(parts).group_by([*keys, "at"]).aggregate([])
-    found_moments = every.drop_null().sort_by([(key, "ascending") for key in (*keys, "at")])
+        table, mask = found.asked(history.take(replaced.rows[some], row_keys))
+        times = replaced.times[some]
+        found.add(table, iter([times if mask is None else times[mask]]))
+    moments = found.table().sort_by([(key, "ascending") for key in (*keys, "at")])
     for key, value in view.constants.items():
-        found_moments = found_moments.filter(pc.equal(found_moments[key], pa.scalar(value)))
-    return found_moments.drop_columns(list(view.constants))
+        moments = moments.filter(pc.equal(moments[key], pa.scalar(value)))
+    return moments.drop_columns(list(view.constants))
+
+
+def _wanted(view: FeatureView, entities: Sequence[Mapping[str, Any]] | None) -> pa.Table | None:
+    """Return the join keys of the entities that are asked for; None: all."""
+    if view.constants and not set(view.asked_entity.key_names) - set(view.constants):
+        entities = [{}]
+    if entities is None:
+        return None
+    codec = KeyCodec(view.asked_entity)
+    asked = [{**_mapping(entity), **view.constants} for entity in entities]
+    found = [codec.decode(codec.encode(entity)) for entity in asked]
+    return pa.Table.from_pylist(found, schema=_key_schema(view))
+
+
+def _key_schema(view: FeatureView) -> pa.Schema:
+    return pa.schema({key: dtype.arrow() for key, dtype in view.asked_entity.join_keys})
+
+
+class _Moments:
+    """Collects moments, and of those before the start the last of each entity alone.
+
+    Args:
+        view: whose.
+        wanted: join keys of the entities asked for; None: all.
+        start: of the range, microseconds.
+        until: its end.
+    """
+
+    def __init__(self, view: FeatureView, wanted: pa.Table | None, start: int, until: int) -> None:
+        self._keys = list(view.asked_entity.key_names)
+        self._wanted, self._start, self._until = wanted, start, until
+        schema = _key_schema(view).append(pa.field("at", _TIME))
+        self._inside, self._before = [schema.empty_table()], schema.empty_table()
+
+    def asked(self, table: pa.Table) -> tuple[pa.Table, Bools | None]:
+        """Return the keys of rows of entities that may be asked for, and which rows those are."""
+        table = table.rename_columns(self._keys)
+        if self._wanted is None:
+            return table, None
+        mask = np.ones(len(table), bool)
+        for key in self._keys:
+            mask &= np.asarray(pc.is_in(table[key], pc.unique(self._wanted[key])))
+        return table.filter(pa.array(mask)), mask
+
+    def add(self, keys: pa.Table, moments: Iterator[Ints]) -> None:
+        """Take the moments that rows of these keys have."""
+        last = np.full(len(keys), ALWAYS)
+        for at in moments:
+            inside = (at >= self._start) & (at < self._until)
+            self._inside.append(_at(keys, at, inside))
+            last = np.maximum(last, np.where(at < self._start, at, ALWAYS))
+        if (some := last > ALWAYS).any():
+            both = pa.concat_tables([self._before, _at(keys, last, some)])
+            self._before = self._newest(both)
+
+    def _newest(self, moments: pa.Table) -> pa.Table:
+        newest = moments.group_by(self._keys).aggregate([("at", "max")])
+        return newest.rename_columns({"at_max": "at"}).select([*self._keys, "at"])
+
+    def table(self) -> pa.Table:
+        """Return all moments, each once."""
+        inside = pa.concat_tables(self._inside).group_by([*self._keys, "at"]).aggregate([])
+        inside = inside.drop_null()
+        if self._wanted is not None and len(self._keys) > 1:
+            inside = inside.join(self._wanted, self._keys, join_type="left semi")
+        before = self._before.drop_null().join(inside, self._keys, join_type="left semi")
+        return pa.concat_tables([inside, before.select(inside.column_names)])
+
+
+def _at(keys: pa.Table, at: Ints, some: Bools) -> pa.Table:
+    return keys.filter(pa.array(some)).append_column("at", pa.array(at[some]).cast(_TIME))
 
 
 def _mapping(entity: object) -> Mapping[str, Any]:
@@ -114,10 +181,19 @@ def _moments_of(view: FeatureView, event: Ints, exclusive: int, known: Ints) -> 
             yield np.maximum(event + shift + expiry, known)
 
 
-def _changed(table: pa.Table) -> list[bool]:
-    """Return which rows differ from the row before in more than time."""
-    keep, before = [], None
-    for row in table.drop_columns(["at"]).to_pylist():
-        keep.append(row != before)
-        before = row
-    return keep
+def _changed(table: pa.Table) -> Bools:
+    """Return which rows differ from the row before."""
+    changed: Bools = np.arange(len(table)) == 0
+    for column in table.columns if len(table) > 1 else []:
+        changed[1:] |= _differs(column.slice(1), column.slice(0, len(table) - 1))
+    return changed
+
+
+def _differs(one: pa.ChunkedArray, other: pa.ChunkedArray) -> Bools:
+    """Return where values, or whether they are null, differ."""
+    if pa.types.is_nested(one.type):
+        pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
+        return np.array([value != before for value, before in pairs], bool)
+    apart: Bools = np.asarray(pc.fill_null(pc.not_equal(one, other), False))
+    nulls: Bools = np.asarray(pc.xor(one.is_null(), other.is_null()))
+    return apart | nulls
