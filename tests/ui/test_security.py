@@ -222,12 +222,16 @@ def test_nothing_can_be_changed(client: TestClient, method: str, path: str) -> N
     assert client.request(method, path).status_code == 405
 
 
-def test_reading_every_page_leaves_the_registry_as_it_was(
+def test_reading_every_page_leaves_registry_and_ledger_as_they_were(
     client: TestClient, store: sl.FeatureStore
 ) -> None:
-    before = store.runtime.registry.dump()
+    def held() -> Any:
+        return store.runtime.registry.dump(), list(store.runtime.ledger.records())
+
+    before = held()
     crawl(client)
-    assert store.runtime.registry.dump() == before
+    client.get("/explore", params={"of": "card", "key.card_id": "c1", "at": "2026-01-02T11:00:00Z"})
+    assert held() == before
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "catalogue.example"])

@@ -13,6 +13,7 @@ from skewless.errors import InputError, UnknownName
 from skewless.formatting import same_bits
 from skewless.monitoring.catalog import words_of_feature
 from skewless.plan.selection import Selection, select
+from skewless.training.training_set import training_set
 from skewless.types import DType, Misfit
 from skewless.ui.page import Page
 from skewless.ui.pages.explained import explained
@@ -179,7 +180,13 @@ def _at(
 ) -> dict[str, Any]:
     """Return the values of a training set of one row."""
     spine = [{**entity, _TIME: from_micros(at)}]
-    found = site.store.get_historical_features(
-        spine, list(references), timestamp=_TIME, as_of=as_of, full_names=True
+    found = training_set(  # and no word of it in the ledger: nobody trains on it
+        site.runtime,
+        spine,
+        list(references),
+        timestamp=_TIME,
+        as_of=as_of,
+        full_names=True,
+        progress=None,
     )
     return {name: column[0] for name, column in found.to_dict().items()}
