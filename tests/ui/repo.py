@@ -78,6 +78,9 @@ def filled(folder: Any) -> tuple[sl.FeatureStore, SettableClock]:
     clock.time = NOON
     fs.push("pays", [pay(4, NOON - 4 * HOUR, 4.0), {**pay(5, NOON, 2.0), "amount": "a lot"}])
     clock.time = NOON + MINUTE
+    spine = [{"card_id": "c1", "at": from_micros(NOON - HOUR), "asked_amount": 3.0}]
+    made = fs.get_historical_features(spine, "fraud_model", timestamp="at")
+    fs.log_model("fraud_net", made)
     return fs, clock
 
 

@@ -1,7 +1,7 @@
 """Pages: every link leads somewhere, all is data too, and what they say is what the store says."""
 
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -19,6 +19,13 @@ NAMES = {
     "/entities/{name}": "card",
     "/sources/{name}": "pays",
 }
+
+
+@pytest.fixture(scope="module")
+def path_of(store: sl.FeatureStore) -> Callable[[str], str]:
+    """An address of every kind of page."""
+    made = store.training_sets()[0].id
+    return lambda path: path.replace("{name}", NAMES.get(path, made))
 
 
 def data(client: TestClient, address: str, **parameters: str) -> Any:
@@ -39,20 +46,26 @@ def test_every_link_of_every_page_leads_somewhere(site: dict[str, Any]) -> None:
     )
 
 
-def test_every_kind_of_page_is_found_by_following_links(site: dict[str, Any]) -> None:
-    wanted = {path.replace("{name}", NAMES.get(path, "")) for path in PAGES}
+def test_every_kind_of_page_is_found_by_following_links(
+    site: dict[str, Any], path_of: Callable[[str], str]
+) -> None:
+    wanted = set(map(path_of, PAGES))
     assert wanted - {address.partition("?")[0] for address in site} == set()
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_is_data_too(client: TestClient, path: str) -> None:
-    found = data(client, path.replace("{name}", quote(NAMES.get(path, ""))))
+def test_every_page_is_data_too(
+    client: TestClient, path: str, path_of: Callable[[str], str]
+) -> None:
+    found = data(client, path_of(path))
     assert found["title"]
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_has_one_heading_of_the_first_order(client: TestClient, path: str) -> None:
-    page = Document(client.get(path.replace("{name}", NAMES.get(path, ""))).text)
+def test_every_page_has_one_heading_of_the_first_order(
+    client: TestClient, path: str, path_of: Callable[[str], str]
+) -> None:
+    page = Document(client.get(path_of(path)).text)
     assert [tag for tag, _ in page.elements].count("h1") == 1
 
 
@@ -138,3 +151,33 @@ def test_an_empty_repo_teaches_how_to_begin(tmp_path: Any) -> None:
         for path in PAGES:
             assert client.get(path.replace("{name}", "x")).status_code in {200, 400, 404}, path
         assert "skewless apply" in client.get("/").text
+
+
+def test_lineage_leads_from_columns_to_the_model(client: TestClient) -> None:
+    found = data(client, "/lineage", of="Spend:big", up="1", down="3")["lineage"]
+    names = {node["name"] for node in found["nodes"]}
+    assert {"pays.amount", "Spend@v1:big", "fraud_model", "fraud_net"} <= names
+    assert "pays.card_id" not in names
+    whole = data(client, "/lineage", of="Spend:big", up="1", down="3", all="1")["lineage"]
+    assert "pays.card_id" in {node["name"] for node in whole["nodes"]}
+
+
+def test_a_lineage_is_drawn_with_a_link_for_each_thing(client: TestClient) -> None:
+    page = Document(client.get("/lineage", params={"of": "fraud_model"}).text)
+    links = [str(given["href"]) for tag, given in page.elements if tag == "a"]
+    assert "/lineage?of=pays.city&up=2&down=2" in links
+    assert client.get("/lineage", params={"of": "nope"}).status_code == 404
+    assert client.get("/lineage", params={"of": "pays", "up": "many"}).status_code == 400
+
+
+def test_runs_and_training_sets_are_those_of_the_ledger(
+    client: TestClient, store: sl.FeatureStore
+) -> None:
+    found = data(client, "/runs")
+    assert [run["id"] for run in found["runs"]] == [run.id for run in store.runs()]
+    assert {run["job"] for run in data(client, "/runs", job="apply")["runs"]} == {"apply"}
+    (made,) = store.training_sets()
+    shown = data(client, f"/training-sets/{made.id}")
+    assert shown["models"] == ["fraud_net"]
+    assert shown["columns"] == dict(made.columns)
+    assert client.get("/training-sets/ts_nope").status_code == 404

@@ -111,6 +111,9 @@ def dressed(folder: Any, texts: list[str]) -> sl.FeatureStore:
     rows = [{"card_id": each, "city": each, "at": "2026-01-02T11:30:00Z"} for each in texts]
     fs.push("pays", rows)
     fs.push("pays", [rows[0], {"card_id": "c", "city": texts[0], "at": texts[1]}])
+    spine = [{"card_id": text(), "at": "2026-01-02T11:40:00Z", "label": text()}]
+    made = fs.get_historical_features(spine, "model", timestamp="at")
+    fs.log_model(text(), made, note=text())
     return fs
 
 

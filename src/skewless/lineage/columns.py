@@ -92,6 +92,10 @@ class Edge:
         return f"{self.source} -> {self.target}  {self.how}"
 
 
+CORRECTED = How("INDIRECT", "FILTER", "row id: corrections")
+"""How a feature depends on the row id of its source."""
+
+
 def column_node(source: str, column: str) -> Node:
     """Return the node of a column of a source."""
     return Node("column", f"{source}.{column}")
@@ -184,7 +188,7 @@ def _aggregate_inputs(view: FeatureView, aggregate: Aggregate) -> Iterator[tuple
     for key in view.row_entity.key_names:
         yield column_node(source.name, key), How("INDIRECT", "JOIN", view.entity.name)
     for column in source.row_id:
-        yield column_node(source.name, column), How("INDIRECT", "FILTER", "row id: corrections")
+        yield column_node(source.name, column), CORRECTED
 
 
 def _indirect(source: Source, expression: Expression, kind: Subtype) -> Iterator[tuple[Node, How]]:

@@ -17,6 +17,7 @@ from skewless.definitions.references import split_reference
 from skewless.errors import UnknownName
 from skewless.ledger.ledger import Ledger
 from skewless.lineage.columns import (
+    CORRECTED,
     Edge,
     How,
     Node,
@@ -66,9 +67,24 @@ class Lineage:
             ],
         }
 
-    def to_svg(self) -> str:
-        """Return a drawing, in layers from left to right."""
-        return drawn(self.of, self.nodes, self.edges)
+    def to_svg(self, links: Mapping[Node, str] | None = None) -> str:
+        """Return a drawing, in layers from left to right.
+
+        Args:
+            links: where a click on a node leads.
+        """
+        return drawn(self.of, self.nodes, self.edges, links)
+
+    def without_keys(self) -> Lineage:
+        """Return the part without join keys, row ids and times, which nearly every feature has."""
+        edges = tuple(
+            edge
+            for edge in self.edges
+            if edge.how.subtype not in ("WINDOW", "JOIN") and edge.how != CORRECTED
+        )
+        ends = {node for edge in edges for node in (edge.source, edge.target)}
+        nodes = {n: far for n, far in self.nodes.items() if not far or n in ends}
+        return Lineage(self.of, nodes, edges)
 
     def _repr_svg_(self) -> str:
         return self.to_svg()

@@ -8,7 +8,7 @@ Toda, "Methods for visual understanding of hierarchical system structures", 1981
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from skewless.lineage.columns import Edge, Node
 
@@ -21,14 +21,21 @@ _COLOURS = {
 }  # fmt: skip
 
 
-def drawn(of: str, nodes: Mapping[Node, int], edges: Sequence[Edge]) -> str:
+def drawn(
+    of: str,
+    nodes: Mapping[Node, int],
+    edges: Sequence[Edge],
+    links: Mapping[Node, str] | None = None,
+) -> str:
     """Return a lineage as SVG: nodes with titles, direct edges drawn, indirect ones dashed.
 
     Args:
         of: what it is the lineage of.
         nodes: with their distances; those of distance 0 stand out.
         edges: between these.
+        links: where a click on a node leads.
     """
+    role, links = ("group" if links else "img"), links or {}
     layers = _layers(list(nodes), edges)
     place = {
         node: (_MARGIN + x * (_WIDTH + _GAP), _MARGIN + y * _ROW)
@@ -39,11 +46,11 @@ def drawn(of: str, nodes: Mapping[Node, int], edges: Sequence[Edge]) -> str:
     height = 2 * _MARGIN + max((len(layer) for layer in layers), default=1) * _ROW
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-        f' viewBox="0 0 {width} {height}" role="img" font-family="sans-serif" font-size="12">',
+        f' viewBox="0 0 {width} {height}" role="{role}" font-family="sans-serif" font-size="12">',
         f"<title>Lineage of {escape(of)}</title>",
     ]
     lines += [_edge(edge, place) for edge in edges]
-    lines += [_node(node, place[node], nodes[node] == 0) for node in place]
+    lines += [_linked(_node(n, place[n], nodes[n] == 0), links.get(n)) for n in place]
     return "\n".join([*lines, "</svg>"])
 
 
@@ -96,9 +103,16 @@ def _edge(edge: Edge, place: Mapping[Node, tuple[int, int]]) -> str:
     )
 
 
+def _linked(drawing: str, link: str | None) -> str:
+    return drawing if link is None else f"<a href={quoteattr(link)}>{drawing}</a>"
+
+
 def _node(node: Node, at: tuple[int, int], asked: bool) -> str:
     x, y = at
-    name = node.name if len(node.name) <= _TEXT else f"{node.name[: _TEXT - 1]}\u2026"
+    name = node.name
+    if len(name) > _TEXT:  # of a feature the end tells it from others of its view
+        kept = _TEXT - 1
+        name = f"\u2026{name[-kept:]}" if node.kind == "feature" else f"{name[:kept]}\u2026"
     thick = 3 if asked else 1
     return (
         f'<g><title>{node.kind} {escape(node.name)}</title><rect x="{x}" y="{y}" width="{_WIDTH}"'

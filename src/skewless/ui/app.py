@@ -33,6 +33,8 @@ from skewless.ui.pages import (
     feature,
     freshness,
     home,
+    lineage,
+    runs,
     search,
     service,
     source,
@@ -64,6 +66,10 @@ PAGES: dict[str, PageOf] = {
     "/sources": source.all_sources,
     "/sources/{name}": source.page,
     "/freshness": freshness.page,
+    "/lineage": lineage.page,
+    "/runs": runs.page,
+    "/training-sets": runs.training_sets,
+    "/training-sets/{name}": runs.training_set,
     "/changes": changes.page,
 }
 """Address to what makes the page."""

@@ -30,7 +30,10 @@ SECTIONS = (
     ("services", "/services", "Services"),
     ("entities", "/entities", "Entities"),
     ("sources", "/sources", "Sources"),
+    ("lineage", "/lineage", "Lineage"),
     ("freshness", "/freshness", "Freshness"),
+    ("runs", "/runs", "Runs"),
+    ("training sets", "/training-sets", "Training sets"),
     ("changes", "/changes", "Changes"),
 )
 """The navigation: section, address, words."""
@@ -38,6 +41,8 @@ STATUSES = {
     "present": ("good", "●"), "ok": ("good", "●"), "counted": ("good", "●"),
     "null": ("quiet", "○"), "empty": ("quiet", "○"), "masked": ("quiet", "◌"),
     "unknown": ("warn", "?"), "never": ("warn", "?"), "building": ("busy", "◐"),
+    "done": ("good", "●"), "running": ("busy", "◐"), "failed": ("bad", "▲"),
+    "killed": ("bad", "▲"), "interrupted": ("warn", "◆"),
     "expired": ("late", "◷"), "stale": ("bad", "▲"), "deprecated": ("late", "▽"),
     "bad": ("bad", "▲"), "warn": ("warn", "◆"), "info": ("quiet", "·"),
 }  # fmt: skip
