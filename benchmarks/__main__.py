@@ -26,6 +26,7 @@ NAMES = (
     "stores",
     "definitions",
     "search",
+    "ui",
     "ledger",
 )
 
