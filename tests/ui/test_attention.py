@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import skewless as sl
+from skewless.errors import UnknownName
 from skewless.ui.attention import needs
 from skewless.ui.site import Site
 from tests.ui.repo import HOUR, NOON, definitions, filled, pay
@@ -52,6 +53,15 @@ def test_a_service_of_what_is_deprecated_is_told_until_and_after_its_last_day(re
     registry.deprecate("Spend:big", "too coarse", sunset=date(2025, 3, 1))
     fs.runtime.state(fresh=True)
     assert ("bad", "fraud_model") in told(fs)
+
+
+def test_a_job_whose_last_run_failed_is_told_until_one_succeeds(repo: Any) -> None:
+    fs, _ = repo
+    with pytest.raises(UnknownName):
+        fs.materialize("Nope")
+    assert ("bad", "materialize") in told(fs)
+    fs.materialize("Spend")
+    assert ("bad", "materialize") not in told(fs)
 
 
 def test_nothing_is_told_of_a_repo_in_order(tmp_path: Any) -> None:

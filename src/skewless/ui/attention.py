@@ -18,6 +18,8 @@ from skewless.monitoring.freshness import ViewFreshness
 from skewless.ui.render import address, count
 from skewless.ui.site import Site
 
+_RUNS = 7 * 86_400_000_000
+"""How far back a run that failed is news, microseconds."""
 _URGENCY = ("bad", "warn", "info")
 
 
@@ -49,8 +51,8 @@ class Need:
 def needs(site: Site) -> list[Need]:
     """Return what needs a person, the most urgent first."""
     found = [
-        *_losses(site), *_stale(site), *_quarantined(site), *_deprecated(site), *_waiting(site),
-        *_unsaid(site),
+        *_losses(site), *_failed(site), *_stale(site), *_quarantined(site), *_deprecated(site),
+        *_waiting(site), *_unsaid(site),
     ]  # fmt: skip
     return sorted(found, key=lambda need: _URGENCY.index(need.urgency))
 
@@ -66,6 +68,19 @@ def _losses(site: Site) -> Iterator[Need]:
             "bad", "online store", f"States were lost: {line}", "skewless materialize",
             address("freshness"),
         )  # fmt: skip
+
+
+def _failed(site: Site) -> Iterator[Need]:
+    """Yield the jobs whose newest run failed or was killed, of the last days."""
+    newest = {run.job: run for run in reversed(site.store.runs(since=site.now() - _RUNS))}
+    for job, run in newest.items():
+        if run.status in ("failed", "killed"):
+            why = "" if run.error is None else f": {run.error.get('what', run.error.get('error'))}"
+            says = f"Its last run {'failed' if run.status == 'failed' else 'was killed'}{why}."
+            yield Need(
+                "bad", job, says, f"skewless ledger runs --job {job}", address("runs", job=job),
+                run.who,
+            )  # fmt: skip
 
 
 def _stale(site: Site) -> Iterator[Need]:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import jinja2
 from markupsafe import Markup, escape
 
-from skewless.clock import from_micros, iso
+from skewless.clock import from_micros
 from skewless.codec import to_json
 from skewless.durations import format_duration
 from skewless.formatting import ago, shown
@@ -59,14 +59,14 @@ def make_environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals |= {
-        "address": address, "age_bar": age_bar, "chip": chip,
-        "key_parameters": key_parameters, "draw_distribution": distribution,
-        "mark_of": mark_of, "sections": SECTIONS, "sparkline": sparkline, "draw_timeline": timeline,
+        "address": address, "age_bar": age_bar, "chip": chip, "draw_distribution": distribution,
+        "draw_timeline": timeline, "key_parameters": key_parameters, "mark_of": mark_of,
+        "sections": SECTIONS, "sparkline": sparkline,
     }  # fmt: skip
     made.filters |= {
-        "ago": ago, "count": count, "day": day, "duration": format_duration, "formula": formula,
-        "iso_text": iso_text, "minute": minute,
-        "number": number, "plain": shown, "plural": plural, "when": when,
+        "ago": ago, "brief": brief, "count": count, "duration": format_duration,
+        "formula": formula, "iso_text": iso_text, "minute": minute, "number": number,
+        "plain": shown, "plural": plural, "when": when,
     }  # fmt: skip
     return made
 
@@ -129,6 +129,20 @@ def number(value: Any) -> Markup:
     return Markup('<span title="{}">{}</span>').format(repr(value), short or "0")
 
 
+def brief(value: Any) -> str:
+    """Return plain data as a few words.
+
+    >>> brief(["Spend", "Visits"]), brief(list(range(9))), brief({"rows": 3, "of": "pays"})
+    ('Spend, Visits', '9 of them', 'rows 3, of pays')
+    """
+    if isinstance(value, list):
+        few = len(value) <= 3 and all(isinstance(each, (str, int, float)) for each in value)
+        return ", ".join(map(shown, value)) if few else f"{len(value):,} of them"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {shown(each)}" for name, each in value.items())
+    return shown(value)
+
+
 def count(many: int, noun: str) -> str:
     """Return how many: ``1 view``, ``2 views``, ``1,000 entities``."""
     return f"{many:,} {noun if many == 1 else plural(noun)}"
@@ -147,11 +161,6 @@ def when(micros: int | None) -> str:
 def minute(micros: int) -> str:
     """Return a moment to the minute."""
     return f"{from_micros(micros):%Y-%m-%d %H:%M} UTC"
-
-
-def day(micros: int) -> str:
-    """Return the day of a moment."""
-    return iso(micros)[:10]
 
 
 def formula(text: str) -> str:

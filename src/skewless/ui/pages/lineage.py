@@ -19,7 +19,7 @@ _MOST_DRAWN = 150
 
 
 def page(site: Site, given: dict[str, str]) -> Page:
-    """Return the lineage of ``of``, ``up`` and ``down`` so many steps; ``all=1``: keys and times too.
+    """Return the lineage of ``of``, ``up`` and ``down`` so many steps (``all=1``: keys too).
 
     Raises:
         UnknownName: there is nothing of the name.
