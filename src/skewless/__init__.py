@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from skewless.definitions.avro import Avro
     from skewless.definitions.example import Example
     from skewless.definitions.message_parts import header, key, message_time
+    from skewless.definitions.protobuf import Protobuf
     from skewless.definitions.source import Epoch
     from skewless.definitions.tables import (
         CSV,
@@ -103,6 +104,7 @@ _HOMES = {
     "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
     "Redshift Snowflake",
     "skewless.definitions.avro": "Avro",
+    "skewless.definitions.protobuf": "Protobuf",
     "skewless.definitions.example": "Example",
     "skewless.definitions.message_parts": "header key message_time",
     "skewless.definitions.source": "Epoch",
@@ -127,7 +129,7 @@ __all__ = [
     "FeatureView", "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32",
     "Int64", "Json", "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime",
     "OnDemandView",
-    "OnlineResult", "Parquet", "Postgres", "Redshift", "RegistryError", "Request",
+    "OnlineResult", "Parquet", "Postgres", "Protobuf", "Redshift", "RegistryError", "Request",
     "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "Status", "StoreError",
     "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",
     "Vector", "feature_view", "header", "if_else", "key", "lifetime", "message_time", "now",
