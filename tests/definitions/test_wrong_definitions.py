@@ -153,6 +153,11 @@ def made_of(attribute: Any) -> Any:
     return feature_view(entity=KEYS, source=source())(class_with(attribute))
 
 
+def class_of(name: str) -> Any:
+    attributes = {name: ROWS.x.mean("1h")}
+    return feature_view(entity=KEYS, source=source())(type("Seen", (), attributes))
+
+
 def function(x: Any) -> Any:
     return x
 
@@ -177,6 +182,9 @@ VIEWS: list[tuple[Wrong, str]] = [
     (lambda: view_with(ownr="ada"), r"no option 'ownr'.*Did you mean 'owner'"),
     (lambda: view_with(freshness="x"), "a freshness that cannot be read"),
     (lambda: view_with(sunset="soon"), r"the sunset of 'Seen' is no date.*soon"),
+    (lambda: class_of("words"), r"attribute of every view.*'words'.*Seen\['words'\]"),
+    (lambda: class_of("at"), "would hide the feature"),
+    (lambda: class_of("bound"), "would hide the feature"),
     (lambda: view(x=ROWS.x.mean("1h")).y, r"view 'Seen' has no feature 'y'"),
 ]
 
@@ -189,6 +197,10 @@ def view_with(**changes: Any) -> FeatureView:
 ON_DEMAND: list[tuple[Wrong, str]] = [
     (lambda: on_demand(class_with(ROWS.x.mean("1h"))), "takes features and request fields"),
     (lambda: on_demand(class_with(3)), "'x' in on-demand view 'Seen' is no feature"),
+    (
+        lambda: on_demand(type("Seen", (), {"inputs": Request("amount", float) + 1})),
+        "would hide the feature",
+    ),
     (lambda: on_demand(inputs={})(function), "needs inputs and returns"),
     (lambda: OnDemandView("Seen", inputs={}, returns={}), "has no features"),
     (lambda: on_demand(class_with(two_types())), r"request field 'amount' has two types"),

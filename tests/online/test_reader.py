@@ -38,7 +38,7 @@ class Newest:
 @sl.feature_view(entity=card, source=pays)
 class Spend:
     total = pays.x.sum("1h")
-    words = pays.word.n_unique(last=5)
+    word_count = pays.word.n_unique(last=5)
 
 
 @sl.feature_view(entity=shop, source=pays)
@@ -53,7 +53,7 @@ class Share:
 
 
 FEATURES = [
-    "Newest:x", "Newest:n", "Newest:word", "Spend:total", "Spend:words",
+    "Newest:x", "Newest:n", "Newest:word", "Spend:total", "Spend:word_count",
     "Shop:visits", "Shop:last", "Share:of_shop",
 ]  # fmt: skip
 ROWS = [

@@ -346,7 +346,8 @@ def feature_view(
 
     def make(cls: type) -> FeatureView:
         described = {"description": (cls.__doc__ or "").strip(), **labels}
-        return FeatureView(
+        features = attributes_of(cls, "feature view")
+        made = FeatureView(
             cls.__name__,
             entity=entity,
             source=source,
@@ -354,9 +355,11 @@ def feature_view(
             closed=closed,
             on=on,
             lag=lag,
-            features=attributes_of(cls, "feature view"),
+            features=features,
             **described,
         )
+        check_reachable(made, features)
+        return made
 
     return make
 
@@ -375,6 +378,18 @@ def attributes_of(cls: type, kind: str) -> dict[str, Expression]:
             )
         found[name] = value
     return found
+
+
+def check_reachable(view: Any, features: Mapping[str, Expression]) -> None:
+    """Raise `DefinitionError` where a feature of a class is named like an attribute of views."""
+    for name in features:
+        if name in vars(view) or hasattr(type(view), name):
+            raise DefinitionError(
+                f"{view.name}.{name} is an attribute of every view and would hide the feature",
+                got=f"a feature named {name!r}",
+                hint=f"Call it otherwise; with features={{{name!r}: ...}} instead of a class it "
+                f"is {view.name}[{name!r}].",
+            )
 
 
 def bound_name(key: str, value: Any) -> str:

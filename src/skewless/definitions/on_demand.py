@@ -42,7 +42,13 @@ from skewless.definitions.expressions import (
     RequestTime,
     expression_from_dict,
 )
-from skewless.definitions.feature_view import attributes_of, checked_labels, fan_out, words_of
+from skewless.definitions.feature_view import (
+    attributes_of,
+    check_reachable,
+    checked_labels,
+    fan_out,
+    words_of,
+)
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.naming import checked_name
 from skewless.definitions.references import FeatureRef
@@ -232,7 +238,9 @@ def on_demand(
         described = {"description": inspect.getdoc(thing) or "", **labels}
         if isinstance(thing, type):
             features = attributes_of(thing, "on-demand view")
-            return OnDemandView(thing.__name__, features=features, **described)
+            made = OnDemandView(thing.__name__, features=features, **described)
+            check_reachable(made, features)
+            return made
         if not inputs or not returns:
             raise DefinitionError(
                 f"on-demand function {thing.__name__!r} needs inputs and returns",

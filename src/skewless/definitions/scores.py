@@ -2,7 +2,7 @@
 
 >>> from skewless.definitions.source import Source
 >>> tests = Source("tests", schema={"fab": str, "vdd": float}, event_time="at")
->>> tests.vdd.zscore("7d").leaves()[-1]
+>>> list(tests.vdd.zscore("7d").leaves())[-1]
 std of tests.vdd over sliding 7d
 """
 
