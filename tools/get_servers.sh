@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local; promtool; Helm; Chromium.
+# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local, Spark; promtool; Helm;
+# Chromium.
 # Usage: tools/get_servers.sh PYTHON. What cannot be had fails the tests that need it, not this.
 set -euo pipefail
 python=$1
@@ -9,7 +10,7 @@ command -v redis-server >/dev/null || packages+=(redis-server)
 command -v pg_config >/dev/null || packages+=(postgresql)
 command -v promtool >/dev/null || packages+=(prometheus)
 command -v chromium >/dev/null || packages+=(chromium)
-if command -v npm >/dev/null && ! command -v java >/dev/null; then packages+=(default-jre-headless); fi
+command -v java >/dev/null || packages+=(default-jre-headless)
 if [ ${#packages[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         # RUNLEVEL=1: install them, do not start them; the tests start their own.
@@ -23,6 +24,8 @@ fi
 "$python" -c 'import helm_python, kubernetes_validate' 2>/dev/null || "$python" -m pip install --quiet \
     --disable-pip-version-check --constraint constraints.txt helm-python-sdk kubernetes-validate ||
     echo "pip could not install helm-python-sdk and kubernetes-validate."
+"$python" -c 'import pyspark' 2>/dev/null || "$python" -m pip install --quiet \
+    --disable-pip-version-check --constraint constraints.txt pyspark || echo "pip could not install pyspark."
 if command -v npm >/dev/null && command -v java >/dev/null; then
     "$python" -m skewless.testing.dynamodb_local || echo "No DynamoDB Local to be had."
 fi

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         Postgres,
         Redshift,
         Snowflake,
+        SparkTable,
     )
     from skewless.definitions.words import Column
     from skewless.errors import (
@@ -102,7 +103,7 @@ _HOMES = {
     "skewless.definitions": "Entity FeatureService FeatureView OnDemandView Request Source "
     "feature_view if_else now on_demand",
     "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
-    "Redshift Snowflake",
+    "Redshift Snowflake SparkTable",
     "skewless.definitions.avro": "Avro",
     "skewless.definitions.protobuf": "Protobuf",
     "skewless.definitions.example": "Example",
@@ -130,7 +131,8 @@ __all__ = [
     "Int64", "Json", "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime",
     "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Protobuf", "Redshift", "RegistryError", "Request",
-    "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "Status", "StoreError",
+    "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "SparkTable",
+    "Status", "StoreError",
     "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",
     "Vector", "feature_view", "header", "if_else", "key", "lifetime", "message_time", "now",
     "on_demand", "session", "standing", "tumbling",

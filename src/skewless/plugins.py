@@ -55,6 +55,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "redshift": "skewless.stores.offline.tables.redshift:RedshiftReader",
         "snowflake": "skewless.stores.offline.tables.snowflake:SnowflakeReader",
         "bigquery": "skewless.stores.offline.tables.bigquery:BigQueryReader",
+        "spark": "skewless.stores.offline.tables.spark:SparkTableReader",
     },
     "stream": {
         "files": "skewless.streams.files:FilesReader",
@@ -66,6 +67,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "engine": {
         "local": "skewless.engines.local:LocalEngine",
+        "spark": "skewless.engines.spark:SparkEngine",
     },
     "aggregation": {},
     "log": {
@@ -91,6 +93,7 @@ EXTRAS = {
     "psycopg_pool": "postgres",
     "pyiceberg": "iceberg",
     "pymongo": "mongodb",
+    "pyspark": "spark",
     "redis": "redis",
     "snowflake": "snowflake",
     "sqlglot": "postgres",

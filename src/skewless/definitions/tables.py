@@ -255,6 +255,38 @@ class BigQuery(Query):
     kind = "bigquery"
 
 
+class SparkTable(Table):
+    """A table or query of a catalog that a Spark session knows (``skewless[spark]``).
+
+    The engine ``spark`` reads it by Spark's own readers; every other verb asks Spark, and what it
+    needs of the rows comes here.
+
+    Args:
+        table: its name: ``catalog.database.table``.
+        query: a SELECT in its place.
+        timezone: of times that carry none.
+        ambiguous: which moment a local time is that autumn has twice, see `Table`.
+    """
+
+    kind = "spark"
+
+    def __init__(
+        self,
+        table: str | None = None,
+        *,
+        query: str | None = None,
+        timezone: str | None = None,
+        ambiguous: str | None = None,
+    ) -> None:
+        if (table is None) == (query is None):
+            raise DefinitionError(
+                "SparkTable reads a table or a query",
+                got="both" if table else "neither",
+                expected="one of table= and query=",
+            )
+        super().__init__(table=table, query=query, timezone=timezone, ambiguous=ambiguous)
+
+
 class Frame(Table):
     """A frame in memory: Arrow, Polars or pandas. It lives as long as the process."""
 

@@ -20,7 +20,7 @@ An engine that spreads the work over processes is a `partitioned.PartitionedEngi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -119,14 +119,14 @@ class Engine(ABC):
             hint="Build both training sets, as_of='known' and as_of='event_time', and join them.",
         )
 
-    def explain(self, rows: int | None) -> str:
-        """Return in a line what the engine costs.
+    def explain(self, histories: Mapping[str, SourceHistory]) -> Sequence[str]:
+        """Return in a few lines what the engine costs here; nothing where it costs nothing.
 
         Args:
-            rows: of history that there are; None: nobody knows.
+            histories: as for `retrieve`.
         """
-        del rows
-        return f"engine {self.kind}: one machine, no start-up"
+        del histories
+        return ()
 
     def close(self) -> None:  # noqa: B027 - most have nothing open
         """Let go of what is open; an engine that is closed may be closed again."""

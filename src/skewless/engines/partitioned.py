@@ -29,6 +29,7 @@ from typing import Any, Generic, TypeVar, cast
 import pyarrow as pa
 
 from skewless.engines.base import Engine, Ints, Progress, Retrieved
+from skewless.engines.given_spine import spine_times
 from skewless.engines.history import SourceHistory
 from skewless.engines.local.scan import columns_of
 from skewless.engines.row_form import ROWS_A_BATCH, RowForm
@@ -137,7 +138,7 @@ class PartitionedEngine(Engine, Generic[Rows]):
         """
         form = SpineForm(tuple(columns.types), self._asked(plan))
         take = TakeSpine(plan, tuple(columns.names), form)
-        list(take(iter([pa.RecordBatch.from_pylist([], columns)])))  # columns of wrong types
+        _check_time(columns.field(plan.timestamp))
         taken = self.map(given, take)
         found = self.collect(self.map(taken, FindTimes())).to_pydict()
         bounds = (min(found["first"], default=0), max(found["last"], default=0))
@@ -162,6 +163,16 @@ class PartitionedEngine(Engine, Generic[Rows]):
             given, form = self.exchange([spine, rows[1]], task), task.made
         return self.map(given, Finish(plan, form))
 
+    def read(self, history: History, task: ReadRows) -> Rows:
+        """Return the rows of a history; an engine that has readers of its own may use them.
+
+        Args:
+            history: of a source.
+            task: makes rows of its shares.
+        """
+        shares = shares_of(history, task.columns, task.start, task.end)
+        return self.map(self.rows(share_batches(shares), SHARES), task)
+
     def _rows_of(
         self, plan: RetrievalPlan, history: History, start: int | None, end: int | None
     ) -> tuple[RowForm, Rows]:
@@ -171,8 +182,7 @@ class PartitionedEngine(Engine, Generic[Rows]):
         form = RowForm(source, tuple(names))
         keys = entity.key_names
         read = ReadRows(form, keys, start, end)
-        shares = shares_of(history, read.columns, start, end)
-        rows = self.map(self.rows(_share_batches(shares), SHARES), read)
+        rows = self.read(history, read)
         if source.row_id:
             rows = self.exchange([rows], DecideCorrections(form, keys, start, end, self.memory))
         return form, rows
@@ -184,6 +194,12 @@ class PartitionedEngine(Engine, Generic[Rows]):
         types = selection.join_keys | {name: t for name, (_, t) in selection.constants.items()}
         types |= {request.name: request.dtype for request in selection.requests}
         return tuple((name, dtype.arrow()) for name, dtype in types.items())
+
+
+def _check_time(field: pa.Field) -> None:
+    """Raise `NaiveTime` for a column of times that carry no zone."""
+    if pa.types.is_timestamp(field.type):
+        spine_times(pa.table({field.name: pa.array([0]).cast(field.type)}), field.name)
 
 
 def parts_of(plan: RetrievalPlan) -> Iterator[tuple[str, RetrievalPlan]]:
@@ -235,7 +251,7 @@ def _spine_batches(form: SpineForm, spine: pa.Table, times: Ints) -> Iterator[pa
         yield form.batch((), spine.slice(first, len(some)), some, rows)
 
 
-def _share_batches(shares: Iterable[object]) -> Iterator[pa.RecordBatch]:
+def share_batches(shares: Iterable[object]) -> Iterator[pa.RecordBatch]:
     """Yield a batch for each share: one row that holds it."""
     for share in shares:
         yield pa.RecordBatch.from_pydict({"share": [packed(share)]}, SHARES)

@@ -107,7 +107,12 @@ Share = TableShare | LogShare | RowsShare
 
 
 def shares_of(
-    history: History, columns: Sequence[str], start: Int = None, end: Int = None
+    history: History,
+    columns: Sequence[str],
+    start: Int = None,
+    end: Int = None,
+    *,
+    with_table: bool = True,
 ) -> Iterator[Share]:
     """Yield the shares of a history; together they are all its rows as they are now.
 
@@ -116,11 +121,13 @@ def shares_of(
         columns: names of the source's columns that are asked for.
         start: rows before it may be left out: UTC microseconds of event time.
         end: rows from it on may be left out.
+        with_table: whether the table's rows are wanted, not those of the log alone.
 
     Raises:
         ConfigError: the settings of the table hold a secret that would travel.
     """
     table, log, source = history.table_reader, history.log_reader, history.source
+    table = table if with_table else None
     here: dict[str, list[str]] = {"of_table": [], "of_log": []}
     if table is not None and table.opens_anywhere:
         _check_secrets(table)

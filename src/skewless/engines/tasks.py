@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.clock import ALWAYS, NEVER
+from skewless.definitions.tables import Frame
 from skewless.engines.base import Ints
 from skewless.engines.given_spine import spine_columns, spine_times
 from skewless.engines.local import LocalEngine
@@ -40,7 +41,8 @@ from skewless.engines.row_form import (
 from skewless.engines.shares import Share
 from skewless.engines.shipping import Batches, recast, shippable
 from skewless.plan.retrieval import RetrievalPlan
-from skewless.stores.offline.history import HistoryChunk
+from skewless.stores.offline.history import History, HistoryChunk
+from skewless.stores.offline.tables.frame import FrameReader
 
 SHARE, TIME, ROW = "share", "_time", "_row"
 SHARES = pa.schema([(SHARE, pa.binary())])
@@ -80,9 +82,9 @@ class ReadRows:
             for data in batch.column(SHARE).to_pylist():
                 share: Share = pickle.loads(data)
                 for chunk in share.chunks(self.columns, start, end):
-                    yield from self._rows(chunk)
+                    yield from self.rows_of(chunk)
 
-    def _rows(self, chunk: HistoryChunk) -> Batches:
+    def rows_of(self, chunk: HistoryChunk) -> Batches:
         """Yield the rows of a chunk that count or that correct others."""
         source = self.form.source
         table, keep = chunk.table, ~chunk.late
@@ -109,6 +111,32 @@ class ReadRows:
         }
         found = self.form.batch(table, numbers, chunk.deleted)
         yield from _pieces(found if keep.all() else found.filter(pa.array(keep)))
+
+
+@dataclass(frozen=True)
+class TakeRows:
+    """Rows of a source's table that an engine has read by itself.
+
+    Attributes:
+        read: makes the rows that travel of them.
+        options: ``timezone`` and ``ambiguous``, as of the table.
+    """
+
+    read: ReadRows
+    options: tuple[tuple[str, str], ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The rows as they travel."""
+        return self.read.schema
+
+    def __call__(self, batches: Batches) -> Batches:
+        """Yield the rows."""
+        for batch in batches:
+            frame = Frame(pa.Table.from_batches([batch]), **dict(self.options))
+            history = History(self.read.form.source, FrameReader(frame))
+            for chunk in history.versions(self.read.columns):
+                yield from self.read.rows_of(chunk)
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,7 @@ class TrainingSet(_Tabular):
     Attributes:
         plan: how it was made.
         notes: what a reader should know: rows left out, knowledge that hides most of it.
+        engine: what computed it and what that costs, a line each; empty for this process.
         tables: for each source whose table can go back (Delta, Iceberg) the state that was read:
             handed to ``get_historical_features(..., tables=...)`` it is read again.
     """
@@ -208,8 +209,11 @@ class TrainingSet(_Tabular):
         notes: Sequence[str],
         compare: Callable[[], TrainingSet],
         tables: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        engine: Sequence[str] = (),
     ) -> None:
         self._table = table
+        self.engine = tuple(engine)
         self.plan = plan
         self.notes = tuple(notes)
         self.tables = {name: dict(state) for name, state in (tables or {}).items()}
@@ -222,7 +226,7 @@ class TrainingSet(_Tabular):
     @cached_property
     def digests(self) -> dict[str, str]:
         """Column to the hash of its values, the spine's columns among them."""
-        return table_digests(self._table)
+        return table_digests(self.to_arrow())
 
     @cached_property
     def id(self) -> str:
@@ -272,7 +276,7 @@ class TrainingSet(_Tabular):
         changed = sum(counts.values())
         lines = [self.plan.explain(), f"{changed} values would differ as of {other}"]
         lines += [f"  {name}: {count}" for name, count in counts.items() if count]
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, *self.engine, *self.notes])
 
     def __len__(self) -> int:
         return int(self._table.num_rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ class FrameTrainingSet(TrainingSet):
         native: the frame.
         engine: that made it.
         plan, compare, tables: as of `TrainingSet`.
+        how: what the engine costs, see `Engine.explain`.
 
     Attributes:
         native: the frame: for Spark a ``DataFrame``.
@@ -36,10 +37,12 @@ class FrameTrainingSet(TrainingSet):
         plan: RetrievalPlan,
         compare: Callable[[], TrainingSet],
         tables: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        how: Sequence[str] = (),
     ) -> None:
         self.native = native
         self._engine = engine
-        super().__init__(None, plan, (), compare, tables)
+        super().__init__(None, plan, (), compare, tables, engine=how)
 
     @cached_property
     def _collected(self) -> pa.Table:
@@ -57,7 +60,9 @@ class FrameTrainingSet(TrainingSet):
     def head(self, rows: int = FIRST_ROWS) -> FrameTrainingSet:
         """Return some rows alone; which ones is for the engine to say."""
         some = self._engine.first_of(self.native, rows)
-        return FrameTrainingSet(some, self._engine, self.plan, self._compare, self.tables)
+        return FrameTrainingSet(
+            some, self._engine, self.plan, self._compare, self.tables, how=self.engine
+        )
 
     def differences(self) -> dict[str, int]:
         """Not known of a frame, whose rows have no order to compare them by.
@@ -66,6 +71,10 @@ class FrameTrainingSet(TrainingSet):
             InputError: always.
         """
         raise self._engine.unordered()
+
+    def explain(self) -> str:
+        """Return how it is made, and what the engine costs."""
+        return "\n".join([self.plan.explain(), *self.engine])
 
     def __len__(self) -> int:
         return int(self.to_arrow().num_rows)

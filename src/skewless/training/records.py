@@ -26,6 +26,7 @@ from skewless.plan.results import TrainingSet, differing
 from skewless.plan.retrieval import steps_by_source
 from skewless.registry.base import caller
 from skewless.stores.offline.as_table import as_table
+from skewless.training.frame_training_set import FrameTrainingSet
 from skewless.training.training_set import training_set
 
 KIND, LEAKAGE = "training_set", "leakage"
@@ -133,7 +134,7 @@ class Rebuilt:
 def record_set(
     runtime: Runtime, made: TrainingSet, *, features: Any, spine: Any, full_names: bool
 ) -> None:
-    """Put a training set into the ledger.
+    """Put a training set into the ledger; not one whose rows stayed where an engine has them.
 
     Args:
         runtime: the open repo.
@@ -142,6 +143,8 @@ def record_set(
         spine: what it was made of.
         full_names: whether features are called ``View__feature``.
     """
+    if isinstance(made, FrameTrainingSet):
+        return  # its values would have to be brought here to be told apart
     state = runtime.state()
     name = features.name if isinstance(features, FeatureService) else features
     sources = {

@@ -67,9 +67,9 @@ def training_set(
     if chosen.takes(spine):
         check_spine(chosen.columns_of(spine).names, selection, timestamp)
         histories = open_histories(runtime, plan, tables)
-        frame = chosen.retrieve_frame(plan, spine, histories)
-        states = {name: pins for name, each in histories.items() if (pins := each.pinned())}
-        return FrameTrainingSet(frame, chosen, plan, lambda: other(spine, states), states)
+        frame, how = chosen.retrieve_frame(plan, spine, histories), chosen.explain(histories)
+        states = pinned(histories)
+        return FrameTrainingSet(frame, chosen, plan, lambda: other(spine, states), states, how=how)
     table = as_table(spine, where="the spine")
     check_spine(table.column_names, selection, timestamp)
     times = spine_times(table, timestamp)
@@ -77,11 +77,17 @@ def training_set(
     histories = open_histories(runtime, plan, tables)
     narrow(histories, plan, asked, times)
     found = chosen.retrieve(plan, asked, times, histories, progress)
-    states = {name: pins for name, each in histories.items() if (pins := each.pinned())}
+    states = pinned(histories)
     notes = _notes(plan, found, len(times))
     notes += [note for history in histories.values() for note in history.notes()]
     made = _beside(table, found.columns)
-    return TrainingSet(made, plan, notes, lambda: other(table, states), states)
+    how = chosen.explain(histories)
+    return TrainingSet(made, plan, notes, lambda: other(table, states), states, engine=how)
+
+
+def pinned(histories: Mapping[str, History]) -> dict[str, dict[str, Any]]:
+    """Return the states of the tables that were read, by history; see `TrainingSet.tables`."""
+    return {name: state for name, each in histories.items() if (state := each.pinned())}
 
 
 def _beside(table: pa.Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Table:
