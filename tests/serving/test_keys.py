@@ -295,6 +295,67 @@ def test_nor_does_it_to_a_server_that_starts_then(app: App, store: sl.FeatureSto
     assert call(started, "GET", "/ready").status == 200
 
 
+def restored(store: sl.FeatureStore, rows: dict[str, Any]) -> None:
+    """Make the keys in the registry what they were, as a restored copy would."""
+    registry = store.runtime.registry
+    for name in registry.progress("serving."):
+        registry.set_progress(name, None)
+    for name, value in rows.items():
+        registry.set_progress(name, value)
+
+
+def test_a_key_revoked_after_a_backup_does_not_count_when_that_is_restored(
+    app: App, store: sl.FeatureStore
+) -> None:
+    registry = store.runtime.registry
+    key, other = made(app, store), made(app, store)
+    backup = registry.progress("serving.")
+    keys.revoke(registry, key)
+    app.upkeep.work()
+    assert keyed(app, key, READ).status == 401
+    restored(store, backup)
+    app.upkeep.work()
+    started = App(store, Settings(port=0))
+    started.upkeep.first_time()
+    for each in (app, started):
+        assert keyed(each, key, READ).status == 401
+        assert keyed(each, other, READ).status == 200
+    found = CliRunner().invoke(main, ["keys", "list", "--json", "--repo", str(store.config.folder)])
+    assert [listed["id"] for listed in json.loads(found.stdout)] == [other.split("_")[1]]
+
+
+def test_a_revocation_that_a_command_made_is_noted_before_any_server_runs(
+    app: App, store: sl.FeatureStore
+) -> None:
+    key = made(app, store)
+    backup = store.runtime.registry.progress("serving.")
+    words = ["keys", "revoke", key.split("_")[1], "--repo", str(store.config.folder)]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    restored(store, backup)
+    started = App(store, Settings(port=0))
+    started.upkeep.first_time()
+    assert keyed(started, key, READ).status == 401
+
+
+def test_a_key_revoked_in_a_registry_that_was_then_lost_does_not_go_on_counting(
+    app: App, store: sl.FeatureStore
+) -> None:
+    key, other = made(app, store), made(app, store)
+    keys.revoke(store.runtime.registry, key)
+    app.upkeep.work()
+    restored(store, {})
+    app.upkeep.work()
+    assert keyed(app, key, READ).status == 401
+    assert keyed(app, other, READ).status == 200
+
+
+def test_revocations_of_a_project_are_its_own(app: App, store: sl.FeatureStore) -> None:
+    key = made(app, store)
+    store.runtime.journal.write("skewless.keys", [(b"another\0" + key.split("_")[1].encode(), b"")])
+    app.upkeep.work()
+    assert keyed(app, key, READ).status == 200
+
+
 def test_keys_that_are_all_revoked_are_not_forgotten(app: App, store: sl.FeatureStore) -> None:
     key = made(app, store)
     keys.revoke(store.runtime.registry, key)

@@ -70,12 +70,14 @@ def keys_command(*, repo: str, as_json: bool, action: str, key: str | None, **gi
             _created(made, as_json)
         elif action == "revoke":
             keys.revoke(registry, key)
+            keys.keyring_of(fs.runtime, None)
             if as_json:
                 emit({"revoked": key})
             else:
                 say("Revoked. Running servers know within seconds.")
         else:
-            _list([found.to_dict() for found in keys.listed(registry)], as_json)
+            found = keys.keyring_of(fs.runtime, None).keys
+            _list([one.to_dict() for one in found.values()], as_json)
 
 
 def _created(key: str, as_json: bool) -> None:

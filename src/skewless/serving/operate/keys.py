@@ -17,7 +17,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +35,9 @@ VALUES_A_PERMIT = 1_000
 """A request costs a permit, and one more for each so many values (and `http.SMALL_BODY` bytes)."""
 _PREFIX = "serving.key/"
 _EVER = "serving.keys"
+_REVOKED = "serving.revoked/"
 _NOTES = "skewless.keys"
-"""In the journal: the projects that have had a key."""
+"""In the journal: the projects that have had a key, and behind each a row for each it revoked."""
 _FORM = re.compile(r"sk_([0-9a-f]{12})_([\w-]{43})\Z")
 
 
@@ -123,6 +124,8 @@ def create(
 def revoke(registry: Registry, number: str) -> None:
     """Make a key worthless, in running servers within seconds.
 
+    `keyring_of` then notes it in the journal; servers do so, too.
+
     Args:
         registry: where its hash is kept.
         number: its id, or the whole key.
@@ -134,6 +137,7 @@ def revoke(registry: Registry, number: str) -> None:
     number = match[1] if match else number
     if registry.get_progress(_PREFIX + number) is None:
         raise UnknownName.of("key", number, (k.id for k in listed(registry)), where="the registry")
+    registry.set_progress(_REVOKED + number, True)  # for the journals of all who use the registry
     registry.set_progress(_PREFIX + number, None)
 
 
@@ -241,6 +245,13 @@ class Keyring:
                 buckets[key.id] = old if old and old.rate == key.rate else _Bucket(key.rate)
         return cls(found, required, _buckets=buckets)
 
+    def without(self, revoked: Set[str]) -> Keyring:
+        """Return the ring without keys of these ids."""
+        if revoked.isdisjoint(self.keys):
+            return self
+        kept = {number: key for number, key in self.keys.items() if number not in revoked}
+        return dataclasses.replace(self, keys=kept)
+
     def caller(self, authorization: bytes | None) -> Caller:
         """Return who the header ``Authorization`` stands for.
 
@@ -278,13 +289,15 @@ def keyring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
     """Return the keys that count for a repo; that there are any is noted in its journal.
 
     A registry that was lost, or restored from before the first key, knows of none: that opens no
-    door which was shut. The keys of ``before`` go on counting then.
+    door which was shut. The keys of ``before`` go on counting then. One restored from before a key
+    was revoked lists it again: it does not count.
 
     Args:
         runtime: the open repo.
         before: the keys that counted until now; None at the start.
     """
-    ring = Keyring.load(runtime.registry, before)
+    revoked = _noted_revocations(runtime)
+    ring = Keyring.load(runtime.registry, before).without(revoked)
     project = runtime.config.project.encode()
     noted = runtime.journal.read_one(_NOTES, project) is not None
     if ring.required:
@@ -294,7 +307,23 @@ def keyring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
         return ring
     if not noted and (before is None or not before.required):
         return ring
-    return dataclasses.replace(before or ring, required=True, forgotten=True)
+    kept = (before or ring).without(revoked)
+    return dataclasses.replace(kept, required=True, forgotten=True)
+
+
+def _noted_revocations(runtime: Runtime) -> set[str]:
+    """Return the ids of keys that were ever revoked; those of the registry are noted."""
+    prefix = runtime.config.project.encode() + b"\0"
+    noted = {
+        key.removeprefix(prefix).decode("ascii", "replace")
+        for key, _ in runtime.journal.scan(_NOTES, prefix=prefix)
+    }
+    told = {name.removeprefix(_REVOKED) for name in runtime.registry.progress(_REVOKED)}
+    new = sorted(told - noted)
+    if new:
+        with contextlib.suppress(StoreError):  # where nothing can be written
+            runtime.journal.write(_NOTES, [(prefix + number.encode(), b"") for number in new])
+    return noted | told
 
 
 class _Bucket:
