@@ -65,8 +65,11 @@ def run(options: Options) -> Figures:
         own = {**given, "workers": workers}
         contenders.append(Contender(many + named, "benchmarks.fairness:beside_large", own))
     given.pop("newest")
-    about = f"{EMBEDDINGS:,} x Vector({WIDTH:,}), one client"
-    contenders.append(Contender(about, "benchmarks.fairness:beside_embeddings", given))
+    for workers in (1, 2):
+        about = f"{EMBEDDINGS:,} x Vector({WIDTH:,}), one client"
+        about += f", {workers} worker" + "s" * (workers > 1)
+        own = {**given, "workers": workers}
+        contenders.append(Contender(about, "benchmarks.fairness:beside_embeddings", own))
     title = f"{SMALL_RATE:g} small reads/s (1 x {LARGE_FEATURES}) alone and beside large ones"
     return {"title": title, "contenders": run_all(contenders, options)}
 
@@ -85,7 +88,9 @@ def beside_large(
             return _measured(port, small, large, LARGE_CLIENTS, seconds, backfill=True)
 
 
-def beside_embeddings(clock: Clock, *, entities: int, seconds: float) -> dict[str, Any]:
+def beside_embeddings(
+    clock: Clock, *, entities: int, seconds: float, workers: int
+) -> dict[str, Any]:
     """Measure small reads alone, then beside a client that reads a thousand embeddings."""
     import numpy as np
 
@@ -111,7 +116,7 @@ def beside_embeddings(clock: Clock, *, entities: int, seconds: float) -> dict[st
             store.push("rows", rows, backdate=True)
         small = [_body(["Rows:f"], [number]) for number in range(count)]
         large = [_body(["Rows:v"], list(range(count)))]
-        with clock, _server(folder, 1) as port:
+        with clock, _server(folder, workers) as port:
             return _measured(port, small, large, 1, seconds, backfill=False)
 
 

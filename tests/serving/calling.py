@@ -110,7 +110,7 @@ class Running:
         return sorted(found)
 
     def role_of(self, pid: int) -> str:
-        """What one of its processes is: worker or writer."""
+        """What one of its processes is: worker, writer or large-reads."""
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         at = words.index(b"skewless.serving.server")
         return words[at + 1].decode()

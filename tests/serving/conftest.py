@@ -101,7 +101,7 @@ def repo(filled_shop: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def two(repo: Path, tmp_path: Path) -> Iterator[Running]:
-    """A server with two workers and a writer."""
+    """A server with two workers, a writer and a process of large reads."""
     with serving(repo, tmp_path, "--workers", "2") as running:
         yield running
 

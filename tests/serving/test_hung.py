@@ -18,8 +18,8 @@ from tests.serving.test_processes import ask, get, said
 
 def stopped(server: Running, role: str) -> int:
     """Stop a process of a server as a hanging disk does: it is there and does nothing."""
-    wait_for(lambda: len(server.children()) == 3, "two workers and a writer")
-    wait_for(lambda: said(server, "ready") == 3, "all three to have started")
+    wait_for(lambda: len(server.children()) == 4, "all four processes")
+    wait_for(lambda: said(server, "ready") == 4, "all four to have started")
     (victim, *_) = [pid for pid in server.children() if server.role_of(pid) == role]
     os.kill(victim, signal.SIGSTOP)
     return victim
@@ -31,7 +31,7 @@ def test_a_worker_that_hangs_is_replaced(two: Running) -> None:
     wait_for(lambda: victim not in two.children(), "the worker to be killed")
     for _ in range(20):  # by the other worker, until there is a new one
         assert ask(two)[0] == 200
-    wait_for(lambda: len(two.children()) == 3, "a new worker")
+    wait_for(lambda: len(two.children()) == 4, "a new worker")
 
 
 def test_a_writer_that_hangs_is_replaced_and_pushes_are_answered(two: Running) -> None:
@@ -51,7 +51,7 @@ def test_a_writer_that_hangs_is_replaced_and_pushes_are_answered(two: Running) -
 
 
 def test_connections_go_to_the_others_while_a_worker_cannot_start(two: Running, repo: Path) -> None:
-    wait_for(lambda: said(two, "ready") == 3, "two workers and a writer")
+    wait_for(lambda: said(two, "ready") == 4, "all four processes")
     for _ in range(20):
         assert ask(two)[0] == 200
     for file in (repo / ".skewless").glob("registry.db*"):
@@ -72,12 +72,12 @@ def test_a_worker_that_hangs_before_it_is_ready_takes_no_connections(two: Runnin
     (successor,) = set(two.children()) - before
     os.kill(successor, signal.SIGSTOP)
     try:
-        assert said(two, "ready") == 3, "it was stopped early enough"
+        assert said(two, "ready") == 4, "it was stopped early enough"
         for _ in range(20):
             assert ask(two)[0] == 200
     finally:
         os.kill(successor, signal.SIGCONT)
-    wait_for(lambda: said(two, "ready") == 4, "the new worker")
+    wait_for(lambda: said(two, "ready") == 5, "the new worker")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -239,7 +239,7 @@ def test_requests_under_way_are_finished_at_the_end(
 ) -> None:
     workers = 2 if options else 1
     with serving(repo, tmp_path, *options) as server:
-        wait_for(lambda: said(server, "ready") == (3 if options else 1), "all processes")
+        wait_for(lambda: said(server, "ready") == (4 if options else 1), "all processes")
         with connected(server) as connection:
             connection.sendall(WHOLE[:-5])
             wait_for(lambda: ask(server)[0] == 200, "a first answer")
@@ -273,7 +273,7 @@ ANSWERED = 'skewless_http_requests_total{route="/v1/features",status="200"}'
 
 
 def test_a_killed_worker_is_started_anew_and_counters_do_not_fall(two: Running) -> None:
-    wait_for(lambda: len(two.children()) == 3, "two workers and a writer")
+    wait_for(lambda: len(two.children()) == 4, "all four processes")
     shown = [0.0]
 
     def counted() -> float:
@@ -293,7 +293,7 @@ def test_a_killed_worker_is_started_anew_and_counters_do_not_fall(two: Running) 
                 assert found.values == [[2.5]]
             counted()
     wait_for(
-        lambda: len(two.children()) == 3 and not set(victims) & set(two.children()), "new workers"
+        lambda: len(two.children()) == 4 and not set(victims) & set(two.children()), "new workers"
     )
     before = shown[-1]
     for _ in range(30):
@@ -305,7 +305,7 @@ def test_a_killed_worker_is_started_anew_and_counters_do_not_fall(two: Running) 
 
 
 def test_a_killed_writer_is_started_anew_and_loses_nothing(two: Running) -> None:
-    wait_for(lambda: len(two.children()) == 3, "two workers and a writer")
+    wait_for(lambda: len(two.children()) == 4, "all four processes")
     now = datetime.now(UTC).isoformat()
 
     def push(number: int) -> dict[str, Any]:

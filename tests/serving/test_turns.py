@@ -230,6 +230,15 @@ def test_reads_of_few_entities_take_the_short_cut_again_after_an_outlier(app: Ap
     assert plan.pace < 0.003
 
 
+def test_a_first_read_of_many_takes_turns_whatever_its_lists_hold(app: App) -> None:
+    headers = {b"content-type": b"application/json"}
+    asked = {"features": ["Spend:total"], "entities": {"card_id": ["c1"] * 100}}
+    body = json.dumps(asked).encode()
+    assert app.at_once(b"/v1/features", headers, body) is None
+    assert call(app, "POST", "/v1/features", asked).status == 200
+    assert app.at_once(b"/v1/features", headers, body) is not None
+
+
 # ------------------------------------------------------------------------- what is refused
 
 

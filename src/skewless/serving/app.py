@@ -25,7 +25,7 @@ from skewless.request_errors import (
 )
 from skewless.serving.feast.contract import Feast, problem_response
 from skewless.serving.http.cors import Cors
-from skewless.serving.http.forward import Forward
+from skewless.serving.http.forward import LARGE_READS, WRITER, Forward
 from skewless.serving.http.http import Receive, Request, RequestIds, Response, Scope, Send, dump
 from skewless.serving.openapi import document
 from skewless.serving.operate.background import EMPTY, FORGOTTEN, Upkeep
@@ -83,6 +83,8 @@ class App:
         folder: what the processes of one server share; None: there is but one.
         worker: the number of this process.
         writer: the socket of the process that writes; None: this one does.
+        large: the socket of the process that answers large reads; None: this one does.
+        inner: whether callers reach it through another process, which counts their requests.
 
     Attributes:
         quick: the addresses of reads that can be answered without a task, and what answers.
@@ -97,6 +99,8 @@ class App:
         folder: Path | None = None,
         worker: int = 0,
         writer: str | None = None,
+        large: str | None = None,
+        inner: bool = False,
     ) -> None:
         self.store = store
         self.settings = settings
@@ -114,7 +118,10 @@ class App:
         )
         self.log = RequestLog(settings.log == "requests")
         self.draining = False
-        self._forward = None if writer is None else Forward(writer, settings)
+        self._forward = None if writer is None else Forward(writer, settings, WRITER)
+        if large is not None:
+            features.elsewhere = Forward(large, settings, LARGE_READS)
+        self._inner = inner
         self._active = 0
         self._ids = RequestIds()
         self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
@@ -178,6 +185,7 @@ class App:
         route: Route | None = None
         problem: SkewlessError | None = None
         self._active += 1
+        request.headers[b"x-request-id"] = request_id  # also where it is handed on
         try:
             asked = self._preflight(request)
             if asked is None:
@@ -248,6 +256,8 @@ class App:
         return self._cors.preflight("OPTIONS", request.headers, list(methods))
 
     def _count(self, path: str, response: Response, began: float) -> None:
+        if self._inner:
+            return
         size = "large" if response.large else "small"
         self.metrics.duration.observe((path, size), time.perf_counter() - began)
         self.metrics.requests.add((path, str(response.status)))
@@ -260,7 +270,7 @@ class App:
             self._check_load()
             self.upkeep.check_registry()
         if route.writes and self._forward is not None:
-            return await self._forward(request, waits=route.waits)
+            return await self._forward.write(request, waits=route.waits)
         return await route.handler(request)
 
     def _caller(self, headers: dict[bytes, bytes]) -> Caller:

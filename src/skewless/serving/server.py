@@ -1,4 +1,4 @@
-"""Running the application: one process that does everything, or workers and one that writes.
+"""Running the application: one process that does everything, or workers and two behind them.
 
     serve("repo/", Settings(port=6566, workers=2))
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from skewless.serving.app import App
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+STAND_BACK = 5
+"""How much nicer the process of large reads is than those that answer small ones."""
 _NEEDED = ("uvicorn", "orjson", "httptools")
 
 
@@ -194,14 +197,20 @@ def main() -> None:
     role, repo, folder, number, descriptor, signs, given = sys.argv[1:]
     settings = Settings(**json.loads(given))
     from skewless.serving.app import App
-    from skewless.serving.workers import beat
+    from skewless.serving.workers import LARGE_READS, SOCKETS, WORKER, WRITER, beat
     from skewless.store import FeatureStore
 
+    if role == LARGE_READS:
+        os.nice(STAND_BACK)
     path = Path(folder)
     listening = socket.socket(fileno=int(descriptor))
     with FeatureStore(repo) as store:
-        writer = str(path / "writer.sock") if role == "worker" else None
-        app = App(store, settings, folder=path, worker=int(number), writer=writer)
+        outer = role == WORKER
+        app = App(
+            store, settings, folder=path, worker=int(number), inner=not outer,
+            writer=str(path / SOCKETS[WRITER]) if outer else None,
+            large=str(path / SOCKETS[LARGE_READS]) if outer else None,
+        )  # fmt: skip
         app.upkeep.beat = beat(int(signs))
         app.writer.jobs.apart = True
         run(app, settings, [listening])

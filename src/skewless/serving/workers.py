@@ -1,4 +1,8 @@
-"""Workers that answer and one process that writes, started and watched by a third.
+"""Workers that answer, a process of large reads and one that writes, started and watched by one.
+
+A read that is large is handed to a process of its own, which stands back behind the workers
+(`nice`): those sleep most of the time, so the system runs them at once when a small read comes,
+however much there is to do.
 
 A process that dies, by whatever means, is restarted; one that dies again and again, more slowly
 each time. One that gives no sign of life (stopped, a disk that hangs) is killed first. Until a
@@ -36,6 +40,9 @@ HUNG = 5.0
 STARTING = 45.0
 """Seconds after which one is killed that has given none since it started, on a busy machine too."""
 _CHECK = 0.2
+WORKER, WRITER, LARGE_READS = "worker", "writer", "large-reads"
+SOCKETS = {WRITER: "writer.sock", LARGE_READS: "large-reads.sock"}
+"""On which the processes are reached that workers hand requests to."""
 
 
 class Child:
@@ -120,6 +127,13 @@ class Child:
         os.close(self._signs)
 
 
+def _inner(path: Path) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.bind(str(path))
+    made.listen(BACKLOG)
+    return made
+
+
 def beat(signs: int) -> Callable[[], None]:
     """Return what a process calls often, and which gives a sign of life at most once a second."""
     os.set_blocking(signs, False)
@@ -153,13 +167,16 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT."""
         folder = Path(tempfile.mkdtemp(prefix="skewless-serve-"))
         sockets = listen(self._settings, self._settings.workers)
-        inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        inner.bind(str(folder / "writer.sock"))
-        inner.listen(BACKLOG)
-        children = [Child("writer", partial(self._spawn, "writer", folder, len(sockets), inner))]
+        workers = []
         for number, own in enumerate(sockets):
-            start = partial(self._spawn, "worker", folder, number, own)
-            children.append(Child(f"worker {number}", start, own))
+            start = partial(self._spawn, WORKER, folder, number, own)
+            workers.append(Child(f"{WORKER} {number}", start, own))
+        inner = {role: _inner(folder / name) for role, name in SOCKETS.items()}
+        behind = [
+            Child(role, partial(self._spawn, role, folder, len(sockets) + place, own))
+            for place, (role, own) in enumerate(inner.items())
+        ]
+        children = [*behind, *workers]
         woken, waker = socket.socketpair()
         for end in (woken, waker):
             end.setblocking(False)
@@ -173,7 +190,7 @@ class Supervisor:
                 while not self._stopping:
                     for child in children:
                         child.watch()
-                    if any(child.ready for child in children[1:]):
+                    if any(child.ready for child in workers):
                         if not announced:
                             announce(sockets[0], self._settings)
                         announced = True
@@ -187,10 +204,10 @@ class Supervisor:
             systemd.tell(systemd.STOPPING)
             for door in sockets:  # the workers have them too, and shut theirs
                 door.close()
-            self._end(children)
+            self._end(workers, behind)
         finally:
             signal.set_wakeup_fd(-1)
-            for made in (*sockets, inner, woken, waker):
+            for made in (*sockets, *inner.values(), woken, waker):
                 made.close()
             for child in children:
                 child.close()
@@ -204,9 +221,11 @@ class Supervisor:
         self, role: str, folder: Path, number: int, listening: socket.socket, signs: int
     ) -> subprocess.Popen[bytes]:
         settings = self._settings
-        if role == "writer":
+        if role != WORKER:
             # Its callers have been let in by the workers, and are waited for by them.
-            settings = dataclasses.replace(settings, certificate=None, served_log=0.0)
+            settings = dataclasses.replace(settings, certificate=None)
+        if role == WRITER:
+            settings = dataclasses.replace(settings, served_log=0.0)
         given = json.dumps(dataclasses.asdict(settings))
         given_ends = (str(listening.fileno()), str(signs))
         words = [role, self._repo, str(folder), str(number), *given_ends, given]
@@ -217,11 +236,10 @@ class Supervisor:
             env=systemd.apart(),
         )
 
-    def _end(self, children: list[Child]) -> None:
-        """Let workers finish first, then the writer, on which they may wait."""
+    def _end(self, workers: list[Child], behind: list[Child]) -> None:
+        """Let workers finish first, then those on which they may wait."""
         deadline = time.monotonic() + self._settings.drain + 5
-        writer, *workers = children
-        for group in (workers, [writer]):
+        for group in (workers, behind):
             running = [child.process for child in group if child.process is not None]
             for process in running:
                 process.send_signal(signal.SIGTERM)

@@ -112,13 +112,18 @@ class Feast:
 
     async def read(self, request: Request) -> Response:
         """Answer ``POST /get-online-features``."""
-        reader, body = self.features.reader, await request.body()
+        reader, elsewhere = self.features.reader, self.features.elsewhere
+        body = await request.body()
         if len(body) > SMALL_BODY:
+            if elsewhere is not None:
+                return await elsewhere.read(request, body)
             with reader.admitted(len(body)) as turn:
                 await turn.begin()
                 return await self._in_turns(turn, *self._decoded(request, body))
         asked, wanted = self._decoded(request, body)
         if not reader.is_small(wanted.plan, len(wanted.known)):
+            if elsewhere is not None and wanted.plan.paced:
+                return await elsewhere.read(request, body)
             with reader.admitted(len(body)) as turn:
                 return await self._in_turns(turn, asked, wanted)
         found = NOTHING

@@ -19,6 +19,7 @@ from skewless.codec import whole_as_text
 from skewless.errors import InputError
 from skewless.plan.lookup import Found
 from skewless.request_errors import RequestError, TooLarge
+from skewless.serving.http.forward import Forward
 from skewless.serving.http.http import ARROW, SMALL_BODY, Request, Response, decode
 from skewless.serving.operate.keys import VALUES_A_PERMIT, Caller
 from skewless.serving.read.encode import (
@@ -75,6 +76,8 @@ class FeaturesHandler:
         self.reader = reader
         self.settings = settings
         self.log = log
+        self.elsewhere: Forward | None = None
+        """Leads to the process that answers large reads; None: this one does, in turns."""
         self.metrics = reader.metrics
         self.clock = reader.runtime.clock
         self._decoder = msgspec.json.Decoder(FeaturesRequest)
@@ -90,12 +93,16 @@ class FeaturesHandler:
             )
         body = await request.body()
         if len(body) > SMALL_BODY:
+            if self.elsewhere is not None:
+                return await self.elsewhere.read(request, body)
             with self.reader.admitted(len(body)) as turn:
                 await turn.begin()
                 return await self._in_turns(turn, request, self._decoded(request, body))
         wanted = self._decoded(request, body)
         asked, plan, entities, t = wanted
         if not self.reader.is_small(plan, len(entities)):
+            if self.elsewhere is not None and plan.paced:
+                return await self.elsewhere.read(request, body)
             with self.reader.admitted(len(body)) as turn:
                 return await self._in_turns(turn, request, wanted)
         found = await self.reader.read(plan, entities, t)

@@ -69,8 +69,11 @@ class Reader:
         self.asked: set[Lookup] = set()
 
     def is_small(self, plan: ReadPlan, entities: int) -> bool:
-        """Return whether a read takes so little that nobody minds waiting for it."""
-        return entities * plan.pace <= LARGE
+        """Return whether a read takes so little that nobody minds waiting for it.
+
+        What a list or a map holds only its read tells: until one was seen, few entities are small.
+        """
+        return (plan.paced or entities <= _FIRST) and entities * plan.pace <= LARGE
 
     def admitted(self, body: int) -> Turn:
         """Return the turns of a large read whose body has so many bytes; `Overloaded` if too much.
@@ -95,10 +98,10 @@ class Reader:
         if self.across_network:
             return await self._by_thread(timeout, plan, plan.lookup, entities, t)
         try:
-            return self.read_now(plan, plan.lookup, entities, t)
+            return self._timed(plan, plan.lookup, entities, t)
         except Outdated:
             await self.threads.run(timeout, self.online.refresh)
-            return self.read_now(plan, self.online.newer(plan.lookup), entities, t)
+            return self._timed(plan, self.online.newer(plan.lookup), entities, t)
 
     async def slices(
         self, turn: Turn, plan: ReadPlan, entities: Sequence[Row | None], t: int
@@ -161,12 +164,16 @@ class Reader:
             return None
         if self.down is not None:
             raise self.down
-        began = time.perf_counter()
         try:
-            found = self.read_now(plan, plan.lookup, entities, t)
+            return self._timed(plan, plan.lookup, entities, t)
         except Outdated:
             return None
-        taken, count = time.perf_counter() - began, len(entities)
+
+    def _timed(self, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int) -> Found:
+        """Read few entities here and now, and note what that takes."""
+        began = time.thread_time()
+        found = self.read_now(plan, lookup, entities, t)
+        taken, count = time.thread_time() - began, len(entities)
         # Of few entities it is the overhead that is measured: only what is far off is noted.
         if taken > SLICE / 2 or 4 * taken < plan.pace * count:
             plan.note_pace(taken, count)
