@@ -8,8 +8,11 @@ import pytest
 
 import skewless as sl
 from skewless.clock import from_micros
+from skewless.engines.local import LocalEngine
 from skewless.errors import InputError, UnknownName
 from skewless.plan.results import ID_KEY
+from skewless.training.frame_training_set import FrameTrainingSet
+from skewless.training.records import record_set
 from tests.shop import HOUR, MINUTE, NOON, open_store, pay, payments, random_rows, spend_of
 
 PAYS = payments(row_id="pay_id")
@@ -124,3 +127,15 @@ def test_what_is_not_there_is_said(fs: sl.FeatureStore, spine: pa.Table) -> None
         fs.rebuild(first.id)
     with pytest.raises(InputError, match="not the spine"):
         fs.rebuild(first.id, spine.drop_columns("at"))
+
+
+def test_a_frame_of_an_engine_has_no_id_and_is_not_recorded(
+    fs: sl.FeatureStore, spine: pa.Table
+) -> None:
+    plan = made(fs, spine).plan
+    frame = FrameTrainingSet(object(), LocalEngine(), plan, lambda: made(fs, spine))
+    before = len(fs.training_sets())
+    record_set(fs.runtime, frame, features="fraud", spine=spine, full_names=False)
+    assert len(fs.training_sets()) == before
+    with pytest.raises(InputError, match="have no order"):
+        frame.id  # noqa: B018

@@ -48,6 +48,15 @@ class FrameTrainingSet(TrainingSet):
     def _collected(self) -> pa.Table:
         return self._engine.collect_frame(self.native)
 
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Not known of a frame, whose rows have no order; so it has no `id` either.
+
+        Raises:
+            InputError: always.
+        """
+        raise self._engine.unordered()
+
     def to_arrow(self) -> pa.Table:
         """Return all rows as an Arrow table: they are computed and brought to this process."""
         return self._collected
