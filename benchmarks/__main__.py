@@ -28,6 +28,7 @@ NAMES = (
     "search",
     "ui",
     "ledger",
+    "checks",
 )
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         on_demand,
     )
     from skewless.definitions.avro import Avro
+    from skewless.definitions.checks import Check
     from skewless.definitions.example import Example
     from skewless.definitions.message_parts import header, key, message_time
     from skewless.definitions.protobuf import Protobuf
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from skewless.definitions.words import Column
     from skewless.errors import (
         BreakingChange,
+        CheckFailed,
         ConcurrentApply,
         ConfigError,
         CorruptData,
@@ -106,13 +108,14 @@ _HOMES = {
     "Redshift Snowflake SparkTable",
     "skewless.definitions.avro": "Avro",
     "skewless.definitions.protobuf": "Protobuf",
+    "skewless.definitions.checks": "Check",
     "skewless.definitions.example": "Example",
     "skewless.definitions.message_parts": "header key message_time",
     "skewless.definitions.source": "Epoch",
     "skewless.definitions.words": "Column",
-    "skewless.errors": "BreakingChange ConcurrentApply ConfigError CorruptData DefinitionError "
-    "InputError MissingColumn MissingDependency NaiveTime RegistryError RowsKept RowsRefused "
-    "SkewlessError StoreError StoreUnavailable UnknownName",
+    "skewless.errors": "BreakingChange CheckFailed ConcurrentApply ConfigError CorruptData "
+    "DefinitionError InputError MissingColumn MissingDependency NaiveTime RegistryError "
+    "RowsKept RowsRefused SkewlessError StoreError StoreUnavailable UnknownName",
     "skewless.plan.results": "OnlineResult TrainingSet",
     "skewless.state.status": "Status",
     "skewless.client.async_client": "AsyncClient",
@@ -124,8 +127,9 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "AsyncClient", "Avro", "BigQuery", "CSV", "Bool", "BreakingChange", "Bytes", "Client", "Column",
-    "ConcurrentApply", "Config", "ConfigError", "CorruptData", "Date", "Decimal",
+    "AsyncClient", "Avro", "BigQuery", "CSV", "Bool", "BreakingChange", "Bytes", "Check",
+    "CheckFailed", "Client", "Column", "ConcurrentApply", "Config", "ConfigError", "CorruptData",
+    "Date", "Decimal",
     "DefinitionError", "Delta", "Entity", "Epoch", "Example", "FeatureService", "FeatureStore",
     "FeatureView", "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32",
     "Int64", "Json", "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime",

@@ -201,6 +201,16 @@ class RowsRefused(InputError):
         return problem
 
 
+class CheckFailed(InputError):
+    """A check whose action is ``block`` failed: a push, a training set or a run is refused.
+
+    Attributes:
+        results: the checks that failed, with what they found.
+    """
+
+    results: tuple[Any, ...] = ()
+
+
 class RegistryError(SkewlessError):
     """The registry refuses: a conflict, a breaking change, a newer format."""
 

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from skewless.online.log_generations import KeptLog
     from skewless.parity.report import ParityReport
     from skewless.plan.apply.registry_state import View
+    from skewless.quality.check import QualityReport
     from skewless.stores.online.base import OnlineStore
     from skewless.training.backtest import BacktestReport
     from skewless.training.records import Rebuilt, TrainingSetRecord
@@ -397,7 +398,9 @@ class FeatureStore:
         Raises:
             MissingColumn, NaiveTime, InputError: the spine is wrong.
             UnknownName: a feature that does not exist.
+            CheckFailed: a check of a feature, whose action is ``block``, does not hold.
         """
+        from skewless.training.checked import features_checked
         from skewless.training.records import record_set
         from skewless.training.training_set import training_set
 
@@ -416,6 +419,7 @@ class FeatureStore:
             tables=tables,
             engine=engine,
         )
+        made.notes += features_checked(self.runtime.ledger, made)
         record_set(self.runtime, made, features=features, spine=spine, full_names=full_names)
         return made
 
@@ -615,6 +619,26 @@ class FeatureStore:
         from skewless.monitoring.freshness import freshness
 
         return freshness(self.runtime)
+
+    def check(
+        self, names: str | Sequence[str] | None = None, *, served: str | Path | None = None
+    ) -> QualityReport:
+        """Carry out the checks of sources and views, and return what they found; it prints.
+
+        Those of a source look at its whole history, those of a view at the values of all entities
+        now, or at those that were served. What is found is kept in the ledger.
+
+        Args:
+            names: sources and views; None: all that have checks.
+            served: instead, look at what was served: a served log, or the folder of it.
+
+        Raises:
+            UnknownName: no such source or view.
+            InputError: not a served log.
+        """
+        from skewless.quality.check import check
+
+        return check(self.runtime, names_of(names, "source or view"), served)
 
     def statistics(self, view: str) -> ViewStatistics:
         """Return counts, nulls, range and quantiles of each feature of a view, from history."""

@@ -64,6 +64,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "verify": ("verify", "Prove that what is served is what history gives, bit for bit."),
         "lineage": ("lineage", "Show from which columns something comes, and what is made of it."),
         "ledger": ("ledger", "Show what happened, and prove that the record of it is whole."),
+        "check": ("check", "Carry out the checks of sources and views."),
         "status": ("status", "Show how fresh each view is."),
         "list": ("status", "List what is defined."),
         "show": ("status", "Show a view, source, entity, feature service or feature."),

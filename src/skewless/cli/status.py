@@ -18,6 +18,7 @@ _PLURALS = {
     "on-demand view": "views",
     "feature service": "services",
 }
+DAYS, DAY = 30, 86_400_000_000
 _COLOURS = {"stale": "red", "building": "magenta", "never": "yellow"}
 
 
@@ -32,15 +33,19 @@ def status_command(ctx: click.Context, /, *, repo: str, as_json: bool, check: bo
     """Show how fresh each view is.
 
     That is the age of the newest event against what was promised. Below: how large the states of
-    entities are online, by a sample: bytes and rows kept of the median, of 99 %, of the largest.
+    entities are online, by a sample: bytes and rows kept of the median, of 99 %, of the largest;
+    and how often the checks of each source and view have held in the last 30 days.
     """
     from skewless.monitoring.state_sizes import stored_sizes
+    from skewless.quality.check import attainment
     from skewless.store import FeatureStore
 
     with FeatureStore(repo) as fs:
         report, sizes = fs.freshness(), stored_sizes(fs.runtime)
+        held = attainment(fs.runtime.ledger, fs.runtime.clock.now() - DAYS * DAY)
     if as_json:
-        emit({**report.to_dict(), "states": [size.to_dict() for size in sizes]})
+        states, checks = ([each.to_dict() for each in found] for found in (sizes, held))
+        emit({**report.to_dict(), "states": states, "checks": checks})
     else:
         for line in str(report).splitlines():
             status = line.split()[1:2]
@@ -50,6 +55,10 @@ def status_command(ctx: click.Context, /, *, repo: str, as_json: bool, check: bo
             say(f"\nThe state of an entity online\n{SIZES}:\n")
         for size in sizes:
             say(f"  {size}")
+        if held:
+            rows = [[each.of, f"{each.share:.1%}", each.held, each.checks] for each in held]
+            say(f"\nChecks of {DAYS} days\n")
+            say(table(["of", "held", "times", "of"], rows))
     if check and not report.ok:
         ctx.exit(1)
 

@@ -24,6 +24,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from skewless.definitions.aggregate import Aggregate
+from skewless.definitions.checks import Check, checked_list
 from skewless.definitions.entity import Entity
 from skewless.definitions.expressions import (
     Column,
@@ -100,6 +101,10 @@ class FeatureView:
             back = parse_duration(lag, what="a lag")
             self.expressions = {n: _lagged(e, back) for n, e in self.expressions.items()}
         self._check()
+        for check in self.checks:
+            if check.kind in ("expr", "fresh"):
+                got = f"{check.kind} of view {name!r}"
+                raise DefinitionError("a check of a source, not of features", got=got)
         self.source = closing(source, closed)
 
     def _check(self) -> None:
@@ -244,6 +249,12 @@ class FeatureView:
         """Feature name to type, in order."""
         return {name: expression.dtype for name, expression in self.expressions.items()}
 
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """What is expected of the features."""
+        given = map(Check.from_dict, self.labels.get("checks", ()))
+        return tuple(check.fitted(self.dtypes, f"view {self.name!r}") for check in given)
+
     @cached_property
     def aggregates(self) -> tuple[Aggregate, ...]:
         """The distinct aggregates the features are made of, in order of first use."""
@@ -338,7 +349,8 @@ def feature_view(
         lag: how far back all windows of the view end: ``lag="1h"`` counts what happened an hour
             ago and before, in training sets and for live rows alike.
         labels: ``owner``, ``tags``, ``freshness`` ("5m": the promised age of the newest event),
-            ``deprecated`` (a reason), ``sunset`` (a date); outside the fingerprint.
+            ``deprecated`` (a reason), ``sunset`` (a date), ``checks`` (what is expected of its
+            features, see `Check`); outside the fingerprint.
 
     Raises:
         DefinitionError: anything in the class is no feature, or wrong.
@@ -456,7 +468,14 @@ def fan_out(view: str, features: Mapping[str, Expression]) -> dict[str, Expressi
 
 _KEYS = ("on", "roles", "bound")
 _LABELS: dict[str, Any] = {"owner": "", "description": "", "tags": {}, "freshness": None}
-_OPTIONAL = ("deprecated", "sunset")
+_OPTIONAL = ("deprecated", "sunset", "checks")
+
+
+def _as_checks(given: Any, name: str) -> list[dict[str, Any]]:
+    """Return checks as plain data."""
+    given = given if isinstance(given, (list, tuple)) else [given]
+    checks = [Check.from_dict(each) if isinstance(each, dict) else each for each in given]
+    return [each.to_dict() for each in checked_list(checks, f"{name!r}")]
 
 
 def checked_labels(name: str, labels: dict[str, Any]) -> dict[str, Any]:
@@ -476,6 +495,8 @@ def checked_labels(name: str, labels: dict[str, Any]) -> dict[str, Any]:
         if labels.get(key) is not None:
             value = labels[key]
             found[key] = value.isoformat() if isinstance(value, date) else value
+            if key == "checks":
+                found[key] = _as_checks(value, name)
             if key == "deprecated":
                 checked_text(value, key, repr(name))
     if "sunset" in found:

@@ -10,7 +10,9 @@ import hashlib
 import json
 from typing import Any
 
-_LABELS = frozenset({"description", "owner", "tags", "freshness", "deprecated", "sunset", "words"})
+_LABELS = frozenset(
+    {"description", "owner", "tags", "freshness", "deprecated", "sunset", "words", "checks"}
+)
 
 
 def fingerprint(data: Any) -> str:

@@ -13,12 +13,13 @@ Columns: fab, tested_at, vdd. Did you mean 'vdd'?
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from skewless.aggregations import aggregation
 from skewless.definitions.aggregate import build
+from skewless.definitions.checks import Check, checked_list, checks_of_words
 from skewless.definitions.column_methods import WindowLike, or_lifetime
 from skewless.definitions.expressions import Column, Expression, MultiWindow
 from skewless.definitions.message_parts import check_places
@@ -27,6 +28,7 @@ from skewless.definitions.tables import Recorded, Stream, Table
 from skewless.definitions.words import Words, typed_and_words, words_dict, words_from_dict
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName
+from skewless.forks import cached_property
 from skewless.types import DType, Timestamp, dtype_from_dict, dtype_of, epoch
 
 EXTRA = ("ignore", "quarantine", "error")
@@ -142,6 +144,8 @@ class Source(Rows):
             refuses the push. A stream takes the fields that are columns.
         description: for people; outside the fingerprint.
         owner: for people; outside the fingerprint.
+        checks: what is expected of the rows, see `Check`; outside the fingerprint. Limits that
+            are said of a column (`sl.Column`) are checks too.
 
     Raises:
         DefinitionError: anything of this is wrong.
@@ -164,6 +168,7 @@ class Source(Rows):
         extra: str = "ignore",
         description: str = "",
         owner: str = "",
+        checks: Sequence[Check] = (),
     ) -> None:
         super().__init__(self, None)
         self._defined: Source | None = None
@@ -187,6 +192,7 @@ class Source(Rows):
         self.description = checked_text(description, "the description", f"source {name!r}")
         self.owner = checked_text(owner, "the owner", f"source {name!r}")
         self.words: dict[str, Words] = {}
+        self._checks = checked_list(checks, f"source {name!r}")
         self._schema = None if schema is None else self._typed(schema)
         self._check()
 
@@ -228,6 +234,12 @@ class Source(Rows):
                 raise DefinitionError(
                     f"column {reserved[0]!r} of {where}: a leading underscore is skewless's own"
                 )
+            self._checks = tuple(each.fitted(self.columns, where) for each in self._checks)
+
+    @cached_property
+    def checks(self) -> tuple[Check, ...]:
+        """What is expected of the rows: its checks, and what is said of its columns."""
+        return tuple(dict.fromkeys((*self._checks, *checks_of_words(self.words))))
 
     @property
     def schema(self) -> dict[str, DType]:
@@ -266,6 +278,7 @@ class Source(Rows):
             **({} if self.extra_fields == "ignore" else {"extra": self.extra_fields}),
             **({"epochs": self.epochs} if self.epochs else {}),
             **words_dict(self.words),
+            **({"checks": [each.to_dict() for each in self._checks]} if self._checks else {}),
         }
 
     @classmethod
@@ -293,6 +306,7 @@ class Source(Rows):
             extra=data.get("extra", "ignore"),
         )
         made.words = words_from_dict(data)
+        made._checks = tuple(Check.from_dict(each) for each in data.get("checks", ()))
         return made
 
     def __repr__(self) -> str:

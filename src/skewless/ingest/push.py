@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from skewless.checks.results import CheckResult
 from skewless.clock import ALWAYS
 from skewless.definitions import Source
 from skewless.errors import RowsKept, StoreError
+from skewless.ingest.checked import rows_checked
 from skewless.ingest.quarantine import set_aside
 from skewless.ingest.validation import validate, without_long_keys
 from skewless.materialize.repair import catch_up, rebuild_marked, rebuilt_with
@@ -59,6 +61,7 @@ class PushResult:
         quarantined: rows that do not fit the source, with reasons.
         sequence: of the newest row in the event log.
         ignored: fields that the source does not have, which were left out.
+        failed: checks of the source that do not hold for these rows, which came in all the same.
     """
 
     accepted: int
@@ -68,12 +71,15 @@ class PushResult:
     quarantined: tuple[Rejected, ...]
     sequence: int
     ignored: tuple[str, ...] = ()
+    failed: tuple[CheckResult, ...] = ()
 
 
 def push(runtime: Runtime, source_name: str, rows: Any, *, backdate: bool) -> PushResult:
     """Hand rows of a source to the store; see `FeatureStore.push`."""
     source = runtime.source(source_name)
-    return ingest(runtime, source, validated(runtime, source, rows, backdate=backdate))
+    admitted = validated(runtime, source, rows, backdate=backdate)
+    failed = rows_checked(source, admitted)
+    return replace(ingest(runtime, source, admitted), failed=failed)
 
 
 def validated(runtime: Runtime, source: Source, rows: Any, *, backdate: bool) -> ValidRows:

@@ -11,6 +11,7 @@ from skewless.clock import NEVER
 from skewless.definitions import FeatureView, Source
 from skewless.errors import InputError
 from skewless.ledger.runs import recorded
+from skewless.materialize.checked import refuse_unchecked
 from skewless.materialize.late_rows import let_late_rows_in
 from skewless.materialize.materialize import PROGRESS, MaterializeResult
 from skewless.materialize.repair import (
@@ -70,6 +71,8 @@ def materialize(
     kept = (tables.own(key) for key in chosen)
     wanted = {table.layout.table: table for table in kept if table is not None}
     interval = (start, end)
+    sources = {table.layout.source.name for table in wanted.values()}
+    refuse_unchecked(runtime, [runtime.source(name) for name in sorted(sources)])
     whole = {name for name, table in wanted.items() if not table.complete}
     results = [
         _one_table(runtime, table, interval, progress, everything=everything, exactly=exactly)

@@ -21,7 +21,7 @@ from skewless.explain.entity_rows import every_key
 from skewless.explain.store_view import StoreView
 from skewless.formatting import Drawn, aligned, html_table, shown
 from skewless.plan.retrieval import plan_retrieval
-from skewless.plan.selection import Selection, select
+from skewless.plan.selection import Output, Selection, select
 from skewless.types import DType
 
 if TYPE_CHECKING:
@@ -179,7 +179,27 @@ def statistics(runtime: StoreView, view: str) -> ViewStatistics:
         UnknownName: there is no such view.
         InputError: an on-demand view that needs request fields, or is of several entities.
     """
+    label, table, outputs = values_now(runtime, view)
+    features = [column_statistics(out.name, out.dtype, table[out.name]) for out in outputs]
+    return ViewStatistics(label, runtime.clock.now(), table.num_rows, tuple(features))
+
+
+def values_now(runtime: StoreView, view: str) -> tuple[str, pa.Table, tuple[Output, ...]]:
+    """Return the values of a view's features now, of all entities, from history.
+
+    Args:
+        runtime: the open repo.
+        view: its name, or ``View@v2``.
+
+    Returns:
+        The view with its version, a row for each entity, and what its columns are.
+
+    Raises:
+        UnknownName: there is no such view.
+        InputError: an on-demand view that needs request fields, or is of several entities.
+    """
     import numpy as np
+    import pyarrow as pa
 
     from skewless.engines.local import LocalEngine
 
@@ -196,11 +216,8 @@ def statistics(runtime: StoreView, view: str) -> ViewStatistics:
     now = runtime.clock.now()
     times = np.full(spine.num_rows, now, np.int64)
     columns = LocalEngine().retrieve(plan, spine, times, histories).columns
-    features = [
-        column_statistics(output.name, output.dtype, columns[output.name])
-        for output in selection.outputs
-    ]
-    return ViewStatistics(label, now, spine.num_rows, tuple(features))
+    named = {output.name: columns[output.name] for output in selection.outputs}
+    return label, pa.table(named), selection.outputs
 
 
 def _entity(view: str, selection: Selection) -> Entity:

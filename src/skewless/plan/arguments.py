@@ -28,6 +28,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "view": (FeatureView, OnDemandView),
     "entity": (Entity,),
     "feature service": (FeatureService,),
+    "source or view": (Source, FeatureView, OnDemandView),
 }
 
 

@@ -42,7 +42,7 @@ KINDS: tuple[Kind, ...] = (
     "feature service",
 )
 VIEW_KINDS: tuple[Kind, ...] = ("feature view", "on-demand view")
-SOURCE_STORAGE = ("table", "stream", "future", "extra", "description", "owner", "words")
+SOURCE_STORAGE = ("table", "stream", "future", "extra", "description", "owner", "words", "checks")
 """What a source may change without changing a value: every version of a view follows it."""
 
 
