@@ -80,6 +80,28 @@ def test_a_state_that_vanished_is_building_and_the_next_push_builds_it(
     check_parity(fs, view, cards(*CARDS, "nobody"))
 
 
+@pytest.mark.parametrize("single", [True, False], ids=["one card", "several"])
+def test_a_state_that_comes_back_while_it_is_missed_is_read(
+    tmp_path, cache, monkeypatch, single
+) -> None:
+    """Another process rebuilds it after the read has missed it: it was never unknown."""
+    fs = open_store(tmp_path, SPEND, using=cache)
+    fs.push("pays", some(0), backdate=True)
+    asked = ["c2"] if single else ["nobody", "c2", "c1"]
+    before = answers(fs, SPEND, cards(*asked), NOON)
+    table = states_in(cache)
+    (state,) = cache.read(table, [b"c2"])
+    cache.delete(table, [b"c2"])
+    check = fs.runtime.check_states
+
+    def comes_back(tables) -> None:
+        check(tables)
+        cache.write(table, [(b"c2", state)])
+
+    monkeypatch.setattr(fs.runtime, "check_states", comes_back)
+    assert answers(fs, SPEND, cards(*asked), NOON) == before
+
+
 @pytest.mark.parametrize("count", [1, 9])
 def test_a_push_to_a_state_that_vanished_unread_does_not_begin_it_anew(
     tmp_path, cache, count

@@ -318,7 +318,7 @@ class OnlineReader:
         states = self._fetched(lookup, entities, t)
         for some in states:
             if None in some:
-                return self._checked(lookup, entities, states)
+                return self._checked(lookup, entities, states, t)
         return lookup, states, ()
 
     def _fetched(self, lookup: Lookup, entities: Entities, t: int | None = None) -> States:
@@ -336,9 +336,12 @@ class OnlineReader:
     # ------------------------------------------------------------------------------------ check
 
     def _checked(
-        self, lookup: Lookup, entities: Entities, states: States
+        self, lookup: Lookup, entities: Entities, states: States, t: int | None
     ) -> tuple[Lookup, States, Iterable[tuple[int, int]]]:
         """Find out why states are missing.
+
+        A state may come while the others are read, with a first row or because it is rebuilt: what
+        is missing although it was seen is read again.
 
         Raises:
             Outdated: a table was dropped, and the read may not wait.
@@ -349,9 +352,15 @@ class OnlineReader:
                 raise Outdated("the tables of states have changed", hint="Try again.")
             self.refresh()
             lookup = self.newer(lookup)
-            states = self._fetched(lookup, entities)
+            states, t = self._fetched(lookup, entities), None
         keys = [part.keys(entities) for part in lookup.parts]
-        return lookup, states, self._repo.missing(lookup.parts, keys, states)
+        vanished = self._repo.missing(lookup.parts, keys, states)
+        if not vanished:
+            return lookup, states, vanished
+        again, seen = self._fetched(lookup, entities, t), [list(some) for some in states]
+        for part, number in vanished:
+            seen[part][number] = again[part][number]
+        return lookup, list(seen), {(p, n) for p, n in vanished if seen[p][n] is None}
 
     def _dropped(self, lookup: Lookup, states: States) -> bool:
         """Return whether a table that had no state is in use no more."""

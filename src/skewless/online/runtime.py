@@ -220,7 +220,7 @@ class Runtime:
 
         For keys whose state a read has not found: an entity that is not among them was never
         seen. Costs a look into the journal. The states are marked to be rebuilt by whatever writes
-        next.
+        next, but for those that have come since they were read.
 
         Raises:
             StoreUnavailable: the store has lost states of the table, or the repo has moved.
@@ -232,12 +232,13 @@ class Runtime:
             self.check_states([table])
         if not self._knows:
             return set(keys)  # another journal knows whom it has seen
-        if gone:  # one may have come while the others were read
-            asked = list(gone)
-            found = self.online.read(table, asked)
-            gone = {key for key, state in zip(asked, found, strict=True) if state is None}
+        if not gone:
+            return gone
+        asked = list(gone)
+        found = self.online.read(table, asked)
+        still = {key for key, state in zip(asked, found, strict=True) if state is None}
         # One that is too large would only be set aside again.
-        back = gone - set_aside(self.home.journal, table).keys() if gone else gone
+        back = still - set_aside(self.home.journal, table).keys()
         new = unmarked(self.home.journal, table, back) if back else []
         if new:
             with suppress(StoreError), self.journal.transaction() as journal:
