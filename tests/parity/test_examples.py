@@ -136,6 +136,19 @@ def test_the_command_runs_them_and_leaves_nothing(tmp_path: Path) -> None:
     assert "not yet" not in ran(run_in(tmp_path, "plan")).stdout  # examples are no definitions
 
 
+def test_apply_with_test_changes_nothing_where_an_example_fails(tmp_path: Path) -> None:
+    (tmp_path / "features.py").write_text(FILE.replace('{"total": 0.0}', '{"total": 5.0}'))
+    refused = ran(run_in(tmp_path, "apply", "--yes", "--test"), 1)
+    assert "expected 5.0" in refused.stderr
+    assert "Nothing has changed" in refused.stderr
+    assert "Spend" not in ran(run_in(tmp_path, "list")).stdout
+    (tmp_path / "features.py").write_text(FILE)
+    applied = run_in(tmp_path, "apply", "--yes", "--test", "--json")
+    assert data_of(applied)["revision"] == 1
+    assert "1 examples: 1 ok" in applied.stderr
+    assert "Spend" in ran(run_in(tmp_path, "list")).stdout
+
+
 def test_examples_do_not_need_the_lateness_of_a_source_to_be_passed() -> None:
     late = sl.Source(
         "late", schema={"card": str, "x": float}, event_time="at", delay=timedelta(minutes=5)

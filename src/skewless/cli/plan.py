@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,10 +78,13 @@ def plan_command(
     "apply",
     example="skewless apply\nskewless apply --yes --json\n"
     "skewless apply --allow-breaking --repin fraud_model",
-    no="You were asked and said no; nothing has changed.",
+    no="You were asked and said no, or an example fails; nothing has changed.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--allow-breaking", is_flag=True, help="Apply even what breaks services or reads.")
+@click.option(
+    "--test", is_flag=True, help="Apply only if the examples beside the definitions hold."
+)
 @click.option("--who", default="", help="Who makes the change.  [default: user@host]")
 @click.option(
     "--build/--no-build",
@@ -101,7 +105,7 @@ def apply_command(
     allow_breaking: bool,
     who: str,
     build: bool | None,
-    **pins: Any,
+    **more: Any,
 ) -> None:
     """Apply the definitions to the registry, and build what they add or change.
 
@@ -112,8 +116,10 @@ def apply_command(
     from skewless.materialize.build import Built, build_pending
     from skewless.store import FeatureStore
 
+    if more["test"] and not examples_hold(repo):
+        ctx.exit(1)
     with FeatureStore(repo) as fs:
-        plan = fs.plan(repin=pins["repin_all"] or pins["repin"])
+        plan = fs.plan(repin=more["repin_all"] or more["repin"])
         (note if as_json else say)(coloured(plan))
         refused = bool(plan.breaking) and not allow_breaking
         if not plan.is_empty and not yes and not refused and not confirmed():
@@ -136,6 +142,17 @@ def apply_command(
         say(f"Built {table.table}: {count_of(table.rows, 'row')} of history.")
     if built.waiting:
         note(str(built))
+
+
+def examples_hold(repo: str) -> bool:
+    """Carry out the examples of a repo, say what became of them and whether all hold."""
+    from skewless.cli.test import carried_out
+
+    report = carried_out(Path(repo))
+    note(f"{report}\n")
+    if not report.ok:
+        note("Nothing has changed.")
+    return report.ok
 
 
 def estimates(fs: FeatureStore, plan: ApplyPlan) -> tuple[list[StateSize], SkewlessError | None]:

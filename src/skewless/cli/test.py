@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from skewless.cli.options import command
 from skewless.cli.output import emit, note, say
 from skewless.errors import InputError
+
+if TYPE_CHECKING:
+    from skewless.parity.examples import ExampleReport
 
 
 @command(
@@ -27,23 +31,32 @@ def test_command(
     the features are read online and built as a training set: both have to be what is expected. One
     that fails shows the rows that counted.
     """
+    report = carried_out(Path(repo), views)
+    if as_json:
+        emit(report)
+    elif report.results:
+        say(str(report))
+    else:
+        note("There are no examples yet: sl.Example(...) beside the definitions.")
+    if not report.ok:
+        ctx.exit(1)
+
+
+def carried_out(repo: Path, views: tuple[str, ...] = ()) -> ExampleReport:
+    """Carry out the examples of a repo, of some views or of all.
+
+    Raises:
+        InputError: the views have none.
+    """
     from skewless.config import Config
     from skewless.definitions.example import examples_in
     from skewless.definitions.loading import import_files
     from skewless.definitions.repo import Definitions
     from skewless.parity.examples import run_examples
 
-    config = Config.read(Path(repo))
+    config = Config.read(repo)
     modules = import_files(config.folder, config.definitions or None)
     found = [each for each in examples_in(modules) if not views or each.of.name in views]
-    if not found:
-        if views:
-            raise InputError("no examples", got=", ".join(views), where=str(config.folder))
-        note("There are no examples yet: sl.Example(...) beside the definitions.")
-    report = run_examples(Definitions.of(modules), found)
-    if as_json:
-        emit(report)
-    elif found:
-        say(str(report))
-    if not report.ok:
-        ctx.exit(1)
+    if views and not found:
+        raise InputError("no examples", got=", ".join(views), where=str(config.folder))
+    return run_examples(Definitions.of(modules), found)
