@@ -75,7 +75,8 @@ def _of_each(kind: Aggregation, column: DType | None) -> str:
     """Return the form for the rows of one window, where nothing is shared."""
     if kind.needs is not None:
         return "few rows"
-    return "arrays" if kind.summarises and column is not None and in_arrays(column) else "python"
+    has_arrays = column is None or in_arrays(column)
+    return "arrays" if kind.summarises and has_arrays else "python"
 
 
 def _kept(window: Window, tile: Tile | None) -> str:
