@@ -17,6 +17,7 @@ NAMES = (
     "join",
     "windows",
     "ranges",
+    "small_files",
     "online",
     "materialize",
     "push",

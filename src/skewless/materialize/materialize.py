@@ -339,9 +339,7 @@ class Materialization:
         Every row that counts at the floor goes into the tiles, in whatever chunk it comes, so the
         states are the same as if all rows had been folded at once.
         """
-        rows = gathered.parts[0]
-        for part in gathered.parts[1:]:
-            rows = rows.joined(part)
+        rows = gathered.parts[0].joined(*gathered.parts[1:])
         many = len(rows) > _MANY * len(gathered.keys)
         if not (gathered.tiles or (many and self._folds)):
             if len(gathered.parts) > 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,11 +32,12 @@ def record_dtype(slots: tuple[Slot, ...]) -> np.dtype[Any]:
     return np.dtype(fields)
 
 
-def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _joined(records: Sequence[np.ndarray]) -> np.ndarray:
     """Concatenate packed rows; np.concatenate takes its time over the fields of each."""
-    joined = np.empty(len(one) + len(other), one.dtype)
-    joined[: len(one)] = one
-    joined[len(one) :] = other
+    ends = np.cumsum([len(each) for each in records]).tolist()
+    joined = np.empty(ends[-1], records[0].dtype)
+    for each, end in zip(records, ends, strict=True):
+        joined[end - len(each) : end] = each
     return joined
 
 
@@ -136,14 +138,17 @@ class RowSet:
         """Return the rows by group and row order."""
         return self.take(self.order())
 
-    def joined(self, other: RowSet) -> RowSet:
-        """Return these rows and those of ``other``, unsorted."""
+    def joined(self, *others: RowSet) -> RowSet:
+        """Return these rows and those of others, unsorted."""
+        if not others:
+            return self
+        every = (self, *others)
         return RowSet(
             self.slots,
-            _joined(self.records, other.records),
-            np.concatenate([self.group, other.group]),
-            np.concatenate([self.superseded, other.superseded]),
-            {slot: tail + other.tails[slot] for slot, tail in self.tails.items()},
+            _joined([each.records for each in every]),
+            np.concatenate([each.group for each in every]),
+            np.concatenate([each.superseded for each in every]),
+            {slot: list(chain.from_iterable(e.tails[slot] for e in every)) for slot in self.tails},
         )
 
     def nulls(self, slot: int) -> np.ndarray:

@@ -485,3 +485,28 @@ def test_what_is_no_frame_is_refused() -> None:
 
 def test_rows_as_dicts_are_a_frame() -> None:
     assert values(FrameReader(Frame([{"x": 1}, {"x": 2}])), "x") == [1, 2]
+
+
+def test_small_files_come_together_with_the_numbers_of_their_rows(tmp_path: Path) -> None:
+    for number in range(10):
+        required = pa.schema([pa.field("x", pa.int64(), nullable=number % 2 == 0)])
+        table = pa.table({"x": range(100 * number, 100 * number + 100)}, schema=required)
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    found = reader(tmp_path)
+    (chunk,) = found.chunks(["x"])
+    assert chunk.table["x"].to_pylist() == chunk.rows.tolist() == list(range(1000))
+    (some,) = found.chunks(["x"], parts=["2.parquet", "7.parquet"])
+    assert some.table["x"].to_pylist() == some.rows.tolist()
+    assert some.rows.tolist() == [*range(200, 300), *range(700, 800)]
+
+
+def test_joined_files_keep_within_the_rows_of_a_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_files, "CHUNK_ROWS", 8 * 250)
+    for number, rows in enumerate((100, 100, 100, 1900, 10, 0, 20)):
+        pq.write_table(pa.table({"x": range(rows)}), tmp_path / f"{number}.parquet")
+    chunks = list(reader(tmp_path).chunks(["x"]))
+    assert [(chunk.row_base, chunk.table.num_rows) for chunk in chunks] == [
+        (0, 200), (200, 100), (300, 1900), (2200, 30),
+    ]  # fmt: skip

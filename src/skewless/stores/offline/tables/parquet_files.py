@@ -24,6 +24,7 @@ from skewless.stores.offline.files.paths import (
 from skewless.stores.offline.files.read_ahead import one_ahead
 from skewless.stores.offline.plain import plain, plain_type
 from skewless.stores.offline.tables.footers import DAY, Footer, opened, read_footer
+from skewless.stores.offline.tables.short_chunks import joined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -279,7 +280,7 @@ class ParquetFiles:
         for file in some:
             groups = self._groups_between(file, between)
             pieces += self._pieces(file, groups, schema.names)
-        return self._read_ahead(pieces, schema) if ahead else self._decoded(pieces, schema)
+        return self._read(pieces, schema, ahead=ahead)
 
     def pieces(self, rows: Int64s, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Yield rows as `TableReader.pieces` says."""
@@ -293,7 +294,7 @@ class ParquetFiles:
             ends = self.row_bases[file] + np.cumsum((0, *footer.group_rows))
             hits = np.diff(np.searchsorted(rows, ends))
             pieces += self._pieces(file, np.flatnonzero(hits).tolist(), schema.names)
-        for chunk in self._read_ahead(pieces, schema):
+        for chunk in self._read(pieces, schema):
             numbers = chunk.rows
             if not len(numbers):
                 continue
@@ -340,9 +341,14 @@ class ParquetFiles:
         if run:
             yield piece()
 
-    def _read_ahead(self, pieces: list[RowGroups], schema: pa.Schema) -> Iterator[Chunk]:
+    def _read(
+        self, pieces: list[RowGroups], schema: pa.Schema, *, ahead: bool = True
+    ) -> Iterator[Chunk]:
+        """Yield the rows of pieces, those of small files together."""
         decoded = self._decoded(pieces, schema)
-        return decoded if len(pieces) == 1 and not pieces[0].batch else one_ahead(decoded)
+        chunks = joined(decoded, schema, rows=CHUNK_ROWS // 8, size=CHUNK_BYTES // 4)
+        alone = len(pieces) == 1 and not pieces[0].batch
+        return one_ahead(chunks) if ahead and not alone else chunks
 
     def _decoded(self, pieces: list[RowGroups], schema: pa.Schema) -> Generator[Chunk, None, None]:
         for file, group in itertools.groupby(pieces, key=lambda piece: piece.file):
