@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from skewless.plan.apply.registry_state import View
     from skewless.quality.check import QualityReport
     from skewless.stores.online.base import OnlineStore
+    from skewless.tend.tend import TendReport
     from skewless.training.backtest import BacktestReport
     from skewless.training.records import Rebuilt, TrainingSetRecord
 
@@ -639,6 +640,19 @@ class FeatureStore:
         from skewless.quality.check import check
 
         return check(self.runtime, names_of(names, "source or view"), served)
+
+    def tend(self, *, everything: bool = False) -> TendReport:
+        """Do what is due of everything periodic, once: materialize, compact, check, freshness.
+
+        Args:
+            everything: whether all of it is done, due or not.
+
+        Raises:
+            Conflict: another pass is at work, here or on another machine.
+        """
+        from skewless.tend.tend import tend
+
+        return tend(self.runtime, everything=everything)
 
     def statistics(self, view: str) -> ViewStatistics:
         """Return counts, nulls, range and quantiles of each feature of a view, from history."""

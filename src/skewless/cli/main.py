@@ -46,6 +46,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "materialize": ("materialize", "Bring the online store up to date from history."),
         "backfill": ("materialize", "Rebuild online states."),
         "compact": ("materialize", "Settle event logs into Parquet files."),
+        "tend": ("tend", "Do everything periodic that is due, once."),
         "online": ("online", "Move the online store, look at its mirror, rebuild it."),
     },
     "Read": {

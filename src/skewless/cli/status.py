@@ -34,18 +34,22 @@ def status_command(ctx: click.Context, /, *, repo: str, as_json: bool, check: bo
 
     That is the age of the newest event against what was promised. Below: how large the states of
     entities are online, by a sample: bytes and rows kept of the median, of 99 %, of the largest;
-    and how often the checks of each source and view have held in the last 30 days.
+    and how often, in the last 30 days, the checks of each source and view have held, and each view
+    was as fresh as promised when `skewless tend` looked.
     """
+    from skewless.monitoring.freshness import kept_promises
     from skewless.monitoring.state_sizes import stored_sizes
     from skewless.quality.check import attainment
     from skewless.store import FeatureStore
 
     with FeatureStore(repo) as fs:
         report, sizes = fs.freshness(), stored_sizes(fs.runtime)
-        held = attainment(fs.runtime.ledger, fs.runtime.clock.now() - DAYS * DAY)
+        since = fs.runtime.clock.now() - DAYS * DAY
+        held = attainment(fs.runtime.ledger, since)
+        kept = kept_promises(fs.runtime.ledger, since)
     if as_json:
         states, checks = ([each.to_dict() for each in found] for found in (sizes, held))
-        emit({**report.to_dict(), "states": states, "checks": checks})
+        emit({**report.to_dict(), "states": states, "checks": checks, "kept": kept})
     else:
         for line in str(report).splitlines():
             status = line.split()[1:2]
@@ -59,6 +63,10 @@ def status_command(ctx: click.Context, /, *, repo: str, as_json: bool, check: bo
             rows = [[each.of, f"{each.share:.1%}", each.held, each.checks] for each in held]
             say(f"\nChecks of {DAYS} days\n")
             say(table(["of", "held", "times", "of"], rows))
+        if kept:
+            fresh = [[view, f"{ok / of:.1%}", ok, of] for view, (ok, of) in sorted(kept.items())]
+            say(f"\nAs fresh as promised in {DAYS} days\n")
+            say(table(["view", "kept", "times", "of"], fresh))
     if check and not report.ok:
         ctx.exit(1)
 

@@ -18,8 +18,11 @@ from skewless.definitions import FeatureView
 from skewless.durations import format_duration
 from skewless.explain.store_view import StoreView
 from skewless.formatting import Drawn, ago, aligned, html_table
+from skewless.ledger.ledger import Ledger
 from skewless.stores.offline.history import History
 
+KIND = "freshness"
+"""Kind of the records of how fresh views were."""
 _HEAD = ("view", "status", "age", "promised", "newest event served", "")
 _FIRST_STEP = 3_600_000_000
 _LAST_STEP = 200 * 366 * 24 * 3_600_000_000
@@ -114,6 +117,28 @@ class FreshnessReport(Drawn):
             )
             for view in self.views
         ]
+
+
+def note_freshness(ledger: Ledger, report: FreshnessReport) -> None:
+    """Put how fresh the views with a promise are into the ledger, for `kept_promises`."""
+    views = {f"{v.view}@v{v.version}": v.status for v in report.views if v.promised is not None}
+    if views:
+        ledger.record(KIND, {"views": views})
+
+
+def kept_promises(ledger: Ledger, since: int) -> dict[str, tuple[int, int]]:
+    """Return how often each view was as fresh as promised, and how often that was looked at.
+
+    Args:
+        ledger: of the repo.
+        since: the first moment that counts, UTC microseconds.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for record in ledger.records(kinds=[KIND], since=since):
+        for view, status in record.data["views"].items():
+            kept, looks = found.get(view, (0, 0))
+            found[view] = kept + (status == "ok"), looks + 1
+    return found
 
 
 def freshness(runtime: StoreView) -> FreshnessReport:

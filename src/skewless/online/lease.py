@@ -93,12 +93,18 @@ class Lease:
     def acquire(self, stopped: threading.Event) -> bool:
         """Wait until nobody else works on the source; return False if ``stopped`` came first."""
         while not stopped.is_set():
-            if self._write(lambda holder: holder is None or not holder.alive):
-                self._thread = threading.Thread(target=self._renew, daemon=True)
-                self._thread.start()
+            if self.take():
                 return True
             stopped.wait(self._seconds / 20 * random.uniform(0.5, 1.5))
         return False
+
+    def take(self) -> bool:
+        """Take it where nobody else has it, without waiting; return whether it is this one's."""
+        if not self._write(lambda holder: holder is None or not holder.alive):
+            return False
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread.start()
+        return True
 
     def release(self) -> None:
         """Give it back, so that another worker need not wait."""

@@ -1,0 +1,1 @@
+"""Tending: everything that is done to a repo from time to time, in one command."""

@@ -1,0 +1,150 @@
+"""One pass over everything periodic: what is due is done, each part whether another fails or not.
+
+    report = tend(runtime)
+    print(report)
+
+| part | due | what |
+|---|---|---|
+| materialize | every hour | all views are brought up to date; what has not changed costs little |
+| compact | every day | event logs are settled into files |
+| check | every hour | the checks of sources and views are carried out |
+| freshness | at every pass | how fresh each view is goes into the ledger, for its attainment |
+
+When a part was last done stands in the registry, so passes may come as often as they like, from
+cron, a container or a DAG. One pass at a time: a lease in the journal keeps a second one, on any
+machine, from beginning; it ends with its holder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skewless.clock import iso
+from skewless.durations import format_duration, parse_duration
+from skewless.errors import Conflict, SkewlessError
+from skewless.ledger.runs import recorded
+from skewless.materialize.verbs import compact, materialize
+from skewless.monitoring.freshness import freshness, note_freshness
+from skewless.online.lease import Lease
+from skewless.online.runtime import Runtime
+from skewless.quality.check import check
+
+LEASE = "skewless:tend"
+"""The name of the lease: no source can have it."""
+_DONE = "tend/"
+EVERY: Mapping[str, int] = {
+    "materialize": parse_duration("1h"),
+    "compact": parse_duration("1d"),
+    "check": parse_duration("1h"),
+    "freshness": 0,
+}
+"""Part to how often it is due, microseconds."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What became of one part of a pass.
+
+    Attributes:
+        name: of the part.
+        status: ``done``, ``failed`` or ``not due``.
+        said: what it did, why it failed, or when it is due.
+        ok: False where it failed, or found what needs somebody.
+    """
+
+    name: str
+    status: str
+    said: str
+    ok: bool = True
+
+
+@dataclass(frozen=True)
+class TendReport:
+    """What became of a pass.
+
+    Attributes:
+        at: when it began, UTC microseconds.
+        parts: of it, in order.
+    """
+
+    at: int
+    parts: tuple[Part, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether every part was done and found nothing that needs somebody."""
+        return all(part.ok for part in self.parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        return {"at": iso(self.at), "ok": self.ok, "parts": [vars(part) for part in self.parts]}
+
+    def __str__(self) -> str:
+        return "\n".join(f"{part.name}: {part.status}, {part.said}" for part in self.parts)
+
+
+def _result(report: TendReport) -> dict[str, Any]:
+    return {part.name: part.status for part in report.parts} | {"ok": report.ok}
+
+
+@recorded("tend", result=_result)
+def tend(runtime: Runtime, *, everything: bool = False) -> TendReport:
+    """Do what is due; see `FeatureStore.tend`.
+
+    Raises:
+        Conflict: another pass is at work.
+    """
+    lease = Lease(runtime.journal, LEASE, dict)
+    if not lease.take():
+        raise Conflict("another pass is at work", hint="It ends by itself, or with its process.")
+    try:
+        now = runtime.clock.now()
+        return TendReport(now, tuple(_part(runtime, name, now, everything) for name in _PARTS))
+    finally:
+        lease.release()
+
+
+def _part(runtime: Runtime, name: str, now: int, everything: bool) -> Part:
+    last = runtime.registry.get_progress(_DONE + name)
+    if not everything and last is not None and now - last < EVERY[name]:
+        return Part(name, "not due", f"next in {format_duration(last + EVERY[name] - now)}")
+    try:
+        said, ok = _PARTS[name](runtime)
+    except SkewlessError as problem:  # the other parts are done all the same
+        return Part(name, "failed", str(problem), ok=False)
+    runtime.registry.set_progress(_DONE + name, now)
+    return Part(name, "done", said, ok)
+
+
+def _materialize(runtime: Runtime) -> tuple[str, bool]:
+    results = materialize(runtime, None, None, None)
+    built = [result for result in results if not result.skipped]
+    return f"{len(built)} of {len(results)} tables of states had changed", True
+
+
+def _compact(runtime: Runtime) -> tuple[str, bool]:
+    return f"{sum(compact(runtime, None).values()):,} rows settled", True
+
+
+def _check(runtime: Runtime) -> tuple[str, bool]:
+    report = check(runtime)
+    said = f"{len(report.results) - len(report.failed)} of {len(report.results)} checks hold"
+    return "; ".join([said, *map(str, report.failed)]), report.ok
+
+
+def _freshness(runtime: Runtime) -> tuple[str, bool]:
+    report = freshness(runtime)
+    note_freshness(runtime.ledger, report)
+    broken = [each for each in report.views if each.promised is not None and each.status != "ok"]
+    names = ", ".join(f"{each.view}@v{each.version} is {each.status}" for each in broken)
+    return names or "every promise is kept", report.ok
+
+
+_PARTS: Mapping[str, Callable[[Runtime], tuple[str, bool]]] = {
+    "materialize": _materialize,
+    "compact": _compact,
+    "check": _check,
+    "freshness": _freshness,
+}
