@@ -77,9 +77,28 @@ def test_an_embedded_store_has_a_path(tmp_path: Path, text: str, path: str) -> N
     assert written(tmp_path, text).online["path"] == str(tmp_path / path)
 
 
-def test_an_address_is_no_relative_path(tmp_path: Path) -> None:
-    config = written(tmp_path, '[offline]\nfolder = "s3://bucket/history"')
-    assert config.offline["folder"] == "s3://bucket/history"
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('[offline]\nfolder = "s3://key:hush@bucket/history"', "log = { kind"),
+        ('[ledger]\nfolder = "gs://bucket/ledger"', "Copy sealed chains"),
+        ('[registry]\nkind = "sqlite"\npath = "s3://bucket/registry.db"', 'kind = "postgres"'),
+        ('[online]\nkind = "lmdb"\npath = "s3://bucket/online"', "another kind"),
+        ('[online]\nkind = "sqlite"\npath = "file:///tmp/online"', "another kind"),
+    ],
+)
+def test_an_address_where_a_path_of_this_machine_is_needed_is_refused(
+    tmp_path: Path, text: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError, match="has to be a path of this machine") as raised:
+        written(tmp_path, text)
+    assert hint in str(raised.value)
+    assert "hush" not in str(raised.value)
+
+
+def test_a_log_in_a_lakehouse_may_have_an_address(tmp_path: Path) -> None:
+    config = written(tmp_path, '[offline]\nlog = { kind = "delta", path = "s3://lake/log" }')
+    assert config.offline["log"]["path"] == "s3://lake/log"
 
 
 def test_variables_of_the_environment_are_filled_in(

@@ -88,6 +88,13 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "engine": None,
 }
 _PATH_KEYS = ("path", "folder")
+_ELSEWHERE = {
+    "offline": "Tables of sources may lie there; an event log does in a table of a lakehouse:"
+    ' log = { kind = "delta", path = "s3://..." }.',
+    "ledger": "Copy sealed chains there from the folder.",
+    "registry": 'What several machines share has a kind: kind = "postgres".',
+}
+"""What to do where a path of this machine is needed and an address was given."""
 _EMBEDDED_KINDS = ("lmdb", "sqlite")
 _DEFAULT_KINDS = {"online": "lmdb", "registry": "sqlite", "engine": "local"}
 _EMBEDDED_PATHS = {
@@ -413,8 +420,19 @@ def _section(data: Mapping[str, Any], name: str, folder: Path, where: str) -> Se
         if key in values:
             if not isinstance(values[key], str):
                 raise _wrong(key, values[key], "a path in quotes", place)
+            if "://" in values[key] and (kind in _EMBEDDED_KINDS or name in _ELSEWHERE):
+                raise _no_path(key, without_secrets(key, shown[key]), name, place)
             values[key] = absolute(values[key], folder)
     return Section(values, shown)
+
+
+def _no_path(key: str, given: Any, name: str, place: str) -> ConfigError:
+    return ConfigError(
+        f"{key} is an address, and has to be a path of this machine",
+        got=given,
+        where=place,
+        hint=_ELSEWHERE.get(name, "An address belongs to a store of another kind, see [online]."),
+    )
 
 
 def _sections(data: Mapping[str, Any], name: str, where: str) -> dict[str, Mapping[str, Any]]:
