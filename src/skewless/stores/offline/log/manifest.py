@@ -21,6 +21,7 @@ class LogFile(msgspec.Struct, frozen=True, array_like=True):
         size: bytes.
         name: path relative to the folder of the log.
         schema: hash of the columns that its rows were written with.
+        checksum: CRC-32 of the file; None for one of an older release, or of a lake.
     """
 
     date: int
@@ -32,6 +33,7 @@ class LogFile(msgspec.Struct, frozen=True, array_like=True):
     size: int
     name: str
     schema: bytes
+    checksum: int | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, array_like=True):

@@ -23,6 +23,7 @@ from skewless.errors import ConfigError, CorruptData, InputError, MissingColumn,
 from skewless.stores.offline.base import CHUNK_ROWS, Chunk, Part, TableReader
 from skewless.stores.offline.files.paths import DataFile, Listing, MissingFile
 from skewless.stores.offline.files.read_ahead import one_ahead
+from skewless.stores.offline.log import file_seal
 from skewless.stores.offline.log.columns import (
     Numbered,
     entries_table,
@@ -475,6 +476,8 @@ class LogReader(TableReader):
             listed = tuple(self._in_lake[file.name][1] for file in files)
             listing = Listing(lake.filesystem, listed, {}, lake.remote)
             return ParquetFiles(listing, self.where, schema=self._schema, ids=lake.ids)
+        for file in files:
+            file_seal.check(self.folder, file)
         listed = tuple(DataFile(str(self.folder / file.name), file.name, "") for file in files)
         listing = Listing(LocalFileSystem(), listed, {}, remote=False)
         return ParquetFiles(listing, self.where, schema=schema or self._schema)

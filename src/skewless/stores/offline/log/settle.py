@@ -32,6 +32,7 @@ from skewless.clock import ALWAYS, NEVER
 from skewless.errors import Conflict, CorruptData, InputError, StoreError
 from skewless.stores.offline.cast import to_micros_array
 from skewless.stores.offline.log.columns import log_schema
+from skewless.stores.offline.log.file_seal import checksum
 from skewless.stores.offline.log.journal import (
     JOURNAL,
     KNOWN,
@@ -239,6 +240,7 @@ class _Settler:
                 least, most = event_range(self._events(table))
                 rows, low, high = rows + table.num_rows, min(low, least), max(high, most)
         _flush(temporary)
+        written = checksum(temporary)
         os.replace(temporary, path)
         return LogFile(
             date=place.day,
@@ -250,6 +252,7 @@ class _Settler:
             size=path.stat().st_size,
             name=name,
             schema=place.schema,
+            checksum=written,
         )
 
     def _flush_folders(self, files: list[LogFile]) -> None:
