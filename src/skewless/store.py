@@ -268,6 +268,7 @@ class FeatureStore:
         start: Moment | None = None,
         end: Moment | None = None,
         progress: Progress | None = None,
+        engine: Engine | str | None = None,
     ) -> list[MaterializeResult]:
         """Bring the online store up to date from history. Reads go on; running twice is harmless.
 
@@ -277,14 +278,18 @@ class FeatureStore:
             end: look for changes only among rows before here. What has changed is brought up to
                 date with everything known, rows outside of the interval included.
             progress: called with a text and the finished fraction.
+            engine: what builds tables that are built from all of history: a kind, or an `Engine`;
+                by default that of ``[engine]`` in ``skewless.toml``.
 
         Raises:
-            UnknownName: no such view.
+            UnknownName: no such view, or no such engine.
         """
         from skewless.materialize.verbs import materialize
 
         views = names_of(views, "view")
-        return materialize(self.runtime, views, _moment(start), _moment(end), progress=progress)
+        first, last = _moment(start), _moment(end)
+        chosen = self.runtime.engines.get(engine)
+        return materialize(self.runtime, views, first, last, progress=progress, engine=chosen)
 
     def backfill(
         self,

@@ -1,9 +1,13 @@
 """Spark gives the bits of the reference."""
 
+import contextlib
+import dataclasses
 import importlib.util
 import os
 import shutil
+import signal
 import sys
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +16,8 @@ import pytest
 
 import skewless as sl
 from skewless.engines.spark import SparkEngine, error_of
+from skewless.materialize.verbs import materialize
+from skewless.testing.clock import SettableClock
 from skewless.testing.engine import EngineSuite
 from skewless.testing.servers import missing
 
@@ -30,13 +36,13 @@ CONF = {
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory):
-    """An engine over two executors."""
+    """An engine over two workers; a task that fails is tried three times."""
     if importlib.util.find_spec("pyspark") is None:
         missing("pyspark is not installed; pip install 'skewless[spark]'")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         missing("Java is not installed; on Debian: apt-get install default-jre-headless")
     conf = CONF | {"spark.local.dir": str(tmp_path_factory.mktemp("spark"))}
-    with SparkEngine(master="local[2]", conf=conf, memory=1 << 20) as engine:
+    with SparkEngine(master="local[2,3]", conf=conf, memory=1 << 20) as engine:
         yield engine
 
 
@@ -63,7 +69,7 @@ def shop(tmp_path, spark):
         pa.table({"card_id": cards, "at": moments, "amount": amounts}), tmp_path / "pays.parquet"
     )
     pays = source("pays", sl.Parquet("pays.parquet"))
-    with sl.FeatureStore(tmp_path) as fs:
+    with sl.FeatureStore(tmp_path, clock=SettableClock(start + 10**11)) as fs:
         fs.apply(fs.plan(views_of(pays)), build=False)
         asked = pa.array(start + random.integers(0, 10**11, 1_000), pa.timestamp("us", "UTC"))
         odd = pa.array([[1, number] for number in range(1_000)])
@@ -177,3 +183,54 @@ def test_executors_without_skewless_are_told_with_the_remedy(spark, tmp_path, mo
 )
 def test_what_spark_says_is_told_with_the_remedy(text, told):
     assert told in str(error_of(text))
+
+
+# --------------------------------------------------------------------- states, and workers that die
+
+
+def test_states_are_byte_for_byte_those_of_a_build_here(shop, spark):
+    fs, _, _ = shop
+    fs.push("pays", [{"card_id": "c1", "amount": 1.0, "at": "2026-01-01T00:00:00Z"}])
+    (result,) = fs.materialize(engine=spark)
+    built = states_of(fs)
+    assert result.entities == sum(map(len, built.values())) == 40
+    materialize(fs.runtime, None, None, None, everything=True)
+    assert states_of(fs) == built
+
+
+def states_of(fs):
+    return {name: dict(fs.runtime.online.scan(name)) for name in fs.runtime.tables().tables}
+
+
+def test_what_a_worker_did_that_was_killed_is_done_again(shop, spark, tmp_path):
+    fs, spine, frame = shop
+    expected = in_order(fs.get_historical_features(spine, ["Spend"], timestamp="when"))
+    mortal = Mortal(session=spark.session)
+    mortal.mark = tmp_path / "was killed"
+    made = fs.get_historical_features(frame, ["Spend"], timestamp="when", engine=mortal)
+    assert in_order(made) == expected
+    assert mortal.mark.exists()
+
+
+class Mortal(SparkEngine):
+    """One worker is killed when its task has given its first rows."""
+
+    def exchange(self, sides, task):
+        return super().exchange(sides, KilledOnce(task, str(self.mark)))
+
+
+@dataclasses.dataclass(frozen=True)
+class KilledOnce:
+    task: Any
+    mark: str
+
+    @property
+    def schema(self):
+        return self.task.schema
+
+    def __call__(self, batches):
+        for batch in self.task(batches):
+            yield batch
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.mark, os.O_CREAT | os.O_EXCL))
+                os.kill(os.getpid(), signal.SIGKILL)

@@ -28,6 +28,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import pyarrow as pa
 
+from skewless.definitions import Entity, Source
 from skewless.engines.base import Engine, Ints, Progress, Retrieved
 from skewless.engines.given_spine import spine_times
 from skewless.engines.history import SourceHistory
@@ -156,11 +157,12 @@ class PartitionedEngine(Engine, Generic[Rows]):
         for name, part in parts_of(plan):
             first = part.selection.views[0].view
             start, end = needed_times(part.steps, *bounds)
-            rows = self._rows_of(part, cast(History, histories[name]), start, end)
-            keys = first.asked_entity.key_names
-            spine = self.map(given, PutBuckets(form, keys))
-            task = Retrieve(part, rows[0], form, self.memory)
-            given, form = self.exchange([spine, rows[1]], task), task.made
+            history = cast(History, histories[name])
+            own = form_of(history.source, first.row_entity, _columns_in_use(part))
+            rows = self.history_rows(history, own, first.row_entity.key_names, start, end)
+            spine = self.map(given, PutBuckets(form, first.asked_entity.key_names))
+            task = Retrieve(part, own, form, self.memory)
+            given, form = self.exchange([spine, rows], task), task.made
         return self.map(given, Finish(plan, form))
 
     def read(self, history: History, task: ReadRows) -> Rows:
@@ -173,19 +175,31 @@ class PartitionedEngine(Engine, Generic[Rows]):
         shares = shares_of(history, task.columns, task.start, task.end)
         return self.map(self.rows(share_batches(shares), SHARES), task)
 
-    def _rows_of(
-        self, plan: RetrievalPlan, history: History, start: int | None, end: int | None
-    ) -> tuple[RowForm, Rows]:
-        """Return the rows of a source that may count, with when each is replaced."""
-        source, entity = history.source, plan.selection.views[0].view.row_entity
-        names = dict.fromkeys([*entity.key_names, *source.row_id, *_columns_in_use(plan)])
-        form = RowForm(source, tuple(names))
-        keys = entity.key_names
-        read = ReadRows(form, keys, start, end)
-        rows = self.read(history, read)
-        if source.row_id:
+    def history_rows(
+        self,
+        history: History,
+        form: RowForm,
+        keys: tuple[str, ...],
+        start: int | None = None,
+        end: int | None = None,
+    ) -> Rows:
+        """Return the rows of a history that may count, with when each is replaced.
+
+        Args:
+            history: of a source.
+            form: of the rows, see `form_of`.
+            keys: columns that say where a row belongs.
+            start: rows before it do not matter, microseconds; None: all do.
+            end: rows from it on do not matter.
+        """
+        rows = self.read(history, ReadRows(form, keys, start, end))
+        if history.source.row_id:
             rows = self.exchange([rows], DecideCorrections(form, keys, start, end, self.memory))
-        return form, rows
+        return rows
+
+    def stream(self, rows: Rows) -> Iterator[pa.RecordBatch]:
+        """Yield all rows, here, a part at a time where the engine can do that."""
+        yield from self.collect(rows).to_batches(max_chunksize=ROWS_A_BATCH)
 
     @staticmethod
     def _asked(plan: RetrievalPlan) -> tuple[tuple[str, pa.DataType], ...]:
@@ -200,6 +214,12 @@ def _check_time(field: pa.Field) -> None:
     """Raise `NaiveTime` for a column of times that carry no zone."""
     if pa.types.is_timestamp(field.type):
         spine_times(pa.table({field.name: pa.array([0]).cast(field.type)}), field.name)
+
+
+def form_of(source: Source, entity: Entity, columns: Iterable[str]) -> RowForm:
+    """Return how rows of a source travel: with keys, row id, and the columns in use."""
+    names = dict.fromkeys([*entity.key_names, *source.row_id, *columns])
+    return RowForm(source, tuple(names))
 
 
 def parts_of(plan: RetrievalPlan) -> Iterator[tuple[str, RetrievalPlan]]:

@@ -227,6 +227,10 @@ class SpooledRows:
         for piece in self._pieces:
             yield self._table(piece, self.source.row_id)
 
+    def last_sequence(self) -> int:
+        """Return the greatest sequence of the log that the history sees, as far as is known: 0."""
+        return 0
+
     def row_count(self) -> int:
         """Return how many rows there are."""
         return int(self._starts[-1])

@@ -17,6 +17,7 @@ file once they are many, so a key with most of all rows takes time, not memory.
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import sys
@@ -28,7 +29,7 @@ import pyarrow as pa
 
 from skewless.engines.history import SourceHistory
 from skewless.engines.partitioned import PartitionedEngine, share_batches
-from skewless.engines.row_form import BUCKET
+from skewless.engines.row_form import BUCKET, ROWS_A_BATCH
 from skewless.engines.shares import shares_of
 from skewless.engines.shipping import Batches, Task, packed
 from skewless.engines.tasks import SHARES, ReadRows, TakeRows
@@ -142,6 +143,16 @@ class SparkEngine(PartitionedEngine["DataFrame"]):
         """Return the rows of a DataFrame, here."""
         with _translated():
             return rows.toArrow()
+
+    def stream(self, rows: DataFrame) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a DataFrame, here, a partition at a time."""
+        from pyspark.sql.pandas.types import to_arrow_schema
+
+        schema = to_arrow_schema(rows.schema, timezone="UTC")
+        with _translated():
+            found = rows.toLocalIterator(prefetchPartitions=True)
+            while some := [row.asDict() for row in itertools.islice(found, ROWS_A_BATCH)]:
+                yield pa.RecordBatch.from_pylist(some, schema)
 
     def read(self, history: History, task: ReadRows) -> DataFrame:
         """Return the rows of a history; tables of its catalogs are read by Spark itself."""

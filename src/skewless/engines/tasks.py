@@ -161,7 +161,7 @@ class DecideCorrections:
         return self.form.schema
 
     def __call__(self, batches: Batches) -> Batches:
-        """Yield the rows that ever count."""
+        """Yield the rows that have a time and a key; a re-delivery never counts, and says so."""
         with SpooledRows(self.form, self.memory) as rows:
             for batch in batches:
                 rows.add(batch)
@@ -171,7 +171,7 @@ class DecideCorrections:
                 table = pa.table(
                     {name: piece[f"r{self.form.columns.index(name)}"] for name in self.keys}
                 )
-                keep = (event != ALWAYS) & (until != ALWAYS) & _has_keys(table, self.keys)
+                keep = (event != ALWAYS) & _has_keys(table, self.keys)
                 keep &= ~piece[DELETED].to_numpy(zero_copy_only=False)
                 if self.start is not None:
                     keep &= event >= self.start

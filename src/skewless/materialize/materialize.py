@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,6 +30,7 @@ from skewless.forks import cached_property
 from skewless.online.dirty_keys import mark
 from skewless.online.keyed_rows import KeyedRows, columns_needed, keyed_rows
 from skewless.online.log_tail import LogTail
+from skewless.state.blob import decode
 from skewless.state.layout import StateLayout
 from skewless.state.packed_rows import RowSet
 from skewless.state.retention import retained
@@ -110,6 +111,9 @@ class Materialization:
         now: the present, microseconds.
         rewind: how far in the past a read may ask, microseconds.
         index: gives that of the row ids of the source's table.
+
+    Attributes:
+        entities: the keys that the history of the run has rows of.
     """
 
     def __init__(
@@ -128,7 +132,7 @@ class Materialization:
         self.sequence = history.last_sequence()
         self.since = LogTail(layout, log, self.sequence, index)
         self._tied: set[int] = set()
-        self._gathered = _Gathered()
+        self.entities: dict[bytes, int] = {}
         self.reduces = not any(rule.window.joins for rule in layout.rules)
 
     def run(
@@ -152,7 +156,8 @@ class Materialization:
             progress: called with a text and the finished fraction.
         """
         total = max(self.history.row_count(), 1)
-        gathered = self._gathered = _Gathered()
+        gathered = _Gathered()
+        self.entities = gathered.keys
         for _ in self._gather(gathered, only):
             if progress is not None:
                 progress(f"reading {self.layout.source.name}", min(gathered.read / total, 1.0) / 2)
@@ -180,7 +185,7 @@ class Materialization:
 
     def remove_others(self, writing: Writing) -> None:
         """Remove the states of entities that the history of the run no longer has rows of."""
-        table, keys = self.layout.table, self._gathered.keys
+        table, keys = self.layout.table, self.entities
         with writing() as (_, store):
             self.since.read()
             found = [key for key, _ in store.scan(table) if key not in keys]
@@ -400,6 +405,42 @@ class Materialization:
         marked |= self.since.of_table
         if batch.tiles is not None:
             marked |= states.keys() & self.since.keys_replaced()
+        if marked:
+            mark(journal, self.layout, marked, self.since.sequence)
+            states = {key: state for key, state in states.items() if key not in marked}
+        store.overwrite(self.layout.table, states.items())
+
+    def built(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Yield keys and states of all entities of the history, a batch at a time; pure."""
+        gathered = _Gathered()
+        for _ in self._gather(gathered, None):
+            pass
+        for batch in self._batches(gathered):
+            yield batch.keys, self._states(batch)
+
+    def write_built(
+        self, journal: KeyValues, store: KeyValues, built: Mapping[bytes, bytes]
+    ) -> None:
+        """Write states that others built of the history, with the rows that have come since.
+
+        Those are marked instead whose rows were replaced since, as in `run`, and those that a new
+        row may join what was two.
+        """
+        self.since.read()
+        states = dict(built)
+        touched = list(self.since.keys() & states.keys())
+        marked = set(self.since.of_table)
+        if self.since.replaces_any:
+            marked |= states.keys() & self.since.keys_replaced()
+        if not self.reduces:
+            marked |= set(touched)
+        elif touched:
+            nothing = decode(self.layout.slots, [])
+            rows = self.since.joined(touched, nothing)
+            old = [states[key] for key in touched]
+            reached = self.since.sequence
+            new = update_states(self.layout, old, rows, sequence=reached, floor=self.floor)
+            states |= zip(touched, new, strict=True)
         if marked:
             mark(journal, self.layout, marked, self.since.sequence)
             states = {key: state for key, state in states.items() if key not in marked}

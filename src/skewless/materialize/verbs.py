@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,8 +10,11 @@ from typing import Any
 
 from skewless.clock import NEVER
 from skewless.definitions import FeatureView, Source
+from skewless.engines.base import Engine
+from skewless.engines.partitioned import PartitionedEngine
 from skewless.errors import InputError
 from skewless.ledger.runs import recorded
+from skewless.materialize.by_engine import build_by_engine
 from skewless.materialize.checked import refuse_unchecked
 from skewless.materialize.late_rows import let_late_rows_in
 from skewless.materialize.materialize import PROGRESS, MaterializeResult
@@ -54,6 +58,7 @@ def materialize(
     progress: Progress | None = None,
     everything: bool = False,
     exactly: bool = False,
+    engine: Engine | None = None,
 ) -> list[MaterializeResult]:
     """Bring the states of some views up to date; see `FeatureStore.materialize`.
 
@@ -61,6 +66,7 @@ def materialize(
         runtime, views, start, end, progress: as there.
         everything: whether states are built, whatever was done before.
         exactly: whether states of entities without history are removed.
+        engine: builds tables of which all states are wanted, if it is one of many processes.
     """
     if start is not None and end is not None and start > end:
         raise InputError("an interval that ends before it starts", got=f"{start} to {end}")
@@ -75,7 +81,15 @@ def materialize(
     refuse_unchecked(runtime, [runtime.source(name) for name in sorted(sources)])
     whole = {name for name, table in wanted.items() if not table.complete}
     results = [
-        _one_table(runtime, table, interval, progress, everything=everything, exactly=exactly)
+        _one_table(
+            runtime,
+            table,
+            interval,
+            progress,
+            everything=everything,
+            exactly=exactly,
+            engine=engine,
+        )
         for table in wanted.values()
     ]
     now = runtime.clock.now()
@@ -145,6 +159,7 @@ def _one_table(
     *,
     everything: bool,
     exactly: bool,
+    engine: Engine | None = None,
 ) -> MaterializeResult:
     """Bring one table up to date.
 
@@ -181,15 +196,17 @@ def _one_table(
     job = materialization(runtime, layout, history)
     # While it is building, pushes keep up what is written, so that a killed run goes on there.
     since = job.sequence if table.complete or everything else None
-    result = job.run(
-        runtime.writing,
-        [parts, everything, since],
-        only=only,
-        still=lambda journal: _is_active(journal, layout.table),
-        progress=progress,
-    )
+    still = functools.partial(_is_active, name=layout.table)
+    removes = only is None and (fewer or exactly)
+    if only is None and isinstance(engine, PartitionedEngine):
+        result = build_by_engine(
+            job, engine, runtime.writing, still=still, remember=removes, progress=progress
+        )
+    else:
+        purpose = [parts, everything, since]
+        result = job.run(runtime.writing, purpose, only=only, still=still, progress=progress)
     rebuild_marked(runtime, [table])
-    if only is None and (fewer or exactly):
+    if removes:
         job.remove_others(runtime.writing)
     _note_done(runtime, table, done, job.sequence)
     _note_built(runtime, layout, job.sequence)
