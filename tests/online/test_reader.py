@@ -122,6 +122,15 @@ def test_a_list_of_features_is_compiled_once(store: sl.FeatureStore) -> None:
     assert reader.lookup("Spend", False) is not reader.lookup("Spend", True)
 
 
+def test_features_are_asked_for_as_objects_after_they_were_by_name(
+    store: sl.FeatureStore,
+) -> None:
+    by_name = store.get_online_features(["Spend:total", "Newest:word"], [{"card_id": "c1"}])
+    for _ in range(2):
+        found = store.get_online_features([Spend.total, Newest.word], [{"card_id": "c1"}])
+        assert found.to_rows() == by_name.to_rows()
+
+
 def test_several_moments_are_answered_out_of_one_read(store: sl.FeatureStore) -> None:
     reader = store.runtime.reader
     lookup = reader.lookup(FEATURES, False)

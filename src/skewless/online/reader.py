@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from skewless.clock import Now
 from skewless.definitions import Source
-from skewless.errors import InputError, SkewlessError, StoreUnavailable
+from skewless.errors import DefinitionError, InputError, SkewlessError, StoreUnavailable
 from skewless.online.clocks import ClocksAhead
 from skewless.online.tables import TABLES, Serving, StateTables
 from skewless.plan.apply.registry_state import RegistryState
@@ -147,8 +147,8 @@ class Snapshot:
         if type(features) is list:
             try:
                 return self._lookups.get((tuple(features), full_names))
-            except TypeError:
-                return None  # something in it has no hash: it is no reference
+            except (TypeError, DefinitionError):
+                return None  # something in it has no hash, or is a reference that is no text
         return self._lookups.get((features, full_names)) if type(features) is str else None
 
     def compile_services(self) -> None:
