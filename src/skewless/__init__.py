@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from skewless.definitions.avro import Avro
     from skewless.definitions.checks import Check
+    from skewless.definitions.derived import derived
     from skewless.definitions.example import Example
     from skewless.definitions.message_parts import header, key, message_time
     from skewless.definitions.protobuf import Protobuf
@@ -109,6 +110,7 @@ _HOMES = {
     "skewless.definitions.avro": "Avro",
     "skewless.definitions.protobuf": "Protobuf",
     "skewless.definitions.checks": "Check",
+    "skewless.definitions.derived": "derived",
     "skewless.definitions.example": "Example",
     "skewless.definitions.message_parts": "header key message_time",
     "skewless.definitions.source": "Epoch",
@@ -138,8 +140,8 @@ __all__ = [
     "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "SparkTable",
     "Status", "StoreError",
     "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",
-    "Vector", "feature_view", "header", "if_else", "key", "lifetime", "message_time", "now",
-    "on_demand", "session", "standing", "tumbling",
+    "Vector", "derived", "feature_view", "header", "if_else", "key", "lifetime", "message_time",
+    "now", "on_demand", "session", "standing", "tumbling",
 ]  # fmt: skip
 
 

@@ -117,6 +117,7 @@ class FeatureStore:
         config = repo if isinstance(repo, Config) else Config.read(repo)
         self.runtime = Runtime(config, clock, online)
         self.runtime.repair = self._repair
+        self.runtime.derive = self._derive
         self._emitter: Emitter | None = None
         if config.lineage is not None:
             from skewless.lineage.emit import emitter
@@ -346,6 +347,12 @@ class FeatureStore:
         from skewless.materialize.repair import repair
 
         repair(self.runtime, tables)
+
+    def _derive(self, source: Source) -> None:
+        """Bring a derived source up to date with the rows it is made of."""
+        from skewless.ingest.catch_up import catch_up
+
+        catch_up(self.runtime, source)
 
     def get_online_features(
         self,

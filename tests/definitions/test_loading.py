@@ -305,7 +305,7 @@ def test_nothing_is_imported_because_a_registry_names_it(
     monkeypatch.syspath_prepend(tmp_path)
     for mark in ("1234", ""):
         code = {"path": path.format(folder=tmp_path), "hash": mark}
-        with pytest.raises(DefinitionError, match="'Twice' cannot be used"):
+        with pytest.raises(DefinitionError, match="Twice cannot be used"):
             restored_function("Twice", code, repo)(mean=1.0)
     from skewless.definitions.on_demand import hash_of_text
 

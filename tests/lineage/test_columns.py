@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 import skewless as sl
-from skewless.lineage.columns import NOW, feature_edges, on_demand_edges
+from skewless.lineage.columns import NOW, feature_edges, on_demand_edges, source_edges
 
 CARD = sl.Entity("card", card_id=str)
 PAYS = sl.Source(
@@ -162,3 +162,23 @@ def test_a_function_depends_on_all_that_it_is_given() -> None:
         "Surprise@v1:p": {"ask": one, "V@v0:a": one},
         "Surprise@v1:q": {"ask": one, "V@v0:a": one},
     }
+
+
+def test_columns_of_a_derived_source_come_from_those_of_its_groups() -> None:
+    @sl.derived(
+        source=PAYS, by="card_id", rows=3, columns=["amount", "fee"], returns={"mean": float}
+    )
+    def threes(rows):
+        return {"mean": rows["amount"].mean()}
+
+    found: dict[str, dict[str, str]] = {}
+    for edge in source_edges(threes):
+        kinds = found.setdefault(edge.target.name, {})
+        kinds[edge.source.name] = f"{edge.how.type} {edge.how.subtype}"
+    made = "DIRECT TRANSFORMATION"
+    assert found == {
+        "threes.card_id": {"pays.card_id": SAME},
+        "threes.mean": {"pays.amount": made, "pays.fee": made, "pays.card_id": GROUP},
+        "threes.at": {"pays.at": AGG, "pays.card_id": GROUP},
+    }
+    assert list(source_edges(PAYS)) == []

@@ -17,7 +17,7 @@ from skewless.definitions.words import typed_and_words, words_dict, words_from_d
 from skewless.errors import DefinitionError
 from skewless.types import DType, dtype_from_dict, dtype_of
 
-_KEY_KINDS = frozenset({"str", "int32", "int64", "bytes", "bool", "date", "timestamp"})
+KEY_KINDS = frozenset({"str", "int32", "int64", "bytes", "bool", "date", "timestamp"})
 
 
 class Entity:
@@ -45,7 +45,7 @@ class Entity:
                 f"entity {name!r} has no join key", expected=f"Entity({name!r}, {name}_id=str)"
             )
         for key, dtype in self.join_keys:
-            if dtype.kind not in _KEY_KINDS:
+            if dtype.kind not in KEY_KINDS:
                 raise DefinitionError(
                     f"join key {key!r} of entity {name!r} cannot be a {dtype!r}",
                     expected="str, int, bytes, bool, date or datetime",

@@ -42,9 +42,10 @@ class Example:
     Args:
         name: what it shows, in words.
         of: the view, on-demand or not.
-        rows: of the view's source, each known when it happened (and after the source's delay), in
-            the order in which they come; or source name = such rows. A row may say ``known``, when
-            it came to be known, where its source has no known time: a late row, a correction.
+        rows: of the view's source, or of what that is derived of, each known when it happened
+            (and after the source's delay), in the order in which they come; or source name = such
+            rows. A row may say ``known``, when it came to be known, where its source has no known
+            time: a late row, a correction.
         at: the moment asked about, with a time zone.
         expect: feature = its value then; None where it has none.
         given: join keys and request fields; by default the join keys of the first row.
@@ -96,7 +97,9 @@ class Example:
                 f"{where} is of an on-demand view, which has no source of its own",
                 expected="rows={'source': [...]}",
             )
-        return {of.source.name: [dict(row) for row in rows]}
+        by = of.source.derivation
+        source = of.source.name if by is None else by.source
+        return {source: [dict(row) for row in rows]}
 
     def _given(self, where: str, of: Any) -> dict[str, Any]:
         first = next((row for rows in self.rows.values() for row in rows), None)

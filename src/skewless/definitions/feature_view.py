@@ -271,7 +271,7 @@ class FeatureView:
         data = value_part(self.to_dict())
         data.pop("closed", None)  # the source as the view sees it carries it
         source = value_part(self.source.to_dict())
-        for place in ("table", "stream", "future", "extra"):
+        for place in ("table", "stream", "future", "extra", "function"):
             source.pop(place, None)
         source.pop("schema")  # the columns in use carry their types themselves
         keys = [[key, dtype.to_dict()] for key, dtype in self.entity.join_keys]

@@ -1,4 +1,4 @@
-"""Import a repo's Python files, and find the functions of on-demand views again.
+"""Import a repo's Python files, and find the functions of definitions again.
 
 A file is imported under its own name (``features.py`` as ``features``, ``teams/fraud.py`` as
 ``teams.fraud``) with the repo's folder importable, so files of a repo may import one another.
@@ -19,22 +19,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from skewless.definitions.on_demand import Function, OnDemandView, code_of, hash_of_text
+from skewless.definitions.derivation import Derivation
+from skewless.definitions.on_demand import OnDemandView, code_of, hash_of_text
 from skewless.definitions.package_folder import as_package, execute
+from skewless.definitions.source import Source
 from skewless.errors import DefinitionError, SkewlessError, UnknownName
 from skewless.forks import Lock
 from skewless.plugins import reading, repo_folder
 
 _LOCK = Lock()
-_SEEN: dict[tuple[str, str], Function] = {}
+_SEEN: dict[tuple[str, str], Callable[..., Any]] = {}
 _CHANGED = "its text has changed since it was applied"
 _NEVER_OWN = sys.stdlib_module_names | {"skewless"}
 
 
-def remember(view: OnDemandView) -> None:
-    """Keep the function of an on-demand view for this process, under its path and hash."""
-    if view.function is not None and view.code:
-        _SEEN[view.code["path"], view.code["hash"]] = view.function
+def remember(thing: OnDemandView | Derivation) -> None:
+    """Keep the function of a definition for this process, under its path and hash."""
+    if thing.function is not None and thing.code:
+        _SEEN[thing.code["path"], thing.code["hash"]] = thing.function
 
 
 def import_files(folder: Path, files: Iterable[str] | None = None) -> list[ModuleType]:
@@ -106,7 +108,9 @@ def importable(folder: Path) -> Iterator[None]:
             sys.modules.update(aside)
 
 
-def restored_function(view: str, code: Mapping[str, str], folder: Path | None) -> Function:
+def restored_function(
+    what: str, code: Mapping[str, str], folder: Path | None
+) -> Callable[..., Any]:
     """Return the function that ``code`` (path and hash of its text) was recorded of.
 
     A registry names code, and may come from elsewhere: a file is imported only if it lies in the
@@ -121,20 +125,22 @@ def restored_function(view: str, code: Mapping[str, str], folder: Path | None) -
     try:
         found = _find(*key, folder)
     except (SkewlessError, ImportError, AttributeError) as problem:
-        return _broken(view, code["path"], str(problem))
-    function = found.function if isinstance(found, OnDemandView) else found
+        return _broken(what, code["path"], str(problem))
+    if isinstance(found, Source) and found.derivation is not None:
+        found = found.derivation
+    function = found.function if isinstance(found, (OnDemandView, Derivation)) else found
     if not inspect.isfunction(function):
-        return _broken(view, code["path"], "it is no function")
+        return _broken(what, code["path"], "it is no function")
     if code_of(function)["hash"] != code["hash"]:
-        return _broken(view, code["path"], _CHANGED)
+        return _broken(what, code["path"], _CHANGED)
     _SEEN[key] = function
     return function
 
 
-def _broken(view: str, place: str, why: str) -> Function:
-    def raise_why(*_: Any, **__: Any) -> Mapping[str, Any]:
+def _broken(what: str, place: str, why: str) -> Callable[..., Any]:
+    def raise_why(*_: Any, **__: Any) -> Any:
         raise DefinitionError(
-            f"the function of on-demand view {view!r} cannot be used",
+            f"the function of {what} cannot be used",
             got=why,
             where=place,
             hint="Apply the definitions again, or give FeatureStore the folder they are in.",

@@ -294,6 +294,10 @@ def _add(
             _add(found, origin, view, where)
     if isinstance(thing, OnDemandView):
         remember(thing)
+    if isinstance(thing, Source) and thing.derivation is not None:
+        remember(thing.derivation)
+        if thing.derivation.base is not None:
+            _add(found, origin, thing.derivation.base, where)
     part, kind = next(names for known, names in _KINDS.items() if isinstance(thing, known))
     first = found[part].setdefault(thing.name, thing)
     origin.setdefault(id(thing), where)

@@ -21,6 +21,7 @@ from skewless.aggregations import aggregation
 from skewless.definitions.aggregate import build
 from skewless.definitions.checks import Check, checked_list, checks_of_words
 from skewless.definitions.column_methods import WindowLike, or_lifetime
+from skewless.definitions.derivation import LAST_ROW, Derivation
 from skewless.definitions.expressions import Column, Expression, MultiWindow
 from skewless.definitions.message_parts import check_places
 from skewless.definitions.naming import checked_name, checked_text
@@ -63,6 +64,8 @@ class Rows:
     def __getitem__(self, name: str) -> Column:
         """Return the column of that name; the form for names that clash with methods."""
         columns = self._source.columns
+        if self._source.derivation is not None:
+            columns = {each: dtype for each, dtype in columns.items() if each != LAST_ROW}
         if name not in columns:
             raise UnknownName.of("column", name, columns, where=f"source {self._source.name!r}")
         dtype = Timestamp if columns[name].kind == "timestamp" else columns[name]
@@ -109,7 +112,9 @@ class Rows:
         A view names each feature after its column, whatever the attribute is called.
         """
         every = names in (("*",), ())
-        columns = list(self._source.schema) if every else list(names)
+        hidden = () if self._source.derivation is None else (LAST_ROW,)
+        columns = [each for each in self._source.schema if each not in hidden]
+        columns = columns if every else list(names)
         members = tuple(self[name].latest(ttl=ttl) for name in columns)
         return MultiWindow(members, tuple(columns), replaces_name=True, all_columns=every)
 
@@ -193,6 +198,8 @@ class Source(Rows):
         self.owner = checked_text(owner, "the owner", f"source {name!r}")
         self.words: dict[str, Words] = {}
         self._checks = checked_list(checks, f"source {name!r}")
+        self.derivation: Derivation | None = None
+        """How its rows are made, of a derived source; see `skewless.derived`."""
         self._schema = None if schema is None else self._typed(schema)
         self._check()
 
@@ -279,7 +286,13 @@ class Source(Rows):
             **({"epochs": self.epochs} if self.epochs else {}),
             **words_dict(self.words),
             **({"checks": [each.to_dict() for each in self._checks]} if self._checks else {}),
+            **self._derived(),
         }
+
+    def _derived(self) -> dict[str, Any]:
+        if self.derivation is None:
+            return {}
+        return {"derived": self.derivation.to_dict(), "function": self.derivation.code["path"]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Source:
@@ -307,6 +320,8 @@ class Source(Rows):
         )
         made.words = words_from_dict(data)
         made._checks = tuple(Check.from_dict(each) for each in data.get("checks", ()))
+        if "derived" in data:
+            made.derivation = Derivation.from_dict(data["derived"], data["function"])
         return made
 
     def __repr__(self) -> str:

@@ -20,15 +20,17 @@ Times are int64 microseconds of UTC.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skewless.aggregations.windows import Window
-from skewless.clock import ALWAYS, NEVER, to_micros
-from skewless.definitions import Aggregate, FeatureView
+from skewless.clock import ALWAYS, NEVER, from_micros, to_micros
+from skewless.definitions import Aggregate, FeatureView, Source
+from skewless.definitions.derivation import LAST_ROW
 from skewless.definitions.expressions import Expression
 from skewless.definitions.source import exclusive_of
 from skewless.errors import InputError
+from skewless.expressions.groups import NoRow, columns_of, row_of_group
 from skewless.expressions.scalar import evaluate_scalar, leaf_key
 from skewless.state.status import Status
 
@@ -141,6 +143,67 @@ def visible(rows: Iterable[HistoryRow], k: int | None) -> list[HistoryRow]:
     """
     seen = [version.row for version in versions(rows) if version.is_visible(k)]
     return sorted(seen, key=lambda row: row.order)
+
+
+def derived_rows(source: Source, rows: Iterable[HistoryRow]) -> list[HistoryRow]:
+    """Return every version of every row of a derived source, with its function at hand.
+
+    After each row of the log the groups are looked at anew. One that has changed has a new row,
+    known since the row of the log was, and never before what was known of the group already.
+
+    Args:
+        source: the derived one.
+        rows: of the log that it is made of, every version.
+    """
+    by = source.derivation
+    if by is None:
+        raise InputError(f"source {source.name!r} is not derived")
+    log = sorted(rows, key=lambda row: row.tiebreak)
+    before: dict[tuple[Any, ...], list[HistoryRow]] = {}
+    known: dict[tuple[Any, ...], int] = {}
+    newest: dict[tuple[Any, ...], HistoryRow] = {}
+    found: list[HistoryRow] = []
+    for number, row in enumerate(log, 1):
+        now: dict[tuple[Any, ...], list[HistoryRow]] = {}
+        for each in visible(log[:number], None):
+            group = tuple(each.values[name] for name in by.by)
+            if None not in group:
+                now.setdefault(group, []).append(each)
+        for group in dict.fromkeys([*before, *now]):
+            its = now.get(group, [])
+            if its == before.get(group, []):
+                continue
+            known[group] = max(known.get(group, ALWAYS), row.known)
+            values, event = _derived(source, group, its), max((e.order[0] for e in its), default=0)
+            old = newest.get(group)
+            if values is not None:
+                at = {source.event_time: from_micros(event), LAST_ROW: row.tiebreak}
+                made = HistoryRow(
+                    {**values, **at}, event, known[group], len(found) + 1, row_id=group
+                )
+            elif old is not None and not old.deleted:
+                made = replace(old, known=known[group], tiebreak=len(found) + 1, deleted=True)
+            else:
+                continue
+            newest[group] = made
+            found.append(made)
+        before = now
+    return found
+
+
+def _derived(
+    source: Source, group: tuple[Any, ...], rows: Sequence[HistoryRow]
+) -> dict[str, Any] | None:
+    """Return what the function of a derived source makes of the rows of a group; None: no row."""
+    by = source.derivation
+    if by is None or not by.rows <= len(rows) <= by.most:
+        return None
+    columns = {name: [row.values[name] for row in rows] for name in by.columns}
+    try:
+        values = row_of_group(source, columns_of(source, columns))
+    except NoRow:
+        return None
+    return None if values is None else dict(zip(by.by, group, strict=True)) | values
 
 
 def rows_of_entity(

@@ -24,6 +24,7 @@ from skewless.engines.reference import (
     visible,
 )
 from skewless.errors import InputError, MissingColumn
+from skewless.explain.behind import rows_behind
 from skewless.explain.describe import (
     bounds_of,
     columns_used,
@@ -47,6 +48,9 @@ from skewless.state.status import Status
 from skewless.types import DType
 
 __all__ = ["Explanation", "explain"]
+
+MADE_OF = 5
+"""Of so many rows of a derived source, the newest that counted, what they are made of is told."""
 
 
 def explain(
@@ -143,16 +147,27 @@ class _Job:
         value, status = aggregate_value(aggregate, view, visible(rows, k), self.t)
         after, until = bounds_of(aggregate, view, self.t)
         column = aggregate.column
+        judged = [
+            (row, verdict)
+            for row, verdict in explain_rows(aggregate, view, rows, self.t, k)
+            if row.event is not None and not row.deleted
+        ]
+        newest = [row for row, verdict in judged if verdict == "counted"][-MADE_OF:]
+        made_of = rows_behind(self.runtime, view.source, newest)
+        behind = {id(row): its for row, its in zip(newest, made_of, strict=True)}
         explained = tuple(
             ExplainedRow(
-                row.event,
+                row.event or 0,
                 row.known,
                 verdict,
                 None if column is None else evaluate_scalar(column, row.values),
                 row.values,
+                tuple(
+                    ExplainedRow(each.event or 0, each.known, "made of", None, each.values)
+                    for each in behind.get(id(row), ())
+                ),
             )
-            for row, verdict in explain_rows(aggregate, view, rows, self.t, k)
-            if row.event is not None and not row.deleted
+            for row, verdict in judged
         )
         return ExplainedAggregate(
             repr(aggregate),
@@ -166,6 +181,7 @@ class _Job:
             columns_used(aggregate, view),
             computed=not (column is None or isinstance(column, Column)),
             forms=str(aggregate.forms),
+            made_of=view.source.derivation.source if view.source.derivation else "",
         )
 
     def _on_demand(self, view: OnDemandView, reference: str, feature: str) -> Explanation:

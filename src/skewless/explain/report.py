@@ -13,6 +13,7 @@ from skewless.formatting import Drawn, aligned, html_table, html_text, shown
 
 SHOWN_ROWS = 20
 _SHOWN_UNCOUNTED = 8
+_SHOWN_BEHIND = 4
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class ExplainedRow:
         verdict: ``counted``, or why it did not count.
         value: what is aggregated: the column or expression; None for aggregations of whole rows.
         values: every column of the source.
+        behind: of a row of a derived source that counted: the rows that it is made of.
     """
 
     event: int
@@ -32,6 +34,7 @@ class ExplainedRow:
     verdict: str
     value: Any
     values: Mapping[str, Any] = field(repr=False)
+    behind: tuple[ExplainedRow, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as plain data, times in ISO 8601."""
@@ -41,6 +44,7 @@ class ExplainedRow:
             "verdict": self.verdict,
             "value": to_json(self.value),
             "row": to_json(dict(self.values)),
+            **({"behind": [row.to_dict() for row in self.behind]} if self.behind else {}),
         }
 
 
@@ -60,6 +64,7 @@ class ExplainedAggregate:
         columns: the source columns that value and filters are made of.
         computed: whether the value is more than a column of the source.
         forms: in which forms it runs, in training sets and online, and what states keep of it.
+        made_of: of rows of a derived source: the source that they are made of.
     """
 
     text: str
@@ -73,6 +78,7 @@ class ExplainedAggregate:
     columns: tuple[str, ...]
     computed: bool = False
     forms: str = ""
+    made_of: str = ""
 
     @property
     def verdicts(self) -> dict[str, int]:
@@ -118,6 +124,19 @@ class ExplainedAggregate:
             yield aligned([headings, *body], indent=4)
             if rest:
                 yield f"    {rest}"
+        for row in (row for row in reversed(self.rows) if row.behind):
+            yield from self._behind(row)
+
+    def _behind(self, row: ExplainedRow) -> Iterator[str]:
+        """Yield the rows that a row is made of as lines of text, the newest of them."""
+        yield ""
+        yield f"    {iso(row.event)} is made of {len(row.behind)} rows of {self.made_of}"
+        some = row.behind[-_SHOWN_BEHIND:]
+        names = list(some[0].values)
+        body = [[iso(each.known), *(each.values[name] for name in names)] for each in some]
+        yield aligned([["known time", *names], *reversed(body)], indent=8)
+        if len(some) < len(row.behind):
+            yield f"        and {len(row.behind) - len(some)} more"
 
     def html(self) -> str:
         """Return the aggregation drawn: its window, its rows in the colour of their verdicts."""

@@ -47,7 +47,7 @@ def compute_rows(
         view = need.view
         if view.code:
             inputs = {
-                name: _as_numpy(columns[leaf_key(leaf)], leaf.dtype)
+                name: as_numpy(columns[leaf_key(leaf)], leaf.dtype)
                 for name, leaf in view.inputs.items()
             }
             for feature, values in _call(view, inputs, length).items():
@@ -71,7 +71,7 @@ def compute_columns(
         view = need.view
         if view.code:
             inputs = {
-                name: _as_numpy(columns[leaf_key(leaf)].to_pylist(), leaf.dtype)
+                name: as_numpy(columns[leaf_key(leaf)].to_pylist(), leaf.dtype)
                 for name, leaf in view.inputs.items()
             }
             for feature, values in _call(view, inputs, length).items():
@@ -88,8 +88,11 @@ def _inputs(expression: Expression) -> list[Expression]:
     return [leaf for leaf in expression.leaves() if not isinstance(leaf, Literal)]
 
 
-def _as_numpy(values: list[Any], dtype: DType) -> np.ndarray:
-    """Numbers become float64 with NaN for null, all else objects with None."""
+def as_numpy(values: Sequence[Any], dtype: DType) -> np.ndarray:
+    """Return a column as functions see it.
+
+    Numbers become float64 with NaN for null, all else objects with None.
+    """
     import numpy as np
 
     if dtype.is_numeric and dtype.kind != "decimal":
@@ -130,12 +133,12 @@ def _column(where: str, feature: str, values: Any, dtype: DType, length: int) ->
             f"{where} gave a column {feature!r} of another length", got=len(listed), expected=length
         )
     try:
-        return [dtype.coerce(_whole(value, dtype)) for value in listed]
+        return [dtype.coerce(whole(value, dtype)) for value in listed]
     except ValueError as problem:
         raise InputError(f"{where} gave a wrong {feature!r}: {problem}") from None
 
 
-def _whole(value: Any, dtype: DType) -> Any:
+def whole(value: Any, dtype: DType) -> Any:
     """Return whole floats as integers where an integer is declared: NumPy computes in floats."""
     if dtype.is_integer and isinstance(value, float):
         if math.isnan(value):

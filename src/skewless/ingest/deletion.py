@@ -16,7 +16,7 @@ import pyarrow as pa
 from skewless.clock import ALWAYS, from_micros
 from skewless.definitions import Source
 from skewless.errors import InputError
-from skewless.ingest.push import PushResult, ingest
+from skewless.ingest.push import PushResult, ingest, refuse_derived
 from skewless.materialize.late_rows import in_use
 from skewless.online.dedup import ValidRows
 from skewless.online.row_ids import Version, bring_up_to_date, id_bytes, versions_of
@@ -31,6 +31,7 @@ Ints = npt.NDArray[np.int64]
 def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushResult:
     """Delete rows by row id; see `FeatureStore.delete`."""
     source = runtime.source(source_name)
+    refuse_derived(source)
     if not source.row_id:
         raise InputError(f"source {source.name!r} has no row id, so no row can be named")
     given = [_row_id(source, value) for value in row_ids]
@@ -54,8 +55,8 @@ def delete(runtime: Runtime, source_name: str, row_ids: Sequence[Any]) -> PushRe
     event = np.asarray(times.fill_null(ALWAYS))
     since = [known[key] for key in known if key in later]
     effect = np.array([now] * (len(event) - len(since)) + [max(now, at) for at in since], np.int64)
-    admitted = ValidRows(record, event, effect, [], now=now)
-    return ingest(runtime, source, admitted, deleted=True)
+    every = np.ones(len(event), np.bool_)
+    return ingest(runtime, source, ValidRows(record, event, effect, [], now=now, deleted=every))
 
 
 def _of_log(

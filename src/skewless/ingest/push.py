@@ -7,9 +7,9 @@ left undone is done with the next push, because the journal knows the last row t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from skewless.checks.results import CheckResult
 from skewless.clock import ALWAYS
 from skewless.definitions import Source
-from skewless.errors import RowsKept, StoreError
+from skewless.errors import InputError, RowsKept, StoreError
 from skewless.ingest.checked import rows_checked
 from skewless.ingest.quarantine import set_aside
 from skewless.ingest.validation import validate, without_long_keys
@@ -25,6 +25,7 @@ from skewless.materialize.repair import catch_up, rebuild_marked, rebuilt_with
 from skewless.materialize.verbs import build_anew
 from skewless.online.clocks import present
 from skewless.online.dedup import Arrivals, Rejected, ValidRows, arrivals_of, seen_under
+from skewless.online.derive import base_of, derive, derived_of
 from skewless.online.loss_detection import (
     applied,
     logger,
@@ -77,9 +78,19 @@ class PushResult:
 def push(runtime: Runtime, source_name: str, rows: Any, *, backdate: bool) -> PushResult:
     """Hand rows of a source to the store; see `FeatureStore.push`."""
     source = runtime.source(source_name)
+    refuse_derived(source)
     admitted = validated(runtime, source, rows, backdate=backdate)
     failed = rows_checked(source, admitted)
     return replace(ingest(runtime, source, admitted), failed=failed)
+
+
+def refuse_derived(source: Source) -> None:
+    """Raise `InputError` for rows of a source that makes its own."""
+    if source.derivation is not None:
+        raise InputError(
+            f"rows of {source.name!r} are derived",
+            hint=f"Push, correct or delete rows of {source.derivation.source!r}.",
+        )
 
 
 def validated(runtime: Runtime, source: Source, rows: Any, *, backdate: bool) -> ValidRows:
@@ -89,6 +100,7 @@ def validated(runtime: Runtime, source: Source, rows: Any, *, backdate: bool) ->
     found = validate(source, rows, now=now, backdate=backdate, reached=reached)
     tables = runtime.tables().of_source(source.name)
     keys = {key for table in tables for key in table.layout.entity.key_names}
+    keys |= {key for each in derived_of(runtime, source) for key in base_of(runtime, each)[0].by}
     return without_long_keys(found, sorted({*source.row_id, *keys}))
 
 
@@ -97,7 +109,6 @@ def ingest(
     source: Source,
     admitted: ValidRows,
     *,
-    deleted: bool = False,
     position: tuple[str, bytes] | None = None,
 ) -> PushResult:
     """Append admitted rows to the log and bring the states up to date.
@@ -106,32 +117,32 @@ def ingest(
         runtime: the open parts.
         source: whose rows they are.
         admitted: the rows.
-        deleted: whether they delete the rows of their ids.
         position: name and position of the stream they came from, kept with them or not at all.
 
     Raises:
         RowsKept: they are in the log, but the online store could not be brought up to date.
     """
-    runtime.check_writer(source)  # before anything is kept
-    work = _Push(runtime, source, admitted, deleted, position)
+    work = _Push(runtime, source, admitted, position)
     stale = False
     while True:
         if stale:
             _look_again(runtime, source)
-        tables = work.prepare()
+        work.prepare()
         try:
             if runtime.one_store:
-                arrivals, first, seen = runtime.commits.run(work)
+                own, *derived = runtime.commits.run(work)
             else:
                 with runtime.journal.transaction() as transaction:
-                    arrivals, first, seen = work(transaction, False)
+                    own, *derived = work(transaction, False)
             break
         except _Stale:
             stale = True
-    with _keeping(runtime, source, tables, len(arrivals.event)):
-        if not runtime.one_store:
-            _follow(runtime, tables, seen, first)
-        rebuild_marked(runtime, tables)
+    arrivals, first = own.arrivals, own.first
+    with _keeping(runtime, source, [own, *derived], len(arrivals.event)):
+        for each in (own, *derived):
+            if not runtime.one_store:
+                _follow(runtime, each)
+            rebuild_marked(runtime, each.tables)
     return PushResult(
         accepted=len(arrivals.event) - arrivals.known_before,
         corrections=arrivals.corrections,
@@ -145,17 +156,40 @@ def ingest(
 
 @contextmanager
 def _keeping(
-    runtime: Runtime, source: Source, tables: Sequence[StateTable], rows: int
+    runtime: Runtime, source: Source, appended: Sequence[_Appended], rows: int
 ) -> Iterator[None]:
     """Say of what the online store refuses that the log has it, to the caller and to readers."""
     try:
         yield
     except StoreError as problem:
-        names = [table.layout.table for table in tables]
+        names = [table.layout.table for each in appended for table in each.tables]
         runtime.lag.note(names)
         with suppress(StoreError), runtime.journal.transaction() as transaction:
             note_refused(transaction, names)
         raise RowsKept.of(source.name, rows, problem) from problem
+
+
+@dataclass(frozen=True)
+class _Appended:
+    """Rows in the log of a source.
+
+    Attributes:
+        source: whose rows they are: that of the push, or one that is derived of it.
+        tables: of states that take them.
+        arrivals: the rows.
+        first: sequence of the first.
+        seen: the rows as each definition of the row id has them.
+    """
+
+    source: Source
+    tables: Sequence[StateTable]
+    arrivals: Arrivals
+    first: int
+    seen: dict[str, Arrivals]
+
+    def seen_by(self, table: StateTable) -> Arrivals:
+        """Return the rows as a table of states has them."""
+        return self.seen[_definition(table.layout.source)]
 
 
 class _Stale(Exception):
@@ -177,49 +211,73 @@ class _Push:
     runtime: Runtime
     source: Source
     admitted: ValidRows
-    deleted: bool
     position: tuple[str, bytes] | None
-    tables: Sequence[StateTable] = ()
+    tables: dict[str, Sequence[StateTable]] = field(default_factory=dict)
 
-    def prepare(self) -> Sequence[StateTable]:
+    def prepare(self) -> None:
         """Look, before the transaction, at the tables of states that take the rows."""
-        runtime = self.runtime
-        self.tables = runtime.tables().of_source(self.source.name, runtime.clock.now())
-        for each in (self.source, *(table.layout.source for table in self.tables)):
-            runtime.table_indexes.prepare(each)
-        return self.tables
+        runtime, self.tables = self.runtime, {}
+        for source in (self.source, *derived_of(runtime, self.source)):
+            runtime.check_writer(source)
+            tables = runtime.tables().of_source(source.name, runtime.clock.now())
+            for each in (source, *(table.layout.source for table in tables)):
+                runtime.table_indexes.prepare(each)
+            self.tables[source.name] = tables
 
-    def __call__(
-        self, transaction: Transaction, shared: bool
-    ) -> tuple[Arrivals, int, dict[str, Arrivals]]:
-        """Append the rows and bring states of the same store up to date.
+    def __call__(self, transaction: Transaction, shared: bool) -> list[_Appended]:
+        """Append the rows and what is derived of them; update states of the same store.
 
-        Returns the rows, the sequence of the first, and the rows as each definition of the row id
-        has them.
+        Returns the rows, and then those of each derived source.
 
         Raises:
             _Stale: the tables are others by now.
             _Apart: it needs a transaction of its own, and has a ``shared`` one.
         """
-        runtime, source, tables = self.runtime, self.source, self.tables
+        runtime, source = self.runtime, self.source
         if not runtime.knows_tables(transaction):
             raise _Stale
-        arrivals, first = _append(
-            runtime, transaction, source, self.admitted, (self.deleted, tables)
-        )
-        seen = _seen_by(runtime, transaction, source, tables, (arrivals, first))
+        own = self._appended(transaction, source, self.admitted, shared)
         if self.position is not None:
             name, reached = self.position
             transaction.write("skewless.positions", [(name.encode(), reached)])
         set_aside(transaction, source, self.admitted.rejected, runtime.clock.now())
+        return [own, *self._derived(transaction, own, shared)]
+
+    def _derived(
+        self, transaction: Transaction, base: _Appended, shared: bool
+    ) -> Iterator[_Appended]:
+        """Append what is derived of rows that were just appended."""
+        runtime = self.runtime
+        for source in derived_of(runtime, base.source):
+            if source.name not in self.tables:
+                raise _Stale
+            found = derive(runtime, transaction, source, (base.first, base.arrivals))
+            set_aside(transaction, source, found.rejected, runtime.clock.now())
+            if len(found.event):
+                stamped = runtime.log(base.source).state(transaction).stamped
+                yield self._appended(transaction, source, found, shared, stamped)
+
+    def _appended(
+        self,
+        transaction: Transaction,
+        source: Source,
+        rows: ValidRows,
+        shared: bool,
+        stamped: int | None = None,
+    ) -> _Appended:
+        """Append rows to a log, and bring states of the same store up to date."""
+        runtime, tables = self.runtime, self.tables[source.name]
+        arrivals, first = _append(runtime, transaction, source, rows, tables, stamped=stamped)
+        seen = _seen_by(runtime, transaction, source, tables, (arrivals, first))
+        appended = _Appended(source, tables, arrivals, first, seen)
         for table in tables:
             if runtime.one_store:
-                places, own = Places(transaction, transaction), _as_seen(seen, table)
+                places, own = Places(transaction, transaction), appended.seen_by(table)
                 rebuild = _apart if shared else rebuilt_with
                 update(runtime, places, table.layout, own, first, rebuild=rebuild)
             elif applied(transaction, table.layout.table) is None:
                 note_applied(transaction, table.layout.table, first - 1)
-        return arrivals, first, seen
+        return appended
 
 
 def _look_again(runtime: Runtime, source: Source) -> None:
@@ -238,33 +296,43 @@ def _append(
     transaction: Transaction,
     source: Source,
     admitted: ValidRows,
-    what: tuple[bool, Sequence[StateTable]],
+    tables: Sequence[StateTable],
+    *,
+    stamped: int | None,
 ) -> tuple[Arrivals, int]:
-    """Append rows to the log, duplicates left out; return them and the sequence of the first."""
-    (deleted, tables), log = what, runtime.log(source)
+    """Append rows to the log, duplicates left out; return them and the sequence of the first.
+
+    Args:
+        runtime: the open parts.
+        transaction: of the journal.
+        source: whose rows they are.
+        admitted: the rows.
+        tables: of states that take them.
+        stamped: greatest known time that a clock gave to what they are made of; None: they are
+            made of nothing.
+    """
+    log = runtime.log(source)
     state = log.state(transaction)
     in_use = definitions_of([source, *(table.layout.source for table in tables)])
     if state.ids != mark_of(in_use.values()):
         bring_up_to_date(transaction, log, in_use)
         state = log.state(transaction)
     newest = None if state.newest_event == ALWAYS else state.newest_event
-    stamped = ALWAYS
+    stamped = ALWAYS if stamped is None else stamped
     if admitted.now is not None and len(admitted.known):
         # No clock that was turned back makes a row known before one that was there already.
         stamped = max(state.stamped, admitted.now)
         admitted = replace(admitted, known=np.maximum(admitted.known, stamped))
     first = state.next_sequence
     index = runtime.table_indexes.of(source)
-    arrivals = arrivals_of(
-        transaction, source, admitted, (first, newest), deleted=deleted, index=index
-    )
+    arrivals = arrivals_of(transaction, source, admitted, (first, newest), index=index)
     log.append(
         transaction,
         arrivals.batch,
         arrivals.known,
         event=arrivals.event,
         late=arrivals.late if arrivals.late_ones else None,
-        deleted=np.ones(len(arrivals.event), bool) if deleted else None,
+        deleted=arrivals.deleted,
         supersedes=arrivals.supersedes if arrivals.corrections else None,
         push=Push(stamped, mark_of([source] if source.row_id else [])),
     )
@@ -294,21 +362,16 @@ def _seen_by(
     return seen
 
 
-def _as_seen(seen: Mapping[str, Arrivals], table: StateTable) -> Arrivals:
-    return seen[_definition(table.layout.source)]
-
-
 def _definition(source: Source) -> str:
     return ids_table(source) if source.row_id else ""
 
 
-def _follow(
-    runtime: Runtime, tables: Sequence[StateTable], seen: Mapping[str, Arrivals], first: int
-) -> None:
+def _follow(runtime: Runtime, appended: _Appended) -> None:
     """Bring states in another store up to date with the log, in its order."""
+    tables = appended.tables
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            lost = _followed(runtime, tables, seen, first, again=attempt > 1)
+            lost = _followed(runtime, appended, again=attempt > 1)
             break
         except Overtaken:  # some states have the rows: from now on, from history
             if attempt == ATTEMPTS:
@@ -319,20 +382,14 @@ def _follow(
         build_anew(runtime, table)
 
 
-def _followed(
-    runtime: Runtime,
-    tables: Sequence[StateTable],
-    seen: Mapping[str, Arrivals],
-    first: int,
-    *,
-    again: bool,
-) -> list[StateTable]:
+def _followed(runtime: Runtime, appended: _Appended, *, again: bool) -> list[StateTable]:
     """Bring states up to date; return the tables whose states are gone."""
     home, lost = runtime.home, []
+    tables, first = appended.tables, appended.first
     with runtime.writing() as (transaction, states):
         found = standings(home, [table.layout.table for table in tables], transaction)
         for table in tables:
-            layout, arrivals = table.layout, _as_seen(seen, table)
+            layout, arrivals = table.layout, appended.seen_by(table)
             last, holds = first + len(arrivals.event) - 1, found[layout.table].holds
             if found[layout.table].applied is None:
                 continue  # dropped meanwhile

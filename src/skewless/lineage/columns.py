@@ -27,6 +27,7 @@ from typing import Literal
 
 from skewless.aggregations.ordering import Latest
 from skewless.definitions import Aggregate, FeatureRef, FeatureView, OnDemandView, Request, Source
+from skewless.definitions.derivation import LAST_ROW
 from skewless.definitions.expressions import Column, Expression, Operation
 
 Kind = Literal["column", "request", "feature", "service", "training set", "model"]
@@ -143,15 +144,25 @@ def on_demand_edges(view: OnDemandView, version: int) -> Iterator[Edge]:
 
 
 def source_edges(source: Source) -> Iterator[Edge]:
-    """Yield what the columns of a source depend on, where it is made of another one."""
-    derivation = getattr(source, "derivation", None)
-    base = None if derivation is None else derivation.base
-    if base is None:
+    """Yield what the columns of a derived source depend on: none of others do on another one."""
+    by = source.derivation
+    if by is None:
         return
-    how = How("DIRECT", "TRANSFORMATION", f"rows of {source.name}, derived from {base.name}")
+    made = How("DIRECT", "TRANSFORMATION", f"the function of {source.name}")
+    grouped = How("INDIRECT", "GROUP_BY", f"{by.rows:,} to {by.most:,} rows of a group")
+    newest = How("DIRECT", "AGGREGATION", "the newest of a group")
     for column in source.columns:
-        for given in base.columns:
-            yield Edge(column_node(base.name, given), column_node(source.name, column), how)
+        node = column_node(source.name, column)
+        if column == LAST_ROW:
+            continue
+        if column in by.by:
+            yield Edge(column_node(by.source, column), node, How("DIRECT", "IDENTITY"))
+            continue
+        for given in (by.event_time,) if column == source.event_time else by.columns:
+            how = newest if column == source.event_time else made
+            yield Edge(column_node(by.source, given), node, how)
+        for key in by.by:
+            yield Edge(column_node(by.source, key), node, grouped)
 
 
 def _within(how: How, role: How) -> How:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from skewless.definitions import Source
 from skewless.errors import SkewlessError
 from skewless.materialize.materialize import MaterializeResult
 from skewless.materialize.verbs import is_complete, materialize
@@ -82,11 +83,19 @@ def pending(runtime: Runtime) -> list[Pending]:
         building = [key for key in keys if not serving[key].complete] or keys
         views = [f"{name}@v{version}" for name, version in building]
         try:
-            rows = runtime.history(tables.tables[table].layout.source).row_count()
+            rows = _rows_of(runtime, tables.tables[table].layout.source)
         except SkewlessError:  # building says why
             rows = None
         found.append(Pending(table, tuple(views), rows))
     return found
+
+
+def _rows_of(runtime: Runtime, source: Source) -> int:
+    """Return how many rows there are to read: of a derived source also those it is made of."""
+    found = [source]
+    if source.derivation is not None:
+        found.append(runtime.source(source.derivation.source))
+    return sum(runtime.history(each, kept=True).row_count() for each in found)
 
 
 def builds_at_once(runtime: Runtime, waiting: list[Pending]) -> bool:

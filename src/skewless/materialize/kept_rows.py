@@ -9,6 +9,7 @@ from dataclasses import replace
 from skewless.errors import InputError, UnknownName
 from skewless.ledger.runs import recorded
 from skewless.materialize.build import complete
+from skewless.online.derive import derived_of
 from skewless.online.log_generations import (
     KeptLog,
     forget_ids,
@@ -54,9 +55,13 @@ def restore_rows(runtime: Runtime, source: str) -> int:
 
     Raises:
         UnknownName: no such source, or no rows are kept of one of this name.
-        InputError: the source has rows of its own by now.
+        InputError: the source has rows of its own by now, or makes its own.
     """
-    runtime.source(source)
+    its = runtime.source(source)
+    if its.derivation is not None:
+        raise InputError(
+            f"rows of {source!r} are derived", hint="They are made of what they are derived of."
+        )
     log = _kept(runtime, source)[-1]
     runtime.outdate_copy()
     with runtime.journal.transaction() as transaction:
@@ -70,7 +75,12 @@ def restore_rows(runtime: Runtime, source: str) -> int:
         note_generation(transaction, source, log.generation)
         forget_ids(transaction, log)
         tables = runtime.tables()
-        unbuilt = [replace(t, complete=False, built=None) for t in tables.of_source(source)]
+        names = [source, *(each.name for each in derived_of(runtime, its))]
+        unbuilt = [
+            replace(table, complete=False, built=None)
+            for name in names
+            for table in tables.of_source(name)
+        ]
         tables.save(transaction, unbuilt)
     runtime.forget_plans()
     complete(runtime)

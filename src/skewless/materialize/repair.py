@@ -34,7 +34,7 @@ def materialization(
     source = layout.source
     return Materialization(
         layout,
-        history or runtime.history(source),
+        history or runtime.history(source, kept=True),
         runtime.log(source),
         now=runtime.clock.now(),
         rewind=runtime.config.rewind,

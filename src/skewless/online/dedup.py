@@ -51,6 +51,7 @@ class ValidRows:
         now: what a clock said when they came, where that is since when they are known: then they
             must not be known before rows that came earlier. None: known times are from elsewhere.
         ignored: fields that the source does not have.
+        deleted: which delete the rows of their ids; None: none does.
     """
 
     batch: pa.RecordBatch
@@ -59,6 +60,7 @@ class ValidRows:
     rejected: list[Rejected]
     now: int | None = None
     ignored: tuple[str, ...] = ()
+    deleted: Bools | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class Arrivals:
         batch, event, known: the rows.
         late: which are beyond the source's lateness.
         supersedes: the sequence each one corrects, 0 for none.
-        deleted: whether they delete the rows of their ids.
+        deleted: which delete the rows of their ids; None: none does.
         versions: what to note per row id.
         duplicates: how many rows were left out.
         again: which are in the log, but duplicates: of a row of the table, or under the row id of
@@ -98,7 +100,7 @@ class Arrivals:
     known: Ints
     late: Bools
     supersedes: Ints
-    deleted: bool
+    deleted: Bools | None
     versions: list[tuple[bytes, bytes]]
     duplicates: int
     again: Bools | None = None
@@ -127,7 +129,6 @@ def arrivals_of(
     admitted: ValidRows,
     reached: tuple[int, int | None],
     *,
-    deleted: bool,
     index: TableIds | None = None,
 ) -> Arrivals:
     """Leave out duplicates and find corrections and late rows, row by row in order.
@@ -137,7 +138,6 @@ def arrivals_of(
         source: whose rows they are.
         admitted: the rows.
         reached: the sequence of the next row, and the newest event time so far.
-        deleted: whether they delete the rows of their ids.
         index: of the ids of the source's table.
     """
     first, newest = reached
@@ -149,7 +149,7 @@ def arrivals_of(
         admitted.known,
         late,
         np.zeros(size, np.int64),
-        deleted,
+        admitted.deleted,
         [],
         0,
     )
@@ -199,9 +199,9 @@ class _Compared:
     ) -> None:
         self._given, self._index = given, index
         size = len(given.event)
-        gone = [given.deleted] * size
+        self._deletes = [False] * size if given.deleted is None else given.deleted.tolist()
         batch = seen_as(source, given.batch, source.columns)
-        self._keys, self._contents = keys_and_contents(source, batch, gone)
+        self._keys, self._contents = keys_and_contents(source, batch, self._deletes)
         self._known = given.known.tolist()
         self._late = given.late.tolist()
         keys = [key for key in self._keys if key is not None]
@@ -227,7 +227,7 @@ class _Compared:
         if held is not None and of_table:
             self._supersedes[row] = held.tiebreak
             self._known[row] = max(self._known[row], held.known)
-            if held.is_same and not self._given.deleted:
+            if held.is_same and not self._deletes[row]:
                 # Kept all the same: the table may lose the row again.
                 self._supersedes[row] = 0
                 self._again.append(row)
@@ -237,7 +237,7 @@ class _Compared:
         if held is not None and row not in self._again:
             self._replaced.append(row)
         self._changed[key] = None
-        self.versions[key] = Version(sequence, self._known[row], content, self._given.deleted)
+        self.versions[key] = Version(sequence, self._known[row], content, self._deletes[row])
         return True
 
     def arrivals(self, rows: list[int]) -> Arrivals:
@@ -256,7 +256,7 @@ class _Compared:
             known[at],
             given.late[at],
             np.array(self._supersedes, np.int64)[at],
-            given.deleted,
+            None if given.deleted is None else given.deleted[at],
             [(key, self.versions[key].packed()) for key in self._changed],
             size - len(rows),
             again if again.any() else None,

@@ -102,6 +102,8 @@ class Runtime:
         self._lock = Lock()
         self.repair: Callable[[Sequence[str]], None] | None = None
         """Brings some tables up to date, marked states too; see `materialize.repair`."""
+        self.derive: Callable[[Source], None] | None = None
+        """Brings a derived source up to date; see `ingest.catch_up`."""
         self.lag = Lag(self.forget_plans)
         self.engines = Engines(config.engine, str(config.file or config.folder))
         self.clock_off = 0
@@ -563,10 +565,17 @@ class Runtime:
         table = self.table(source)
         return [] if table is None else [(part.name, part.version) for part in table.parts()]
 
-    def history(self, source: Source, state: Pinned | None = None) -> History:
-        """Return the history of a source: its table (in some ``state``) and its event log."""
+    def history(
+        self, source: Source, state: Pinned | None = None, *, kept: bool = False
+    ) -> History:
+        """Return the history of a source: its table (in some ``state``) and its event log.
+
+        A derived source is brought up to date first, unless what is ``kept`` is asked for.
+        """
         from skewless.stores.offline.history import History
 
+        if source.derivation is not None and self.derive is not None and not kept:
+            self.derive(source)
         return History(source, self.table(source, state), self.log(source))
 
     def close(self) -> None:

@@ -322,7 +322,7 @@ class StateTables:
             if id(layout) in self._own or (not exactly and self._covered(layout)):
                 continue
             last = last_sequence(layout.source)
-            nothing = last == 0 and layout.source.table is None
+            nothing = self._is_without_history(layout.source, last_sequence)
             again = layout.of_generation(_next_generation(transaction, layout))
             over = table_mark(layout.source)
             table = StateTable(again, nothing, last, 0 if nothing else None, None, over)
@@ -336,6 +336,12 @@ class StateTables:
         if found:
             self.save(transaction, found.values())
         return bool(found)
+
+    def _is_without_history(self, source: Source, last_sequence: Callable[[Source], int]) -> bool:
+        """Return whether a source has no rows, nor rows that any of its own are made of."""
+        by = source.derivation
+        its = [source] if by is None else [source, self._state.sources[by.source]]
+        return not any(each.table is not None or last_sequence(each) for each in its)
 
     def _covered(self, layout: StateLayout) -> bool:
         """Return whether a complete table has all that a layout wants."""

@@ -142,9 +142,10 @@ def _without(keyed: KeyedRows, keys: Container[bytes]) -> KeyedRows:
 def _counting(arrivals: Arrivals, first: int) -> tuple[pa.RecordBatch, tuple[Ints, Ints, Ints]]:
     """Return the rows that count now, and their order."""
     order = (arrivals.event, arrivals.known, first + np.arange(len(arrivals.event)))
-    if not (arrivals.deleted or arrivals.late_ones or arrivals.again is not None):
+    gone = arrivals.deleted
+    if gone is None and not arrivals.late_ones and arrivals.again is None:
         return arrivals.batch, order
-    counts = ~arrivals.late & (not arrivals.deleted)
+    counts = ~arrivals.late if gone is None else ~arrivals.late & ~gone
     if arrivals.again is not None:
         counts &= ~arrivals.again
     at = np.flatnonzero(counts)

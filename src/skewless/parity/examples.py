@@ -13,6 +13,7 @@ import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from skewless.definitions.repo import Definitions
 from skewless.errors import InputError, SkewlessError, UnknownName
 from skewless.explain.explain import explain
 from skewless.formatting import Drawn, same_bits, shown
+from skewless.ingest.catch_up import catch_up
 from skewless.ingest.push import push
 from skewless.online.apply import apply_plan
 from skewless.online.runtime import Runtime
@@ -129,6 +131,7 @@ def _result(definitions: Definitions, example: Example) -> ExampleResult:
     with tempfile.TemporaryDirectory(prefix="skewless-example-") as folder:
         clock = SettableClock()
         runtime = Runtime(Config.of(Path(folder), {}), clock)
+        runtime.derive = partial(catch_up, runtime)
         try:
             return _carried_out(runtime, clock, definitions, example)
         except SkewlessError as problem:
@@ -194,10 +197,10 @@ def _by_pushes_alone(definitions: Definitions) -> Definitions:
     def bare(source: Source) -> Source:
         return Source.from_dict({**source.to_dict(), "table": None, "stream": None, "delay": 0})
 
-    views = []
+    found: list[Any] = [bare(source) for source in definitions.sources.values()]
     for view in definitions.views.values():
-        views.append(FeatureView.from_dict(view.to_dict(), view.entity, bare(view.source)))
-    return Definitions.of(views, list(definitions.on_demand.values()))
+        found.append(FeatureView.from_dict(view.to_dict(), view.entity, bare(view.source)))
+    return Definitions.of(found, list(definitions.on_demand.values()))
 
 
 def _as_expected(value: Any, expected: Any) -> bool:

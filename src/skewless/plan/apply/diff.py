@@ -32,6 +32,7 @@ from skewless.forks import cached_property
 from skewless.plan.apply.apply_plan import Action, ApplyPlan, Break, Step
 from skewless.plan.apply.breaks import breaks_of
 from skewless.plan.apply.changes import feature_lines, frame_lines, lines_of
+from skewless.plan.apply.derived import check_derived, derived_lines, sources_of
 from skewless.plan.apply.registry_state import (
     SOURCE_STORAGE,
     VIEW_KINDS,
@@ -115,6 +116,7 @@ class _Planner:
         self._check_repin()
         for entity in self.wanted.entities.values():
             self._plain("entity", entity, value_keys=("join_keys",))
+        check_derived(self.current, self.wanted, self.removals)
         for source in self.wanted.sources.values():
             self._plain("source", source)
         for view in self.wanted.views.values():
@@ -140,7 +142,7 @@ class _Planner:
                 self._remove(record.kind, record.name)
         serving = [v for key, v in self.current.views.items() if key[0] in self.versions]
         for kind, names, known in (
-            ("source", wanted.sources, {view.source.name: view.name for view in serving}),
+            ("source", wanted.sources, sources_of(serving)),
             ("entity", wanted.entities, {view.entity.name: view.name for view in serving}),
         ):
             have: Mapping[str, Any] = getattr(
@@ -174,8 +176,10 @@ class _Planner:
         action: Action = "added"
         changes: list[str] = []
         if old is not None:
-            action = _action(old, new, storage=("table", "stream", "future", "extra"))
+            action = _action(old, new, storage=("table", "stream", "future", "extra", "function"))
             changes = lines_of(old.body, body)
+        elif isinstance(thing, Source) and thing.derivation is not None:
+            changes = derived_lines(thing.derivation)
         self._step(new, action, changes)
 
     # ------------------------------------------------------------------------------------ views

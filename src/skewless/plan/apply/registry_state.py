@@ -16,7 +16,7 @@ skewless.errors.UnknownName: the registry has no view 'Spend'. Views: none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -42,7 +42,17 @@ KINDS: tuple[Kind, ...] = (
     "feature service",
 )
 VIEW_KINDS: tuple[Kind, ...] = ("feature view", "on-demand view")
-SOURCE_STORAGE = ("table", "stream", "future", "extra", "description", "owner", "words", "checks")
+SOURCE_STORAGE = (
+    "table",
+    "stream",
+    "future",
+    "extra",
+    "function",
+    "description",
+    "owner",
+    "words",
+    "checks",
+)
 """What a source may change without changing a value: every version of a view follows it."""
 
 
@@ -157,9 +167,19 @@ class RegistryState:
 
     @cached_property
     def sources(self) -> Mapping[str, Source]:
-        """Sources by name."""
+        """Sources by name; derived ones with their functions, which are looked for when called."""
         found = {record.name: record for record in self._of("source")}
-        return Lazy(found, lambda name: Source.from_dict(found[name].body))
+        return Lazy(found, lambda name: self._source(found[name]))
+
+    @cached_property
+    def derived(self) -> Mapping[str, tuple[Source, ...]]:
+        """The sources that are derived of a source, by its name."""
+        found: dict[str, tuple[Source, ...]] = {}
+        for record in self._of("source"):
+            if "derived" in record.body:
+                base = record.body["derived"]["source"]
+                found[base] = (*found.get(base, ()), self.sources[record.name])
+        return found
 
     @cached_property
     def views(self) -> Mapping[ViewVersion, FeatureView]:
@@ -273,6 +293,18 @@ class RegistryState:
     def _of(self, *kinds: Kind) -> Iterator[Record]:
         return (record for record in self.records if record.kind in kinds)
 
+    def _source(self, record: Record) -> Source:
+        source = Source.from_dict(record.body)
+        if source.derivation is not None and self.restoring:
+            what, code = f"derived source {source.name!r}", source.derivation.code
+
+            def function(rows: Mapping[str, Any]) -> Mapping[str, Any] | None:
+                made: Mapping[str, Any] | None = restored_function(what, code, self.folder)(rows)
+                return made
+
+            source.derivation = replace(source.derivation, function=function)
+        return source
+
     def _feature_view(self, record: Record) -> FeatureView:
         body = record.body
         now = self.sources[body["source"]["name"]]
@@ -290,7 +322,7 @@ class RegistryState:
         code = body["code"]
         function = None
         if code and self.restoring:
-            function = restored_function(record.name, code, self.folder)
+            function = restored_function(f"on-demand view {record.name!r}", code, self.folder)
         return OnDemandView.from_dict(body, function)
 
     def _no_version(self, name: str, version: int | None) -> Exception:

@@ -6,6 +6,7 @@ comes again; the rest (column, filter, offset, resolution, default) is chance.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from skewless.aggregations.standing import standing
 from skewless.aggregations.windows import lifetime, session, tumbling
 from skewless.definitions import Entity, FeatureView, Source
 from skewless.definitions.aggregate import build, rows_of
+from skewless.definitions.derived import derived
 from skewless.definitions.expressions import Expression, if_else
 from skewless.definitions.source import Rows
 from skewless.definitions.tables import Files, Parquet
@@ -75,6 +77,26 @@ class Cast:
         return self.mode in ("pushed", "stream")
 
 
+def newest_and_sum(rows: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the newest row of a group, with the sum of its amounts; some have none."""
+    newest = {name: values[-1] for name, values in rows.items()}
+    if newest["word"] == "b":
+        return None
+    return newest | {"amount": math.fsum(rows["amount"])}
+
+
+def _of_groups(chance: random.Random, source: Source) -> Source:
+    """Return a source with the same columns, of groups of the rows of another."""
+    return derived(
+        source=source,
+        by=("user", "shop"),
+        rows=chance.choice((1, 1, 2, 3)),
+        most=chance.choice((4, 100)),
+        returns={name: dtype for name, dtype in SCHEMA.items() if name not in ("user", "shop")},
+        name="groups",
+    )(newest_and_sum)
+
+
 class Deck:
     """Pairs of aggregation and window in an order that a seed shuffled, over and over.
 
@@ -122,8 +144,11 @@ def cast(chance: random.Random, deck: Deck, name: str, features: int) -> Cast:
     )
     first, second = chance.sample(ENTITIES, 2)
     plan = [("A", first), ("B", chance.choice((first, second))), ("A", first)]
+    over = dict.fromkeys("AB", source)
+    if source.table is None and source.lateness is None:  # else nothing can be derived of it
+        over[chance.choice("AB")] = _of_groups(chance, source)
     views = tuple(
-        _view(chance, deck, f"{name}{letter}", (entity, source), unit=unit, count=features)
+        _view(chance, deck, f"{name}{letter}", (entity, over[letter]), unit=unit, count=features)
         for letter, entity in plan[: chance.choice((1, 2, 2, 3))]
     )
     return Cast(unit, source, views, mode)

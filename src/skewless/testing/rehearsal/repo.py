@@ -6,17 +6,20 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from skewless.config import Config
 from skewless.definitions import FeatureView, Source
 from skewless.definitions.repo import Definitions
+from skewless.ingest.catch_up import catch_up
 from skewless.ingest.deletion import delete
 from skewless.ingest.push import PushResult, push
 from skewless.ingest.stream.worker import StreamWorker
 from skewless.materialize.verbs import backfill, compact, materialize
 from skewless.online.apply import apply_plan
+from skewless.online.derive import derived_of
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import diff
 from skewless.testing.rehearsal.definitions import Cast, stream_folder, table_folder
@@ -59,6 +62,7 @@ class Stage:
     def open(self) -> None:
         """Open the store; what is applied to it stays applied."""
         self.runtime = Runtime(self._config, self.clock)
+        self.runtime.derive = partial(catch_up, self.runtime)
 
     def close(self) -> None:
         """Close the store."""
@@ -165,6 +169,11 @@ class Stage:
             seen[view.name] += 1
             found.append(f"{view.name}@v{seen[view.name]}")
         return found
+
+    def derived_rows(self) -> int:
+        """Return how many rows were made of groups of others."""
+        derived = derived_of(self.runtime, self.cast.source)
+        return sum(self.runtime.log(source).last_sequence() for source in derived)
 
     def last_sequence(self) -> int:
         """Return the number of the newest row of the log."""

@@ -137,6 +137,7 @@ class Performance:
             if not play.cast.lasting or number == len(play.steps):
                 self._judge()
         self.happened += self.stage.done
+        self.happened["derived rows"] += self.stage.derived_rows()
         self.stage.close()
         return self._served
 
