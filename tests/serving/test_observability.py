@@ -84,6 +84,37 @@ def test_a_broken_promise_of_freshness_shows(app: App, clock: SettableClock) -> 
     assert metrics(app)['skewless_view_fresh{view="Spend"}'] == 0
 
 
+def test_checks_that_fail_show_until_they_hold(app: App) -> None:
+    fs = app.upkeep._store
+    check = sl.Check.row_count(greatest=0)
+    fs.runtime.ledger.record(
+        "check",
+        {
+            "of": "payments",
+            "point": "history",
+            "rows": 1,
+            "results": [{"check": str(check), "ok": False}],
+        },
+    )
+    app.upkeep.note_freshness()
+    name = (
+        'skewless_check_failing{of="payments",point="history",check="rows between anything and 0"}'
+    )
+    assert metrics(app)[name] == 1
+    assert metrics(app)["skewless_ledger_unrecorded"] == 0
+    fs.runtime.ledger.record(
+        "check",
+        {
+            "of": "payments",
+            "point": "history",
+            "rows": 0,
+            "results": [{"check": str(check), "ok": True}],
+        },
+    )
+    app.upkeep.note_freshness()
+    assert name not in metrics(app)
+
+
 def test_no_label_is_made_of_what_callers_send(app: App) -> None:
     for number in range(20):
         call(app, "GET", f"/nothing/{number}")

@@ -144,6 +144,10 @@ class Ledger:
         )
         return (record for record in found if since is None or record.at >= since)
 
+    def size(self) -> int:
+        """Return how long all chains are, bytes: what was recorded since makes it another."""
+        return sum(file.stat().st_size for chain in self._chains() for file in chain.files())
+
     def get(self, record_id: str) -> Record:
         """Return a record by its id.
 

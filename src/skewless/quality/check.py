@@ -194,6 +194,36 @@ def rows_before(ledger: Ledger) -> dict[str, int]:
     }
 
 
+class FailingChecks:
+    """Which checks failed when each was last carried out; for metrics.
+
+    Args:
+        ledger: of the repo; it is read anew only when it has grown.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._size = -1
+        self._failing: list[tuple[str, str, str]] = []
+
+    def now(self) -> list[tuple[str, str, str]]:
+        """Return source or view, point and check of each."""
+        size = self._ledger.size()
+        if size != self._size:
+            newest = {
+                (record.data["of"], record.data["point"]): record.data["results"]
+                for record in self._ledger.records(kinds=[KIND])
+            }
+            self._failing = [
+                (*place, result["check"])
+                for place, results in newest.items()
+                for result in results
+                if not result["ok"]
+            ]
+            self._size = size
+        return self._failing
+
+
 @dataclass(frozen=True)
 class Attainment:
     """How often the checks of a source or view have held.

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skewless.errors import SkewlessError, StoreUnavailable
+from skewless.quality.check import FailingChecks
 from skewless.serving.operate.freshness_probe import ViewAges
 from skewless.serving.operate.keys import Keyring, keyring_of
 from skewless.serving.operate.logs import event
@@ -84,6 +85,7 @@ class Upkeep:
         self._not_healed = ""
         self._noted: dict[str, int] = {}
         self._ages = ViewAges(store)
+        self._checks = FailingChecks(store.runtime.ledger)
 
     def first_time(self) -> None:
         """Do everything once, before the first request; raise what goes wrong."""
@@ -263,6 +265,8 @@ class Upkeep:
             (table,): float(count) for table, count in self._store.runtime.set_aside().items()
         }
         metrics.clock_off.set((), float(self._store.runtime.clock_off))
+        metrics.failing.values = dict.fromkeys(self._checks.now(), 1.0)
+        metrics.unrecorded.set((), float(self._store.runtime.ledger.dropped))
         found = self._ages.now()
         for gauge in (metrics.last_event, metrics.promised, metrics.fresh):
             gauge.values = {}

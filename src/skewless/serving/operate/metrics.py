@@ -218,9 +218,9 @@ class Metrics:
             "skewless_view_freshness_promise_seconds", "Greatest age a view's owner promised.",
             ("view",),
         )  # fmt: skip
-        self.fresh = Gauge(
-            "skewless_view_fresh", "Whether a view keeps its promise (1) or not.", ("view",)
-        )
+        self.fresh = Gauge("skewless_view_fresh", "Whether a promise is kept (1).", ("view",))
+        self.failing = Gauge("skewless_check_failing", "Fails (1).", ("of", "point", "check"))
+        self.unrecorded = Gauge("skewless_ledger_unrecorded", "Records the ledger could not take.")
         self.building = Gauge("skewless_view_building", "States not complete (1).", ("view",))
         self.jobs = Counter("skewless_jobs_total", "Jobs that ended.", ("kind", "outcome"))
         self.logged = Counter(
