@@ -110,6 +110,8 @@ def versions(rows: Iterable[HistoryRow]) -> list[Version]:
         if row.row_id is not None and not row.late and counts:
             by_id.setdefault(row.row_id, []).append(row)
     for same in by_id.values():
+        if len(same) == 1:
+            continue
         distinct: list[HistoryRow] = []
         for row in _in_order(same):
             if distinct and row.content == distinct[-1].content:

@@ -76,6 +76,11 @@ def leaf_key(leaf: Expression) -> str:
     raise DefinitionError("no operand of an expression", got=repr(leaf))
 
 
+_MOST_COMPILED = 512
+_COMPILED: dict[int, tuple[Expression, Compiled]] = {}
+"""By the identity of an expression, which is held so that the identity stays its own."""
+
+
 def evaluate_scalar(expression: Expression, values: Mapping[str, Any]) -> Any:
     """Return the value of an expression for one row.
 
@@ -86,7 +91,12 @@ def evaluate_scalar(expression: Expression, values: Mapping[str, Any]) -> Any:
     Raises:
         KeyError: a leaf has no value; null is None.
     """
-    return compile_scalar(expression)(values)
+    known = _COMPILED.get(id(expression))
+    if known is None:
+        if len(_COMPILED) >= _MOST_COMPILED:
+            _COMPILED.clear()
+        known = _COMPILED[id(expression)] = expression, compile_scalar(expression)
+    return known[1](values)
 
 
 def compile_scalar(expression: Expression) -> Compiled:
