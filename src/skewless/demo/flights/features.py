@@ -17,7 +17,7 @@ FLIGHT = {"flight_id": str, "origin": str, "dest": str, "carrier": str, "tailnum
 
 departures = sl.Source(
     "departures",
-    schema=FLIGHT | {"dep_delay": int},
+    schema=FLIGHT | {"dep_delay": sl.Column(int, "how late it left", unit="min")},
     event_time="scheduled_at",
     known_time="departed_at",
     row_id="flight_id",
@@ -29,7 +29,11 @@ departures = sl.Source(
 )
 landings = sl.Source(
     "landings",
-    schema=FLIGHT | {"arr_delay": int, "air_time": int},
+    schema=FLIGHT
+    | {
+        "arr_delay": sl.Column(int, "how late it landed", unit="min"),
+        "air_time": sl.Column(int, "how long it flew", unit="min"),
+    },
     event_time="scheduled_at",
     known_time="landed_at",
     row_id="flight_id",
@@ -41,16 +45,16 @@ weather = sl.Source(
     "weather",
     schema={
         "origin": str,
-        "temp": float,
-        "wind_speed": float,
-        "precip": float,
-        "pressure": float,
-        "visib": float,
+        "temp": sl.Column(float, "temperature", unit="°F"),
+        "wind_speed": sl.Column(float, "wind", unit="mph"),
+        "precip": sl.Column(float, "rain or melted snow", unit="in"),
+        "pressure": sl.Column(float, "pressure at sea level", unit="mbar"),
+        "visib": sl.Column(float, "how far one can see", unit="mi"),
     },
     event_time="hour_start",
     delay="1h",  # a report stamped 05:00 is of the hour that begins then
     table=sl.CSV("data/weather.csv"),
-    description="Hourly reports: degrees F, miles per hour, inches, millibar, miles.",
+    description="Hourly reports of the weather at each airport.",
 )
 register = sl.Source(
     "register",
@@ -103,10 +107,14 @@ class CarrierTraffic:
 class AircraftHistory:
     """How an aircraft has been doing."""
 
-    last_arrival = landings.arr_delay.latest(ttl="1d")
-    last_5_arrivals = landings.arr_delay.mean(last=5)
-    landings_24h = landings.count("24h")
-    hours_in_air = landings.air_time.sum("7d") / 60
+    last_arrival = landings.arr_delay.latest(ttl="1d").describe(
+        "How late it landed last, within a day.", unit="min"
+    )
+    last_5_arrivals = landings.arr_delay.mean(last=5).describe(
+        "How late it landed the last five times, in the mean.", unit="min"
+    )
+    landings_24h = landings.count("24h").describe("How often it landed within a day.")
+    hours_in_air = (landings.air_time.sum("7d") / 60).describe("In the air this week.", unit="h")
 
 
 @sl.feature_view(entity=aircraft, source=register, owner="fleet")
