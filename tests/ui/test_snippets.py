@@ -7,6 +7,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 import skewless as sl
+from skewless.ui.snippets import snippets
 from tests.cli.running import data_of, run_in
 from tests.ui.test_pages import data
 
@@ -41,3 +42,10 @@ def test_the_shell_command_to_copy_runs(client: TestClient, store: sl.FeatureSto
     assert command == "skewless"
     found = data_of(run_in(store.config.folder, *words, "--json"))
     assert "big" in json.dumps(found)
+
+
+def test_features_of_one_name_are_read_under_their_full_names(store: sl.FeatureStore) -> None:
+    asked = ["Spend@v1:total_1h", "Quiet@v1:biggest"]
+    assert "full_names" not in str(snippets(asked, {"card_id": "c1"}, ".", "2026-01-01T00:00:00Z"))
+    codes = snippets(["A@v1:x", "B@v1:x"], {"card_id": "c1"}, ".", "2026-01-01T00:00:00Z")
+    assert ["full" in each["code"] for each in codes] == [True] * 4

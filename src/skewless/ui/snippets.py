@@ -26,7 +26,10 @@ def snippets(
     asked = features if isinstance(features, str) else list(features)
     keys = to_json(dict(entity))
     spine = ", ".join(f"{name!r}: {value!r}" for name, value in {**keys, "asked_at": at}.items())
-    named = {"service": asked} if isinstance(asked, str) else {"features": asked}
+    named: dict[str, Any] = {"service": asked} if isinstance(asked, str) else {"features": asked}
+    twice = len({each.partition(":")[2] for each in asked}) < len(asked)
+    full = ", full_names=True" if "features" in named and twice else ""
+    named |= {"full_names": True} if full else {}
     body = json.dumps({**named, "entities": [keys]}, ensure_ascii=False)
     words = [f"{name}={text_of(value)}" for name, value in keys.items()]
     listed = asked if isinstance(asked, str) else ",".join(asked)
@@ -40,7 +43,7 @@ def snippets(
             f"fs = sl.FeatureStore({folder!r})\n"
             f"spine = [{{{spine}}}]\n"
             f"features = {wanted}\n"
-            "training = fs.get_historical_features(spine, features, timestamp='asked_at')\n"
+            f"training = fs.get_historical_features(spine, features, timestamp='asked_at'{full})\n"
             "training.to_dict()",
         },
         {
@@ -48,14 +51,19 @@ def snippets(
             "code": "import skewless as sl\n\n"
             f"fs = sl.FeatureStore({folder!r})\n"
             f"features = {wanted}\n"
-            f"fs.get_online_features(features, [{keys!r}]).to_dict()",
+            f"fs.get_online_features(features, [{keys!r}]{full}).to_dict()",
         },
         {
             "title": "HTTP",
             "code": "curl -s http://127.0.0.1:6566/v1/features \\\n"
             f"  -H 'content-type: application/json' \\\n  -d {shlex.quote(body)}",
         },
-        {"title": "Shell", "code": shlex.join(["skewless", "get", listed, *words])},
+        {
+            "title": "Shell",
+            "code": shlex.join(
+                ["skewless", "get", listed, *words, *(["--full-names"] if full else [])]
+            ),
+        },
     ]
 
 

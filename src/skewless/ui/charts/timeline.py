@@ -23,6 +23,7 @@ WIDTH, LEFT, RIGHT = 960.0, 64.0, 20.0
 TOP, ROWS_HEIGHT, BUILD_HEIGHT, GAP = 30.0, 190.0, 84.0, 34.0
 MOST_MARKS = 400
 _LABELLED = 16
+_FAR = 1e300
 _LANES = 6
 SHAPES = {
     "counted": "disc", "filtered": "diamond", "not yet known": "waiting", "late": "triangle",
@@ -124,6 +125,11 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _placed(value: float) -> float:
+    """Return a number as it is drawn: not so large that a span of such is infinite."""
+    return min(max(float(value), -_FAR), _FAR)
+
+
 class _Up:
     """The height of a row: by its value, or a lane for each value that is no number."""
 
@@ -132,13 +138,13 @@ class _Up:
 
     def __call__(self, row: Row) -> float:
         if self.scale is not None:
-            return self.scale(row.value) if _is_number(row.value) else self.scale.start
+            return self.scale(_placed(row.value)) if _is_number(row.value) else self.scale.start
         return self.lanes.get(shown(row.value), self.middle)
 
 
 def _heights(rows: Sequence[Row], bottom: float) -> tuple[_Up, list[tuple[float, str]]]:
     """Return the height of rows, and what the axis says at which."""
-    numbers = [row.value for row in rows if _is_number(row.value)]
+    numbers = [_placed(row.value) for row in rows if _is_number(row.value)]
     if numbers:
         least, most = min(numbers), max(numbers)
         margin = (most - least) * 0.14 or max(abs(most) * 0.1, 1.0)
@@ -265,7 +271,8 @@ def _closed(x: float, y: float, corners: Sequence[tuple[float, float]]) -> str:
 def _build_up(given: Timeline, across: Scale, top: float) -> list[Markup]:
     """Return the value so far as a line of steps, from the first row that counted to the end."""
     counted = [row for row in given.rows if row.verdict == "counted"]
-    pairs = [(r.event, v) for r, v in zip(counted, given.built, strict=True) if _is_number(v)]
+    built = zip(counted, given.built, strict=True)
+    pairs = [(row.event, _placed(value)) for row, value in built if _is_number(value)]
     values = [value for _, value in pairs]
     least, most = min(values), max(values)
     margin = (most - least) * 0.1 or max(abs(most) * 0.1, 1.0)

@@ -40,7 +40,7 @@ def page(site: Site, given: dict[str, str]) -> Page:
         return Page("welcome.html", "Nothing is defined yet", {}, {}, "explore")
     of = given.get("of") or _first(site, given.get("feature", ""))
     references = _references(site, of)
-    asked = select(state, references)
+    asked = select(state, references, full_names=True)
     types = asked.join_keys | {field.name: field.dtype for field in asked.requests}
     texts = {name: given.get(_KEY + name, "").strip() for name in types}
     data: dict[str, Any] = {
@@ -75,7 +75,7 @@ def page(site: Site, given: dict[str, str]) -> Page:
             found = site.store.explain(data["feature"], entity, at=at)
             whole = given.get("rows") == "all"
             data["explained"] = found.to_dict()
-            shown["found"] = found
+            shown["found"], shown["unit"] = found, _unit(site, found.feature)
             shown["sections_"] = explained(site, found, whole=whole)
     return Page("explore.html", f"Explore {of}", data, shown, "explore")
 
@@ -142,6 +142,11 @@ def _asks(site: Site, reference: str) -> set[str]:
     """Return the join keys and request fields that a feature needs."""
     asked = select(site.state, [reference])
     return {*asked.join_keys, *(field.name for field in asked.requests)}
+
+
+def _unit(site: Site, reference: str) -> str:
+    view, version, feature = split_reference(reference)
+    return words_of_feature(site.state.view(view, version), feature).unit
 
 
 def _values(
