@@ -24,6 +24,7 @@ PAYS = sl.Source(
     event_time="paid_at",
     row_id="pay_id",
     owner="payments",
+    checks=[sl.Check.between("amount", 0, 50), sl.Check.not_null("city")],
     description="Payments by card.",
 )
 AMOUNT = sl.Request("asked_amount", float)
@@ -81,6 +82,7 @@ def filled(folder: Any) -> tuple[sl.FeatureStore, SettableClock]:
     spine = [{"card_id": "c1", "at": from_micros(NOON - HOUR), "asked_amount": 3.0}]
     made = fs.get_historical_features(spine, "fraud_model", timestamp="at")
     fs.log_model("fraud_net", made)
+    fs.check()
     return fs, clock
 
 

@@ -8,7 +8,8 @@ from starlette.testclient import TestClient
 
 import skewless as sl
 from skewless.ui.app import PAGES, make_app
-from tests.ui.repo import Document, crawl
+from skewless.ui.check_days import DAY
+from tests.ui.repo import MINUTE, NOON, Document, crawl
 
 NAMES = {
     "/views/{name}": "Spend@v1",
@@ -181,3 +182,15 @@ def test_runs_and_training_sets_are_those_of_the_ledger(
     assert shown["models"] == ["fraud_net"]
     assert shown["columns"] == dict(made.columns)
     assert client.get("/training-sets/ts_nope").status_code == 404
+
+
+def test_quality_shows_what_each_check_found_last_and_day_by_day(
+    client: TestClient, store: sl.FeatureStore
+) -> None:
+    first, *others = data(client, "/quality")["checks"]
+    assert (first["check"], first["ok"]) == ("amount between 0.0 and 50.0", False)
+    kept = [record.data for record in store.runtime.ledger.records(kinds=["check"])][0]["results"]
+    assert first["failing"] == kept[0]["failing"] > 0
+    assert first["days"] == {str((NOON + MINUTE) // DAY): False}
+    assert {each["ok"] for each in others} == {True}
+    assert not any(each["never"] for each in others)

@@ -15,6 +15,7 @@ from skewless.errors import StoreUnavailable
 from skewless.formatting import ago
 from skewless.ingest.quarantine import size_of
 from skewless.monitoring.freshness import ViewFreshness
+from skewless.ui.check_days import results
 from skewless.ui.render import address, count
 from skewless.ui.site import Site
 
@@ -51,8 +52,8 @@ class Need:
 def needs(site: Site) -> list[Need]:
     """Return what needs a person, the most urgent first."""
     found = [
-        *_losses(site), *_failed(site), *_stale(site), *_quarantined(site), *_deprecated(site),
-        *_waiting(site), *_unsaid(site),
+        *_losses(site), *_failed(site), *_stale(site), *_unmet(site), *_quarantined(site),
+        *_deprecated(site), *_waiting(site), *_unsaid(site),
     ]  # fmt: skip
     return sorted(found, key=lambda need: _URGENCY.index(need.urgency))
 
@@ -106,6 +107,21 @@ def _said_of(view: ViewFreshness) -> str:
     if view.age is None:
         return f"Promised fresh within {ago(view.promised)}; nothing can be served yet."
     return f"Promised fresh within {ago(view.promised)}; its newest event is {ago(view.age)} old."
+
+
+def _unmet(site: Site) -> Iterator[Need]:
+    """Yield the sources and views of which a check did not hold when it was last carried out."""
+    failing: dict[str, list[dict[str, Any]]] = {}
+    for (of, _), found in results(site.runtime.ledger, site.now() - _RUNS).items():
+        if not found["ok"]:
+            failing.setdefault(of, []).append(found)
+    for of, checks in failing.items():
+        more = f" And {count(len(checks) - 1, 'other check')}." if len(checks) > 1 else ""
+        blocks = any(each["action"] == "block" for each in checks)
+        yield Need(
+            "bad" if blocks else "warn", of, f"Does not hold: {checks[0]['check']}.{more}",
+            f"skewless check {of.partition('@')[0]}", address("quality"),
+        )  # fmt: skip
 
 
 def _quarantined(site: Site) -> Iterator[Need]:

@@ -16,7 +16,7 @@ from skewless.clock import from_micros
 from skewless.codec import to_json
 from skewless.durations import format_duration
 from skewless.formatting import ago, shown
-from skewless.ui.charts.bars import age_bar
+from skewless.ui.charts.bars import age_bar, day_strip
 from skewless.ui.charts.distribution import distribution, sparkline
 from skewless.ui.charts.timeline import mark_of, timeline
 from skewless.ui.page import Page
@@ -32,6 +32,7 @@ SECTIONS = (
     ("sources", "/sources", "Sources"),
     ("lineage", "/lineage", "Lineage"),
     ("freshness", "/freshness", "Freshness"),
+    ("quality", "/quality", "Quality"),
     ("runs", "/runs", "Runs"),
     ("training sets", "/training-sets", "Training sets"),
     ("changes", "/changes", "Changes"),
@@ -59,9 +60,10 @@ def make_environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals |= {
-        "address": address, "age_bar": age_bar, "chip": chip, "draw_distribution": distribution,
-        "draw_timeline": timeline, "key_parameters": key_parameters, "mark_of": mark_of,
-        "sections": SECTIONS, "sparkline": sparkline,
+        "address": address, "age_bar": age_bar, "chip": chip, "day_strip": day_strip,
+        "draw_distribution": distribution, "draw_timeline": timeline,
+        "key_parameters": key_parameters, "mark_of": mark_of, "sections": SECTIONS,
+        "sparkline": sparkline,
     }  # fmt: skip
     made.filters |= {
         "ago": ago, "brief": brief, "count": count, "duration": format_duration,
