@@ -21,6 +21,7 @@ NAMES = (
     "online",
     "materialize",
     "push",
+    "derived",
     "stream",
     "startup",
     "newcomer",
