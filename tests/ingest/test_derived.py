@@ -223,3 +223,32 @@ def test_rows_that_are_given_back_make_rows_again(fs: sl.FeatureStore) -> None:
         fs.restore_rows("wafers")
     assert fs.restore_rows("dies") == 3
     assert spread(fs, "a") == [2.0]
+
+
+def test_rows_from_before_a_row_id_are_not_derived_of_unless_none_has_another_version(
+    tmp_path: Path,
+) -> None:
+    def dies(row_id: str | None, **more: object) -> sl.Source:
+        schema = {"wafer": str, "x": int, "vdd": float, **more}
+        return sl.Source("dies", schema=schema, event_time="at", row_id=row_id)
+
+    def made(source: sl.Source) -> sl.Source:
+        make = sl.derived(source=source, by="wafer", rows=1, returns={"vdd": float}, name="made")
+        return make(lambda rows: {"vdd": rows["vdd"][0]})
+
+    with sl.FeatureStore(tmp_path, clock=SettableClock(to_micros(NOON))) as fs:
+        fs.apply(dies(None))
+        fs.push("dies", [die("a", 1, 1.0), die("a", 2, 1.0)])
+        fs.apply(dies("x"))
+        fs.push("dies", [die("a", 3, 1.0)])
+        fs.apply(made(dies("x", more=str)))  # no row has another version
+    (tmp_path / "other").mkdir()
+    with sl.FeatureStore(tmp_path / "other", clock=SettableClock(to_micros(NOON))) as fs:
+        fs.apply(dies(None))
+        fs.push("dies", [die("a", 1, 1.0), die("b", 1, 1.0)])
+        with pytest.raises(sl.DefinitionError, match="before it had its row id"):
+            fs.apply(made(dies("x")))
+        fs.apply(dies("x"))
+        fs.push("dies", [die("a", 3, 1.0)])
+        with pytest.raises(sl.DefinitionError, match="before it had its row id"):
+            fs.apply(made(dies("x")))

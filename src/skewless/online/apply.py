@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from skewless.definitions import Source
 from skewless.definitions.references import split_reference
 from skewless.ledger.runs import recorded
+from skewless.online.derive import check_versions
 from skewless.online.lease import POSITIONS
 from skewless.online.log_generations import generation_of, note_generation, rows_in
 from skewless.online.runtime import Runtime
@@ -26,7 +28,12 @@ from skewless.stores.online.base import Transaction
 
 @recorded("apply", "plan.summary", "who", result=lambda revision: {"revision": revision})
 def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: bool) -> int:
-    """Carry out a plan and return the registry's revision."""
+    """Carry out a plan and return the registry's revision.
+
+    Raises:
+        DefinitionError: a source is derived of one whose log does not say what replaces what.
+    """
+    _check_derived(runtime, plan)
     services = [record for record in plan.writes if record.kind == "feature service"]
     if services:
         state = runtime.registry.state()
@@ -42,6 +49,19 @@ def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: b
         runtime.forget_plans()
     reconcile(runtime)
     return revision
+
+
+def _check_derived(runtime: Runtime, plan: ApplyPlan) -> None:
+    """Refuse what is derived of rows of which the log does not say what they replace."""
+    new = {step.name for step in plan.steps if step.kind == "source" and step.action == "added"}
+    made = [
+        r.body["derived"]["source"] for r in plan.writes if r.name in new and "derived" in r.body
+    ]
+    written = {r.name: r for r in plan.writes if r.kind == "source"}
+    known = runtime.registry.state().sources
+    for name in made:
+        base = Source.from_dict(written[name].body) if name in written else known[name]
+        check_versions(runtime, base)
 
 
 def _set_apart(transaction: Transaction, sources: Iterable[str]) -> None:

@@ -108,6 +108,27 @@ def base_of(runtime: Runtime, source: Source) -> tuple[Derivation, Source]:
     return source.derivation, runtime.source(source.derivation.source)
 
 
+def check_versions(runtime: Runtime, source: Source) -> None:
+    """Raise unless the log says of each row of a source which one it replaces.
+
+    That of a source that had rows before it had its row id does not: groups that rows have left
+    would not be found.
+
+    Raises:
+        DefinitionError: it does not.
+    """
+    log = runtime.log(source)
+    if not source.row_id or not log.last_sequence():
+        return
+    found = runtime.history(source).superseded()
+    marks = (chunk.table[SUPERSEDES].to_numpy() for chunk in log.reader().chunks([SUPERSEDES]))
+    if (found.times == ALWAYS).any() or sum(np.count_nonzero(each) for each in marks) != len(found):
+        raise DefinitionError(
+            f"rows of {source.name!r} came before it had its row id",
+            hint="Push them to a source of another name, and derive of that.",
+        )
+
+
 @dataclass(eq=False)
 class _Group:
     """What the log has about one group: its key, and the sequences."""
