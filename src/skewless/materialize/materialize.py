@@ -47,7 +47,9 @@ Writing = Callable[[], AbstractContextManager[tuple[KeyValues, KeyValues]]]
 """Keeps other writers out, and gives where marks and states are written: `Runtime.writing`."""
 PROGRESS = "skewless.progress"
 _BATCH = 20_000
-_WAITING = 2_000_000
+_WAITING = 500_000
+"""Rows that wait to be reduced, or as many as are kept if those are more: so each is sorted a
+few times only, however many stay."""
 _THINNED = 4
 """Rows per entity from which on it is looked which are kept before their values are packed."""
 _MANY = 8
@@ -205,7 +207,7 @@ class Materialization:
     def _gather(self, gathered: _Gathered, only: set[bytes] | None) -> Iterator[None]:
         """Read the history chunk by chunk, keeping rows that can still count."""
         superseded = self.history.superseded()
-        waiting = 0
+        waiting = kept = 0
         for chunk in self.history.chunks(columns_needed([self.layout])):
             inside = ~chunk.late
             at = np.flatnonzero(inside)
@@ -223,9 +225,9 @@ class Materialization:
             order = (chunk.event[at], chunk.known[at], tiebreak)
             self._add(gathered, table, order, until, only)
             waiting += len(gathered.parts[-1])
-            if self.reduces and waiting > _WAITING:
+            if self.reduces and waiting > max(_WAITING, kept):
                 self._reduce(gathered)
-                waiting = 0
+                waiting, kept = 0, len(gathered.parts[0])
             yield
 
     def _add(
