@@ -1,11 +1,13 @@
 """Column lineage is what the definition says, exactly: forty definitions and their edges."""
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 import skewless as sl
 from skewless.lineage.columns import NOW, feature_edges, on_demand_edges, source_edges
+from tests.shop import open_store
 
 CARD = sl.Entity("card", card_id=str)
 PAYS = sl.Source(
@@ -178,7 +180,38 @@ def test_columns_of_a_derived_source_come_from_those_of_its_groups() -> None:
     made = "DIRECT TRANSFORMATION"
     assert found == {
         "threes.card_id": {"pays.card_id": SAME},
-        "threes.mean": {"pays.amount": made, "pays.fee": made, "pays.card_id": GROUP},
+        "threes.mean": {
+            "pays.amount": made,
+            "pays.fee": made,
+            "pays.at": "INDIRECT SORT",
+            "pays.card_id": GROUP,
+        },
         "threes.at": {"pays.at": AGG, "pays.card_id": GROUP},
     }
     assert list(source_edges(PAYS)) == []
+
+
+DIES = sl.Source(
+    "dies",
+    schema={"die": str, "wafer": str, "x": int, "vdd": float, "note": str},
+    event_time="at",
+    row_id="die",
+)
+
+
+@sl.derived(source=DIES, by="wafer", rows=2, columns=["x", "vdd"], returns={"spread": float})
+def wafer_map(rows):
+    return {"spread": float(rows["vdd"].max() - rows["vdd"].min())}
+
+
+def test_a_feature_of_a_derived_source_comes_from_the_rows_below(tmp_path: Path) -> None:
+    wafer = sl.Entity("wafer", wafer=str)
+    view = sl.FeatureView(
+        "Wafer", entity=wafer, source=wafer_map, features={"spread": wafer_map.spread.latest()}
+    )
+    fs = open_store(tmp_path, view)
+    up = fs.lineage("Wafer:spread", up=2, down=0).of_kind("column")
+    assert {"dies.vdd", "dies.x", "dies.wafer", "dies.at", "dies.die"} <= set(up)
+    assert "dies.note" not in up
+    assert fs.lineage("dies.vdd", up=0, down=2).of_kind("feature") == ["Wafer@v1:spread"]
+    assert fs.lineage("dies.note", up=0, down=2).of_kind("feature") == []

@@ -33,7 +33,7 @@ from skewless.definitions.expressions import Column, Expression, Operation
 Kind = Literal["column", "request", "feature", "service", "training set", "model"]
 Type = Literal["DIRECT", "INDIRECT"]
 Subtype = Literal[
-    "IDENTITY", "TRANSFORMATION", "AGGREGATION", "JOIN", "GROUP_BY", "FILTER", "WINDOW",
+    "IDENTITY", "TRANSFORMATION", "AGGREGATION", "JOIN", "GROUP_BY", "FILTER", "SORT", "WINDOW",
     "CONDITIONAL",
 ]  # fmt: skip
 NOW = "now()"
@@ -151,6 +151,8 @@ def source_edges(source: Source) -> Iterator[Edge]:
     made = How("DIRECT", "TRANSFORMATION", f"the function of {source.name}")
     grouped = How("INDIRECT", "GROUP_BY", f"{by.rows:,} to {by.most:,} rows of a group")
     newest = How("DIRECT", "AGGREGATION", "the newest of a group")
+    ordered = How("INDIRECT", "SORT", "the rows of a group in order of event time")
+    corrected = How("INDIRECT", "FILTER", "row id: corrections")
     for column in source.columns:
         node = column_node(source.name, column)
         if column == LAST_ROW:
@@ -161,8 +163,11 @@ def source_edges(source: Source) -> Iterator[Edge]:
         for given in (by.event_time,) if column == source.event_time else by.columns:
             how = newest if column == source.event_time else made
             yield Edge(column_node(by.source, given), node, how)
-        for key in by.by:
-            yield Edge(column_node(by.source, key), node, grouped)
+        if column != source.event_time:
+            yield Edge(column_node(by.source, by.event_time), node, ordered)
+        for keys, how in ((by.by, grouped), (by.row_id, corrected)):
+            for key in keys:
+                yield Edge(column_node(by.source, key), node, how)
 
 
 def _within(how: How, role: How) -> How:
