@@ -83,8 +83,8 @@ def test_an_embedded_store_has_a_path(tmp_path: Path, text: str, path: str) -> N
         ('[offline]\nfolder = "s3://key:hush@bucket/history"', "log = { kind"),
         ('[ledger]\nfolder = "gs://bucket/ledger"', "Copy sealed chains"),
         ('[registry]\nkind = "sqlite"\npath = "s3://bucket/registry.db"', 'kind = "postgres"'),
-        ('[online]\nkind = "lmdb"\npath = "s3://bucket/online"', "another kind"),
-        ('[online]\nkind = "sqlite"\npath = "file:///tmp/online"', "another kind"),
+        ('[online]\nkind = "lmdb"\npath = "s3://bucket/online"', "for another kind"),
+        ('[online]\nkind = "sqlite"\npath = "file:///tmp/online"', "for another kind"),
     ],
 )
 def test_an_address_where_a_path_of_this_machine_is_needed_is_refused(
@@ -94,6 +94,14 @@ def test_an_address_where_a_path_of_this_machine_is_needed_is_refused(
         written(tmp_path, text)
     assert hint in str(raised.value)
     assert "hush" not in str(raised.value)
+
+
+def test_a_mode_is_one_of_two(tmp_path: Path) -> None:
+    assert not written(tmp_path, "").read_only
+    assert not written(tmp_path, 'mode = "read-write"').read_only
+    assert written(tmp_path, 'mode = "read-only"').read_only
+    with pytest.raises(ConfigError, match=r'mode.*"read-write" or "read-only"'):
+        written(tmp_path, 'mode = "readonly"')
 
 
 def test_a_log_in_a_lakehouse_may_have_an_address(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ FILE_NAME = "skewless.toml"
 EMBEDDED = ".skewless"
 DEFAULT_REWIND = parse_duration("5m")
 DEFAULT_PROJECT = "default"
+READ_WRITE, READ_ONLY = "read-write", "read-only"
 LONGEST_PROJECT = 60
 
 _CREDENTIALS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?P<credentials>[^/?#]*:[^/?#]*)@")
@@ -89,12 +90,9 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
 }
 _PATH_KEYS = ("path", "folder")
 _ELSEWHERE = {
-    "offline": "Tables of sources may lie there; an event log does in a table of a lakehouse:"
-    ' log = { kind = "delta", path = "s3://..." }.',
+    "offline": 'An event log lies there as a table: log = { kind = "delta", path = "s3://..." }.',
     "ledger": "Copy sealed chains there from the folder.",
-    "registry": 'What several machines share has a kind: kind = "postgres".',
 }
-"""What to do where a path of this machine is needed and an address was given."""
 _EMBEDDED_KINDS = ("lmdb", "sqlite")
 _DEFAULT_KINDS = {"online": "lmdb", "registry": "sqlite", "engine": "local"}
 _EMBEDDED_PATHS = {
@@ -197,6 +195,7 @@ class Config:
         registry: ``kind`` and options of the registry; paths are absolute.
         ledger: ``folder`` of the ledger, absolute.
         lineage: where events of OpenLineage are sent to; None: nowhere.
+        read_only: whether nothing is written, whatever rights there are: ``mode = "read-only"``.
         rewind: how far in the past an online read may ask, microseconds.
         definitions: Python files (or patterns) of the folder; empty: all that are no tests.
         tables: how tables of sources are reached.
@@ -214,6 +213,7 @@ class Config:
     offline: Section
     registry: Section
     ledger: Section
+    read_only: bool = False
     rewind: int = DEFAULT_REWIND
     definitions: tuple[str, ...] = ()
     tables: TableSettings = TableSettings()
@@ -265,7 +265,7 @@ class Config:
         """
         where = str(file or folder)
         more = ("filesystem", "connections", "stores")
-        _check_keys(data, ("project", "rewind", "definitions", *more, *_KEYS), where)
+        _check_keys(data, ("project", "mode", "rewind", "definitions", *more, *_KEYS), where)
         stores = _stores(data, folder, where)
         online, mirror = _online(data, stores, folder, where)
         definitions = data.get("definitions", [])
@@ -278,6 +278,7 @@ class Config:
             offline=_section(data, "offline", folder, where),
             registry=_section(data, "registry", folder, where),
             ledger=_section(data, "ledger", folder, where),
+            read_only=_mode(data, where) == READ_ONLY,
             rewind=_duration(data, "rewind", DEFAULT_REWIND, where),
             definitions=tuple(definitions),
             tables=TableSettings(
@@ -300,6 +301,7 @@ class Config:
             "offline": self.offline.to_dict(),
             "registry": self.registry.to_dict(),
             "ledger": self.ledger.to_dict(),
+            "mode": READ_ONLY if self.read_only else READ_WRITE,
             "rewind": format_duration(self.rewind),
             "definitions": list(self.definitions),
             "filesystem": without_secrets("filesystem", self.tables.filesystem),
@@ -426,12 +428,18 @@ def _section(data: Mapping[str, Any], name: str, folder: Path, where: str) -> Se
     return Section(values, shown)
 
 
+def _mode(data: Mapping[str, Any], where: str) -> str:
+    if (mode := _text(data, "mode", READ_WRITE, where)) in (READ_WRITE, READ_ONLY):
+        return mode
+    raise _wrong("mode", mode, f'"{READ_WRITE}" or "{READ_ONLY}"', where)
+
+
 def _no_path(key: str, given: Any, name: str, place: str) -> ConfigError:
     return ConfigError(
         f"{key} is an address, and has to be a path of this machine",
         got=given,
         where=place,
-        hint=_ELSEWHERE.get(name, "An address belongs to a store of another kind, see [online]."),
+        hint=_ELSEWHERE.get(name, 'An address is for another kind, such as kind = "postgres".'),
     )
 
 

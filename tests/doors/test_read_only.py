@@ -107,6 +107,26 @@ def test_who_may_only_read_the_folder_reads_all_of_it(repo: Path, tmp_path: Path
     assert set(found) >= REFUSED
 
 
+def test_a_repo_whose_settings_say_so_is_only_read(repo: Path) -> None:
+    expected = read_by(repo)
+    settings = repo / "skewless.toml"
+    settings.write_text('mode = "read-only"\n' + settings.read_text())
+
+    def content() -> dict[str, bytes]:
+        return {
+            str(file.relative_to(repo)): file.read_bytes()
+            for file in sorted((repo / ".skewless").rglob("*"))
+            if file.is_file() and not file.name.endswith(("-shm", "-wal", "lock.mdb"))
+        }
+
+    before = content()
+    found = read_by(repo, "refused")
+    assert {name: found[name] for name in expected} == expected
+    assert set(found["after"].values()) == {True}  # type: ignore[attr-defined]
+    assert set(found) >= REFUSED
+    assert content() == before
+
+
 def test_a_mount_that_can_only_be_read_is_read(repo: Path) -> None:
     expected = read_by(repo)
     unshare = program("unshare", install="on Debian: apt-get install util-linux")

@@ -99,7 +99,9 @@ class Ledger:
         clock: Clock,
         *,
         host: str | None = None,
+        read_only: bool = False,
     ) -> None:
+        self._read_only = read_only
         self.folder = folder
         self._registry = registry
         self._clock = clock
@@ -113,6 +115,12 @@ class Ledger:
         Raises:
             StoreError: they cannot be written.
         """
+        if self._read_only:
+            raise StoreError(
+                "the ledger can only be read",
+                got='mode = "read-only" in the settings',
+                where=str(self.folder),
+            )
         missing: list[Said] = [(GAP, {"dropped": self.dropped})] if self.dropped else []
         made = self.chain.append([*missing, *said], at=self._clock.now(), keep=self._keep)
         self.dropped = 0

@@ -35,7 +35,7 @@ from skewless.plan.apply.registry_state import ViewVersion
 from skewless.plan.selection import split_view
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
-from skewless.stores.online.base import KeyValues
+from skewless.stores.online.base import KeyValues, only_read_here
 
 Progress = Callable[[str, float], None]
 
@@ -344,7 +344,10 @@ def compact(runtime: Runtime, name: str | None) -> dict[str, int]:
 
     Raises:
         Conflict: the folder of the history goes with another journal.
+        StoreError: nothing may be written.
     """
+    if runtime.config.read_only:
+        raise only_read_here(str(runtime.folder))
     runtime.state(fresh=True)
     runtime.ownership.take_folder()
     runtime.outdate_copy()  # which may name files that are joined with others now

@@ -114,7 +114,8 @@ class Runtime:
         """The record of what happened."""
         folder = Path(self.config.ledger.options["folder"])
         folder = folder_of_project(folder, self.config.project)
-        return Ledger(folder / "chains", lambda: self.registry, self.clock)
+        read_only = self.config.read_only
+        return Ledger(folder / "chains", lambda: self.registry, self.clock, read_only=read_only)
 
     @opened_property
     def registry(self) -> Registry:
@@ -132,6 +133,7 @@ class Runtime:
             },
             where=where,
         )
+        made.read_only = self.config.read_only
         return made
 
     @opened_property
@@ -145,7 +147,9 @@ class Runtime:
     @opened_property
     def mirror(self) -> Mirror | None:
         """The store that takes every write too, if the settings name one."""
-        return Mirror(self.config, self.home, self.folder) if self.config.mirror else None
+        if not self.config.mirror or self.config.read_only:
+            return None
+        return Mirror(self.config, self.home, self.folder)
 
     @opened_property
     def online(self) -> OnlineStore:

@@ -70,10 +70,10 @@ def is_states(table: str) -> bool:
     return _STATES.fullmatch(table) is not None
 
 
-def open_store(section: Section, where: str) -> OnlineStore:
+def open_store(section: Section, where: str, *, read_only: bool = False) -> OnlineStore:
     """Return the online store that a section of the settings describes."""
     made: OnlineStore = create("online_store", section.kind, dict(section.options), where=where)
-    return sealed(made)
+    return sealed(made, read_only=read_only)
 
 
 def journal_beside(states: OnlineStore, folder: Path, config: Config) -> OnlineStore:
@@ -93,8 +93,8 @@ def journal_beside(states: OnlineStore, folder: Path, config: Config) -> OnlineS
     if config.journal is None:
         options = {"path": str(folder / JOURNAL)}
         made: OnlineStore = create("online_store", "lmdb", options, where="the journal")
-        return sealed(made)
-    given = open_store(config.journal, where)
+        return sealed(made, read_only=config.read_only)
+    given = open_store(config.journal, where, read_only=config.read_only)
     if not given.capabilities.transactions:
         given.close()
         raise ConfigError(
@@ -125,7 +125,7 @@ def open_home(section: Section, folder: Path, where: str, config: Config) -> Sta
         StoreError: it cannot be opened.
         ConfigError: the settings name a journal that cannot be one.
     """
-    states = open_store(section, where)
+    states = open_store(section, where, read_only=config.read_only)
     try:
         return home_of(states, folder, config)
     except BaseException:

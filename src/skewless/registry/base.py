@@ -56,6 +56,8 @@ class Registry(ABC):
 
     where: str
     """How errors name this registry: a path, or an address without credentials."""
+    read_only = False
+    """Whether every change is refused, whatever rights there are."""
 
     @overload
     def state(self) -> RegistryState: ...
@@ -194,6 +196,16 @@ def caller() -> str:
     except (OSError, KeyError, ImportError):  # a container's user without a name
         user = "unknown"
     return f"{user}@{socket.gethostname()}"
+
+
+def only_read(where: str) -> RegistryError:
+    """Return the error for a change where the settings allow none."""
+    return RegistryError(
+        "the registry can only be read",
+        got='mode = "read-only" in the settings',
+        where=where,
+        hint="Changes are for a repo without it.",
+    )
 
 
 def not_empty(where: str) -> RegistryError:

@@ -42,7 +42,7 @@ from skewless.plan.apply.registry_state import (
     Record,
     RegistryState,
 )
-from skewless.registry.base import Interval, Registry, Revision, caller, not_empty
+from skewless.registry.base import Interval, Registry, Revision, caller, not_empty, only_read
 from skewless.registry.plain import decode, decoded_pins, encode, encoded_pins
 from skewless.registry.tables import MIGRATIONS, TABLES, table_columns
 
@@ -102,6 +102,8 @@ class SQLRegistry(Registry):
 
     @contextmanager
     def _writing(self) -> Iterator[Execute]:
+        if self.read_only:
+            raise only_read(self.where)
         with self._transaction(write=True) as run:
             if run is None:
                 raise RegistryError("there is no place to write to", where=self.where)

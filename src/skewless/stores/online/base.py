@@ -353,6 +353,16 @@ def other_format(found: int, known: int, where: str | None) -> StoreError:
     )
 
 
+def only_read_here(where: str) -> StoreError:
+    """Return the error for a write where the settings allow none."""
+    return StoreError(
+        ONLY_READ,
+        got='mode = "read-only" in the settings',
+        where=where,
+        hint="Writes are for a repo without it.",
+    )
+
+
 def only_read(where: str) -> StoreError:
     """Return the error for a write to a store whose files cannot be written."""
     return StoreError(

@@ -21,7 +21,14 @@ from typing import Any, TypeVar, cast
 
 from skewless.errors import CorruptData
 from skewless.state.pieces import MARK, SUFFIX, Head, key_of, place_of, table_of, whole
-from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Transaction
+from skewless.stores.online.base import (
+    Change,
+    Item,
+    KeyValues,
+    OnlineStore,
+    Transaction,
+    only_read_here,
+)
 from skewless.stores.online.sealing import (
     ALL_THERE,
     SEAL_BYTES,
@@ -307,14 +314,16 @@ class SealedStore(SealedRows, OnlineStore):
 
     Args:
         store: where they are.
+        read_only: whether every write is refused, whatever the store would do.
 
     Attributes:
         inner: that store.
     """
 
-    def __init__(self, store: OnlineStore) -> None:
+    def __init__(self, store: OnlineStore, *, read_only: bool = False) -> None:
         super().__init__(store, store.where)
         self.inner = store
+        self._read_only = read_only
         most = store.capabilities.max_value_bytes
         self.capabilities = dataclasses.replace(
             store.capabilities, max_value_bytes=None if most is None else most - SEAL_BYTES
@@ -326,7 +335,16 @@ class SealedStore(SealedRows, OnlineStore):
     def tables(self) -> list[str]:
         return [name for name in self.inner.tables() if not name.endswith(SUFFIX)]
 
+    def _may_write(self) -> None:
+        if self._read_only:
+            raise only_read_here(self.where)
+
+    def write(self, table: str, items: Iterable[Item]) -> None:
+        self._may_write()
+        super().write(table, items)
+
     def delete(self, table: str, keys: Iterable[bytes]) -> None:
+        self._may_write()
         doomed = list(keys)
         self.inner.delete(table, doomed)
         if self.capabilities.transactions:
@@ -342,6 +360,7 @@ class SealedStore(SealedRows, OnlineStore):
         return values
 
     def drop(self, table: str) -> None:
+        self._may_write()
         self.inner.drop(table)
         if table_of(table) in self.inner.tables():
             self.inner.drop(table_of(table))
@@ -351,10 +370,12 @@ class SealedStore(SealedRows, OnlineStore):
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:
+        self._may_write()
         with self.inner.transaction() as rows:
             yield SealedTransaction(rows, self.where)
 
     def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
+        self._may_write()
         seed = self._seed(table)
 
         def sealed(key: bytes, value: bytes | None) -> bytes | None:
@@ -398,6 +419,6 @@ class SealedStore(SealedRows, OnlineStore):
         return repr(self.inner)
 
 
-def sealed(store: OnlineStore) -> SealedStore:
+def sealed(store: OnlineStore, *, read_only: bool = False) -> SealedStore:
     """Return a store with its values sealed; the same if they are already."""
-    return store if isinstance(store, SealedStore) else SealedStore(store)
+    return store if isinstance(store, SealedStore) else SealedStore(store, read_only=read_only)
