@@ -193,6 +193,11 @@ def test_what_a_store_refuses_is_made_good(tmp_path: Path, monkeypatch: pytest.M
         assert fs.verify().ok
 
 
+def test_show_says_what_a_source_is_derived_of(fs: sl.FeatureStore) -> None:
+    assert "a row for each wafer of dies, from 3 rows on, 3 at most" in str(fs.show("wafers"))
+    assert "derived" not in fs.show("dies").to_dict()
+
+
 def test_explain_shows_the_rows_behind_a_row(fs: sl.FeatureStore) -> None:
     fs.push("dies", whole("a"))
     fs.push("dies", [die("a", 1, 9.0)])

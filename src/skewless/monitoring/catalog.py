@@ -24,6 +24,7 @@ from skewless.definitions.words import Words, words_dict
 from skewless.durations import format_duration
 from skewless.errors import UnknownName
 from skewless.formatting import Drawn, aligned, count_of
+from skewless.plan.apply.derived import derived_lines
 from skewless.plan.apply.registry_state import RegistryState, View
 from skewless.types import DType
 
@@ -152,6 +153,7 @@ def source_entry(source: Source) -> dict[str, Any]:
         "row_id": list(source.row_id),
         "table": None if source.table is None else source.table.kind,
         "stream": None if source.stream is None else source.stream.kind,
+        **({} if source.derivation is None else {"derived": derived_lines(source.derivation)[0]}),
         "owner": source.owner,
         "description": source.description,
         **words_dict(source.words),
