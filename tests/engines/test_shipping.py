@@ -4,6 +4,9 @@ import pickle
 import shutil
 import sys
 
+import deltalake
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import pytest
 
 import skewless as sl
@@ -16,12 +19,14 @@ from skewless.engines.tasks import Finish, ReadRows, Retrieve, SpineForm
 from skewless.errors import ConfigError, InputError, StoreError
 from skewless.plan.retrieval import plan_retrieval
 from skewless.plan.selection import select
+from skewless.plugins import table_reader
 from skewless.stores.offline.history import History
 from skewless.stores.offline.tables.frame import FrameReader
 from skewless.stores.offline.tables.parquet import ParquetReader
 from skewless.testing.engine_cases import CARD, case_of, source_of, view_of
 from tests.engines.test_local_engine import state_of
 
+AT = pa.array([5, 6, 7], pa.timestamp("us", "UTC"))
 SECRETS = {"sasl.password": "hush-hush"}
 
 
@@ -137,3 +142,25 @@ def test_an_option_that_the_engine_does_not_take_is_told(tmp_path):
     (tmp_path / "skewless.toml").write_text('[engine]\nkind = "local"\nmemroy = 0\n')
     with sl.FeatureStore(tmp_path) as fs, pytest.raises(ConfigError, match="memroy"):
         fs.runtime.engines.get()
+
+
+@pytest.mark.parametrize("kind", ["csv", "delta"])
+def test_tables_of_files_are_read_where_the_share_is_opened(tmp_path, kind):
+    rows_here = pa.table({"card_id": ["c1", "c2", None], "x": [1.0, None, 2.5], "at": AT})
+    if kind == "delta":
+        deltalake.write_deltalake(str(tmp_path / "rows"), rows_here.slice(0, 2))
+        table = sl.Delta("rows")
+    else:
+        pacsv.write_csv(rows_here, tmp_path / "rows.csv")
+        table = sl.CSV("rows.csv")
+    source = sl.Source("rows", schema={"card_id": str, "x": float}, event_time="at", table=table)
+    columns = list(source.columns)
+    history = History(source, table_reader(table, tmp_path))
+    shares = [pickle.loads(packed(share)) for share in shares_of(history, columns)]
+    expected = [chunk.table for chunk in history.versions(columns)]
+    if kind == "delta":  # what is added afterwards is not of the version that was looked at
+        deltalake.write_deltalake(str(tmp_path / "rows"), rows_here.slice(2), mode="append")
+    found = [chunk.table for share in shares for chunk in share.chunks(columns, None, None)]
+    assert {type(share) for share in shares} == {TableShare}
+    assert rows(found) == rows(expected)
+    assert len(rows(found)) == (2 if kind == "delta" else 3)

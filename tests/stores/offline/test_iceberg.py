@@ -1,5 +1,6 @@
 """Iceberg tables of a catalog: conformance, time travel, columns that change, deleted rows."""
 
+import pickle
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,8 @@ from skewless.clock import to_micros
 from skewless.config import TableSettings
 from skewless.definitions import Source
 from skewless.definitions.tables import Iceberg
+from skewless.engines.shares import shares_of
+from skewless.engines.shipping import packed
 from skewless.errors import (
     ConfigError,
     CorruptData,
@@ -38,6 +41,7 @@ from skewless.errors import (
 )
 from skewless.stores.offline.base import TableReader
 from skewless.stores.offline.cast import to_source_columns
+from skewless.stores.offline.history import History
 from skewless.stores.offline.tables import parquet_files
 from skewless.stores.offline.tables.iceberg import IcebergReader, open_catalog
 from skewless.testing.offline_store import OfflineStoreSuite, Read
@@ -152,6 +156,21 @@ def test_a_snapshot_is_read_by_its_id_or_by_a_moment(
     assert sorted(values(reader_of(settings), "x")) == [1, 2, 3]
     assert sorted(values(reader_of(settings, snapshot=second.snapshot_id), "x")) == [1, 2]
     assert sorted(values(reader_of(settings, as_of=moment), "x")) == [1, 2]
+
+
+def test_a_share_of_a_table_is_of_the_snapshot_that_was_looked_at(
+    catalog: Catalog, settings: TableSettings
+) -> None:
+    moments = pa.array([5, 6], pa.timestamp("us", "UTC"))
+    table = catalog.create_table(
+        "shop.rows", schema=pa.schema([("x", pa.int64()), ("at", moments.type)])
+    )
+    table.append(pa.table({"x": [1, 2], "at": moments}))
+    history = History(ROWS, reader_of(settings))
+    (share,) = [pickle.loads(packed(share)) for share in shares_of(history, ["x", "at"])]
+    table.append(pa.table({"x": [3, 4], "at": moments}))
+    (chunk,) = share.chunks(["x"], None, None)
+    assert chunk.table.to_pydict() == {"x": [1, 2]}
 
 
 def test_what_was_read_is_read_again_by_what_the_reader_was_pinned_to(
