@@ -414,7 +414,9 @@ def test_a_bug_in_the_online_path_is_found_in_generated_traffic(tmp_path, monkey
 
     monkeypatch.setattr(Inserter, "add", lossy)
     for seed in range(10):  # what a seed plays changes with every new aggregation
-        with sl.FeatureStore(tmp_path / f"{seed}") as fs:
+        repo = tmp_path / f"{seed}"
+        repo.mkdir()
+        with sl.FeatureStore(repo) as fs:
             report = fs.verify(generate=4_000, seed=seed)
         if not report.ok:
             break
