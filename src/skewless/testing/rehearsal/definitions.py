@@ -254,7 +254,10 @@ def _filtered(chance: random.Random, source: Source) -> Rows:
 def _column(chance: random.Random, rows: Rows, kind: Aggregation) -> Expression:
     """Return a column, or something computed from columns, that the aggregation may take."""
     names = [name for name in SCHEMA if name != "row" and _takes(kind, rows[name])]
-    name = chance.choice((*_NUMBERS, *names))
+    numbers = _NUMBERS if _takes(kind, rows.amount) else ()
+    if not (names or numbers):
+        return rows.amount._operation("pair", chance.choice((rows.number, rows.small)))
+    name = chance.choice((*numbers, *names))
     if name != "made":
         return rows[name]
     return chance.choice(
