@@ -198,7 +198,7 @@ class Burst(_Counted):
         return int((np.arange(1, len(events) + 1) - low).max())
 
     def sweep(self, rows: ColumnSweep) -> pa.Array:
-        """Return the same at all moments: the windows lie far apart on one axis."""
+        """Return the same at all moments, by a search within the rows of each window."""
         import numpy as np
 
         width = parse_duration(self.width)
@@ -207,7 +207,6 @@ class Burst(_Counted):
             events = rows.event[part.rows]
             sizes = np.diff(part.offsets)
             first = np.repeat(part.offsets[:-1], sizes)
-            # Within a window events ascend, so the search of each begins at its first row.
             low = _oldest_within(events, first, width)
             many = np.arange(1, len(events) + 1) - low
             most: Ints = np.maximum.reduceat(np.r_[many, 0], part.offsets[:-1].clip(max=len(many)))
