@@ -14,10 +14,20 @@ from typing import Any
 from skewless.aggregations.windows import lifetime, session, tumbling
 from skewless.definitions import Entity, FeatureService, FeatureView, Source
 from skewless.definitions.expressions import Expression
+from skewless.definitions.source import Epoch
 from skewless.definitions.tables import Parquet
 
 MINUTE = 60_000_000
 ENTITIES = (Entity("customer", user=str), Entity("shop", shop=int))
+OTHERWISE = (Entity("who", who=str), Entity("stall", stall=int))
+"""The same entities under other names of their keys."""
+ROLES: tuple[dict[str, Any], ...] = ({"user": "buyer"}, {"shop": "seller"})
+FIXED: tuple[dict[str, Any], ...] = ({"user": "u1"}, {"shop": 1})
+FORMS = {"plain": 8, "lag": 2, "on": 2, "role": 2, "fixed": 1}
+"""How a view looks at its source and is asked for, and how often: rows that are a while back, keys
+that the source or the request calls otherwise, a fixed key."""
+UNITS = ("", "", "us", "ms")
+"""Of the numbers that times come as; empty where they are times."""
 Maker = Callable[[Source], Expression]
 
 FEATURES: dict[str, Maker] = {
@@ -38,6 +48,18 @@ FEATURES: dict[str, Maker] = {
     "median": lambda s: s.amount.median("1h"),
     "earlier": lambda s: s.amount.sum("30m", offset="10m"),
     "range": lambda s: s.amount.max("1h") - s.amount.min("1h"),
+    "third": lambda s: s.number.last_n(3, last=3)[2],
+    "had_two": lambda s: s.number.last_n(4, last=4).contains(2),
+    "many": lambda s: s.number.distinct("2h").length(),
+    "of_u1": lambda s: s.amount.sum("2h", by=s.user).get("u1", -1.0),
+    "who_most": lambda s: s.count("3h", by=s.user).top(2),
+    "in_one": lambda s: s.number.time_in(1, "90m"),
+    "stood": lambda s: s.amount.mean("1h", weight="time"),
+    "together": lambda s: s.amount.corr(s.number, "2h"),
+    "before": lambda s: s.number.previous(),
+    "step": lambda s: s.amount.diff(),
+    "turns": lambda s: s.number.changes("2h"),
+    "since": lambda s: s.since_first("3h"),
 }
 WIDER: dict[str, Maker] = {
     "extra": lambda s: s.extra.sum(lifetime()),
@@ -53,7 +75,8 @@ class Shelf:
     Attributes:
         source: the source as it is defined now.
         wide: whether it has its second column of numbers.
-        views: name to entity, features and width of a window that is changed to make versions.
+        unit: of the numbers that its times come as, see `UNITS`.
+        views: name to entity, features and form (one of `FORMS`).
         services: name to the members, as they are written.
     """
 
@@ -61,7 +84,8 @@ class Shelf:
     with_table: bool
     delay: int = 0
     wide: bool = False
-    views: dict[str, tuple[int, dict[str, Maker]]] = field(default_factory=dict)
+    unit: str = ""
+    views: dict[str, tuple[int, dict[str, Maker], str]] = field(default_factory=dict)
     services: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -72,7 +96,7 @@ class Shelf:
         return Source(
             "events",
             schema=schema,
-            event_time="at",
+            event_time=Epoch("at", self.unit) if self.unit else "at",
             delay=f"{self.delay}us",
             row_id="id" if self.with_ids else None,
             future="5m",
@@ -82,18 +106,11 @@ class Shelf:
     def built(self) -> list[Any]:
         """Return the definitions, ready to be planned."""
         source = self.source
-        views = {
-            name: FeatureView(
-                name,
-                entity=ENTITIES[entity],
-                source=source,
-                features={each: make(source) for each, make in features.items()},
-            )
-            for name, (entity, features) in self.views.items()
-        }
-        made: list[Any] = [source, *ENTITIES, *views.values()]
+        views = {name: _view(name, source, *kept) for name, kept in self.views.items()}
+        made: list[Any] = [source, *ENTITIES, *(each for some in views.values() for each in some)]
         for name, members in self.written_services().items():
-            made.append(FeatureService(name, [views.get(member, member) for member in members]))
+            parts = [views.get(member, [member]) for member in members]
+            made.append(FeatureService(name, [each for some in parts for each in some]))
         return made
 
     def written_services(self) -> dict[str, list[str]]:
@@ -115,16 +132,18 @@ class Shelf:
             return "no room for a view"
         name = chance.choice(free)
         names = chance.sample(sorted(self.makers()), chance.randint(1, 4))
+        form = chance.choices(list(FORMS), list(FORMS.values()))[0]
         self.views[name] = (
             chance.randrange(len(ENTITIES)),
             {each: self.makers()[each] for each in names},
+            form,
         )
-        return f"view {name} of {', '.join(names)}"
+        return f"{form} view {name} of {', '.join(names)}"
 
     def change_view(self, chance: random.Random) -> str:
         """Add, drop or redefine a feature."""
         name = chance.choice(sorted(self.views))
-        entity, features = self.views[name]
+        entity, features, form = self.views[name]
         others = sorted(self.makers().keys() - features)
         features = dict(features)
         if others and (len(features) < 2 or chance.random() < 0.6):
@@ -140,8 +159,16 @@ class Shelf:
             each = chance.choice(sorted(features))
             del features[each]
             what = f"without {each}"
-        self.views[name] = (entity, features)
+        self.views[name] = (entity, features, form)
         return f"view {name} {what}"
+
+    def change_form(self, chance: random.Random) -> str:
+        """Have a view look at its source, or be asked for, in another way."""
+        name = chance.choice(sorted(self.views))
+        entity, features, before = self.views[name]
+        form = chance.choice([form for form in FORMS if form != before])
+        self.views[name] = (entity, features, form)
+        return f"{before} view {name} is {form}"
 
     def rename_view(self, chance: random.Random) -> str:
         """Give a view another name."""
@@ -181,3 +208,23 @@ class Shelf:
         name = chance.choice(sorted(self.services))
         del self.services[name]
         return f"service {name} removed"
+
+
+def _view(
+    name: str, source: Source, entity: int, features: dict[str, Maker], form: str
+) -> list[FeatureView]:
+    """Return a view in one of `FORMS`; with it the view that it is a role of."""
+    options: dict[str, Any] = {}
+    whose = ENTITIES[entity]
+    if form == "lag":
+        options["lag"] = "10m"
+    if form == "on":
+        whose = OTHERWISE[entity]
+        options["on"] = dict(zip(whose.key_names, ENTITIES[entity].key_names, strict=True))
+    made = {each: make(source) for each, make in features.items()}
+    view = FeatureView(name, entity=whose, source=source, features=made, **options)
+    if form == "role":
+        return [view, view.of(prefix="other_", **ROLES[entity])]
+    if form == "fixed":
+        return [view, view.at(prefix="fixed_", **FIXED[entity])]
+    return [view]

@@ -13,23 +13,29 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from skewless.clock import from_micros
+from skewless.clock import from_micros, to_micros
 from skewless.definitions import FeatureView
 from skewless.engines.reference import HistoryRow
 from skewless.errors import SkewlessError
 from skewless.store import FeatureStore
-from skewless.testing.lifecycle.definitions import MINUTE, Shelf
+from skewless.testing.lifecycle.definitions import MINUTE, UNITS, Shelf
 from skewless.testing.lifecycle.ledger import Ledger, Row
 from skewless.testing.lifecycle.places import KINDS, Killed, Place
+from skewless.types import EPOCH_UNITS
 
 START = 1_767_225_600_000_000
 """2026-01-01, UTC microseconds."""
 USERS = ("u0", "u1", "u2", None)
 SHOPS = (1, 2, None)
 KEYS: tuple[dict[str, Any], ...] = (
-    *({"user": user, "shop": shop} for user, shop in (("u0", 1), ("u1", 2), ("u2", 1))),
-    {"user": "nobody", "shop": 9},
-)
+    *(
+        {"user": user, "shop": shop, "who": user, "stall": shop, "buyer": other, "seller": 3 - shop}
+        for user, shop, other in (("u0", 1, "u1"), ("u1", 2, "u1"), ("u2", 1, "nobody"))
+    ),
+    {
+        "user": "nobody", "shop": 9, "who": "nobody", "stall": 9, "buyer": "nobody", "seller": 9
+    },
+)  # fmt: skip
 """Of the entities that are read, the last of which never has a row."""
 
 
@@ -64,6 +70,7 @@ class Life:
             with_ids=chance.random() < 0.7,
             with_table=with_table,
             delay=chance.choice((0, 0, 3 * MINUTE)),
+            unit="" if with_table else chance.choice(UNITS),
         )
         self.ledger = Ledger()
         self.place = Place(folder, chance.choice(KINDS), START)
@@ -167,7 +174,7 @@ class Life:
         source, now = self.shelf.source, self.place.clock.time
         self.ledger.push(source, rows, now, backdate=backdate)
         try:
-            result = self.place.fs.push("events", rows, backdate=backdate)
+            result = self.place.fs.push("events", self._as_sent(rows), backdate=backdate)
         except Killed:
             self._settle_push(before)
             raise
@@ -190,6 +197,13 @@ class Life:
     def _known_rows(self) -> list[HistoryRow]:
         newest = {row.row_id: row for row in self.ledger.log}
         return [row for row in newest.values() if not row.deleted]
+
+    def _as_sent(self, rows: list[Row]) -> list[Row]:
+        """Return rows as whoever pushes them has them: their times may be numbers."""
+        unit = self.shelf.unit
+        if not unit:
+            return rows
+        return [row | {"at": to_micros(row["at"]) / EPOCH_UNITS[unit]} for row in rows]
 
     def _as_pushed(self, row: HistoryRow) -> Row:
         return {name: value for name, value in row.values.items() if value is not None}
@@ -250,7 +264,7 @@ class Life:
         """Change what users have in their files, and apply it."""
         shelf = self.shelf
         ways: list[Callable[[random.Random], str]] = [shelf.add_view, shelf.add_service]
-        ways += [shelf.change_view, shelf.change_view, shelf.rename_view]
+        ways += [shelf.change_view, shelf.change_view, shelf.change_form, shelf.rename_view]
         if len(shelf.views) > 1:
             ways.append(shelf.remove_view)
         if shelf.services:
@@ -396,7 +410,7 @@ class Life:
     def _refused(self, fs: FeatureStore, chance: random.Random, wrong: str) -> None:
         """Fail unless rows are neither taken nor read."""
         for verb in (
-            lambda: fs.push("events", self._rows(chance, 1)),
+            lambda: fs.push("events", self._as_sent(self._rows(chance, 1))),
             lambda: fs.get_online_features(next(iter(self.shelf.views)), list(KEYS)),
         ):
             try:
@@ -415,7 +429,7 @@ class Life:
         try:
             with other as fs:
                 fs.apply(fs.plan(*self.shelf.built()), build=False)
-                fs.push("events", self._rows(chance, 1))
+                fs.push("events", self._as_sent(self._rows(chance, 1)))
         except SkewlessError as refused:
             self.history.append(f"   refused: {type(refused).__name__}")
             return
