@@ -74,7 +74,8 @@ def test_a_push_with_a_field_too_many_is_refused_whole(tmp_path: Path, kind: str
 @pytest.mark.parametrize("extra", ["ignore", "quarantine", "error"])
 def test_a_stream_takes_the_columns_it_knows_of_and_goes_on(tmp_path: Path, extra: str) -> None:
     with opened(tmp_path, extra) as store:
-        streamed(store, tmp_path)
+        counted = streamed(store, tmp_path)
+        assert (counted.rows, counted.ignored) == (2, 1)
         found = store.get_online_features("V", [{"k": "a"}, {"k": "b"}]).to_statuses()["n"]
         assert found == ["present", "present"]
 

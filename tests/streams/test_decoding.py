@@ -146,3 +146,23 @@ def test_csv_lines_that_are_no_rows_are_poison() -> None:
     assert rows_of(made)[0]["day"] == date(2026, 1, 31)
     assert [number for number, _ in made.poison] == [1, 2, 3, 4, 6]
     assert "2 cells under a header of 4" in dict(made.poison)[2]
+
+
+MORE = [b'{"n": 1}', b'{"n": 2, "lot": 7}', b'{"n": 3, "x": NaN, "lot": {}}', b'{"n": 4, "x": NaN}']
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_rows_with_fields_that_nobody_asked_for_are_counted(times: int) -> None:
+    rows = JsonRows({"n": Int64, "x": Float64})
+    for _ in range(times):  # a stream that had some is read otherwise from then on
+        made = rows.decode([*MORE, b"oops"])
+        assert (made.ignored, list(made.taken)) == (2, [0, 1, 2, 3])
+    for _ in range(2):
+        made = rows.decode([MORE[0], MORE[3]])
+        assert (made.ignored, list(made.taken)) == (0, [0, 1])
+
+
+def test_rows_of_a_file_with_a_column_more_are_counted() -> None:
+    columns = {"n": Int64}
+    assert csv_rows(columns, ["n", "lot"], ["1,a", "x,b", "3,c"]).ignored == 2
+    assert csv_rows(columns, ["n"], ["1", "3"]).ignored == 0

@@ -234,7 +234,8 @@ class GrowingCsv(GrowingText):
             bad = [(number, "not text in UTF-8") for number in {*range(len(lines))} - {*good}]
             made = self._decode([lines[number] for number in good])
             poison = sorted(bad + [(good[number], reason) for number, reason in made.poison])
-            return Decoded(made.rows, [good[number] for number in made.taken], poison)
+            taken = [good[number] for number in made.taken]
+            return Decoded(made.rows, taken, poison, made.ignored)
         return csv_rows(self.columns, self._names, texts)
 
 
@@ -247,6 +248,7 @@ class GrowingParquet(Growing):
         super().__init__(path, name, columns)
         self._footer: tuple[bytes, list[int]] | None = None
         self._group: tuple[int, Any] | None = None
+        self._has_more = False
 
     def take(self, mark: Mark, max_rows: int) -> FileBatch | None:
         ends = self._ends(mark)
@@ -256,8 +258,9 @@ class GrowingParquet(Growing):
         group = next(n for n, end in enumerate(group_ends) if mark[0] < end)
         start = mark[0] - (group_ends[group - 1] if group else 0)
         table = self._read(group).slice(start, max_rows)
+        ignored = table.num_rows if self._has_more else 0
         return FileBatch(
-            Decoded(table, range(table.num_rows), []),
+            Decoded(table, range(table.num_rows), [], ignored),
             lambda number: repr(table.slice(number, 1).to_pylist()[0]).encode(),
             lambda number: f"{self.name}, row {mark[0] + number:,}",
             (mark[0] + table.num_rows, check),
@@ -308,6 +311,7 @@ class GrowingParquet(Growing):
         if self._group is None or self._group[0] != group:
             opened = self._open()
             names = [name for name in self.columns if name in opened.schema_arrow.names]
+            self._has_more = not self.columns.keys() >= set(opened.schema_arrow.names)
             try:
                 self._group = group, opened.read_row_group(group, columns=names)
             except pa.ArrowException as problem:

@@ -110,6 +110,7 @@ class RecordPayload(Payload):
         rows: list[dict[str, Any]] = []
         taken: list[int] = []
         poison: list[tuple[int, str]] = []
+        ignored = 0
         for number, value in enumerate(values):
             try:
                 data = decoded(self._decode_one, value, headers[number] if headers else None)
@@ -121,7 +122,8 @@ class RecordPayload(Payload):
                 continue
             rows.append(row)
             taken.append(number)
-        return Decoded(rows, taken, poison)
+            ignored += not self._paths and not columns.keys() >= data.keys()
+        return Decoded(rows, taken, poison, ignored)
 
 
 def decoded(decode_one: Callable[[bytes, Headers], Any], value: bytes, headers: Headers) -> Any:

@@ -91,6 +91,7 @@ class Batch:
         poison: what is no row.
         tombstones: rows deleted by the stream; a batch with some has no rows.
         arrived: when the oldest of it came to the stream, UTC microseconds, as far as known.
+        ignored: how many of the rows had fields that were not asked for, as far as known.
     """
 
     rows: pa.Table | list[dict[str, Any]]
@@ -99,6 +100,7 @@ class Batch:
     poison: tuple[Poison, ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
     arrived: int | None = None
+    ignored: int = 0
 
 
 class StreamReader(ABC):

@@ -14,9 +14,10 @@ decimals, bytes or nested columns lists of dicts.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,11 +50,13 @@ class Decoded:
         rows: an Arrow table, or dicts.
         taken: which of the values they are.
         poison: of the others, their number and the reason.
+        ignored: how many of the rows had fields that nobody asked for.
     """
 
     rows: pa.Table | list[dict[str, Any]]
     taken: Sequence[int]
     poison: list[tuple[int, str]]
+    ignored: int = 0
 
 
 def _json_type(dtype: DType) -> Any:
@@ -83,7 +86,13 @@ class JsonRows:
         self._getters = [attrgetter(name) for name, *_ in fields]
         names = {f"c{number}": name for number, name in enumerate(self._columns)}
         self._row = msgspec.defstruct("Row", fields, rename=names, gc=False)
+        exact = msgspec.defstruct(
+            "Exact", fields, rename=names, gc=False, forbid_unknown_fields=True
+        )
         self._decode = msgspec.json.Decoder(self._row).decode
+        self._decode_exact = msgspec.json.Decoder(exact).decode
+        self._fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+        self._had_more = False
         self._nested = [
             (number, name, dtype)
             for number, (name, dtype) in enumerate(self._columns.items())
@@ -94,6 +103,9 @@ class JsonRows:
         """Return the rows that are in values, one each."""
         poison: list[tuple[int, str]] = []
         taken: Sequence[int] = range(len(values))
+        if not self._had_more:  # most streams have the columns and nothing else
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return self._made(list(map(self._decode_exact, values)), taken, poison)
         try:
             rows = list(map(self._decode, values))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -104,10 +116,26 @@ class JsonRows:
                     taken.append(number)
                 except ValueError as problem:
                     poison.append((number, str(problem)))
+        made = self._made(rows, taken, poison)
+        ignored = sum(self._has_more(values[number]) for number in made.taken)
+        self._had_more = ignored > 0
+        return replace(made, ignored=ignored)
+
+    def _made(
+        self, rows: list[Any], taken: Sequence[int], poison: list[tuple[int, str]]
+    ) -> Decoded:
         lists = [list(map(getter, rows)) for getter in self._getters]
         if self._nested:
             lists, taken = self._typed(lists, taken, poison)
         return _decoded(self._columns, lists, (taken, sorted(poison)))
+
+    def _has_more(self, value: bytes) -> bool:
+        """Whether an object that became a row has fields that nobody asked for."""
+        try:
+            fields: Iterable[str] = self._fields(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            fields = json.loads(value.decode())
+        return not self._columns.keys() >= set(fields)
 
     def _typed(
         self, lists: list[list[Any]], taken: Sequence[int], poison: list[tuple[int, str]]
@@ -170,11 +198,12 @@ def csv_rows(columns: Mapping[str, DType], header: Sequence[str], lines: Sequenc
             continue
         at = header.index(name)
         lists.append(_convert([row[at] for row in rows], dtype, name, poison))
-    if not poison:
-        return _decoded(columns, lists, (range(len(rows)), []))
-    taken = [number for number in range(len(rows)) if number not in poison]
-    lists = [[values[number] for number in taken] for values in lists]
-    return _decoded(columns, lists, (taken, sorted(poison.items())))
+    taken: Sequence[int] = range(len(rows))
+    if poison:
+        taken = [number for number in taken if number not in poison]
+        lists = [[values[number] for number in taken] for values in lists]
+    made = _decoded(columns, lists, (taken, sorted(poison.items())))
+    return made if columns.keys() >= set(header) else replace(made, ignored=len(taken))
 
 
 def _cells(header: Sequence[str], lines: Sequence[str], poison: dict[int, str]) -> list[list[str]]:

@@ -67,7 +67,7 @@ class EnvelopeRows:
     """Makes rows of JSON objects whose columns lie at paths.
 
     The texts of the columns are taken out, as they are, and decoded as those of a flat object: so a
-    value means the same wherever it lies.
+    value means the same wherever it lies. Other fields are the envelope's and not counted.
 
     Args:
         columns: names and types of the columns asked for.
@@ -207,7 +207,7 @@ class BesideValue:
                 continue
             rows.append(row | found)
             taken.append(number)
-        return Decoded(rows, taken, sorted(poison))
+        return Decoded(rows, taken, sorted(poison), made.ignored)
 
     def _value(self, name: str, record: Record) -> Any:
         part = self._parts[name]

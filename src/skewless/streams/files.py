@@ -223,6 +223,7 @@ class FilesReader(StreamReader):
                 for number, reason in piece.decoded.poison
             ),
             arrived=arrived,
+            ignored=sum(piece.decoded.ignored for piece in pieces),
         )
 
 

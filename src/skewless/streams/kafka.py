@@ -322,6 +322,7 @@ class KafkaReader(StreamReader):
             lambda row: origin(made.taken[row]),
             tuple(Poison(values[n], reason, origin(n)) for n, reason in made.poison),
             arrived=arrived,
+            ignored=made.ignored,
         )
 
     def _tombstone(self, record: Record, origin: str) -> Tombstone:

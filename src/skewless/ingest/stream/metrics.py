@@ -27,6 +27,7 @@ _COUNTERS = {
     "quarantined": "rows set aside with a reason",
     "deleted": "rows deleted by the stream",
     "unmatched": "deletions of rows that are not there, or no more",
+    "ignored": "rows with fields that the source does not have, which were left out",
     "batches": "batches kept",
     "retries": "times a batch or a read was tried again",
 }
@@ -39,8 +40,8 @@ class StreamMetrics:
     Attributes:
         source: its name.
         lag_unit: what ``lag`` counts.
-        rows, corrections, duplicates, late, quarantined, deleted, unmatched, batches, retries: how
-            many.
+        rows, corrections, duplicates, late, quarantined, deleted, unmatched, ignored, batches,
+            retries: how many.
         lag: what is there and was not read yet; None: not known.
         newest_event: newest event time taken in, UTC microseconds; None: none yet.
     """
@@ -54,6 +55,7 @@ class StreamMetrics:
     quarantined: int = 0
     deleted: int = 0
     unmatched: int = 0
+    ignored: int = 0
     batches: int = 0
     retries: int = 0
     lag: int | None = None

@@ -293,6 +293,7 @@ class StreamWorker:
             duplicates=result.duplicates,
             late=result.late,
             quarantined=len(result.quarantined),
+            ignored=batch.ignored,
             **deletions,
         )
 

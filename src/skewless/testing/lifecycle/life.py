@@ -129,8 +129,8 @@ class Life:
             found["retire"] = (1, self.retire)
         if self.shelf.with_table:
             found["file"] = (1.5, self.file)
+        found["evict"] = (1, self.evict)
         if self.place.apart:
-            found["evict"] = (1, self.evict)
             found["flush"] = (0.5, self.flush)
             if self.owned and not self.lost:
                 found["machine"] = (0.5, self.machine)
