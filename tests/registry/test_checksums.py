@@ -53,3 +53,23 @@ def test_a_value_that_is_not_what_was_kept_is_damage(registry: SQLRegistry) -> N
         for verb in (registry.progress, lambda: registry.get_progress("job")):
             with pytest.raises(CorruptData):
                 verb()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM facts",
+        "UPDATE facts SET name = 'forma4' WHERE name = 'format'",
+        "UPDATE facts SET value = -3 WHERE name = 'format'",
+    ],
+)
+def test_a_registry_that_does_not_say_its_format_is_damaged(
+    registry: SQLRegistry, damage: str
+) -> None:
+    applied(registry, spend())
+    with registry._transaction(write=True) as run:
+        assert run is not None
+        run(damage)
+    for verb in (registry.state, lambda: registry.set_progress("job", 1)):
+        with pytest.raises(CorruptData, match="of which format"):
+            verb()

@@ -119,13 +119,23 @@ class SQLRegistry(Registry):
 
         Raises:
             RegistryError: they are of a newer release, or another program's.
+            CorruptData: they do not say.
         """
         names = self._table_names(run)
         if not names:
             return 0
         if not {"facts", *TABLES} <= names:
             raise RegistryError("not a registry, but another program's tables", where=self.where)
-        format = int(run("SELECT value FROM facts WHERE name = 'format'")[0][0])
+        found = run("SELECT value FROM facts WHERE name = 'format'")
+        text = str(found[0][0]) if found else ""
+        if not text.isascii() or not text.isdigit():
+            raise CorruptData(
+                "the registry is damaged: it does not say of which format it is",
+                got=text or "nothing",
+                where=self.where,
+                hint="Restore it from a backup, or move it away and apply the repo again.",
+            )
+        format = int(text)
         if format > len(MIGRATIONS):
             raise newer_format(format, self.where)
         return format
