@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from skewless.stores.online.base import OnlineStore
 
 SLOW_ROUND_TRIP = 0.05
+TRIES_OF_SLOW = 5
+"""A store is as near as its fastest answer: a busy moment says nothing of it."""
 LARGE_SHARE = 0.5
 _LOOKED_AT = 1_000
 _PROBE = "skewless.doctor"
@@ -106,23 +108,32 @@ def _other(fs: FeatureStore, name: str, check: str) -> Findings:
             yield Finding(check, "warn", f"it lacks {count_of(pending, 'row')}", hint)
 
 
-def _examined(check: str, kind: str, store: OnlineStore) -> Findings:
-    """Write, read and delete a row of its own, and ask the server how it is set."""
+def _round_trip(store: OnlineStore) -> tuple[float, bool]:
+    """Return the seconds that a write, a read and a deletion take, and whether the row came."""
     key, value = os.urandom(8), os.urandom(64)
     start = time.perf_counter()
+    store.write(_PROBE, [(key, value)])
+    found = store.read_one(_PROBE, key)
+    store.delete(_PROBE, [key])
+    return time.perf_counter() - start, found == value
+
+
+def _examined(check: str, kind: str, store: OnlineStore) -> Findings:
+    """Write, read and delete a row of its own, and ask the server how it is set."""
     try:
-        store.write(_PROBE, [(key, value)])
+        seconds, whole = _round_trip(store)
+        for _ in range(TRIES_OF_SLOW):
+            if seconds > SLOW_ROUND_TRIP and whole:
+                again, whole = _round_trip(store)
+                seconds = min(seconds, again)
     except StoreError as problem:
         if problem.what != ONLY_READ:
             raise
-        store.read_one(_PROBE, key)
+        store.read_one(_PROBE, b"")
         yield Finding(check, "warn", f"{kind} at {store.where}: can only be read", "Reads work.")
         return
-    found = store.read_one(_PROBE, key)
-    store.delete(_PROBE, [key])
-    seconds = time.perf_counter() - start
     text = f"{kind} at {store.where}: round trip {seconds * 1000:.1f} ms"
-    if found != value:
+    if not whole:
         hint = "A store that loses writes cannot serve. Several servers behind one address?"
         yield Finding(check, "fail", f"{text}, and what was written did not come back", hint)
     elif seconds > SLOW_ROUND_TRIP:
