@@ -126,15 +126,9 @@ class SQLRegistry(Registry):
             return 0
         if not {"facts", *TABLES} <= names:
             raise RegistryError("not a registry, but another program's tables", where=self.where)
-        found = run("SELECT value FROM facts WHERE name = 'format'")
-        text = str(found[0][0]) if found else ""
-        if not text.isascii() or not text.isdigit():
-            raise CorruptData(
-                "the registry is damaged: it does not say of which format it is",
-                got=text or "nothing",
-                where=self.where,
-                hint="Restore it from a backup, or move it away and apply the repo again.",
-            )
+        text = "".join(str(row[0]) for row in run("SELECT value FROM facts WHERE name = 'format'"))
+        if not text.isdecimal():
+            raise self._damaged("it does not say of which format it is", text or "nothing")
         format = int(text)
         if format > len(MIGRATIONS):
             raise newer_format(format, self.where)
@@ -188,14 +182,14 @@ class SQLRegistry(Registry):
         expected = stored[0][0] if stored else _checksum(0, ([], []))
         found = _checksum(revision, content)
         if expected and found != expected:  # none was kept before format 3
-            raise CorruptData(
-                "the registry is damaged: its definitions are not those that were applied",
-                got=f"{len(content[0])} definitions with checksum {found}",
-                expected=expected,
-                where=self.where,
-                hint="Restore it from a backup, or move it away and apply the repo again.",
-            )
+            got = f"{len(content[0])} definitions with checksum {found}"
+            raise self._damaged("other definitions than were applied", got, expected)
         return content
+
+    def _damaged(self, what: str, got: str, expected: str | None = None) -> CorruptData:
+        hint = "Restore it from a backup, or move it away and apply the repo again."
+        text = f"the registry is damaged: {what}"
+        return CorruptData(text, got=got, expected=expected, where=self.where, hint=hint)
 
     def _seal(self, run: Execute) -> None:
         """Keep the checksum of what there is now, at the end of a change."""
@@ -432,12 +426,7 @@ class SQLRegistry(Registry):
                 return decode(value)
         except ValueError:
             pass
-        raise CorruptData(
-            f"the registry is damaged: what is kept as {name!r} is not what was written",
-            got=text[:100],
-            where=self.where,
-            hint="Restore it from a backup.",
-        )
+        raise self._damaged(f"what is kept as {name!r} is not what was written", text[:100])
 
     # ---------------------------------------------------------------------------------- copying
 
