@@ -57,7 +57,7 @@ class Check:
         ...     checks=[sl.Check.not_null("card_id"), sl.Check.between("amount", 0)],
         ... )
         >>> pays.checks[1]
-        Check(amount between 0 and anything)
+        Check(amount between 0.0 and anything)
     """
 
     def __init__(
