@@ -194,6 +194,25 @@ def test_a_state_that_was_copied_into_an_embedded_store_is_missed_there(
     check_parity(there, SPEND, cards(*CARDS, "nobody"))
 
 
+@pytest.mark.parametrize("asked", [True, False], ids=["missed before", "unread"])
+def test_a_state_that_an_embedded_store_has_lost_is_not_unknown_where_it_is_copied(
+    tmp_path, asked
+) -> None:
+    clock, target = SettableClock(NOON), {"next": sqlite(tmp_path)}
+    fs = open_store(tmp_path, SPEND, clock=clock, stores=target)
+    fs.push("pays", some(0), backdate=True)
+    delete_states(fs, "c2")
+    assert not asked or statuses(fs, "c2") == ["building"]
+    copy_online(fs.runtime, "next")
+    fs.close()
+    there = open_store(tmp_path, clock=clock, online={"store": "next"}, stores=target)
+    assert statuses(there, "c2") == ["building"]
+    there.push("pays", [row | {"card_id": "c2"} for row in some(100, 1)], backdate=True)
+    assert statuses(there, "c2") == ["building"]
+    there.materialize()
+    check_parity(there, SPEND, cards(*CARDS, "nobody"))
+
+
 @pytest.mark.parametrize("by", ["materialize", "rebuild", "heal", "a correction"])
 def test_a_vanished_state_comes_back(tmp_path, cache, by) -> None:
     fs = open_store(tmp_path, SPEND, using=cache)

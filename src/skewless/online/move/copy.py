@@ -179,8 +179,7 @@ class _Copying:
                 self._tell(f"comparing {table.table}", 0.5 + number / len(tables) / 2)
                 self._compare(table)
             self._remove_tables({table.table for table in tables}, moves)
-            if moves and not self._source.one_store:
-                # What the journal knew of these states does not move: the other store is one.
+            if moves:  # what the journal knew of these states does not
                 lacks = {*lacking(), *filter(self._lacks_some, self._states(tables))}
                 self._note_building(lacks)
             if self._finish(None if mirrored or not moves else written, moves=moves):
