@@ -17,6 +17,7 @@ from skewless.types import DType, Float32, Misfit, Unreadable
 _AS_THEY_ARE: dict[str, type] = {"int64": int, "str": str}
 _EVENT_TIME, _CREATED = "event_timestamp", "created"
 _DAY = 86_400
+_DIGITS_OF_A_DATE = 8
 
 
 def coerced_key(value: Any, dtype: DType, name: str) -> Any:
@@ -94,7 +95,7 @@ def _date(value: Any, dtype: DType) -> date:
     """Return a date: as text, perhaps with midnight, or as seconds since 1970 of its midnight."""
     try:
         if isinstance(value, str):
-            found = datetime.fromisoformat(value)
+            found = _parsed(value)
         elif value % _DAY:
             raise misfit(value, dtype, "seconds of a midnight in UTC are expected")
         else:
@@ -106,6 +107,17 @@ def _date(value: Any, dtype: DType) -> date:
     return found.date()
 
 
+def _parsed(text: str) -> datetime:
+    """Return ISO 8601 as a time.
+
+    More digits than a date has, and nothing else, are a number of some unit, though Python's parser
+    finds a year and a time of day in them.
+    """
+    if text.isdigit() and len(text) > _DIGITS_OF_A_DATE:
+        raise ValueError(text)
+    return datetime.fromisoformat(text)
+
+
 def moment_of(text: str, where: str) -> int:
     """Return a time as UTC microseconds; one without an offset is UTC, as Feast has it.
 
@@ -113,7 +125,7 @@ def moment_of(text: str, where: str) -> int:
         InputError: it is no time.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        moment = _parsed(text)
         return to_micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         raise InputError(
