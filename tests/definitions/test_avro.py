@@ -23,6 +23,13 @@ FIELDS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+TREE = {
+    "type": "record",
+    "name": "Node",
+    "fields": [{"name": "value", "type": "int"}, {"name": "next", "type": ["null", "Node"]}],
+}
+
+
 def written(folder: Path, fields: Any = FIELDS, kind: str = "record") -> str:
     path = folder / "payment.avsc"
     path.write_text(json.dumps({"type": kind, "name": "Payment", "fields": fields}))
@@ -56,11 +63,38 @@ def test_a_path_is_relative_to_the_repo_while_it_is_read(tmp_path: Path) -> None
     [
         ([{"name": "x", "type": ["string", "int"]}], "field 'x'"),
         ([{"name": "x", "type": "Nowhere"}], "Nowhere"),
+        ([{"name": "x", "type": TREE}], "Got: Node. Where: field 'x'"),
+        (
+            [{"name": "x", "type": {"type": "bytes", "logicalType": "decimal"}}],
+            "'precision'.*field 'x'",
+        ),
+        ([{"name": "x"}], "'type'.*field 'x'"),
+        ({"name": "x", "type": "int"}, "no Avro schema"),
     ],
 )
 def test_what_no_column_can_have_names_the_field(tmp_path: Path, fields: Any, said: str) -> None:
     with pytest.raises(sl.DefinitionError, match=said):
         sl.Avro(written(tmp_path, fields))
+
+
+def test_names_are_those_of_their_namespaces(tmp_path: Path) -> None:
+    fields = [
+        {"name": "a", "type": {"type": "enum", "name": "S", "symbols": ["X"]}},
+        {"name": "b", "type": {"type": "fixed", "name": "S", "namespace": "other", "size": 2}},
+        {"name": "c", "type": {"type": "fixed", "name": "third.T", "size": 2}},
+        {"name": "d", "type": "S"},
+        {"name": "e", "type": ["null", "com.x.S"]},
+        {"name": "f", "type": "other.S"},
+        {"name": "g", "type": {"type": "array", "items": "third.T"}},
+    ]
+    path = tmp_path / "payment.avsc"
+    schema = {"type": "record", "name": "Payment", "namespace": "com.x", "fields": fields}
+    path.write_text(json.dumps(schema))
+    found = {name: column.dtype for name, column in sl.Avro(str(path)).items()}
+    assert found == {
+        "a": sl.String, "b": sl.Bytes, "c": sl.Bytes, "d": sl.String, "e": sl.String,
+        "f": sl.Bytes, "g": sl.List(bytes),
+    }  # fmt: skip
 
 
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:

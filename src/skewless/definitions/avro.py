@@ -67,39 +67,71 @@ def Avro(path: str) -> dict[str, Column]:
         raise DefinitionError("not JSON", got=str(problem), where=str(file)) from None
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise DefinitionError("an Avro schema of no record", got=path, expected='"type": "record"')
-    named: dict[str, Any] = {}
+    named: dict[str, DType] = {}
     columns = {}
-    for field in schema["fields"]:
-        nullable = isinstance(field["type"], list) and "null" in field["type"]
-        dtype = _dtype(field["type"], named, f"field {field['name']!r} of {path}")
-        said = {} if nullable else {"nulls": False}
-        columns[field["name"]] = Column(dtype, field.get("doc", ""), **said)
+    at = path
+    try:
+        space = _space(schema, "")
+        for field in schema["fields"]:
+            at = f"field {field['name']!r} of {path}"
+            nullable = isinstance(field["type"], list) and "null" in field["type"]
+            dtype = _dtype(field["type"], named, at, space)
+            said = {} if nullable else {"nulls": False}
+            columns[field["name"]] = Column(dtype, field.get("doc", ""), **said)
+    except (LookupError, TypeError, AttributeError) as problem:
+        got = f"{type(problem).__name__}: {problem}"
+        raise DefinitionError("no Avro schema", got=got, where=at) from None
     return columns
 
 
-def _dtype(avro: Any, named: dict[str, Any], where: str) -> DType:
-    """Return the column type of a type as it stands in a schema."""
+def _space(avro: Mapping[str, Any], around: str) -> str:
+    """Return the namespace of a type that has a name: what it says itself, or that around it."""
+    said: str = avro.get("namespace", around)
+    return avro.get("name", "").rpartition(".")[0] or said
+
+
+def _full(name: str, space: str) -> str:
+    """Return a name with its namespace."""
+    return name if "." in name or not space else f"{space}.{name}"
+
+
+def _dtype(avro: Any, named: dict[str, DType], where: str, space: str) -> DType:
+    """Return the column type of a type as it stands in a schema.
+
+    ``named`` are the types with a name that came before. One that holds itself is not among them
+    yet where it does so: no column has such a type.
+    """
     if isinstance(avro, list):
         others = [each for each in avro if each != "null"]
         if len(others) != 1:
             raise DefinitionError("a union of several types is no column", got=avro, where=where)
-        return _dtype(others[0], named, where)
+        return _dtype(others[0], named, where, space)
     if isinstance(avro, str):
         if avro in _PLAIN:
             return _PLAIN[avro]
-        if avro in named:
-            return _dtype(named[avro], named, where)
+        for name in (_full(avro, space), avro):
+            if name in named:
+                return named[name]
         raise DefinitionError("an Avro type that no column can have", got=avro, where=where)
-    if "name" in avro:
-        named[avro["name"]] = {key: value for key, value in avro.items() if key != "name"}
+    if "name" not in avro:
+        return _unnamed(avro, named, where, space)
+    space = _space(avro, space)
+    found = _unnamed(avro, named, where, space)
+    named |= {avro["name"]: found, _full(avro["name"], space): found}
+    return found
+
+
+def _unnamed(avro: Mapping[str, Any], named: dict[str, DType], where: str, space: str) -> DType:
+    """Return the column type of what a type says of itself beside its name."""
     logical = avro.get("logicalType")
     if logical in _LOGICAL:
         return _LOGICAL[logical](avro)
     kind = avro["type"]
     if kind == "array":
-        return List(_dtype(avro["items"], named, where))
+        return List(_dtype(avro["items"], named, where, space))
     if kind == "map":
-        return Map(_dtype(avro["values"], named, where))
+        return Map(_dtype(avro["values"], named, where, space))
     if kind == "record":
-        return Struct({f["name"]: _dtype(f["type"], named, where) for f in avro["fields"]})
-    return _dtype(kind, named, where)
+        fields = {f["name"]: _dtype(f["type"], named, where, space) for f in avro["fields"]}
+        return Struct(fields)
+    return _dtype(kind, named, where, space)
