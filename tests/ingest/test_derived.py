@@ -133,6 +133,22 @@ def test_rows_that_were_there_before_are_taken_in_step_by_step(
     assert fs.verify().ok
 
 
+@pytest.mark.parametrize("build", [True, False])
+def test_one_that_was_removed_and_comes_back_begins_anew(fs: sl.FeatureStore, build: bool) -> None:
+    for x in range(3):  # one by one: there are versions of the groups without a row
+        fs.push("dies", [die(name, x, float(x + 1)) for name in "ab"])
+    assert spread(fs, "a", "b") == [2.0, 2.0]
+    fs.apply(fs.plan(DIES, removing=True), allow_breaking=True)
+    fs.push("dies", whole("c", 2.0))
+    fs.delete("dies", [("a", 0)])
+    fs.apply(fs.plan(Wafer), build=build)
+    fs.push("dies", whole("d", 3.0))
+    fs.materialize()
+    assert spread(fs, "a", "b", "c", "d") == [None, 2.0, 4.0, 6.0]
+    fs.delete("dies", [("b", 0)])
+    assert spread(fs, "a", "b", "c", "d") == [None, None, 4.0, 6.0]
+
+
 def test_training_sets_do_not_wait_for_a_build(fs: sl.FeatureStore) -> None:
     @sl.derived(source=DIES, by="wafer", rows=3, returns={"total": float})
     def sums(rows):

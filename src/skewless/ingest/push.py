@@ -43,7 +43,7 @@ from skewless.online.row_ids import (
 from skewless.online.runtime import Runtime
 from skewless.online.tables import StateTable
 from skewless.online.update import Places, update
-from skewless.stores.offline.log.journal import Push
+from skewless.stores.offline.log.journal import Push, State
 from skewless.stores.online.base import Transaction
 from skewless.stores.online.compare_and_set import Overtaken
 
@@ -251,6 +251,7 @@ class _Push:
         for source in derived_of(runtime, base.source):
             if source.name not in self.tables:
                 raise _Stale
+            _index_ids(runtime, transaction, source, self.tables[source.name])
             found = derive(runtime, transaction, source, (base.first, base.arrivals))
             set_aside(transaction, source, found.rejected, runtime.clock.now())
             if len(found.event):
@@ -291,6 +292,22 @@ def _look_again(runtime: Runtime, source: Source) -> None:
     runtime.source(source.name)
 
 
+def _index_ids(
+    runtime: Runtime, transaction: Transaction, source: Source, tables: Sequence[StateTable]
+) -> State:
+    """Index the rows of a log by the row ids in use, where they are not; return its state.
+
+    Before anybody asks for the newest version of one: another log of the name may have had it.
+    """
+    log = runtime.log(source)
+    state = log.state(transaction)
+    in_use = definitions_of([source, *(table.layout.source for table in tables)])
+    if state.ids != mark_of(in_use.values()):
+        bring_up_to_date(transaction, log, in_use)
+        state = log.state(transaction)
+    return state
+
+
 def _append(
     runtime: Runtime,
     transaction: Transaction,
@@ -312,11 +329,7 @@ def _append(
             made of nothing.
     """
     log = runtime.log(source)
-    state = log.state(transaction)
-    in_use = definitions_of([source, *(table.layout.source for table in tables)])
-    if state.ids != mark_of(in_use.values()):
-        bring_up_to_date(transaction, log, in_use)
-        state = log.state(transaction)
+    state = _index_ids(runtime, transaction, source, tables)
     newest = None if state.newest_event == ALWAYS else state.newest_event
     stamped = ALWAYS if stamped is None else stamped
     if admitted.now is not None and len(admitted.known):
