@@ -15,6 +15,9 @@ from collections.abc import Iterable, Sequence
 from skewless.stores.online.base import Item, KeyValues
 from skewless.stores.online.delegating import DelegatingReads
 
+_MANY = 64
+"""So many keys are looked for as a range first."""
+
 
 def seen_table(table: str) -> str:
     """Return the table of the journal with the keys that a table of states has.
@@ -38,10 +41,22 @@ def seen_among(journal: KeyValues, table: str, keys: Sequence[bytes]) -> set[byt
 
 def note_seen(journal: KeyValues, table: str, keys: Sequence[bytes]) -> None:
     """Note keys that a table of states is about to get."""
-    found = journal.read(seen_table(table), keys)
-    new = [(key, b"") for key, note in zip(keys, found, strict=True) if note is None]
+    new = [(key, b"") for key in keys]
+    if not _none_between(journal, seen_table(table), keys):
+        found = journal.read(seen_table(table), keys)
+        new = [item for item, note in zip(new, found, strict=True) if note is None]
     if new:
         journal.write(seen_table(table), new)
+
+
+def _none_between(journal: KeyValues, noted: str, keys: Sequence[bytes]) -> bool:
+    """Return whether no key from the least to the greatest is noted, as when a table is built."""
+    if len(keys) < _MANY:
+        return False
+    first, last = min(keys), max(keys)
+    following = next(journal.scan(noted, after=first, limit=1), None)
+    beyond = following is None or following[0] > last
+    return beyond and journal.read_one(noted, first) is None
 
 
 class SeenRows(DelegatingReads):
