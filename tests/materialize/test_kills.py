@@ -86,15 +86,19 @@ def copies(prepared, kind, name, seed):
 
 
 def chosen_steps(steps, chance):
-    """All of a few steps; of many those of the store, evenly, and some of the rest."""
+    """All of a few steps; of many some writes of the store, some of files, and some of the rest."""
     every = range(1, len(steps) + 1)
     if len(steps) <= MOST:
         return every
-    of_store = [at for at in every if not steps[at - 1].startswith("Connection")]
-    if len(of_store) < MOST:
-        of_store = every
-    spread = of_store[:: -(-len(of_store) // MOST)]
+    files = [at for at in every if steps[at - 1].startswith("module.")]
+    writes = [at for at in every if at not in files and steps[at - 1] != "Connection.execute"]
+    spread = [*spread_over(writes, MOST), *spread_over(files, MOST // 3)]
     return sorted({len(steps), len(steps) - 1, *spread, *chance.sample(every, 2)})
+
+
+def spread_over(steps, most):
+    """At most so many of some steps, evenly."""
+    return steps[:: -(-len(steps) // most)] if steps else []
 
 
 def ids(fs):
