@@ -256,9 +256,9 @@ def dtype_of(annotation: object) -> DType:
 
 
 def dtype_from_dict(data: Any) -> DType:
-    """Return the type that `DType.to_dict` wrote."""
+    """Return the type that `DType.to_dict` wrote; `DefinitionError` if it did not."""
     if isinstance(data, str):
-        return DType(data)
+        return DType(data) if data in _NAMES else dtype_of(data)
     ((kind, inner),) = data.items()
     match kind:
         case "list" | "map":

@@ -566,13 +566,20 @@ def expression_from_dict(data: dict[str, Any], source: str = "") -> Expression:
     if "time" in data:
         return Literal(from_micros(data["time"]))
     if "column" in data:
-        return Column(source, data["column"], dtype_from_dict(data["type"]))
+        return Column(source, _name_in(data["column"]), dtype_from_dict(data["type"]))
     if "now" in data:
         return RequestTime()
     if "request" in data:
-        return Request(data["request"], dtype_from_dict(data["type"]))
+        return Request(_name_in(data["request"]), dtype_from_dict(data["type"]))
     (read,) = (READERS[key] for key in READERS if key in data)
     return read(data, source)
+
+
+def _name_in(data: object) -> str:
+    """Return a name as it was written; an export that was changed may hold anything."""
+    if not isinstance(data, str):
+        raise DefinitionError("a name is no text", got=f"{data!r:.60}")
+    return data
 
 
 def _operands(data: list[dict[str, Any]], source: str) -> tuple[Expression, ...]:

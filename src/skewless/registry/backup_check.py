@@ -7,6 +7,7 @@ of whose parts can be read, or it is refused.
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 from skewless.config import DEFAULT_PROJECT
 from skewless.definitions.feature_view import FeatureView
 from skewless.definitions.references import split_reference
+from skewless.definitions.repo import Definitions
 from skewless.errors import CorruptData, SkewlessError
+from skewless.plan.apply.diff import diff
 from skewless.plan.apply.registry_state import KINDS, RegistryState, View, ViewVersion
 from skewless.plan.selection import select
 from skewless.plan.table_read import TableRead
@@ -133,6 +136,8 @@ def _read_all(state: RegistryState) -> None:
             TableRead(StateLayout.of(view.row_entity, view.source, [view]), columns)
         select(state, [f"{name}@v{version}:{feature}" for feature in view.features])
     _ = state.deprecations
+    with suppress(SkewlessError):  # which it may well say of a registry that is one
+        diff(state, Definitions.of([]), removing=True)
 
 
 def _wrong(place: str, got: Any, expected: str, where: str) -> CorruptData:
