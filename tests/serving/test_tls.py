@@ -44,13 +44,15 @@ def test_a_certificate_is_renewed_without_a_restart(repo: Path, tmp_path: Path) 
                 with trust.wrap_socket(plain, server_hostname=name) as secret:
                     return secret.getpeercert(binary_form=True)
 
-        def refused() -> int:
-            return sum(e["event"] == "certificate refused" for e in server.events())
+        def said(event: str) -> int:
+            return sum(each["event"] == event for each in server.events())
 
         def all_show(file: Path) -> bool:
             wanted = ssl.PEM_cert_to_DER_cert(file.read_text())
             return all(shown(name) == wanted for name in ("localhost", None) for _ in range(8))
 
+        # A worker that starts while the files do not fit would have none: both are waited for.
+        wait_for(lambda: said("ready") == 4, "two workers, the writer and what reads much")
         wait_for(lambda: all_show(certificate), "the first certificate")
         trust = ssl.create_default_context(cafile=str(certificate))
         with socket.create_connection(server.address, 10) as plain:
@@ -58,13 +60,13 @@ def test_a_certificate_is_renewed_without_a_restart(repo: Path, tmp_path: Path) 
                 certify(tmp_path / "new.pem", tmp_path / "new-key.pem")
                 shutil.copy(certificate, tmp_path / "old.pem")
                 renew(tmp_path / "new.pem", certificate)  # its key is not there yet
-                wait_for(lambda: refused() == 2, "both workers having looked")
+                wait_for(lambda: said("certificate refused") == 2, "both workers having looked")
                 assert all_show(tmp_path / "old.pem")
                 renew(tmp_path / "new-key.pem", key)
                 wait_for(lambda: all_show(tmp_path / "new.pem"), "the new certificate")
                 before.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
                 assert before.recv(64).startswith(b"HTTP/1.1 200")
-    assert refused() == 2, "said once by each"
+    assert said("certificate refused") == 2, "said once by each"
 
 
 def test_tls_is_spoken(repo: Path, tmp_path: Path) -> None:
