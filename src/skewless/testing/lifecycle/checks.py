@@ -56,10 +56,11 @@ class Checker:
         state = life.place.fs.runtime.state(fresh=True)
         for name in life.shelf.views:
             self._online(name, name)
-        for name in life.shelf.services:
-            if name in state.services:
-                result = self._online(name, name)
-                self._check_pins(name, result)
+        there = [name for name in life.shelf.services if name in state.services]
+        # A service that was removed and comes back is another one.
+        self._pins = {name: pins for name, pins in self._pins.items() if name in there}
+        for name in there:
+            self._check_pins(name, self._online(name, name))
         if life.settled:
             life.pending.clear()
             life.settled = False
@@ -124,7 +125,9 @@ class Checker:
         )
         if before not in (None, now) and not gone and name not in self.life.pending:
             self.found.faults.append(f"service {name} moved by itself from {before} to {now}")
-        complete = not any(Status.BUILDING in row for row in result.statuses)
+        # One state that was lost is building too; of a version that is not complete all are.
+        columns = zip(*result.statuses, strict=True)
+        complete = not any(set(column) == {Status.BUILDING} for column in columns)
         if before not in (None, now) and not gone and self._complete[name] and not complete:
             self.found.faults.append(f"service {name} moved to {now}, which is not complete")
         self._pins[name], self._complete[name] = now, complete

@@ -108,18 +108,23 @@ class Shelf:
         source = self.source
         views = {name: _view(name, source, *kept) for name, kept in self.views.items()}
         made: list[Any] = [source, *ENTITIES, *(each for some in views.values() for each in some)]
-        for name, members in self.written_services().items():
-            parts = [views.get(member, [member]) for member in members]
-            made.append(FeatureService(name, [each for some in parts for each in some]))
+        for name in self.services:
+            parts = [views.get(member, [member]) for member in self._members(name)]
+            if parts:
+                made.append(FeatureService(name, [each for some in parts for each in some]))
         return made
 
     def written_services(self) -> dict[str, list[str]]:
-        """Return the services and the members of each that are there: a view may be gone."""
-        there = {
-            name: [member for member in members if member.partition(":")[0] in self.views]
-            for name, members in self.services.items()
+        """Return what each service is written down to hold; some forms of a view are two views."""
+        two = {name: form for name, (_, _, form) in self.views.items() if form in ("role", "fixed")}
+        return {
+            name: [f"{each}, {two[each]}" if each in two else each for each in self._members(name)]
+            for name in self.services
         }
-        return {name: members for name, members in there.items() if members}
+
+    def _members(self, service: str) -> list[str]:
+        """Return the members of a service that are there: a view may be gone."""
+        return [each for each in self.services[service] if each.partition(":")[0] in self.views]
 
     def makers(self) -> dict[str, Maker]:
         """Return the features that the source allows."""

@@ -276,13 +276,13 @@ class Life:
         self.history.append(f"   {chance.choice(ways)(chance)}")
         written, was = shelf.written_services(), before.written_services()
         changed = {name for name in written if written[name] != was.get(name)}
+        waiting = set(self.pending)
+        self.pending |= changed | (services - set(shelf.services))  # also where it is killed
         try:
             self.apply(chance)
         except SkewlessError as refused:
-            self.shelf = before
+            self.shelf, self.pending = before, waiting
             self.history.append(f"   refused: {type(refused).__name__}: {refused}"[:200])
-            return
-        self.pending |= changed | (services - set(shelf.services))
 
     def _widen(self, chance: random.Random) -> str:
         self.shelf.wide = True
