@@ -174,11 +174,12 @@ class FirstValues(LastValues):
 
 
 @dataclass(frozen=True)
-class SinceLast(Deciding):
-    """Seconds between the newest row's event time and the moment asked about."""
+class Age(Deciding):
+    """Seconds between one row's event time and the moment asked about."""
 
-    name: ClassVar[str] = "since_last"
     takes_rows: ClassVar[bool] = True
+    place: ClassVar[int]
+    """Which row of the window, as an index."""
 
     def result_type(self, column: DType | None) -> DType:
         """Seconds."""
@@ -187,30 +188,38 @@ class SinceLast(Deciding):
     def compute(
         self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
     ) -> float:
-        """Return the age of the last row."""
-        return (t - events[-1]) / SECOND
+        """Return the age of the row."""
+        return (t - events[self.place]) / SECOND
+
+    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
+        """Return the same; values do not matter."""
+        return (t - int(events[self.place])) / SECOND
+
+    def sweeps(self, column: DType | None) -> bool:
+        """Of every column."""
+        return True
+
+    @staticmethod
+    def ages(rows: ColumnSweep, of: Ints) -> pa.Array:
+        """Return seconds since a row of each moment; null at -1."""
+        return rows.array((rows.queries.time - rows.event_of(of)) / SECOND, of < 0)
+
+
+@dataclass(frozen=True)
+class SinceLast(Age):
+    """Seconds between the newest row's event time and the moment asked about."""
+
+    name: ClassVar[str] = "since_last"
+    place: ClassVar[int] = -1
 
     @property
     def needs(self) -> slice:
         """The last."""
         return slice(-1, None)
 
-    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
-        """Return the same; values do not matter."""
-        return (t - int(events[-1])) / SECOND
-
-    def sweeps(self, column: DType | None) -> bool:
-        """Of every column."""
-        return True
-
     def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the ages of the newest rows."""
         return self.ages(rows, rows.newest(nulls=False))
-
-    @staticmethod
-    def ages(rows: ColumnSweep, of: Ints) -> pa.Array:
-        """Return seconds since a row of each moment; null at -1."""
-        return rows.array((rows.queries.time - rows.event_of(of)) / SECOND, of < 0)
 
     @classmethod
     def decide(cls, rank: Ints, run: Ints) -> Ints:

@@ -15,10 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from skewless.aggregations.base import PLAIN, Aggregation, Deciding, is_number
-from skewless.aggregations.ordering import First, SinceLast
+from skewless.aggregations.base import PLAIN, Aggregation, is_number
+from skewless.aggregations.ordering import Age, First
 from skewless.aggregations.windows import Window
-from skewless.clock import SECOND
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError
 from skewless.types import DType, Float64, Int64
@@ -327,38 +326,20 @@ class Diff(_NewestTwo):
 
 
 @dataclass(frozen=True)
-class SinceFirst(Deciding):
+class SinceFirst(Age):
     """Seconds between the oldest row's event time and the moment asked about."""
 
     name: ClassVar[str] = "since_first"
-    takes_rows: ClassVar[bool] = True
-
-    def result_type(self, column: DType | None) -> DType:
-        """Seconds."""
-        return Float64
-
-    def compute(
-        self, values: Sequence[Any], events: Sequence[int], t: int, window: Window | None
-    ) -> float:
-        """Return the age of the first row."""
-        return (t - events[0]) / SECOND
+    place: ClassVar[int] = 0
 
     @property
     def needs(self) -> slice:
         """The first."""
         return slice(0, 1)
 
-    def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
-        """Return the same; values do not matter."""
-        return (t - int(events[0])) / SECOND
-
-    def sweeps(self, column: DType | None) -> bool:
-        """Of every column."""
-        return True
-
     def sweep(self, rows: ColumnSweep) -> pa.Array:
         """Return the ages of the oldest rows."""
-        return SinceLast.ages(rows, rows.oldest(nulls=False))
+        return self.ages(rows, rows.oldest(nulls=False))
 
     @classmethod
     def decide(cls, rank: Ints, run: Ints) -> Ints:
