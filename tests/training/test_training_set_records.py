@@ -1,5 +1,6 @@
 """Training sets are in the ledger; made again they are the same, or it is said what changed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,10 +21,10 @@ SPEND = spend_of(PAYS)
 
 
 @pytest.fixture
-def fs(tmp_path: Path) -> sl.FeatureStore:
-    fs = open_store(tmp_path / "shop", SPEND, sl.FeatureService("fraud", [SPEND]))
-    fs.push("pays", random_rows(1, 200), backdate=True)
-    return fs
+def fs(tmp_path: Path) -> Iterator[sl.FeatureStore]:
+    with open_store(tmp_path / "shop", SPEND, sl.FeatureService("fraud", [SPEND])) as fs:
+        fs.push("pays", random_rows(1, 200), backdate=True)
+        yield fs
 
 
 @pytest.fixture
