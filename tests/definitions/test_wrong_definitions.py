@@ -26,7 +26,6 @@ from tests.definitions.forms import KEYS, ROWS, source, view
 Wrong = Callable[[], Any]
 
 ENTITIES: list[tuple[Wrong, str]] = [
-    (lambda: Entity("card"), r"'card' has no join key.*card_id=str"),
     (lambda: Entity("my card", card_id=str), "not a name for a entity|not a name for an entity"),
     (lambda: Entity("class", card_id=str), "'class'"),
     (lambda: Entity("card", **{"card id": str}), "not a name for a join key"),

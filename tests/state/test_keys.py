@@ -62,11 +62,10 @@ def test_two_keys_are_the_same_bytes_only_if_they_are_the_same_key(case):
 def test_columns_give_the_bytes_that_rows_give(case):
     entity, rows = case
     codec = KeyCodec(entity)
-    columns = {
-        name: pa.array([row[name] for row in rows], dtype.arrow())
-        for name, dtype in entity.join_keys
-    }
-    assert codec.encode_columns(columns) == [codec.encode(row) for row in rows]
+    columns = [
+        pa.array([row[name] for row in rows], dtype.arrow()) for name, dtype in entity.join_keys
+    ]
+    assert codec.encode_columns(columns, len(rows)) == [codec.encode(row) for row in rows]
 
 
 @given(st.lists(WHOLE, min_size=2, max_size=9))

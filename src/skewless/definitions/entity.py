@@ -4,6 +4,8 @@
 Entity(fab: fab_id String)
 >>> Entity("driver_trip", driver_id=int, trip_id=str).join_keys
 (('driver_id', Int64), ('trip_id', String))
+>>> Entity("site")
+Entity(site: no key)
 """
 
 from __future__ import annotations
@@ -21,16 +23,17 @@ KEY_KINDS = frozenset({"str", "int32", "int64", "bytes", "bool", "date", "timest
 
 
 class Entity:
-    """What a feature describes, by one or more typed join keys.
+    """What a feature describes, by typed join keys; without any there is one such entity.
 
     Args:
         name: of the entity; by position, so that a join key may have this name too.
         description: for people; outside the fingerprint.
         join_keys: ``keyword = type``; str, int, bytes, bool, date or datetime; or an `sl.Column`
-            of such a type, with words.
+            of such a type, with words. None: all rows of a source are about this one entity,
+            and it is asked for by an empty row.
 
     Raises:
-        DefinitionError: no join key, or one of a type that cannot be a key.
+        DefinitionError: a join key of a type that cannot be one.
     """
 
     def __init__(self, name: str, /, *, description: str = "", **join_keys: object) -> None:
@@ -40,10 +43,6 @@ class Entity:
         self.join_keys: tuple[tuple[str, DType], ...] = tuple(
             (checked_name(key, "join key"), dtype_of(dtype)) for key, dtype in types.items()
         )
-        if not self.join_keys:
-            raise DefinitionError(
-                f"entity {name!r} has no join key", expected=f"Entity({name!r}, {name}_id=str)"
-            )
         for key, dtype in self.join_keys:
             if dtype.kind not in KEY_KINDS:
                 raise DefinitionError(
@@ -88,4 +87,4 @@ class Entity:
 
     def __repr__(self) -> str:
         keys = ", ".join(f"{key} {dtype!r}" for key, dtype in self.join_keys)
-        return f"Entity({self.name}: {keys})"
+        return f"Entity({self.name}: {keys or 'no key'})"

@@ -85,13 +85,15 @@ class RowForm:
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
-def buckets_of(columns: Sequence[pa.ChunkedArray]) -> Ints:
-    """Return for each row the bucket of its key, 0 where the key is null in part.
+def buckets_of(columns: Sequence[pa.ChunkedArray], rows: int) -> Ints:
+    """Return for each of so many rows the bucket of its key, 0 where the key is null in part.
 
-    Equal keys have equal buckets, whatever the width of their numbers.
+    Equal keys have equal buckets, whatever the width of their numbers; without keys there is one.
     """
-    total = np.zeros(len(columns[0]), np.uint64)
-    null = np.zeros(len(columns[0]), bool)
+    if not columns:
+        return np.ones(rows, np.int64)
+    total = np.zeros(rows, np.uint64)
+    null = np.zeros(rows, bool)
     for place, column in enumerate(columns):
         hashed = column_hash(column)
         null |= hashed == 0

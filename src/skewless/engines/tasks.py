@@ -92,14 +92,14 @@ class ReadRows:
             has_time = chunk.event != ALWAYS
             keep &= has_time if chunk.deleted is None else has_time | chunk.deleted
             # A row whose id is null has no other versions, wherever it goes.
-            bucket = buckets_of([table[name] for name in source.row_id])
+            bucket = buckets_of([table[name] for name in source.row_id], len(keep))
         else:
-            keep &= (chunk.event != ALWAYS) & _has_keys(table, self.keys)
+            keep &= (chunk.event != ALWAYS) & _has_keys([table[name] for name in self.keys])
             if self.start is not None:
                 keep &= chunk.event >= self.start
             if self.end is not None:
                 keep &= chunk.event < self.end
-            bucket = buckets_of([table[name] for name in self.keys])
+            bucket = buckets_of([table[name] for name in self.keys], len(keep))
         columns = [name for name in source.columns if name != source.known_time]
         numbers = {
             EVENT: chunk.event,
@@ -168,10 +168,9 @@ class DecideCorrections:
             rows.end()
             for piece, until in rows.decided():
                 event = piece[EVENT].to_numpy()
-                table = pa.table(
-                    {name: piece[f"r{self.form.columns.index(name)}"] for name in self.keys}
-                )
-                keep = (event != ALWAYS) & _has_keys(table, self.keys)
+                places = [self.form.columns.index(name) for name in self.keys]
+                keys = [pa.chunked_array([piece[f"r{place}"]]) for place in places]
+                keep = (event != ALWAYS) & _has_keys(keys)
                 keep &= ~piece[DELETED].to_numpy(zero_copy_only=False)
                 if self.start is not None:
                     keep &= event >= self.start
@@ -179,7 +178,7 @@ class DecideCorrections:
                     keep &= event < self.end
                 found = piece.drop_columns([UNTIL, BUCKET])
                 found = found.append_column(UNTIL, pa.array(until))
-                bucket = buckets_of([table[name] for name in self.keys])
+                bucket = buckets_of(keys, len(event))
                 found = found.append_column(BUCKET, pa.array(bucket))
                 yield from _pieces(found.select(self.schema.names).filter(pa.array(keep)))
 
@@ -303,7 +302,7 @@ class PutBuckets:
         """Yield the spine."""
         for batch in batches:
             asked = self.form.asked_of(pa.Table.from_batches([batch]))
-            bucket = buckets_of([asked[name] for name in self.keys])
+            bucket = buckets_of([asked[name] for name in self.keys], batch.num_rows)
             # Rows without a key need no others: they go anywhere.
             bucket = np.where(bucket == 0, batch.column(ROW).to_numpy(), bucket)
             at = batch.schema.get_field_index(BUCKET)
@@ -399,12 +398,12 @@ class Finish:
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
-def _has_keys(table: pa.Table, keys: Sequence[str]) -> np.ndarray:
+def _has_keys(keys: Sequence[pa.ChunkedArray]) -> np.ndarray | bool:
     """Return which rows have no null among their keys."""
-    found = np.ones(table.num_rows, bool)
-    for name in keys:
-        if table[name].null_count:
-            found &= np.asarray(_one(table[name]).is_valid())
+    found: np.ndarray | bool = True
+    for column in keys:
+        if column.null_count:
+            found = found & np.asarray(_one(column).is_valid())
     return found
 
 

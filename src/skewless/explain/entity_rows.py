@@ -79,7 +79,8 @@ def rows_of_entities(
     """
     import numpy as np
 
-    wanted = KeyIndex([keys[name] for name in entity.key_names])
+    rows = len(next(iter(keys.values()), "1"))  # there is one entity without keys
+    wanted = KeyIndex([keys[name] for name in entity.key_names], rows)
     parts = [_matching(chunk, entity, wanted) for chunk in history.chunks(list(entity.key_names))]
     if not parts:
         return [[] for _ in wanted.codes]
@@ -161,11 +162,12 @@ def _other_versions(
         [
             pa.array(column, source.columns[name].arrow())
             for name, column in zip(names, zip(*ids, strict=True), strict=True)
-        ]
+        ],
+        len(ids),
     )
     parts: list[tuple[Any, ...]] = []
     for chunk in history.versions(names):
-        mask = index.find([chunk.table[name] for name in names]) >= 0
+        mask = index.find([chunk.table[name] for name in names], len(chunk.row)) >= 0
         gone = np.zeros(len(mask), bool) if chunk.deleted is None else chunk.deleted
         mask &= (chunk.event != ALWAYS) | gone
         arrays = (chunk.event, chunk.known, chunk.tiebreak, chunk.late, chunk.row, gone)
@@ -197,12 +199,18 @@ def _taken_away(
 
 
 def every_key(entity: Entity, histories: list[SourceHistory]) -> pa.Table:
-    """Return the distinct join keys, without nulls, that occur in some histories."""
+    """Return the distinct join keys, without nulls, that occur in some histories.
+
+    Of an entity without keys that is a table of no columns: one row, or none without history.
+    """
     import pyarrow as pa
 
     names = list(entity.key_names)
     schema = pa.schema([(name, dtype.arrow()) for name, dtype in entity.join_keys])
     keys = schema.empty_table()
+    if not names:
+        seen = any(len(chunk.row) for history in histories for chunk in history.chunks(names))
+        return pa.table({"seen": pa.nulls(int(seen))}).select([])
     for history in histories:
         for chunk in history.chunks(names):
             distinct = chunk.table.select(names).group_by(names).aggregate([]).cast(schema)
@@ -212,7 +220,8 @@ def every_key(entity: Entity, histories: list[SourceHistory]) -> pa.Table:
 
 def _matching(chunk: Any, entity: Entity, wanted: KeyIndex) -> tuple[Ints, ...]:
     """Return times, tiebreaks, lateness, numbers and key codes of a chunk's rows of some keys."""
-    codes = wanted.find([chunk.table[name] for name in entity.key_names])
+    names = entity.key_names
+    codes = wanted.find([chunk.table[name] for name in names], len(chunk.row))
     mask = codes >= 0
     arrays = (chunk.event, chunk.known, chunk.tiebreak, chunk.late, chunk.row, codes)
     return tuple(array[mask] for array in arrays)

@@ -272,7 +272,7 @@ class Explanation(Drawn):
 
     def _heading(self) -> Iterator[str]:
         entity = ", ".join(f"{name} = {shown(value)}" for name, value in self.entity.items())
-        yield f"{self.feature} of {entity} at {iso(self.at)}"
+        yield f"{self.feature} of {entity or 'all rows'} at {iso(self.at)}"
         yield ""
         yield f"  value    {shown(self.value)}  {self.status}"
         if self.online is not None:

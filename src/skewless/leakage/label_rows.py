@@ -160,7 +160,7 @@ def own_places(history: SourceHistory, view: FeatureView, asked: TrainingRows) -
     """
     entity = view.row_entity
     keys = asked.keys(view)
-    index = KeyIndex([keys[name] for name in entity.key_names])
+    index = KeyIndex([keys[name] for name in entity.key_names], len(asked.times))
     moments = np.unique(asked.times)
     pairs = np.where(index.codes < 0, -1, index.codes * len(moments)) + np.searchsorted(
         moments, asked.times
@@ -174,7 +174,7 @@ def own_places(history: SourceHistory, view: FeatureView, asked: TrainingRows) -
         return places[0], numbers[0]
     span = {"start": int(moments[0]), "end": int(moments[-1]) + 1}
     for chunk in history.chunks(list(entity.key_names), **span):
-        codes = index.find([chunk.table[name] for name in entity.key_names])
+        codes = index.find([chunk.table[name] for name in entity.key_names], len(chunk.row))
         rank = np.minimum(np.searchsorted(moments, chunk.event), len(moments) - 1)
         until = replaced.of(chunk.row)
         seen = (

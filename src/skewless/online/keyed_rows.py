@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,7 @@ def keyed_rows(
         superseded: when each row was replaced; None for never.
     """
     names = layout.entity.key_names
-    taken = np.arange(table.num_rows)
+    taken = np.arange(len(order[0]))
     if any(table[name].null_count for name in names):
         for name in names:
             taken = taken[np.asarray(table[name].is_valid())[taken]]
@@ -55,21 +55,22 @@ def keyed_rows(
         order = (order[0][taken], order[1][taken], order[2][taken])
         superseded = None if superseded is None else superseded[taken]
     columns = {name: table[name] for name in table.schema.names}
-    keys, group = _numbered(layout, {name: _one(columns[name]) for name in names})
-    slots = [_one(evaluate(e, columns, table.num_rows)) for e in layout.expressions]
+    keys, group = _numbered(layout, [_one(columns[name]) for name in names], len(taken))
+    slots = [_one(evaluate(e, columns, len(taken))) for e in layout.expressions]
     rows = RowSet.build(layout.slots, slots, order, group, superseded)
     return KeyedRows(keys, rows, taken)
 
 
-def _numbered(layout: StateLayout, columns: Mapping[str, pa.Array]) -> tuple[list[bytes], Ints]:
+def _numbered(
+    layout: StateLayout, columns: Sequence[pa.Array], rows: int
+) -> tuple[list[bytes], Ints]:
     """Return the distinct keys in order of first row, and the number of each row's key."""
     codec = KeyCodec(layout.entity)
     if len(columns) == 1:
-        ((name, column),) = columns.items()
-        numbered = column.dictionary_encode()
-        keys = codec.encode_columns({name: numbered.dictionary})
+        numbered = columns[0].dictionary_encode()
+        keys = codec.encode_columns([numbered.dictionary], len(numbered.dictionary))
     else:
-        encoded = pa.array(codec.encode_columns(columns), pa.binary())
+        encoded = pa.array(codec.encode_columns(columns, rows), pa.binary())
         numbered = encoded.dictionary_encode()
         keys = numbered.dictionary.to_pylist()
     return keys, np.asarray(numbered.indices).astype(np.int64)

@@ -81,16 +81,17 @@ def _rows(history: History, layout: StateLayout) -> tuple[Ints, Ints, int]:
     import pyarrow as pa
 
     names = list(layout.entity.key_names)
-    tables, events, rows = [], [np.zeros(0, np.int64)], 0
+    parts: dict[str, list[Any]] = {name: [] for name in names}
+    events, rows = [np.zeros(0, np.int64)], 0
     for chunk in history.chunks(names):
-        tables.append(chunk.table.select(names))
+        for name, chunks in parts.items():
+            chunks.extend(chunk.table[name].chunks)
         events.append(np.asarray(chunk.event))
         rows += len(chunk.event)
         if rows >= MOST_ROWS:
             break
     if not rows:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
-    whole = pa.concat_tables(tables)
-    index = KeyIndex([whole[name].combine_chunks() for name in names])
+    index = KeyIndex([pa.chunked_array(each).combine_chunks() for each in parts.values()], rows)
     some = index.codes >= 0
     return index.codes[some], np.concatenate(events)[some], index.size

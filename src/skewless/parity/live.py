@@ -99,7 +99,7 @@ def sample_keys(
     codec = KeyCodec(view.row_entity)
     table = every_key(view.row_entity, [runtime.history(view.source)])
     every = codec.encode_columns(
-        {name: table[name].combine_chunks() for name in view.row_entity.key_names}
+        [table[name].combine_chunks() for name in view.row_entity.key_names], table.num_rows
     )
     every.sort()
     known = chance.sample(every, min(len(every), count - count // 2)) if every else []

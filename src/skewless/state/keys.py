@@ -1,7 +1,8 @@
 """Join keys as bytes: the keys of the online store.
 
 One text or bytes key stands for itself, a whole number is eight big-endian bytes (so numbers sort
-as numbers), several keys follow each other, each text behind its length.
+as numbers), several keys follow each other, each text behind its length. An entity without keys
+is one byte, since stores take no empty key.
 
 >>> from skewless.definitions import Entity
 >>> KeyCodec(Entity("fab", fab_id=str)).encode({"fab_id": "f1"})
@@ -9,6 +10,8 @@ b'f1'
 >>> codec = KeyCodec(Entity("trip", driver=int, trip=str))
 >>> codec.decode(codec.encode({"driver": 7, "trip": "a"}))
 {'driver': 7, 'trip': 'a'}
+>>> KeyCodec(Entity("site")).encode({})
+b'\\x00'
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ reading = compiled("skewless.state._reading")
 _EPOCH = date(1970, 1, 1)
 _SIGN = 2**63
 _FEW = 4
+_NO_KEY = b"\x00"
 
 
 class NullKey(InputError):
@@ -44,9 +48,12 @@ class KeyCodec:
         self.entity = entity
         self._alone = len(entity.join_keys) == 1
         self._parts = tuple((name, dtype, _packer(dtype)) for name, dtype in entity.join_keys)
-        self._first, self._first_type, self._pack_first = self._parts[0]
-        self._plain_text = self._alone and self._first_type.kind == "str"
-        self._plain_number = self._alone and self._first_type.kind == "int64"
+        self._first, kind = "", ""
+        if self._parts:
+            self._first, self._first_type, _ = self._parts[0]
+            kind = self._first_type.kind
+        self._plain_text = self._alone and kind == "str"
+        self._plain_number = self._alone and kind == "int64"
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
         """Return the key of the entity that ``row`` names.
@@ -70,7 +77,7 @@ class KeyCodec:
         parts = [self._part(row, name, dtype, pack) for name, dtype, pack in self._parts]
         if self._alone:
             return parts[0]
-        return b"".join(_framed(part) for part in parts)
+        return b"".join(_framed(part) for part in parts) or _NO_KEY
 
     def encode_all(self, rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
         """Return what `encode` does for each of some rows."""
@@ -110,9 +117,12 @@ class KeyCodec:
             at += 4 + size
         return found
 
-    def encode_columns(self, columns: Mapping[str, pa.Array]) -> list[bytes]:
-        """Return the keys of all rows of columns in canonical Arrow types without nulls."""
-        parts = [_pack_column(columns[name], dtype) for name, dtype, _ in self._parts]
+    def encode_columns(self, columns: Sequence[pa.Array], rows: int) -> list[bytes]:
+        """Return the keys of so many rows, of columns in canonical Arrow types without nulls."""
+        if not self._parts:
+            return [_NO_KEY] * rows
+        typed = zip(columns, self._parts, strict=True)
+        parts = [_pack_column(column, dtype) for column, (_, dtype, _) in typed]
         if self._alone:
             return parts[0]
         return [b"".join(map(_framed, row)) for row in zip(*parts, strict=True)]

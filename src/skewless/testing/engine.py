@@ -156,6 +156,18 @@ class EngineSuite:
         asked = retrieved(engine, [bound], [case], renamed, "known")
         assert lists(plain) == lists(asked)
 
+    def test_an_entity_without_keys(self, engine: Engine, tmp_path: Path) -> None:
+        source = source_of(tmp_path, row_id="id")
+        case = case_of(source, tmp_path, 17)
+        rows = FeatureView(
+            "Rows", entity=Entity("site"), source=source, features={"rows": source.count("1d")}
+        )
+        view = view_of("View", Entity("site"), source, 17, count=6)
+        check(engine, [view, rows], [case], spine_of(17), "known")
+        check(engine, [view], [case], spine_of(17), "event_time")
+        mixed = view_of("Cards", CARD, source, 18, count=2)
+        check(engine, [view, mixed], [case], spine_of(17), "known")
+
     def test_no_rows_and_no_spine(self, engine: Engine, tmp_path: Path) -> None:
         source = source_of(tmp_path)
         case = case_of(source, tmp_path, 15)

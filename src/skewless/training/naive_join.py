@@ -56,11 +56,12 @@ def newest_values(
 def _newest_events(runtime: Runtime, need: NeededView, asked: pa.Table) -> Ints:
     """Return for each spine row the moment at which its entity's newest row counts."""
     names = list(need.view.row_entity.key_names)
-    index = KeyIndex([asked[name].combine_chunks() for name in need.view.asked_entity.key_names])
+    wanted = [asked[name].combine_chunks() for name in need.view.asked_entity.key_names]
+    index = KeyIndex(wanted, asked.num_rows)
     now = runtime.clock.now()
     newest = np.full(index.size + 1, ALWAYS, np.int64)
     for chunk in runtime.history(need.view.source).chunks(names, end=now + 1):
-        codes = index.find([chunk.table[name] for name in names])
+        codes = index.find([chunk.table[name] for name in names], len(chunk.row))
         counts = (codes >= 0) & (chunk.event <= now) & ~chunk.late
         np.maximum.at(newest, codes[counts], chunk.event[counts])
     newest = np.where(newest == ALWAYS, now, newest) + exclusive_of(need.view.source)

@@ -124,8 +124,8 @@ class _Moments:
 
     def asked(self, table: pa.Table) -> tuple[pa.Table, Bools | None]:
         """Return the keys of rows of entities that may be asked for, and which rows those are."""
-        table = table.rename_columns(self._keys)
-        if self._wanted is None:
+        table = table.select(range(len(self._keys))).rename_columns(self._keys)
+        if self._wanted is None or not self._keys:
             return table, None
         mask = np.ones(len(table), bool)
         for key in self._keys:
@@ -153,12 +153,16 @@ class _Moments:
         inside = inside.drop_null()
         if self._wanted is not None and len(self._keys) > 1:
             inside = inside.join(self._wanted, self._keys, join_type="left semi")
-        before = self._before.drop_null().join(inside, self._keys, join_type="left semi")
+        before = self._before.drop_null()
+        if self._keys:
+            before = before.join(inside, self._keys, join_type="left semi")
+        elif not len(inside):
+            before = before.slice(0, 0)
         return pa.concat_tables([inside, before.select(inside.column_names)])
 
 
 def _at(keys: pa.Table, at: Ints, some: Bools) -> pa.Table:
-    return keys.filter(pa.array(some)).append_column("at", pa.array(at[some]).cast(_TIME))
+    return keys.append_column("at", pa.array(at).cast(_TIME)).filter(pa.array(some))
 
 
 def _mapping(entity: object) -> Mapping[str, Any]:

@@ -134,7 +134,7 @@ class Scan:
         if not len(self.superseded):
             return np.zeros(0, np.int64)
         table = self.history.take(self.superseded.rows, list(entity.key_names))
-        codes = keys.find([table[name] for name in entity.key_names])
+        codes = keys.find([table[name] for name in entity.key_names], table.num_rows)
         return np.unique(codes[codes >= 0])
 
 
@@ -163,7 +163,8 @@ class _Evaluated:
         place = (entity.key_names, id(keys))
         codes = self._codes.get(place)
         if codes is None:
-            codes = keys.find([self._columns[name] for name in entity.key_names])
+            names = entity.key_names
+            codes = keys.find([self._columns[name] for name in names], len(self._chunk.row))
             if self._chunk.late.any():
                 codes = np.where(self._chunk.late, -1, codes)
             self._codes[place] = codes

@@ -19,12 +19,15 @@ class KeyIndex:
     """Gives the keys of a set of rows dense codes, and finds these codes for other rows.
 
     Args:
-        columns: one Arrow array per join key, of canonical type.
+        columns: one Arrow array per join key, of canonical type; without any all rows have one
+            key, which is empty.
+        rows: how many there are.
     """
 
-    def __init__(self, columns: Sequence[pa.Array]) -> None:
+    def __init__(self, columns: Sequence[pa.Array], rows: int) -> None:
         self._values: list[pa.Array] = []
         self._pairs: list[Ints] = []
+        self.size = min(rows, 1)
         codes: Ints | None = None
         for column in columns:
             values = pc.unique(column).drop_null()
@@ -37,9 +40,9 @@ class KeyIndex:
             known = distinct(pairs)
             self._pairs.append(known[known >= 0])
             codes, self.size = self._of_pairs(pairs, self._pairs[-1]), len(self._pairs[-1])
-        self.codes: Ints = codes if codes is not None else np.zeros(0, np.int64)
+        self.codes: Ints = codes if codes is not None else np.zeros(rows, np.int64)
 
-    def find(self, columns: Sequence[pa.Array]) -> Ints:
+    def find(self, columns: Sequence[pa.Array], rows: int) -> Ints:
         """Return the code of each row; -1 for a key that is not among those indexed, or null."""
         codes: Ints | None = None
         for number, (column, values) in enumerate(zip(columns, self._values, strict=True)):
@@ -49,7 +52,7 @@ class KeyIndex:
                 continue
             pairs = np.where((codes < 0) | (found < 0), -1, codes * len(values) + found)
             codes = self._of_pairs(pairs, self._pairs[number - 1])
-        return codes if codes is not None else np.zeros(0, np.int64)
+        return codes if codes is not None else np.full(rows, min(self.size, 1) - 1, np.int64)
 
     @staticmethod
     def _place(column: pa.Array, values: pa.Array) -> Ints:
@@ -83,7 +86,7 @@ class SpineIndex:
     @classmethod
     def build(cls, names: Sequence[str], spine: pa.Table, times: Ints) -> SpineIndex:
         """Return the index of a spine whose join keys have canonical types."""
-        keys = KeyIndex([spine[name].combine_chunks() for name in names])
+        keys = KeyIndex([spine[name].combine_chunks() for name in names], len(times))
         asked = np.flatnonzero(keys.codes >= 0)
         if len(asked) == len(times):
             order, start = group_rows(keys.codes, times, keys.size)

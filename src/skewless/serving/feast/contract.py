@@ -170,6 +170,8 @@ class Feast:
         plan = self._plan(self.features.reader.online.snapshot, asked, where)
         most = self.features.settings.max_entities
         lengths = {len(values) for values in asked.entities.values()}
+        if not asked.entities and not plan.inputs:
+            lengths = {1}  # features of an entity without keys alone
         if len(lengths) != 1 or lengths == {0}:
             raise RequestError(
                 "All entity rows must have the same columns.",
@@ -305,6 +307,8 @@ def _keys(
     if missing:
         return given, [None] * count
     names = tuple(given)
+    if not names:
+        return given, [{} for _ in range(count)]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*given.values(), strict=True)]
     return given, list(rows)
 

@@ -124,6 +124,8 @@ class ReadPlan:
             raise RequestError(
                 "the lists of entities are of unequal length", got=lengths, where=where
             )
+        if not columns:
+            return [{}]  # nothing is needed: the one entity without keys
         names = tuple(columns)
         return [
             dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)

@@ -354,7 +354,8 @@ class History:
         for name in columns:
             if name not in known:
                 raise UnknownName.of("column", name, known, where=f"source {self.source.name!r}")
-        return list(dict.fromkeys(columns))
+        # Of no column at all Arrow tables forget how many rows they have.
+        return list(dict.fromkeys(columns)) or [self.source.event_time]
 
 
 def _counting(chunk: HistoryChunk) -> HistoryChunk:

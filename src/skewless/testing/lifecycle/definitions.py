@@ -18,11 +18,13 @@ from skewless.definitions.source import Epoch
 from skewless.definitions.tables import Parquet
 
 MINUTE = 60_000_000
-ENTITIES = (Entity("customer", user=str), Entity("shop", shop=int))
+ENTITIES = (Entity("customer", user=str), Entity("shop", shop=int), Entity("everything"))
+"""The last has no keys, so that there are no others for them."""
 OTHERWISE = (Entity("who", who=str), Entity("stall", stall=int))
 """The same entities under other names of their keys."""
 ROLES: tuple[dict[str, Any], ...] = ({"user": "buyer"}, {"shop": "seller"})
 FIXED: tuple[dict[str, Any], ...] = ({"user": "u1"}, {"shop": 1})
+OF_KEYS = ("on", "role", "fixed")
 FORMS = {"plain": 8, "lag": 2, "on": 2, "role": 2, "fixed": 1}
 """How a view looks at its source and is asked for, and how often: rows that are a while back, keys
 that the source or the request calls otherwise, a fixed key."""
@@ -138,11 +140,8 @@ class Shelf:
         name = chance.choice(free)
         names = chance.sample(sorted(self.makers()), chance.randint(1, 4))
         form = chance.choices(list(FORMS), list(FORMS.values()))[0]
-        self.views[name] = (
-            chance.randrange(len(ENTITIES)),
-            {each: self.makers()[each] for each in names},
-            form,
-        )
+        entity = chance.randrange(len(OTHERWISE if form in OF_KEYS else ENTITIES))
+        self.views[name] = (entity, {each: self.makers()[each] for each in names}, form)
         return f"{form} view {name} of {', '.join(names)}"
 
     def change_view(self, chance: random.Random) -> str:
@@ -171,7 +170,8 @@ class Shelf:
         """Have a view look at its source, or be asked for, in another way."""
         name = chance.choice(sorted(self.views))
         entity, features, before = self.views[name]
-        form = chance.choice([form for form in FORMS if form != before])
+        without = (before, *(() if ENTITIES[entity].join_keys else OF_KEYS))
+        form = chance.choice([form for form in FORMS if form not in without])
         self.views[name] = (entity, features, form)
         return f"{before} view {name} is {form}"
 

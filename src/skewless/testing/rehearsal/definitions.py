@@ -37,6 +37,7 @@ ENTITIES = (
     Entity("customer", user=str),
     Entity("store", shop=int),
     Entity("visit", user=str, shop=int),
+    Entity("everything"),
 )
 UNITS = (1, 1_000, 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000)
 """Microseconds, seconds, days: what windows and the gaps between rows are multiples of."""

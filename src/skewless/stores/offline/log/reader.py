@@ -175,7 +175,7 @@ class LogReader(TableReader):
         for begin in range(0, len(rows), CHUNK_ROWS):
             block = rows[begin : begin + CHUNK_ROWS]
             _, table = let_in((block, self._find(block, schema)), included)
-            yield table.select(list(columns))
+            yield table.select(list(columns)) if columns else table
 
     # --------------------------------------------------------------------------------- the files
 
@@ -449,7 +449,8 @@ class LogReader(TableReader):
         """Return the schema to read: also what `let_in` needs."""
         import pyarrow as pa
 
-        names = list(dict.fromkeys(columns))
+        # Of no column at all Arrow tables forget how many rows they have.
+        names = list(dict.fromkeys(columns)) or self._schema.names[:1]
         for column in names:
             if column not in self._schema.names:
                 raise MissingColumn.of(column, self._schema.names, where=self.where)
