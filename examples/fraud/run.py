@@ -26,6 +26,7 @@ from sklearn.metrics import roc_auc_score
 
 import skewless as sl
 from skewless.clock import SettableClock, to_micros
+from skewless.formatting import same_bits
 from skewless.ingest.stream.worker import StreamWorker
 
 HERE = Path(__file__).parent
@@ -136,20 +137,13 @@ def prove(fs: sl.FeatureStore, day: list[Asked]) -> None:
     for trained, each in zip(training.to_pylist(), day, strict=True):
         for name, served in each["vector"].items():
             values += 1
-            differing += not same(served, trained[name])
+            differing += not same_bits(served, trained[name])
     print(f"  {values} values of {len(day)} vectors; {differing} differ")
     if differing:
         raise SystemExit("They differ.")
     usual = next(each for each in reversed(day) if each["fraud"])
     why = str(fs.explain("Velocity:busiest", usual["asked"])).splitlines()
     print("\n".join(f"  {line}" for line in why[:16]))
-
-
-def same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal in every bit."""
-    if isinstance(one, float) and isinstance(other, float):
-        return one.hex() == other.hex()
-    return type(one) is type(other) and one == other
 
 
 def measure(fs: sl.FeatureStore, day: list[Asked]) -> None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import skewless as sl
+from skewless.clock import SECOND, SettableClock, to_micros
 from skewless.ingest.stream.worker import StreamWorker
 
 HERE = Path(__file__).parent
@@ -25,16 +26,6 @@ import generate  # noqa: E402
 
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
 EVENTS, DROP_AT, ALERT_BELOW = 240, 120, -4.0
-
-
-class SimulatedClock:
-    """Stands at a moment until it is set to another, so that hours of tests take seconds."""
-
-    def __init__(self, moment: datetime) -> None:
-        self.moment = moment
-
-    def now(self) -> int:
-        return int(self.moment.timestamp() * 1_000_000)
 
 
 def main() -> None:
@@ -46,7 +37,7 @@ def main() -> None:
         (repo / "data" / "wafer_tests").mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(results), repo / "data" / "wafer_tests" / "a.parquet")
         shutil.copy(HERE / "features.py", repo)
-        clock = SimulatedClock(NOW)
+        clock = SettableClock(to_micros(NOW))
         with sl.FeatureStore(repo, clock=clock) as fs:
             register(fs)
             read_history(fs)
@@ -105,7 +96,7 @@ def train(fs: sl.FeatureStore, results: list[generate.Result]) -> None:
     print(fs.leakage(naive, timestamp="inspected_at", label="scrapped", times={"idd": "idd_at"}))
 
 
-def watch(fs: sl.FeatureStore, clock: SimulatedClock, results: list[generate.Result]) -> None:
+def watch(fs: sl.FeatureStore, clock: SettableClock, results: list[generate.Result]) -> None:
     """Stream test results and read the fab after each; the yield drops halfway."""
     heading(f"{EVENTS} test results of one fab stream in; its yield drops at number {DROP_AT}")
     fab_id, alert_at, dropped_at = generate.FABS[0], None, None
@@ -118,18 +109,18 @@ def watch(fs: sl.FeatureStore, clock: SimulatedClock, results: list[generate.Res
         StreamWorker(fs.runtime, "wafer_tests") as worker,
     ):
         for number, row in enumerate(generate.stream(NOW, EVENTS, DROP_AT)):
-            clock.moment = row["tested_at"] + timedelta(seconds=5)
-            row["ingested_at"] = clock.moment
+            row["ingested_at"] = now = row["tested_at"] + timedelta(seconds=5)
+            clock.time = to_micros(now)
             print(json.dumps(row, default=datetime.isoformat), file=tester, flush=True)
             worker.step()
             seen.append(row)
             fab = read_fab(fs, fab_id)
             dropped_at = row["tested_at"] if number == DROP_AT else dropped_at
             if number % 40 == 39:
-                print(f"  {clock.moment:%H:%M:%S}  {statistics_of(fab)}")
+                print(f"  {now:%H:%M:%S}  {statistics_of(fab)}")
             if alert_at is None and fab["yield_trend"] < ALERT_BELOW:
-                alert_at = clock.moment
-                print(f"  {clock.moment:%H:%M:%S}  ALERT: newest 10 wafers"
+                alert_at = now
+                print(f"  {now:%H:%M:%S}  ALERT: newest 10 wafers"
                       f" {fab['yield_trend']:+.2f} % against the 90 before")  # fmt: skip
         told = worker.metrics.to_dict()
         print(f"  {told['rows']} rows came by the stream, {told['quarantined']} were refused; half"
@@ -140,7 +131,7 @@ def watch(fs: sl.FeatureStore, clock: SimulatedClock, results: list[generate.Res
           " first wafer of the drop.")  # fmt: skip
     heading("The same by hand, and how fresh it is")
     check_by_hand(fab, seen[-100:])
-    clock.moment += timedelta(seconds=37)
+    clock.time += 37 * SECOND
     print(f"  the newest test is {read_fab(fs, fab_id)['seconds_since_test']:.0f} seconds old\n")
     print(fs.freshness())
 

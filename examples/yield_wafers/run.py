@@ -25,6 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 import skewless as sl
 from skewless.clock import SettableClock, to_micros
+from skewless.formatting import same_bits
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -113,17 +114,10 @@ def prove(fs: sl.FeatureStore, tested: list[Tested]) -> None:
     for trained, each in zip(training.to_pylist(), tested, strict=True):
         for name, served in each["vector"].items():
             values += 1
-            differing += not same(served, trained[name])
+            differing += not same_bits(served, trained[name])
     print(f"  {values} values of {len(tested)} vectors; {differing} differ")
     if differing:
         raise SystemExit("They differ.")
-
-
-def same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal in every bit."""
-    if isinstance(one, float) and isinstance(other, float):
-        return one.hex() == other.hex()
-    return type(one) is type(other) and one == other
 
 
 def measure(fs: sl.FeatureStore, tested: list[Tested]) -> None:

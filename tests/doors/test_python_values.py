@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import skewless as sl
 from skewless.client.calls import push_call
-from skewless.clock import from_micros
+from skewless.clock import SettableClock, from_micros, to_micros
 from skewless.errors import SkewlessError
 from skewless.ingest.validation import validate
 from skewless.stores.offline.as_table import as_table
@@ -27,18 +27,14 @@ from skewless.types import DType, dtype_of, python_values
 from tests.doors.odd import AT, DTYPES, VALUES, bits, says, told
 
 NOW = AT + timedelta(minutes=1)
-
-
-class Clock:
-    def now(self) -> int:
-        return int(NOW.timestamp()) * 1_000_000
+CLOCK = SettableClock(to_micros(NOW))
 
 
 def store_of(folder: Any, dtype: DType, **options: Any) -> sl.FeatureStore:
     source = sl.Source("s", schema={"k": int, "x": dtype}, event_time="at", **options)
     features = {"x": source.x.latest(), "all": source.x.last_n(2, last=2)}
     entity = sl.Entity("e", k=int)
-    fs = sl.FeatureStore(folder, clock=Clock())
+    fs = sl.FeatureStore(folder, clock=CLOCK)
     fs.apply(sl.FeatureView("V", entity=entity, source=source, features=features))
     return fs
 
@@ -182,7 +178,7 @@ def test_values_beside_one_another_keep_what_they_are(name, places, door):
             found = python_values(cast_column(rows["x"], dtype, where="x"))
             taken = dict(enumerate(found))
         else:
-            admitted = validate(source, rows, now=Clock().now(), backdate=False)
+            admitted = validate(source, rows, now=CLOCK.now(), backdate=False)
             batch = admitted.batch
             taken = dict(zip(batch["k"].to_pylist(), python_values(batch["x"]), strict=True))
             assert len(taken) + len(admitted.rejected) == len(given_)
@@ -211,7 +207,7 @@ def test_an_odd_key_is_refused_or_is_the_key_it_says(tmp_path, kind):
         "V", entity=sl.Entity("e", k=kind), source=source, features={"n": source.n.latest()}
     )
     known = {}
-    with sl.FeatureStore(tmp_path, clock=Clock()) as fs:
+    with sl.FeatureStore(tmp_path, clock=CLOCK) as fs:
         fs.apply(view)
         for number, value in enumerate(VALUES):
             with contextlib.suppress(sl.RowsRefused):

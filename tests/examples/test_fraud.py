@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.running import ran, run_in
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fraud"
+from tests.examples.running import EXAMPLES, printed
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> str:
-    empty = tmp_path_factory.mktemp("elsewhere")
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE / "run.py")],
-        cwd=empty,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (picture,) = empty.iterdir()
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    return done.stdout
+    return printed("fraud", tmp_path_factory.mktemp("elsewhere"), pictures=1)
 
 
 def test_it_says_that_its_data_is_synthetic(output: str) -> None:
@@ -68,5 +53,5 @@ def test_the_thief_is_caught(output: str) -> None:
 
 
 def test_its_own_example_holds(tmp_path: Path) -> None:
-    (tmp_path / "features.py").write_text((EXAMPLE / "features.py").read_text())
+    (tmp_path / "features.py").write_text((EXAMPLES / "fraud" / "features.py").read_text())
     assert "1 examples: 1 ok" in ran(run_in(tmp_path, "test")).stdout

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "wafer_test"
+from tests.examples.running import printed
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> str:
-    empty = tmp_path_factory.mktemp("elsewhere")
-    before = sorted(path for path in EXAMPLE.rglob("*") if "__pycache__" not in path.parts)
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE / "run.py")],
-        cwd=empty,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert list(empty.iterdir()) == []
-    after = sorted(path for path in EXAMPLE.rglob("*") if "__pycache__" not in path.parts)
-    assert before == after
-    return done.stdout
+    return printed("wafer_test", tmp_path_factory.mktemp("elsewhere"))
 
 
 def test_it_says_that_its_data_is_synthetic(output: str) -> None:

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "yield_wafers"
+from tests.examples.running import printed
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> str:
-    empty = tmp_path_factory.mktemp("elsewhere")
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE / "run.py")],
-        cwd=empty,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (picture,) = empty.iterdir()
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    return done.stdout
+    return printed("yield_wafers", tmp_path_factory.mktemp("elsewhere"), pictures=1)
 
 
 def test_it_says_that_its_data_is_synthetic(output: str) -> None:

@@ -1,19 +1,9 @@
 """A small shop of card payments, with a clock that stands still until it is set."""
 
 import skewless as sl
-from skewless.clock import to_micros
+from skewless.clock import SettableClock, to_micros
 
 NOON = to_micros("2026-01-02T12:00:00Z")
-
-
-class StandingClock:
-    """Says the moment it was last set to."""
-
-    def __init__(self, moment=NOON):
-        self.moment = moment
-
-    def now(self):
-        return self.moment
 
 
 def at(time, day=2):
@@ -60,6 +50,6 @@ def spend_of(pays, **labels):
 def store(tmp_path, *definitions, clock=None, build=None):
     """A feature store in an empty folder with some definitions applied."""
     tmp_path.mkdir(exist_ok=True)
-    fs = sl.FeatureStore(tmp_path, clock=clock or StandingClock())
+    fs = sl.FeatureStore(tmp_path, clock=clock or SettableClock(NOON))
     fs.apply(fs.plan(*definitions), build=build)
     return fs

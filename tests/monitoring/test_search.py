@@ -9,8 +9,9 @@ import skewless as sl
 import skewless.monitoring.search as search_module
 from benchmarks.search import rates
 from benchmarks.search_catalog import definitions
+from skewless.clock import SettableClock
 from skewless.monitoring.search_index import Index, words_of
-from tests.monitoring.shop import CARD, StandingClock, pay, payments, spend_of, store
+from tests.monitoring.shop import CARD, NOON, pay, payments, spend_of, store
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_a_minus_excludes(teams):
 
 
 def test_fresh_keeps_what_is_as_fresh_as_promised(tmp_path):
-    clock = StandingClock()
+    clock = SettableClock(NOON)
     spend = spend_of(payments(), freshness="1h")
     ratio = sl.on_demand(type("Part", (), {"part": sl.Request("a", float) / spend.total_1h}))
     with store(tmp_path, spend, ratio, clock=clock) as fs:
@@ -190,7 +191,7 @@ def test_fresh_keeps_what_is_as_fresh_as_promised(tmp_path):
         assert found(fs, "total fresh")[0] == "Spend@v1:total_1h"
         assert found(fs, "part fresh")[0] == "Part@v1:part"
         assert found(fs, "total -fresh") == []
-        clock.moment += 2 * 3_600_000_000
+        clock.time += 2 * 3_600_000_000
         assert found(fs, "total fresh") == found(fs, "part fresh") == []
         assert found(fs, "total -fresh")[0] == "Spend@v1:total_1h"
         assert fs.search("total")[0]["freshness"] == "1h"

@@ -5,27 +5,12 @@ from __future__ import annotations
 import socket
 from importlib.util import find_spec
 
-from skewless.clock import Clock, SystemClock
+from skewless.clock import Clock, SettableClock, SystemClock
 from skewless.errors import ConfigError, MissingDependency
 from skewless.store import FeatureStore
 
 _NEEDED = ("starlette", "jinja2", "uvicorn")
 _SELF = ("localhost", "::1")
-
-
-class FixedClock:
-    """A clock that stands still: pages show a repo as of a moment.
-
-    Args:
-        at: the moment, UTC microseconds.
-    """
-
-    def __init__(self, at: int) -> None:
-        self._at = at
-
-    def now(self) -> int:
-        """Return the moment."""
-        return self._at
 
 
 def serve(repo: str, *, host: str, port: int, at: int | None) -> None:
@@ -51,7 +36,7 @@ def serve(repo: str, *, host: str, port: int, at: int | None) -> None:
     from skewless.ui.app import make_app
     from skewless.ui.security import LOOPBACK
 
-    clock: Clock = SystemClock() if at is None else FixedClock(at)
+    clock: Clock = SystemClock() if at is None else SettableClock(at)
     with FeatureStore(repo, clock=clock) as store:
         store.runtime.state(fresh=True)
         config = uvicorn.Config(

@@ -1,7 +1,7 @@
 """Snowflake and BigQuery as tables of sources, against imitations; Redshift's dialect."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +42,27 @@ def literals(rows: pa.Table, time_type: str) -> Iterator[str]:
         )
 
 
+def reading(
+    kind: str,
+    name: str,
+    time_type: str,
+    run: Callable[[str], Any],
+    opened: Callable[[str], TableReader],
+) -> Read:
+    """Make tables of rows where they are not there yet, and open them."""
+
+    def read(rows: pa.Table) -> TableReader:
+        table = f"{name}_{rows.num_rows}"
+        if table not in MADE[kind]:
+            run(f"CREATE TABLE {table} ({TYPES[kind]})")
+            if rows.num_rows:
+                run(f"INSERT INTO {table} VALUES {', '.join(literals(rows, time_type))}")
+            MADE[kind].add(table)
+        return opened(table)
+
+    return read
+
+
 # -------------------------------------------------------------------------------------- Snowflake
 
 
@@ -80,19 +101,10 @@ def of_snowflake(options: dict[str, Any]) -> TableSettings:
 class TestSnowflake(OfflineStoreSuite):
     @pytest.fixture
     def read(self, in_snowflake: Any, snowflake: dict[str, Any]) -> Read:
-        def read(rows: pa.Table) -> TableReader:
-            name = f"rows_{rows.num_rows}"
-            if name in MADE["snowflake"]:
-                return SnowflakeReader(sl.Snowflake(name), settings=of_snowflake(snowflake))
-            in_snowflake(f"CREATE TABLE {name} ({TYPES['snowflake']})")
-            if rows.num_rows:
-                in_snowflake(
-                    f"INSERT INTO {name} VALUES {', '.join(literals(rows, 'TIMESTAMP_LTZ'))}"
-                )
-            MADE["snowflake"].add(name)
+        def opened(name: str) -> TableReader:
             return SnowflakeReader(sl.Snowflake(name), settings=of_snowflake(snowflake))
 
-        return read
+        return reading("snowflake", "rows", "TIMESTAMP_LTZ", in_snowflake, opened)
 
 
 @pytest.mark.server("snowflake")
@@ -173,18 +185,10 @@ def of_bigquery(options: dict[str, str]) -> TableSettings:
 class TestBigQuery(OfflineStoreSuite):
     @pytest.fixture
     def read(self, in_bigquery: Any, bigquery: dict[str, str]) -> Read:
-        def read(rows: pa.Table) -> TableReader:
-            name = f"shop.rows_{rows.num_rows}"
-            if name in MADE["bigquery"]:
-                return BigQueryReader(sl.BigQuery(name), settings=of_bigquery(bigquery))
-            in_bigquery(f"CREATE TABLE {name} ({TYPES['bigquery']})")
-            if rows.num_rows:
-                values = ", ".join(literals(rows, "TIMESTAMP"))
-                in_bigquery(f"INSERT INTO {name} VALUES {values}")
-            MADE["bigquery"].add(name)
+        def opened(name: str) -> TableReader:
             return BigQueryReader(sl.BigQuery(name), settings=of_bigquery(bigquery))
 
-        return read
+        return reading("bigquery", "shop.rows", "TIMESTAMP", in_bigquery, opened)
 
 
 @pytest.mark.server("bigquery")

@@ -22,6 +22,7 @@ from skewless.stores.online.dynamodb.store import DynamoDBStore
 from skewless.stores.online.stored_keys import end_of, in_key_order, stored_key
 from skewless.testing.online_store import OnlineStoreSuite
 from skewless.testing.servers import Server, free_port, running
+from tests.stores.online.verbs import assert_unavailable
 
 SECRET = "the-secret-of-the-tests"
 
@@ -182,19 +183,7 @@ def test_an_outage_of_bigtable_is_an_error() -> None:
             store.write("rows", [(b"a", b"1")])
             server.processes[0].kill()
             server.processes[0].wait()
-            calls: list[Callable[[], object]] = [
-                lambda: store.read("rows", [b"a"]),
-                lambda: store.read_one("rows", b"a"),
-                lambda: list(store.scan("rows")),
-                store.tables,
-                lambda: store.write("rows", [(b"a", b"2")]),
-                lambda: store.delete("rows", [b"a"]),
-                lambda: store.drop("rows"),
-                lambda: store.compare_and_set("rows", [(b"a", b"1", b"2")]),
-            ]
-            for call in calls:
-                with pytest.raises(StoreUnavailable, match="cannot be reached"):
-                    call()
+            assert_unavailable(store, SECRET)
 
 
 def test_missing_google_credentials_are_told(

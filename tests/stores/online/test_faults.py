@@ -24,6 +24,7 @@ from skewless.stores.online.postgres.store import PostgresStore
 from skewless.stores.online.redis.store import RedisStore
 from skewless.testing.proxy import Proxy
 from skewless.testing.servers import Server, redis_command, running
+from tests.stores.online.verbs import every_verb
 
 T = TypeVar("T")
 
@@ -101,19 +102,6 @@ def eventually(call: Callable[[], T]) -> T:
         except StoreUnavailable:
             if time.monotonic() > deadline:
                 raise
-
-
-def every_verb(store: OnlineStore) -> list[Callable[[], object]]:
-    return [
-        lambda: store.read("rows", KEYS),
-        lambda: store.read_one("rows", b"a"),
-        lambda: list(store.scan("rows")),
-        store.tables,
-        lambda: store.write("rows", [(b"a", b"never")]),
-        lambda: store.delete("rows", [b"a"]),
-        lambda: store.drop("rows"),
-        lambda: store.compare_and_set("rows", [(b"a", b"of a", b"never")]),
-    ]
 
 
 def test_a_read_after_dropped_connections_finds_every_row(faulty: Faulty) -> None:

@@ -18,6 +18,7 @@ from skewless.stores.online.postgres.store import PostgresStore
 from skewless.stores.online.redis.store import RedisStore
 from skewless.testing.online_store import OnlineStoreSuite
 from skewless.testing.servers import PASSWORD, Server, free_port, running
+from tests.stores.online.verbs import assert_unavailable
 
 
 @pytest.fixture(scope="class")
@@ -89,17 +90,7 @@ def test_an_outage_of_postgres_is_an_error_and_it_comes_back() -> None:
         store.write("rows", [(b"a", b"2")])
         server.processes[0].send_signal(signal.SIGINT)
         server.processes[0].wait()
-        calls: list[Callable[[], object]] = [
-            lambda: store.read("rows", [b"a"]),
-            lambda: list(store.scan("rows")),
-            store.tables,
-            lambda: store.write("rows", [(b"a", b"2")]),
-            lambda: store.drop("rows"),
-        ]
-        for call in calls:
-            with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
-                call()
-            assert PASSWORD not in str(caught.value)
+        assert_unavailable(store, PASSWORD)
 
 
 @pytest.mark.server("postgres")
@@ -187,20 +178,7 @@ def test_an_outage_of_redis_is_an_error_and_ends() -> None:
         store.write("rows", [(b"a", b"1")])
         server.processes[0].kill()
         server.processes[0].wait()
-        calls: list[Callable[[], object]] = [
-            lambda: store.read("rows", [b"a"]),
-            lambda: store.read_one("rows", b"a"),
-            lambda: list(store.scan("rows")),
-            store.tables,
-            lambda: store.write("rows", [(b"a", b"2")]),
-            lambda: store.delete("rows", [b"a"]),
-            lambda: store.drop("rows"),
-            lambda: store.compare_and_set("rows", [(b"a", b"1", b"2")]),
-        ]
-        for call in calls:
-            with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
-                call()
-            assert PASSWORD not in str(caught.value)
+        assert_unavailable(store, PASSWORD)
 
 
 def test_a_redis_that_is_not_there_is_named_without_its_password() -> None:

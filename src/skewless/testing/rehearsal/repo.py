@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from skewless.clock import SettableClock
 from skewless.config import Config
 from skewless.definitions import FeatureView, Source
 from skewless.definitions.repo import Definitions
@@ -26,17 +27,6 @@ from skewless.testing.rehearsal.definitions import Cast, stream_folder, table_fo
 from skewless.testing.rehearsal.events import Step, plain_row
 
 
-class StageClock:
-    """A clock that stands still until the next step."""
-
-    def __init__(self) -> None:
-        self.time = 0
-
-    def now(self) -> int:
-        """Return the moment of the step, UTC microseconds."""
-        return self.time
-
-
 class Stage:
     """A store in a folder, and the clock of the play.
 
@@ -49,7 +39,7 @@ class Stage:
 
     def __init__(self, folder: Path, cast: Cast, store: str, rewind: int) -> None:
         self.cast = cast
-        self.clock = StageClock()
+        self.clock = SettableClock()
         # Without flushes: a kill of the process loses nothing, and a play outlives no power cut.
         online = {"kind": store, "sync": False}
         if store == "lmdb":

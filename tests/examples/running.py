@@ -1,0 +1,32 @@
+"""Examples run from top to bottom, in processes of their own and in empty folders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def printed(name: str, folder: Path, pictures: int = 0) -> str:
+    """Run an example in an empty folder, where it leaves pictures alone; return what it prints."""
+    example = EXAMPLES / name
+    before = _files(example)
+    done = subprocess.run(
+        [sys.executable, str(example / "run.py")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert _files(example) == before
+    left = [path.read_bytes()[:4] for path in folder.iterdir()]
+    assert left == [b"\x89PNG"] * pictures
+    return done.stdout
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
