@@ -11,9 +11,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from decimal import Decimal
+from typing import Protocol, TypeGuard
 
 from skewless.errors import InputError, NaiveTime
 
@@ -24,6 +27,11 @@ NEVER = 2**63 - 1
 ALWAYS = -(2**63)
 """A time before all others."""
 
+EPOCH_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+"""Units of times that come as numbers since 1970, in nanoseconds."""
+
+_EPOCH_TEXT = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]+)?\s*")
+_NANOS = 1_000  # of a microsecond
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -106,6 +114,24 @@ def to_micros(value: datetime | str | int, *, where: str = "a time") -> int:
 def from_micros(micros: int) -> datetime:
     """Return UTC microseconds since 1970 as a datetime in UTC."""
     return _EPOCH + timedelta(microseconds=micros)
+
+
+def is_epoch_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is the text of a number, and not of a time in ISO 8601."""
+    return isinstance(value, str) and _EPOCH_TEXT.fullmatch(value) is not None
+
+
+def since_1970(number: float | Decimal, nanos: int) -> int:
+    """Return a finite number of units since 1970 as UTC microseconds.
+
+    Of finer units it is the microsecond that the time lies in, of others the nearest.
+
+    >>> since_1970(1.5, 1_000_000_000), since_1970(-1, 1)
+    (1500000, -1)
+    """
+    if nanos < _NANOS:
+        return math.floor(number) * nanos // _NANOS
+    return round(number * (nanos // _NANOS))
 
 
 def iso(micros: int) -> str:

@@ -18,7 +18,6 @@ import functools
 import json
 import math
 import operator
-import re
 import struct
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from datetime import date, datetime
 from decimal import Decimal as PyDecimal
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from skewless.clock import from_micros, to_micros
+from skewless.clock import EPOCH_UNITS, from_micros, is_epoch_text, since_1970, to_micros
 from skewless.errors import DefinitionError, InputError, near_type
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class DType:
             (fixed-size float32), ``json``, ``struct`` or ``map`` (text keys).
         item: element type of a list or map.
         size: length of a vector, precision of a decimal, or of a timestamp that comes as numbers
-            since 1970 the microseconds of one; 0 where it does not.
+            since 1970 the nanoseconds of one; 0 where it does not.
         scale: digits after the point of a decimal.
         fields: name and type of each field of a struct.
     """
@@ -67,7 +66,7 @@ class DType:
             return f"Decimal({self.size}, {self.scale})"
         if self.kind == "struct":
             return f"Struct({dict(self.fields)!r})"
-        return _NAMES[self.kind] + (f" in {self.size} us since 1970" if is_epoch(self) else "")
+        return _NAMES[self.kind] + (f" in {_UNITS[self.size]} since 1970" if self.size else "")
 
     @property
     def is_numeric(self) -> bool:
@@ -164,12 +163,11 @@ Date = DType("date")
 Json = DType("json")
 
 
-_EPOCH_TEXT = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-EPOCH_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_UNITS = {nanos: unit for unit, nanos in EPOCH_UNITS.items()}
 
 
 def epoch(unit: str) -> DType:
-    """Return the type of moments that come as numbers since 1970, in ``s``, ``ms`` or ``us``.
+    """Return the type of moments that come as numbers since 1970: ``s``, ``ms``, ``us``, ``ns``.
 
     >>> epoch("ms").coerce(1_704_067_200_000)
     datetime.datetime(2024, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
@@ -435,13 +433,13 @@ def _timestamp(dtype: DType, value: object) -> datetime | None:
 
 def _since_1970(dtype: DType, value: object) -> object:
     """Return a number of units since 1970 as a moment; what is no number stays."""
-    if isinstance(value, str) and _EPOCH_TEXT.fullmatch(value.strip()):
+    if is_epoch_text(value):
         value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float, PyDecimal)):
         return value
     if not math.isfinite(value):
         raise _misfit(dtype, value)
-    return from_micros(round(value * dtype.size))
+    return from_micros(since_1970(value, dtype.size))
 
 
 def _date(dtype: DType, value: object) -> date:

@@ -19,7 +19,7 @@ from tests.cli.running import ran, run_in
 AT = datetime(2026, 1, 31, 12, 0, 0, 123000, tzinfo=UTC)
 MICROS = to_micros(AT)
 NOW = MICROS + 60_000_000
-UNITS = {"s": MICROS / 1e6, "ms": MICROS // 1000, "us": MICROS}
+UNITS = {"s": MICROS / 1e6, "ms": MICROS // 1000, "us": MICROS, "ns": MICROS * 1000 + 999}
 
 
 def view_of(unit: str, **places: Any) -> sl.FeatureView:
@@ -108,7 +108,7 @@ def test_numbers_without_a_unit_are_refused_with_the_way_to_say_it(tmp_path: Pat
         store.apply(view, build=False)
         with pytest.raises(sl.InputError, match="sl.Epoch"):
             store.get_historical_features([{"k": "a", "t": AT}], "V", timestamp="t")
-    with pytest.raises(sl.DefinitionError, match="'s' or 'ms' or 'us'"):
+    with pytest.raises(sl.DefinitionError, match="'s' or 'ms' or 'us' or 'ns'"):
         sl.Epoch("ts", "minutes")
 
 

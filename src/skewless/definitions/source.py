@@ -41,7 +41,8 @@ class Epoch:
 
     Args:
         column: its name.
-        unit: ``"s"``, ``"ms"`` or ``"us"``; fractions are kept to the microsecond.
+        unit: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``; fractions are kept to the microsecond, and of
+            nanoseconds the microsecond they lie in, as of every time.
 
     Raises:
         DefinitionError: another unit: it is said, never guessed.

@@ -40,6 +40,15 @@ def spine_times(table: pa.Table, timestamp: str) -> Ints:
     column, where = table[timestamp], f"spine column {timestamp!r}"
     if column.null_count:
         raise InputError("a spine row without a time", where=where)
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        raise InputError(
+            "numbers where the times of a spine are expected",
+            got=str(column.type),
+            expected="times in UTC or another zone",
+            where=where,
+            hint="Say what they are, such as milliseconds since 1970, where the spine is made:"
+            " pandas.to_datetime(column, unit='ms', utc=True).",
+        )
     return to_micros_array(cast_column(column, Timestamp, where=where))
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from skewless.clock import from_micros, to_micros
+from skewless.clock import from_micros, is_epoch_text, to_micros
 from skewless.codec import FLOATS, from_json, from_text, json_default, misfit
 from skewless.definitions import Aggregate, FeatureView, OnDemandView, Source
 from skewless.definitions.expressions import Column
 from skewless.errors import InputError, MissingColumn
 from skewless.request_errors import RequestError
-from skewless.types import DType, Float32, Misfit, Unreadable
+from skewless.types import DType, Float32, Misfit, Unreadable, is_epoch
 
 _AS_THEY_ARE: dict[str, type] = {"int64": int, "str": str}
 _EVENT_TIME, _CREATED = "event_timestamp", "created"
@@ -37,8 +37,9 @@ def coerced_key(value: Any, dtype: DType, name: str) -> Any:
 def from_feast(value: Any, dtype: DType, at: str = "") -> Any:
     """Return what a client of Feast sends as a value of a type.
 
-    Beside the forms of `skewless.codec`: times are seconds since 1970 or ISO 8601, in UTC where
-    they have no offset; whole numbers may end in ``.0``; numbers may be text, and text numbers.
+    Beside the forms of `skewless.codec`: times are seconds since 1970, or what their column has
+    said that numbers are (`sl.Epoch`), or ISO 8601, in UTC where they have no offset; whole numbers
+    may end in ``.0``; numbers may be text, and text numbers.
 
     Raises:
         Misfit: it is no value of the type.
@@ -58,6 +59,8 @@ def _read(value: Any, dtype: DType) -> Any:
             return from_text(value, dtype)
         case "str" if number:
             return str(value)
+        case "timestamp" if is_epoch(dtype) and (number or is_epoch_text(value)):
+            return from_json(value, dtype)
         case "timestamp" if number:
             return _moment(value, dtype)
         case "timestamp" if isinstance(value, str):

@@ -18,7 +18,7 @@ from skewless.clock import ALWAYS, to_micros
 from skewless.errors import InputError, MissingColumn, NaiveTime
 from skewless.stores.offline import nested
 from skewless.stores.offline.plain import is_uuid, plain, plain_type
-from skewless.types import FLOAT, INTEGER, DType, Timestamp
+from skewless.types import FLOAT, INTEGER, DType, Timestamp, epoch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -407,13 +407,16 @@ def _since_1970(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = column.type
+    kind, nanos = column.type, dtype == epoch("ns")
     if pa.types.is_integer(kind):
-        micros = pc.multiply_checked(column.cast(pa.int64()), dtype.size)
-    elif pa.types.is_floating(kind):
-        scaled = pc.multiply(column.cast(pa.float64()), float(dtype.size))
+        whole = column.cast(pa.int64())
+        if nanos:
+            return _to_micros(whole.cast(pa.timestamp("ns"))).cast(dtype.arrow())
+        micros = pc.multiply_checked(whole, dtype.size // 1_000)
+    elif pa.types.is_floating(kind) and not nanos:
+        scaled = pc.multiply(column.cast(pa.float64()), dtype.size / 1_000)
         micros = pc.round(nan_to_null(scaled), round_mode="half_to_even").cast(pa.int64())
-    elif pa.types.is_decimal(kind):
+    elif pa.types.is_decimal(kind) or pa.types.is_floating(kind):
         moments = [dtype.coerce(value) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(moments, dtype.arrow())])
     elif _is_text(kind):

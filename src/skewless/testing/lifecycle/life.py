@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from skewless.clock import from_micros, to_micros
+from skewless.clock import EPOCH_UNITS, from_micros, to_micros
 from skewless.definitions import FeatureView
 from skewless.engines.reference import HistoryRow
 from skewless.errors import SkewlessError
@@ -21,7 +21,6 @@ from skewless.store import FeatureStore
 from skewless.testing.lifecycle.definitions import MINUTE, UNITS, Shelf
 from skewless.testing.lifecycle.ledger import Ledger, Row
 from skewless.testing.lifecycle.places import KINDS, Killed, Place
-from skewless.types import EPOCH_UNITS
 
 START = 1_767_225_600_000_000
 """2026-01-01, UTC microseconds."""
@@ -203,7 +202,7 @@ class Life:
         unit = self.shelf.unit
         if not unit:
             return rows
-        return [row | {"at": to_micros(row["at"]) / EPOCH_UNITS[unit]} for row in rows]
+        return [row | {"at": to_micros(row["at"]) * 1_000 / EPOCH_UNITS[unit]} for row in rows]
 
     def _as_pushed(self, row: HistoryRow) -> Row:
         return {name: value for name, value in row.values.items() if value is not None}
