@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import skewless as sl
+from skewless.definitions.decoded_values import Seconds, Symbol
 from skewless.errors import InputError, StoreUnavailable
 from skewless.ingest.validation import validate
-from skewless.streams._decoded_values import Seconds, Symbol
 from skewless.streams._payloads import Keys, RecordPayload, payload
 from skewless.streams.keys import row_id_of
 from skewless.types import (

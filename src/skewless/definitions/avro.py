@@ -1,7 +1,10 @@
 """Schemas from Avro files: ``schema=Avro("payment.avsc")``, words included.
 
 A record's fields become columns; ``doc`` is the description. A union with null is its other type,
-times in milliseconds or microseconds are timestamps, enums are text, fixed is bytes.
+times in milliseconds or microseconds are timestamps, enums are text, fixed is bytes. Times of day,
+local times and UUIDs are text, as streams give them. A logical type counts where the format has it,
+on a type that carries it, and elsewhere is the type it stands on; so are those that decoders do not
+know: ``timestamp-nanos`` is a whole number, for ``event_time=sl.Epoch(name, "ns")``.
 
 The format: https://avro.apache.org/docs/1.12.0/specification/
 """
@@ -9,10 +12,11 @@ The format: https://avro.apache.org/docs/1.12.0/specification/
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skewless.definitions.decoded_values import LOCAL_TIME, TIME_OF_DAY, UNIQUE_ID
 from skewless.definitions.words import Column
 from skewless.errors import DefinitionError
 from skewless.plugins import repo_folder
@@ -37,13 +41,17 @@ _PLAIN = {
     "boolean": Bool, "int": Int32, "long": Int64, "float": Float32, "double": Float64,
     "string": String, "bytes": Bytes, "fixed": Bytes, "enum": String,
 }  # fmt: skip
-_LOGICAL: dict[str, Callable[[Mapping[str, Any]], DType]] = {
-    "timestamp-millis": lambda _: Timestamp,
-    "timestamp-micros": lambda _: Timestamp,
-    "date": lambda _: Date,
-    "uuid": lambda _: String,
-    "decimal": lambda said: Decimal(said["precision"], said.get("scale", 0)),
+_LOGICAL = {
+    ("long", "timestamp-millis"): Timestamp,
+    ("long", "timestamp-micros"): Timestamp,
+    ("long", "local-timestamp-millis"): LOCAL_TIME.column,
+    ("long", "local-timestamp-micros"): LOCAL_TIME.column,
+    ("int", "time-millis"): TIME_OF_DAY.column,
+    ("long", "time-micros"): TIME_OF_DAY.column,
+    ("int", "date"): Date,
+    ("string", "uuid"): UNIQUE_ID.column,
 }
+"""What the decoder reads otherwise than the types that carry it, beside decimals."""
 
 
 def Avro(path: str) -> dict[str, Column]:
@@ -123,10 +131,12 @@ def _dtype(avro: Any, named: dict[str, DType], where: str, space: str) -> DType:
 
 def _unnamed(avro: Mapping[str, Any], named: dict[str, DType], where: str, space: str) -> DType:
     """Return the column type of what a type says of itself beside its name."""
-    logical = avro.get("logicalType")
-    if logical in _LOGICAL:
-        return _LOGICAL[logical](avro)
-    kind = avro["type"]
+    kind, logical = avro["type"], avro.get("logicalType")
+    if isinstance(kind, str) and isinstance(logical, str):
+        if (kind, logical) in _LOGICAL:
+            return _LOGICAL[kind, logical]
+        if logical == "decimal" and kind in ("bytes", "fixed"):
+            return Decimal(avro["precision"], avro.get("scale", 0))
     if kind == "array":
         return List(_dtype(avro["items"], named, where, space))
     if kind == "map":

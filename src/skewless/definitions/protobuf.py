@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from skewless.definitions.decoded_values import DURATION, ENUM
 from skewless.definitions.words import Column
 from skewless.errors import DefinitionError, MissingDependency, UnknownName
 from skewless.plugins import repo_folder
@@ -40,10 +41,11 @@ _PLAIN = {
     "double": Float64, "float": Float32, "bool": Bool, "string": String, "bytes": Bytes,
     "int32": Int32, "sint32": Int32, "sfixed32": Int32, "int64": Int64, "sint64": Int64,
     "sfixed64": Int64, "uint32": Int64, "fixed32": Int64, "uint64": Decimal(20, 0),
-    "fixed64": Decimal(20, 0), "enum": String,
+    "fixed64": Decimal(20, 0), "enum": ENUM.column,
 }  # fmt: skip
 _KNOWN = {
-    "Timestamp": Timestamp, "Duration": Float64, "Struct": Json, "Value": Json, "ListValue": Json,
+    "Timestamp": Timestamp, "Duration": DURATION.column, "Struct": Json, "Value": Json,
+    "ListValue": Json,
 }  # fmt: skip
 _MESSAGE_FIELDS, _MESSAGES, _NESTED = 2, 4, 3
 """Numbers of fields in a file's and a message's description, which lead to comments."""

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from skewless.definitions.decoded_values import value_for
 from skewless.errors import InputError, MissingDependency, StoreUnavailable
-from skewless.streams._decoded_values import value_for
 from skewless.streams._records import Headers
 from skewless.streams.decoding import Decoded, JsonRows
 from skewless.streams.envelopes import EnvelopeRows, Place, json_rows, value_at

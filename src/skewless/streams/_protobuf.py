@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from skewless.streams._decoded_values import JsonString, Seconds, Symbol
+from skewless.definitions.decoded_values import JsonString, Seconds, Symbol
 
 _KNOWN = "google.protobuf."
 _JSON_TYPES = ("Struct", "Value", "ListValue")

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skewless.codec import from_json, to_json
-from skewless.streams._decoded_values import value_for
+from skewless.definitions.decoded_values import value_for
 from skewless.types import DType
 
 

@@ -1,4 +1,7 @@
-"""From what decoders of Avro and Protobuf give to what columns take, by the column's type.
+"""What decoders of Avro and Protobuf make of types that columns do not have, and who takes it.
+
+One table, of `Form`, for both sides: schemas that are made of a message's (`sl.Avro`,
+`sl.Protobuf`) give a field the type that the decoder of its stream fills.
 
 >>> from uuid import UUID
 >>> from skewless.types import Json, List, String
@@ -18,14 +21,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from skewless.codec import to_json
-from skewless.types import DType, Float32, Json
+from skewless.types import DType, Float32, Float64, Json, String
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,36 @@ class Symbol:
     name: str | None
 
 
+@dataclass(frozen=True)
+class Form:
+    """What a decoder makes of a type that is none of columns.
+
+    Attributes:
+        column: the type that a schema gives to it.
+        takes: how columns take it, by the kind of their type.
+    """
+
+    column: DType
+    takes: Mapping[str, Callable[[Any], Any]]
+
+
+def _name_of(value: Symbol) -> Any:
+    return value if value.name is None else value.name
+
+
+def _seconds(value: Seconds) -> float:
+    return value.nanos / 1_000_000_000
+
+
+_as_text = {"str": lambda value: value.isoformat()}
+UNIQUE_ID = Form(String, {"str": str, "bytes": attrgetter("bytes")})
+TIME_OF_DAY = Form(String, _as_text)
+LOCAL_TIME = Form(String, _as_text)
+DURATION = Form(Float64, {"float64": _seconds, "float32": _seconds, "str": attrgetter("text")})
+ENUM = Form(String, {"str": _name_of, "int32": attrgetter("number"), "int64": attrgetter("number")})
+_FORMS = {UUID: UNIQUE_ID, time: TIME_OF_DAY, Seconds: DURATION, Symbol: ENUM}
+
+
 def value_for(value: Any, dtype: DType) -> Any:
     """Return a decoded value in a form that `DType.coerce` takes, if there is one."""
     if dtype.kind == "json":
@@ -68,21 +102,14 @@ def value_for(value: Any, dtype: DType) -> Any:
             return [value_for(each, item) for each in value] if item is not None else value
         case Mapping():
             return _fields(value, dtype)
-        case UUID() if dtype.kind in ("str", "bytes"):
-            return str(value) if dtype.kind == "str" else value.bytes
-        case time() if dtype.kind == "str":
-            return value.isoformat()
-        case datetime() if dtype.kind == "str" and value.tzinfo is None:
-            return value.isoformat()
         case timedelta():
-            return _duration(Seconds(value // timedelta(microseconds=1) * 1000, str(value)), dtype)
-        case Seconds():
-            return _duration(value, dtype)
-        case Symbol():
-            if dtype.kind == "str" and value.name is not None:
-                return value.name
-            return value.number if dtype.kind in ("int32", "int64") else value
-    return value
+            value = Seconds(value // timedelta(microseconds=1) * 1000, str(value))
+    if isinstance(value, datetime):
+        form = LOCAL_TIME if value.tzinfo is None else None
+    else:
+        form = _FORMS.get(type(value))
+    take = None if form is None else form.takes.get(dtype.kind)
+    return value if take is None else take(value)
 
 
 def plain(value: Any) -> Any:
@@ -117,9 +144,3 @@ def _key(name: Any) -> Any:
     if isinstance(name, bool):
         return "true" if name else "false"
     return str(name) if isinstance(name, int) else name
-
-
-def _duration(value: Seconds, dtype: DType) -> Any:
-    if dtype.kind in ("float32", "float64"):
-        return value.nanos / 1_000_000_000
-    return value.text if dtype.kind == "str" else value
