@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local, Spark; promtool; Helm;
-# Chromium.
+# Chromium; SHAP.
 # Usage: tools/get_servers.sh PYTHON. What cannot be had fails the tests that need it, not this.
 set -euo pipefail
 python=$1
@@ -26,6 +26,8 @@ fi
     echo "pip could not install helm-python-sdk and kubernetes-validate."
 "$python" -c 'import pyspark' 2>/dev/null || "$python" -m pip install --quiet \
     --disable-pip-version-check --constraint constraints.txt pyspark || echo "pip could not install pyspark."
+"$python" -c 'import shap' 2>/dev/null || "$python" -m pip install --quiet \
+    --disable-pip-version-check --constraint constraints.txt shap || echo "pip could not install shap."
 if command -v npm >/dev/null && command -v java >/dev/null; then
     "$python" -m skewless.testing.dynamodb_local || echo "No DynamoDB Local to be had."
 fi

@@ -5,25 +5,23 @@ python examples/wafer_test/run.py
 
 import json
 import math
-import shutil
 import sys
-import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+sys.path.append(str(Path(__file__).parents[1] / "_shared"))
+
+import generate
+import steps
+from steps import heading
 
 import skewless as sl
 from skewless.clock import SECOND, SettableClock, to_micros
 from skewless.ingest.stream.worker import StreamWorker
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-import generate  # noqa: E402
-
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
 EVENTS, DROP_AT, ALERT_BELOW = 240, 120, -4.0
 
@@ -31,19 +29,13 @@ EVENTS, DROP_AT, ALERT_BELOW = 240, 120, -4.0
 def main() -> None:
     """Run everything in a temporary folder."""
     print("Wafer tests. All data here is SYNTHETIC: made up by generate.py.")
-    with tempfile.TemporaryDirectory() as name:
-        repo = Path(name)
-        results = generate.history(NOW, wafers=2_000)
-        (repo / "data" / "wafer_tests").mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(results), repo / "data" / "wafer_tests" / "a.parquet")
-        shutil.copy(HERE / "features.py", repo)
-        clock = SettableClock(to_micros(NOW))
-        with sl.FeatureStore(repo, clock=clock) as fs:
-            register(fs)
-            read_history(fs)
-            serve(fs)
-            train(fs, results)
-            watch(fs, clock, results)
+    results = generate.history(NOW, wafers=2_000)
+    with steps.repo(HERE, NOW, wafer_tests=results) as (fs, clock):
+        register(fs)
+        read_history(fs)
+        serve(fs)
+        train(fs, results)
+        watch(fs, clock, results)
 
 
 def register(fs: sl.FeatureStore) -> None:
@@ -162,11 +154,6 @@ def statistics_of(fab: dict[str, Any]) -> str:
         f" [{fab['vdd_min']:.4f}, {fab['vdd_max']:.4f}],"
         f" yield {fab['yield_mean']:.2f} %, trend {fab['yield_trend']:+.2f} %"
     )
-
-
-def heading(text: str) -> None:
-    """Print the title of a step."""
-    print(f"\n== {text}")
 
 
 def shown(vector: dict[str, Any]) -> str:

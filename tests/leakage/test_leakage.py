@@ -42,6 +42,15 @@ def test_what_was_known_at_the_time_leaks_nothing(fs):
     assert "No leak found in 4 columns." in str(receipt)
 
 
+def test_a_key_that_is_bound_is_looked_up_as_any_other(tmp_path):
+    view = view_of(loans_of(table_of(ROWS)))
+    with store(tmp_path, view, clock=CLOCK) as fs:
+        fs.apply(fs.plan(sl.FeatureService("bound", [view.at(client="c1", prefix="c1_")])))
+        receipt = fs.leakage(training(fs, features="bound"), timestamp="at", label="defaulted")
+    assert receipt.columns == ("c1_debt_now", "c1_debt_week", "c1_losses", "c1_losses_before")
+    assert any("recomputed" in note for note in receipt.notes)
+
+
 def test_values_known_only_later_are_counted(fs):
     made = training(fs, "event_time")
     receipt = fs.leakage(made, timestamp="at", label="defaulted")

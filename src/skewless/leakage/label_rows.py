@@ -76,6 +76,8 @@ class TrainingRows:
 
     def keys(self, view: FeatureView) -> dict[str, pa.Array]:
         """Return the join keys of a view in canonical types, named as its source's columns are."""
+        import pyarrow as pa
+
         found = {}
         pairs = zip(view.row_entity.key_names, view.asked_entity.join_keys, strict=True)
         for row_name, (name, dtype) in pairs:
