@@ -37,7 +37,7 @@ from skewless.plan.arguments import (
     reference_of,
 )
 from skewless.plan.results import OnlineResult, TrainingSet
-from skewless.plan.selection import Features
+from skewless.plan.selection import Features, select
 from skewless.plugins import reading
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from skewless.parity.report import ParityReport
     from skewless.plan.apply.registry_state import View
     from skewless.quality.check import QualityReport
+    from skewless.replay.report import Replay
     from skewless.stores.online.base import OnlineStore
     from skewless.tend.tend import TendReport
     from skewless.training.backtest import BacktestReport
@@ -519,6 +520,46 @@ class FeatureStore:
             checked_text(column, "the name of a column")
         return receipt(
             self.runtime, training, timestamp=timestamp, label=label, times=times, known=known
+        )
+
+    def replay(
+        self,
+        request: str = "",
+        *,
+        entity: Mapping[str, Any] | None = None,
+        at: Moment | None = None,
+        features: Features | None = None,
+        served: str | Path | None = None,
+    ) -> Replay:
+        """Return what was served for a request, what history gives, and why they differ.
+
+        Args:
+            request: the id that the answer carried (``x-request-id``); or, in place of it:
+            entity: join keys, and request fields, as the served log has them.
+            at: its newest answer at or before this moment; None: the newest.
+            features: what is computed where the served log has no answer for the entity.
+            served: a served log, or its folder; None: ``.skewless/served`` of the repo.
+
+        Raises:
+            UnknownName: the served log has no such request.
+            InputError: there is no served log, or no answer for the entity and no features.
+        """
+        from skewless.replay.replay import replay
+
+        if bool(request) == (entity is not None):
+            raise InputError("a replay is of a request, or of an entity", expected="one of them")
+        folder = self.config.folder / ".skewless" / "served" if served is None else Path(served)
+        asked = None
+        if features is not None:
+            outputs = select(self.runtime.state(fresh=True), features, full_names=True).outputs
+            asked = [output.reference for output in outputs]
+        return replay(
+            self.runtime,
+            folder,
+            request=checked_text(request, "a request id"),
+            entity=None if entity is None else checked_entity(entity),
+            at=_moment(at),
+            features=asked,
         )
 
     def backtest(self, spine: Any, features: Features, **options: Any) -> BacktestReport:

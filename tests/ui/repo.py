@@ -1,5 +1,6 @@
 """A repo with a history worth explaining, and the catalogue of it without a network."""
 
+import json
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -7,6 +8,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import skewless as sl
 from skewless.clock import from_micros, to_micros
+from skewless.serving.app import App
+from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
 
 NOON = to_micros("2026-01-02T12:00:00Z")
@@ -76,6 +79,8 @@ def filled(folder: Any) -> tuple[sl.FeatureStore, SettableClock]:
     fs.push(
         "pays", [pay(2, NOON - 6 * HOUR, 66.0, "Köln"), pay(9, NOON - 2 * HOUR, 1.0, card="c2")]
     )
+    clock.time = NOON - HOUR
+    serve(fs)
     clock.time = NOON
     fs.push("pays", [pay(4, NOON - 4 * HOUR, 4.0), {**pay(5, NOON, 2.0), "amount": "a lot"}])
     clock.time = NOON + MINUTE
@@ -84,6 +89,18 @@ def filled(folder: Any) -> tuple[sl.FeatureStore, SettableClock]:
     fs.log_model("fraud_net", made)
     fs.check()
     return fs, clock
+
+
+def serve(fs: sl.FeatureStore) -> None:
+    """Answer two requests, and keep a log of it."""
+    app = App(fs, Settings(served_log=1.0))
+    app.start()
+    for name, card in (("r1", "c1"), ("r2", "c2")):
+        entities = [{"card_id": card, "asked_amount": 3.0}]
+        body = {"service": "fraud_model", "entities": entities}
+        headers = {b"x-request-id": name.encode()}
+        assert app.at_once(b"/v1/features", headers, json.dumps(body).encode()) is not None
+    app.upkeep.work()
 
 
 class Document(HTMLParser):

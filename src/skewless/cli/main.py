@@ -55,6 +55,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "rebuild": ("historical", "Make a training set again, and say whether it is the same."),
         "read": ("historical", "List every change of a view's values over a range of time."),
         "explain": ("explain", "Show the rows behind a value."),
+        "replay": ("replay", "Show what a request was answered, and why history differs."),
     },
     "Serve": {
         "serve": ("serve", "Serve features over HTTP, until SIGTERM or Ctrl-C."),

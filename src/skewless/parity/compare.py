@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,13 @@ from skewless.formatting import same_bits
 from skewless.parity.diagnose import Verdict, counted, judge_value, newest_left_out
 from skewless.parity.report import Difference, ParityReport
 from skewless.parity.served import Answers
-from skewless.plan.retrieval import history_names, plan_retrieval, rows_of, steps_by_source
+from skewless.plan.retrieval import (
+    AsOf,
+    history_names,
+    plan_retrieval,
+    rows_of,
+    steps_by_source,
+)
 from skewless.plan.selection import Output, Selection, select
 from skewless.state.status import Status
 from skewless.types import python_values
@@ -63,24 +70,13 @@ def compare(
     """
     if not len(answers):
         return
-    import numpy as np
-
-    from skewless.engines.local import LocalEngine
-
-    selection = select(runtime.state(), list(answers.features), full_names=True)
-    plan = plan_retrieval(selection, timestamp="at", as_of="known")
-    histories = {
-        name: runtime.history(steps[0].source) for name, steps in steps_by_source(plan).items()
-    }
-    of_rows = {rows: histories[name] for rows, name in history_names(plan).items()}
-    times = np.array(answers.times, np.int64)
-    spine = _spine(selection, answers)
-    columns = LocalEngine().retrieve(plan, spine, times, histories).columns
+    history = recompute(runtime, answers)
+    selection = history.selection
     report.reads += len(answers)
     before = report.differing.copy()
     found: list[tuple[Found, Any]] = []
     for place, output in enumerate(selection.outputs):
-        computed = python_values(columns[output.name])
+        computed = history.values[place]
         served = [row[place] for row in answers.values]
         said = [row[place] != Status.BUILDING for row in answers.statuses]
         wrong = [number for number in differing(served, computed) if said[number]]
@@ -90,9 +86,49 @@ def compare(
             report.skipped["values that are building"] += said.count(False)
         if wrong:
             report.differing[output.reference] += len(wrong)
-    inquiry = _Inquiry(selection, answers, of_rows, report, grace)
+    inquiry = Inquiry(selection, answers, history.of_rows, report, grace)
     inquiry.check(found, checks)
     _count_kinds(selection, report, report.differing - before, len(answers))
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """What history gives for answers.
+
+    Attributes:
+        selection: of their features.
+        values: a list for each output of the selection, with a value for each answer.
+        of_rows: the histories that they are computed of, by what they are the rows of.
+    """
+
+    selection: Selection
+    values: Sequence[Sequence[Any]]
+    of_rows: Mapping[str, History]
+
+
+def recompute(runtime: StoreView, answers: Answers, *, as_of: AsOf = "known") -> Recomputed:
+    """Return what history gives for answers.
+
+    Args:
+        runtime: the open repo.
+        answers: for one list of features.
+        as_of: ``known``: of the rows that were known at the moment of each; ``event_time``: of all
+            that are known by now.
+    """
+    import numpy as np
+
+    from skewless.engines.local import LocalEngine
+
+    selection = select(runtime.state(), list(answers.features), full_names=True)
+    plan = plan_retrieval(selection, timestamp="at", as_of=as_of)
+    histories = {
+        name: runtime.history(steps[0].source) for name, steps in steps_by_source(plan).items()
+    }
+    of_rows = {rows: histories[name] for rows, name in history_names(plan).items()}
+    times = np.array(answers.times, np.int64)
+    columns = LocalEngine().retrieve(plan, _spine(selection, answers), times, histories).columns
+    values = [python_values(columns[output.name]) for output in selection.outputs]
+    return Recomputed(selection, values, of_rows)
 
 
 def differing(served: Sequence[Any], computed: Sequence[Any]) -> list[int]:
@@ -151,7 +187,7 @@ def kind_of(aggregate: Aggregate) -> tuple[str, str]:
     return aggregate.aggregation.name, aggregate.window.kind
 
 
-class _Inquiry:
+class Inquiry:
     """Looks into differences, and compares some answers with the reference engine."""
 
     def __init__(
@@ -175,7 +211,7 @@ class _Inquiry:
         """Explain the first that differ; compare ``checks`` others with the reference engine."""
         size, examined = len(self.answers), found[:MOST_EXAMINED]
         chosen = sorted({number * size // checks for number in range(checks)}) if checks else []
-        self._fetch({number for (number, _), _ in examined} | set(chosen))
+        self.fetch({number for (number, _), _ in examined} | set(chosen))
         wrong: dict[int, set[str]] = defaultdict(set)  # each value differs once
         for (number, output), _ in found:
             wrong[number].add(output.reference)
@@ -189,7 +225,7 @@ class _Inquiry:
                 if output.reference in self._views:
                     self._with_reference(number, at, output)
 
-    def _fetch(self, numbers: set[int]) -> None:
+    def fetch(self, numbers: set[int]) -> None:
         """Read the rows of the entities of some answers, once for each source and entity."""
         import pyarrow as pa
 
@@ -207,7 +243,8 @@ class _Inquiry:
             rows = rows_of_entities(self.histories[rows_of(source)], entity, columns)
             self._rows[place] = dict(zip(ordered, rows, strict=True))
 
-    def _rows_of(self, view: FeatureView, number: int) -> list[HistoryRow]:
+    def rows_for(self, view: FeatureView, number: int) -> list[HistoryRow]:
+        """Return the rows of the entity of an answer that were fetched, every version."""
         key = self._key(view, number)
         return [] if key is None else self._rows[_place(view)][key]
 
@@ -226,11 +263,7 @@ class _Inquiry:
         """Find the rows responsible for a difference and note it."""
         number, output = place
         t, served = self.answers.times[number], self._served(number, output)
-        verdict = (
-            self._of_view(number, output.reference, served[0])
-            if output.reference in self._views
-            else self._on_demand(number, output.reference, served[0])
-        )
+        verdict = self.verdict(number, output)
         if verdict.in_flight:
             self.report.differing[output.reference] -= 1
             self.report.in_flight[output.reference] += 1
@@ -241,9 +274,16 @@ class _Inquiry:
             Difference(output.reference, entity, t, served, computed, reference, why, culprits)
         )
 
+    def verdict(self, number: int, output: Output) -> Verdict:
+        """Return what the reference engine says of an answer whose rows were fetched."""
+        served = self._served(number, output)[0]
+        if output.reference in self._views:
+            return self._of_view(number, output.reference, served)
+        return self._on_demand(number, output.reference, served)
+
     def _of_view(self, number: int, reference: str, served: Any) -> Verdict:
         view, feature = self._views[reference]
-        t, rows = self.answers.times[number], self._rows_of(view, number)
+        t, rows = self.answers.times[number], self.rows_for(view, number)
         return judge_value(view, feature, rows, t, served, grace=self.grace)
 
     def _on_demand(self, number: int, reference: str, served: Any) -> Verdict:
@@ -252,7 +292,7 @@ class _Inquiry:
         It was in flight if leaving out rows that had only just become known gives what was served.
         """
         t, entity = self.answers.times[number], self.answers.entities[number]
-        places = {_place(view): self._rows_of(view, number)
+        places = {_place(view): self.rows_for(view, number)
                   for view, _ in self._views.values()}  # fmt: skip
         choices = [[rows, *newest_left_out(rows, t, since=t - self.grace)]
                    for rows in places.values()]  # fmt: skip
@@ -273,7 +313,7 @@ class _Inquiry:
         culprits = tuple(
             row
             for view, feature in self._views.values()
-            for row in counted(view, feature, self._rows_of(view, number), t)
+            for row in counted(view, feature, self.rows_for(view, number), t)
         )
         agrees = same_bits(values[0], served)
         in_flight = not agrees and same_bits(values[-1], served)
@@ -282,7 +322,7 @@ class _Inquiry:
     def _with_reference(self, number: int, at: int, output: Output) -> None:
         """Compare an answer that both paths agree on with the reference engine."""
         view, feature = self._views[output.reference]
-        rows, t = self._rows_of(view, number), self.answers.times[number]
+        rows, t = self.rows_for(view, number), self.answers.times[number]
         value, status = feature_value(view, feature, rows, t, t)
         served = (self.answers.values[number][at], self.answers.statuses[number][at])
         self.report.statuses += 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Answers:
         times: its moment, UTC microseconds.
         values: its values, in order of the features.
         statuses: their statuses, as text.
+        requests: the id of the request of each; empty where it is not known.
     """
 
     features: tuple[str, ...]
@@ -47,6 +48,7 @@ class Answers:
     times: list[int] = field(default_factory=list)
     values: list[Sequence[Any]] = field(default_factory=list)
     statuses: list[Sequence[str]] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -57,6 +59,7 @@ class Answers:
         self.times += [result.at] * len(result.entities)
         self.values += result.values
         self.statuses += [[status.value for status in row] for row in result.statuses]
+        self.requests += [""] * len(result.entities)
 
 
 def gathered(results: Iterable[OnlineResult]) -> list[Answers]:
@@ -68,13 +71,20 @@ def gathered(results: Iterable[OnlineResult]) -> list[Answers]:
     return list(found.values())
 
 
-def read_log(path: Path, state: RegistryState, skipped: Counter[str]) -> Iterator[Answers]:
+def read_log(
+    path: Path,
+    state: RegistryState,
+    skipped: Counter[str],
+    *,
+    wanted: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+) -> Iterator[Answers]:
     """Yield the answers of a served log, in pieces.
 
     Args:
         path: a file of it, or the folder.
         state: of the registry: knows the types of the features.
         skipped: is told how many lines were left out, by reason.
+        wanted: whether a line is read, by what it says.
 
     Raises:
         InputError: there is no such log, or a line is none of a served log.
@@ -82,6 +92,8 @@ def read_log(path: Path, state: RegistryState, skipped: Counter[str]) -> Iterato
     waiting: dict[tuple[str, ...], Answers] = {}
     known: dict[tuple[str, ...], Selection | None] = {}
     for where, line in _lines(path):
+        if not wanted(line):
+            continue
         features = tuple(line["features"])
         if features not in known:
             known[features] = _selected(state, features)
@@ -151,3 +163,4 @@ def _add(answers: Answers, line: dict[str, Any], selection: Selection, where: st
     answers.entities.append(entity)
     answers.values.append(values)
     answers.statuses.append(line["statuses"])
+    answers.requests.append(str(line.get("request", "")))

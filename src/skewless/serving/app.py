@@ -36,7 +36,7 @@ from skewless.serving.operate.metrics import KIND, Metrics
 from skewless.serving.problems import ClientGone, answer_to
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.reader import Reader
-from skewless.serving.read.served_log import ServedLog
+from skewless.serving.read.served_log import REQUEST, ServedLog
 from skewless.serving.settings import Settings
 from skewless.serving.write.writes import Writer
 from skewless.store import FeatureStore
@@ -186,6 +186,8 @@ class App:
         problem: SkewlessError | None = None
         self._active += 1
         request.headers[b"x-request-id"] = request_id  # also where it is handed on
+        if self._features.log is not None:
+            REQUEST.set(request_id)
         try:
             asked = self._preflight(request)
             if asked is None:
@@ -233,6 +235,8 @@ class App:
             caller = self._caller(headers)
             self._check_load()
             self.upkeep.check_registry()
+            if self._features.log is not None:
+                REQUEST.set(request_id)
             response = handler(body, caller, route.where)
             if response is None:
                 caller.pay(-1)  # the long way asks for the key once more

@@ -26,6 +26,7 @@ SECTIONS = (
     ("home", "/", "Home"),
     ("search", "/search", "Features"),
     ("explore", "/explore", "Explore an entity"),
+    ("replay", "/replay", "Replay a request"),
     ("views", "/views", "Views"),
     ("services", "/services", "Services"),
     ("entities", "/entities", "Entities"),

@@ -2,12 +2,14 @@
 
 One line of JSON for each entity and read::
 
-    {"format": 2, "at": 1767261600000000, "features": ["Spend@v1:mean_24h"],
-     "entity": {"card_id": "c1"}, "values": [3.0], "statuses": ["present"],
-     "events": [1767261590000000]}
+    {"format": 2, "request": "5f1c0e7a9b21-7", "at": 1767261600000000,
+     "features": ["Spend@v1:mean_24h"], "entity": {"card_id": "c1"}, "values": [3.0],
+     "statuses": ["present"], "events": [1767261590000000]}
 
-``at`` is the moment asked about and the knowledge, UTC microseconds; ``features`` are references
-with versions; ``entity`` holds join keys and request fields; ``events`` are the newest event times.
+``request`` is the id that the answer carries (``x-request-id``), by which `skewless.replay` finds
+it; ``at`` is the moment asked about and the knowledge, UTC microseconds; ``features`` are
+references with versions; ``entity`` holds join keys and request fields; ``events`` are the
+newest event times.
 Values have the form of `skewless.codec`; floats read back to the same bits.
 
 Entities are sampled by a hash of their join keys: an entity that is in the log is in it with every
@@ -21,6 +23,7 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,9 @@ FORMAT = 2
 FILE_BYTES = 64 << 20
 FILES = 16
 MOST_WAITING = 100_000
+REQUEST: ContextVar[bytes] = ContextVar("request", default=b"")
+"""The id of the request that is answered, where a served log is kept."""
+_Noted = tuple[bytes, ReadPlan, Row, tuple[Any, Any, Any], int]
 
 
 class ServedLog:
@@ -62,7 +68,7 @@ class ServedLog:
         self._metrics = metrics
         self._file_bytes = file_bytes
         self._files = files
-        self._waiting: deque[tuple[ReadPlan, Row, tuple[Any, Any, Any], int]] = deque()
+        self._waiting: deque[_Noted] = deque()
         self._path: Path | None = None
         self._lock = Lock()
 
@@ -71,14 +77,14 @@ class ServedLog:
         lookup = plan.lookup
         if not lookup.parts:
             return
-        first = lookup.parts[0]
+        first, request = lookup.parts[0], REQUEST.get()
         for number, entity in enumerate(entities):
             if first.names(entity) and zlib.crc32(first.key(entity)) < self._below:
                 if len(self._waiting) >= MOST_WAITING:
                     self._metrics.logged.add(("dropped",))
                     continue
                 answer = (found[0][number], found[1][number], found[2][number])
-                self._waiting.append((plan, entity, answer, t))
+                self._waiting.append((request, plan, entity, answer, t))
 
     def write(self) -> int:
         """Write down what was remembered and return how many entities that were."""
@@ -120,10 +126,13 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
                     yield json.loads(line)
 
 
-def _line(plan: ReadPlan, entity: Row, answer: tuple[Any, Any, Any], t: int) -> dict[str, Any]:
+def _line(
+    request: bytes, plan: ReadPlan, entity: Row, answer: tuple[Any, Any, Any], t: int
+) -> dict[str, Any]:
     values, statuses, events = answer
     return {
         "format": FORMAT,
+        "request": request.decode("latin-1"),
         "at": t,
         "features": [output.reference for output in plan.lookup.selection.outputs],
         "entity": {name: to_json(value) for name, value in entity.items()},

@@ -1,0 +1,1 @@
+"""Replay: what was served, computed again, why they differ, and who else was given the same."""
