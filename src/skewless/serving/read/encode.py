@@ -7,7 +7,8 @@ the same bits.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from skewless.errors import InputError
 from skewless.plan.lookup import Found
 from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.http.arrow_sizes import announced, written_out
+from skewless.serving.http.http import Part
 from skewless.serving.read.plans import ReadPlan, Row
 from skewless.state.status import Status
 from skewless.types import DType
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EXTRAS = ("ages", "event_times", "statuses", "types", "versions")
+OF_EVENTS = ("ages", "event_times")
+"""Those of them that every value has one of."""
 UNPACKED = 8
 """How many times the bytes that a body may have it may stand for."""
 _OPTIONS = orjson.OPT_UTC_Z
@@ -50,24 +54,42 @@ def features_json(
     """
     rows, states, events = found
     present = all_present(states)
-    answer = [b'{"at":"', moment(t).encode(), b'","values":', values_json(plan, rows, present)]
+    answer: list[Part] = [*opening(t), values_json(plan, rows, present)]
     if statuses:
         shown = _present(plan, len(rows)) if present else _by_name(plan, texts_of(states))
-        answer += [b',"statuses":', shown]
-    for extra in extras:
-        if extra == "event_times":
-            shown = _by_name(plan, by_event(events, iso))
-        elif extra == "ages":
-            shown = _by_name(plan, by_event(events, lambda event: (t - event) / 1e6))
-        elif extra == "versions":
-            shown = plan.fragment(extra, lambda: versions(plan))
-        elif extra == "types":
-            shown = plan.fragment(extra, lambda: types(plan))
-        else:
-            continue  # statuses are there already
-        answer += [b',"', extra.encode(), b'":', shown]
+        answer += (b',"statuses":', shown)
+    if extras:
+        answer += extra_parts(
+            plan, extras, lambda extra: [_by_name(plan, by_event(events, extra, t))]
+        )
     answer.append(b"}")
     return b"".join(answer)
+
+
+def opening(t: int) -> tuple[bytes, ...]:
+    """Return how an answer begins, up to its values."""
+    return b'{"at":"', moment(t).encode(), b'","values":'
+
+
+def extra_parts(
+    plan: ReadPlan, extras: Sequence[str], of_events: Callable[[str], Iterable[Part]]
+) -> Iterator[Part]:
+    """Yield what is wanted beside values and statuses, in pieces of JSON.
+
+    Args:
+        plan: the compiled read.
+        extras: of `EXTRAS`.
+        of_events: gives the object of an extra of `OF_EVENTS`.
+    """
+    for extra in extras:
+        if extra == "statuses":
+            continue  # they are there already
+        yield b',"%s":' % extra.encode()
+        if extra in OF_EVENTS:
+            yield from of_events(extra)
+        else:
+            made = versions if extra == "versions" else types
+            yield plan.fragment(extra, partial(made, plan))
 
 
 def values_json(plan: ReadPlan, rows: list[list[Any]], present: bool) -> bytes:
@@ -146,10 +168,15 @@ def texts_of(states: list[list[Status]]) -> Iterator[list[str]]:
         yield [text[status] for status in column]
 
 
-def by_event(events: list[list[int | None]], shown: Callable[[int], Any]) -> Iterator[list[Any]]:
-    """Yield for each feature what is shown for its newest event times."""
+def by_event(events: list[list[int | None]], extra: str, t: int) -> Iterator[list[Any]]:
+    """Yield for each feature its newest event times, or their ages in seconds."""
+    shown = iso if extra == "event_times" else partial(_age, t)
     for column in zip(*events, strict=True):
         yield [None if event is None else shown(event) for event in column]
+
+
+def _age(t: int, event: int) -> float:
+    return (t - event) / 1e6
 
 
 def versions(plan: ReadPlan) -> dict[str, str]:

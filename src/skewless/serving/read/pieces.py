@@ -15,20 +15,19 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from skewless.clock import iso
 from skewless.codec import whole_as_text
 from skewless.plan.lookup import Found
 from skewless.serving.http.http import ARROW, LargeResponse, Part, Response
 from skewless.serving.read.encode import (
+    OF_EVENTS,
     all_present,
     batch_of,
     by_event,
     column_json,
-    moment,
+    extra_parts,
+    opening,
     stream_of,
     texts_of,
-    types,
-    versions,
 )
 from skewless.serving.read.plans import ReadPlan, Row
 
@@ -106,15 +105,13 @@ class JsonPieces:
     ) -> None:
         self._plan = plan
         self._t = t
-        self._extras = [extra for extra in extras if extra != "statuses"]
+        self._extras = extras
         self._as_text = int64_as_text
         self._values = Columns(plan.names)
         self._statuses = Columns(plan.names) if statuses else None
         self._by_event = {
-            extra: Columns(plan.names)
-            for extra in self._extras
-            if extra in ("event_times", "ages")
-        }  # fmt: skip
+            extra: Columns(plan.names) for extra in dict.fromkeys(extras) if extra in OF_EVENTS
+        }
 
     def add(self, entities: Sequence[Row], found: Found) -> None:
         """Take the next rows."""
@@ -129,27 +126,14 @@ class JsonPieces:
             else:
                 self._statuses.add(map(orjson.dumps, texts_of(states)))
         for extra, columns in self._by_event.items():
-            texts = by_event(events, iso if extra == "event_times" else self._age)
-            columns.add(map(orjson.dumps, texts))
-
-    def _age(self, event: int) -> float:
-        return (self._t - event) / 1e6
+            columns.add(map(orjson.dumps, by_event(events, extra, self._t)))
 
     def response(self) -> Response:
         """Return the answer."""
-        parts: list[Part] = [b'{"at":"', moment(self._t).encode(), b'","values":']
-        parts += self._values.parts()
+        parts: list[Part] = [*opening(self._t), *self._values.parts()]
         if self._statuses is not None:
             parts += [b',"statuses":', *self._statuses.parts()]
-        plan = self._plan
-        for extra in self._extras:
-            parts += [b',"', extra.encode(), b'":']
-            if extra in self._by_event:
-                parts += self._by_event[extra].parts()
-            elif extra == "versions":
-                parts.append(plan.fragment(extra, lambda: versions(plan)))
-            else:
-                parts.append(plan.fragment(extra, lambda: types(plan)))
+        parts += extra_parts(self._plan, self._extras, lambda extra: self._by_event[extra].parts())
         parts.append(b"}")
         return LargeResponse(parts)
 
