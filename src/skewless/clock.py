@@ -20,7 +20,6 @@ from typing import Protocol, TypeGuard
 
 from skewless.errors import InputError, NaiveTime
 
-MICROSECOND = 1
 SECOND = 1_000_000
 NEVER = 2**63 - 1
 """A time after all others."""

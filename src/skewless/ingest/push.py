@@ -269,7 +269,7 @@ class _Push:
         """Append rows to a log, and bring states of the same store up to date."""
         runtime, tables = self.runtime, self.tables[source.name]
         arrivals, first = _append(runtime, transaction, source, rows, tables, stamped=stamped)
-        seen = _seen_by(runtime, transaction, source, tables, (arrivals, first))
+        seen = _seen_by(runtime, transaction, source, tables, arrivals, first=first)
         appended = _Appended(source, tables, arrivals, first, seen)
         for table in tables:
             if runtime.one_store:
@@ -359,10 +359,11 @@ def _seen_by(
     transaction: Transaction,
     source: Source,
     tables: Sequence[StateTable],
-    appended: tuple[Arrivals, int],
+    arrivals: Arrivals,
+    *,
+    first: int,
 ) -> dict[str, Arrivals]:
     """Return arrivals as each definition of the row id in use has them, and note their versions."""
-    arrivals, first = appended
     seen = {_definition(source): arrivals}
     for table in tables:
         other = table.layout.source

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 FEWEST_ROWS = 10
-MOST_CLASSES = 20
 SUSPICIOUS = 0.98
 
 

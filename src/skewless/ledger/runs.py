@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from skewless.clock import iso
 from skewless.errors import SkewlessError
@@ -35,14 +35,6 @@ RUNNING, DONE, FAILED, INTERRUPTED, KILLED = "running", "done", "failed", "inter
 P = ParamSpec("P")
 T = TypeVar("T")
 _inside: ContextVar[str] = ContextVar("run", default="")
-
-
-class HasLedger(Protocol):
-    """What has a ledger: the open parts of a repo."""
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger."""
 
 
 @dataclass(frozen=True)

@@ -111,11 +111,11 @@ def update(
     missing = [key for key, state in zip(keyed.keys, before, strict=True) if state is None]
     vanished = places.vanished(layout.table, missing)
     corrected = {r.group for r in replacements}
-    rest = _insert(layout, keyed, states, (floor, store.divides), corrected)
+    rest = _insert(layout, keyed, states, corrected, floor=floor, divides=store.divides)
     if rest:
         for group in rest:
             states[group] = _whole(store, layout.table, keyed.keys[group], states[group])
-        _merge(layout, keyed, (states, rest), (floor, last), replacements)
+        _merge(layout, keyed, states, rest, floor=floor, last=last, replacements=replacements)
     found = list(zip(keyed.keys, states, strict=True))
     short = vanished | _short(layout, before, found, keyed, {row.key for row in replaced})
     if short:
@@ -194,7 +194,7 @@ def _few(
             new.append(key)
             changed[key] = inserter.start(record, place, tails, floor)
             continue
-        added = _added(inserter, state, (record, place, tails), store.divides)
+        added = _added(inserter, state, record, place, tails, divides=store.divides)
         if added is None:
             return False
         changed[key] = added
@@ -204,27 +204,35 @@ def _few(
 
 
 def _added(
-    inserter: Inserter, state: State, row: tuple[bytes, Order, list[bytes]], divides: bool
+    inserter: Inserter,
+    state: State,
+    record: bytes,
+    place: Order,
+    tails: list[bytes],
+    *,
+    divides: bool,
 ) -> State | None:
     """Return a state with a row added; in pieces once it is long, where the store takes them."""
     if isinstance(state, bytes):
         if not divides or len(state) <= pieces.LONG:
-            return inserter.add(state, *row)
+            return inserter.add(state, record, place, tails)
         head = inserter.divided(state)
     else:
         head = state
-    return None if head is None else inserter.add_to_head(head, *row)
+    return None if head is None else inserter.add_to_head(head, record, place, tails)
 
 
 def _insert(
     layout: StateLayout,
     keyed: KeyedRows,
     states: list[State | None],
-    how: tuple[int, bool],
     corrected: set[int],
+    *,
+    floor: int,
+    divides: bool,
 ) -> dict[int, list[int]]:
     """Prepend rows to their states; return those that need the long way, by group."""
-    (floor, divides), (inserter, _) = how, _inserter(layout)
+    inserter, _ = _inserter(layout)
     rows = keyed.rows
     rest: dict[int, list[int]] = {group: [] for group in corrected}
     skipped = bytearray(len(states))
@@ -240,7 +248,7 @@ def _insert(
         if state is None:
             states[group] = inserter.start(record, place, own, floor)
             continue
-        added = _added(inserter, state, (record, place, own), divides)
+        added = _added(inserter, state, record, place, own, divides=divides)
         if added is None:
             rest[group] = [number]
         else:
@@ -267,12 +275,14 @@ def _whole(store: KeyValues, table: str, key: bytes, state: State | None) -> byt
 def _merge(
     layout: StateLayout,
     keyed: KeyedRows,
-    work: tuple[list[State | None], dict[int, list[int]]],
-    reached: tuple[int, int],
+    states: list[State | None],
+    rest: Mapping[int, list[int]],
+    *,
+    floor: int,
+    last: int,
     replacements: Sequence[Replacement],
 ) -> None:
     """Bring the remaining states up to date the long way."""
-    (states, rest), (floor, last) = work, reached
     groups = sorted(g for g in rest if states[g] is not None or rest[g])
     place = {group: number for number, group in enumerate(groups)}
     at = np.array([number for group in groups for number in rest[group]], np.int64)

@@ -315,9 +315,8 @@ class Inquiry:
             for view, feature in self._views.values()
             for row in counted(view, feature, self.rows_for(view, number), t)
         )
-        agrees = same_bits(values[0], served)
-        in_flight = not agrees and same_bits(values[-1], served)
-        return Verdict((values[0], ""), agrees, why, culprits, in_flight)
+        in_flight = not same_bits(values[0], served) and same_bits(values[-1], served)
+        return Verdict((values[0], ""), why, culprits, in_flight)
 
     def _with_reference(self, number: int, at: int, output: Output) -> None:
         """Compare an answer that both paths agree on with the reference engine."""

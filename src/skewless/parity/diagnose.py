@@ -31,14 +31,12 @@ class Verdict:
 
     Attributes:
         value: what it gives, and the status.
-        served_agrees: whether it gives what was served.
         why: what tells the two apart.
         rows: the rows responsible.
         in_flight: whether they had only just become known.
     """
 
     value: tuple[Any, str]
-    served_agrees: bool
     why: str
     rows: tuple[ExplainedRow, ...]
     in_flight: bool
@@ -67,23 +65,23 @@ def judge_value(
     given = (value, status.value)
     if same_bits(value, served):
         why = "The reference engine agrees with what was served."
-        return Verdict(given, True, why, counted(view, feature, rows, t), False)
+        return Verdict(given, why, counted(view, feature, rows, t), False)
     for without in newest_left_out(rows, t):
         if same_bits(feature_value(view, feature, without, t, t)[0], served):
             kept = set(map(id, without))
             left = [row for row in rows if id(row) not in kept]
             in_flight = all(row.known > t - grace for row in left)
             shown = _fates(view, feature, rows, left, t)
-            return Verdict(given, False, LACKS_NEWEST, shown, in_flight)
+            return Verdict(given, LACKS_NEWEST, shown, in_flight)
     for row in _by_age(rows, t):
         without = [other for other in rows if other is not row]
         if same_bits(feature_value(view, feature, without, t, t)[0], served):
             shown = _fates(view, feature, rows, [row], t)
-            return Verdict(given, False, LACKS_ONE, shown, False)
+            return Verdict(given, LACKS_ONE, shown, False)
     if same_bits(feature_value(view, feature, rows, t, None)[0], served):
         early = [row for row in rows if row.known > t]
-        return Verdict(given, False, COUNTS_UNKNOWN, _fates(view, feature, rows, early, t), False)
-    return Verdict(given, False, NO_SUCH, counted(view, feature, rows, t), False)
+        return Verdict(given, COUNTS_UNKNOWN, _fates(view, feature, rows, early, t), False)
+    return Verdict(given, NO_SUCH, counted(view, feature, rows, t), False)
 
 
 def counted(

@@ -146,10 +146,6 @@ class Registry(ABC):
     def progress(self, prefix: str = "") -> dict[str, Any]:
         """Return all that `set_progress` kept under names that start with ``prefix``."""
 
-    def projects(self) -> dict[str, int]:
-        """Return the projects that share the place of this registry, each with its revision."""
-        return {}
-
     @abstractmethod
     def dump(self) -> dict[str, list[dict[str, Any]]]:
         """Return all rows of all tables at one moment, as plain data: a backup."""

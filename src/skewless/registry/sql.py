@@ -148,11 +148,6 @@ class SQLRegistry(Registry):
                 return None
             return self._state(run, revision)
 
-    def projects(self) -> dict[str, int]:
-        """Return the projects of the registry, each with its revision."""
-        with self._reading() as run:
-            return dict(run("SELECT project, revision FROM projects ORDER BY project"))
-
     def _revision(self, run: Execute) -> int:
         rows = run("SELECT revision FROM projects WHERE project = ?", (self.project,))
         return int(rows[0][0]) if rows else 0

@@ -56,7 +56,6 @@ class Capabilities:
         atomic_batch: one `write` or `delete` is seen and kept whole or not at all.
         transactions: `transaction()` works, serialised among writers of all processes.
         compare_and_set: `compare_and_set()` works, atomically for each key.
-        native_ttl: the store itself can forget rows after a time.
         ordered_scan: a scan costs what it returns; without it every call walks the whole table.
         atomic_drop: a dropped table is gone for readers in one moment.
         shared_by_processes: several processes may use the same rows at once.
@@ -68,7 +67,6 @@ class Capabilities:
     atomic_batch: bool = False
     transactions: bool = False
     compare_and_set: bool = False
-    native_ttl: bool = False
     ordered_scan: bool = False
     atomic_drop: bool = False
     shared_by_processes: bool = False
