@@ -34,6 +34,13 @@
     kind = "http"                          # or "file", with a path
     url = "http://marquez:5000/api/v1/lineage"
 
+    [lint]                                 # how definitions are to be named and described
+    features = "[a-z][a-z0-9_]*"           # the whole of a name; also: views, sources
+    owners = true                          # or a list of those there are
+    descriptions = ["view", "feature"]     # or "source", "column", "entity", "service"
+    freshness = true                       # views promise one
+    enforce = true                         # apply refuses what does not keep to it
+
     [filesystem.s3]                        # for tables on s3://; by Arrow's names
     endpoint_override = "https://minio:9000"
     secret_key = "${S3_SECRET}"
@@ -62,6 +69,7 @@ from urllib.parse import quote
 
 from skewless.durations import format_duration, parse_duration
 from skewless.errors import ConfigError, DefinitionError, UnknownName
+from skewless.variables import VARIABLE, expand
 
 FILE_NAME = "skewless.toml"
 EMBEDDED = ".skewless"
@@ -70,9 +78,6 @@ DEFAULT_PROJECT = "default"
 READ_WRITE, READ_ONLY = "read-write", "read-only"
 LONGEST_PROJECT = 60
 
-_CREDENTIALS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?P<credentials>[^/?#]*:[^/?#]*)@")
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_BEYOND_HOST = re.compile(r"[/?#]")
 _SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)?|secret|token|credential|(api|access|account|private)_?key", re.I
 )
@@ -86,6 +91,7 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "journal": None,
     "ledger": ("folder",),
     "lineage": ("kind", "url", "key", "path"),
+    "lint": ("features", "views", "sources", "owners", "descriptions", "freshness", "enforce"),
     "engine": None,
 }
 _PATH_KEYS = ("path", "folder")
@@ -205,6 +211,7 @@ class Config:
         journal: ``kind`` and options of the store that has event logs, row ids and records where
             the online store cannot; None: an embedded one.
         engine: ``kind`` and options of what computes training sets.
+        lint: rules of names and words (`skewless.checks.lint.LintRules`); None: there are none.
     """
 
     folder: Path
@@ -223,6 +230,7 @@ class Config:
     journal: Section | None = None
     lineage: Section | None = None
     engine: Section = field(default_factory=lambda: Section({"kind": "local"}))
+    lint: Section | None = None
 
     @classmethod
     def read(cls, path: str | Path = ".") -> Config:
@@ -290,6 +298,7 @@ class Config:
             journal=_journal(data, folder, where),
             lineage=_section(data, "lineage", folder, where) if "lineage" in data else None,
             engine=_section(data, "engine", folder, where),
+            lint=_section(data, "lint", folder, where) if "lint" in data else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -311,6 +320,7 @@ class Config:
             "journal": None if self.journal is None else self.journal.to_dict(),
             "lineage": None if self.lineage is None else self.lineage.to_dict(),
             "engine": self.engine.to_dict(),
+            "lint": None if self.lint is None else self.lint.to_dict(),
         }
 
 
@@ -321,7 +331,7 @@ def without_secrets(key: str, value: Any) -> Any:
     if isinstance(value, list):
         return [without_secrets(key, item) for item in value]
     if _SECRET_KEY.search(key):
-        return value if isinstance(value, str) and _VARIABLE.fullmatch(value) else "***"
+        return value if isinstance(value, str) and VARIABLE.fullmatch(value) else "***"
     if isinstance(value, str):
         value = _PASSWORD_IN_URL.sub(r"\1:***@", value)
         return _PASSWORD_IN_DSN.sub("password=***", value)
@@ -478,89 +488,6 @@ def make_private_file(path: Path) -> None:
     """Make an empty file for this user alone, unless it is there."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
-
-
-def expand(value: Any, where: str) -> Any:
-    """Return ``value`` with every ``${NAME}`` in its texts replaced by the environment's.
-
-    Where ``NAME`` is not set, ``NAME_FILE`` may name a file that holds the value: a secret that a
-    container is given. A line end at its end does not count.
-
-    Between ``://`` and ``@`` of an address stand a user and a password, and what comes there from
-    the environment is a name or a password as it is: characters that mean something in addresses
-    are encoded. (A variable that holds both, ``redis://${USER_AND_PASSWORD}@cache``, is part of an
-    address already.)
-
-    Raises:
-        ConfigError: a variable is not set, or its file cannot be read.
-    """
-    if isinstance(value, Mapping):
-        return {key: expand(inner, where) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [expand(inner, where) for inner in value]
-    if not isinstance(value, str):
-        return value
-
-    def replace(match: re.Match[str]) -> str:
-        found = _variable(match[1], where)
-        return quote(found, safe="") if secret.start <= match.start() < secret.stop else found
-
-    secret = _credentials(value)
-    expanded = _VARIABLE.sub(replace, value)
-    if _is_ambiguous(expanded):
-        raise ConfigError(
-            "a password in an address with characters that mean something there",
-            expected="@ / # ? : and % written as %40 %2F %23 %3F %3A %25",
-            where=where,
-            hint="Or leave it to a variable, which is encoded: scheme://user:${PASSWORD}@host",
-        )
-    return expanded
-
-
-def _variable(name: str, where: str) -> str:
-    """Return what the environment has for a name, itself or in a file."""
-    if name in os.environ:
-        return os.environ[name]
-    file = os.environ.get(f"{name}_FILE")
-    if not file:
-        raise ConfigError(
-            f"the environment variable {name} is not set",
-            where=where,
-            hint=f"Set it before the start: export {name}=..., or {name}_FILE=/a/file/that/has/it",
-        )
-    try:
-        return Path(file).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
-    except (OSError, ValueError) as problem:
-        raise ConfigError(
-            f"the file that {name}_FILE names cannot be read", got=str(problem), where=where
-        ) from None
-
-
-def _is_ambiguous(address: str) -> bool:
-    """Return whether a part of the password of an address would be taken for its host or path.
-
-    >>> _is_ambiguous("redis://:p@ss/w@cache:6379"), _is_ambiguous("redis://:p%40ss@cache:6379/0")
-    (True, False)
-    """
-    _, scheme, rest = address.partition("://")
-    if not scheme:
-        return False
-    head = _BEYOND_HOST.split(rest, maxsplit=1)[0]
-    credentials, at, _ = head.rpartition("@")
-    if not at:  # a colon without a port behind it: what follows may be the rest of a password
-        name, colon, port = head.rpartition(":")
-        return bool(colon) and not port.isdigit() and "@" in rest and not name.startswith("[")
-    return (
-        "@" in credentials
-        or "@" in rest[len(head) :].partition("?")[0]
-        or credentials.count(":") > 1
-    )
-
-
-def _credentials(address: str) -> range:
-    """Return where in an address user and password stand, if both do."""
-    found = _CREDENTIALS.match(address)
-    return range(0) if found is None else range(*found.span("credentials"))
 
 
 def _check_keys(data: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

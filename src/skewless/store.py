@@ -43,6 +43,7 @@ from skewless.plugins import reading
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from skewless.checks.lint import LintRules
     from skewless.definitions import Entity, FeatureService, Source
     from skewless.engines.base import Engine
     from skewless.explain.explain import Explanation
@@ -153,6 +154,8 @@ class FeatureStore:
         plan = diff(state, wanted, removing=whole and not no_files, repin=pins, now=now)
         if no_files and state.records:
             plan = replace(plan, notes=(*plan.notes, NO_FILES))
+        if (rules := self._lint) is not None:
+            plan = replace(plan, lint=rules.findings(wanted))
         if any(step.action in ("changed values", "removed") for step in plan.changed):
             from skewless.lineage.impact import impact_notes
 
@@ -170,6 +173,7 @@ class FeatureStore:
         *,
         who: str = "",
         allow_breaking: bool = False,
+        lint: bool | None = None,
         build: bool | None = None,
         progress: Progress | None = None,
     ) -> ApplyPlan:
@@ -182,6 +186,8 @@ class FeatureStore:
             plan: what `plan` returned, or a definition or several.
             who: makes the change; by default user@host.
             allow_breaking: whether what is in use may break.
+            lint: whether what is added or changed has to keep to the rules of ``[lint]``; by
+                default as ``enforce`` says there.
             build: whether to build now; by default where the online store is embedded and the
                 history is not large. Else `materialize` does it.
             progress: called with a text and the finished fraction.
@@ -189,18 +195,29 @@ class FeatureStore:
         Raises:
             ConcurrentApply: somebody applied since the plan was made.
             BreakingChange: something would break and ``allow_breaking`` is not given.
+            RulesBroken: a rule of ``[lint]`` that is enforced is not kept.
         """
         from skewless.materialize.build import build_pending
         from skewless.online.apply import apply_plan
 
         if not isinstance(plan, ApplyPlan):
             plan = self.plan(*plan) if isinstance(plan, (list, tuple)) else self.plan(plan)
+        if lint or (lint is None and self._lint is not None and self._lint.enforce):
+            plan.check_lint()
         apply_plan(self.runtime, plan, who=who, allow_breaking=allow_breaking)
         if build or (build is None and plan.changed):
             built = build_pending(self.runtime, build, progress=progress)
             if built.waiting:
                 logger.warning("%s", built)
         return plan
+
+    @cached_property
+    def _lint(self) -> LintRules | None:
+        from skewless.checks.lint import LintRules
+
+        config = self.config
+        where = f"[lint] of {config.file or config.folder}"
+        return None if config.lint is None else LintRules.of(config.lint, where)
 
     def push(self, source: str | Source, rows: Any, *, backdate: bool = False) -> PushResult:
         """Hand rows of a source to the store: durable and readable online when it returns.

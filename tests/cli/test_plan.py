@@ -143,3 +143,14 @@ def test_deprecation_is_made_and_taken_back(shop: Path) -> None:
 )
 def test_wrong_deprecation_is_an_error(shop: Path, words: list[str], said: str) -> None:
     assert said in ran(run_in(shop, "deprecate", *words), 2).stderr
+
+
+def test_rules_of_names_are_shown_and_kept_on_request(new_shop: Path):
+    (new_shop / "skewless.toml").write_text('[lint]\nfeatures = "[a-z]{40}"\n')
+    assert "is not named like [a-z]{40}" in ran(run_in(new_shop, "plan", "--lint"), 1).stdout
+    assert data_of(run_in(new_shop, "plan", "--json"))["lint"][0]["rule"] == "features"
+    refused = run_in(new_shop, "apply", "--lint", "--yes")
+    assert refused.exit_code != 0
+    assert "Rules" in refused.output
+    assert "revision 0" in ran(run_in(new_shop, "plan")).stdout
+    ran(run_in(new_shop, "apply", "--yes"))

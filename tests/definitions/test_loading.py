@@ -64,6 +64,25 @@ def test_a_folder_is_all_its_files(repo: Path) -> None:
     ]  # fmt: skip
 
 
+def test_what_a_function_made_may_stand_in_a_list_or_dict(tmp_path: Path) -> None:
+    made = """
+        import skewless.definitions as sl
+        from entities import card, payments
+
+        def view(name, window):
+            features = {f"{name}_sum": payments.amount.sum(window)}
+            return sl.FeatureView(name, entity=card, source=payments, features=features)
+
+        views = [view("Hour", "1h"), view("Day", "1d")]
+        more = {"week": view("Week", "7d")}
+        windows = ["1h", "1d"]
+        nothing = []
+        mixed = [view("Lost", "1h"), "1h"]
+    """
+    found = load_folder(write(tmp_path / "made", entities=ENTITIES, features=made))
+    assert list(found.views) == ["Hour", "Day", "Week"]
+
+
 def test_modules_and_paths_do_not_stay(repo: Path) -> None:
     modules, path = set(sys.modules), list(sys.path)
     load_folder(repo)

@@ -32,10 +32,11 @@ repin_all_option = click.option("--repin-all", is_flag=True, help="Move all feat
 
 @command(
     "plan",
-    example="skewless plan\nskewless plan --check --json",
-    no="With --check: applying would change something.",
+    example="skewless plan\nskewless plan --check --json\nskewless plan --lint",
+    no="With --check: applying would change something. With --lint: a rule is not kept.",
 )
 @click.option("--check", is_flag=True, help="Exit with 1 if there is anything to apply.")
+@click.option("--lint", is_flag=True, help="Exit with 1 if a rule of [lint] is not kept.")
 @repin_option
 @repin_all_option
 @click.pass_context
@@ -46,6 +47,7 @@ def plan_command(
     repo: str,
     as_json: bool,
     check: bool,
+    lint: bool,
     repin: tuple[str, ...],
     repin_all: bool,
 ) -> None:
@@ -70,7 +72,7 @@ def plan_command(
             say("\n".join(f"  {line}" for line in str(size).splitlines()))
     if problem is not None:
         note(f"No estimate of the size of states: {problem}")
-    if check and not plan.is_empty:
+    if (check and not plan.is_empty) or (lint and plan.lint):
         ctx.exit(1)
 
 
@@ -84,6 +86,9 @@ def plan_command(
 @click.option("--allow-breaking", is_flag=True, help="Apply even what breaks services or reads.")
 @click.option(
     "--test", is_flag=True, help="Apply only if the examples beside the definitions hold."
+)
+@click.option(
+    "--lint", is_flag=True, help="Refuse what is added or changed and breaks a rule of [lint]."
 )
 @click.option("--who", default="", help="Who makes the change.  [default: user@host]")
 @click.option(
@@ -122,6 +127,8 @@ def apply_command(
         plan = fs.plan(repin=more["repin_all"] or more["repin"])
         (note if as_json else say)(coloured(plan))
         refused = bool(plan.breaking) and not allow_breaking
+        if more["lint"]:
+            plan.check_lint()
         if not plan.is_empty and not yes and not refused and not confirmed():
             note("Nothing has changed.")
             ctx.exit(1)

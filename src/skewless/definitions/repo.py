@@ -255,8 +255,7 @@ def _flat(things: Iterable[Any], where: str) -> Iterator[tuple[Definition, str]]
         if isinstance(thing, Definition):
             yield thing, where
         elif isinstance(thing, ModuleType):
-            found = [v for v in vars(thing).values() if isinstance(v, (*_KINDS, Definitions))]
-            yield from _flat(found, thing.__name__)
+            yield from _flat(filter(_defines, vars(thing).values()), thing.__name__)
         elif isinstance(thing, str):
             yield from _flat([_module(thing)], where)
         elif isinstance(thing, Mapping):
@@ -269,6 +268,14 @@ def _flat(things: Iterable[Any], where: str) -> Iterator[tuple[Definition, str]]
                 got=f"{thing!r} ({type(thing).__name__})",
                 expected="an entity, source, view or feature service, a module, or its name",
             )
+
+
+def _defines(value: Any) -> bool:
+    """Return whether a name of a module holds definitions: one, or a list or dict of them."""
+    if isinstance(value, (list, tuple, dict)):
+        members = value.values() if isinstance(value, dict) else value
+        return bool(members) and all(isinstance(each, tuple(_KINDS)) for each in members)
+    return isinstance(value, (*_KINDS, Definitions))
 
 
 def _module(name: str) -> ModuleType:

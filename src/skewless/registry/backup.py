@@ -14,10 +14,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from skewless.config import expand
 from skewless.errors import CorruptData, InputError, RegistryError, StoreError
 from skewless.registry.backup_check import Rows, checked
 from skewless.registry.base import Registry
+from skewless.variables import expand
 
 KIND, FORMAT = "skewless registry", 1
 

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import confluent_kafka as ck
 
-from skewless.config import expand
 from skewless.errors import CorruptData, InputError, StoreUnavailable
 from skewless.streams._kafka_position import (
     PartitionPosition,
@@ -42,6 +41,7 @@ from skewless.streams.base import (
     Tombstone,
 )
 from skewless.streams.envelopes import BesideValue, parts_of, paths_of
+from skewless.variables import expand
 
 if TYPE_CHECKING:
     from skewless.definitions.tables import Located

@@ -12,9 +12,11 @@ Plan: 1 to add, 1 to change, 0 to remove (registry revision 4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from skewless.checks.lint import LintFinding, RulesBroken
 from skewless.formatting import Drawn
 from skewless.plan.apply.registry_state import VIEW_KINDS, Kind, Record
 
@@ -121,6 +123,7 @@ class ApplyPlan(Drawn):
         breaking: what would stop working.
         notes: what is worth knowing, such as services that stay on an older version.
         warnings: what should be seen to, such as a sunset that has passed.
+        lint: the definitions that do not keep to the rules of ``[lint]``, unchanged ones too.
         writes: the records that an apply writes.
         removals: kind and name of what an apply removes; of a view all versions are retired.
     """
@@ -130,6 +133,7 @@ class ApplyPlan(Drawn):
     breaking: tuple[Break, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    lint: tuple[LintFinding, ...] = ()
     writes: tuple[Record, ...] = field(default=(), repr=False)
     removals: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
 
@@ -142,6 +146,22 @@ class ApplyPlan(Drawn):
     def changed(self) -> tuple[Step, ...]:
         """The steps that change something."""
         return tuple(step for step in self.steps if step.action != "unchanged")
+
+    def check_lint(self) -> None:
+        """Refuse the plan where what it adds or changes does not keep to the rules of ``[lint]``.
+
+        Raises:
+            RulesBroken: something does not; what is unchanged is left alone.
+        """
+        changed = {(step.kind, step.name) for step in self.changed}
+        found = [each for each in self.lint if (each.kind, each.name) in changed]
+        if found:
+            raise RulesBroken(
+                "definitions that are added or changed do not keep to the rules",
+                got="; ".join(_first(found)),
+                where="[lint]",
+                hint="Change the definitions, or the rules in skewless.toml.",
+            )
 
     @property
     def summary(self) -> str:
@@ -159,6 +179,7 @@ class ApplyPlan(Drawn):
             ("Breaking:", [f"! {found.explain()}" for found in self.breaking]),
             ("Notes:", list(self.notes)),
             ("Warnings:", list(self.warnings)),
+            ("Rules of [lint] that are not kept:", _first(self.lint)),
         ):
             if lines:
                 blocks.append("\n".join([title, *map(_indented, lines)]))
@@ -182,6 +203,7 @@ class ApplyPlan(Drawn):
             "breaking": [found.to_dict() for found in self.breaking],
             "notes": list(self.notes),
             "warnings": list(self.warnings),
+            "lint": [found.to_dict() for found in self.lint],
         }
 
     def __str__(self) -> str:
@@ -190,6 +212,11 @@ class ApplyPlan(Drawn):
 
 def _listed(noun: str, names: tuple[str, ...]) -> str:
     return f"{noun}{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _first(found: Sequence[LintFinding], most: int = 10) -> list[str]:
+    more = [f"and {len(found) - most} more"] if len(found) > most else []
+    return [*map(str, found[:most]), *more]
 
 
 def _indented(text: str) -> str:

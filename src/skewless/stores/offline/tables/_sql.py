@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from skewless.clock import from_micros
-from skewless.config import TableSettings, expand
+from skewless.config import TableSettings
 from skewless.errors import ConfigError, InputError, MissingColumn, MissingDependency
 from skewless.stores.offline.base import Part, Support
 from skewless.stores.offline.files.paths import DataFile, Listing
@@ -33,6 +33,7 @@ from skewless.stores.offline.tables.footers import DAY
 from skewless.stores.offline.tables.parquet import ParquetReader
 from skewless.stores.offline.tables.parquet_files import ParquetFiles
 from skewless.types import DType
+from skewless.variables import expand
 
 if TYPE_CHECKING:
     import pyarrow as pa
