@@ -72,7 +72,8 @@ def repo(
             (folder / "data" / table).mkdir(parents=True)
             data = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows))
             pq.write_table(data, folder / "data" / table / "a.parquet")
-        shutil.copy(here / "features.py", folder)
+        for file in set(here.glob("*.py")) - {here / "run.py", here / "generate.py"}:
+            shutil.copy(file, folder)
         if settings:
             (folder / "skewless.toml").write_text(settings)
         clock = SettableClock(to_micros(now))
