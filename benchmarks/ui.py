@@ -56,12 +56,12 @@ def shown(clock: Clock, copies: int) -> dict[str, Any]:
 
     import skewless as sl
     import skewless.ui
+    from skewless.clock import SettableClock
     from skewless.ui.app import make_app
-    from skewless.ui.server import FixedClock
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        sl.FeatureStore(folder, clock=FixedClock(_NOON)) as fs,
+        sl.FeatureStore(folder, clock=SettableClock(_NOON)) as fs,
     ):
         fs.apply([*(made for copy in range(copies) for made in renamed(copy)), *paid()])
         fs.push("paid_rows", list(payments()))

@@ -24,7 +24,7 @@ IMAGE = (ROOT / "deploy" / "requirements.txt").read_text(encoding="utf-8")
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 ROOMS = {
     "state", "plan", "aggregations", "engines", "stores", "online", "training", "ingest",
-    "materialize", "serving",
+    "materialize", "serving", "ledger", "lineage", "checks", "quality", "tend", "ui", "monitoring",
 }  # fmt: skip
 
 

@@ -26,6 +26,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "online": ("plan", "online", "materialize"),
     "stores": ("stores",),
     "serving": ("serving",),
+    "records": ("ledger", "lineage", "checks", "quality", "tend"),
+    "ui": ("ui", "monitoring"),
 }
 MORE: dict[str, tuple[str, ...]] = {
     "values": ("tests/laws", "tests/expressions"),
@@ -33,6 +35,8 @@ MORE: dict[str, tuple[str, ...]] = {
     "online": ("tests/explain",),
     "stores": ("tests/doors",),
     "serving": (),
+    "records": (),
+    "ui": (),
 }
 """Further tests of a group: those of what its rooms share with others."""
 DATA = ROOT / ".coverage"

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import skewless as sl
-from skewless.clock import to_micros
+from skewless.clock import SettableClock, to_micros
 from skewless.errors import InputError, MissingColumn, UnknownName
 from skewless.formatting import same_bits
-from tests.monitoring.shop import NOON, StandingClock, at, pay, payments, spend_of, store
+from tests.monitoring.shop import NOON, at, pay, payments, spend_of, store
 
 HISTORY = [
     pay("a", "11:10", 2.5),
@@ -215,7 +215,7 @@ def tied(tmp_path_factory):
         place = table.column_names.index(name)
         table = table.set_column(place, name, table[name].cast(stamp))
     pays = payments(row_id=None, table=sl.Frame(table))
-    clock = StandingClock(NOON + 3_600_000_000)
+    clock = SettableClock(NOON + 3_600_000_000)
     with store(tmp_path_factory.mktemp("tied"), spend_of(pays), clock=clock) as fs:
         fs.push("pays", [pay("x", "12:05", 99.0, card="c1")], backdate=False)
         yield fs

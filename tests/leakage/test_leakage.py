@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 
 import skewless as sl
+from skewless.clock import SettableClock
 from skewless.errors import InputError, MissingColumn, NaiveTime
 from tests.leakage.loans import STAMP, START, loans_of, rows_of, spine_of, table_of, view_of
-from tests.monitoring.shop import StandingClock, store
+from tests.monitoring.shop import store
 
 ROWS = rows_of(800)
-CLOCK = StandingClock(int(START.timestamp() * 1e6) + 30 * 86_400_000_000)
+CLOCK = SettableClock(int(START.timestamp() * 1e6) + 30 * 86_400_000_000)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import skewless as sl
 from skewless.clock import from_micros
 from skewless.errors import CheckFailed, DefinitionError, UnknownName
-from skewless.quality.check import attainment
+from skewless.quality.check import FailingChecks, attainment
 from tests.cli.running import data_of, ran, run_in
 from tests.shop import CARD, HOUR, MINUTE, NOON, SCHEMA, open_store, pay
 
@@ -121,7 +121,9 @@ def test_what_was_served_is_checked_without_what_is_building(tmp_path: Path) -> 
         "events": [None],
     }
     answers = [(5.0, "present"), (500.0, "present"), (None, "building")]
-    text = "".join(json.dumps({**line, "values": [v], "statuses": [s]}) + "\n" for v, s in answers)
+    lines = [{**line, "values": [v], "statuses": [s]} for v, s in answers]
+    lines.append({**line, "features": ["Spend@v1:count"], "values": [7], "statuses": ["present"]})
+    text = "".join(json.dumps(each) + "\n" for each in lines)
     (tmp_path / "served-1.jsonl").write_text(text)
     report = fs.check(served=tmp_path)
     assert [(each.kind, each.rows, each.failing) for each in report.results] == [
@@ -140,6 +142,22 @@ def test_how_often_checks_have_held_is_counted(tmp_path: Path) -> None:
     assert (found.of, found.held, found.checks, found.share) == ("pays", 3, 4, 0.75)
     assert attainment(fs.runtime.ledger, NOON + 1) == []
     assert fs.runs("check")[0].result == {"checks": 2, "failed": 1}
+
+
+def test_what_fails_now_is_what_the_newest_check_of_each_says(tmp_path: Path) -> None:
+    fs = store(tmp_path, Check.row_count(2), Check.between("amount", 0))
+    failing = FailingChecks(fs.runtime.ledger)
+    assert failing.now() == []
+    fs.push("pays", [pay("p1", NOON - MINUTE, -1.0)])
+    fs.check()
+    found = failing.now()
+    assert [(of, point) for of, point, _ in found] == [("pays", "history")] * 2
+    assert failing.now() is found, "nothing was added to the ledger"
+    fs.push("pays", [pay("p2", NOON - MINUTE)])
+    fs.check()
+    assert [check for _, point, check in failing.now() if point == "history"] == [
+        "amount between 0.0 and anything"
+    ]
 
 
 def test_checks_that_change_are_words_and_no_new_version(tmp_path: Path) -> None:

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pytest
 
 import skewless as sl
-from skewless.clock import to_micros
+from skewless.clock import SettableClock, to_micros
 from skewless.errors import InputError, MissingColumn, MissingDependency
 from skewless.plan.selection import select
 from skewless.training.naive_join import newest_values
 from tests.leakage.loans import START, loans_of, recent_of, rows_of, spine_of, table_of, view_of
-from tests.monitoring.shop import StandingClock, store
+from tests.monitoring.shop import store
 
 pytest.importorskip("sklearn")
 ROWS = rows_of(1_600)
-CLOCK = StandingClock(to_micros(START) + 30 * 86_400_000_000)
+CLOCK = SettableClock(to_micros(START) + 30 * 86_400_000_000)
 
 
 @pytest.fixture(scope="module")

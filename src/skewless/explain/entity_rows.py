@@ -79,8 +79,8 @@ def rows_of_entities(
     """
     import numpy as np
 
-    rows = len(next(iter(keys.values()), "1"))  # there is one entity without keys
-    wanted = KeyIndex([keys[name] for name in entity.key_names], rows)
+    count = len(next(iter(keys.values()), "1"))  # there is one entity without keys
+    wanted = KeyIndex([keys[name] for name in entity.key_names], count)
     parts = [_matching(chunk, entity, wanted) for chunk in history.chunks(list(entity.key_names))]
     if not parts:
         return [[] for _ in wanted.codes]
