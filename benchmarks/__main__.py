@@ -31,6 +31,7 @@ NAMES = (
     "ui",
     "ledger",
     "checks",
+    "drift",
 )
 
 

@@ -21,6 +21,7 @@ from skewless.config import Config
 from skewless.errors import DefinitionError, InputError, RowsRefused
 from skewless.forks import cached_property
 from skewless.online.runtime import Runtime
+from skewless.operations import Operations
 from skewless.plan.apply.diff import ApplyPlan, diff
 from skewless.plan.arguments import (
     any_name,
@@ -55,15 +56,11 @@ if TYPE_CHECKING:
     from skewless.lineage.graph import Lineage, LineageReader
     from skewless.materialize.materialize import MaterializeResult
     from skewless.monitoring.catalog import CatalogEntry
-    from skewless.monitoring.freshness import FreshnessReport
-    from skewless.monitoring.statistics import ViewStatistics
     from skewless.online.log_generations import KeptLog
     from skewless.parity.report import ParityReport
     from skewless.plan.apply.registry_state import View
-    from skewless.quality.check import QualityReport
     from skewless.replay.report import Replay
     from skewless.stores.online.base import OnlineStore
-    from skewless.tend.tend import TendReport
     from skewless.training.backtest import BacktestReport
     from skewless.training.records import Rebuilt, TrainingSetRecord
 
@@ -79,7 +76,7 @@ NO_FILES = (
 )
 
 
-class FeatureStore:
+class FeatureStore(Operations):
     """A feature store over one repo.
 
     Args:
@@ -452,6 +449,12 @@ class FeatureStore:
         )
         made.notes += features_checked(self.runtime.ledger, made)
         record_set(self.runtime, made, features=features, spine=spine, full_names=full_names)
+        if (features if isinstance(features, str) else getattr(features, "name", "")) in (
+            self.runtime.state().services
+        ):
+            from skewless.drift.training import keep_training
+
+            keep_training(self.runtime, made)
         return made
 
     def training_sets(self) -> list[TrainingSetRecord]:
@@ -684,51 +687,6 @@ class FeatureStore:
         ids = [made.id if isinstance(made, TrainingSet) else str(made) for made in given]
         data = {"model": checked_text(model, "a model"), "training_sets": ids, "about": about}
         self.runtime.ledger.append([("model", data)])
-
-    def freshness(self) -> FreshnessReport:
-        """Return for each view the age of its newest event against what its owner promised."""
-        from skewless.monitoring.freshness import freshness
-
-        return freshness(self.runtime)
-
-    def check(
-        self, names: str | Sequence[str] | None = None, *, served: str | Path | None = None
-    ) -> QualityReport:
-        """Carry out the checks of sources and views, and return what they found; it prints.
-
-        Those of a source look at its whole history, those of a view at the values of all entities
-        now, or at those that were served. What is found is kept in the ledger.
-
-        Args:
-            names: sources and views; None: all that have checks.
-            served: instead, look at what was served: a served log, or the folder of it.
-
-        Raises:
-            UnknownName: no such source or view.
-            InputError: not a served log.
-        """
-        from skewless.quality.check import check
-
-        return check(self.runtime, names_of(names, "source or view"), served)
-
-    def tend(self, *, everything: bool = False) -> TendReport:
-        """Do what is due of everything periodic, once: materialize, compact, check, freshness.
-
-        Args:
-            everything: whether all of it is done, due or not.
-
-        Raises:
-            Conflict: another pass is at work, here or on another machine.
-        """
-        from skewless.tend.tend import tend
-
-        return tend(self.runtime, everything=everything)
-
-    def statistics(self, view: str) -> ViewStatistics:
-        """Return counts, nulls, range and quantiles of each feature of a view, from history."""
-        from skewless.monitoring.statistics import statistics
-
-        return statistics(self.runtime, name_of(view, "view"))
 
     @property
     def entities(self) -> Mapping[str, Entity]:

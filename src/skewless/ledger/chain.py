@@ -118,14 +118,23 @@ class Chain:
                 where=str(self.folder),
             ) from None
 
-    def records(self, kinds: Sequence[str] | None = None) -> Iterator[Record]:
+    def records(
+        self,
+        kinds: Sequence[str] | None = None,
+        since: int | None = None,
+        containing: Sequence[bytes] = (),
+    ) -> Iterator[Record]:
         """Yield what was sealed, oldest first; lines that are damaged are left out.
 
         Args:
             kinds: of these kinds alone; None: of all.
+            since: files whose newest seal is older are not read, UTC microseconds.
+            containing: only lines with one of these bytes are looked at; none: all.
         """
         marks = None if kinds is None else [b',"kind":"%s"' % kind.encode() for kind in kinds]
         for file in self.files():
+            if since is not None and (seal := last_seal(file)[0]) and seal.at < since:
+                continue
             waiting: list[Record] = []
             with file.open("rb") as lines:
                 for line in lines:
@@ -134,6 +143,7 @@ class Chain:
                         waiting = []
                         continue
                     wanted = marks is None or any(line.find(m, 0, _START) > 0 for m in marks)
+                    wanted = wanted and (not containing or any(c in line for c in containing))
                     if wanted and (record := parse_record(line, self.name)) is not None:
                         waiting.append(record)
 

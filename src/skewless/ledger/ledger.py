@@ -131,24 +131,37 @@ class Ledger:
 
     def record(self, kind: str, data: Mapping[str, Any]) -> Record | None:
         """Append one record and return it; None where that failed: it is logged and counted."""
+        return next(iter(self.record_all([(kind, data)])), None)
+
+    def record_all(self, said: Sequence[Said]) -> list[Record]:
+        """Append records and return them; none where that failed: it is logged and counted."""
+        if not said:
+            return []
         try:
-            return self.append([(kind, data)])[0]
+            return self.append(said)
         except StoreError as problem:
-            self.dropped += 1
-            logger.warning("not in the ledger: a record of kind %s: %s", kind, problem)
-            return None
+            self.dropped += len(said)
+            logger.warning("not in the ledger: a record of kind %s: %s", said[0][0], problem)
+            return []
 
     def records(
-        self, *, kinds: Sequence[str] | None = None, since: int | None = None
+        self,
+        *,
+        kinds: Sequence[str] | None = None,
+        since: int | None = None,
+        containing: Sequence[bytes] = (),
     ) -> Iterator[Record]:
         """Yield what was recorded, oldest first.
 
         Args:
             kinds: of these kinds alone; None: of all.
             since: from this moment on, UTC microseconds.
+            containing: only records whose JSON has one of these bytes; none: all. What is long and
+                not wanted need not be read as JSON.
         """
         found = heapq.merge(
-            *(chain.records(kinds) for chain in self._chains()), key=lambda record: record.at
+            *(chain.records(kinds, since, containing) for chain in self._chains()),
+            key=lambda record: record.at,
         )
         return (record for record in found if since is None or record.at >= since)
 

@@ -198,26 +198,54 @@ def values_now(runtime: StoreView, view: str) -> tuple[str, pa.Table, tuple[Outp
         UnknownName: there is no such view.
         InputError: an on-demand view that needs request fields, or is of several entities.
     """
-    import numpy as np
     import pyarrow as pa
-
-    from skewless.engines.local import LocalEngine
 
     state = runtime.state(fresh=True)
     name, _, version = view.partition("@v")
     found = state.view(name, int(version) if version.isdigit() else None)
     label = f"{name}@v{version or state.current[name]}"
     selection = select(state, [f"{label}:{feature}" for feature in found.features])
-    plan = plan_retrieval(selection, timestamp="at", as_of="known")
-    entity = _entity(view, selection)
-    asked = selection.views[0].view.asked_entity.key_names
-    histories = {step.source.name: runtime.history(step.source) for step in plan.steps}
-    spine = every_key(entity, list(histories.values())).rename_columns(list(asked))
-    now = runtime.clock.now()
-    times = np.full(spine.num_rows, now, np.int64)
-    columns = LocalEngine().retrieve(plan, spine, times, histories).columns
+    columns = columns_now(runtime, selection, keys_now(runtime, view, selection))
     named = {output.name: columns[output.name] for output in selection.outputs}
     return label, pa.table(named), selection.outputs
+
+
+def keys_now(runtime: StoreView, view: str, selection: Selection) -> pa.Table:
+    """Return the join keys of all entities of a view, named as whoever asks for it names them.
+
+    Args:
+        runtime: the open repo.
+        view: its name.
+        selection: features of it.
+
+    Raises:
+        InputError: an on-demand view that needs request fields, or is of several entities.
+    """
+    entity = _entity(view, selection)
+    asked = selection.views[0].view.asked_entity.key_names
+    steps = plan_retrieval(selection, timestamp="at", as_of="known").steps
+    histories = {step.source.name: runtime.history(step.source) for step in steps}
+    return every_key(entity, list(histories.values())).rename_columns(list(asked))
+
+
+def columns_now(
+    runtime: StoreView, selection: Selection, spine: pa.Table
+) -> Mapping[str, pa.ChunkedArray]:
+    """Return the values of features now, of some entities, from history: a column each.
+
+    Args:
+        runtime: the open repo.
+        selection: the features.
+        spine: join keys.
+    """
+    import numpy as np
+
+    from skewless.engines.local import LocalEngine
+
+    plan = plan_retrieval(selection, timestamp="at", as_of="known")
+    histories = {step.source.name: runtime.history(step.source) for step in plan.steps}
+    times = np.full(spine.num_rows, runtime.clock.now(), np.int64)
+    return LocalEngine().retrieve(plan, spine, times, histories).columns
 
 
 def _entity(view: str, selection: Selection) -> Entity:

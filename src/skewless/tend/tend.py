@@ -8,6 +8,8 @@
 | materialize | every hour | all views are brought up to date; what has not changed costs little |
 | compact | every day | event logs are settled into files |
 | check | every hour | the checks of sources and views are carried out |
+| profile | every day | the profiles of all features go into the ledger |
+| drift | every day | the newest profiles are compared with their references |
 | freshness | at every pass | how fresh each view is goes into the ledger, for its attainment |
 
 When a part was last done stands in the registry, so passes may come as often as they like, from
@@ -22,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skewless.clock import iso
+from skewless.drift.drift import drift, profile, served_folder
 from skewless.durations import format_duration, parse_duration
 from skewless.errors import Conflict, SkewlessError
 from skewless.ledger.runs import recorded
@@ -38,6 +41,8 @@ EVERY: Mapping[str, int] = {
     "materialize": parse_duration("1h"),
     "compact": parse_duration("1d"),
     "check": parse_duration("1h"),
+    "profile": parse_duration("1d"),
+    "drift": parse_duration("1d"),
     "freshness": 0,
 }
 """Part to how often it is due, microseconds."""
@@ -134,6 +139,19 @@ def _check(runtime: Runtime) -> tuple[str, bool]:
     return "; ".join([said, *map(str, report.failed)]), report.ok
 
 
+def _profile(runtime: Runtime) -> tuple[str, bool]:
+    found = profile(runtime)
+    folder = served_folder(runtime)
+    served = profile(runtime, served=folder) if folder is not None else []
+    return f"{len(found):,} profiles online, {len(served):,} served", True
+
+
+def _drift(runtime: Runtime) -> tuple[str, bool]:
+    report = drift(runtime)
+    said = f"{len(report.alerts):,} of {len(report.findings):,} tests say drift"
+    return "; ".join([said, *map(report.alert_text, report.alerts[:3])]), report.ok
+
+
 def _freshness(runtime: Runtime) -> tuple[str, bool]:
     report = freshness(runtime)
     note_freshness(runtime.ledger, report)
@@ -146,5 +164,7 @@ _PARTS: Mapping[str, Callable[[Runtime], tuple[str, bool]]] = {
     "materialize": _materialize,
     "compact": _compact,
     "check": _check,
+    "profile": _profile,
+    "drift": _drift,
     "freshness": _freshness,
 }

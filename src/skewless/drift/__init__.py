@@ -1,0 +1,1 @@
+"""Profiles of features over time, whether they drift, whether models decay."""

@@ -1,0 +1,205 @@
+"""Verbs of whoever runs a repo: fresh, right, drifting, tended. `FeatureStore` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skewless.durations import parse_duration
+from skewless.errors import UnknownName
+from skewless.online.runtime import Runtime
+from skewless.plan.arguments import any_name, checked_text, name_of, names_of
+from skewless.plan.selection import split_view
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    import pandas as pd
+
+    from skewless.drift.decay import DecayReport
+    from skewless.drift.profile import Profile
+    from skewless.drift.report import DriftReport
+    from skewless.monitoring.freshness import FreshnessReport
+    from skewless.monitoring.statistics import ViewStatistics
+    from skewless.quality.check import QualityReport
+    from skewless.tend.tend import TendReport
+
+
+class Operations:
+    """What is asked of a repo from day to day.
+
+    Attributes:
+        runtime: the open repo.
+    """
+
+    runtime: Runtime
+
+    def freshness(self) -> FreshnessReport:
+        """Return for each view the age of its newest event against what its owner promised."""
+        from skewless.monitoring.freshness import freshness
+
+        return freshness(self.runtime)
+
+    def check(
+        self, names: str | Sequence[str] | None = None, *, served: str | Path | None = None
+    ) -> QualityReport:
+        """Carry out the checks of sources and views, and return what they found; it prints.
+
+        Those of a source look at its whole history, those of a view at the values of all entities
+        now, or at those that were served. What is found is kept in the ledger.
+
+        Args:
+            names: sources and views; None: all that have checks.
+            served: instead, look at what was served: a served log, or the folder of it.
+
+        Raises:
+            UnknownName: no such source or view.
+            InputError: not a served log.
+        """
+        from skewless.quality.check import check
+
+        return check(self.runtime, names_of(names, "source or view"), served)
+
+    def tend(self, *, everything: bool = False) -> TendReport:
+        """Do what is due of everything periodic, once: materialize, compact, check, freshness.
+
+        Args:
+            everything: whether all of it is done, due or not.
+
+        Raises:
+            Conflict: another pass is at work, here or on another machine.
+        """
+        from skewless.tend.tend import tend
+
+        return tend(self.runtime, everything=everything)
+
+    def statistics(self, view: str) -> ViewStatistics:
+        """Return counts, nulls, range and quantiles of each feature of a view, from history."""
+        from skewless.monitoring.statistics import statistics
+
+        return statistics(self.runtime, name_of(view, "view"))
+
+    def profile(
+        self, views: str | Sequence[str] | None = None, *, served: str | Path | None = None
+    ) -> list[Profile]:
+        """Take profiles of features, keep them in the ledger, and return them.
+
+        Args:
+            views: names; None for all.
+            served: instead of all entities online, those that were served in the last day: a
+                served log, or the folder of it.
+
+        Raises:
+            UnknownName: no such view.
+            InputError: not a served log.
+        """
+        from skewless.drift.drift import profile
+
+        return profile(self.runtime, names_of(views, "view"), served=served)
+
+    def drift(
+        self, name: Any = None, *, reference: str | None = None, point: str | None = None
+    ) -> DriftReport:
+        """Compare how features are distributed with how they were; it prints, and is kept.
+
+        Args:
+            name: a view, a feature service or a feature; None: every view.
+            reference: ``training``, ``training:ID``, ``trailing``, ``weekday`` or
+                ``day:2026-01-31``; None: what was accepted, else a training set, else the days
+                before.
+            point: ``served`` or ``online``; None: what was served, where there is a log of it.
+
+        Raises:
+            UnknownName: no such view, service or feature.
+            InputError: no such reference.
+        """
+        from skewless.drift.drift import drift
+
+        name = None if name is None else any_name(name)
+        return drift(self.runtime, name, reference=reference, point=point)
+
+    def decay(
+        self,
+        service: Any,
+        *,
+        prediction: str,
+        label: str,
+        on: Sequence[str] | None = None,
+        within: str | timedelta = "30d",
+        every: str | timedelta = "7d",
+        otherwise: float | None = None,
+    ) -> DecayReport:
+        """Join delayed labels to logged predictions, and say how good these were in each period.
+
+        Args:
+            service: the feature service of the model.
+            prediction: ``source.column`` of the predictions, logged as rows of a source.
+            label: ``source.column`` of the labels: flags or two numbers (AUC), or numbers (RMSE).
+            on: columns that both have and that say which label is whose; None: all that both have.
+            within: how long after a prediction its label may happen.
+            every: length of a period.
+            otherwise: the label of predictions that got none within that time; None: they have
+                none.
+
+        Raises:
+            UnknownName: no such service, source or column.
+            InputError: the two sources share no column.
+        """
+        from skewless.drift.decay import decay
+
+        service = name_of(service, "feature service")
+        spans = {"within": within, "every": every}
+        given = {name: parse_duration(span, what=f"a {name}") for name, span in spans.items()}
+        return decay(
+            self.runtime, service, prediction=prediction, label=label, on=on,
+            otherwise=otherwise, **given,
+        )  # fmt: skip
+
+    def drift_frames(
+        self,
+        service: Any,
+        reference: Any,
+        *,
+        served: str | Path | None = None,
+        every_read: bool = False,
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return reference and current as pandas frames, as Evidently and NannyML take them.
+
+        Args:
+            service: the feature service.
+            reference: a training set of it, or the file it was written to.
+            served: a served log, or the folder of it; None: that of this repo.
+            every_read: whether the current frame has every answer, not the last of each entity.
+
+        Raises:
+            UnknownName: no such service.
+            MissingColumn: the reference lacks a feature.
+            InputError: there is no served log.
+        """
+        from skewless.drift.frames import frames
+
+        service = name_of(service, "feature service")
+        return frames(self.runtime, service, reference, served=served, every_read=every_read)
+
+    def accept_reference(self, name: Any, reference: str, *, who: str, why: str = "") -> None:
+        """Compare a view or feature service with another reference from now on.
+
+        Args:
+            name: of the view or feature service.
+            reference: see `drift`.
+            who: accepts it: it stands in the ledger.
+            why: for people.
+
+        Raises:
+            UnknownName: no such view or service.
+            InputError: no such reference.
+            StoreError: the ledger cannot be written.
+        """
+        from skewless.drift.references import accept
+
+        name, state = any_name(name), self.runtime.state(fresh=True)
+        if name not in state.services and split_view(name)[0] not in state.current:
+            known = [*state.current, *state.services]
+            raise UnknownName.of("view or feature service", name, known, where=state.place)
+        accept(self.runtime.ledger, name, reference, who=checked_text(who, "a name"), why=why)
