@@ -27,6 +27,13 @@ COLUMNS = {
     "map": pa.array([[("a", 1)], None, [], [("b", None), ("c", 2)], [("d", 3)]], pa.map_(pa.string(), pa.int64())),
     "lists of lists": pa.array([[[1], []], None, [], [None, [2, 3]], [[4]]]),
     "null": pa.nulls(5),
+    "interval": pa.array([(1, 2, 3), None, (0, 0, 0), (4, 5, 6), (7, 8, 9)], pa.month_day_nano_interval()),
+    "view": pa.array(["a", None, "", "bc", "köln"], pa.string_view()),
+    "dictionary of views": pa.DictionaryArray.from_arrays(
+        pa.array([0, None, 1, 2, 3], pa.int32()), pa.array(["a", "", "bc", "köln"], pa.string_view())
+    ),
+    "list view": pa.array([["a"], None, [], ["b", None], ["c"]], pa.list_view(pa.string_view())),
+    "narrow decimal": pa.array([Decimal("1.50"), None, Decimal("2.25"), None, Decimal("3.00")], pa.decimal32(5, 2)),
 }  # fmt: skip
 
 
@@ -41,7 +48,7 @@ def test_chunks_and_offsets_do_not_count(name: str) -> None:
     assert column_digest(pa.chunked_array([padded[1:-1]])) == wanted
 
 
-@pytest.mark.parametrize("name", [name for name in COLUMNS if name != "null"])
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name not in ("null", "view")])
 def test_order_and_nulls_count(name: str) -> None:
     array = COLUMNS[name]
     wanted = column_digest(pa.chunked_array([array]))
@@ -87,3 +94,19 @@ def test_text_is_text_however_it_is_encoded() -> None:
     plain = pa.chunked_array([["a", None, "a"]])
     forms = [plain.dictionary_encode(), plain.cast(pa.large_string())]
     assert {column_digest(form) for form in forms} == {column_digest(plain)}
+
+
+def test_forms_of_one_value_have_one_hash() -> None:
+    texts = {name: column_digest(pa.chunked_array([COLUMNS[name]])) for name in COLUMNS}
+    assert texts["view"] == texts["dictionary of views"] == texts["str"]
+    assert texts["list view"] == texts["list"]
+
+
+def test_a_union_has_a_hash() -> None:
+    kinds, places = pa.array([0, 1], pa.int8()), pa.array([0, 0], pa.int32())
+    one, other = (
+        pa.UnionArray.from_dense(kinds, places, [pa.array([number]), pa.array(["a"])])
+        for number in (1, 2)
+    )
+    first, second = (column_digest(pa.chunked_array([each])) for each in (one, other))
+    assert first != second

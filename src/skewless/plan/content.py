@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from skewless.stores.offline.plain import plain
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -52,7 +54,8 @@ def _feed(hashed: Any, column: pa.ChunkedArray) -> None:
 
     column = _plain(column)
     kind = column.type
-    hashed.update(f"{kind}:{len(column)}:{column.null_count};".encode())
+    said = str(kind).replace("large_", "") if pa.types.is_nested(kind) else str(kind)
+    hashed.update(f"{said}:{len(column)}:{column.null_count};".encode())
     if column.null_count:
         for chunk in column.chunks:
             hashed.update(_bytes_of(chunk.is_valid().cast(pa.uint8()), 1))
@@ -76,6 +79,8 @@ def _feed(hashed: Any, column: pa.ChunkedArray) -> None:
             hashed.update(field.name.encode() + b";")
             fields = [pc.struct_field(chunk, number) for chunk in column.chunks]
             _feed(hashed, pa.chunked_array(fields, type=field.type))
+    elif pa.types.is_union(kind) or pa.types.is_interval(kind):  # no other form than Python's
+        hashed.update(repr(column.to_pylist()).encode())
     else:
         for chunk in column.chunks:
             filled = chunk.fill_null(_zero(kind)) if chunk.null_count else chunk
@@ -98,9 +103,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column in the one form of its values that is hashed."""
     import pyarrow as pa
 
+    column = plain(column)
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _plain(column.cast(kind.value_type))
     if isinstance(kind, pa.BaseExtensionType):
         storage = [chunk.storage for chunk in column.chunks]
         return _plain(pa.chunked_array(storage, type=kind.storage_type))

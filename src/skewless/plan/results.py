@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from skewless.clock import from_micros, iso
-from skewless.errors import MissingDependency, UnknownName
+from skewless.errors import InputError, MissingDependency, UnknownName
 from skewless.forks import cached_property
 from skewless.formatting import html_table
 from skewless.plan.content import content_id, table_digests
@@ -223,6 +223,12 @@ class TrainingSet(_Tabular):
         """Return the spine and the features as an Arrow table."""
         return self._table
 
+    def __getitem__(self, name: str) -> list[Any]:
+        table = self.to_arrow()
+        if name not in table.column_names:
+            raise UnknownName.of("column", str(name), table.column_names, where="the result")
+        return column_values(table, name)
+
     @cached_property
     def digests(self) -> dict[str, str]:
         """Column to the hash of its values, the spine's columns among them."""
@@ -299,7 +305,24 @@ def _drawn(value: Any, status: str) -> tuple[Any, str]:
 
 def as_columns(table: pa.Table) -> dict[str, list[Any]]:
     """Return the Python values of a table by column; maps are dicts, at any depth."""
-    return {name: python_values(table[name]) for name in table.column_names}
+    return {name: column_values(table, name) for name in table.column_names}
+
+
+def column_values(table: pa.Table, name: str) -> list[Any]:
+    """Return the Python values of a column of a table.
+
+    Raises:
+        InputError: Python has no form for one, such as a time of the year 0.
+    """
+    try:
+        return python_values(table[name])
+    except (OverflowError, ValueError) as problem:
+        raise InputError(
+            f"column {name!r} has values that Python has no form for",
+            got=str(problem),
+            where="the result",
+            hint="to_arrow() and to_parquet() give them as they are.",
+        ) from None
 
 
 def differing(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:
