@@ -14,6 +14,7 @@ import skewless.materialize.verbs
 import skewless.online.apply
 import skewless.online.clocks
 import skewless.online.dedup
+import skewless.online.derive
 import skewless.online.ownership
 import skewless.online.runtime
 import skewless.online.storage
@@ -79,7 +80,7 @@ def what_a_kill_left_undone_is_not_told(patch: Patch) -> None:
 
 def vanished_states_go_unnoticed(patch: Patch) -> None:
     """An entity whose state was evicted is taken for one that was never seen."""
-    patch("skewless.online.runtime.Runtime.vanished", lambda *_: set())
+    patch("skewless.online.runtime.Runtime._seen", lambda *_: set())
 
 
 def anybody_may_write(patch: Patch) -> None:
@@ -132,6 +133,11 @@ def lost_states_are_copied_as_whole(patch: Patch) -> None:
     patch("skewless.online.move.copy._Copying._note_building", lambda *_: None)
 
 
+def rows_of_a_group_are_forgotten(patch: Patch) -> None:
+    """A group that rows have left, since they were corrected, keeps the row that was made of it."""
+    patch("skewless.online.derive._Groups._left", lambda *_: iter(()))
+
+
 FAULTS = (
     complete_too_early,
     corrections_do_not_replace,
@@ -148,6 +154,7 @@ FAULTS = (
     rows_are_let_go_too_early,
     copies_are_taken_however_old,
     lost_states_are_copied_as_whole,
+    rows_of_a_group_are_forgotten,
 )
 
 

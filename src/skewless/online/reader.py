@@ -89,7 +89,10 @@ class Repo(Protocol):
         keys: Sequence[Sequence[bytes | None]],
         states: Sequence[Sequence[State | None]],
     ) -> set[tuple[int, int]]:
-        """Return the part and number of each entity of a read whose state has vanished."""
+        """Return the part and number of each entity of a read that was seen and has no state."""
+
+    def note_vanished(self, keys: Mapping[str, Sequence[bytes]]) -> None:
+        """Have states rebuilt that are missing of entities that were seen, by table."""
 
 
 class Snapshot:
@@ -341,7 +344,7 @@ class OnlineReader:
         """Find out why states are missing.
 
         A state may come while the others are read, with a first row or because it is rebuilt: what
-        is missing although it was seen is read again.
+        is missing although it was seen is read again, and what is missing still is to be rebuilt.
 
         Raises:
             Outdated: a table was dropped, and the read may not wait.
@@ -354,13 +357,18 @@ class OnlineReader:
             lookup = self.newer(lookup)
             states, t = self._fetched(lookup, entities), None
         keys = [part.keys(entities) for part in lookup.parts]
-        vanished = self._repo.missing(lookup.parts, keys, states)
-        if not vanished:
-            return lookup, states, vanished
+        missing = self._repo.missing(lookup.parts, keys, states)
+        if not missing:
+            return lookup, states, missing
         again, seen = self._fetched(lookup, entities, t), [list(some) for some in states]
-        for part, number in vanished:
+        vanished: dict[str, list[bytes]] = {}
+        for part, number in missing:
             seen[part][number] = again[part][number]
-        return lookup, list(seen), {(p, n) for p, n in vanished if seen[p][n] is None}
+            key = keys[part][number]
+            if again[part][number] is None and key is not None:
+                vanished.setdefault(lookup.parts[part].table, []).append(key)
+        self._repo.note_vanished(vanished)
+        return lookup, list(seen), {(p, n) for p, n in missing if seen[p][n] is None}
 
     def _dropped(self, lookup: Lookup, states: States) -> bool:
         """Return whether a table that had no state is in use no more."""

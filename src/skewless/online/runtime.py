@@ -199,7 +199,9 @@ class Runtime:
         keys: Sequence[Sequence[bytes | None]],
         states: Sequence[Sequence[State | None]],
     ) -> set[tuple[int, int]]:
-        """Return the part and number of each entity of a read whose state has vanished.
+        """Return the part and number of each entity of a read that was seen and has no state.
+
+        An entity that is not among them was never seen. Costs a look into the journal.
 
         Args:
             parts: of the read.
@@ -207,7 +209,7 @@ class Runtime:
             states: what the store gave for them.
 
         Raises:
-            StoreUnavailable: see `vanished`.
+            StoreUnavailable: the store has lost states of a table, or the repo has moved.
         """
         found = set()
         for number, (part, asked, got) in enumerate(zip(parts, keys, states, strict=True)):
@@ -217,39 +219,34 @@ class Runtime:
                     for place, (key, state) in enumerate(zip(asked, got, strict=True))
                     if state is None and key is not None
                 ]
-                gone = self.vanished(part.table, [key for _, key in at])
-                found |= {(number, place) for place, key in at if key in gone}
+                seen = self._seen(part.table, [key for _, key in at])
+                found |= {(number, place) for place, key in at if key in seen}
         return found
 
-    def vanished(self, table: str, keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of the keys whose states are missing although their entities were seen.
-
-        For keys whose state a read has not found: an entity that is not among them was never
-        seen. Costs a look into the journal. The states are marked to be rebuilt by whatever writes
-        next, but for those that have come since they were read.
-
-        Raises:
-            StoreUnavailable: the store has lost states of the table, or the repo has moved.
-        """
+    def _seen(self, table: str, keys: Sequence[bytes]) -> set[bytes]:
         if not keys:
             return set()
-        gone = seen_among(self.home.journal, table, keys)
-        if gone or time.monotonic() - self._looked_at.get(table, float("-inf")) > FRESH_SECONDS:
+        seen = seen_among(self.home.journal, table, keys)
+        if seen or time.monotonic() - self._looked_at.get(table, float("-inf")) > FRESH_SECONDS:
             self.check_states([table])
+        return seen if self._knows else set(keys)  # another journal knows whom it has seen
+
+    def note_vanished(self, keys: Mapping[str, Sequence[bytes]]) -> None:
+        """Have states rebuilt, by whatever writes next, that entities which were seen lack.
+
+        Args:
+            keys: of the entities, by table; of those that were never seen nothing is noted.
+        """
         if not self._knows:
-            return set(keys)  # another journal knows whom it has seen
-        if not gone:
-            return gone
-        asked = list(gone)
-        found = self.online.read(table, asked)
-        still = {key for key, state in zip(asked, found, strict=True) if state is None}
-        # One that is too large would only be set aside again.
-        back = still - set_aside(self.home.journal, table).keys()
-        new = unmarked(self.home.journal, table, back) if back else []
-        if new:
-            with suppress(StoreError), self.journal.transaction() as journal:
-                mark_keys(journal, table, new, 0)
-        return gone
+            return
+        for table, asked in keys.items():
+            gone = seen_among(self.home.journal, table, asked)
+            # One that is too large would only be set aside again.
+            back = gone - set_aside(self.home.journal, table).keys() if gone else gone
+            new = unmarked(self.home.journal, table, back) if back else []
+            if new:
+                with suppress(StoreError), self.journal.transaction() as journal:
+                    mark_keys(journal, table, new, 0)
 
     def set_back(self, keys: Mapping[str, Sequence[bytes]], *, wait: bool) -> bool:
         """Have states rebuilt that a clock that was ahead wrote; say whether they are.
