@@ -320,6 +320,8 @@ def python_rows(rows: pa.RecordBatch, names: Sequence[str] | None = None) -> lis
         names, given = rows.schema.names, rows.columns
     else:
         given = [rows.column(name) for name in names]
+    if not given:
+        return [{} for _ in range(rows.num_rows)]
     columns = map(python_values, given)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -112,7 +112,7 @@ class Checker:
         # Rows that clocks stamped count, whatever clocks say; those with a delay are waited for.
         k = max(t, ledger.stamped)
         for filed in ledger.snapshots():
-            yield expected(view, ledger.rows(filed), key, t, k)
+            yield expected(view, ledger.rows(view.source, filed), key, t, k)
 
     def _check_pins(self, name: str, result: OnlineResult | None) -> None:
         if result is None:
@@ -152,7 +152,7 @@ class Checker:
                 self.found.faults.append(f"history: {type(refused).__name__}: {refused}")
                 return
             columns = training.to_dict()
-            rows = life.ledger.rows()
+            rows = life.ledger.rows(view.source)
             for number, asked in enumerate(spine):
                 t = times[number % len(times)]
                 right = expected(view, rows, asked, t, t if as_of == "known" else None)

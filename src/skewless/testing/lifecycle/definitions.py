@@ -7,12 +7,14 @@ store's registry keeps the versions.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import fsum, isnan
 from typing import Any
 
 from skewless.aggregations.windows import lifetime, session, tumbling
 from skewless.definitions import Entity, FeatureService, FeatureView, Source
+from skewless.definitions.derived import derived
 from skewless.definitions.expressions import Expression
 from skewless.definitions.source import Epoch
 from skewless.definitions.tables import Parquet
@@ -25,9 +27,9 @@ OTHERWISE = (Entity("who", who=str), Entity("stall", stall=int))
 ROLES: tuple[dict[str, Any], ...] = ({"user": "buyer"}, {"shop": "seller"})
 FIXED: tuple[dict[str, Any], ...] = ({"user": "u1"}, {"shop": 1})
 OF_KEYS = ("on", "role", "fixed")
-FORMS = {"plain": 8, "lag": 2, "on": 2, "role": 2, "fixed": 1}
+FORMS = {"plain": 8, "lag": 2, "on": 2, "role": 2, "fixed": 1, "groups": 4}
 """How a view looks at its source and is asked for, and how often: rows that are a while back, keys
-that the source or the request calls otherwise, a fixed key."""
+that the source or the request calls otherwise, a fixed key, rows made of groups of rows."""
 UNITS = ("", "", "us", "ms")
 """Of the numbers that times come as; empty where they are times."""
 Maker = Callable[[Source], Expression]
@@ -70,6 +72,26 @@ WIDER: dict[str, Maker] = {
 """Features of the column that a source gets in the course of its life."""
 
 
+def newest_of_group(rows: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the newest row of a group; of some there is none."""
+    number = rows["number"][-1]
+    if number == 3:
+        return None
+    return {"amount": rows["amount"][-1], "number": None if isnan(number) else int(number)}
+
+
+def sum_of_group(rows: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the sum of a group's amounts and how many rows it has."""
+    amounts = [amount for amount in rows["amount"] if not isnan(amount)]
+    return {"amount": fsum(amounts), "number": len(rows["amount"])}
+
+
+GROUPINGS = (
+    (newest_of_group, 1, 100), (sum_of_group, 1, 100), (sum_of_group, 2, 4), (newest_of_group, 2, 2)
+)  # fmt: skip
+"""What may make the rows of a derived source: a function, and how many rows a group has."""
+
+
 @dataclass
 class Shelf:
     """What users have in their files now.
@@ -78,6 +100,7 @@ class Shelf:
         source: the source as it is defined now.
         wide: whether it has its second column of numbers.
         unit: of the numbers that its times come as, see `UNITS`.
+        grouping: which of `GROUPINGS` makes the rows of the derived source.
         views: name to entity, features and form (one of `FORMS`).
         services: name to the members, as they are written.
     """
@@ -87,6 +110,7 @@ class Shelf:
     delay: int = 0
     wide: bool = False
     unit: str = ""
+    grouping: int = 0
     views: dict[str, tuple[int, dict[str, Maker], str]] = field(default_factory=dict)
     services: dict[str, list[str]] = field(default_factory=dict)
 
@@ -105,10 +129,27 @@ class Shelf:
             table=Parquet("table/*.parquet") if self.with_table else None,
         )
 
+    def groups(self, source: Source) -> Source:
+        """Return the source whose rows are made of groups of rows, as it is written now."""
+        function, rows, most = GROUPINGS[self.grouping]
+        return derived(
+            source=source,
+            by=("user", "shop"),
+            rows=rows,
+            most=most,
+            columns=("amount", "number"),
+            returns={"amount": float, "number": int},
+            name="groups",
+        )(function)
+
     def built(self) -> list[Any]:
         """Return the definitions, ready to be planned."""
         source = self.source
-        views = {name: _view(name, source, *kept) for name, kept in self.views.items()}
+        groups = None if self.with_table else self.groups(source)
+        views = {}
+        for name, (entity, features, form) in self.views.items():
+            of = groups if groups is not None and form == "groups" else source
+            views[name] = _view(name, of, entity, features, form)
         made: list[Any] = [source, *ENTITIES, *(each for some in views.values() for each in some)]
         for name in self.services:
             parts = [views.get(member, [member]) for member in self._members(name)]
@@ -128,9 +169,13 @@ class Shelf:
         """Return the members of a service that are there: a view may be gone."""
         return [each for each in self.services[service] if each.partition(":")[0] in self.views]
 
-    def makers(self) -> dict[str, Maker]:
-        """Return the features that the source allows."""
-        return FEATURES | (WIDER if self.wide else {})
+    def makers(self, form: str) -> dict[str, Maker]:
+        """Return the features that the source of a view in this form allows."""
+        return FEATURES | (WIDER if self.wide and form != "groups" else {})
+
+    def forms(self) -> dict[str, int]:
+        """Return the forms that views may have: of the rows of a table none are made."""
+        return {name: n for name, n in FORMS.items() if name != "groups" or not self.with_table}
 
     def add_view(self, chance: random.Random) -> str:
         """Add a view of some features, under a name that is or was in use or a new one."""
@@ -138,26 +183,29 @@ class Shelf:
         if not free:
             return "no room for a view"
         name = chance.choice(free)
-        names = chance.sample(sorted(self.makers()), chance.randint(1, 4))
-        form = chance.choices(list(FORMS), list(FORMS.values()))[0]
+        forms = self.forms()
+        form = chance.choices(list(forms), list(forms.values()))[0]
+        makers = self.makers(form)
+        names = chance.sample(sorted(makers), chance.randint(1, 4))
         entity = chance.randrange(len(OTHERWISE if form in OF_KEYS else ENTITIES))
-        self.views[name] = (entity, {each: self.makers()[each] for each in names}, form)
+        self.views[name] = (entity, {each: makers[each] for each in names}, form)
         return f"{form} view {name} of {', '.join(names)}"
 
     def change_view(self, chance: random.Random) -> str:
         """Add, drop or redefine a feature."""
         name = chance.choice(sorted(self.views))
         entity, features, form = self.views[name]
-        others = sorted(self.makers().keys() - features)
+        makers = self.makers(form)
+        others = sorted(makers.keys() - features)
         features = dict(features)
         if others and (len(features) < 2 or chance.random() < 0.6):
             if chance.random() < 0.3:  # another value under the name of one there is
-                each, make = chance.choice(sorted(features)), self.makers()[chance.choice(others)]
+                each, make = chance.choice(sorted(features)), makers[chance.choice(others)]
                 features[each] = make
                 what = f"{each} of another kind"
             else:
                 each = chance.choice(others)
-                features[each] = self.makers()[each]
+                features[each] = makers[each]
                 what = f"with {each}"
         else:
             each = chance.choice(sorted(features))
@@ -171,9 +219,17 @@ class Shelf:
         name = chance.choice(sorted(self.views))
         entity, features, before = self.views[name]
         without = (before, *(() if ENTITIES[entity].join_keys else OF_KEYS))
-        form = chance.choice([form for form in FORMS if form not in without])
+        if WIDER.keys() & self.views[name][1].keys():
+            without = (*without, "groups")
+        form = chance.choice([form for form in self.forms() if form not in without])
         self.views[name] = (entity, features, form)
         return f"{before} view {name} is {form}"
+
+    def regroup(self, chance: random.Random) -> str:
+        """Have the rows of the derived source be made otherwise."""
+        self.grouping = chance.choice([n for n in range(len(GROUPINGS)) if n != self.grouping])
+        function, rows, most = GROUPINGS[self.grouping]
+        return f"groups of {rows} to {most} rows, by {function.__name__}"
 
     def rename_view(self, chance: random.Random) -> str:
         """Give a view another name."""

@@ -12,7 +12,8 @@ from typing import Any
 
 from skewless.clock import to_micros
 from skewless.definitions import FeatureView, Source
-from skewless.engines.reference import Answer, HistoryRow, versions, view_values
+from skewless.definitions.fingerprint import fingerprint
+from skewless.engines.reference import Answer, HistoryRow, derived_rows, versions, view_values
 
 Row = dict[str, Any]
 
@@ -27,6 +28,7 @@ class Ledger:
         files: how many rows of the table there were after each file.
         online: how many of ``filed`` every entity online has; later ones some may have.
         stamped: the newest moment that a clock gave to a row of the log.
+        derived: what was made of the log, by the source and how many rows it had.
     """
 
     log: list[HistoryRow] = field(default_factory=list)
@@ -34,6 +36,7 @@ class Ledger:
     files: list[int] = field(default_factory=lambda: [0])
     online: int = 0
     stamped: int = 0
+    derived: dict[tuple[str, int], list[HistoryRow]] = field(default_factory=dict, repr=False)
 
     def push(self, source: Source, rows: Iterable[Row], now: int, *, backdate: bool) -> int:
         """Note rows that a push acknowledged; return how many it must have taken in."""
@@ -82,12 +85,18 @@ class Ledger:
         found = [row for row in self.log if row.row_id == row_id]
         return found[-1] if found else None
 
-    def rows(self, filed: int | None = None) -> list[HistoryRow]:
+    def rows(self, source: Source, filed: int | None = None) -> list[HistoryRow]:
         """Return every version of every row, of the table as many as online states have at least.
 
         Args:
+            source: as a view has it: itself, or one that is derived of it.
             filed: how many rows of the table; None: all.
         """
+        if source.derivation is not None:
+            made = (fingerprint(source.derivation.to_dict()), len(self.log))
+            if made not in self.derived:
+                self.derived[made] = derived_rows(source, self.log)
+            return self.derived[made]
         return [*self.filed[: len(self.filed) if filed is None else filed], *self.log]
 
     def _append(self, source: Source, values: Row, event: int, known: int, *, deleted: bool) -> int:

@@ -268,6 +268,8 @@ class Life:
             ways.append(shelf.remove_view)
         if shelf.services:
             ways.append(shelf.remove_service)
+        if "groups" in [form for _, _, form in shelf.views.values()]:
+            ways.append(shelf.regroup)
         if not shelf.wide and chance.random() < 0.3:
             ways = [self._widen]
         before = copy.deepcopy(shelf)
