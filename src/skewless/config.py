@@ -89,12 +89,12 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "offline": ("folder", "log"),
     "registry": None,
     "journal": None,
-    "ledger": ("folder",),
+    "ledger": ("folder", "checkpoints", "signing_key", "public_key"),
     "lineage": ("kind", "url", "key", "path"),
     "lint": ("features", "views", "sources", "owners", "descriptions", "freshness", "enforce"),
     "engine": None,
 }
-_PATH_KEYS = ("path", "folder")
+_PATH_KEYS = ("path", "folder", "checkpoints", "signing_key")
 _ELSEWHERE = {
     "offline": 'An event log lies there as a table: log = { kind = "delta", path = "s3://..." }.',
     "ledger": "Copy sealed chains there from the folder.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from skewless.cli.options import command
 from skewless.cli.output import emit, note, paint, say, short, table
+from skewless.clock import iso
 from skewless.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from skewless.ledger.runs import Run
     from skewless.store import FeatureStore
 
-ACTIONS = ("runs", "sets", "list", "show", "verify")
+ACTIONS = ("runs", "sets", "list", "show", "verify", "checkpoint", "key")
 _COLOURS = {"failed": "red", "killed": "red", "interrupted": "yellow", "running": "green"}
 
 
@@ -23,15 +25,18 @@ _COLOURS = {"failed": "red", "killed": "red", "interrupted": "yellow", "running"
     "ledger",
     example="skewless ledger\nskewless ledger runs --job materialize --limit 5\n"
     "skewless ledger list --kind training_set --since 2026-01-01T00:00:00Z\n"
-    "skewless ledger show db1:17\nskewless ledger verify",
+    "skewless ledger show db1:17\nskewless ledger verify --since-checkpoint\n"
+    "skewless ledger key /etc/skewless/ledger.pem\nskewless ledger checkpoint",
     no="verify: something was altered or removed.",
 )
 @click.argument("action", type=click.Choice(ACTIONS), default="runs")
-@click.argument("name", metavar="[RECORD]", required=False)
+@click.argument("name", metavar="[RECORD | FILE]", required=False)
 @click.option("--job", help="runs: of this job alone.")
 @click.option("--kind", "kinds", multiple=True, help="list: of this kind alone; repeatable.")
 @click.option("--since", metavar="TIME", help="runs, list: from here on.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@click.option("--since-checkpoint", is_flag=True, help="verify: against signed checkpoints too.")
+@click.option("--public-key", metavar="HEX", help="verify: who signed.  [default: the settings]")
 @click.pass_context
 def ledger_command(
     ctx: click.Context, /, *, repo: str, as_json: bool, action: str, name: str | None, **given: Any
@@ -49,17 +54,32 @@ def ledger_command(
 
     verify: hash every byte of the ledger. What was edited, removed, inserted or put in another
     order is named by the first record that is wrong; what a kill or a full disk cut off is told.
+    With --since-checkpoint it is held against signed checkpoints too: an older state of ledger and
+    registry that somebody put back is found.
+
+    checkpoint: sign where the ledger ends now, and append that to the checkpoints.
+
+    key: make a key to sign with in FILE, and print its public half.
     """
     from skewless.store import FeatureStore
 
-    if (name is None) == (action == "show"):
-        raise InputError(f"ledger {action} {'needs' if name is None else 'takes no'} record")
+    if (name is None) == (action in ("show", "key")):
+        raise InputError(f"ledger {action} {'needs' if name is None else 'takes no'} argument")
+    if action == "key":
+        _key(name or "", as_json)
+        return
     with FeatureStore(repo) as fs:
         if action == "verify":
-            report = fs.runtime.ledger.verify()
+            key = given["public_key"] or ""
+            report = fs.runtime.ledger.verify(
+                signed=given["since_checkpoint"] or bool(key), public_key=key
+            )
             emit(report) if as_json else say(str(report))
             if not report.ok:
                 ctx.exit(1)
+        elif action == "checkpoint":
+            made = fs.runtime.ledger.checkpoint()
+            emit(made) if as_json else say(f"Signed at {iso(made.at)} by {made.signer}")
         elif action == "show":
             emit(_plain(fs.runtime.ledger.get(name or "")))
         elif action == "runs":
@@ -68,6 +88,16 @@ def ledger_command(
             _sets(fs, as_json, given["limit"])
         else:
             _list(fs, as_json, given)
+
+
+def _key(file: str, as_json: bool) -> None:
+    from skewless.ledger.checkpoints import make_key
+
+    public = make_key(Path(file))
+    if as_json:
+        emit({"signing_key": file, "public_key": public})
+    else:
+        say(f'[ledger]\nsigning_key = "{file}"\npublic_key = "{public}"')
 
 
 def _runs(fs: FeatureStore, as_json: bool, given: dict[str, Any]) -> None:

@@ -147,6 +147,10 @@ class Chain:
                     if wanted and (record := parse_record(line, self.name)) is not None:
                         waiting.append(record)
 
+    def head(self) -> Head:
+        """Return the newest seal."""
+        return self._found_end().head
+
     def files(self) -> list[Path]:
         """Return the files, oldest first."""
         return sorted(self.folder.glob("[0-9]*.jsonl"))

@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from skewless.clock import Clock
+from skewless.clock import Clock, iso
+from skewless.config import Config
 from skewless.errors import SkewlessError, StoreError, UnknownName
 from skewless.ledger.chain import Chain, Head, Said
+from skewless.ledger.checkpoints import Checkpoint, Checkpoints, said_of
 from skewless.ledger.lines import Record
-from skewless.ledger.verify import ChainReport, verify_chain
+from skewless.ledger.verify import ChainReport, Damage, verify_chain
 from skewless.registry.base import Registry
 
 logger = logging.getLogger("skewless.ledger")
@@ -41,15 +43,19 @@ class LedgerReport:
     Attributes:
         chains: one report each.
         elsewhere: chains that the registry knows and whose files lie on other hosts.
+        checkpoints: those it was held against; None: against none.
+        faults: what is wrong with checkpoints.
     """
 
     chains: list[ChainReport] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    checkpoints: list[Checkpoint] | None = None
+    faults: list[Damage] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether all that was sealed is there, as it was written."""
-        return all(chain.ok for chain in self.chains)
+        return not self.faults and all(chain.ok for chain in self.chains)
 
     @property
     def records(self) -> int:
@@ -58,13 +64,16 @@ class LedgerReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
-        problems = [vars(damage) for chain in self.chains for damage in chain.problems]
+        problems = [*self.faults, *(each for chain in self.chains for each in chain.problems)]
+        held = self.checkpoints
         return {
             "ok": self.ok,
             "records": self.records,
             "segments": sum(chain.segments for chain in self.chains),
             "chains": [chain.chain for chain in self.chains],
-            "problems": problems,
+            "problems": [vars(damage) for damage in problems],
+            "checkpoints": None if held is None else len(held),
+            "newest_checkpoint": iso(held[-1].at) if held else None,
             "gaps": [gap for chain in self.chains for gap in chain.gaps],
             "elsewhere": self.elsewhere,
         }
@@ -72,10 +81,21 @@ class LedgerReport:
     def __str__(self) -> str:
         data = self.to_dict()
         lines = [f"{self.records:,} records in {data['segments']:,} sealed segments are as written"]
+        lines += [] if self.checkpoints is None else [said_of(self.checkpoints)]
+        lines += [f"Damaged: {each}" for each in self.faults]
         lines += [f"Damaged: {each}" for chain in self.chains for each in chain.problems]
         lines += [f"Gap: {gap}" for gap in data["gaps"]]
         lines += [f"Elsewhere: chain {name} lies on another host" for name in self.elsewhere]
         return "\n".join(lines)
+
+
+def ledger_of(
+    config: Config, folder: Path, registry: Callable[[], Registry], clock: Clock
+) -> Ledger:
+    """Return the ledger in a folder, as the settings say."""
+    made = Ledger(folder, registry, clock, read_only=config.read_only)
+    made.checkpoints = Checkpoints.of(config)
+    return made
 
 
 class Ledger:
@@ -86,9 +106,11 @@ class Ledger:
         registry: returns what keeps the head of each chain.
         clock: tells the present.
         host: names the chain that is written to; by default this machine.
+        read_only: whether nothing may be written.
 
     Attributes:
         dropped: records that could not be written since the last one that could.
+        checkpoints: where it is signed how far it goes; by default nowhere.
         listeners: told of every record that was written; they must neither wait nor fail.
     """
 
@@ -101,6 +123,7 @@ class Ledger:
         host: str | None = None,
         read_only: bool = False,
     ) -> None:
+        self.checkpoints = Checkpoints("")
         self._read_only = read_only
         self.folder = folder
         self._registry = registry
@@ -183,20 +206,49 @@ class Ledger:
             f"the ledger has no record {record_id!r}", hint="List them: skewless ledger list"
         )
 
-    def verify(self) -> LedgerReport:
-        """Return whether every chain is as it was written, and what is not."""
-        heads = {
-            name.removeprefix(_HEADS): Head(**head)
-            for name, head in self._registry().progress(_HEADS).items()
-        }
+    @property
+    def is_signed(self) -> bool:
+        """Whether checkpoints are made: a second place and a key are named."""
+        return self.checkpoints.are_made
+
+    def checkpoint(self) -> Checkpoint:
+        """Sign where every chain ends, and append that to the checkpoints.
+
+        Raises:
+            ConfigError: there is no second place for them, or no key.
+            StoreError: they cannot be written.
+        """
+        heads = self._heads() | {chain.name: chain.head() for chain in self._chains()}
+        return self.checkpoints.write(heads, at=self._clock.now())
+
+    def verify(self, *, signed: bool = False, public_key: str = "") -> LedgerReport:
+        """Return whether every chain is as it was written, and what is not.
+
+        Args:
+            signed: whether it is held against the signed checkpoints too.
+            public_key: who has to have signed them; empty: as the settings say.
+
+        Raises:
+            ConfigError, InputError: there are no checkpoints.
+        """
+        heads = self._heads()
         report = LedgerReport()
+        if signed:
+            report.checkpoints, report.faults = self.checkpoints.read(public_key)
+        held = report.checkpoints or []
         here = {chain.name for chain in self._chains()}
-        for name in sorted(here | heads.keys()):
+        for name in sorted(here.union(heads, *(each.heads for each in held))):
             if name in here or name == self.chain.name:
-                report.chains.append(verify_chain(self.folder / name, heads.get(name)))
+                seals = [each.heads.get(name) for each in held]
+                report.chains.append(verify_chain(self.folder / name, heads.get(name), *seals))
             else:
                 report.elsewhere.append(name)
         return report
+
+    def _heads(self) -> dict[str, Head]:
+        """Return the newest seal of each chain, as the registry has it."""
+        kept = self._registry().progress(_HEADS)
+        return {name.removeprefix(_HEADS): Head(**head) for name, head in kept.items()}
 
     def _chains(self) -> list[Chain]:
         with suppress(OSError):

@@ -11,6 +11,7 @@ somebody who may write to both wrote all of it anew.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,14 +78,14 @@ class ChainReport:
         return not self.problems
 
 
-def verify_chain(folder: Path, head: Head | None) -> ChainReport:
+def verify_chain(folder: Path, *heads: Head | None) -> ChainReport:
     """Return what is wrong with the chain in a folder.
 
     Args:
         folder: of the chain's files.
-        head: the newest seal, kept elsewhere; None: there is none.
+        heads: seals that were the newest once, kept elsewhere; None: there is none.
     """
-    checker = _Checker(folder, head)
+    checker = _Checker(folder, [head for head in heads if head is not None])
     files = sorted(folder.glob("[0-9]*.jsonl"))
     for place, file in enumerate(files):
         checker.file(file, place + 1, is_last=place == len(files) - 1)
@@ -95,10 +96,9 @@ def verify_chain(folder: Path, head: Head | None) -> ChainReport:
 class _Checker:
     """Walks a chain, file by file and segment by segment."""
 
-    def __init__(self, folder: Path, head: Head | None) -> None:
+    def __init__(self, folder: Path, heads: Sequence[Head]) -> None:
         self.report = ChainReport(folder.name)
-        self._head = head
-        self._met = head is None or head.seal == GENESIS
+        self._missing = {head.seal: head for head in heads if head.seal != GENESIS}
         self._prev = GENESIS
         self._n = 0
         self._cuts: list[Cut] = []
@@ -165,7 +165,7 @@ class _Checker:
             self.report.segments += 1
         self._wrong = False
         self._prev, self._n = seal.seal, seal.n
-        self._met = self._met or (self._head is not None and seal.seal == self._head.seal)
+        self._missing.pop(seal.seal, None)
         return lines
 
     def _name_first(self, file: Path, line: int, segment: bytes) -> None:
@@ -192,11 +192,12 @@ class _Checker:
         self.report.problems.append(Damage(self.report.chain, file.name, line, place, what))
 
     def end(self) -> None:
-        """Compare the end of the chain with the head that was kept."""
-        if self._met or self._head is None:
+        """Compare the chain with the heads that were kept: the first that it lacks is named."""
+        if not self._missing:
             return
-        what = f"the chain had {self._head.n:,} records: the newest are gone"
-        if self._n >= self._head.n:
-            what = f"record {self._head.n:,} is not the one that was sealed"
-        place = min(self._n, self._head.n - 1) + 1
+        head = min(self._missing.values(), key=lambda each: each.n)
+        what = f"the chain had {head.n:,} records: the newest are gone"
+        if self._n >= head.n:
+            what = f"record {head.n:,} is not the one that was sealed"
+        place = min(self._n, head.n - 1) + 1
         self.report.problems.append(Damage(self.report.chain, "", 0, place, what))

@@ -21,7 +21,7 @@ from skewless.definitions.tables import Table
 from skewless.engines.chosen import Engines
 from skewless.errors import StoreError, StoreUnavailable, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
-from skewless.ledger.ledger import Ledger
+from skewless.ledger.ledger import Ledger, ledger_of
 from skewless.online.copies import LACKS, changes_and_copy, copied_to, count_write
 from skewless.online.dirty_keys import mark_keys, unmarked
 from skewless.online.group_commit import GroupCommit
@@ -112,10 +112,8 @@ class Runtime:
     @cached_property
     def ledger(self) -> Ledger:
         """The record of what happened."""
-        folder = Path(self.config.ledger.options["folder"])
-        folder = folder_of_project(folder, self.config.project)
-        read_only = self.config.read_only
-        return Ledger(folder / "chains", lambda: self.registry, self.clock, read_only=read_only)
+        folder = folder_of_project(Path(self.config.ledger.options["folder"]), self.config.project)
+        return ledger_of(self.config, folder / "chains", lambda: self.registry, self.clock)
 
     @opened_property
     def registry(self) -> Registry:

@@ -11,6 +11,7 @@
 | profile | every day | the profiles of all features go into the ledger |
 | drift | every day | the newest profiles are compared with their references |
 | freshness | at every pass | how fresh each view is goes into the ledger, for its attainment |
+| checkpoint | at every pass | how far the ledger goes is signed, where a second place is named |
 
 When a part was last done stands in the registry, so passes may come as often as they like, from
 cron, a container or a DAG. One pass at a time: a lease in the journal keeps a second one, on any
@@ -37,6 +38,7 @@ from skewless.quality.check import check
 LEASE = "skewless:tend"
 """The name of the lease: no source can have it."""
 _DONE = "tend/"
+CHECKPOINT = "checkpoint"
 EVERY: Mapping[str, int] = {
     "materialize": parse_duration("1h"),
     "compact": parse_duration("1d"),
@@ -44,6 +46,7 @@ EVERY: Mapping[str, int] = {
     "profile": parse_duration("1d"),
     "drift": parse_duration("1d"),
     "freshness": 0,
+    CHECKPOINT: 0,
 }
 """Part to how often it is due, microseconds."""
 
@@ -106,7 +109,8 @@ def tend(runtime: Runtime, *, everything: bool = False) -> TendReport:
         raise Conflict("another pass is at work", hint="It ends by itself, or with its process.")
     try:
         now = runtime.clock.now()
-        return TendReport(now, tuple(_part(runtime, name, now, everything) for name in _PARTS))
+        names = [name for name in _PARTS if name != CHECKPOINT or runtime.ledger.is_signed]
+        return TendReport(now, tuple(_part(runtime, name, now, everything) for name in names))
     finally:
         lease.release()
 
@@ -160,6 +164,11 @@ def _freshness(runtime: Runtime) -> tuple[str, bool]:
     return names or "every promise is kept", report.ok
 
 
+def _checkpoint(runtime: Runtime) -> tuple[str, bool]:
+    made = runtime.ledger.checkpoint()
+    return f"{len(made.heads)} chains of the ledger signed", True
+
+
 _PARTS: Mapping[str, Callable[[Runtime], tuple[str, bool]]] = {
     "materialize": _materialize,
     "compact": _compact,
@@ -167,4 +176,5 @@ _PARTS: Mapping[str, Callable[[Runtime], tuple[str, bool]]] = {
     "profile": _profile,
     "drift": _drift,
     "freshness": _freshness,
+    CHECKPOINT: _checkpoint,
 }
