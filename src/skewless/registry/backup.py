@@ -115,6 +115,15 @@ def restore(registry: Registry, path: Path) -> Copied:
     return _compared(rows, registry)
 
 
+def revision_of(path: Path) -> int:
+    """Return up to which revision an export goes.
+
+    Raises:
+        InputError: it is none.
+    """
+    return _revision(_read(path))
+
+
 def _read(path: Path) -> Rows:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

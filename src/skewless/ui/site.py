@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -20,8 +19,8 @@ from skewless.definitions import FeatureRef, FeatureView
 from skewless.errors import UnknownName
 from skewless.monitoring.freshness import FreshnessReport, ViewFreshness
 from skewless.monitoring.statistics import ViewStatistics
+from skewless.online.some_keys import some_keys
 from skewless.plan.apply.registry_state import Deprecation, RegistryState, View
-from skewless.state.keys import KeyCodec
 from skewless.store import FeatureStore
 
 FRESHNESS_SECONDS = 15.0
@@ -122,18 +121,7 @@ class Site:
 
     def examples(self, view: FeatureView, version: int, count: int) -> list[dict[str, Any]]:
         """Return the keys of some entities that the online store holds, as they are asked for."""
-        by = self.runtime.tables().serving().get((view.name, version))
-        if by is None:
-            return []
-        codec = KeyCodec(by.layout.entity)
-        names = dict(zip(view.row_entity.key_names, view.asked_entity.key_names, strict=True))
-        rows = islice(self.runtime.online.scan(by.layout.table, limit=count), count)
-        keys = (codec.decode(key) for key, _ in rows)
-        return [
-            {names.get(name, name): value for name, value in key.items()
-             if names.get(name, name) not in view.constants}
-            for key in keys
-        ]  # fmt: skip
+        return some_keys(self.runtime, view, version, count)
 
     def examples_of_entity(self, entity: str, count: int = 6) -> list[dict[str, Any]]:
         """Return the keys of some entities of a kind; none where nothing of it is online."""

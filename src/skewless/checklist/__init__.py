@@ -1,0 +1,1 @@
+"""The checklist of a feature service for production, with evidence for each item."""
