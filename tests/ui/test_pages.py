@@ -26,7 +26,7 @@ NAMES = {
 def path_of(store: sl.FeatureStore) -> Callable[[str], str]:
     """An address of every kind of page."""
     made = store.training_sets()[-1].id
-    return lambda path: path.replace("{name}", NAMES.get(path, made))
+    return lambda path: path.replace("{name}", NAMES.get(path, made)).replace("{act}", "silence")
 
 
 def data(client: TestClient, address: str, **parameters: str) -> Any:

@@ -157,6 +157,8 @@ def test_what_a_request_says_does_not_become_an_element_either(
             "search": ("/search", {"q": text}),
             "key": ("/explore", {"of": "card", "key.card_id": text}),
             "at": ("/explore", {"of": "card", "key.card_id": "c", "at": text}),
+            "act": ("/acts/silence", {"of": text, "kind": text}),
+            "replay": ("/replay", {"request": text}),
             "of": ("/explore", {"of": text}),
             "feature": ("/explore", {"of": "card", "key.card_id": "c", "feature": text}),
         }

@@ -7,7 +7,7 @@ for need in needs(site):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from skewless.definitions.references import split_reference
@@ -35,6 +35,12 @@ class Need:
         do: a command or an act that helps.
         link: the page to look at.
         owner: whose it is.
+        kind: what is wrong, in a word: acts are about it.
+        since: when it went wrong, where that is known, UTC microseconds.
+        acknowledged: who looks after it, and since when; empty: nobody.
+        silenced_until: when it comes back; empty: it is not silenced.
+        by: who has acknowledged or silenced it.
+        note: what they said.
     """
 
     urgency: str
@@ -43,6 +49,12 @@ class Need:
     do: str
     link: str
     owner: str = ""
+    kind: str = ""
+    since: int = 0
+    acknowledged: str = ""
+    silenced_until: str = ""
+    by: str = ""
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -51,10 +63,12 @@ class Need:
 
 def needs(site: Site) -> list[Need]:
     """Return what needs a person, the most urgent first."""
-    found = [
-        *_losses(site), *_failed(site), *_stale(site), *_unmet(site), *_quarantined(site),
-        *_deprecated(site), *_waiting(site), *_unsaid(site),
-    ]  # fmt: skip
+    kinds = {
+        "lost": _losses, "failed": _failed, "stale": _stale, "check": _unmet,
+        "quarantine": _quarantined, "deprecated": _deprecated, "waits": _waiting,
+        "unsaid": _unsaid,
+    }  # fmt: skip
+    found = [replace(need, kind=kind) for kind, look in kinds.items() for need in look(site)]
     return sorted(found, key=lambda need: _URGENCY.index(need.urgency))
 
 
@@ -80,7 +94,7 @@ def _failed(site: Site) -> Iterator[Need]:
             says = f"Its last run {'failed' if run.status == 'failed' else 'was killed'}{why}."
             yield Need(
                 "bad", job, says, f"skewless ledger runs --job {job}", address("runs", job=job),
-                run.who,
+                run.who, since=run.started,
             )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ SECTIONS = (
     ("runs", "/runs", "Runs"),
     ("training sets", "/training-sets", "Training sets"),
     ("changes", "/changes", "Changes"),
+    ("acts", "/acts", "Acts"),
 )
 """The navigation: section, address, words."""
 STATUSES = {
@@ -51,8 +52,12 @@ STATUSES = {
 """Status to the class of its colour and its sign, so that colour is not alone."""
 
 
-def make_environment() -> jinja2.Environment:
-    """Return what templates are rendered with; every value in them is escaped."""
+def make_environment(token: str) -> jinja2.Environment:
+    """Return what templates are rendered with; every value in them is escaped.
+
+    Args:
+        token: what forms that change something carry: who cannot read pages does not know it.
+    """
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("skewless.ui"),
         autoescape=True,
@@ -64,7 +69,7 @@ def make_environment() -> jinja2.Environment:
         "address": address, "age_bar": age_bar, "chip": chip, "day_strip": day_strip,
         "draw_distribution": distribution, "draw_timeline": timeline,
         "key_parameters": key_parameters, "mark_of": mark_of, "sections": SECTIONS,
-        "sparkline": sparkline,
+        "sparkline": sparkline, "token": token,
     }  # fmt: skip
     made.filters |= {
         "ago": ago, "brief": brief, "count": count, "duration": format_duration,

@@ -2,13 +2,15 @@
 
 Pages hold words and values of others: nothing of them may run, load or be framed. A browser that
 was lured to ``evil.example`` with this machine's address must not read pages either, so only hosts
-that are named are answered. There is nothing to change here, so only GET and HEAD are.
+that are named are answered. What changes something (`skewless.ui.acts`) is a POST of a form that
+this process made: it carries a token, and no request that another site began is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -34,6 +36,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+ACTS = "/acts/"
+"""Below it lies what changes something."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -72,8 +76,17 @@ class Guard:
         if host not in self.hosts:
             text = f"This catalogue is asked for as {', '.join(sorted(self.hosts))}.\n"
             return PlainTextResponse(text, status_code=421)
-        if scope["method"] not in ("GET", "HEAD"):
+        if scope["method"] in ("GET", "HEAD"):
+            return None
+        if scope["method"] != "POST" or not scope["path"].startswith(ACTS):
             return PlainTextResponse("Nothing is changed here.\n", 405, {"allow": "GET, HEAD"})
+        headers = Headers(scope=scope)
+        origin = headers.get("origin", "")
+        site = headers.get("sec-fetch-site", "same-origin")
+        form = headers.get("content-type", "").partition(";")[0]
+        own = not origin or urlsplit(origin).netloc == headers.get("host")
+        if not own or site != "same-origin" or form != "application/x-www-form-urlencoded":
+            return PlainTextResponse("Only forms of this catalogue are taken.\n", 403)
         return None
 
 

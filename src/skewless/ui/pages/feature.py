@@ -43,6 +43,7 @@ def page(site: Site, given: dict[str, str]) -> Page:
         "view_description": view.labels["description"],
         "tags": {**view.labels["tags"], **words.tags},
         "deprecated": "" if notice is None else notice.reason or "deprecated",
+        "notice_of": "" if notice is None else notice.target,
         "sunset": None if notice is None or notice.sunset is None else notice.sunset.isoformat(),
         "freshness_now": None if now is None else now.to_dict(),
         "services": site.users_of(reference),

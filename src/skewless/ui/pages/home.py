@@ -6,6 +6,7 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.definitions.references import split_reference
+from skewless.ui.acts import MOST, done, marked
 from skewless.ui.attention import needs
 from skewless.ui.page import Page
 from skewless.ui.pages.changes import change_of
@@ -20,10 +21,13 @@ def page(site: Site, given: dict[str, str]) -> Page:
     state = site.state
     if not state.records:
         return Page("welcome.html", "Nothing is defined yet", {"at": iso(site.now())}, {}, "home")
+    acts = done(site.runtime.ledger, site.now() - MOST)
+    wanting = marked(needs(site), acts, site.now())
     features = sum(len(state.view(name).features) for name in state.current)
     data: dict[str, Any] = {
         "at": iso(site.now()),
-        "needs": [need.to_dict() for need in needs(site)],
+        "needs": [need.to_dict() for need in wanting if not need.silenced_until],
+        "silenced": [need.to_dict() for need in wanting if need.silenced_until],
         "counts": {
             "features": features,
             "views": len(state.current),

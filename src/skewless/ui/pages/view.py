@@ -67,6 +67,7 @@ def page(site: Site, given: dict[str, str]) -> Page:
         "owner": view.labels["owner"],
         "description": view.labels["description"],
         "deprecated": "" if notice is None else notice.reason or "deprecated",
+        "notice_of": "" if notice is None else notice.target,
         "sunset": None if notice is None or notice.sunset is None else notice.sunset.isoformat(),
         "versions": _versions(site, name),
         "services": {feature: site.users_of(f"{label}:{feature}") for feature in view.features},
