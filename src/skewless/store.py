@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from skewless.lineage.graph import Lineage, LineageReader
     from skewless.materialize.materialize import MaterializeResult
     from skewless.monitoring.catalog import CatalogEntry
+    from skewless.monitoring.recommend import Recommendations
     from skewless.online.log_generations import KeptLog
     from skewless.parity.report import ParityReport
     from skewless.plan.apply.registry_state import View
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from skewless.stores.online.base import OnlineStore
     from skewless.training.backtest import BacktestReport
     from skewless.training.records import Rebuilt, TrainingSetRecord
+    from skewless.training.usage import Usage
 
 logger = logging.getLogger("skewless.states")
 Moment = datetime | str | int
@@ -569,18 +571,13 @@ class FeatureStore(Operations):
         if bool(request) == (entity is not None):
             raise InputError("a replay is of a request, or of an entity", expected="one of them")
         folder = self.config.folder / ".skewless" / "served" if served is None else Path(served)
-        asked = None
         if features is not None:
             outputs = select(self.runtime.state(fresh=True), features, full_names=True).outputs
-            asked = [output.reference for output in outputs]
-        return replay(
-            self.runtime,
-            folder,
-            request=checked_text(request, "a request id"),
-            entity=None if entity is None else checked_entity(entity),
-            at=_moment(at),
-            features=asked,
-        )
+            features = [output.reference for output in outputs]
+        request = checked_text(request, "a request id")
+        entity = None if entity is None else checked_entity(entity)
+        about = {"entity": entity, "at": _moment(at), "features": features}
+        return replay(self.runtime, folder, request=request, **about)
 
     def backtest(self, spine: Any, features: Features, **options: Any) -> BacktestReport:
         """Train one model on naive, event-time and as-known features and compare on a holdout."""
@@ -641,6 +638,13 @@ class FeatureStore(Operations):
         from skewless.ledger.runs import runs
 
         return runs(self.runtime.ledger, job=job, since=_moment(since))
+
+    @cached_property
+    def usage(self) -> Usage:
+        """In how many training sets features are."""
+        from skewless.training.usage import Usage
+
+        return Usage(self.runtime.ledger)
 
     @cached_property
     def _lineage(self) -> LineageReader:
@@ -731,7 +735,19 @@ class FeatureStore(Operations):
         from skewless.monitoring.search import search
 
         text, limit = checked_text(text, "a text"), checked_count(limit, "a limit")
-        return search(self.runtime.state(), text, limit, fresh=self.freshness)
+        used = self.usage.counts
+        return search(self.runtime.state(), text, limit, fresh=self.freshness, used=used)
+
+    def recommend(self, service: str, limit: int = 10) -> Recommendations:
+        """Return what a service could try next, and how far that repeats what it has; it prints.
+
+        Raises:
+            UnknownName: no such service.
+        """
+        from skewless.monitoring.recommend import recommend
+
+        service, limit = name_of(service, "feature service"), checked_count(limit, "a limit")
+        return recommend(self.runtime, service, self.usage.counts(), limit)
 
     def close(self) -> None:
         """Close the stores, when what waits of lineage was sent."""

@@ -77,6 +77,7 @@ def test_an_answer_says_what_a_feature_is(fs):
     (answer,) = fs.search("ratio", 1)
     assert answer.pop("score") > 0
     assert answer.pop("why") == ["its name"]
+    assert answer.pop("training_sets") == 0
     assert answer == {
         "feature": "Payment@v1:ratio", "name": "ratio", "view": "Payment", "version": 1,
         "type": "Float64", "kind": "on-demand feature", "entity": "card", "source": "pays",

@@ -75,6 +75,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("status", "List what is defined."),
         "show": ("status", "Show a view, source, entity, feature service or feature."),
         "search": ("status", "Find features by words."),
+        "recommend": ("recommend", "Show what a service could try next."),
         "statistics": ("status", "Show counts, nulls, range and quantiles of a view's features."),
         "leakage": ("leakage", "Report what in a training set comes from after its label."),
         "backtest": ("leakage", "Measure what leakage does to a model."),

@@ -8,9 +8,10 @@ built once for a revision of the registry; `skewless.monitoring.search_index` ra
 
 from __future__ import annotations
 
+import math
 import re
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +97,12 @@ class _Query:
 
 
 def search(
-    state: RegistryState, text: str, limit: int, *, fresh: Callable[[], FreshnessReport]
+    state: RegistryState,
+    text: str,
+    limit: int,
+    *,
+    fresh: Callable[[], FreshnessReport],
+    used: Callable[[], Mapping[str, int]] = dict,
 ) -> list[dict[str, Any]]:
     """Return the features that fit a text best, the best first; nothing where nothing fits.
 
@@ -110,14 +116,15 @@ def search(
             that are no older than promised (``-fresh`` the rest).
         limit: at most so many.
         fresh: says how fresh views are; called only if the text asks.
+        used: says in how many training sets each feature is: what is used comes a little earlier.
 
     Returns:
         For each: ``feature`` (its full reference), ``name``, ``view``, ``version``, ``type``,
         ``kind``, ``entity``, ``source``, ``owner``, ``description`` (its own, else its view's),
         ``unit``, ``tags``, ``pii``, ``computes``, ``services``, ``freshness`` (what is promised, or
         None), ``deprecated`` (the reason; empty: it is not), ``sunset``, ``windows`` (window =
-        reference, of the same feature over others and this), ``why`` (which word fits what) and
-        ``score`` (greater is better). What is deprecated comes below what its reason names.
+        reference, of the same feature over others and this), ``training_sets``, ``why`` (which
+        word fits what) and ``score`` (greater is better). What is deprecated comes last of both.
     """
     catalogue = _catalogue_of(state)
     query = _parsed(text)
@@ -127,12 +134,8 @@ def search(
         hits = {number: Hit(number, 1.0, []) for number in range(len(catalogue.families))}
     for number in catalogue.names.get(text.strip(), ()):
         hits.setdefault(number, Hit(number, 0.0, []))
-    kept = (
-        set()
-        if query.fresh is None
-        else {f"{view.view}@v{view.version}" for view in fresh().views if view.status == "ok"}
-    )
-    found = []
+    kept = set() if query.fresh is None else _fresh_views(fresh())
+    found, trained = [], used()
     for hit in hits.values():
         family = catalogue.families[hit.document]
         if query.fresh is not None and (family.views <= kept) is not query.fresh:
@@ -142,7 +145,7 @@ def search(
             for member in family.members
             if all(_passes(member[2], *given) for given in query.filters)
         ]
-        ranked = _ranked(members, hit, query, text.strip()) if members else None
+        ranked = _ranked(members, hit, query, text.strip(), trained) if members else None
         if ranked is not None:
             found.append(ranked)
     best: dict[str, float] = {}
@@ -153,6 +156,10 @@ def search(
         answer | {"score": round(_capped(score, answer, best), 3)} for score, answer in found
     ]
     return sorted(answers, key=lambda a: (-a["score"], bool(a["deprecated"]), a["feature"]))[:limit]
+
+
+def _fresh_views(report: FreshnessReport) -> set[str]:
+    return {f"{view.view}@v{view.version}" for view in report.views if view.status == "ok"}
 
 
 def _parsed(text: str) -> _Query:
@@ -196,7 +203,7 @@ def _passes(answer: dict[str, Any], excludes: bool, key: str, value: str) -> boo
 
 
 def _ranked(
-    members: list[_Member], hit: Hit, query: _Query, text: str
+    members: list[_Member], hit: Hit, query: _Query, text: str, trained: Mapping[str, int]
 ) -> tuple[float, dict[str, Any]] | None:
     """Return how well a feature fits and what is answered: its member of the window asked for."""
     score, why = hit.score, list(hit.why)
@@ -215,8 +222,10 @@ def _ranked(
         if text in _names(member, theirs):
             score, answer, why = score + 100.0, theirs, ["its name"]
     score *= 1 + 0.05 * bool(pinned) + 0.02 * bool(answer["description"])
-    score *= 1 + 0.02 * bool(answer["owner"])
-    return score * (0.5 if answer["deprecated"] else 1.0), answer | {"why": why}
+    most = max(trained.get(member[2]["feature"], 0) for member in members) if trained else 0
+    score *= 1 + 0.02 * bool(answer["owner"]) + min(0.06, 0.02 * math.log2(1 + most))
+    answer = answer | {"why": why, "training_sets": trained.get(answer["feature"], 0)}
+    return score * (0.5 if answer["deprecated"] else 1.0), answer
 
 
 def _capped(score: float, answer: dict[str, Any], best: dict[str, float]) -> float:

@@ -126,7 +126,11 @@ class Catalog:
         return self.store.explain(feature, entity, at=at).to_dict()
 
     def _fitting(self, state: RegistryState, text: str, limit: int) -> dict[str, Any]:
-        return {"features": search(state, text, limit, fresh=self.store.freshness)}
+        return {
+            "features": search(
+                state, text, limit, fresh=self.store.freshness, used=self.store.usage.counts
+            )
+        }
 
     def _everything(self, request: Request) -> RegistryState:
         request.caller.require_everything(request.where)
