@@ -124,7 +124,7 @@ def search(
         ``unit``, ``tags``, ``pii``, ``computes``, ``services``, ``freshness`` (what is promised, or
         None), ``deprecated`` (the reason; empty: it is not), ``sunset``, ``windows`` (window =
         reference, of the same feature over others and this), ``training_sets``, ``why`` (which
-        word fits what) and ``score`` (greater is better). What is deprecated comes last of both.
+        word fits what) and ``score``. What is deprecated comes below what its reason names.
     """
     catalogue = _catalogue_of(state)
     query = _parsed(text)
