@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from skewless.definitions.derivation import LAST_ROW, Derivation, GroupFunction
+from skewless.definitions.derivation import LAST_ROW, Derivation, GroupFunction, unfit
 from skewless.definitions.entity import KEY_KINDS
 from skewless.definitions.on_demand import code_of
 from skewless.definitions.source import Source
@@ -133,22 +133,6 @@ def _source(
         future=f"{base.future}us",
         **labels,
     )
-
-
-def unfit(by: Derivation, source: Source) -> str:
-    """Return why rows cannot be derived of a source as it is; "" if they can."""
-    if source.derivation is not None:
-        return "it is derived itself"
-    if source.table is not None:
-        return "it has a table: a group's rows are taken as they come, by push or stream"
-    if source.lateness is not None:
-        return "it has a lateness, so that rows of a group would be left out"
-    if source.event_time != by.event_time or source.row_id != by.row_id:
-        return "its event time or row id is another one"
-    for name, dtype in by.types.items():
-        if source.columns.get(name) != dtype:
-            return f"its column {name!r} is gone, or of another type"
-    return ""
 
 
 def _checked_counts(source: Source, rows: object, most: object) -> int:

@@ -239,6 +239,12 @@ class FeatureView:
         made._check()
         return made
 
+    def as_source(self, name: str | None, labels: Mapping[str, Any]) -> Source:
+        """Return the source of the values of the view; see `Source.of`."""
+        from skewless.definitions.values_of import values_of
+
+        return values_of(self, name, labels)
+
     @cached_property
     def features(self) -> tuple[str, ...]:
         """The names of the features, in order."""

@@ -15,13 +15,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from skewless.aggregations import aggregation
 from skewless.definitions.aggregate import build
 from skewless.definitions.checks import Check, checked_list, checks_of_words
 from skewless.definitions.column_methods import WindowLike, or_lifetime
-from skewless.definitions.derivation import LAST_ROW, Derivation
+from skewless.definitions.derivation import Derivation
 from skewless.definitions.expressions import Column, Expression, MultiWindow
 from skewless.definitions.message_parts import check_places
 from skewless.definitions.naming import checked_name, checked_text
@@ -65,8 +65,8 @@ class Rows:
     def __getitem__(self, name: str) -> Column:
         """Return the column of that name; the form for names that clash with methods."""
         columns = self._source.columns
-        if self._source.derivation is not None:
-            columns = {each: dtype for each, dtype in columns.items() if each != LAST_ROW}
+        if (by := self._source.derivation) is not None:
+            columns = {each: dtype for each, dtype in columns.items() if each not in by.hidden}
         if name not in columns:
             raise UnknownName.of("column", name, columns, where=f"source {self._source.name!r}")
         dtype = Timestamp if columns[name].kind == "timestamp" else columns[name]
@@ -113,7 +113,7 @@ class Rows:
         A view names each feature after its column, whatever the attribute is called.
         """
         every = names in (("*",), ())
-        hidden = () if self._source.derivation is None else (LAST_ROW,)
+        hidden = () if self._source.derivation is None else self._source.derivation.hidden
         columns = [each for each in self._source.schema if each not in hidden]
         columns = columns if every else list(names)
         members = tuple(self[name].latest(ttl=ttl) for name in columns)
@@ -126,6 +126,13 @@ class Rows:
         if isinstance(options.get("by"), str):
             options = options | {"by": self[options["by"]]}
         return build(aggregation(name, **params), None, rows, windows, options)
+
+
+class HasValues(Protocol):
+    """A feature view, of whose values there is a source."""
+
+    def as_source(self, name: str | None, labels: Mapping[str, Any], /) -> Source:
+        """Return it; see `Source.of`."""
 
 
 class Source(Rows):
@@ -203,6 +210,26 @@ class Source(Rows):
         """How its rows are made, of a derived source; see `skewless.derived`."""
         self._schema = None if schema is None else self._typed(schema)
         self._check()
+
+    @staticmethod
+    def of(view: HasValues, *, name: str | None = None, **labels: Any) -> Source:
+        """Return the values of a feature view as a source: a row for each of its rows.
+
+        Each row that counts for the view has one: the entity's join keys, the view's features as
+        they are right after that row, its event time; known when all rows behind it are. Rows that
+        come late, are corrected or deleted make the rows that change because of them anew.
+
+        Args:
+            view: over pushed or streamed rows.
+            name: of the source; by default that of the view and ``_values``.
+            labels: ``description`` and ``owner``, for people.
+
+        Raises:
+            DefinitionError: of this view there is no such source.
+        """
+        if not hasattr(view, "as_source"):
+            raise DefinitionError("values are those of a feature view", got=f"{view!r:.60}")
+        return view.as_source(name, labels)
 
     def _typed(self, schema: Mapping[str, object]) -> dict[str, DType]:
         times = (self.event_time, self.known_time)

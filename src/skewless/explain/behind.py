@@ -8,10 +8,13 @@ from typing import Any
 import pyarrow as pa
 
 from skewless.clock import ALWAYS
-from skewless.definitions import Entity, Source
+from skewless.definitions import Entity, FeatureView, Source
+from skewless.definitions.valued_view import view_of
 from skewless.engines.reference import HistoryRow, visible
 from skewless.explain.entity_rows import rows_of_entities
 from skewless.explain.store_view import StoreView
+from skewless.expressions.evaluate import evaluate_scalar
+from skewless.state.layout import StateLayout
 
 
 def rows_behind(
@@ -27,17 +30,36 @@ def rows_behind(
     by = source.derivation
     if by is None or not rows:
         return [[] for _ in rows]
+    base = runtime.source(by.source)
+    view = None if by.view is None else view_of(by, base)
+    names = by.by if view is None else view.entity.key_names
     types: dict[str, Any] = {name: by.types[name] for name in by.by}
     group = Entity("group", **types)
-    groups = list(dict.fromkeys(_group(row, by.by) for row in rows))
+    groups = list(dict.fromkeys(_group(row, names) for row in rows))
     columns = zip(*groups, strict=True)
     keys = {
         name: pa.array(list(values), dtype.arrow())
         for (name, dtype), values in zip(group.join_keys, columns, strict=True)
     }
-    history = runtime.history(runtime.source(by.source))
+    history = runtime.history(base)
     found = dict(zip(groups, rows_of_entities(history, group, keys), strict=True))
-    return [_standing(found[_group(row, by.by)], row.known) for row in rows]
+    if view is not None:
+        return [_counting(view, found[_group(row, names)], row) for row in rows]
+    return [_standing(found[_group(row, names)], row.known) for row in rows]
+
+
+def _counting(
+    view: FeatureView, rows: Iterable[HistoryRow], values: HistoryRow
+) -> list[HistoryRow]:
+    """Return the rows that can count for the values of a view, as they were known then."""
+    span, at = StateLayout.of(view.row_entity, view.source, [view]).span, values.order[0]
+    first = ALWAYS if span is None else at - span
+    return [
+        row
+        for row in visible(rows, values.known)
+        if first < row.order[0] <= at
+        and (view.where is None or evaluate_scalar(view.where, row.values) is True)
+    ]
 
 
 def _group(row: HistoryRow, by: Iterable[str]) -> tuple[object, ...]:

@@ -27,8 +27,9 @@ from typing import Literal
 
 from skewless.aggregations.ordering import Latest
 from skewless.definitions import Aggregate, FeatureRef, FeatureView, OnDemandView, Request, Source
-from skewless.definitions.derivation import LAST_ROW
+from skewless.definitions.derivation import Derivation
 from skewless.definitions.expressions import Column, Expression, Operation
+from skewless.definitions.valued_view import view_of
 
 Kind = Literal["column", "request", "feature", "service", "training set", "model"]
 Type = Literal["DIRECT", "INDIRECT"]
@@ -148,6 +149,9 @@ def source_edges(source: Source) -> Iterator[Edge]:
     by = source.derivation
     if by is None:
         return
+    if by.view is not None:
+        yield from _value_edges(source, by)
+        return
     made = How("DIRECT", "TRANSFORMATION", f"the function of {source.name}")
     grouped = How("INDIRECT", "GROUP_BY", f"{by.rows:,} to {by.most:,} rows of a group")
     newest = How("DIRECT", "AGGREGATION", "the newest of a group")
@@ -155,7 +159,7 @@ def source_edges(source: Source) -> Iterator[Edge]:
     corrected = How("INDIRECT", "FILTER", "row id: corrections")
     for column in source.columns:
         node = column_node(source.name, column)
-        if column == LAST_ROW:
+        if column in by.hidden:
             continue
         if column in by.by:
             yield Edge(column_node(by.source, column), node, How("DIRECT", "IDENTITY"))
@@ -168,6 +172,20 @@ def source_edges(source: Source) -> Iterator[Edge]:
         for keys, how in ((by.by, grouped), (by.row_id, corrected)):
             for key in keys:
                 yield Edge(column_node(by.source, key), node, how)
+
+
+def _value_edges(source: Source, by: Derivation) -> Iterator[Edge]:
+    """Yield what the columns of a source of a view's values depend on."""
+    if by.base is None or by.view is None:
+        return
+    view, base = view_of(by, by.base), by.source
+    names = dict(zip(view.entity.key_names, by.by, strict=True)) | {by.event_time: by.event_time}
+    for name, own in names.items():
+        node = column_node(source.name, name)
+        yield Edge(column_node(base, own), node, How("DIRECT", "IDENTITY"))
+    for edge in feature_edges(view, 1):
+        node = column_node(source.name, edge.target.name.rpartition(":")[2])
+        yield Edge(edge.source, node, edge.how)
 
 
 def _within(how: How, role: How) -> How:

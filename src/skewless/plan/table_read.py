@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from skewless.aggregations.forms import counted
-from skewless.clock import iso
+from skewless.clock import NEVER, iso
 from skewless.definitions import Aggregate, Expression, FeatureView, Source
 from skewless.errors import CorruptData, InputError
 from skewless.expressions.evaluate import compile_scalar, leaf_key
@@ -114,6 +115,13 @@ class TableRead:
         from skewless.state.window_eval import AggregatePlan
 
         return AggregatePlan(self.layout, self._found)
+
+    @cached_property
+    def _untiled(self) -> AggregatePlan:
+        """How the aggregates are read out of rows alone."""
+        from skewless.state.window_eval import AggregatePlan
+
+        return AggregatePlan(self.layout, [replace(read, rule=None) for read in self._found])
 
     def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
         """Return the keys of the entities in the store; none where the table may not answer.
@@ -250,6 +258,13 @@ class TableRead:
                 moment if known == k else EntityWindows(rows, layout.exclusive, t, known, tiles)
             )
         return self._with_derived(*moment.answers(self._reads, quick), moment.newest_event)
+
+    def of_rows(self, rows: RowSet, t: int) -> Answers:
+        """Return the values of one entity at ``t``, of rows that all count, without tiles."""
+        from skewless.state.window_eval import EntityWindows
+
+        moment = EntityWindows(rows, self.layout.exclusive, t, NEVER)
+        return self._with_derived(*moment.answers(self._untiled), moment.newest_event)
 
     def _with_derived(
         self, values: list[Any], statuses: list[Status], newest: int | None

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from skewless.definitions import FeatureView, Source
-from skewless.definitions.derivation import Derivation
-from skewless.definitions.derived import unfit
+from skewless.definitions.derivation import Derivation, unfit
 from skewless.definitions.fingerprint import value_part
 from skewless.definitions.repo import Definitions
+from skewless.definitions.valued_view import view_of
+from skewless.durations import format_duration
 from skewless.errors import DefinitionError
 from skewless.plan.apply.registry_state import SOURCE_STORAGE, Kind, RegistryState
+from skewless.state.layout import StateLayout
 
 
 def check_derived(
@@ -61,10 +63,29 @@ def sources_of(views: Iterable[FeatureView]) -> dict[str, str]:
 
 def derived_lines(by: Derivation) -> list[str]:
     """Return what is said of a derived source that is new: when it has rows, and what it costs."""
+    if by.view is not None:
+        return _value_lines(by)
     keys = ", ".join(by.by)
     return [
         f"a row for each {keys} of {by.source}, from {by.rows:,} rows on, {by.most:,} at most",
         f"run for each push that changes a group; kept: 8 bytes a row of {by.source}, by {keys}",
+    ]
+
+
+def _value_lines(by: Derivation) -> list[str]:
+    """Return what is said of the values of a view: when there is one, and what a push reads."""
+    if by.view is None or by.base is None:
+        return [f"a row for each row of {by.source}: the values of a view"]
+    view = view_of(by, by.base)
+    span = StateLayout.of(view.row_entity, view.source, [view]).span
+    reads = (
+        f"all rows of its entities, since a window of {view.name} has no end"
+        if span is None
+        else f"rows of its entities within {format_duration(span)} of its own"
+    )
+    return [
+        f"a row for each row of {by.source} that counts for {view.name}, with its values then",
+        f"each push reads {reads}; kept: 8 bytes a row of {by.source}",
     ]
 
 

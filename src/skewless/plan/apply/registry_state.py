@@ -295,7 +295,10 @@ class RegistryState:
 
     def _source(self, record: Record) -> Source:
         source = Source.from_dict(record.body)
-        if source.derivation is not None and self.restoring:
+        if source.derivation is not None and source.derivation.view is not None:
+            base = self.sources.get(source.derivation.source)
+            source.derivation = replace(source.derivation, base=base)
+        elif source.derivation is not None and self.restoring:
             what, code = f"derived source {source.name!r}", source.derivation.code
 
             def function(rows: Mapping[str, Any]) -> Mapping[str, Any] | None:
