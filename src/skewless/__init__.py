@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from skewless.definitions.checks import Check
     from skewless.definitions.derived import derived
     from skewless.definitions.example import Example
+    from skewless.definitions.lookup import Lookup
     from skewless.definitions.message_parts import header, key, message_time
     from skewless.definitions.protobuf import Protobuf
     from skewless.definitions.source import Epoch
@@ -112,6 +113,7 @@ _HOMES = {
     "skewless.definitions.checks": "Check",
     "skewless.definitions.derived": "derived",
     "skewless.definitions.example": "Example",
+    "skewless.definitions.lookup": "Lookup",
     "skewless.definitions.message_parts": "header key message_time",
     "skewless.definitions.source": "Epoch",
     "skewless.definitions.words": "Column",
@@ -134,8 +136,8 @@ __all__ = [
     "Date", "Decimal",
     "DefinitionError", "Delta", "Entity", "Epoch", "Example", "FeatureService", "FeatureStore",
     "FeatureView", "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32",
-    "Int64", "Json", "Kafka", "List", "Map", "MissingColumn", "MissingDependency", "NaiveTime",
-    "OnDemandView",
+    "Int64", "Json", "Kafka", "List", "Lookup", "Map", "MissingColumn", "MissingDependency",
+    "NaiveTime", "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Protobuf", "Redshift", "RegistryError", "Request",
     "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "SparkTable",
     "Status", "StoreError",

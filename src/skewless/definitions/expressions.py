@@ -20,7 +20,7 @@ operands `MOST_DEEP` levels are allowed.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NoReturn, Protocol, Self
@@ -28,6 +28,7 @@ from typing import Any, NoReturn, Protocol, Self
 from skewless.aggregations.base import is_aggregation
 from skewless.clock import from_micros, to_micros
 from skewless.definitions import operations
+from skewless.definitions.chains import chain_of, chain_to_dict, text_of
 from skewless.definitions.column_methods import ColumnMethods
 from skewless.definitions.value_methods import ValueMethods
 from skewless.definitions.words import Words
@@ -43,8 +44,6 @@ _SYMBOLS = {
 
 MOST_DEEP = 100
 """How deep operands other than the first may be nested."""
-LONG_CHAIN = 32
-"""Links beyond which a chain is written as a list and computed in a loop."""
 
 
 class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
@@ -122,6 +121,18 @@ class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
     def to_dict(self) -> dict[str, Any]:
         """Return the expression as plain data."""
         raise NotImplementedError
+
+    def as_link(self) -> dict[str, Any]:
+        """Return the operation without its operands, as plain data."""
+        raise NotImplementedError
+
+    def written(self, operands: Sequence[str]) -> str:
+        """Return the operation as people write it, over operands that are written already."""
+        raise NotImplementedError
+
+    def as_operand(self) -> str:
+        """Return the expression as it is written within others."""
+        return repr(self)
 
     def same_as(self, other: Expression) -> bool:
         """Return whether both say the same."""
@@ -294,12 +305,26 @@ class Operation(Expression):
         """Return the operation over other operands."""
         return Operation(self.name, children)
 
+    def as_link(self) -> dict[str, Any]:
+        """Its name."""
+        return {"operation": self.name}
+
+    def written(self, operands: Sequence[str]) -> str:
+        """Return it with the sign it has, or as a call."""
+        if self.name in _SYMBOLS:
+            return f"({operands[0]} {_SYMBOLS[self.name]} {operands[1]})"
+        return f"{self.name}({', '.join(operands)})"
+
+    def as_operand(self) -> str:
+        """Without its type."""
+        return text_of(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Name and operands; of a long chain where it starts and its links."""
-        return _chain_to_dict(self)
+        return chain_to_dict(self)
 
     def __repr__(self) -> str:
-        return f"{_text(self)}: {self.dtype!r}"
+        return f"{text_of(self)}: {self.dtype!r}"
 
 
 class Cast(Expression):
@@ -313,12 +338,22 @@ class Cast(Expression):
         """Return the cast of another operand."""
         return Cast(children[0], self.dtype)
 
+    def as_link(self) -> dict[str, Any]:
+        """The type."""
+        return {"cast": self.dtype.to_dict()}
+
+    def written(self, operands: Sequence[str]) -> str:
+        """Return it with the types it is from, where that is no leaf's, and to."""
+        inner = self.children[0]
+        typed = f"{operands[0]}: {inner.dtype!r}" if isinstance(inner, Operation) else operands[0]
+        return f"{typed} as {self.dtype!r}"
+
     def to_dict(self) -> dict[str, Any]:
         """Type and operand."""
-        return _chain_to_dict(self)
+        return chain_to_dict(self)
 
     def __repr__(self) -> str:
-        return _text(self)
+        return text_of(self)
 
 
 class ColumnsByName(Protocol):
@@ -453,65 +488,6 @@ class MultiWindow(Expression):
         return f"{len(self.members)} windows of {self.members[0]!r}"
 
 
-def chain_of(expression: Expression) -> tuple[Expression, list[Expression]]:
-    """Return where a chain of first operands starts, and its links from there to the whole.
-
-    >>> from skewless.definitions.source import Source
-    >>> a = Source("s", schema={"a": int}, event_time="at").a
-    >>> chain_of(a + 1 - a)[0], len(chain_of(a + 1 - a)[1])
-    (s.a, 2)
-    """
-    links = []
-    while expression.children:
-        links.append(expression)
-        expression = expression.children[0]
-    return expression, links[::-1]
-
-
-def _link_to_dict(link: Expression) -> dict[str, Any]:
-    """Return a link of a chain as plain data, with its operands but the first."""
-    head = {"cast": link.dtype.to_dict()} if isinstance(link, Cast) else {"operation": _name(link)}
-    return head | {"of": [child.to_dict() for child in link.children[1:]]}
-
-
-def _chain_to_dict(expression: Expression) -> dict[str, Any]:
-    start, links = chain_of(expression)
-    data = start.to_dict()
-    if len(links) > LONG_CHAIN:
-        return {"chain": data, "links": [_link_to_dict(link) for link in links]}
-    for link in links:
-        own = _link_to_dict(link)
-        data = own | {"of": [data, *own["of"]]}
-    return data
-
-
-def _name(expression: Expression) -> str:
-    return expression.name if isinstance(expression, Operation) else ""
-
-
-def _text(expression: Expression) -> str:
-    """Return operations as people write them."""
-    start, links = chain_of(expression)
-    text = repr(start)
-    for number, link in enumerate(links):
-        if isinstance(link, Cast):
-            inner = links[number - 1] if number else None
-            typed = f"{text}: {inner.dtype!r}" if isinstance(inner, Operation) else text
-            text = f"{typed} as {link.dtype!r}"
-            continue
-        shown = [text, *(_operand(child) for child in link.children[1:])]
-        name = _name(link)
-        if name in _SYMBOLS:
-            text = f"({shown[0]} {_SYMBOLS[name]} {shown[1]})"
-        else:
-            text = f"{name}({', '.join(shown)})"
-    return text
-
-
-def _operand(expression: Expression) -> str:
-    return _text(expression) if isinstance(expression, Operation) else repr(expression)
-
-
 def _methods(kind: type) -> list[str]:
     return [name for name in dir(kind) if not name.startswith("_")]
 
@@ -550,6 +526,8 @@ def _is_feature(expression: Expression) -> bool:
 Reader = Callable[[dict[str, Any], str], Expression]
 READERS: dict[str, Reader] = {}
 """What reads expressions of other modules back, by a key that their plain data has."""
+LINK_READERS: dict[str, Callable[[dict[str, Any], tuple[Expression, ...]], Expression]] = {}
+"""Likewise what reads those back that have operands."""
 
 
 def expression_from_dict(data: dict[str, Any], source: str = "") -> Expression:
@@ -559,7 +537,7 @@ def expression_from_dict(data: dict[str, Any], source: str = "") -> Expression:
         for link in data["links"]:
             whole = _linked(link, (whole, *_operands(link["of"], source)))
         return whole
-    if "operation" in data or "cast" in data:
+    if "of" in data:
         return _linked(data, _operands(data["of"], source))
     if "value" in data:
         return Literal(data["value"])
@@ -589,4 +567,7 @@ def _operands(data: list[dict[str, Any]], source: str) -> tuple[Expression, ...]
 def _linked(data: dict[str, Any], children: tuple[Expression, ...]) -> Expression:
     if "cast" in data:
         return Cast(children[0], dtype_from_dict(data["cast"]))
-    return Operation(data["operation"], children)
+    if "operation" in data:
+        return Operation(data["operation"], children)
+    (read,) = (LINK_READERS[key] for key in LINK_READERS if key in data)
+    return read(data, children)

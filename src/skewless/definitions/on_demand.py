@@ -50,6 +50,7 @@ from skewless.definitions.feature_view import (
     words_of,
 )
 from skewless.definitions.fingerprint import fingerprint, value_part
+from skewless.definitions.lookup import LookedUp  # noqa: F401 - is read back with on-demand views
 from skewless.definitions.naming import checked_name
 from skewless.definitions.references import FeatureRef
 from skewless.definitions.words import typed_and_words, words_dict, words_from_dict

@@ -8,7 +8,7 @@
 ... )
 >>> values = Source.of(view)
 >>> values, values.hourly.max("7d")
-(Source(Spend_values), max(Spend_values.hourly, sliding 7d))
+(Source(Spend_values), max of Spend_values.hourly over sliding 7d)
 """
 
 from __future__ import annotations

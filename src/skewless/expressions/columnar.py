@@ -13,13 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.definitions.expressions import Cast, Expression, Operation, chain_of
+from skewless.definitions.chains import chain_of
+from skewless.definitions.expressions import Cast, Expression, Operation
+from skewless.definitions.lookup import LookedUp
 from skewless.errors import MissingColumn
 from skewless.expressions.scalar import (
     cast_function,
     compile_scalar,
     function_of,
     leaf_key,
+    lookup_function,
 )
 from skewless.types import DType, python_values
 
@@ -47,6 +50,9 @@ def compute(expression: Expression, columns: Mapping[str, Any]) -> Operand:
             value = compute(link.children[0], columns)
         if isinstance(link, Cast):
             value = _cast(link, value)
+        elif isinstance(link, LookedUp):
+            others = [compute(child, columns) for child in link.children[1:]]
+            value = _looked_up(link, value, *others)
         elif isinstance(link, Operation):
             others = [compute(child, columns) for child in link.children[1:]]
             value = _KERNELS[link.name](link, value, *others)
@@ -226,6 +232,16 @@ def _pair(expression: Operation, *operands: Operand) -> pa.Array:
     offsets = pa.array(np.arange(len(missing) + 1, dtype=np.int32) * 2)
     pairs = pa.ListArray.from_arrays(offsets, pa.array(numbers.reshape(-1)))
     return _without(missing, pairs.cast(expression.dtype.arrow()))
+
+
+# ------------------------------------------------------------------------------------ lookups
+
+
+def _looked_up(expression: LookedUp, *keys: Operand) -> pa.Array:
+    function = lookup_function(expression)
+    if len(keys) == 1:
+        return _by_distinct(function, expression.dtype, keys[0])
+    return _row_by_row(function, expression.dtype, *keys)
 
 
 # ------------------------------------------------------------------------------------ conditions

@@ -33,8 +33,8 @@ from math import isnan
 from typing import Any
 
 from skewless.definitions.aggregate import Aggregate
+from skewless.definitions.chains import LONG_CHAIN, chain_of
 from skewless.definitions.expressions import (
-    LONG_CHAIN,
     Cast,
     Column,
     Expression,
@@ -42,8 +42,8 @@ from skewless.definitions.expressions import (
     Operation,
     Request,
     RequestTime,
-    chain_of,
 )
+from skewless.definitions.lookup import LookedUp
 from skewless.definitions.references import FeatureRef
 from skewless.errors import DefinitionError
 from skewless.types import DType
@@ -154,9 +154,11 @@ def _compile_link(expression: Expression, first: Compiled) -> Compiled:
     """Return a cast or operation whose first operand is compiled already."""
     if isinstance(expression, Cast):
         return _unary(cast_function(expression.children[0].dtype, expression.dtype), first)
+    if isinstance(expression, LookedUp):
+        return _of_all(lookup_function(expression), _operands(expression, first))
     if not isinstance(expression, Operation):
         raise DefinitionError("no operation", got=repr(expression))
-    children = [first, *(compile_scalar(child) for child in expression.children[1:])]
+    children = _operands(expression, first)
     match expression.name:
         case "and" | "or":
             return _kleene(*children, decisive=expression.name == "or")
@@ -176,6 +178,20 @@ def _compile_link(expression: Expression, first: Compiled) -> Compiled:
     if isinstance(second, Literal) and second.value is not None:
         return _with_constant(function, children[0], second.value)
     return _binary(function, *children)
+
+
+def _operands(expression: Expression, first: Compiled) -> list[Compiled]:
+    return [first, *(compile_scalar(child) for child in expression.children[1:])]
+
+
+def lookup_function(expression: LookedUp) -> Function:
+    """Return a lookup as a function of keys that are not null; None: there is no such row."""
+    found = {tuple(keys): value for *keys, value in expression.rows}
+
+    def run(*keys: Any) -> Any:
+        return found.get(keys)
+
+    return run
 
 
 def _unary(function: Function, child: Compiled) -> Compiled:
