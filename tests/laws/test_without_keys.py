@@ -9,6 +9,7 @@ import pytest
 
 import skewless as sl
 from skewless.clock import to_micros
+from skewless.drift.profiles import newest, stored
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
@@ -181,3 +182,13 @@ def test_a_key_nobody_asked_for_is_refused_by_the_server(fs: sl.FeatureStore) ->
     app = serving(fs)
     body = {"features": ["Trending"], "entities": [{"item": "a"}]}
     assert call(app, "POST", "/v1/features", body).status == 422
+
+
+def test_a_service_of_it_alone_has_training_sets_with_profiles(fs: sl.FeatureStore) -> None:
+    fs.apply(sl.FeatureService("alone", [Trending]))
+    spine = [{"t": NOON - 20 * MINUTE}, {"t": NOON}]
+    found = fs.get_historical_features(spine, "alone", timestamp="t")
+    assert found["many"] == [4, 4]
+    profiles = newest(stored(fs.runtime.ledger, points=["training"]))
+    assert profiles["Trending@v1:many"].n == 1  # of one entity, the last time it was asked for
+    assert fs.profile("Trending")

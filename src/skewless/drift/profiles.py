@@ -233,13 +233,14 @@ def profile_training(
         asked = view.asked_entity.key_names if isinstance(view, FeatureView) else ()
         names = tuple(n for n in asked or selection.join_keys if n in selection.join_keys)
         if names not in chosen:
-            chosen[names] = _last_rows([table[name].to_pylist() for name in names], moments)
+            every = _keys([table[name].to_pylist() for name in names], len(moments))
+            chosen[names] = _last_rows(every, moments)
         rows = chosen[names]
         label = f"{output.view}@v{output.version}"
         if label not in keys:
-            columns = [table[name].take(rows).to_pylist() for name in names]
+            every = _keys([table[name].to_pylist() for name in names], len(moments))
             keys[label] = EntityKeys()
-            keys[label].add(zip(*columns, strict=True), [moments[row] for row in rows])
+            keys[label].add([every[row] for row in rows], [moments[row] for row in rows])
         profiler = _profiler(output, view, now)
         profiler.add_array(table[output.name].take(rows))
         span = (min(moments, default=now), max(moments, default=now))
@@ -251,10 +252,15 @@ def profile_training(
     return profiles, keys
 
 
-def _last_rows(columns: list[list[Any]], moments: list[int]) -> list[int]:
+def _keys(columns: list[list[Any]], rows: int) -> list[tuple[Any, ...]]:
+    """Return the key of each row; where nobody has to give one, all have the same."""
+    return list(zip(*columns, strict=True)) if columns else [()] * rows
+
+
+def _last_rows(keys: Iterable[tuple[Any, ...]], moments: list[int]) -> list[int]:
     """Return for each entity the row with the latest moment."""
     found: dict[tuple[Any, ...], int] = {}
-    for row, key in enumerate(zip(*columns, strict=True)):
+    for row, key in enumerate(keys):
         known = found.get(key)
         if known is None or moments[row] >= moments[known]:
             found[key] = row
