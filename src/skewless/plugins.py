@@ -75,7 +75,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "iceberg": "skewless.stores.offline.log.lake_iceberg:IcebergLog",
     },
     "traffic": {
-        "generated": "skewless.testing.rehearsal:rehearse",
+        "generated": "skewless.testing.traffic:run_scenarios",
         "lifecycle": "skewless.testing.lifecycle:walk",
     },
 }

@@ -622,10 +622,10 @@ class FeatureStore(Operations):
             return verify(self.runtime, views, served=served, entities=entities, seed=seed)
         from skewless.plugins import find
 
-        rehearse: Any = find("traffic", "generated")
+        run_scenarios: Any = find("traffic", "generated")
         checked_count(generate, "a number of values")
-        report, seed, judge = generated(seed)
-        report.traffic = rehearse(generate, seed=seed, judge=judge, progress=progress)
+        report, seed, check = generated(seed)
+        report.traffic = run_scenarios(generate, seed=seed, check=check, progress=progress)
         return report
 
     def runs(self, job: str | None = None, *, since: Moment | None = None) -> list[Run]:

@@ -94,7 +94,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> sl.FeatureStore:
 
 @pytest.mark.parametrize("call", [r"\.assemble\(", r"\bLookup\("])
 def test_nobody_else_reads_states_or_compiles_lookups(call: str) -> None:
-    """The store facade, HTTP, Feast's contract, explain, verify and rehearsals call the reader."""
+    """The store facade, HTTP, Feast's contract, explain, verify and generated traffic call the reader."""
     users = {
         str(path.relative_to(SOURCES))
         for path in SOURCES.rglob("*.py")

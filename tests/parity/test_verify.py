@@ -14,7 +14,7 @@ from skewless.serving.app import App
 from skewless.serving.settings import Settings
 from skewless.state.prepend import Inserter
 from skewless.testing.memory import MemoryCache
-from skewless.testing.rehearsal import rehearse
+from skewless.testing.traffic import run_scenarios
 from tests.cli.running import data_of, ran, run_in
 from tests.serving.calling import call
 from tests.shop import HOUR, MINUTE, NOON, SECOND, cards, open_store, pay, payments
@@ -391,17 +391,17 @@ def test_generated_traffic_of_any_seed_differs_in_no_bit(tmp_path, seed):
 
 
 def test_a_seed_gives_the_same_plays_again():
-    def play(seed):
+    def run(seed):
         seen = []
-        rehearse(1, seed=seed, judge=lambda runtime, results, name: seen.extend(
+        run_scenarios(1, seed=seed, check=lambda runtime, results, name: seen.extend(
             (name, result.at, repr(result.entities), repr(result.values)) for result in results
         ))  # fmt: skip
         return seen
 
-    once = play(11)
+    once = run(11)
     assert once
-    assert play(11) == once
-    assert play(12) != once
+    assert run(11) == once
+    assert run(12) != once
 
 
 def test_a_bug_in_the_online_path_is_found_in_generated_traffic(tmp_path, monkeypatch):
@@ -422,7 +422,7 @@ def test_a_bug_in_the_online_path_is_found_in_generated_traffic(tmp_path, monkey
             break
     assert not report.ok
     assert any(difference.rows for difference in report.differences)
-    assert any("play" in note and f"seed {seed}" in note for note in report.notes)
+    assert any("scenario" in note and f"seed {seed}" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -26,7 +26,7 @@ from skewless.plan.results import OnlineResult
 CHECKS = 50
 """How many answers are compared with the reference engine too, status included."""
 _SHARE_CHECKED = 100
-Judge = Callable[[StoreView, Sequence[OnlineResult], str], None]
+Checker = Callable[[StoreView, Sequence[OnlineResult], str], None]
 
 
 def _said(report: ParityReport) -> dict[str, Any]:
@@ -69,20 +69,20 @@ def verify(
     return report
 
 
-def generated(seed: int | None) -> tuple[ParityReport, int, Judge]:
-    """Return a report on generated traffic, its seed, and the judge that writes it."""
+def generated(seed: int | None) -> tuple[ParityReport, int, Checker]:
+    """Return a report on generated traffic, its seed, and the check that writes it."""
     chosen = secrets.randbelow(2**32) if seed is None else seed
     report = ParityReport(f"generated traffic, seed {chosen}")
 
-    def judge(runtime: StoreView, results: Sequence[OnlineResult], play: str) -> None:
+    def check(runtime: StoreView, results: Sequence[OnlineResult], scenario: str) -> None:
         before = report.differing.total()
         for answers in gathered(results):
             checks = -(-len(answers) // _SHARE_CHECKED)
             compare(runtime, answers, report, checks=checks, grace=0)
         if wrong := report.differing.total() - before:
-            report.notes.append(f"{wrong} of them in {play}.")
+            report.notes.append(f"{wrong} of them in {scenario}.")
 
-    return report, chosen, judge
+    return report, chosen, check
 
 
 def _is_of(reference: str, views: Sequence[str]) -> bool:

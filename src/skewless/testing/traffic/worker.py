@@ -1,6 +1,6 @@
-"""The processes that are killed: each goes on with a play from one of its steps.
+"""The processes that are killed: each goes on with a scenario from one of its steps.
 
-    python -m skewless.testing.rehearsal.worker
+    python -m skewless.testing.traffic.worker
 
 Reads lines ``["FOLDER", SEED, NUMBER, VALUES, STEP]`` and forks a process for each, so that a
 worker starts in milliseconds. It prints its process id, then after each step the
@@ -19,19 +19,19 @@ import os
 import sys
 from pathlib import Path
 
-from skewless.testing.rehearsal.runner import Play
+from skewless.testing.traffic.runner import Scenario
 
 
 def work(line: str) -> None:
-    """Do the steps of a play from one on, until the end or a kill."""
+    """Do the steps of a scenario from one on, until the end or a kill."""
     folder, *numbers = json.loads(line)
     seed, number, values, first = numbers
-    play = Play(seed, number, values)
+    scenario = Scenario(seed, number, values)
     tell("pid", os.getpid())
-    stage = play.stage(Path(folder))
-    for at, step in enumerate(play.steps[first:], first):
-        stage.perform(step)
-        tell("step", at, stage.last_sequence())
+    repo = scenario.repo(Path(folder))
+    for at, step in enumerate(scenario.steps[first:], first):
+        repo.do(step)
+        tell("step", at, repo.last_sequence())
 
 
 def tell(*words: object) -> None:

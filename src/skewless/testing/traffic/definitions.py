@@ -1,6 +1,6 @@
 """Random definitions: every aggregation over every window it can have, on all kinds of columns.
 
-Aggregations and windows are dealt like cards, so that every pair of them has its turn before one
+Aggregations and windows take turns, so that every pair of them has its turn before one
 comes again; the rest (column, filter, offset, resolution, default) is chance.
 """
 
@@ -56,8 +56,8 @@ _NUMBERS = ("amount", "amount", "weight", "number", "small", "price", "made")
 
 
 @dataclass(frozen=True)
-class Cast:
-    """What a rehearsal is played with.
+class TrafficDefinitions:
+    """What scenarios are made of.
 
     Attributes:
         unit: microseconds that windows and gaps are multiples of.
@@ -98,12 +98,12 @@ def _of_groups(chance: random.Random, source: Source) -> Source:
     )(newest_and_sum)
 
 
-class Deck:
+class Rotation:
     """Pairs of aggregation and window in an order that a seed shuffled, over and over.
 
     Args:
         seed: of the order.
-        start: how many were dealt before.
+        start: how many had their turn before.
     """
 
     def __init__(self, seed: int, start: int = 0) -> None:
@@ -111,18 +111,20 @@ class Deck:
         random.Random(f"{seed}.deck").shuffle(self._pairs)
         self._next = start
 
-    def deal(self) -> tuple[int, str]:
+    def next_pair(self) -> tuple[int, str]:
         """Return the number of an aggregation of `KINDS`, and a window."""
         self._next += 1
         return self._pairs[(self._next - 1) % len(self._pairs)]
 
 
-def cast(chance: random.Random, deck: Deck, name: str, features: int) -> Cast:
+def random_definitions(
+    chance: random.Random, rotation: Rotation, name: str, features: int
+) -> TrafficDefinitions:
     """Return random definitions.
 
     Args:
         chance: where all chance comes from.
-        deck: of aggregations and windows.
+        rotation: of aggregations and windows.
         name: what the names of the views begin with.
         features: how many a view has, about.
     """
@@ -149,15 +151,17 @@ def cast(chance: random.Random, deck: Deck, name: str, features: int) -> Cast:
     if source.table is None and source.lateness is None:  # else nothing can be derived of it
         over[chance.choice("AB")] = _of_groups(chance, source)
     views = tuple(
-        _view(chance, deck, f"{name}{letter}", (entity, over[letter]), unit=unit, count=features)
+        _view(
+            chance, rotation, f"{name}{letter}", (entity, over[letter]), unit=unit, count=features
+        )
         for letter, entity in plan[: chance.choice((1, 2, 2, 3))]
     )
-    return Cast(unit, source, views, mode)
+    return TrafficDefinitions(unit, source, views, mode)
 
 
 def _view(
     chance: random.Random,
-    deck: Deck,
+    rotation: Rotation,
     name: str,
     over: tuple[Entity, Source],
     *,
@@ -167,7 +171,7 @@ def _view(
     entity, source = over
     features: dict[str, Expression] = {}
     while len(features) < count:
-        kind, window = deck.deal()
+        kind, window = rotation.next_pair()
         try:
             made = _feature(chance, source, kind, window, unit)
         except (DefinitionError, MissingDependency):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from skewless.clock import from_micros
-from skewless.testing.rehearsal.definitions import Cast
+from skewless.testing.traffic.definitions import TrafficDefinitions
 
 START = 1_767_225_600_000_000
 """2026-01-01, UTC microseconds."""
@@ -53,30 +53,30 @@ class Step:
 
 
 class Writer:
-    """Writes a script."""
+    """Writes the steps of a scenario."""
 
-    def __init__(self, chance: random.Random, cast: Cast) -> None:
+    def __init__(self, chance: random.Random, definitions: TrafficDefinitions) -> None:
         self._chance = chance
-        self._cast = cast
-        self._now = START - START % cast.unit + chance.randint(0, 400) * cast.unit
+        self._definitions = definitions
+        self._now = START - START % definitions.unit + chance.randint(0, 400) * definitions.unit
         self._past: list[dict[str, Any]] = []
         self._filed: list[dict[str, Any]] = []
         self._named = 0
         self._users = [f"u{number}" for number in range(chance.randint(2, 9))]
         self._shops = list(range(-1, chance.randint(1, 4)))
 
-    def script(self, length: int) -> list[Step]:
+    def steps(self, length: int) -> list[Step]:
         """Return so many steps."""
-        chance, cast = self._chance, self._cast
+        chance, definitions = self._chance, self._definitions
         steps: list[Step] = []
         applied = readable = 1
-        if cast.mode == "table":
+        if definitions.mode == "table":
             steps.append(self._step("file", (1, 1), self._filed_rows(chance.randint(0, 40))))
         while len(steps) < length:
             views = (applied, readable)
             kind = self._kind()
             if kind == "apply":
-                applied = min(applied + 1, len(cast.views))
+                applied = min(applied + 1, len(definitions.views))
                 views = (applied, readable)
             elif kind in ("materialize", "backfill", "file"):
                 readable = applied
@@ -95,20 +95,20 @@ class Writer:
 
     def _arrival(self, views: tuple[int, int]) -> Step:
         """Return rows that are pushed, or that come by the stream."""
-        chance, cast = self._chance, self._cast
+        chance, definitions = self._chance, self._definitions
         batch = self._rows(chance.choice(_SIZES))
-        if cast.mode == "stream" and chance.random() >= _PUSHED_AMID_STREAM:
+        if definitions.mode == "stream" and chance.random() >= _PUSHED_AMID_STREAM:
             return self._step("stream", views, batch, most=chance.choice((1, 2, 3, 7, 100)))
-        late = cast.mode == "delay" and chance.random() < 0.6
+        late = definitions.mode == "delay" and chance.random() < 0.6
         framed = chance.random() < 0.3 and not any(row.get("_bad") for row in batch)
         return self._step("push", views, batch, backdate=late, framed=framed)
 
     def _kind(self) -> str:
-        cast, draw = self._cast, self._chance.random()
+        definitions, draw = self._definitions, self._chance.random()
         kinds = [("materialize", 0.04), ("backfill", 0.03), ("compact", 0.05), ("reopen", 0.03),
-                 ("apply", 0.04 if len(cast.views) > 1 else 0.0),
-                 ("delete", 0.06 if cast.source.row_id and self._past else 0.0),
-                 ("file", 0.05 if cast.mode == "table" else 0.0)]  # fmt: skip
+                 ("apply", 0.04 if len(definitions.views) > 1 else 0.0),
+                 ("delete", 0.06 if definitions.source.row_id and self._past else 0.0),
+                 ("file", 0.05 if definitions.mode == "table" else 0.0)]  # fmt: skip
         for kind, share in kinds:
             draw -= share
             if draw < 0:
@@ -125,11 +125,11 @@ class Writer:
         step = Step(kind, self._now, tuple(rows or ()), views=views, **options)
         self._now += 2 + self._gap()
         if self._chance.random() < 0.3:
-            self._now += -self._now % self._cast.unit
+            self._now += -self._now % self._definitions.unit
         return step
 
     def _gap(self) -> int:
-        unit, chance = self._cast.unit, self._chance
+        unit, chance = self._definitions.unit, self._chance
         most = chance.choices((0, 1, 2, 8, 30, 300), (20, 30, 30, 12, 6, 2))[0]
         return chance.randint(0, most * unit)
 
@@ -156,7 +156,7 @@ class Writer:
         if self._past and draw < 0.08:
             return dict(chance.choice(self._past))
         row = self._new_row()
-        if self._past and self._cast.source.row_id and draw < 0.22:
+        if self._past and self._definitions.source.row_id and draw < 0.22:
             old = chance.choice(self._past)
             row = {**old, **{name: row[name] for name in chance.sample(sorted(row), 6)}}
             row["row"] = old["row"]
@@ -192,13 +192,13 @@ class Writer:
             "place": chance.choice((None, [0.5, chance.random()])),
             "at": from_micros(event),
         }
-        if self._cast.source.known_time is not None:
+        if self._definitions.source.known_time is not None:
             row["seen"] = from_micros(self._known(event))
         return row
 
     def _event(self) -> int:
         """Return an event time: mostly a little ago, some late, few in the future."""
-        chance, unit = self._chance, self._cast.unit
+        chance, unit = self._chance, self._definitions.unit
         back, ahead = chance.choices(
             ((0, 0), (2, 0), (20, 0), (150, 0), (0, 3), (0, 6)), (8, 52, 22, 10, 6, 2)
         )[0]
@@ -207,7 +207,7 @@ class Writer:
 
     def _known(self, event: int) -> int:
         """Return when a row came to be known, as its upstream says: perhaps before it happened."""
-        chance, unit = self._chance, self._cast.unit
+        chance, unit = self._chance, self._definitions.unit
         known = chance.choice(
             (event, self._now, self._now - chance.randint(0, 3 * unit),
              event + chance.randint(0, 9 * unit), event - unit)

@@ -1,4 +1,4 @@
-"""A store to play a script on: opened, stepped through, closed, reopened."""
+"""A store for a scenario: opened, stepped through, closed, reopened."""
 
 from __future__ import annotations
 
@@ -23,24 +23,26 @@ from skewless.online.apply import apply_plan
 from skewless.online.derive import derived_of
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import diff
-from skewless.testing.rehearsal.definitions import Cast, stream_folder, table_folder
-from skewless.testing.rehearsal.events import Step, plain_row
+from skewless.testing.traffic.definitions import TrafficDefinitions, stream_folder, table_folder
+from skewless.testing.traffic.events import Step, plain_row
 
 
-class Stage:
-    """A store in a folder, and the clock of the play.
+class ScenarioRepo:
+    """A store in a folder, and the clock of the scenario.
 
     Args:
         folder: of the repo.
-        cast: what is played with.
+        definitions: what is defined in it.
         store: kind of the online store.
         rewind: microseconds.
     """
 
-    def __init__(self, folder: Path, cast: Cast, store: str, rewind: int) -> None:
-        self.cast = cast
+    def __init__(
+        self, folder: Path, definitions: TrafficDefinitions, store: str, rewind: int
+    ) -> None:
+        self.definitions = definitions
         self.clock = SettableClock()
-        # Without flushes: a kill of the process loses nothing, and a play outlives no power cut.
+        # Without flushes: a kill of the process loses nothing, a loss of power is not tried.
         online = {"kind": store, "sync": False}
         if store == "lmdb":
             online["map_size"] = 1 << 28
@@ -61,12 +63,12 @@ class Stage:
     def set_up(self, at: int) -> None:
         """Apply the first view."""
         self.clock.time = at
-        self._apply(self.cast.views[:1])
+        self._apply(self.definitions.views[:1])
 
-    def perform(self, step: Step) -> None:
+    def do(self, step: Step) -> None:
         """Do what a step says. Doing it twice, after a kill, is what a restart would do."""
         self.clock.time = step.at
-        runtime, name = self.runtime, self.cast.source.name
+        runtime, name = self.runtime, self.definitions.source.name
         match step.kind:
             case "push":
                 self._note(push(runtime, name, self._batch(step), backdate=step.backdate))
@@ -88,7 +90,7 @@ class Stage:
                 self.close()
                 self.open()
             case "apply":
-                self._apply(self.cast.views[: step.views[0]])
+                self._apply(self.definitions.views[: step.views[0]])
         self.done[f"{step.kind} steps"] += 1
 
     def _note(self, result: PushResult) -> None:
@@ -100,10 +102,10 @@ class Stage:
 
     def _batch(self, step: Step) -> Any:
         rows = [plain_row(row) for row in step.rows]
-        return _framed(self.cast.source, rows) if step.framed else rows
+        return _framed(self.definitions.source, rows) if step.framed else rows
 
     def _ids(self, step: Step) -> list[Any]:
-        names = self.cast.source.row_id
+        names = self.definitions.source.row_id
         ids = [tuple(row[name] for name in names) for row in step.rows]
         return [found[0] for found in ids] if len(names) == 1 else ids
 
@@ -113,7 +115,7 @@ class Stage:
         folder = table_folder(self._config.folder)
         folder.mkdir(exist_ok=True)
         rows = [plain_row(row) for row in step.rows if "_bad" not in row]
-        pq.write_table(_framed(self.cast.source, rows), folder / f"{step.at}.parquet")
+        pq.write_table(_framed(self.definitions.source, rows), folder / f"{step.at}.parquet")
 
     def _write_stream(self, step: Step) -> None:
         """Write a file of the stream, whole or not at all; done twice it is the same file."""
@@ -121,7 +123,7 @@ class Stage:
 
         folder = stream_folder(self._config.folder)
         folder.mkdir(exist_ok=True)
-        stream = self.cast.source.stream
+        stream = self.definitions.source.stream
         if stream is None or stream.options.get("format") != "parquet":
             path, text = folder / f"{step.at}.jsonl", lines_of(step.rows)
             hidden = path.with_name(f".{path.name}")
@@ -130,12 +132,12 @@ class Stage:
             path = folder / f"{step.at}.parquet"
             hidden = path.with_name(f".{path.name}")
             rows = [plain_row(row) for row in step.rows if "_bad" not in row]
-            pq.write_table(_framed(self.cast.source, rows), hidden)
+            pq.write_table(_framed(self.definitions.source, rows), hidden)
         hidden.rename(path)
 
     def _stream(self, most: int) -> None:
         """Let a worker take in what is there."""
-        worker = StreamWorker(self.runtime, self.cast.source.name, max_rows=most)
+        worker = StreamWorker(self.runtime, self.definitions.source.name, max_rows=most)
         with worker:
             while (kept := worker.step(0)) is not None:
                 self._note(kept.result)
@@ -149,25 +151,25 @@ class Stage:
             if any(view.fingerprint == other.fingerprint for other in state.views.values()):
                 continue
             plan = diff(state, Definitions.of(view), removing=False, repin=[], now=self.clock.now())
-            apply_plan(runtime, plan, who="rehearsal", allow_breaking=True)
+            apply_plan(runtime, plan, who="traffic", allow_breaking=True)
 
     def labels(self, readable: int) -> list[str]:
         """Return the names, versions included, of the first views."""
         seen: Counter[str] = Counter()
         found = []
-        for view in self.cast.views[:readable]:
+        for view in self.definitions.views[:readable]:
             seen[view.name] += 1
             found.append(f"{view.name}@v{seen[view.name]}")
         return found
 
     def derived_rows(self) -> int:
         """Return how many rows were made of groups of others."""
-        derived = derived_of(self.runtime, self.cast.source)
+        derived = derived_of(self.runtime, self.definitions.source)
         return sum(self.runtime.log(source).last_sequence() for source in derived)
 
     def last_sequence(self) -> int:
         """Return the number of the newest row of the log."""
-        return self.runtime.log(self.cast.source).last_sequence()
+        return self.runtime.log(self.definitions.source).last_sequence()
 
 
 def lines_of(rows: Sequence[dict[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from skewless.errors import StoreError
 
 
 class Workers:
-    """Starts processes that go on with a play, and kills them; a context.
+    """Starts processes that go on with a scenario, and kills them; a context.
 
     Args:
         chance: when to kill.
@@ -27,13 +27,13 @@ class Workers:
         self._nursery: subprocess.Popen[str] | None = None
 
     def run(
-        self, folder: Path, play: tuple[int, int, int], step: int, sequence: int
+        self, folder: Path, scenario: tuple[int, int, int], step: int, sequence: int
     ) -> tuple[int, int]:
-        """Let a process go on with a play, kill it, and return how far it got.
+        """Let a process go on with a scenario, kill it, and return how far it got.
 
         Args:
             folder: of the store, which nobody else has open.
-            play: seed, number and values of the play.
+            scenario: seed, number and values of the scenario.
             step: to go on from.
             sequence: of the newest row of the log.
 
@@ -47,7 +47,7 @@ class Workers:
         left = self._chance.randint(1, 12)
         head_start = self._chance.random() < 0.5
         killed = False
-        for words in self._lines(json.dumps([str(folder), *play, step])):
+        for words in self._lines(json.dumps([str(folder), *scenario, step])):
             match words:
                 case ["pid", pid]:
                     number = int(pid)
@@ -59,13 +59,15 @@ class Workers:
                             os.kill(number, signal.SIGKILL)
                     left -= 1
                 case ["end", code] if int(code) not in (0, -signal.SIGKILL):
-                    raise StoreError("a worker failed", got=f"exit code {code}", where=str(play))
+                    raise StoreError(
+                        "a worker failed", got=f"exit code {code}", where=str(scenario)
+                    )
         return step, sequence
 
     def _lines(self, order: str) -> Iterator[list[str]]:
         """Give an order and yield what is told of it, split into words, until its end."""
         if self._nursery is None:
-            command = [sys.executable, "-m", "skewless.testing.rehearsal.worker"]
+            command = [sys.executable, "-m", "skewless.testing.traffic.worker"]
             threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
             self._nursery = subprocess.Popen(
                 command,
