@@ -110,17 +110,20 @@ class Running:
         return sorted(found)
 
     def role_of(self, pid: int) -> str:
-        """What one of its processes is: worker, writer or large-reads."""
+        """What one of its processes is: worker, writer or large-reads; something else: nothing."""
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        at = words.index(b"skewless.serving.server")
-        return words[at + 1].decode()
+        if b"skewless.serving.server" not in words:
+            return ""
+        return words[words.index(b"skewless.serving.server") + 1].decode()
 
 
 @contextlib.contextmanager
-def serving(repo: Path, folder: Path, *options: str) -> Iterator[Running]:
-    """Serve a repo on a free port until the block ends."""
+def serving(repo: Path, folder: Path, *options: str, files: int | None = None) -> Iterator[Running]:
+    """Serve a repo on a free port until the block ends, by processes of at most so many files."""
     log = folder / "serve.log"
     command = [sys.executable, "-m", "skewless.cli.main", "serve", "--repo", str(repo)]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files}; exec "$0" "$@"', *command]
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [*command, "--port", "0", *options], stdout=subprocess.PIPE, stderr=errors

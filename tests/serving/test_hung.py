@@ -1,5 +1,7 @@
 """Processes that are there and do nothing: a stuck disk, a stopped process, a slow start."""
 
+import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -28,7 +30,8 @@ def stopped(server: Running, role: str) -> int:
 def test_a_worker_that_hangs_is_replaced(two: Running) -> None:
     victim = stopped(two, "worker")
     wait_for(lambda: said(two, "process hangs") == 1, "the supervisor to notice")
-    wait_for(lambda: victim not in two.children(), "the worker to be killed")
+    wait_for(lambda: said(two, "process ended") == 1, "the worker to be killed and its door shut")
+    assert victim not in two.children()
     for _ in range(20):  # by the other worker, until there is a new one
         assert ask(two)[0] == 200
     wait_for(lambda: len(two.children()) == 4, "a new worker")
@@ -62,6 +65,33 @@ def test_connections_go_to_the_others_while_a_worker_cannot_start(two: Running, 
     wait_for(lambda: said(two, "process ended") >= 2, "an attempt to restart it")
     assert [get(two, "/health")[0] for _ in range(20)] == [200] * 20
     assert two.process.poll() is None
+
+
+def test_while_no_worker_can_start_the_server_says_why(two: Running, repo: Path) -> None:
+    """The file of the store was cut under it: a copy that is put back is served."""
+    wait_for(lambda: said(two, "ready") == 4, "all four processes")
+    file = repo / ".skewless" / "online" / "data.mdb"
+    whole = file.read_bytes()
+    os.truncate(file, len(whole) // 3)
+    for pid in two.children():
+        if two.role_of(pid) == "worker":
+            os.kill(pid, signal.SIGKILL)
+
+    def told(path: str) -> tuple[int, bytes]:
+        with contextlib.suppress(OSError, http.client.HTTPException):  # nobody is there yet
+            status, _, body = get(two, path)
+            return status, body
+        return 0, b""
+
+    wait_for(lambda: b"was cut short" in told("/ready")[1], "the reason")
+    wait_for(lambda: told("/health") == (200, b""), "a sign of life")
+    assert two.process.poll() is None
+    reasons = [each["reason"] for each in two.events() if each["event"] == "cannot start"]
+    assert all("was cut short" in reason for reason in reasons)
+    assert "Traceback" not in two.log.read_text()
+    file.write_bytes(whole)
+    wait_for(lambda: told("/ready")[0] == 200, "a worker")
+    assert ask(two)[0] == 200
 
 
 def test_a_worker_that_hangs_before_it_is_ready_takes_no_connections(two: Running) -> None:

@@ -14,8 +14,10 @@ from urllib import request as http
 import pytest
 
 import skewless as sl
+from skewless.serving.app import App
 from skewless.serving.http.http import SMALL_BODY
-from tests.serving.calling import PATIENCE, Running, serving, wait_for
+from skewless.serving.settings import Settings
+from tests.serving.calling import PATIENCE, Running, call, serving, wait_for
 from tests.serving.test_observability import samples
 from tests.serving.test_processes import ask, get, said
 
@@ -71,18 +73,80 @@ def without_moment(told: Told) -> Any:
     return told[0], found
 
 
-@pytest.mark.parametrize(("path", "body"), [NATIVE, FEAST, WRONG])
+def started_aside(server: Running) -> int:
+    """Read so much that a server with one worker starts its process of large reads; return it."""
+    until(server, 200, *NATIVE)
+    wait_for(lambda: said(server, "ready") == 2, "the process of large reads")
+    return the_one(server)
+
+
+@pytest.fixture
+def one(repo: Path, tmp_path: Path) -> Iterator[Running]:
+    """A server with one worker."""
+    with serving(repo, tmp_path, "--timeout", "60") as running:
+        yield running
+
+
+@pytest.mark.parametrize("workers", ["one", "two"])
 def test_the_answer_is_that_of_a_server_without_such_a_process(
-    repo: Path, tmp_path: Path, two: Running, path: str, body: dict[str, Any]
+    repo: Path, workers: str, request: pytest.FixtureRequest
 ) -> None:
-    assert len(json.dumps(body)) > SMALL_BODY
-    (tmp_path / "one").mkdir()
-    with serving(repo, tmp_path / "one", "--timeout", "60") as one:
-        status = 404 if (path, body) == WRONG else 200
-        for each in (one, two):
-            until(each, status, path, body)
-        expected, found = post(one, path, body), post(two, path, body)
-    assert without_moment(found) == without_moment(expected)
+    server: Running = request.getfixturevalue(workers)
+    if workers == "one":
+        started_aside(server)
+    for path, body in (NATIVE, FEAST, WRONG):
+        assert len(json.dumps(body)) > SMALL_BODY
+        until(server, 404 if (path, body) == WRONG else 200, path, body)
+        found = post(server, path, body)
+        with sl.FeatureStore(repo) as store:
+            app = App(store, Settings(timeout=60.0))
+            app.start()
+            alone = call(app, "POST", path, body)
+        assert without_moment(found) == without_moment((alone.status, alone.body, None))
+
+
+def test_with_one_worker_it_is_started_by_the_first_large_read(one: Running) -> None:
+    for _ in range(20):
+        assert ask(one)[0] == 200
+    assert "large-reads" not in map(one.role_of, one.children())
+    victim = started_aside(one)
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: said(one, "process ended") == 1, "the server to notice")
+    wait_for(lambda: said(one, "ready") == 3, "a new one")
+    assert until(one, 200, *NATIVE, x_request_id="mine") == "mine"
+    shown = samples(get(one, "/metrics")[2])
+    name = 'skewless_http_request_duration_seconds_count{route="/v1/features",size="%s"}'
+    assert shown[name % "small"] == 20
+    assert shown[name % "large"] >= 2
+
+
+@pytest.mark.parametrize("workers", ["one", "two"])
+def test_the_others_end_where_the_process_that_was_started_is_killed(
+    workers: str, request: pytest.FixtureRequest
+) -> None:
+    server: Running = request.getfixturevalue(workers)
+    if workers == "one":
+        started_aside(server)
+    others = server.children()
+    assert others
+    server.process.kill()
+    wait_for(lambda: not any(map(runs, others)), "the others to end")
+
+
+def test_it_ends_with_a_server_of_one_worker(one: Running) -> None:
+    other = started_aside(one)
+    one.process.send_signal(signal.SIGTERM)
+    assert one.process.wait(PATIENCE) == 0
+    assert not runs(other)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there that has not ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_requests_are_counted_once_and_keep_their_id(two: Running) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,51 @@ def test_every_entity_of_a_large_read_is_logged_and_counted(store: sl.FeatureSto
     app.upkeep.write()
     (file,) = (store.config.folder / ".skewless" / "served").iterdir()
     assert len(file.read_text().splitlines()) == 5_000
+
+
+# ------------------------------------------------------------------------- one that is huge
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/features", READ),
+        ("/v1/features", {"service": "newest", "entities": [{"card_id": "c1", "asked": 1.0}]}),
+        ("/get-online-features", {"feature_service": "fraud", "entities": {"card_id": ["c1"]}}),
+    ],
+)
+def test_huge_states_of_few_entities_are_unpacked_where_nobody_waits(
+    app: App, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    headers, sent = {b"content-type": b"application/json"}, json.dumps(body).encode()
+    small = call(app, "POST", path, body)
+    assert app.at_once(path.encode(), headers, sent) is not None
+    unpacked: list[int | None] = []
+    read = app.reader.online.read
+
+    def reading(*arguments: Any) -> Any:
+        found = read(*arguments)
+        unpacked.append(threading.get_ident())
+        return found
+
+    monkeypatch.setattr(app.reader.online, "read", reading)
+    monkeypatch.setattr("skewless.serving.read.reader.MOST_BYTES", 10)
+    assert app.at_once(path.encode(), headers, sent) is None
+    assert unpacked == []
+    assert call(app, "POST", path, body).body == small.body
+    assert len(unpacked) == 1
+    assert threading.get_ident() not in unpacked
+
+    class Other:
+        def ready(self) -> bool:
+            return True
+
+        async def read(self, request: http.Request, body: bytes) -> http.Response:
+            return http.Response(b"from there " + body)
+
+    app._features.elsewhere = Other()  # type: ignore[assignment]
+    assert call(app, "POST", path, body).body == b"from there " + sent
+    assert len(unpacked) == 1
 
 
 # ------------------------------------------------------------------------- small ones first

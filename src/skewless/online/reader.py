@@ -30,7 +30,7 @@ from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.arguments import check_features
 from skewless.plan.lookup import Found, Lookup
 from skewless.plan.selection import Features, references, select
-from skewless.plan.table_read import State, TableRead
+from skewless.plan.table_read import OnlineReads, State, TableRead
 from skewless.stores.online.base import OnlineStore
 
 if TYPE_CHECKING:
@@ -163,6 +163,23 @@ class Snapshot:
                 continue  # a service of a view that was retired: whoever asks for it is told
 
 
+class _FewBytes:
+    """Reads of a store that refuse to give more than so many bytes at once."""
+
+    def __init__(self, store: OnlineStore, most: int) -> None:
+        self._store = store
+        self._most = most
+
+    def read(self, table: str, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        return self._store.read_few(table, keys, self._most)
+
+    def read_each(
+        self, table: str, keys: Sequence[bytes], each: Callable[[int, bytes], State]
+    ) -> Sequence[State | None]:
+        values = self.read(table, keys)
+        return [None if value is None else each(at, value) for at, value in enumerate(values)]
+
+
 class Outdated(StoreUnavailable):
     """A read was compiled for a table that was dropped since."""
 
@@ -261,20 +278,22 @@ class OnlineReader:
 
     # ------------------------------------------------------------------------------------- read
 
-    def read(self, lookup: Lookup, entities: Entities, t: int) -> Found:
+    def read(self, lookup: Lookup, entities: Entities, t: int, most: int | None = None) -> Found:
         """Return values, statuses and newest event times: a list per entity, in output order.
 
         Args:
             lookup: the compiled read.
             entities: join keys and request fields.
             t: the moment, UTC microseconds; `Now` counts all that the store knows.
+            most: bytes that states of one table may have together; None: any number.
 
         Raises:
+            TooMuch: they have more. Nothing was unpacked.
             MissingColumn, InputError: join keys or request fields are missing or wrong, or the
                 moment is further back than the store remembers.
             StoreUnavailable: the store does not answer, or has lost its rows.
         """
-        lookup, states, vanished = self._states(lookup, entities, t)
+        lookup, states, vanished = self._states(lookup, entities, t, most)
         found = lookup.newest(states, t, t)
         if found is not None:
             return found
@@ -311,21 +330,26 @@ class OnlineReader:
         return found
 
     def _states(
-        self, lookup: Lookup, entities: Entities, t: int | None = None
+        self, lookup: Lookup, entities: Entities, t: int | None = None, most: int | None = None
     ) -> tuple[Lookup, States, Iterable[tuple[int, int]]]:
         """Return the states of entities for each part, and whose state has vanished.
 
         And the lookup they belong to: a newer one where a table was dropped meanwhile. Where only
         one moment ``t`` is asked about, there may be answers in place of states.
         """
-        states = self._fetched(lookup, entities, t)
+        states = self._fetched(lookup, entities, t, most)
         for some in states:
             if None in some:
                 return self._checked(lookup, entities, states, t)
         return lookup, states, ()
 
-    def _fetched(self, lookup: Lookup, entities: Entities, t: int | None = None) -> States:
-        store, observe = self._repo.online, self._observe
+    def _fetched(
+        self, lookup: Lookup, entities: Entities, t: int | None = None, most: int | None = None
+    ) -> States:
+        store: OnlineReads = self._repo.online
+        if most is not None:
+            store = _FewBytes(self._repo.online, most)
+        observe = self._observe
         keys = [part.keys(entities) for part in lookup.parts]
         began = 0.0 if observe is None else time.perf_counter()
         states = [

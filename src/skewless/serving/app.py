@@ -8,6 +8,7 @@ The same application runs under tests without a socket.
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -25,7 +26,7 @@ from skewless.request_errors import (
 )
 from skewless.serving.feast.contract import Feast, problem_response
 from skewless.serving.http.cors import Cors
-from skewless.serving.http.forward import LARGE_READS, WRITER, Forward
+from skewless.serving.http.forward import WRITER, Forward
 from skewless.serving.http.http import Receive, Request, RequestIds, Response, Scope, Send, dump
 from skewless.serving.openapi import document
 from skewless.serving.operate.background import EMPTY, FORGOTTEN, Upkeep
@@ -83,12 +84,14 @@ class App:
         folder: what the processes of one server share; None: there is but one.
         worker: the number of this process.
         writer: the socket of the process that writes; None: this one does.
-        large: the socket of the process that answers large reads; None: this one does.
+        large: leads to the process that answers large reads; None: this one does.
         inner: whether callers reach it through another process, which counts their requests.
+        stands_back: how much nicer it is than others once it has started.
 
     Attributes:
         quick: the addresses of reads that can be answered without a task, and what answers.
         draining: whether the server is stopping.
+        refused: why it cannot start, if it cannot.
     """
 
     def __init__(
@@ -99,9 +102,11 @@ class App:
         folder: Path | None = None,
         worker: int = 0,
         writer: str | None = None,
-        large: str | None = None,
+        large: Forward | None = None,
         inner: bool = False,
+        stands_back: int = 0,
     ) -> None:
+        self._stands_back = stands_back
         self.store = store
         self.settings = settings
         self.metrics = Metrics(folder, worker)
@@ -118,9 +123,9 @@ class App:
         )
         self.log = RequestLog(settings.log == "requests")
         self.draining = False
+        self.refused: SkewlessError | None = None
         self._forward = None if writer is None else Forward(writer, settings, WRITER)
-        if large is not None:
-            features.elsewhere = Forward(large, settings, LARGE_READS)
+        features.elsewhere = large
         self._inner = inner
         self._active = 0
         self._ids = RequestIds()
@@ -391,6 +396,8 @@ class App:
         if self._forward is None:
             self.writer.warm()
         self.upkeep.first_time()
+        if self._stands_back:
+            os.nice(self._stands_back)  # not before: on a busy machine it would never be ready
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Follow the life of the server: start, work in the background, stop."""
@@ -398,6 +405,7 @@ class App:
         try:
             self.start()
         except SkewlessError as problem:
+            self.refused = problem
             await send({"type": "lifespan.startup.failed", "message": str(problem)})
             return
         self.upkeep.go()

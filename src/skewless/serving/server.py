@@ -1,18 +1,19 @@
-"""Running the application: one process that does everything, or workers and two behind them.
+"""Running the application: one process with one of large reads, or workers and two behind them.
 
     serve("repo/", Settings(port=6566, workers=2))
 
 The process that was started listens, starts the others and restarts them when they die; each
 worker has a socket of its own on one port (``SO_REUSEPORT``), which outlives it and listens while
-it runs.
+it runs. An online store that only one process can open is served by that one alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import logging
-import os
+import resource
 import signal
 import socket
 import sys
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skewless.errors import ConfigError, MissingDependency
+from skewless.errors import ConfigError, MissingDependency, SkewlessError
 from skewless.serving.operate import systemd
 from skewless.serving.operate.logs import event
 from skewless.serving.settings import Settings
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 STAND_BACK = 5
 """How much nicer the process of large reads is than those that answer small ones."""
+_OWN_FILES = 256
+"""Files that a server has open for itself."""
 _NEEDED = ("uvicorn", "orjson", "httptools")
 
 
@@ -54,6 +57,15 @@ def tune() -> None:
     sys.setswitchinterval(0.0005)
 
 
+def most_connections() -> int:
+    """Let this process open as many files as it may, and return how many may be connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else max(64, soft - _OWN_FILES)
+
+
 def check_installed() -> None:
     """Raise `MissingDependency` unless what a server needs is installed."""
     from importlib.util import find_spec
@@ -64,7 +76,11 @@ def check_installed() -> None:
 
 
 def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
-    """Run an application in this process until SIGTERM or SIGINT, then let requests finish."""
+    """Run an application in this process until SIGTERM or SIGINT, then let requests finish.
+
+    Raises:
+        SkewlessError: it cannot start.
+    """
     import uvicorn
 
     from skewless.serving.http.connection import Connection
@@ -81,7 +97,11 @@ def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
     config = uvicorn.Config(
         traced,
         loop="uvloop" if _has_uvloop() else "asyncio",
-        http=type("LimitedConnection", (Connection,), {"patience": settings.slow_client}),
+        http=type(
+            "LimitedConnection",
+            (Connection,),
+            {"patience": settings.slow_client, "most": most_connections()},
+        ),
         ws="none",
         lifespan="on",
         access_log=False,
@@ -99,6 +119,8 @@ def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
         # uvicorn raises the signal that ended it once more, for handlers that were there before.
         signal.signal(number, _ignore)
     server.run(sockets=list(sockets))
+    if app.refused is not None:
+        raise app.refused
     event("stopped")
 
 
@@ -149,7 +171,8 @@ def serve(repo: str, settings: Settings) -> None:
         SkewlessError: the registry or the online store cannot be opened.
     """
     check_installed()
-    from skewless.serving.workers import Supervisor
+    from skewless.serving.app import App
+    from skewless.serving.workers import Aside, Supervisor
     from skewless.store import FeatureStore
 
     with FeatureStore(repo) as store:
@@ -165,11 +188,14 @@ def serve(repo: str, settings: Settings) -> None:
     if settings.workers > 1:
         Supervisor(repo, settings).run()
         return
-    from skewless.serving.app import App
-
     sockets = listen(settings, 1)
-    with FeatureStore(repo) as store:
-        app = App(store, settings)
+    with FeatureStore(repo) as store, contextlib.ExitStack() as stack:
+        if many:
+            aside = Aside(repo, settings)
+            stack.callback(aside.close)
+            app = App(store, settings, folder=aside.folder, large=aside.forward)
+        else:
+            app = App(store, settings)
         app.writer.jobs.apart = many
         app.upkeep.beat = systemd.beat()
         announce(sockets[0], settings)
@@ -197,23 +223,36 @@ def main() -> None:
     role, repo, folder, number, descriptor, signs, given = sys.argv[1:]
     settings = Settings(**json.loads(given))
     from skewless.serving.app import App
-    from skewless.serving.workers import LARGE_READS, SOCKETS, WORKER, WRITER, beat
+    from skewless.serving.http.forward import LARGE_READS as TO_LARGE_READS
+    from skewless.serving.http.forward import Forward
+    from skewless.serving.workers import (
+        LARGE_READS,
+        SOCKETS,
+        WORKER,
+        WRITER,
+        beat,
+        cannot_start,
+    )
     from skewless.store import FeatureStore
 
-    if role == LARGE_READS:
-        os.nice(STAND_BACK)
     path = Path(folder)
     listening = socket.socket(fileno=int(descriptor))
-    with FeatureStore(repo) as store:
-        outer = role == WORKER
-        app = App(
-            store, settings, folder=path, worker=int(number), inner=not outer,
-            writer=str(path / SOCKETS[WRITER]) if outer else None,
-            large=str(path / SOCKETS[LARGE_READS]) if outer else None,
-        )  # fmt: skip
-        app.upkeep.beat = beat(int(signs))
-        app.writer.jobs.apart = True
-        run(app, settings, [listening])
+    try:
+        with FeatureStore(repo) as store:
+            outer = role == WORKER
+            large = Forward(str(path / SOCKETS[LARGE_READS]), settings, TO_LARGE_READS)
+            app = App(
+                store, settings, folder=path, worker=int(number), inner=not outer,
+                writer=str(path / SOCKETS[WRITER]) if outer else None,
+                large=large if outer else None,
+                stands_back=STAND_BACK if role == LARGE_READS else 0,
+            )  # fmt: skip
+            app.upkeep.beat = beat(int(signs))
+            app.writer.jobs.apart = True
+            run(app, settings, [listening])
+    except SkewlessError as problem:
+        cannot_start(int(signs), role, problem)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import socket
@@ -54,6 +55,12 @@ def _made(family: int, *, shared: bool) -> socket.socket:
     if shared:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return made
+
+
+def shut(door: socket.socket) -> None:
+    """Take no more connections, until somebody listens again."""
+    with contextlib.suppress(OSError):  # not every system can listen there again
+        door.shutdown(socket.SHUT_RDWR)
 
 
 def announce(listening: socket.socket, settings: Settings) -> None:

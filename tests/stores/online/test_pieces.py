@@ -4,9 +4,10 @@ import pytest
 
 from skewless.errors import CorruptData
 from skewless.state.pieces import Head, table_of
+from skewless.stores.online.base import TooMuch
 from skewless.stores.online.lmdb.store import LMDBStore
 from skewless.stores.online.projects import ProjectStore
-from skewless.stores.online.sealed import sealed
+from skewless.stores.online.sealed import SealedRows, sealed
 from skewless.stores.online.sqlite.store import SQLiteStore
 from skewless.testing.memory import MemoryStore
 
@@ -61,6 +62,18 @@ def test_values_in_pieces_are_read_as_whole_ones(store):
         assert isinstance(head, Head)
         assert rows.whole("rows", b"k", head) == WHOLE
     assert store.tables() == ["rows"]
+
+
+def test_what_is_too_much_is_not_read(store, monkeypatch):
+    put(store, value=Head((b"1", b"b" * 1_000, b"x")).moved())
+    store.write("rows", [(b"j", b"plain")])
+    whole = b"1" + b"b" * 1_000 + b"x"
+    assert store.read_few("rows", [b"j", b"none", b"k"], 2_000) == [b"plain", None, whole]
+    with pytest.raises(TooMuch):  # each would do
+        store.read_few("rows", [b"j"] * 20, 100)
+    monkeypatch.setattr(SealedRows, "_pieces", None)
+    with pytest.raises(TooMuch):  # the head tells
+        store.read_few("rows", [b"k"], 1_000)
 
 
 def test_pieces_go_with_the_value(store, inner):

@@ -11,6 +11,7 @@ whatever ``to`` says: there is no other way to keep both in agreement.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from skewless.serving.read.turns import Turn
 from skewless.serving.write.jobs import Job
 from skewless.serving.write.writes import SHOWN_REJECTS, Writer
 from skewless.state.status import Status
+from skewless.stores.online.base import TooMuch
 
 EPOCH = "1970-01-01T00:00:00Z"
 _A_MINUTE = 60_000_000
@@ -112,24 +114,26 @@ class Feast:
 
     async def read(self, request: Request) -> Response:
         """Answer ``POST /get-online-features``."""
-        reader, elsewhere = self.features.reader, self.features.elsewhere
+        reader = self.features.reader
         body = await request.body()
         if len(body) > SMALL_BODY:
-            if elsewhere is not None:
-                return await elsewhere.read(request, body)
+            if (other := self.features.other()) is not None:
+                return await other.read(request, body)
             with reader.admitted(len(body)) as turn:
                 await turn.begin()
                 return await self._in_turns(turn, *self._decoded(request, body))
         asked, wanted = self._decoded(request, body)
-        if not reader.is_small(wanted.plan, len(wanted.known)):
-            if elsewhere is not None and wanted.plan.paced:
-                return await elsewhere.read(request, body)
-            with reader.admitted(len(body)) as turn:
-                return await self._in_turns(turn, asked, wanted)
-        found = NOTHING
-        if wanted.known:
-            found = await reader.read(wanted.plan, wanted.known, wanted.t)
-        return self._answered(asked, wanted, found)
+        small = reader.is_small(wanted.plan, len(wanted.known))
+        if small:
+            with contextlib.suppress(TooMuch):
+                found = NOTHING
+                if wanted.known:
+                    found = await reader.read(wanted.plan, wanted.known, wanted.t)
+                return self._answered(asked, wanted, found)
+        if (other := self.features.other()) is not None and (small or wanted.plan.paced):
+            return await other.read(request, body)
+        with reader.admitted(len(body)) as turn:
+            return await self._in_turns(turn, asked, wanted)
 
     def _decoded(self, request: Request, body: bytes) -> tuple[_Read, _Wanted]:
         asked: _Read = request.decoded_from(body, _READ)

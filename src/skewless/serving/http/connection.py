@@ -32,6 +32,8 @@ class Connection(HttpToolsProtocol):
     """Uvicorn's connection with patience and a short cut."""
 
     patience = 10.0
+    most = 1 << 20
+    """Connections that may be open at once."""
     heads: ClassVar[dict[bytes, tuple[dict[bytes, bytes], int, bytes]]] = {}
     """Heads of small requests that the parser took: headers, length of the body, address."""
 
@@ -50,6 +52,8 @@ class Connection(HttpToolsProtocol):
         self._last = False
         self._begins = b""
         self._wish: bytes | None = None
+        if len(self.connections) > self.most:
+            self._refuse(503, "too many connections are open", "Overloaded")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -283,10 +287,10 @@ class Connection(HttpToolsProtocol):
         else:  # nothing was ever said
             self.transport.abort()
 
-    def _refuse(self, status: int, what: str) -> None:
+    def _refuse(self, status: int, what: str, error: str = "RequestError") -> None:
         if self.transport.is_closing():
             return
-        body = dump({"error": "RequestError", "what": what})
+        body = dump({"error": error, "what": what})
         cycle: Any = self.cycle
         # In the middle of an answer nothing can be said any more.
         if cycle is None or cycle.response_complete or not cycle.response_started:

@@ -7,7 +7,7 @@ await Forward(path, settings, LARGE_READS).read(request, body)   # passed on as 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import NamedTuple
 
 from skewless.errors import StoreUnavailable
@@ -49,9 +49,17 @@ class Forward:
         path: of the other process' socket.
         settings: deadlines and limits.
         target: what that process is.
+        ready: says whether that process takes requests, where it may not have started.
     """
 
-    def __init__(self, path: str, settings: Settings, target: Target) -> None:
+    def __init__(
+        self,
+        path: str,
+        settings: Settings,
+        target: Target,
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.ready = ready
         self._path = path
         self._settings = settings
         self._target = target

@@ -9,6 +9,7 @@ place of the entities; what is asked for then stands in the query.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +38,7 @@ from skewless.serving.read.served_log import ServedLog
 from skewless.serving.read.turns import Turn
 from skewless.serving.settings import Settings
 from skewless.state.status import Status
+from skewless.stores.online.base import TooMuch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,7 +79,7 @@ class FeaturesHandler:
         self.settings = settings
         self.log = log
         self.elsewhere: Forward | None = None
-        """Leads to the process that answers large reads; None: this one does, in turns."""
+        """Leads to the process of large reads, where there is one; see `other`."""
         self.metrics = reader.metrics
         self.clock = reader.runtime.clock
         self._decoder = msgspec.json.Decoder(FeaturesRequest)
@@ -93,20 +95,28 @@ class FeaturesHandler:
             )
         body = await request.body()
         if len(body) > SMALL_BODY:
-            if self.elsewhere is not None:
-                return await self.elsewhere.read(request, body)
+            if (other := self.other()) is not None:
+                return await other.read(request, body)
             with self.reader.admitted(len(body)) as turn:
                 await turn.begin()
                 return await self._in_turns(turn, request, self._decoded(request, body))
         wanted = self._decoded(request, body)
         asked, plan, entities, t = wanted
-        if not self.reader.is_small(plan, len(entities)):
-            if self.elsewhere is not None and plan.paced:
-                return await self.elsewhere.read(request, body)
-            with self.reader.admitted(len(body)) as turn:
-                return await self._in_turns(turn, request, wanted)
-        found = await self.reader.read(plan, entities, t)
-        return self._answer(asked, plan, entities, found, t, arrow=request.wants_arrow)
+        small = self.reader.is_small(plan, len(entities))
+        if small:
+            with contextlib.suppress(TooMuch):
+                found = await self.reader.read(plan, entities, t)
+                return self._answer(asked, plan, entities, found, t, arrow=request.wants_arrow)
+        # What an entity of a plan costs is seen here once.
+        if (other := self.other()) is not None and (small or plan.paced):
+            return await other.read(request, body)
+        with self.reader.admitted(len(body)) as turn:
+            return await self._in_turns(turn, request, wanted)
+
+    def other(self) -> Forward | None:
+        """Return what leads to the process that answers large reads; None: this one does."""
+        found = self.elsewhere
+        return found if found is not None and found.ready() else None
 
     def _decoded(self, request: Request, body: bytes) -> _Wanted:
         where = request.where

@@ -7,6 +7,7 @@ threads. What a read is stands in `online.reader`.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -21,12 +22,15 @@ from skewless.serving.read.plans import ReadPlan, Row
 from skewless.serving.read.turns import LARGE, SLICE, Turn, Turns
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads
+from skewless.stores.online.base import TooMuch
 
 _SECONDS_PER_BYTE = 2e-8
 """Of CPU, for a body that is decoded."""
 _FIRST = 16
 """Entities of the first slice of a plan whose pace is not known."""
 _NETWORK_SLICE, _NETWORK_PLACES = 0.02, 4
+MOST_BYTES = 1 << 20
+"""Of the states of one table that a read unpacks where others wait for it."""
 _RAISED_BY_FUNCTIONS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -89,6 +93,7 @@ class Reader:
         """Return the features of few entities at ``t``.
 
         Raises:
+            TooMuch: their states are large.
             StoreUnavailable: the store does not answer, or not in time.
             InputError: a key of another type, or a moment too far back.
         """
@@ -96,7 +101,7 @@ class Reader:
             raise self.down
         timeout = self.settings.timeout
         if self.across_network:
-            return await self._by_thread(timeout, plan, plan.lookup, entities, t)
+            return await self._by_thread(timeout, plan, plan.lookup, entities, t, MOST_BYTES)
         try:
             return self._timed(plan, plan.lookup, entities, t)
         except Outdated:
@@ -149,9 +154,10 @@ class Reader:
     ) -> Found:
         if not entities:
             return [], [], []
-        if self.across_network or plan.pace > LARGE:  # an entity alone is more than a slice
-            return await self._by_thread(turn.remaining, plan, lookup, entities, t)
-        return self.read_now(plan, lookup, entities, t)
+        if not self.across_network and plan.pace <= LARGE:  # a slice of several entities
+            with contextlib.suppress(TooMuch):
+                return self.read_now(plan, lookup, entities, t, MOST_BYTES)
+        return await self._by_thread(turn.remaining, plan, lookup, entities, t)
 
     def at_once(self, plan: ReadPlan, entities: Sequence[Row], t: int) -> Found | None:
         """Return the features of few entities without waiting; None: it has to be waited for.
@@ -166,24 +172,30 @@ class Reader:
             raise self.down
         try:
             return self._timed(plan, plan.lookup, entities, t)
-        except Outdated:
+        except (Outdated, TooMuch):
             return None
 
     def _timed(self, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int) -> Found:
         """Read few entities here and now, and note what that takes."""
         began = time.thread_time()
-        found = self.read_now(plan, lookup, entities, t)
+        found = self.read_now(plan, lookup, entities, t, MOST_BYTES)
         taken, count = time.thread_time() - began, len(entities)
         # Of few entities it is the overhead that is measured: only what is far off is noted.
         if taken > SLICE / 2 or 4 * taken < plan.pace * count:
             plan.note_pace(taken, count)
         return found
 
-    async def _by_thread(
-        self, seconds: float, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int
+    async def _by_thread(  # noqa: PLR0917 - those of `read_now`
+        self,
+        seconds: float,
+        plan: ReadPlan,
+        lookup: Lookup,
+        entities: Sequence[Row],
+        t: int,
+        most: int | None = None,
     ) -> Found:
         try:
-            return await self.threads.run(seconds, self.read_now, plan, lookup, entities, t)
+            return await self.threads.run(seconds, self.read_now, plan, lookup, entities, t, most)
         except Overloaded:
             raise
         except StoreUnavailable as problem:
@@ -191,11 +203,18 @@ class Reader:
                 self.note(problem)
             raise
 
-    def read_now(self, plan: ReadPlan, lookup: Lookup, entities: Sequence[Row], t: int) -> Found:
-        """Return the features of entities at ``t``, waiting for the store."""
+    def read_now(
+        self,
+        plan: ReadPlan,
+        lookup: Lookup,
+        entities: Sequence[Row],
+        t: int,
+        most: int | None = None,
+    ) -> Found:
+        """Return the features of entities at ``t``, waiting for the store; see `OnlineReader`."""
         self.asked.add(lookup)
         try:
-            return self.online.read(lookup, entities, t)
+            return self.online.read(lookup, entities, t, most)
         except SkewlessError:
             raise
         except _RAISED_BY_FUNCTIONS as problem:

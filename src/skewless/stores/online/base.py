@@ -75,6 +75,32 @@ class Capabilities:
     max_value_bytes: int | None = None
 
 
+class TooMuch(Exception):
+    """The values of a read have more bytes than whoever reads would take."""
+
+
+class Counted:
+    """Takes values one after another until they are too much.
+
+    Args:
+        most: bytes that they may have together.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def __call__(self, at: int, value: bytes) -> bytes:
+        """Return the value."""
+        self.take(len(value))
+        return value
+
+    def take(self, size: int) -> None:
+        """Count so many bytes; `TooMuch` where they are too many."""
+        self._left -= size
+        if self._left < 0:
+            raise TooMuch
+
+
 class KeyValues(ABC):
     """The verbs over rows that a store and a transaction share."""
 
@@ -99,6 +125,16 @@ class KeyValues(ABC):
         """
         values = self.read(table, keys)
         return [None if value is None else each(at, value) for at, value in enumerate(values)]
+
+    def read_few(self, table: str, keys: Sequence[bytes], most: int) -> list[bytes | None]:
+        """Return what `read` does, unless the values have more than ``most`` bytes together.
+
+        An embedded store stops at the value that is too much.
+
+        Raises:
+            TooMuch: they have.
+        """
+        return self.read_each(table, keys, Counted(most))
 
     def read_one(self, table: str, key: bytes) -> bytes | None:
         """Return the value of ``key``, or None: the fast path of `read` for one row."""

@@ -49,6 +49,9 @@ class _Prefixed(KeyValues):
     ) -> list[T | None]:
         return self._rows.read_each(self._prefix + table, keys, each)
 
+    def read_few(self, table: str, keys: Sequence[bytes], most: int) -> list[bytes | None]:
+        return self._rows.read_few(self._prefix + table, keys, most)
+
     def read_one(self, table: str, key: bytes) -> bytes | None:
         return self._rows.read_one(self._prefix + table, key)
 

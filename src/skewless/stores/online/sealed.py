@@ -23,6 +23,7 @@ from skewless.errors import CorruptData
 from skewless.state.pieces import MARK, SUFFIX, Head, key_of, place_of, table_of, whole
 from skewless.stores.online.base import (
     Change,
+    Counted,
     Item,
     KeyValues,
     OnlineStore,
@@ -115,6 +116,20 @@ class SealedRows(KeyValues):
                 joined = self._of_head(table, keys[at], value)
                 found[at] = None if joined is None else each(at, joined)
         return found
+
+    def read_few(self, table: str, keys: Sequence[bytes], most: int) -> list[bytes | None]:
+        counted = Counted(most)  # before they are looked at, and pieces before they are read
+        values: list[bytes | None] = self._rows.read_each(table, keys, counted)
+        found = open_all(self._seed(table), keys, values)
+        if found != ALL_THERE:
+
+            def joined(table: str, key: bytes, value: bytes) -> bytes | None:
+                head = self._head(table, key, value)
+                counted.take(sum(size for _, size in head.pieces))
+                return self._joined(table, key, head)
+
+            self._look(table, keys, values, found, joined)
+        return values
 
     def read_one(self, table: str, key: bytes) -> bytes | None:
         value = self._rows.read_one(table, key)
