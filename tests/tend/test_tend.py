@@ -62,6 +62,14 @@ def test_everything_is_done_once_and_then_when_it_is_due(tmp_path: Path) -> None
     assert set(statuses(fs.tend(everything=True)).values()) == {"done"}
 
 
+def test_a_clock_that_was_ahead_for_a_pass_keeps_nothing_from_being_due(tmp_path: Path) -> None:
+    clock = SettableClock(NOON + 365 * DAY)
+    fs = store(tmp_path, clock=clock)
+    assert set(statuses(fs.tend()).values()) == {"done"}
+    clock.time = NOON
+    assert set(statuses(fs.tend()).values()) == {"done"}
+
+
 def test_a_pass_is_one_run(tmp_path: Path) -> None:
     fs = store(tmp_path)
     before = len(fs.runs())
