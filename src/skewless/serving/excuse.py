@@ -1,8 +1,7 @@
 """What a server answers while none of its workers can start: 503, and why.
 
     excuse = Excuse(door, None)
-    excuse.open()                      # the door takes connections
-    excuse.answer(reason)              # one of them, when the door is readable
+    excuse.wait(selector, 0.2, "the registry is damaged", anybody=False)  # and answers meanwhile
 
 The process that watches the workers answers, so each connection gets a fraction of a second and
 one answer: ``/health`` is 200, for what is wrong is not mended by a restart, everything else 503.
@@ -12,12 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import selectors
 import socket
 import ssl
 
 from skewless.serving.sockets import BACKLOG
 
-_SECONDS = 0.2
+_SECONDS = 0.5
 _MOST_BYTES = 64 << 10
 
 
@@ -33,10 +33,29 @@ class Excuse:
         self.door = door
         self._tls = tls
 
-    def open(self) -> None:
-        """Take connections; to be said again after each attempt of the worker, which shuts it."""
-        self.door.setblocking(False)
-        self.door.listen(BACKLOG)
+    def wait(
+        self, selector: selectors.BaseSelector, seconds: float, reason: str, anybody: bool
+    ) -> None:
+        """Wait for connections, and whatever else there is; answer one if there is a reason.
+
+        Args:
+            selector: of all that is waited for.
+            seconds: to wait at most.
+            reason: why the worker of the door cannot start; empty: the door is not to be answered.
+            anybody: whether another one answers: what is open stays so until this one is there or
+                has failed again, because it may be listening already.
+        """
+        known = self.door in selector.get_map()
+        if reason and not anybody:
+            self.door.setblocking(False)
+            self.door.listen(BACKLOG)  # again after each attempt of the worker, which shuts it
+            if not known:
+                selector.register(self.door, selectors.EVENT_READ)
+        elif known and not reason:
+            selector.unregister(self.door)
+        for found, _ in selector.select(seconds):
+            if found.fileobj is self.door:
+                self.answer(reason)
 
     def answer(self, reason: str) -> None:
         """Answer one connection.
@@ -56,7 +75,9 @@ class Excuse:
 
 
 def _answer(connection: socket.socket, reason: str) -> None:
-    asked = connection.recv(_MOST_BYTES)
+    asked = b""
+    with contextlib.suppress(TimeoutError):  # whoever is slow gets the answer too
+        asked = connection.recv(_MOST_BYTES)
     status, body = b"200 OK", b""
     if not asked.startswith((b"GET /health ", b"HEAD /health ")):
         told = {"ready": False, "reasons": [reason], "error": "StoreUnavailable", "what": reason}

@@ -325,7 +325,7 @@ class Supervisor:
         signal.set_wakeup_fd(waker.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        alive, announced = systemd.beat(), False
+        alive, announced, first = systemd.beat(), False, workers[0]
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(woken, selectors.EVENT_READ)
@@ -338,19 +338,8 @@ class Supervisor:
                         announced = True
                     if announced:
                         alive()
-                    reason = "" if ready else workers[0].last_words
-                    known = excuse.door in selector.get_map()
-                    if reason:
-                        excuse.open()
-                        if not known:
-                            selector.register(excuse.door, selectors.EVENT_READ)
-                    elif known:
-                        selector.unregister(excuse.door)
-                        if not workers[0].ready:  # another one answers, at a door of its own
-                            shut(excuse.door)
-                    for found, _ in selector.select(seconds):
-                        if found.fileobj is excuse.door:
-                            excuse.answer(reason)
+                    away = first.ready or (ready and first.process is None)
+                    excuse.wait(selector, seconds, "" if away else first.last_words, ready)
 
                 while not self._stopping:
                     _look_at(children, pause)
