@@ -4,6 +4,7 @@
 
 Small reads come at a fixed rate (an open loop: latency counts from the time a request was due),
 first alone, then while clients read thousands of entities each in closed loops and a backfill runs.
+The large ones have been asked for before: a server with one worker then starts what answers them.
 Both are measured on the same server, one after the other: on a busy machine it is their ratio that
 counts. The server's own histogram stands beside the client's; that one lacks the time before a
 request is looked at. A large read that is refused is tried again after the second that
@@ -126,6 +127,7 @@ def _measured(
     address = ("127.0.0.1", port, "/v1/features")
     asked = Load(*address, small, seconds, 64, rate=SMALL_RATE)
     heavy = Load(*address, large, seconds, clients, pause=1.0)
+    _load(dataclasses.replace(heavy, seconds=seconds)).communicate()  # starts what answers them
     _load(dataclasses.replace(asked, seconds=seconds / 4)).communicate()
     alone = _beside(port, asked)
     with contextlib.ExitStack() as stack:
