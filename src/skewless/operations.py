@@ -1,4 +1,4 @@
-"""Verbs of whoever runs a repo: fresh, right, drifting, tended. `FeatureStore` has them."""
+"""Verbs of whoever runs a repo: fresh, right, tended, tried out. `FeatureStore` has them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.durations import parse_duration
-from skewless.errors import UnknownName
+from skewless.errors import InputError, UnknownName
 from skewless.online.runtime import Runtime
 from skewless.plan.arguments import any_name, checked_text, name_of, names_of
 from skewless.plan.selection import split_view
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from skewless.definitions import Entity, FeatureService
     from skewless.drift.decay import DecayReport
     from skewless.drift.profile import Profile
     from skewless.drift.report import DriftReport
+    from skewless.experiments.experiment import Experiment
     from skewless.monitoring.freshness import FreshnessReport
     from skewless.monitoring.statistics import ViewStatistics
     from skewless.quality.check import QualityReport
@@ -203,3 +205,35 @@ class Operations:
             known = [*state.current, *state.services]
             raise UnknownName.of("view or feature service", name, known, where=state.place)
         accept(self.runtime.ledger, name, reference, who=checked_text(who, "a name"), why=why)
+
+    def experiment(
+        self,
+        name: str,
+        control: str | FeatureService | None = None,
+        treatment: str | FeatureService | None = None,
+        *,
+        by: Entity | None = None,
+        **options: Any,
+    ) -> Experiment:
+        """Begin an experiment over two feature services, or return the one of that name.
+
+        Args:
+            name: of the experiment; keys are assigned by it.
+            control: the feature service that keys have had; None: the experiment was begun.
+            treatment: the one that is tried.
+            by: whose join keys are assigned.
+            options: ``share`` of the treatment (0.5); ``outcome``, the feature that is compared,
+                and how long ``after`` a key's first exposure (``"7d"``).
+
+        Raises:
+            UnknownName: no such service, or no experiment of the name was begun.
+            DefinitionError: the name is taken, or a service is not read by these keys.
+        """
+        from skewless.experiments.experiment import begin, designed, find
+
+        name = checked_text(name, "the name of an experiment")
+        if control is None and treatment is None and by is None and not options:
+            return find(self.runtime, name)
+        if control is None or treatment is None or by is None:
+            raise InputError("an experiment has a control, a treatment and keys", got=name)
+        return begin(self.runtime, designed(name, control, treatment, by, **options))

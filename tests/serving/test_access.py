@@ -52,6 +52,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/v1/sources"): Rule(READERS),
     ("GET", "/v1/explain"): Rule(READERS, query="?feature=Spend:total&card_id=c1"),
     ("POST", "/v1/features"): Rule(ALL, READ),
+    ("POST", "/v1/experiments/"): Rule(ALL, {"entities": []}, rest="unknown"),
     ("POST", "/get-online-features"): Rule(ALL, FEAST_READ),
     ("POST", "/v1/push"): Rule(WRITERS, {"source": "payments", "rows": [ROW]}),
     ("POST", "/push"): Rule(WRITERS, {"push_source_name": "payments", "df": FRAME}),

@@ -78,6 +78,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "recommend": ("recommend", "Show what a service could try next."),
         "statistics": ("status", "Show counts, nulls, range and quantiles of a view's features."),
         "leakage": ("leakage", "Report what in a training set comes from after its label."),
+        "experiment": (
+            "experiment",
+            "Compare outcomes of the two feature services of an experiment.",
+        ),
         "backtest": ("leakage", "Measure what leakage does to a model."),
     },
 }

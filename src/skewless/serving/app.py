@@ -35,6 +35,7 @@ from skewless.serving.operate.keys import Caller
 from skewless.serving.operate.logs import RequestLog, event
 from skewless.serving.operate.metrics import KIND, Metrics
 from skewless.serving.problems import ClientGone, answer_to
+from skewless.serving.read.experiments import ExperimentsHandler
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.reader import Reader
 from skewless.serving.read.served_log import REQUEST, ServedLog
@@ -172,6 +173,8 @@ class App:
         table["/get-online-features"] = {
             "POST": Route("/get-online-features", feast.read, feast=True)
         }
+        trial = ExperimentsHandler(self.store, features)
+        table["/v1/experiments/"] = {"POST": Route("/v1/experiments/{name}", trial)}
         table["/v1/jobs"] = {"GET": Route("/v1/jobs", writer.handle_jobs)}
         table["/v1/jobs/"] = {"GET": Route("/v1/jobs/{id}", writer.handle_job)}
         return table

@@ -115,6 +115,19 @@ def _schemas() -> dict[str, Schema]:
     }
 
 
+def _experiment_schemas() -> dict[str, Schema]:
+    return {
+        "ExperimentRequest": _closed("entities", entities=_list({"type": "object"})),
+        "ExperimentAnswer": _object(
+            "experiment variants control treatment",
+            experiment=_TEXT,
+            variants=_list({"type": "string", "enum": ["control", "treatment"]}),
+            control=_or_null(_ref("Features")),
+            treatment=_or_null(_ref("Features")),
+        ),
+    }
+
+
 def _feast_schemas() -> dict[str, Schema]:
     return {
         "FeastRead": _object(
@@ -199,6 +212,16 @@ def _listing(name: str) -> Schema:
     return {"get": _operation(f"list_{name}", f"The {name}.", {"200": {"content": _json(content)}})}
 
 
+def _experiment() -> Schema:
+    name = {"name": "name", "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}
+    summary = "Each entity by the feature service of its variant; who was exposed is noted."
+    answer = {"200": {"content": _json(_ref("ExperimentAnswer"))}}
+    asked = _json(_ref("ExperimentRequest"))
+    return {
+        "post": _operation("read_experiment", summary, answer, request=asked, parameters=[name])
+    }
+
+
 def document() -> Schema:
     """Return the description as plain data."""
     arrow = {_ARROW: {"schema": {"type": "string", "format": "binary"}}}
@@ -223,6 +246,7 @@ def document() -> Schema:
     number = {"name": "id", "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}
     paths: Schema = {
         "/v1/features": features,
+        "/v1/experiments/{name}": _experiment(),
         "/v1/push": {
             "post": _operation(
                 "push", "Rows of a source, durable and readable when it answers.",
@@ -256,7 +280,7 @@ def document() -> Schema:
         },
         "paths": paths,
         "components": {
-            "schemas": _schemas() | _feast_schemas(),
+            "schemas": _schemas() | _experiment_schemas() | _feast_schemas(),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"key": []}, {}],

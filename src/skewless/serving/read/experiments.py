@@ -1,0 +1,89 @@
+"""``POST /v1/experiments/{name}``: each entity is answered by the service of its variant.
+
+    {"entities": [{"card_id": "c1"}, {"card_id": "c2"}]}
+
+answers, with under each variant what ``/v1/features`` answers for its service and the entities that
+have it, in their order::
+
+    {"experiment": "new_velocity", "variants": ["control", "treatment"],
+     "control": {...}, "treatment": {...}}
+
+Who was exposed is noted before the answer is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+
+from skewless.clock import Now
+from skewless.experiments.experiment import Experiment
+from skewless.request_errors import TooLarge
+from skewless.serving.http.http import Request, Response
+from skewless.serving.read.encode import features_json
+from skewless.serving.read.features import FeaturesHandler
+from skewless.serving.read.plans import plan_of
+from skewless.store import FeatureStore
+
+FRESH_SECONDS = 5.0
+"""So long after an experiment was stopped, a server may still assign."""
+
+
+class ExperimentRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The body of a request."""
+
+    entities: list[dict[str, Any]]
+
+
+class ExperimentsHandler:
+    """Answers reads of experiments; what they are is read from the ledger, off the event loop."""
+
+    def __init__(self, store: FeatureStore, features: FeaturesHandler) -> None:
+        self.store, self.features = store, features
+        self._decoder = msgspec.json.Decoder(ExperimentRequest)
+        self._known: dict[str, tuple[float, Experiment]] = {}
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request."""
+        entities = request.decoded_from(await request.body(), self._decoder).entities
+        trial = await self._experiment(request.rest)
+        for service in trial.services.values():
+            request.caller.require_service(service, request.where)
+        t = Now(self.features.clock.now())
+        variants = [trial.assign(entity) for entity in entities]
+        answer: dict[str, Any] = {"experiment": trial.design.name, "variants": variants}
+        for variant, service in trial.services.items():
+            given = [e for e, of in zip(entities, variants, strict=True) if of == variant]
+            answer[variant] = msgspec.Raw(await self._read(service, given, t, request))
+        await asyncio.to_thread(trial.expose, entities, variants, int(t))
+        return Response(msgspec.json.encode(answer))
+
+    async def _read(
+        self, service: str, given: list[dict[str, Any]], t: int, request: Request
+    ) -> bytes:
+        if not given:
+            return b"null"
+        snapshot, most = self.features.reader.online.snapshot, self.features.settings.max_entities
+        plan = plan_of(snapshot, service, lambda: list(snapshot.state.service(service)), False)
+        entities = plan.entities(given, most, request.where)
+        if not self.features.reader.is_small(plan, len(entities)):
+            raise TooLarge(
+                "too many entities for a read of an experiment",
+                got=len(entities), where=request.where, hint="Ask for fewer at a time.",
+            )  # fmt: skip
+        found = await self.features.reader.read(plan, entities, t)
+        self.features.note(plan, entities, found, t)
+        return features_json(plan, found, t, ())
+
+    async def _experiment(self, name: str) -> Experiment:
+        now = time.monotonic()
+        read, trial = self._known.get(name, (float("-inf"), None))
+        if trial is None or now - read > FRESH_SECONDS:
+            found = await asyncio.to_thread(self.store.experiment, name)
+            if trial is None or found.stopped != trial.stopped:
+                trial = found  # else the one that remembers who was exposed goes on
+            self._known[name] = (now, trial)
+        return trial
