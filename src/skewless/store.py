@@ -584,7 +584,9 @@ class FeatureStore(Operations):
         from skewless.training.backtest import backtest
 
         check_features(features)
-        return backtest(self.runtime, spine, features, **options)
+        report = backtest(self.runtime, spine, features, **options)
+        self.runtime.ledger.record("backtest", report.to_dict())
+        return report
 
     def verify(
         self,

@@ -82,6 +82,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "experiment",
             "Compare outcomes of the two feature services of an experiment.",
         ),
+        "value": ("value", "Compute what the repo is worth, from measures and assumptions."),
         "backtest": ("leakage", "Measure what leakage does to a model."),
     },
 }
