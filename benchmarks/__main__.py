@@ -32,6 +32,7 @@ NAMES = (
     "ledger",
     "checks",
     "drift",
+    "freshness",
 )
 
 

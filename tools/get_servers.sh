@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local, Spark; promtool; Helm;
+# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local, Spark; Prometheus; Helm;
 # Chromium; SHAP.
 # Usage: tools/get_servers.sh PYTHON. What cannot be had fails the tests that need it, not this.
 set -euo pipefail
@@ -9,6 +9,7 @@ packages=()
 command -v redis-server >/dev/null || packages+=(redis-server)
 command -v pg_config >/dev/null || packages+=(postgresql)
 command -v promtool >/dev/null || packages+=(prometheus)
+command -v prometheus-alertmanager >/dev/null || packages+=(prometheus-alertmanager)
 command -v chromium >/dev/null || packages+=(chromium)
 command -v java >/dev/null || packages+=(default-jre-headless)
 if [ ${#packages[@]} -gt 0 ]; then

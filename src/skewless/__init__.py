@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from skewless.definitions.checks import Check
     from skewless.definitions.derived import derived
     from skewless.definitions.example import Example
+    from skewless.definitions.freshness import Freshness
     from skewless.definitions.lookup import Lookup
     from skewless.definitions.message_parts import header, key, message_time
     from skewless.definitions.protobuf import Protobuf
@@ -113,6 +114,7 @@ _HOMES = {
     "skewless.definitions.checks": "Check",
     "skewless.definitions.derived": "derived",
     "skewless.definitions.example": "Example",
+    "skewless.definitions.freshness": "Freshness",
     "skewless.definitions.lookup": "Lookup",
     "skewless.definitions.message_parts": "header key message_time",
     "skewless.definitions.source": "Epoch",
@@ -135,7 +137,8 @@ __all__ = [
     "CheckFailed", "Client", "Column", "ConcurrentApply", "Config", "ConfigError", "CorruptData",
     "Date", "Decimal",
     "DefinitionError", "Delta", "Entity", "Epoch", "Example", "FeatureService", "FeatureStore",
-    "FeatureView", "Files", "Float32", "Float64", "Frame", "Iceberg", "InputError", "Int32",
+    "FeatureView", "Files", "Float32", "Float64", "Frame", "Freshness", "Iceberg", "InputError",
+    "Int32",
     "Int64", "Json", "Kafka", "List", "Lookup", "Map", "MissingColumn", "MissingDependency",
     "NaiveTime", "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Protobuf", "Redshift", "RegistryError", "Request",

@@ -41,6 +41,13 @@
     freshness = true                       # views promise one
     enforce = true                         # apply refuses what does not keep to it
 
+    [alerts]                               # who is told of what is wrong; see operations.md
+    every = "10m"                          # what comes and goes is told at most so often
+    receivers.oncall = { kind = "pagerduty", key = "${PAGERDUTY_KEY}", levels = ["page"] }
+
+    [prices]                               # a month's, for `skewless cost`; default: none
+    online_gb = 0.25
+
     [filesystem.s3]                        # for tables on s3://; by Arrow's names
     endpoint_override = "https://minio:9000"
     secret_key = "${S3_SECRET}"
@@ -92,6 +99,8 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "ledger": ("folder", "checkpoints", "signing_key", "public_key"),
     "lineage": ("kind", "url", "key", "path"),
     "lint": ("features", "views", "sources", "owners", "descriptions", "freshness", "enforce"),
+    "alerts": ("allow", "every", "remind", "receivers"),
+    "prices": ("currency", "online_gb", "million_reads", "cpu_hour", "million_rows"),
     "engine": None,
 }
 _PATH_KEYS = ("path", "folder", "checkpoints", "signing_key")
@@ -201,6 +210,8 @@ class Config:
         registry: ``kind`` and options of the registry; paths are absolute.
         ledger: ``folder`` of the ledger, absolute.
         lineage: where events of OpenLineage are sent to; None: nowhere.
+        alerts: who is told of what is wrong; None: nobody.
+        prices: what a month costs.
         read_only: whether nothing is written, whatever rights there are: ``mode = "read-only"``.
         rewind: how far in the past an online read may ask, microseconds.
         definitions: Python files (or patterns) of the folder; empty: all that are no tests.
@@ -231,6 +242,8 @@ class Config:
     lineage: Section | None = None
     engine: Section = field(default_factory=lambda: Section({"kind": "local"}))
     lint: Section | None = None
+    alerts: Section | None = None
+    prices: Section = field(default_factory=lambda: Section({}))
 
     @classmethod
     def read(cls, path: str | Path = ".") -> Config:
@@ -299,6 +312,8 @@ class Config:
             lineage=_section(data, "lineage", folder, where) if "lineage" in data else None,
             engine=_section(data, "engine", folder, where),
             lint=_section(data, "lint", folder, where) if "lint" in data else None,
+            alerts=_section(data, "alerts", folder, where) if "alerts" in data else None,
+            prices=_section(data, "prices", folder, where),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -321,6 +336,8 @@ class Config:
             "lineage": None if self.lineage is None else self.lineage.to_dict(),
             "engine": self.engine.to_dict(),
             "lint": None if self.lint is None else self.lint.to_dict(),
+            "alerts": None if self.alerts is None else self.alerts.to_dict(),
+            "prices": self.prices.to_dict(),
         }
 
 

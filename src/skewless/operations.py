@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skewless.durations import parse_duration
 from skewless.errors import InputError, UnknownName
 from skewless.online.runtime import Runtime
-from skewless.plan.arguments import any_name, checked_text, name_of, names_of
+from skewless.plan.arguments import any_name, checked_count, checked_text, name_of, names_of
 from skewless.plan.selection import split_view
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from skewless.alerts.alerts import Alert, Silence
+    from skewless.costs.cost import CostReport
     from skewless.definitions import Entity, FeatureService
     from skewless.drift.decay import DecayReport
     from skewless.drift.profile import Profile
@@ -64,7 +66,7 @@ class Operations:
         return check(self.runtime, names_of(names, "source or view"), served)
 
     def tend(self, *, everything: bool = False) -> TendReport:
-        """Do what is due of everything periodic, once: materialize, compact, check, freshness.
+        """Do what is due of everything periodic, once, and tell who has to know what is wrong.
 
         Args:
             everything: whether all of it is done, due or not.
@@ -237,3 +239,66 @@ class Operations:
         if control is None or treatment is None or by is None:
             raise InputError("an experiment has a control, a treatment and keys", got=name)
         return begin(self.runtime, designed(name, control, treatment, by, **options))
+
+    def alerts(self) -> list[Alert]:
+        """Return the alerts that are open, pages first: what, since when, who looks after it.
+
+        `tend` opens and ends them, and tells the receivers of ``[alerts]`` in ``skewless.toml``.
+        """
+        from skewless.alerts.alerts import open_alerts
+
+        return open_alerts(self.runtime)
+
+    def silence(
+        self, of: str, length: str | timedelta = "2h", *, who: str, why: str = ""
+    ) -> Silence:
+        """Let nothing be told of some alerts for a while; they open and end as ever.
+
+        Args:
+            of: a view, or ``view/rule``; patterns such as ``*/drift``.
+            length: how long; ``"0s"`` ends a silence.
+            who: says so: it stands in the ledger.
+            why: for people.
+
+        Raises:
+            InputError: nobody's name.
+            StoreError: the ledger cannot be written.
+        """
+        from skewless.alerts.alerts import silence
+
+        span = parse_duration(length, what="a silence")
+        of, who = checked_text(of, "a pattern"), checked_text(who, "a name")
+        return silence(self.runtime, of, length=span, who=who, why=why)
+
+    def acknowledge(self, key: str, *, who: str) -> Alert:
+        """Say that somebody looks after an alert: it is not told again until it becomes worse.
+
+        Args:
+            key: ``view/rule``, as `alerts` names it.
+            who: looks after it: it stands in the ledger.
+
+        Raises:
+            UnknownName: no such alert is open.
+            InputError: nobody's name.
+            StoreError: the ledger cannot be written.
+        """
+        from skewless.alerts.alerts import acknowledge
+
+        return acknowledge(
+            self.runtime, checked_text(key, "an alert"), who=checked_text(who, "a name")
+        )
+
+    def cost(self, *, days: int = 60, equal: bool = False) -> CostReport:
+        """Return what features cost, which nobody uses, and which there are twice; it prints.
+
+        Args:
+            days: that are looked back for reads and uses.
+            equal: whether features are looked for whose values are the same, which takes a while.
+
+        Raises:
+            ConfigError: ``[prices]`` is wrong.
+            StoreUnavailable: the online store cannot be reached.
+        """
+        from skewless.costs.cost import cost
+
+        return cost(self.runtime, days=checked_count(days, "a number of days"), equal=equal)

@@ -160,6 +160,11 @@ class FeatureStore(Operations):
 
             made = impact_notes(state, self._lineage.graph(state), plan)
             plan = replace(plan, notes=(*plan.notes, *made))
+        if any(step.kind == "feature view" for step in plan.changed):
+            from skewless.costs.duplicates import duplicate_notes
+
+            twice = duplicate_notes(state, plan, wanted.views)
+            plan = replace(plan, notes=(*plan.notes, *twice))
         if not plan.removals:
             return plan
         from skewless.online.in_use import with_use

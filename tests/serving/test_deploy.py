@@ -197,6 +197,8 @@ SERVED = 'skewless_values_total{instance="a", status='
 PUSHED = 'skewless_push_rows_total{source="payments", outcome='
 JOBS = 'skewless_jobs_total{kind="backfill", outcome='
 LOGGED = "skewless_served_log_entities_total{outcome="
+FAILS = 'skewless_check_failing{of="pays", point="history", check='
+DRIFTS = 'skewless_view_drifting{view="Spend@v1", level='
 GROWS, STANDS = "0+60x30 1800x60", "7x90"
 ALARMS = {
     "SkewlessDown": Alarm(
@@ -218,6 +220,17 @@ ALARMS = {
         {'skewless_view_fresh{instance="a", view="Spend"}': "0x30 1x60"},
         {'skewless_view_fresh{instance="a", view="Spend"}': "0x3 1x87"},
     ),
+    "SkewlessViewLate": Alarm(
+        {'skewless_view_late{instance="a", view="Spend"}': "1x30 0x60"},
+        {'skewless_view_late{instance="a", view="Spend"}': "0x90"},
+    ),
+    "SkewlessCheckFailing": Alarm(
+        {FAILS + '"between"}': "1x30 _x60", FAILS + '"not null"}': "1x30 _x60"},
+        {'skewless_view_fresh{view="Spend"}': "0x90"},
+    ),
+    "SkewlessDrift": Alarm({DRIFTS + '"warn"}': "2x30 _x60"}, {DRIFTS + '"warn"}': "0x90"}),
+    "SkewlessDriftPage": Alarm({DRIFTS + '"page"}': "1x30 _x60"}, {DRIFTS + '"warn"}': "2x90"}),
+    "SkewlessSkew": Alarm({"skewless_skew_found": "1x30 0x60"}, {"skewless_skew_found": "0x90"}),
     "SkewlessUnknownEntities": Alarm(
         {SERVED + '"unknown"}': GROWS, SERVED + '"present"}': "0+30x90"},
         {SERVED + '"unknown"}': "0+4x90", SERVED + '"present"}': "0+5x90"},

@@ -48,15 +48,16 @@ def test_everything_is_done_once_and_then_when_it_is_due(tmp_path: Path) -> None
         "1 profiles online, 0 served",
         "0 of 0 tests say drift",
         "every promise is kept",
+        "0 open, 0 new, 0 resolved; 0 messages taken, 0 waiting, 0 given up",
     ]
     clock.time = NOON + 20 * MINUTE
     again = fs.tend()
     due = [name for name, status in statuses(again).items() if status == "done"]
-    assert due == ["freshness"]
+    assert due == ["freshness", "alerts"]
     assert again.parts[0].said == "next in 40m"
     clock.time = NOON + HOUR
     due = [name for name, status in statuses(fs.tend()).items() if status == "done"]
-    assert due == ["materialize", "check", "freshness"]
+    assert due == ["materialize", "check", "freshness", "alerts"]
     clock.time = NOON + DAY
     assert set(statuses(fs.tend()).values()) == {"done"}
     assert set(statuses(fs.tend(everything=True)).values()) == {"done"}
@@ -85,7 +86,7 @@ def test_a_part_that_fails_keeps_no_other_from_being_done(tmp_path: Path) -> Non
     assert not report.ok
     assert statuses(report) == {
         "materialize": "failed", "compact": "done", "check": "done", "profile": "done",
-        "drift": "done", "freshness": "done",
+        "drift": "done", "freshness": "done", "alerts": "done",
     }  # fmt: skip
     assert "a check fails" in report.parts[0].said
     fs.push("pays", [pay("p1", NOON - MINUTE)])
@@ -100,7 +101,8 @@ def test_how_often_a_promise_was_kept_is_counted(tmp_path: Path) -> None:
     clock.time = NOON + 10 * HOUR
     report = fs.tend()
     assert not report.ok
-    assert report.parts[-1].said == "Spend@v1 is stale"
+    assert report.parts[-2].said == "Spend@v1 is stale"
+    assert report.parts[-1].said.startswith("1 open")
     assert kept_promises(fs.runtime.ledger, 0) == {"Spend@v1": (1, 2)}
     assert kept_promises(fs.runtime.ledger, NOON + 1) == {"Spend@v1": (0, 1)}
 

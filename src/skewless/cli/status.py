@@ -19,7 +19,7 @@ _PLURALS = {
     "feature service": "services",
 }
 DAYS, DAY = 30, 86_400_000_000
-_COLOURS = {"stale": "red", "building": "magenta", "never": "yellow"}
+_COLOURS = {"stale": "red", "building": "magenta", "never": "yellow", "late": "yellow"}
 
 
 @command(

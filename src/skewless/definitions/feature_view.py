@@ -35,6 +35,7 @@ from skewless.definitions.expressions import (
     expression_from_dict,
 )
 from skewless.definitions.fingerprint import fingerprint, value_part
+from skewless.definitions.freshness import Freshness
 from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.references import FeatureRef
 from skewless.definitions.source import Source, check_filter, closing
@@ -354,9 +355,9 @@ def feature_view(
         on: join key = the column of the source that it is, where that is called otherwise.
         lag: how far back all windows of the view end: ``lag="1h"`` counts what happened an hour
             ago and before, in training sets and for live rows alike.
-        labels: ``owner``, ``tags``, ``freshness`` ("5m": the promised age of the newest event),
-            ``deprecated`` (a reason), ``sunset`` (a date), ``checks`` (what is expected of its
-            features, see `Check`); outside the fingerprint.
+        labels: ``owner``, ``tags``, ``freshness`` ("5m", the promised age of the newest event, or a
+            `Freshness`), ``deprecated`` (a reason), ``sunset`` (a date), ``checks`` (what is
+            expected of its features, see `Check`); outside the fingerprint.
 
     Raises:
         DefinitionError: anything in the class is no feature, or wrong.
@@ -474,7 +475,7 @@ def fan_out(view: str, features: Mapping[str, Expression]) -> dict[str, Expressi
 
 _KEYS = ("on", "roles", "bound")
 _LABELS: dict[str, Any] = {"owner": "", "description": "", "tags": {}, "freshness": None}
-_OPTIONAL = ("deprecated", "sunset", "checks")
+_OPTIONAL = ("promise", "deprecated", "sunset", "checks")
 
 
 def _as_checks(given: Any, name: str) -> list[dict[str, Any]]:
@@ -489,6 +490,9 @@ def checked_labels(name: str, labels: dict[str, Any]) -> dict[str, Any]:
     for label in labels:
         if label not in (*_LABELS, *_OPTIONAL):
             raise UnknownName.of("option", label, (*_LABELS, *_OPTIONAL), where=f"{name!r}")
+    promise = labels.get("freshness")
+    if isinstance(promise, Freshness):
+        labels = {**labels, "freshness": promise.error, "promise": promise.to_dict() or None}
     found = {key: labels.get(key, default) for key, default in _LABELS.items()}
     for label in ("owner", "description"):
         found[label] = checked_text(found[label], label, repr(name))

@@ -11,7 +11,8 @@ import json
 from typing import Any
 
 _LABELS = frozenset(
-    {"description", "owner", "tags", "freshness", "deprecated", "sunset", "words", "checks"}
+    {"description", "owner", "tags", "freshness", "promise", "deprecated", "sunset", "words"}
+    | {"checks"}
 )
 
 

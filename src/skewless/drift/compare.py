@@ -208,7 +208,7 @@ def _shares(reference: Profile, current: Profile) -> Iterator[Finding]:
         n, m = reference.asked, current.asked
         counts = {s: (reference.statuses.get(s, 0), current.statuses.get(s, 0)) for s in _STATUSES}
     for status, (one, other) in counts.items():
-        if n and m and (one or other or status == MISSING):
+        if n and m and (one or other):  # of what nobody lacks there is nothing to test
             p = two_proportions(one, n, other, m)
             change = other / m - one / n
             yield Finding(reference.of, status, "two proportions", change, "share", n, m, p)

@@ -11,6 +11,7 @@
 | profile | every day | the profiles of all features go into the ledger |
 | drift | every day | the newest profiles are compared with their references |
 | freshness | at every pass | how fresh each view is goes into the ledger, for its attainment |
+| alerts | at every pass | who has to know is told what is wrong, and what no longer is |
 | checkpoint | at every pass | how far the ledger goes is signed, where a second place is named |
 
 When a part was last done stands in the registry, so passes may come as often as they like, from
@@ -24,6 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from skewless.alerts.alerts import Runner
 from skewless.clock import iso
 from skewless.drift.drift import drift, profile, served_folder
 from skewless.durations import format_duration, parse_duration
@@ -46,6 +48,7 @@ EVERY: Mapping[str, int] = {
     "profile": parse_duration("1d"),
     "drift": parse_duration("1d"),
     "freshness": 0,
+    "alerts": 0,
     CHECKPOINT: 0,
 }
 """Part to how often it is due, microseconds."""
@@ -165,6 +168,11 @@ def _freshness(runtime: Runtime) -> tuple[str, bool]:
     return names or "every promise is kept", report.ok
 
 
+def _alerts(runtime: Runtime) -> tuple[str, bool]:
+    report = Runner(runtime).run()
+    return str(report), True
+
+
 def _checkpoint(runtime: Runtime) -> tuple[str, bool]:
     made = runtime.ledger.checkpoint()
     return f"{len(made.heads)} chains of the ledger signed", True
@@ -177,5 +185,6 @@ _PARTS: Mapping[str, Callable[[Runtime], tuple[str, bool]]] = {
     "profile": _profile,
     "drift": _drift,
     "freshness": _freshness,
+    "alerts": _alerts,
     CHECKPOINT: _checkpoint,
 }

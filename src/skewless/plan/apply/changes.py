@@ -12,7 +12,7 @@ from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.definitions.repo import View
 from skewless.durations import format_duration
 
-_DURATIONS = ("delay", "lateness", "future", "freshness")
+_DURATIONS = ("delay", "lateness", "future", "freshness", "warn")
 
 
 def lines_of(

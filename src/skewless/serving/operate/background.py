@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from skewless.alerts.signs import Signs
 from skewless.errors import SkewlessError, StoreUnavailable
+from skewless.plan.lookup import Lookup
 from skewless.quality.check import FailingChecks
 from skewless.serving.operate.freshness_probe import ViewAges
 from skewless.serving.operate.keys import Keyring, keyring_of
@@ -84,8 +87,11 @@ class Upkeep:
         self._failing = False
         self._not_healed = ""
         self._noted: dict[str, int] = {}
+        self._counted: Counter[str] = Counter()
+        self._counted_at = 0
         self._ages = ViewAges(store)
         self._checks = FailingChecks(store.runtime.ledger)
+        self._signs = Signs(store.runtime.ledger)
 
     def first_time(self) -> None:
         """Do everything once, before the first request; raise what goes wrong."""
@@ -121,6 +127,7 @@ class Upkeep:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self.write()
+        self._count_reads({}, last=True)
         self._ages.stop()
         for threads in self._threads:
             threads.close()
@@ -177,7 +184,8 @@ class Upkeep:
 
     def note_reads(self) -> None:
         """Note in the registry which views were read, each once an hour."""
-        asked, self._reader.asked = self._reader.asked, set()
+        asked, self._reader.asked = self._reader.asked, {}
+        self._count_reads(dict(asked))
         if not asked:
             return
         from skewless.online.in_use import note_reads
@@ -188,6 +196,19 @@ class Upkeep:
         new = {view for view in views if now - self._noted.get(view, 0) > NOTED_EVERY}
         self._noted |= dict.fromkeys(new, now)
         note_reads(self._store.runtime.registry, sorted(new), now)
+
+    def _count_reads(self, asked: dict[Lookup, int], *, last: bool = False) -> None:
+        """Put into the ledger, once an hour, of how many entities each feature was read."""
+        for lookup, entities in asked.items():
+            for output in lookup.selection.outputs:
+                self._counted[output.reference] += entities
+        runtime = self._store.runtime
+        now = runtime.clock.now()
+        if self._counted and (last or now - self._counted_at >= NOTED_EVERY):
+            if not runtime.config.read_only:
+                runtime.ledger.record("reads", {"features": dict(self._counted)})
+            self._counted.clear()
+            self._counted_at = now
 
     def heal(self) -> None:
         """Build the states that the online store has lost."""
@@ -268,12 +289,14 @@ class Upkeep:
         metrics.failing.values = dict.fromkeys(self._checks.now(), 1.0)
         metrics.unrecorded.set((), float(self._store.runtime.ledger.dropped))
         found = self._ages.now()
-        for gauge in (metrics.last_event, metrics.promised, metrics.fresh):
+        metrics.drifting.values, skewed = self._signs.now()
+        metrics.skewed.set((), float(skewed))
+        for gauge in (metrics.last_event, metrics.promised, metrics.fresh, metrics.late):
             gauge.values = {}
         for age in found:
             if age.served is not None:
                 metrics.last_event.set((age.view,), age.served / 1e6)
             if age.promised is not None:
-                fresh = age.served is not None and now - age.served <= age.promised
                 metrics.promised.set((age.view,), age.promised / 1e6)
-                metrics.fresh.set((age.view,), float(fresh))
+                metrics.fresh.set((age.view,), float(age.fresh(now)))
+                metrics.late.set((age.view,), float(age.late(now)))

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from skewless.definitions.freshness import Freshness, promise_of
 from skewless.errors import StoreError
 from skewless.store import FeatureStore
 
@@ -28,11 +29,27 @@ class ViewAge:
         view: its name.
         served: event time of the newest event it serves, UTC microseconds, or None.
         promised: the greatest age its owner promised, microseconds, or None.
+        promise: all that its owner promised.
     """
 
     view: str
     served: int | None
     promised: int | None
+    promise: Freshness | None = None
+
+    def fresh(self, now: int) -> bool:
+        """Return whether the promise is kept; outside of its hours it is."""
+        return self._within(now, None if self.promise is None else self.promise.error)
+
+    def late(self, now: int) -> bool:
+        """Return whether it is worth a look, and not stale yet."""
+        warns = None if self.promise is None else self.promise.warn
+        return self.fresh(now) and not self._within(now, warns)
+
+    def _within(self, now: int, limit: int | None) -> bool:
+        if self.promise is None or limit is None or not self.promise.open_at(now):
+            return True
+        return self.served is not None and self.promise.age(self.served, now) <= limit
 
 
 class ViewAges:
@@ -73,7 +90,8 @@ class ViewAges:
             if view is None:
                 continue
             known = [t for t in (age.served, newest[view.source.name]) if t is not None]
-            found.append(ViewAge(age.view, max(known, default=None), age.promised))
+            promise = promise_of(view.labels)
+            found.append(ViewAge(age.view, max(known, default=None), age.promised, promise))
         return found
 
     def _look(self) -> list[ViewAge]:

@@ -219,7 +219,6 @@ class Metrics:
             ("view",),
         )  # fmt: skip
         self.fresh = Gauge("skewless_view_fresh", "Whether a promise is kept (1).", ("view",))
-        self.failing = Gauge("skewless_check_failing", "Fails (1).", ("of", "point", "check"))
         self.unrecorded = Gauge("skewless_ledger_unrecorded", "Records the ledger could not take.")
         self.building = Gauge("skewless_view_building", "States not complete (1).", ("view",))
         self.jobs = Counter("skewless_jobs_total", "Jobs that ended.", ("kind", "outcome"))
@@ -234,6 +233,7 @@ class Metrics:
             "skewless_event_loop_lag_seconds", "How far behind the event loop is, of any worker."
         )
         self._of_rows()
+        self._of_views()
         self._of_the_process()
         self.all: tuple[Metric, ...] = tuple(
             metric for metric in vars(self).values() if isinstance(metric, Metric)
@@ -252,6 +252,14 @@ class Metrics:
                 self.jobs.add((kind, outcome), 0)
         for reason in ("large", "requests", "lag"):
             self.shed.add((reason,), 0)
+
+    def _of_views(self) -> None:
+        self.failing = Gauge("skewless_check_failing", "Fails (1).", ("of", "point", "check"))
+        self.late = Gauge("skewless_view_late", "Older than what warns (1).", ("view",))
+        self.drifting = Gauge(
+            "skewless_view_drifting", "Features that drifted at the last look.", ("view", "level")
+        )
+        self.skewed = Gauge("skewless_skew_found", "The last verify found skew (1).")
 
     def _of_rows(self) -> None:
         self.oversize = Gauge(

@@ -1,0 +1,1 @@
+"""What features cost, which nobody uses, and which there are twice."""
