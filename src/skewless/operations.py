@@ -112,7 +112,8 @@ class Operations:
             reference: ``training``, ``training:ID``, ``trailing``, ``weekday`` or
                 ``day:2026-01-31``; None: what was accepted, else a training set, else the days
                 before.
-            point: ``served`` or ``online``; None: what was served, where there is a log of it.
+            point: ``served`` or ``online``; None: what was served, or all entities where too little
+                was.
 
         Raises:
             UnknownName: no such view, service or feature.

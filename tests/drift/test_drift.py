@@ -191,3 +191,14 @@ def test_the_commands_profile_compare_and_accept(tmp_path: Path) -> None:
     data = data_of(run_in(shop, "drift", view, "--accept", "trailing", "--who", "ada", "--json"))
     assert data["ok"]
     assert run_in(shop, "drift", "--accept", "trailing").exit_code == 2
+
+
+def test_where_too_little_was_served_all_entities_are_compared(tmp_path: Path) -> None:
+    with store(tmp_path) as fs:
+        push_amounts(fs, amounts(1))
+        service(fs, CARDS)
+        serve(fs, ["c1", "c2"])
+        report = fs.drift("fraud")
+        assert report.point == "online"
+        assert {each.m for each in report.findings} == {CARDS}
+        assert fs.drift("fraud", point="served").too_few

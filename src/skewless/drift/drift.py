@@ -18,7 +18,7 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.config import EMBEDDED
-from skewless.drift.compare import Finding, compare, judged, paged
+from skewless.drift.compare import FEW, Finding, compare, judged, paged
 from skewless.drift.profile import ONLINE, SERVED, TRAINING, Profile
 from skewless.drift.profiles import (
     DAY,
@@ -97,7 +97,6 @@ def drift(
     before = _before(runtime.ledger, name or "", current.values())
     judgements = [paged(each, before.get((each.of, each.what))) for each in judged(found)]
     judgements.sort(key=lambda each: (_ORDER[each.level], each.too_few, -abs(each.effect), each.of))
-    compared = next(iter(current.values()), None)
     report = DriftReport(
         name or "",
         now,
@@ -105,8 +104,8 @@ def drift(
         tuple(_mixes(runtime.ledger, current)),
         _models(runtime, state, {each.of for each in judgements if each.level}),
         tuple(skipped),
-        "" if compared is None else compared.point,
-        "" if compared is None else iso(max(each.end for each in current.values()))[:10],
+        " and ".join(sorted({each.point for each in current.values()}, reverse=True)),
+        max((iso(each.end)[:10] for each in current.values()), default=""),
     )
     _keep(runtime.ledger, report, current.values())
     return report
@@ -133,18 +132,34 @@ def _features(state: RegistryState, name: str | None) -> tuple[list[str], list[s
 def _current(
     runtime: Runtime, views: list[str] | None, of: list[str], point: str | None, now: int
 ) -> dict[str, Profile]:
-    """Return the newest profiles of features, taken now where there are none of this day."""
+    """Return the newest profiles of features, taken now where there are none of this hour.
+
+    Where no point is named, that is what was served, and for features of which too little was, what
+    all entities have.
+    """
+    found: dict[str, Profile] = {}
     for wanted in (SERVED, ONLINE) if point is None else (point,):
-        recent = stored(runtime.ledger, points=[wanted], since=now - RECENT, of=of)
-        found = newest(recent)
-        if not found and wanted == SERVED and (folder := served_folder(runtime)) is not None:
-            taken = profile(runtime, served=folder)
-            found = newest(each for each in taken if each.of in of)
-        elif not found and wanted == ONLINE:
-            found = newest(each for each in profile(runtime, views) if each.of in of)
-        if any(each.entities for each in found.values()):
-            return found
-    return {}
+        left = [feature for feature in of if feature not in found]
+        if left:
+            taken = _newest(runtime, views, left, wanted, now)
+            few = FEW if point is None and wanted == SERVED else 1
+            found |= {name: each for name, each in taken.items() if each.entities >= few}
+    return found
+
+
+def _newest(
+    runtime: Runtime, views: list[str] | None, of: list[str], point: str, now: int
+) -> dict[str, Profile]:
+    """Return the newest profiles of features at a point."""
+    found = newest(stored(runtime.ledger, points=[point], since=now - RECENT, of=of))
+    if found:
+        return found
+    if point == ONLINE:
+        taken = profile(runtime, views)
+    else:
+        folder = served_folder(runtime)
+        taken = [] if folder is None else profile(runtime, served=folder)
+    return newest(each for each in taken if each.of in of)
 
 
 def _compared(

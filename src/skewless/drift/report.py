@@ -56,7 +56,7 @@ class DriftReport(Drawn):
         mixes: whose values they are, where a training set and a served log are compared.
         models: feature to the models that were trained on it.
         skipped: what was left out, and why.
-        point: what was compared: ``served`` or ``online``.
+        point: what was compared: ``served``, ``online`` or both.
         day: of the newest profile that was compared: ``2026-01-31``.
     """
 
