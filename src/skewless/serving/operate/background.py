@@ -127,7 +127,7 @@ class Upkeep:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self.write()
-        self._count_reads({}, last=True)
+        self._count_reads(dict(self._reader.counted), last=True)
         self._ages.stop()
         for threads in self._threads:
             threads.close()
@@ -184,8 +184,9 @@ class Upkeep:
 
     def note_reads(self) -> None:
         """Note in the registry which views were read, each once an hour."""
-        asked, self._reader.asked = self._reader.asked, {}
-        self._count_reads(dict(asked))
+        asked, self._reader.asked = self._reader.asked, set()
+        counted, self._reader.counted = self._reader.counted, {}
+        self._count_reads(dict(counted))
         if not asked:
             return
         from skewless.online.in_use import note_reads
@@ -197,9 +198,9 @@ class Upkeep:
         self._noted |= dict.fromkeys(new, now)
         note_reads(self._store.runtime.registry, sorted(new), now)
 
-    def _count_reads(self, asked: dict[Lookup, int], *, last: bool = False) -> None:
+    def _count_reads(self, counted: dict[Lookup, int], *, last: bool = False) -> None:
         """Put into the ledger, once an hour, of how many entities each feature was read."""
-        for lookup, entities in asked.items():
+        for lookup, entities in counted.items():
             for output in lookup.selection.outputs:
                 self._counted[output.reference] += entities
         runtime = self._store.runtime

@@ -234,6 +234,8 @@ class FeaturesHandler:
         """Count statuses of values and the age of one entity's, and log them."""
         if self.log is not None:
             self.log.note(plan, entities, found, t)
+        counted, lookup = self.reader.counted, plan.lookup
+        counted[lookup] = counted.get(lookup, 0) + len(entities)
         rows, states, events = found
         values = self.metrics.values
         for row, times in alike(states):

@@ -47,6 +47,7 @@ class Reader:
         turns: of large reads.
         down: why the store cannot be read at the moment, or None.
         asked: what was read since somebody looked; they empty it.
+        counted: of how many entities it was answered since then.
     """
 
     def __init__(self, runtime: Runtime, settings: Settings, metrics: Metrics) -> None:
@@ -71,6 +72,7 @@ class Reader:
         )
         self.down: StoreUnavailable | None = None
         self.asked: set[Lookup] = set()
+        self.counted: dict[Lookup, int] = {}
 
     def is_small(self, plan: ReadPlan, entities: int) -> bool:
         """Return whether a read takes so little that nobody minds waiting for it.
