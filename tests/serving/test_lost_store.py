@@ -1,5 +1,6 @@
 """A server whose online store loses states: not ready, says why, and brings them back by itself."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import skewless as sl
 from skewless.online.storage import is_states
 from skewless.serving.app import App
+from skewless.serving.http.http import ARROW
 from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
 from skewless.testing.memory import MemoryCache
@@ -59,6 +61,15 @@ def test_an_older_copy_of_the_store_is_noticed_although_its_states_are_there(tmp
     after = call(app, "POST", "/v1/features", ASKED).data
     cache.lose(older)
     assert not app.reader.probe()
+    many = ASKED | {"entities": ASKED["entities"] * 2_000}
+    for asked, headers in ((ASKED, {}), (ASKED, {"accept": ARROW.decode()}), (many, {})):
+        refused = call(app, "POST", "/v1/features", asked, headers=headers)
+        assert refused.status == 503
+        assert b"has lost" in refused.body
+    headers = {b"host": b"tests", b"content-type": b"application/json"}
+    quick = app.at_once(b"/v1/features", headers, json.dumps(ASKED).encode())
+    assert quick is not None
+    assert quick[0].status == 503
     app.upkeep.heal()
     assert app.reader.probe()
     assert call(app, "POST", "/v1/features", ASKED).data == after

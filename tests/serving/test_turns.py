@@ -241,6 +241,17 @@ def test_a_read_ends_at_its_deadline_while_it_waits_for_its_turn() -> None:
                     await second.begin("3 of 9")
         assert (len(turns.reads), turns._free) == (0, 1)
 
+    asyncio.run(asyncio.wait_for(work(), 30))
+
+
+def test_a_read_that_nobody_holds_up_ends_at_its_deadline_too() -> None:
+    async def work() -> None:
+        turns = Turns(0.0, 64)
+        with turns.admitted() as turn:
+            with pytest.raises(StoreUnavailable, match=r"took too long. Got: 3 of 9"):
+                await turn.begin("3 of 9")
+        assert (len(turns.reads), turns._free) == (0, 1)
+
     asyncio.run(work())
 
 
