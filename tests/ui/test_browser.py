@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from skewless.clock import iso
-from skewless.testing.servers import missing, program
-from tests.ui import axe
+from skewless.testing.servers import downloaded, missing, program
 from tests.ui.repo import HOUR, MINUTE, NOON, filled
 from tests.ui.test_security import EVIL, dressed
 
@@ -90,9 +89,7 @@ def opened(browser: Any, **options: Any) -> Iterator[tuple[Any, list[str]]]:
 def test_pages_keep_the_policy_and_everybody_can_use_them(
     browser: Any, address: str, theme: str
 ) -> None:
-    if not axe.script().exists():
-        missing("axe-core is not here; python -m tests.ui.axe")
-    text = axe.script().read_text(encoding="utf-8")
+    text = (downloaded("axe-core") / "axe.min.js").read_text(encoding="utf-8")
     with opened(browser, color_scheme=theme) as (page, noted):
         for path in PAGES:
             page.goto(address + path, wait_until="networkidle")

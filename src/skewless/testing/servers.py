@@ -4,10 +4,14 @@
         store = RedisStore(server.url)
 
 Known: redis, redis-sentinel, redis-cluster, redis-cluster-replica, valkey, postgres, dynamodb,
-bigtable, s3 (moto), azure (Azurite), gcs (gcp-storage-emulator), snowflake (fakesnow), bigquery
-(bqemulator). A program that is not installed skips the test and says why; where the environment has
-`CI=true` it fails the test instead, so that a build can not pass without having tested anything:
-but for Bigtable's emulator, which no distribution has, DynamoDB Local where it cannot run, and the
+bigtable, s3 and kinesis (moto), azure (Azurite), gcs (gcp-storage-emulator), snowflake (fakesnow),
+bigquery (bqemulator). Those that come as no package are fetched by
+
+    python -m skewless.testing.servers install NAME        # or all; `list` names them
+
+A program that is not installed skips the test and says why; where the environment has `CI=true` it
+fails the test instead, so that a build can not pass without having tested anything: but for
+Bigtable's emulator, which no distribution has, DynamoDB Local where it cannot run, and the
 last four, whose needs are not those of skewless: AZURITE, GCP_STORAGE_EMULATOR, FAKESNOW and
 BQEMULATOR name them where they are not on the PATH.
 """
@@ -34,7 +38,7 @@ from urllib.parse import quote
 
 import pytest
 
-from skewless.testing import dynamodb_local
+from skewless.testing.downloads import DOWNLOADS, main
 
 Process: TypeAlias = "subprocess.Popen[bytes]"
 
@@ -117,6 +121,20 @@ def imitation(name: str, variable: str, *, install: str) -> str:
     """Return the path of a program that nobody has to have: a variable may say where it is."""
     named = os.environ.get(variable)
     return program(name, Path(named) if named else None, install=install, required=False)
+
+
+def downloaded(name: str, *, required: bool = True) -> Path:
+    """Return the folder of what `downloads` fetches; skip the test without it, or fail it in CI.
+
+    Args:
+        name: a row of `DOWNLOADS`.
+        required: whether it fails also where the programs are missing that fetch and run it.
+    """
+    found = DOWNLOADS[name]
+    if not found.is_here:
+        how = f"python -m skewless.testing.servers install {name}"
+        missing(f"{name} is not here; {how}", required=required or not found.missing())
+    return found.folder
 
 
 def missing(reason: str, *, required: bool = True) -> NoReturn:
@@ -257,12 +275,8 @@ def _postgres(server: Server, directory: Path) -> None:
 
 
 def _dynamodb(server: Server, directory: Path) -> None:
-    can_be_had = dynamodb_local.can_be_had()
-    java = program("java", install="DynamoDB Local runs on it", required=can_be_had)
-    jar = dynamodb_local.folder() / "DynamoDBLocal.jar"
-    if not jar.exists():
-        how = "python -m skewless.testing.dynamodb_local fetches it with npm"
-        missing(f"DynamoDB Local is not here; {how}", required=can_be_had)
+    jar = downloaded("dynamodb", required=False) / "DynamoDBLocal.jar"
+    java = program("java", install="DynamoDB Local runs on it")
     port, log = free_port(), directory / "log"
     library = f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}"
     options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
@@ -281,7 +295,7 @@ def _bigtable(server: Server, directory: Path) -> None:
     server.url = f"127.0.0.1:{port}"
 
 
-def _s3(server: Server, directory: Path) -> None:
+def _moto(server: Server, directory: Path) -> None:
     beside = Path(sys.executable).with_name("moto_server")
     moto = program("moto_server", beside, install="pip install 'moto[server]'")
     port, log = free_port(), directory / "log"
@@ -375,9 +389,13 @@ _STARTERS: dict[str, Callable[[Server, Path], None]] = {
     "postgres": _postgres,
     "dynamodb": _dynamodb,
     "bigtable": _bigtable,
-    "s3": _s3,
+    "s3": _moto,
+    "kinesis": _moto,
     "azure": _azure,
     "gcs": _gcs,
     "snowflake": _fakesnow,
     "bigquery": _bqemulator,
 }
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
