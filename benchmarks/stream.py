@@ -20,6 +20,7 @@ from benchmarks.child import Clock
 from benchmarks.data import SEED, cached
 from benchmarks.harness import Contender, Figures, Line, Options, found, lines, run_all
 from benchmarks.peers.stream_env import stream_python
+from skewless.definitions.tables import Files, Stream
 
 METRICS = ("vdd", "idd", "yield_pct")
 ENTITIES = 100_000
@@ -101,7 +102,7 @@ def line(entity: int, micros: int, *values: float) -> str:
     return f'{{"entity": {entity}, "at": "{at}", {metrics}}}\n'
 
 
-def opened(folder: str, stream: str) -> Any:
+def opened(folder: str, stream: Stream) -> Any:
     """Return a store with the view applied."""
     import skewless as sl
 
@@ -109,7 +110,7 @@ def opened(folder: str, stream: str) -> Any:
         "tests",
         schema={"entity": int, **dict.fromkeys(METRICS, float)},
         event_time="at",
-        stream=sl.Files(stream),
+        stream=stream,
     )
     features = {
         f"{metric}_{name}": getattr(source[metric], name)("5m", "1h", "24h", last=100)
@@ -130,7 +131,7 @@ def skewless(clock: Clock, file: str, batch: int, seconds: float) -> dict[str, A
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        opened(folder, file) as store,
+        opened(folder, Files(file)) as store,
         StreamWorker(store.runtime, "tests", max_rows=batch) as worker,
     ):
         worker.step()  # the first batch, which imports and compiles, is not measured
@@ -157,7 +158,7 @@ def waits(clock: Clock, rate: int, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "events.jsonl"
         with (
-            opened(folder, str(file)) as store,
+            opened(folder, Files(str(file))) as store,
             StreamWorker(store.runtime, "tests", max_rows=10_000) as worker,
         ):
             warm = [line(n % ENTITIES, time.time_ns() // 1_000, 1.0, 1.0, 1.0) for n in range(rate)]

@@ -57,11 +57,6 @@ def topic(server: KafkaServer, request: pytest.FixtureRequest) -> str:
     return name
 
 
-def needs(server: KafkaServer, ability: str) -> None:
-    if ability in server.gaps:
-        pytest.skip(f"{server.name} has no right {ability}")
-
-
 def messages(*numbers: int, **changes: Any) -> list[Message]:
     return [(str(n).encode(), line(event(n, **changes)).encode()) for n in numbers]
 
@@ -219,14 +214,10 @@ def test_our_position_counts_and_not_the_groups(server: KafkaServer, topic: str)
 
 
 @every_server
-@pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
-def test_a_rebalance_loses_and_doubles_nothing(
-    server: KafkaServer, topic: str, tmp_path: Path, strategy: str
+def test_another_program_in_the_group_takes_no_partition_away(
+    server: KafkaServer, topic: str, tmp_path: Path
 ) -> None:
-    """Another program joins the group, takes partitions, and leaves."""
-    if strategy.startswith("cooperative"):
-        needs(server, "cooperative")
-    options = {"partition.assignment.strategy": strategy, "group.id": f"group-of-{topic}"}
+    options = {"group.id": f"group-of-{topic}"}
     server.produce(topic, messages(*range(60)))
     with (
         shop(tmp_path, server, topic, options=options) as fs,
@@ -242,10 +233,8 @@ def test_a_rebalance_loses_and_doubles_nothing(
 
         until(lambda: both() or len(guest.assignment()) > 0)
         server.produce(topic, messages(*range(60, 120)))
-        until(lambda: both() or worker.metrics.lag == 0)
+        until(lambda: both() or worker.metrics.rows >= 120)
         guest.close()
-        until(lambda: worker.step() is None and worker.metrics.rows >= 120)
-        assert worker.metrics.rows == 120
         assert taken_in(fs) == list(range(120))
 
 

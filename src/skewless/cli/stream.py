@@ -43,12 +43,18 @@ _GIVE_UP_SECONDS = 60.0
     metavar="earliest|latest|TIME",
     help="run: where to begin a stream that was never read.",
 )
+@click.option(
+    "--share",
+    is_flag=True,
+    help="run: share the stream's partitions with other workers that do.",
+)
 def stream_command(*, repo: str, as_json: bool, action: str, **given: Any) -> None:
     """Run the worker of a source's stream, or show how streams stand.
 
     run: take rows in until SIGTERM or Ctrl-C; the batch at hand is finished first. Rows and the
     position behind them are kept as one, so it may be killed and started again at any moment.
-    Of several workers of one source, one works and the others wait.
+    Of several workers of one source, one works and the others wait; with --share on each of them
+    they divide the partitions among themselves, and those of one that is killed move to the others.
 
     status: state, position, lag and counts of one stream or of all.
 
@@ -79,6 +85,7 @@ def _run(fs: FeatureStore, source: str, as_json: bool, given: dict[str, Any]) ->
         max_rows=given["max_rows"],
         start=start if start in ("earliest", "latest") else to_micros(start, where="--start"),
         give_up=_GIVE_UP_SECONDS if given["once"] else None,
+        share=given["share"],
     )
     told = time.monotonic()
 
@@ -130,12 +137,16 @@ def _status(fs: FeatureStore, source: str | None, as_json: bool) -> None:
                     counted.get("rows", ""),
                     "" if lag is None else f"{lag:,} {counted['lag_unit']}",
                     counted.get("quarantined", ""),
-                    "" if worker is None else f"{worker['pid']} on {worker['host']}",
+                    "" if worker is None else _who(worker, len(status.workers)),
                 ]
             )
         say(table(heads, rows))
     else:
         say("No source has a stream.")
+
+
+def _who(worker: dict[str, Any], workers: int) -> str:
+    return f"{workers} workers" if workers > 1 else f"{worker['pid']} on {worker['host']}"
 
 
 def _reset(fs: FeatureStore, source: str, as_json: bool) -> None:

@@ -7,7 +7,7 @@ left undone is done with the next push, because the journal knows the last row t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +26,7 @@ from skewless.materialize.verbs import build_anew
 from skewless.online.clocks import present
 from skewless.online.dedup import Arrivals, Rejected, ValidRows, arrivals_of, seen_under
 from skewless.online.derive import base_of, derive, derived_of
+from skewless.online.lease import POSITIONS
 from skewless.online.loss_detection import (
     applied,
     logger,
@@ -109,7 +110,7 @@ def ingest(
     source: Source,
     admitted: ValidRows,
     *,
-    position: tuple[str, bytes] | None = None,
+    positions: Mapping[str, bytes | None] | None = None,
 ) -> PushResult:
     """Append admitted rows to the log and bring the states up to date.
 
@@ -117,12 +118,13 @@ def ingest(
         runtime: the open parts.
         source: whose rows they are.
         admitted: the rows.
-        position: name and position of the stream they came from, kept with them or not at all.
+        positions: of the stream they came from, by name, kept with them or not at all; None of a
+            name: it is forgotten.
 
     Raises:
         RowsKept: they are in the log, but the online store could not be brought up to date.
     """
-    work = _Push(runtime, source, admitted, position)
+    work = _Push(runtime, source, admitted, positions or {})
     stale = False
     while True:
         if stale:
@@ -211,7 +213,7 @@ class _Push:
     runtime: Runtime
     source: Source
     admitted: ValidRows
-    position: tuple[str, bytes] | None
+    positions: Mapping[str, bytes | None]
     tables: dict[str, Sequence[StateTable]] = field(default_factory=dict)
 
     def prepare(self) -> None:
@@ -237,9 +239,11 @@ class _Push:
         if not runtime.knows_tables(transaction):
             raise _Stale
         own = self._appended(transaction, source, self.admitted, shared)
-        if self.position is not None:
-            name, reached = self.position
-            transaction.write("skewless.positions", [(name.encode(), reached)])
+        if self.positions:
+            moved = {name.encode(): at for name, at in self.positions.items()}
+            reached = [(name, at) for name, at in moved.items() if at is not None]
+            transaction.write(POSITIONS, reached)
+            transaction.delete(POSITIONS, [name for name, at in moved.items() if at is None])
         set_aside(transaction, source, self.admitted.rejected, runtime.clock.now())
         return [own, *self._derived(transaction, own, shared)]
 

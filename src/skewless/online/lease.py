@@ -1,10 +1,14 @@
-"""Who works on a stream: one worker a source, and what keeps two of them apart.
+"""Who works on a stream: one worker a source, or several that share its partitions.
 
-A lease in the journal says whose turn it is. It is renewed while its holder lives and runs out a
-few seconds after a kill; a holder on this machine whose process is gone is not waited for. A lease
-goes by clocks, so for a moment two workers may both think it theirs. Then the position decides: it
-is compared in the very transaction that would move it, and the worker that finds it elsewhere
-keeps nothing of its batch.
+A row of the journal names the workers of a source, each with a lease that it renews while it lives
+and that runs out a few seconds after a kill; one on this machine whose process is gone is not
+waited for. Workers that share a stream also note there which partitions each has: whoever has more
+than its share gives some up between two batches, whoever has fewer takes what nobody has. No worker
+decides for others, and a transaction of the journal keeps two from taking the same.
+
+A lease goes by clocks, so for a moment two workers may both think a partition theirs. Then its
+position decides: it is compared in the very transaction that would move it, and the worker that
+finds it elsewhere keeps nothing of its batch.
 """
 
 from __future__ import annotations
@@ -17,8 +21,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self, cast
 
 from skewless.errors import Conflict, StoreError
@@ -33,7 +37,7 @@ LEASE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Holder:
-    """What the journal says of the worker of a source.
+    """What the journal says of a worker of a source.
 
     Attributes:
         owner: tells this worker from others; changes with each start.
@@ -41,6 +45,7 @@ class Holder:
         until: when its lease runs out, UTC microseconds; 0 once it was given back.
         since: when it began, UTC microseconds.
         metrics: what it counted when it last renewed.
+        parts: the partitions it works on; None: all of the stream, whatever they are.
     """
 
     owner: str
@@ -49,12 +54,13 @@ class Holder:
     until: int
     since: int
     metrics: dict[str, Any] = field(default_factory=dict)
+    parts: list[str] | None = None
 
     @classmethod
-    def read(cls, journal: OnlineStore | Transaction, source: str) -> Self | None:
-        """Return what the journal says; None: nobody ever worked on the source."""
-        found = journal.read_one(LEASES, source.encode())
-        return None if found is None else cls(**json.loads(found))
+    def read(cls, journal: OnlineStore | Transaction, source: str) -> list[Self]:
+        """Return the workers that the journal names, oldest first; []: nobody ever worked on it."""
+        found = json.loads(journal.read_one(LEASES, source.encode()) or b"[]")
+        return [cls(**each) for each in ([found] if isinstance(found, dict) else found)]
 
     @property
     def alive(self) -> bool:
@@ -72,6 +78,7 @@ class Lease:
         source: name of the source.
         metrics: returns what to note at each renewal.
         seconds: how long it lasts unless it is renewed.
+        shared: whether others may have a lease at the same time; then `balance` says of what.
     """
 
     def __init__(
@@ -80,31 +87,71 @@ class Lease:
         source: str,
         metrics: Callable[[], dict[str, Any]],
         seconds: float = LEASE_SECONDS,
+        *,
+        shared: bool = False,
     ) -> None:
         self.lost = threading.Event()
+        self.seconds = seconds
+        self.shared = shared
         self._journal = journal
         self._source = source
         self._metrics = metrics
-        self._seconds = seconds
-        self._mine = Holder(uuid.uuid4().hex, socket.gethostname(), os.getpid(), 0, _now())
+        parts: list[str] | None = [] if shared else None
+        name = uuid.uuid4().hex
+        self._mine = Holder(name, socket.gethostname(), os.getpid(), 0, _now(), parts=parts)
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
     def acquire(self, stopped: threading.Event) -> bool:
-        """Wait until nobody else works on the source; return False if ``stopped`` came first."""
+        """Wait until nobody else is in the way; return False if ``stopped`` came first."""
         while not stopped.is_set():
             if self.take():
                 return True
-            stopped.wait(self._seconds / 20 * random.uniform(0.5, 1.5))
+            stopped.wait(self.seconds / 20 * random.uniform(0.5, 1.5))
         return False
 
     def take(self) -> bool:
-        """Take it where nobody else has it, without waiting; return whether it is this one's."""
-        if not self._write(lambda holder: holder is None or not holder.alive):
+        """Take it where nobody is in the way, without waiting; return whether it is this one's."""
+
+        def joined(_: Holder | None, others: list[Holder]) -> Holder | None:
+            free = all(self.shared and each.parts is not None for each in others)
+            return self._mine if free else None
+
+        if not self._write(joined):
             return False
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
         return True
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it was taken and not given back yet."""
+        return self._thread is not None
+
+    def balance(self, parts: Sequence[str]) -> tuple[frozenset[str], bool]:
+        """Take or give up partitions so that each worker has its share.
+
+        Args:
+            parts: all that there are, in an order that is the same for everybody.
+
+        Returns:
+            The partitions that are this worker's from now on; whether each of all is somebody's.
+        """
+        held: frozenset[str] = frozenset()
+        complete = False
+
+        def balanced(mine: Holder | None, others: list[Holder]) -> Holder | None:
+            nonlocal held, complete
+            if any(each.parts is None for each in others):  # which took this one for dead
+                self.lost.set()
+                return None
+            # Forgotten by the others, which took it for dead: it begins with nothing.
+            mine = mine or replace(self._mine, parts=[])
+            held, complete = share_of(mine, others, parts)
+            return replace(mine, parts=sorted(held, key=parts.index))
+
+        self._write(balanced)
+        return held, complete
 
     def release(self) -> None:
         """Give it back, so that another worker need not wait."""
@@ -114,26 +161,67 @@ class Lease:
         self._thread.join()
         self._thread = None
         with contextlib.suppress(StoreError):  # then it runs out by itself
-            self._write(self._is_mine, until=0)
+            self._write(lambda mine, _: mine, until=0)
 
     def _renew(self) -> None:
-        while not self._end.wait(self._seconds / 3):
+        while not self._end.wait(self.seconds / 3):
             with contextlib.suppress(StoreError):  # the next time, or it runs out
-                if not self._write(self._is_mine):
+                # Of a shared stream, `balance` joins the others again.
+                if not self._write(lambda mine, _: mine) and not self.shared:
                     self.lost.set()
                     return
 
-    def _is_mine(self, holder: Holder | None) -> bool:
-        return holder is not None and holder.owner == self._mine.owner
-
-    def _write(self, allowed: Callable[[Holder | None], bool], until: int | None = None) -> bool:
+    def _write(
+        self,
+        changed: Callable[[Holder | None, list[Holder]], Holder | None],
+        until: int | None = None,
+    ) -> bool:
+        """Write this worker's record anew, unless ``changed`` returns None; drop the dead."""
         with self._journal.transaction() as rows:
-            if not allowed(Holder.read(rows, self._source)):
+            found = Holder.read(rows, self._source)
+            mine = next((each for each in found if each.owner == self._mine.owner), None)
+            others = [each for each in found if each.alive and each.owner != self._mine.owner]
+            new = changed(mine, others)
+            if new is None:
                 return False
-            record = asdict(self._mine) | {"metrics": self._metrics()}
-            record["until"] = _now() + int(self._seconds * 1e6) if until is None else until
-            rows.write(LEASES, [(self._source.encode(), json.dumps(record).encode())])
+            end = _now() + int(self.seconds * 1e6) if until is None else until
+            new = replace(new, metrics=self._metrics(), until=end)
+            records = [asdict(each) for each in sorted([*others, new], key=_age)]
+            rows.write(LEASES, [(self._source.encode(), json.dumps(records).encode())])
         return True
+
+
+def share_of(
+    mine: Holder, others: Sequence[Holder], parts: Sequence[str]
+) -> tuple[frozenset[str], bool]:
+    """Return the partitions that a worker is to have, and whether each of all is somebody's then.
+
+    Who has most gets the odd ones, so that no more move than must.
+
+    >>> a, b = (Holder(name, "here", 1, 0, 0, parts=[]) for name in "ab")
+    >>> a = replace(a, parts=["0", "1", "2"])
+    >>> sorted(share_of(a, [b], ["0", "1", "2"])[0]), share_of(b, [a], ["0", "1", "2"])
+    (['0', '1'], (frozenset(), True))
+    >>> b_then = share_of(b, [replace(a, parts=["0", "1"])], ["0", "1", "2"])
+    >>> b_then
+    (frozenset({'2'}), True)
+    """
+    ranked = sorted([mine, *others], key=lambda each: (-len(each.parts or ()), each.owner))
+    whole, odd = divmod(len(parts), len(ranked))
+    share = whole + (ranked.index(mine) < odd)
+    taken = {part for each in others for part in each.parts or ()}
+    kept = [part for part in parts if part in (mine.parts or ()) and part not in taken]
+    free = [part for part in parts if part not in taken and part not in kept]
+    held = (kept + free)[:share]
+    return frozenset(held), taken.union(held).issuperset(parts)
+
+
+def _age(holder: Holder) -> tuple[int, str]:
+    return holder.since, holder.owner
+
+
+class PositionMoved(Conflict):
+    """A position is not where a worker left it: its batch is another's by now."""
 
 
 class Fenced:
@@ -141,39 +229,38 @@ class Fenced:
 
     Args:
         runtime: the open parts.
-        name: of the position.
-        expected: the position; None: there is none yet.
+        expected: positions by their names; None: there is none yet.
     """
 
-    def __init__(self, runtime: Runtime, name: str, expected: bytes | None) -> None:
+    def __init__(self, runtime: Runtime, expected: Mapping[str, bytes | None]) -> None:
         self._runtime = runtime
-        self.journal = _FencedJournal(runtime.journal, name, expected)
+        self.journal = _FencedJournal(runtime.journal, expected)
         self.commits = GroupCommit(self.journal.transaction)
 
     @classmethod
-    def of(cls, runtime: Runtime, name: str, expected: bytes | None) -> Runtime:
+    def of(cls, runtime: Runtime, expected: Mapping[str, bytes | None]) -> Runtime:
         """Return the runtime; it has whatever the one given has."""
-        return cast(Runtime, cls(runtime, name, expected))
+        return cast(Runtime, cls(runtime, expected))
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._runtime, attribute)
 
 
 class _FencedJournal:
-    """A store whose transactions begin with a look at a position."""
+    """A store whose transactions begin with a look at positions."""
 
-    def __init__(self, store: OnlineStore, name: str, expected: bytes | None) -> None:
+    def __init__(self, store: OnlineStore, expected: Mapping[str, bytes | None]) -> None:
         self._store = store
-        self._name = name
-        self._expected = expected
+        self._names = [name.encode() for name in expected]
+        self._expected = list(expected.values())
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         with self._store.transaction() as rows:
-            if rows.read_one(POSITIONS, self._name.encode()) != self._expected:
-                raise Conflict(
+            if rows.read(POSITIONS, self._names) != self._expected:
+                raise PositionMoved(
                     "another worker went on with the stream",
-                    where=f"position {self._name!r}",
+                    where=f"position {self._names[0].decode()!r}",
                     hint="This one stops; nothing was lost or counted twice.",
                 )
             yield rows

@@ -14,6 +14,8 @@ doubles a row.
 **Every reader guarantees**
 
 - Replay: opened at any position that `read` gave it, it goes on with exactly the next row.
+- Parts: a stream with `parts` has a position for each, which `split` and `join` take apart and put
+  together, so that several workers may share it: each partition counts by its own position.
 - Order: rows of one partition (a file, a partition of a topic) come in the order they were
   written.
 - Nothing is skipped in silence: what cannot be decoded comes as poison, with a reason; rows that
@@ -31,10 +33,12 @@ doubles a row.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from skewless.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,7 +117,7 @@ class StreamReader(ABC):
     """
 
     lag_unit: str
-    """What `lag` counts: ``messages``, ``bytes`` or ``rows``."""
+    """What `lag` counts: ``messages``, ``bytes``, ``rows``, or ``milliseconds`` behind the end."""
 
     def __init__(self, stream: Located, base: Path | None = None, *, consumer: str = "") -> None:
         self.stream = stream
@@ -129,6 +133,33 @@ class StreamReader(ABC):
     def typed(self, columns: Mapping[str, DType]) -> None:
         """Ask for these columns: others are left out, missing ones are null."""
         self.columns = dict(columns)
+
+    def parts(self) -> list[str] | None:
+        """Return the names of the partitions that there are, sorted; None: it is read as one.
+
+        Raises:
+            StoreUnavailable: it cannot be reached.
+        """
+        return None
+
+    def only(self, parts: Collection[str] | None) -> None:
+        """Read these partitions alone from the next `open` on; None: all of them.
+
+        Raises:
+            InputError: it is read as one.
+        """
+        if parts is not None:
+            raise InputError(
+                "a stream that is read as one cannot be shared by workers", where=self.name
+            )
+
+    def split(self, position: bytes) -> dict[str, bytes]:
+        """Return the position of each partition; of a stream read as one, under no name."""
+        return {"": position}
+
+    def join(self, positions: Mapping[str, bytes]) -> bytes | None:
+        """Return partitions' positions as that of the whole; None where there are none."""
+        return positions.get("")
 
     @abstractmethod
     def open(self, position: bytes | None, *, start: Start = EARLIEST) -> None:

@@ -5,16 +5,15 @@
         "schema.registry.url": "https://registry:8081",
         "security.protocol": "SASL_SSL", "sasl.password": "${KAFKA_PASSWORD}", ...})
 
-Where to go on is said by the position that is kept with the rows. Offsets are committed to the
-consumer group as well, but only so that its tools show the lag: nothing reads them back. A group
-has one member here, the worker that holds the source's lease; were another program to join it, the
-partitions it takes would be missing, and go on where they were left once it is gone.
+Where to go on is said by the position that is kept with the rows: the reader assigns itself the
+partitions and never joins a consumer group, so no rebalance of one gives or takes any. Offsets are
+committed to the group's name, but only so that its tools show the lag: nothing reads them back.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,18 +28,15 @@ from skewless.streams._kafka_position import (
     decode,
     encode,
 )
-from skewless.streams._payloads import decoders
+from skewless.streams._messages import Messages
 from skewless.streams._records import Record, alike
 from skewless.streams.base import (
     EARLIEST,
     LATEST,
     Batch,
-    Poison,
     Start,
     StreamReader,
-    Tombstone,
 )
-from skewless.streams.envelopes import BesideValue, parts_of, paths_of
 from skewless.variables import expand
 
 if TYPE_CHECKING:
@@ -48,7 +44,8 @@ if TYPE_CHECKING:
     from skewless.types import DType
 
 PATIENCE_SECONDS = 15.0
-_BEGINNING = PartitionPosition(ck.OFFSET_BEGINNING)
+_NEW = PartitionPosition(0)
+"""Where a partition begins that came into being after the topic was first read."""
 _TOPIC_IS_AWAY = (
     ck.KafkaError.UNKNOWN_TOPIC_OR_PART,
     ck.KafkaError._UNKNOWN_TOPIC,
@@ -57,11 +54,11 @@ _TOPIC_IS_AWAY = (
 _OURS = ("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store")
 _DEFAULTS = {
     "client.id": "skewless",
-    "partition.assignment.strategy": "range",
     "queued.max.messages.kbytes": 32 << 10,  # what may wait here, read but not asked for
-    "session.timeout.ms": 10_000,
 }
 _COMMIT_EVERY_SECONDS = 1.0
+_LOOK_EVERY_SECONDS = 5.0
+"""How often new partitions are looked for."""
 
 
 class KafkaReader(StreamReader):
@@ -76,12 +73,7 @@ class KafkaReader(StreamReader):
         for name in _OURS:
             if name in options:
                 raise InputError(f"the option {name!r} is not for you to set", where=self._where)
-        format = stream.options.get("format", "json")
-        places = stream.options.get("columns") or {}
-        paths = paths_of(places)
-        self._payload, self._keys = decoders(format, self._topic, options, base, paths)
-        self._parts = parts_of(places)
-        self._beside = BesideValue({}, {}, self._keys.decode)
+        self._messages = Messages(stream, f"topic {self._topic}", options, base)
         servers = expand(stream.options["servers"], f"servers of {self._where}")
         group = {"group.id": consumer or f"skewless-{self._topic}"}
         self._settings = {"bootstrap.servers": servers, **_DEFAULTS, **group, **options}
@@ -91,7 +83,9 @@ class KafkaReader(StreamReader):
         self._next: Positions = {}
         self._ends: dict[int, int] = {}
         """Up to where each partition turned out to have nothing more."""
-        self._assigned: set[int] = set()
+        self._only: frozenset[int] | None = None
+        self._known: list[int] = []
+        self._looked = 0.0
         self._waiting: list[Record] = []
         self._fresh = False
         self._doubtful = False
@@ -104,33 +98,56 @@ class KafkaReader(StreamReader):
 
     def typed(self, columns: Mapping[str, DType]) -> None:
         super().typed(columns)
-        self._beside = BesideValue(self.columns, self._parts, self._keys.decode)
+        self._messages.typed(self.columns)
 
     @property
     def _where(self) -> str:
         return f"Kafka topic {self.stream.options['topic']!r}"
 
+    def parts(self) -> list[str]:
+        if self._consumer is not None and time.monotonic() - self._looked < _LOOK_EVERY_SECONDS:
+            return [str(number) for number in self._known]
+        consumer = self._consumer or self._connected()
+        try:
+            self._known = self._partitions(consumer)
+        except ck.KafkaException as problem:
+            if not self._known:
+                raise self._unavailable(problem) from problem
+        except InputError:  # it may only be away for a moment; reading on tells
+            if not self._known:
+                raise
+        finally:
+            if consumer is not self._consumer:
+                consumer.close()
+        self._looked = time.monotonic()
+        return [str(number) for number in self._known]
+
+    def only(self, parts: Collection[str] | None) -> None:
+        self._only = None if parts is None else frozenset(map(int, parts))
+
+    def split(self, position: bytes) -> dict[str, bytes]:
+        return {str(number): encode({number: at}) for number, at in decode(position).items()}
+
+    def join(self, positions: Mapping[str, bytes]) -> bytes | None:
+        found: Positions = {}
+        for each in positions.values():
+            found |= decode(each)
+        return encode(found) if found else None
+
     def open(self, position: bytes | None, *, start: Start = EARLIEST) -> None:
         self.close()
+        self._consumer = self._connected()
         try:
-            self._consumer = ck.Consumer(self._settings, logger=_quiet())
-        except ck.KafkaException as problem:
-            raise InputError(
-                "settings of a Kafka consumer", got=_text(problem), where=self._where
-            ) from None
-        try:
-            partitions = self._partitions()
+            self._known, self._looked = self._partitions(self._consumer), time.monotonic()
             self._fresh = position is None
             if position is None:
-                begin = self._starts(partitions, start)
+                begin = self._starts(self._consumer, self._wanted(), start)
                 self._next = {number: PartitionPosition(offset) for number, offset in begin.items()}
             else:
                 self._next = decode(position)
+                self._check_partitions()
                 check(self._settings, self._topic, self._next, PATIENCE_SECONDS)
-            self._consumer.subscribe(
-                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke,
-                on_lost=self._on_revoke,
-            )  # fmt: skip
+            self._assign()
         except ck.KafkaException as problem:
             raise self._unavailable(problem) from problem
 
@@ -139,6 +156,9 @@ class KafkaReader(StreamReader):
             self._fresh = False
             return self._batch([])
         if not self._waiting:
+            if self._only is None and set(map(int, self.parts())) - self._next.keys():
+                self._assign()
+                return self._batch([])  # likewise, for partitions that are new
             self._waiting = self._fetch(max_rows, timeout)
         run = alike(self._waiting, max_rows)
         batch = self._batch(self._waiting[:run])
@@ -146,20 +166,19 @@ class KafkaReader(StreamReader):
         return batch
 
     def lag(self) -> int | None:
-        if self._consumer is None or not self._assigned:
+        if self._consumer is None:
             return None
         total = 0
-        for number in self._assigned:
+        for number, reached in self._next.items():
             try:
                 place = ck.TopicPartition(self._topic, number)
-                low, high = self._consumer.get_watermark_offsets(place, cached=True)
+                _, high = self._consumer.get_watermark_offsets(place, cached=True)
             except ck.KafkaException:
                 return None
             if high < 0:  # nothing was fetched of it yet
                 return None
-            at = self._next.get(number, _BEGINNING).next
             # Behind the last message there may be marks of transactions, which nobody is given.
-            total += max(high - max(low if at < 0 else at, self._ends.get(number, 0)), 0)
+            total += max(high - max(reached.next, self._ends.get(number, 0)), 0)
         return total
 
     def describe(self, position: bytes) -> dict[str, int]:
@@ -175,7 +194,7 @@ class KafkaReader(StreamReader):
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
-        self._assigned, self._waiting = set(), []
+        self._waiting = []
 
     # ------------------------------------------------------------------------------------ private
 
@@ -183,7 +202,6 @@ class KafkaReader(StreamReader):
         offsets = [
             ck.TopicPartition(self._topic, number, place.next)
             for number, place in decode(position).items()
-            if place.next >= 0 and number in self._assigned
         ]
         try:
             if offsets and self._consumer is not None:
@@ -191,10 +209,16 @@ class KafkaReader(StreamReader):
         except ck.KafkaException:
             pass  # it is a hint; the next one may get through
 
-    def _partitions(self) -> list[int]:
-        if self._consumer is None:
-            raise StoreUnavailable("the stream is not open", where=self._where)
-        found = self._consumer.list_topics(self._topic, timeout=PATIENCE_SECONDS)
+    def _connected(self) -> ck.Consumer:
+        try:
+            return ck.Consumer(self._settings, logger=_quiet())
+        except ck.KafkaException as problem:
+            raise InputError(
+                "settings of a Kafka consumer", got=_text(problem), where=self._where
+            ) from None
+
+    def _partitions(self, consumer: ck.Consumer) -> list[int]:
+        found = consumer.list_topics(self._topic, timeout=PATIENCE_SECONDS)
         topic = found.topics[self._topic]
         if topic.error is not None:
             raise InputError(
@@ -204,12 +228,39 @@ class KafkaReader(StreamReader):
             )
         return sorted(topic.partitions)
 
-    def _starts(self, partitions: Sequence[int], start: Start) -> dict[int, int]:
+    def _wanted(self) -> list[int]:
+        return [n for n in self._known if self._only is None or n in self._only]
+
+    def _assign(self) -> None:
+        """Have the consumer read what is wanted, each partition from where it was left."""
+        for number in self._wanted():
+            self._next.setdefault(number, _NEW)
+        if self._consumer is not None:
+            self._waiting = []
+            self._consumer.assign(
+                [ck.TopicPartition(self._topic, n, place.next) for n, place in self._next.items()]
+            )
+
+    def _check_partitions(self) -> None:
+        if gone := self._next.keys() - set(self._known):
+            raise CorruptData(
+                "the topic was made anew: partitions are gone",
+                got=f"{len(self._known)} partitions",
+                expected=f"partition {max(gone)}, which was read",
+                where=self._where,
+            )
+
+    def _starts(
+        self, consumer: ck.Consumer, partitions: Sequence[int], start: Start
+    ) -> dict[int, int]:
         """Return where to begin with each partition that there is."""
-        if start == EARLIEST or self._consumer is None:
-            return dict.fromkeys(partitions, ck.OFFSET_BEGINNING)
-        if start == LATEST:
-            return {number: self._watermarks(number)[1] for number in partitions}
+        if start in (EARLIEST, LATEST):
+            places = [ck.TopicPartition(self._topic, number) for number in partitions]
+            found = [consumer.get_watermark_offsets(p, timeout=PATIENCE_SECONDS) for p in places]
+            return {
+                number: low if start == EARLIEST else high
+                for number, (low, high) in zip(partitions, found, strict=True)
+            }
         if not isinstance(start, int):
             raise InputError(
                 "a start that is none",
@@ -219,36 +270,9 @@ class KafkaReader(StreamReader):
             )
         millis = -(-start // 1000)
         asked = [ck.TopicPartition(self._topic, number, millis) for number in partitions]
-        found = self._consumer.offsets_for_times(asked, timeout=PATIENCE_SECONDS)
-        return {
-            p.partition: p.offset if p.offset >= 0 else self._watermarks(p.partition)[1]
-            for p in found
-        }
-
-    def _watermarks(self, number: int) -> tuple[int, int]:
-        if self._consumer is None:
-            return 0, 0
-        place = ck.TopicPartition(self._topic, number)
-        low, high = self._consumer.get_watermark_offsets(place, timeout=PATIENCE_SECONDS)
-        return low, high
-
-    def _on_assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
-        """Go to our own position, whatever the group says."""
-        numbers = {each.partition for each in partitions}
-        self._waiting = [m for m in self._waiting if m.partition not in numbers]
-        for each in partitions:
-            # A partition that came into being later is read from its beginning.
-            each.offset = self._next.setdefault(each.partition, _BEGINNING).next
-        if "cooperative" in str(self._settings["partition.assignment.strategy"]):
-            consumer.incremental_assign(partitions)
-        else:
-            consumer.assign(partitions)
-        self._assigned |= numbers
-
-    def _on_revoke(self, _: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
-        numbers = {each.partition for each in partitions}
-        self._waiting = [m for m in self._waiting if m.partition not in numbers]
-        self._assigned -= numbers
+        later = consumer.offsets_for_times(asked, timeout=PATIENCE_SECONDS)
+        ends = self._starts(consumer, [p.partition for p in later if p.offset < 0], LATEST)
+        return {p.partition: ends.get(p.partition, p.offset) for p in later}
 
     def _fetch(self, max_rows: int, timeout: float) -> list[Record]:
         """Return messages that are there; wait only for the first one."""
@@ -298,41 +322,10 @@ class KafkaReader(StreamReader):
     def _batch(self, records: list[Record]) -> Batch:
         """Return messages that are all rows or all tombstones."""
         behind = after(self._next, records)
-        position = encode(behind)
-        arrived = min((r.arrived for r in records if r.arrived is not None), default=None)
-        places = [(record.partition, record.offset) for record in records]
-
-        def origin(number: int) -> str:
-            return "{}[{}]@{}".format(self._topic, *places[number])
-
-        values = [record.value for record in records if record.value is not None]
-        if records and not values:
-            graves = tuple(self._tombstone(r, origin(n)) for n, r in enumerate(records))
-            self._next = behind
-            return Batch([], position, str, tombstones=graves, arrived=arrived)
-        headers = None
-        if any(record.headers for record in records):
-            headers = [record.headers for record in records if record.value is not None]
-        made = self._payload.decode(values, self._beside.of_values, headers)
-        made = self._beside.added(made, records)
+        origins = [f"{self._topic}[{record.partition}]@{record.offset}" for record in records]
+        batch = self._messages.batch(records, origins, encode(behind))
         self._next = behind
-        return Batch(
-            made.rows,
-            position,
-            lambda row: origin(made.taken[row]),
-            tuple(Poison(values[n], reason, origin(n)) for n, reason in made.poison),
-            arrived=arrived,
-            ignored=made.ignored,
-        )
-
-    def _tombstone(self, record: Record, origin: str) -> Tombstone:
-        try:
-            said = self._keys.decode(record.key, record.headers)
-        except ValueError as problem:
-            return Tombstone(record.key, origin, problem=str(problem))
-        if isinstance(said, bytes):
-            return Tombstone(said, origin)
-        return Tombstone(record.key, origin, named=said)
+        return batch
 
     def _unavailable(self, problem: ck.KafkaException) -> StoreUnavailable:
         return StoreUnavailable("Kafka cannot be reached", got=_text(problem), where=self._where)

@@ -74,10 +74,9 @@ def test_the_lease_of_a_process_that_is_gone_is_not_waited_for(fs: sl.FeatureSto
     journal = fs.runtime.journal
     lease = Lease(journal, "tests", dict, seconds=3600)
     assert lease.acquire(threading.Event())
-    held = json.loads(journal.read_one(LEASES, b"tests") or b"")
+    (held,) = json.loads(journal.read_one(LEASES, b"tests") or b"")
     lease._end.set()  # its thread writes no more
-    journal.write(LEASES, [(b"tests", json.dumps(held | {"pid": 2**22 + 1}).encode())])
-    holder = Holder.read(journal, "tests")
-    assert holder is not None
+    journal.write(LEASES, [(b"tests", json.dumps([held | {"pid": 2**22 + 1}]).encode())])
+    (holder,) = Holder.read(journal, "tests")
     assert not holder.alive
     assert run(fs).rows == 0

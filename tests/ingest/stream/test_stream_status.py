@@ -107,7 +107,7 @@ def test_workers_of_other_repos_have_consumer_names_of_their_own(tmp_path: Path)
 def test_a_runtime_is_fenced_without_being_copied(fs: sl.FeatureStore) -> None:
     from skewless.online.lease import Fenced
 
-    fenced = Fenced.of(fs.runtime, "tests/files:landing", b"elsewhere")
+    fenced = Fenced.of(fs.runtime, {"tests/files:landing": b"elsewhere"})
     assert isinstance(fs.runtime, Runtime)
     assert fenced.clock is fs.runtime.clock
     with pytest.raises(Conflict), fenced.journal.transaction():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,6 +118,24 @@ class StreamMetrics:
         found |= {"rows_per_second": self.rows_per_second, "lag": self.lag}
         found |= {"lag_unit": self.lag_unit, "newest_event": self.newest_event}
         return found | {"p50_ms": self.p50_ms, "p99_ms": self.p99_ms}
+
+
+def together(counted: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what several workers of one source counted as if it had been one.
+
+    >>> a, b = (StreamMetrics("tests", rows=n, lag=n).to_dict() for n in (1, 2))
+    >>> found = together([a, b])
+    >>> found["rows"], found["lag"], found["p99_ms"]
+    (3, 3, None)
+    """
+    found = dict(counted[0])
+    for name in (*_COUNTERS, "rows_per_second"):
+        found[name] = sum(each[name] for each in counted)
+    lags = [each["lag"] for each in counted]
+    found["lag"] = None if None in lags else sum(lags)
+    for name in ("newest_event", "p50_ms", "p99_ms"):
+        found[name] = max((each[name] for each in counted if each[name] is not None), default=None)
+    return found
 
 
 def prometheus(metrics: Iterable[StreamMetrics]) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 from skewless.config import without_secrets
 from skewless.definitions import Source
 from skewless.errors import Conflict, InputError
-from skewless.online.lease import POSITIONS, Holder
+from skewless.ingest.stream.metrics import together
+from skewless.ingest.stream.positions import StreamPositions
+from skewless.online.lease import Holder
 from skewless.online.runtime import Runtime
 from skewless.online.storage import journal_id
 from skewless.plugins import find
@@ -31,7 +33,9 @@ class StreamStatus:
         position: partition to how far it was read; None before the first row.
         worker: host, pid and start of the last worker.
         metrics: what that worker counted when it last told, a few seconds ago at most while it
-            runs.
+            runs; of several that share the stream, all together.
+        workers: of a stream that is shared, each of its workers: host, pid, start, its partitions
+            (``parts``) and its ``metrics``.
     """
 
     source: str
@@ -40,6 +44,7 @@ class StreamStatus:
     position: dict[str, int] | None
     worker: dict[str, Any] | None
     metrics: dict[str, Any] | None
+    workers: list[dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -62,18 +67,25 @@ def stream_status(runtime: Runtime, sources: list[str] | None = None) -> list[St
 
 def _status(runtime: Runtime, source: Source) -> StreamStatus:
     reader = stream_reader(runtime, source)
-    stored = runtime.journal.read_one(POSITIONS, position_name(source, reader).encode())
-    holder = Holder.read(runtime.journal, source.name)
+    stored = reader.join(StreamPositions(runtime.journal, source, reader).read())
+    holders = Holder.read(runtime.journal, source.name)
+    last = next(
+        (each for each in reversed(holders) if each.alive), holders[-1] if holders else None
+    )
     state = "never"
-    if holder is not None:
-        state = "running" if holder.alive else ("died" if holder.until else "stopped")
+    if last is not None:
+        state = "running" if last.alive else ("died" if last.until else "stopped")
+    counted = None if last is None else last.metrics
+    shared = [each for each in holders if each.parts is not None and each.alive]
+    who = ("host", "pid", "since")
     return StreamStatus(
         source.name,
         without_secrets("stream", source.stream.to_dict() if source.stream else {}),
         state,
         None if stored is None else reader.describe(stored),
-        None if holder is None else {k: getattr(holder, k) for k in ("host", "pid", "since")},
-        None if holder is None else holder.metrics,
+        None if last is None else {name: getattr(last, name) for name in who},
+        together([each.metrics for each in shared]) if shared else counted,
+        [{name: getattr(each, name) for name in (*who, "parts", "metrics")} for each in shared],
     )
 
 
@@ -87,18 +99,16 @@ def forget_position(runtime: Runtime, source_name: str) -> bool:
         InputError: the source has no stream.
     """
     source = runtime.source(source_name)
-    key = position_name(source, stream_reader(runtime, source)).encode()
+    places = StreamPositions(runtime.journal, source, stream_reader(runtime, source))
     with runtime.journal.transaction() as rows:
-        holder = Holder.read(rows, source_name)
-        if holder is not None and holder.alive:
+        alive = [each for each in Holder.read(rows, source_name) if each.alive]
+        if alive:
             raise Conflict(
                 f"a worker is at work on the stream of {source_name!r}",
-                where=f"process {holder.pid} on {holder.host}",
+                where=", ".join(f"process {each.pid} on {each.host}" for each in alive),
                 hint="Stop it first.",
             )
-        known = rows.read_one(POSITIONS, key) is not None
-        rows.delete(POSITIONS, [key])
-    return known
+        return places.forget(rows)
 
 
 def stream_reader(runtime: Runtime, source: Source) -> StreamReader:
@@ -118,9 +128,3 @@ def stream_reader(runtime: Runtime, source: Source) -> StreamReader:
     reader: StreamReader = made(source.stream, runtime.config.folder, consumer=consumer)
     reader.typed(source.columns)
     return reader
-
-
-def position_name(source: Source, reader: StreamReader) -> str:
-    """Return the name of a stream's position: a stream defined again has another."""
-    kind = source.stream.kind if source.stream else ""
-    return f"{source.name}/{kind}:{reader.name}"
