@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         Frame,
         Iceberg,
         Kafka,
+        Kinesis,
         Parquet,
         Postgres,
         Redshift,
@@ -107,8 +108,8 @@ _HOMES = {
     "skewless.config": "Config",
     "skewless.definitions": "Entity FeatureService FeatureView OnDemandView Request Source "
     "feature_view if_else now on_demand",
-    "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Parquet Postgres "
-    "Redshift Snowflake SparkTable",
+    "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Kinesis Parquet "
+    "Postgres Redshift Snowflake SparkTable",
     "skewless.definitions.avro": "Avro",
     "skewless.definitions.protobuf": "Protobuf",
     "skewless.definitions.checks": "Check",
@@ -139,8 +140,8 @@ __all__ = [
     "DefinitionError", "Delta", "Entity", "Epoch", "Example", "FeatureService", "FeatureStore",
     "FeatureView", "Files", "Float32", "Float64", "Frame", "Freshness", "Iceberg", "InputError",
     "Int32",
-    "Int64", "Json", "Kafka", "List", "Lookup", "Map", "MissingColumn", "MissingDependency",
-    "NaiveTime", "OnDemandView",
+    "Int64", "Json", "Kafka", "Kinesis", "List", "Lookup", "Map", "MissingColumn",
+    "MissingDependency", "NaiveTime", "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Protobuf", "Redshift", "RegistryError", "Request",
     "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "SparkTable",
     "Status", "StoreError",

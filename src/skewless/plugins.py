@@ -60,6 +60,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "stream": {
         "files": "skewless.streams.files:FilesReader",
         "kafka": "skewless.streams.kafka:KafkaReader",
+        "kinesis": "skewless.streams.kinesis:KinesisReader",
     },
     "registry": {
         "sqlite": "skewless.registry.sqlite:SQLiteRegistry",

@@ -17,7 +17,9 @@ from skewless.streams import files
 from skewless.streams.base import StreamReader
 from skewless.streams.files import FilesReader
 from skewless.testing.kafka_servers import KafkaServer, kafka
+from skewless.testing.servers import running
 from skewless.testing.stream import Row, StreamSuite, Write
+from tests.streams.kinesis_streams import create, kinesis, kinesis_client, put
 from tests.streams.registry import SchemaRegistry, schema_registry
 
 Encode = Callable[[Row], bytes]
@@ -25,7 +27,14 @@ Encode = Callable[[Row], bytes]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[KafkaServer]:
+    """The small one, so that the suite runs everywhere."""
     with kafka("noida") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def real_server() -> Iterator[KafkaServer]:
+    with kafka("kafka") as started:
         yield started
 
 
@@ -33,6 +42,12 @@ def server() -> Iterator[KafkaServer]:
 def schemas() -> Iterator[SchemaRegistry]:
     with schema_registry() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Any]:
+    with running("kinesis") as server:
+        yield kinesis_client(server.url)
 
 
 class FilesSuite(StreamSuite):
@@ -153,6 +168,14 @@ class TestKafkaJson(KafkaSuite):
     format = "json"
 
 
+class TestRealKafkaJson(KafkaSuite):
+    format = "json"
+
+    @pytest.fixture
+    def server(self, real_server: KafkaServer) -> KafkaServer:
+        return real_server
+
+
 class TestKafkaAvro(KafkaSuite):
     format = "avro"
     poison = b"\x00\x00"
@@ -176,6 +199,38 @@ class TestKafkaAvro(KafkaSuite):
         return lambda row: serialize(row, context)
 
 
+@pytest.mark.server("kinesis")
+class TestKinesis(StreamSuite):
+    @pytest.fixture
+    def stream(self, aws: Any, request: pytest.FixtureRequest) -> str:
+        name = f"c{abs(hash(request.node.name))}"
+        create(aws, name, 3)
+        return name
+
+    @pytest.fixture
+    def open_reader(self, aws: Any, stream: str) -> Callable[[], StreamReader]:
+        from skewless.streams.kinesis import KinesisReader
+
+        place = kinesis(stream, aws)
+        return lambda: KinesisReader(place)
+
+    @pytest.fixture
+    def write(self, aws: Any, stream: str) -> Write:
+        def write(rows: Sequence[Row], part: str) -> None:
+            for row in rows:
+                put(aws, stream, json.dumps(row).encode(), "abc".index(part), of=3)
+
+        return write
+
+    @pytest.fixture
+    def write_poison(self, aws: Any, stream: str) -> Callable[[], bytes]:
+        def write_poison() -> bytes:
+            put(aws, stream, b"oops", 0, of=3)
+            return b"oops"
+
+        return write_poison
+
+
 def test_every_format_of_every_reader_is_tried() -> None:
     suites = StreamSuite.__subclasses__()
     formats = {
@@ -185,4 +240,4 @@ def test_every_format_of_every_reader_is_tried() -> None:
         if hasattr(each, "format")
     }
     assert formats >= set(files._FORMATS)
-    assert BUILT_IN["stream"].keys() >= {"files", "kafka"}
+    assert BUILT_IN["stream"].keys() >= {"files", "kafka", "kinesis"}

@@ -362,6 +362,38 @@ class Kafka(Stream):
         )
 
 
+class Kinesis(Stream):
+    """A Kinesis data stream (``skewless[kinesis]``).
+
+    Args:
+        stream: its name.
+        region: of AWS; None: what the environment says.
+        format: ``json``, ``avro`` or ``protobuf``.
+        options: further arguments of boto3's client, such as ``endpoint_url``; and of decoders, as
+            `Kafka` has them.
+        columns: where columns lie that are not at the top of the value under their own name, as for
+            `Kafka`: the key is the partition key.
+
+    Raises:
+        DefinitionError: a place that is none.
+    """
+
+    kind = "kinesis"
+
+    def __init__(
+        self,
+        stream: str,
+        region: str | None = None,
+        format: str = "json",
+        options: dict[str, str] | None = None,
+        columns: Mapping[str, str | MessagePart] | None = None,
+    ) -> None:
+        places = places_of(columns, f"Kinesis stream {stream!r}")
+        super().__init__(
+            stream=stream, region=region, format=format, options=options, columns=places
+        )
+
+
 _PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]*)@")
 _VARIABLE = re.compile(r"\$\{[^}]+\}")
 
