@@ -32,7 +32,13 @@ LONG_KEYS += [b"k" * 600 + ending for ending in (b"", b"\0", b"a", b"b")]
 
 
 class RowLaws:
-    """Reading, writing, deleting and dropping."""
+    """Reading, writing, deleting and dropping.
+
+    Attributes:
+        many: rows of a table that is dropped: more than are dropped at a time.
+    """
+
+    many: int = 12_000
 
     @few_examples
     @given(calls=CALLS)
@@ -149,7 +155,7 @@ class RowLaws:
             store.write(name, [(b"a", b"1")])
 
     def test_a_dropped_table_is_gone_and_may_come_again(self, store: OnlineStore) -> None:
-        store.write("rows", [(b"%d" % number, b"old") for number in range(12_000)])
+        store.write("rows", [(b"%d" % number, b"old") for number in range(self.many)])
         store.write("kept", [(b"1", b"kept")])
         store.drop("rows")
         assert store.tables() == ["kept"]

@@ -4,16 +4,17 @@
         store = RedisStore(server.url)
 
 Known: redis, redis-sentinel, redis-cluster, redis-cluster-replica, valkey, postgres, dynamodb,
-bigtable, s3 and kinesis (moto), azure (Azurite), gcs (gcp-storage-emulator), snowflake (fakesnow),
-bigquery (bqemulator). Those that come as no package are fetched by
+cassandra, ferretdb (MongoDB's protocol), bigtable, s3 and kinesis (moto), azure (Azurite), gcs
+(gcp-storage-emulator), snowflake (fakesnow), bigquery (bqemulator). Those that come as no package
+are fetched by
 
     python -m skewless.testing.servers install NAME        # or all; `list` names them
 
 A program that is not installed skips the test and says why; where the environment has `CI=true` it
 fails the test instead, so that a build can not pass without having tested anything: but for
-Bigtable's emulator, which no distribution has, DynamoDB Local where it cannot run, and the
-last four, whose needs are not those of skewless: AZURITE, GCP_STORAGE_EMULATOR, FAKESNOW and
-BQEMULATOR name them where they are not on the PATH.
+Bigtable's emulator, which no distribution has, DynamoDB Local and FerretDB where they cannot be
+had, and the last four, whose needs are not those of skewless: AZURITE, GCP_STORAGE_EMULATOR,
+FAKESNOW and BQEMULATOR name them where they are not on the PATH.
 """
 
 from __future__ import annotations
@@ -285,6 +286,75 @@ def _dynamodb(server: Server, directory: Path) -> None:
     server.url = f"http://127.0.0.1:{port}"
 
 
+def _cassandra(server: Server, directory: Path) -> None:
+    """Start one node of Apache Cassandra, with a keyspace ``tests``."""
+    jars = downloaded("cassandra")
+    java = program("java", install="Cassandra runs on it")
+    port, log = free_port(), directory / "log"
+    peers = f"127.0.0.1:{free_port()}"
+    settings = _CASSANDRA | {
+        "storage_port": peers.partition(":")[2],
+        "native_transport_port": port,
+        "data_file_directories": f"[{directory}/data]",
+        **{
+            f"{each}_directory": directory / each for each in ("commitlog", "hints", "saved_caches")
+        },
+        "seed_provider": "[{class_name: org.apache.cassandra.locator.SimpleSeedProvider,"
+        f' parameters: [{{seeds: "{peers}"}}]}}]',
+    }
+    file, logging = directory / "cassandra.yaml", directory / "logback.xml"
+    file.write_text("".join(f"{name}: {value}\n" for name, value in settings.items()))
+    logging.write_text(_LOGBACK)
+    options = [
+        f"--add-{how} {place}=ALL-UNNAMED" for how in _INSIDE for place in _INSIDE[how].split()
+    ]
+    options += ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-Dcassandra-foreground=yes"]
+    options += ["-Dcassandra.ring_delay_ms=100", "-Dcassandra.skip_wait_for_gossip_to_settle=0"]
+    options += [f"-Dcassandra.config=file://{file}", f"-Dcassandra.storagedir={directory}"]
+    options += [f"-Dlogback.configurationFile={logging}", "-cp", f"{jars}/*"]
+    words = [word for option in options for word in option.split(" ")]
+    _spawn(server, [java, *words, "org.apache.cassandra.service.CassandraDaemon"], log)
+    wait_until(lambda: _accepts(port), server, "start", log)
+    server.url = f"127.0.0.1:{port}"
+
+
+_CASSANDRA = {
+    "cluster_name": "tests",
+    "num_tokens": 1,
+    "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
+    "commitlog_sync": "periodic",
+    "commitlog_sync_period": "1000ms",
+    "listen_address": "127.0.0.1",
+    "rpc_address": "127.0.0.1",
+    "endpoint_snitch": "SimpleSnitch",
+}
+_LOGBACK = """<configuration>
+<appender name="A" class="ch.qos.logback.core.ConsoleAppender"><encoder>
+<pattern>%level %logger %msg%n</pattern></encoder></appender>
+<root level="WARN"><appender-ref ref="A"/></root></configuration>"""
+_INSIDE = {
+    "exports": "java.base/jdk.internal.misc java.management.rmi/com.sun.jmx.remote.internal.rmi"
+    " java.rmi/sun.rmi.registry java.rmi/sun.rmi.server java.sql/java.sql",
+    "opens": "java.base/java.lang.module java.base/jdk.internal.loader java.base/jdk.internal.ref"
+    " java.base/jdk.internal.reflect java.base/jdk.internal.math java.base/jdk.internal.module"
+    " java.base/jdk.internal.util.jar java.base/sun.nio.ch java.base/java.io java.base/java.nio"
+    " java.base/java.lang java.base/java.util.concurrent"
+    " jdk.management/com.sun.management.internal",
+}
+"""What Cassandra reaches into of Java 17, by its own scripts."""
+
+
+def _ferretdb(server: Server, directory: Path) -> None:
+    """Start FerretDB, which speaks MongoDB's protocol over SQLite."""
+    ferretdb = downloaded("ferretdb", required=False) / "ferretdb"
+    port, log = free_port(), directory / "log"
+    options = ["--handler=sqlite", f"--sqlite-url=file:{directory}/", f"--state-dir={directory}"]
+    options += [f"--listen-addr=127.0.0.1:{port}", "--debug-addr=-", "--telemetry=disable"]
+    _spawn(server, [str(ferretdb), *options, "--log-level=warn"], log)
+    wait_until(lambda: _accepts(port), server, "start", log)
+    server.url = f"mongodb://127.0.0.1:{port}/"
+
+
 def _bigtable(server: Server, directory: Path) -> None:
     place = Path("/usr/lib/google-cloud-sdk/platform/bigtable-emulator/cbtemulator")
     install = "Google's package google-cloud-cli-bigtable-emulator has it"
@@ -388,6 +458,8 @@ _STARTERS: dict[str, Callable[[Server, Path], None]] = {
     "valkey": _valkey,
     "postgres": _postgres,
     "dynamodb": _dynamodb,
+    "cassandra": _cassandra,
+    "ferretdb": _ferretdb,
     "bigtable": _bigtable,
     "s3": _moto,
     "kinesis": _moto,

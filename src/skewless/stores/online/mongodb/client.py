@@ -7,7 +7,7 @@ ids sort as keys do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 from urllib.parse import quote_from_bytes, urlsplit
@@ -90,6 +90,22 @@ def _no_address(got: str) -> StoreError:
         expected="mongodb://user:password@host:port/?options or mongodb+srv://...",
         hint="Quote user and password: urllib.parse.quote_plus.",
     )
+
+
+def check_server(told: Mapping[str, Any], where: str) -> None:
+    """Refuse a server of which is known that it loses writes.
+
+    Args:
+        told: what it answers to ``buildInfo``.
+        where: how errors name the store.
+    """
+    if "ferretdbVersion" in told:
+        raise StoreError(
+            "FerretDB does not change a document as one: of two writers at once, one would be lost",
+            got=f"FerretDB {told['ferretdbVersion']}",
+            expected="MongoDB 4.2 or newer",
+            where=where,
+        )
 
 
 def id_prefix(table: str) -> bytes:
