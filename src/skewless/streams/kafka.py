@@ -105,7 +105,7 @@ class KafkaReader(StreamReader):
         return f"Kafka topic {self.stream.options['topic']!r}"
 
     def parts(self) -> list[str]:
-        if self._consumer is not None and time.monotonic() - self._looked < _LOOK_EVERY_SECONDS:
+        if self._known and time.monotonic() - self._looked < _LOOK_EVERY_SECONDS:
             return [str(number) for number in self._known]
         consumer = self._consumer or self._connected()
         try:
