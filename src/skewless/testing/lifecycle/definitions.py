@@ -139,7 +139,7 @@ class Shelf:
             most=most,
             columns=("amount", "number"),
             returns={"amount": float, "number": int},
-            name="groups",
+            name=f"groups{self.grouping}",  # made otherwise it is another source
         )(function)
 
     def built(self) -> list[Any]:

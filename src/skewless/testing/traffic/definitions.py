@@ -19,10 +19,10 @@ from skewless.aggregations.approximate import need_sketches
 from skewless.aggregations.ordering import Ewma
 from skewless.aggregations.standing import standing
 from skewless.aggregations.windows import lifetime, session, tumbling
-from skewless.definitions import Entity, FeatureView, Source
+from skewless.definitions import Entity, FeatureView, OnDemandView, Source
 from skewless.definitions.aggregate import build, rows_of
 from skewless.definitions.derived import derived
-from skewless.definitions.expressions import Expression, if_else
+from skewless.definitions.expressions import Expression, Request, if_else, now
 from skewless.definitions.source import Rows
 from skewless.definitions.tables import Files, Parquet
 from skewless.errors import DefinitionError, MissingDependency
@@ -65,12 +65,16 @@ class TrafficDefinitions:
         views: in the order in which they are applied.
         mode: how rows come to be known: ``pushed``, ``stream`` (lines and files that a stream
             worker takes in), ``column``, ``delay`` or ``table``.
+        tastes: a view of vectors, applied first.
+        asked: what is computed of it for a request, at its moment.
     """
 
     unit: int
     source: Source
     views: tuple[FeatureView, ...]
     mode: str
+    tastes: FeatureView
+    asked: OnDemandView
 
     @property
     def lasting(self) -> bool:
@@ -141,6 +145,7 @@ def random_definitions(
         row_id=chance.choice((None, "row", "row", ("row", "shop"))),
         closed=chance.choice(("right", "right", "left")),
         lateness=chance.choice((None, None, f"{chance.randint(0, 40) * unit}us")),
+        extra=chance.choice(("ignore", "quarantine")),
         future=f"{4 * unit}us",
         table=Parquet("table/*.parquet") if mode == "table" else None,
         stream=Files("stream", chance.choice(STREAMED)) if mode == "stream" else None,
@@ -156,7 +161,37 @@ def random_definitions(
         )
         for letter, entity in plan[: chance.choice((1, 2, 2, 3))]
     )
-    return TrafficDefinitions(unit, source, views, mode)
+    tastes = _tastes(chance, f"{name}Tastes", source, unit)
+    return TrafficDefinitions(unit, source, views, mode, tastes, _asked(f"{name}Asked", tastes))
+
+
+def _tastes(chance: random.Random, name: str, source: Source, unit: int) -> FeatureView:
+    """Return a view of a column of vectors, and of one of times."""
+    wide, narrow = (f"{chance.randint(1, 60) * unit}us" for _ in range(2))
+    features = {
+        "total": source.place.sum(wide),
+        "mean": source.place.mean(narrow),
+        "mean_of_3": source.place.mean(last=3),
+        "newest": source.place.latest(),
+        "seen": source.moment.latest(),
+    }
+    return FeatureView(name, entity=ENTITIES[0], source=source, features=features)
+
+
+def _asked(name: str, tastes: FeatureView) -> OnDemandView:
+    """Return what a vector and a time of a request are compared with."""
+    query, since = Request("query", Vector(2)), Request("since", datetime)
+    return OnDemandView(
+        name,
+        features={
+            "alike": tastes["mean"].cosine(query),
+            "near": tastes["newest"].dot(query),
+            "between": tastes["total"].cosine(tastes["newest"]),
+            "age": (now() - tastes["seen"]).days(),
+            "waited": (now() - since).days(),
+            "hour": now().hour(),
+        },
+    )
 
 
 def _view(
@@ -187,6 +222,10 @@ def _view(
 
 
 def _derived(chance: random.Random, features: list[Expression]) -> Iterator[Expression]:
+    vectors = [f for f in features if f.dtype.kind == "vector"]
+    if vectors:
+        one, other = chance.choice(vectors), chance.choice(vectors)
+        yield chance.choice((one.cosine(other), one.dot(other)))
     numbers = [f for f in features if f.dtype.is_numeric and f.dtype.kind != "decimal"]
     for _ in range(2 if len(numbers) > 1 else 0):
         one, other = chance.choice(numbers), chance.choice(numbers)

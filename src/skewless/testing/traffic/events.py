@@ -23,6 +23,10 @@ _AMOUNTS = (
 )  # fmt: skip
 _NUMBERS = (None, 0, 1, -1, 2, 3, 2**31, 2**62, -(2**62), 10**18)
 _PRICES = (None, Decimal("0.00"), Decimal("0.01"), Decimal("-19.99"), Decimal("9999999999.99"))
+_PLACES = (
+    None, [0.5, 0.1], [-3.0, 0.25], [1.0, -0.0], [0.0, 0.0], [3e38, 3e38], [1e-40, -1e30],
+    [float("inf"), 1.0],
+)  # fmt: skip
 _SIZES = (1, 1, 1, 1, 2, 2, 3, 5, 8, 9, 30)
 _PUSHED_AMID_STREAM = 0.2
 
@@ -163,7 +167,10 @@ class Writer:
             if chance.random() < 0.5:
                 row["at"] = old["at"]
         if draw > 0.985:
-            return {**row, "amount": "much", "_bad": True}
+            wrong = chance.choice(({"amount": "much"}, {"place": [0.5]}, {"place": [0.5, None]}))
+            return {**row, **wrong, "_bad": True}
+        if draw > 0.97:
+            row["surplus"] = 1  # a field that the source does not have
         self._past.append(row)
         return row
 
@@ -189,7 +196,7 @@ class Writer:
             "blob": chance.choice((None, b"", b"\0", b"xyz")),
             "note": chance.choice((None, {"k": chance.randint(0, 2)}, [1, None])),
             "tags": chance.choice((None, [], ["a"], ["b", None])),
-            "place": chance.choice((None, [0.5, chance.random()])),
+            "place": chance.choice(_PLACES[:5] if chance.random() < 0.9 else _PLACES),
             "at": from_micros(event),
         }
         if self._definitions.source.known_time is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from skewless.clock import SettableClock
 from skewless.config import Config
-from skewless.definitions import FeatureView, Source
+from skewless.definitions import FeatureView, OnDemandView, Source
 from skewless.definitions.repo import Definitions
 from skewless.ingest.catch_up import catch_up
 from skewless.ingest.deletion import delete
@@ -61,9 +61,10 @@ class ScenarioRepo:
         self.runtime.close()
 
     def set_up(self, at: int) -> None:
-        """Apply the first view."""
+        """Apply the first view, and the view of vectors with what is asked of it."""
         self.clock.time = at
         self._apply(self.definitions.views[:1])
+        self._applied(self.definitions.tastes, self.definitions.asked)
 
     def do(self, step: Step) -> None:
         """Do what a step says. Doing it twice, after a kill, is what a restart would do."""
@@ -150,13 +151,17 @@ class ScenarioRepo:
             state = runtime.registry.state()
             if any(view.fingerprint == other.fingerprint for other in state.views.values()):
                 continue
-            plan = diff(state, Definitions.of(view), removing=False, repin=[], now=self.clock.now())
-            apply_plan(runtime, plan, who="traffic", allow_breaking=True)
+            self._applied(view)
+
+    def _applied(self, *views: FeatureView | OnDemandView) -> None:
+        state, now = self.runtime.registry.state(), self.clock.now()
+        plan = diff(state, Definitions.of(*views), removing=False, repin=[], now=now)
+        apply_plan(self.runtime, plan, who="traffic", allow_breaking=True)
 
     def labels(self, readable: int) -> list[str]:
         """Return the names, versions included, of the first views."""
         seen: Counter[str] = Counter()
-        found = []
+        found = [f"{view.name}@v1" for view in (self.definitions.tastes, self.definitions.asked)]
         for view in self.definitions.views[:readable]:
             seen[view.name] += 1
             found.append(f"{view.name}@v{seen[view.name]}")

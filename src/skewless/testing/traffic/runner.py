@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from skewless.clock import to_micros
+from skewless.clock import from_micros, to_micros
 from skewless.errors import CorruptData
 from skewless.online.runtime import Runtime
 from skewless.plan.results import OnlineResult
@@ -166,9 +166,9 @@ class ScenarioRun:
             t = self._moment(latest)
             reader = repo.runtime.reader
             lookup = reader.lookup(label_features(repo, label), True)
-            keys = lookup.selection.join_keys
+            keys, asked = lookup.selection.join_keys, bool(lookup.selection.requests)
             entities = [
-                {name: entity[name] for name in keys}
+                {name: entity[name] for name in keys} | (self._request(t) if asked else {})
                 for entity in chance.sample(self._entities, min(5, len(self._entities)))
             ]
             found = reader.read(lookup, entities, t)
@@ -176,6 +176,14 @@ class ScenarioRun:
             values = len(entities) * len(lookup.selection.outputs)
             owed -= values
             self._served += values
+
+    def _request(self, t: int) -> dict[str, Any]:
+        """Return what a request at a moment says of itself."""
+        chance = self._chance
+        return {
+            "query": chance.choice((None, [0.0, 0.0], [0.3, -2.0], [1.0, 1e30], [-0.0, 1e-40])),
+            "since": chance.choice((None, from_micros(t - chance.randint(-5, 10**9)))),
+        }
 
     def _moment(self, latest: int) -> int:
         """Return a moment within the rewind: now, any, or one at which a row enters or leaves."""
@@ -235,7 +243,7 @@ def label_features(repo: ScenarioRepo, label: str) -> list[str]:
 def _edges(scenario: Scenario) -> tuple[list[int], list[int]]:
     """Return event times of the steps's rows, and how far behind them values may change."""
     behind = {0}
-    for view in scenario.definitions.views:
+    for view in (*scenario.definitions.views, scenario.definitions.tastes):
         for aggregate in view.aggregates:
             window, offset = aggregate.window, aggregate.window.offset
             behind.add(offset)
