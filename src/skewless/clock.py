@@ -134,7 +134,11 @@ def since_1970(number: float | Decimal, nanos: int) -> int:
 
 
 def iso(micros: int) -> str:
-    """Return UTC microseconds since 1970 as ISO 8601 text ending in Z."""
-    if micros in (NEVER, ALWAYS):
-        return "never" if micros == NEVER else "always"
-    return from_micros(micros).isoformat().replace("+00:00", "Z")
+    """Return UTC microseconds since 1970 as ISO 8601 text ending in Z.
+
+    A time beyond the years that Python has is ``always`` or ``never``.
+    """
+    try:
+        return from_micros(micros).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        return "never" if micros > 0 else "always"

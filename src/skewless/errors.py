@@ -167,7 +167,7 @@ class MissingColumn(InputError):
     @classmethod
     def of(cls, column: str, present: Iterable[str], *, where: str) -> Self:
         """Build the error for ``column``, listing the columns that are ``present``."""
-        names = list(present)
+        names = list(map(str, present))  # a caller's mapping may have other keys
         close = difflib.get_close_matches(column, names, n=1)
         return cls(
             f"{where} lacks the column {column!r}",

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from skewless.clock import Clock, Now, to_micros
+from skewless.clock import ALWAYS, NEVER, Clock, Now, to_micros
 from skewless.config import Config
 from skewless.errors import DefinitionError, InputError, RowsRefused
 from skewless.forks import cached_property
@@ -351,7 +351,7 @@ class FeatureStore(Operations):
         """
         from skewless.materialize.kept_rows import drop_rows
 
-        return drop_rows(self.runtime, source)
+        return drop_rows(self.runtime, name_of(source, "source"))
 
     def restore_rows(self, source: str) -> int:
         """Give a source the rows of the one of its name that was removed; return how many.
@@ -362,7 +362,7 @@ class FeatureStore(Operations):
         """
         from skewless.materialize.kept_rows import restore_rows
 
-        return restore_rows(self.runtime, source)
+        return restore_rows(self.runtime, name_of(source, "source"))
 
     def _repair(self, tables: Sequence[str]) -> None:
         """Bring some tables up to date, and rebuild their marked states."""
@@ -777,4 +777,6 @@ def _moment(value: Moment | None) -> int | None:
         return None
     if not isinstance(value, (datetime, str, int)):
         raise InputError("not a time", got=repr(value))
+    if isinstance(value, int) and not ALWAYS <= value <= NEVER:
+        raise InputError("not a time", got=repr(value), expected="microseconds since 1970")
     return to_micros(value)

@@ -392,7 +392,7 @@ def _float(dtype: DType, value: object) -> float | None:
     if _is_bool(value) or several or not hasattr(value, "__float__"):
         raise _misfit(dtype, value)
     try:
-        number = float(value)
+        number = float(value or 0) if isinstance(value, PyDecimal) else float(value)
     except ArithmeticError:
         raise _misfit(dtype, value) from None
     if math.isnan(number):
@@ -456,7 +456,7 @@ def _decimal(dtype: DType, value: object) -> PyDecimal:
     if isinstance(value, (bool, float)) or not isinstance(value, (int, str, PyDecimal)):
         raise _misfit(dtype, value)
     try:
-        number = PyDecimal(value)
+        number = PyDecimal(value) or PyDecimal(0)  # zero has no sign, as in Arrow
     except ArithmeticError:
         raise _misfit(dtype, value) from None
     if not number.is_finite():

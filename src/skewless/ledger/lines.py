@@ -120,7 +120,20 @@ class Header:
 
 def record_line(n: int, at: int, kind: str, data: Mapping[str, Any]) -> bytes:
     """Return a record as a line, its end included."""
-    return _with_crc(_encode({"n": n, "at": at, "kind": kind, "data": data}))
+    record = {"n": n, "at": at, "kind": kind, "data": data}
+    try:
+        return _with_crc(_encode(record))
+    except UnicodeEncodeError:  # what a caller has named may be no text that can be written
+        return _with_crc(_encode(_writable(record)))
+
+
+def _writable(value: Any) -> Any:
+    """Return data with question marks for halves of characters."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, Mapping):
+        return {_writable(name): _writable(item) for name, item in value.items()}
+    return [*map(_writable, value)] if isinstance(value, (list, tuple)) else value
 
 
 def parse_record(line: bytes, chain: str = "") -> Record | None:

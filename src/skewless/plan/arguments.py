@@ -61,7 +61,7 @@ def names_of(given: Any, kind: str) -> list[str] | None:
         return None
     if isinstance(given, (str, *_KINDS[kind])):
         return [name_of(given, kind)]
-    if not isinstance(given, Iterable):
+    if not _is_several(given):
         refuse(given, f"{kind}s", "a name, several, or None for all")
     return [name_of(each, kind) for each in given]
 
@@ -98,7 +98,7 @@ def checked_entities(given: Any) -> Sequence[Mapping[str, Any]]:
         from skewless.stores.offline.as_table import as_table
 
         return _of_columns(as_columns(as_table(given, where="the entities")))
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+    if isinstance(given, (str, bytes)) or not _is_several(given):
         expected = "a dict of join keys for each entity, a dict of columns, or a frame"
         refuse(given, "a list of entities", expected)
     entities: list[Mapping[str, Any]] = [checked_entity(each) for each in given]
@@ -128,9 +128,14 @@ def checked_entity(given: Any) -> Mapping[str, Any]:
     )
 
 
+def _is_several(given: Any) -> bool:
+    """Whether there is something to go through: NumPy's arrays of one number only look like it."""
+    return isinstance(given, Iterable) and getattr(given, "ndim", 1) != 0
+
+
 def checked_ids(given: Any) -> list[Any]:
     """Return row ids; a text or a mapping is not several of them."""
-    if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+    if isinstance(given, (str, bytes, Mapping)) or not _is_several(given):
         refuse(given, "a list of row ids", "a list", "One row id is a list of one.")
     return list(given)
 
@@ -151,7 +156,7 @@ def checked_served(given: Any) -> Any:
     """Return what was served: the path of a log, or results of reads, each looked at in turn."""
     if given is None or isinstance(given, (str, PathLike)):
         return given
-    if isinstance(given, (bytes, Mapping)) or not isinstance(given, Iterable):
+    if isinstance(given, (bytes, Mapping)) or not _is_several(given):
         refuse(given, "what was served", _SERVED)
     return map(_result, given)
 

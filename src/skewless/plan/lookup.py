@@ -271,4 +271,6 @@ def _field(entity: Mapping[str, Any], request: Any) -> Any:
     try:
         return request.dtype.coerce(entity[request.name])
     except ValueError as problem:
-        raise InputError(f"request field {request.name!r}: {problem}") from None
+        raise InputError(
+            f"request field {request.name!r}: {problem}", where="the request"
+        ) from None

@@ -147,7 +147,9 @@ def select(
         for reference in references(state, features)
     ]
     if not outputs:
-        raise InputError("no features are asked for", expected="'View:feature' or a service")
+        raise InputError(
+            "no features are asked for", got="none", expected="'View:feature' or a service"
+        )
     views = tuple(
         NeededView(state.views[key], key[1], tuple(names)) for key, names in needed.items()
     )

@@ -47,6 +47,10 @@ def as_table(data: Any, *, where: str = "the rows") -> pa.Table:
 
 def _as_table(data: Any, where: str) -> pa.Table:
     if isinstance(data, (str, Path)):
+        try:
+            str(data).encode()
+        except UnicodeEncodeError as problem:
+            raise InputError("no path of a file", got=str(problem), where=where) from None
         with translated(str(data)):
             return read_parquet(data)
     if isinstance(data, pa.Table):
