@@ -89,9 +89,9 @@ def to_micros(value: datetime | str | int, *, where: str = "a time") -> int:
         NaiveTime: the value has no time zone.
         InputError: the value is no time at all.
     """
-    if isinstance(value, bool):
-        raise InputError("not a time", got=repr(value), where=where)
     if isinstance(value, int):
+        if isinstance(value, bool) or not ALWAYS <= value <= NEVER:
+            raise InputError("not a time", got=repr(value), where=where)
         return value
     if isinstance(value, str):
         try:
