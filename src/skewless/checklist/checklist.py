@@ -19,6 +19,8 @@ from skewless.checklist.load import asked_once, body_of, load
 from skewless.clock import iso
 from skewless.codec import to_json
 from skewless.definitions.references import split_reference
+from skewless.drift.drift import KIND as DRIFT
+from skewless.drift.drift import drifting
 from skewless.durations import format_duration, parse_duration
 from skewless.errors import SkewlessError
 from skewless.formatting import Drawn, ago, aligned, count_of
@@ -274,13 +276,23 @@ class _Look:
 
     def profiled(self, name: str) -> Item:
         """Distributions are compared with a reference, lately, and nothing has drifted."""
-        newest = None
-        for record in self.runtime.ledger.records(kinds=["drift"], since=self.now - _LATELY):
-            newest = record
-        if newest is None:
-            told = f"nothing was compared within {format_duration(_LATELY)}"
-            return Item(name, MISSING, told, "Profile features and compare them with a reference.")
-        return Item(name, OK, f"compared {ago(self.now - newest.at)} ago")
+        compared: dict[str, int] = {}
+        for record in self.runtime.ledger.records(kinds=[DRIFT], since=self.now - _LATELY):
+            if record.data["tests"]:  # else there were too few entities to tell anything
+                compared |= dict.fromkeys(record.data["views"], record.at)
+        bare = [label for label in self.labels if label not in compared]
+        if bare:
+            lately = format_duration(_LATELY)
+            told = f"not compared within {lately}, or too few entities: {', '.join(bare)}"
+            return Item(
+                name, MISSING, told, "Run skewless tend from cron: it profiles and compares."
+            )
+        found = [each for each in drifting(self.runtime.ledger) if each["view"] in self.labels]
+        if found:
+            told = f"drifted: {', '.join(sorted({each['of'] for each in found}))}"
+            return Item(name, MISSING, told, "skewless drift shows how far, and which models.")
+        oldest = min(compared[label] for label in self.labels)
+        return Item(name, OK, f"compared {ago(self.now - oldest)} ago, nothing has drifted")
 
     def routed(self, name: str) -> Item:
         """Alerts have been delivered somewhere."""

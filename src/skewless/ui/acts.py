@@ -185,6 +185,12 @@ def _deprecate(site: Site, given: Fields) -> dict[str, Any]:
     return {"note": f"{reason} (until {sunset})" if sunset else reason}
 
 
+def _accept(site: Site, given: Fields) -> dict[str, Any]:
+    reference = given["reference"].strip()
+    site.store.accept_reference(given["of"], reference, who=caller(), why=given.get("note", ""))
+    return {"note": f"{reference} {given.get('note', '').strip()}".strip()}
+
+
 def _restore(site: Site, given: Fields) -> dict[str, Any]:
     site.runtime.registry.deprecate(given["of"], "", sunset=None, who=caller())
     site.runtime.state(fresh=True)
@@ -212,6 +218,17 @@ ACTS: Mapping[str, Act] = {
             Field("sunset", "Last day", "2027-06-30, or empty"),
         ),
         "Deprecate", _deprecate,
+    ),
+    "accept": Act(
+        "Accept another reference for {of}",
+        "Its features are compared with this from the next run on. What drifted may be what they"
+        " are by now, or a fault that is then no longer told: look before you accept.",
+        (
+            Field("reference", "Reference", "trailing, weekday, training:ID, day:2026-01-31",
+                  "trailing", required=True),
+            _NOTE,
+        ),
+        "Accept", _accept,
     ),
     "restore": Act(
         "No longer deprecate {of}",

@@ -34,6 +34,7 @@ from skewless.ui.page import Page
 from skewless.ui.pages import (
     acts,
     changes,
+    drift,
     entity,
     explore,
     feature,
@@ -81,6 +82,7 @@ PAGES: dict[str, PageOf] = {
     "/sources/{name}": source.page,
     "/freshness": freshness.page,
     "/lineage": lineage.page,
+    "/drift": drift.page,
     "/quality": quality.page,
     "/replay": replay.page,
     "/runs": runs.page,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from skewless.definitions.references import split_reference
+from skewless.drift.drift import drifting
 from skewless.errors import StoreUnavailable
 from skewless.formatting import ago
 from skewless.ingest.quarantine import size_of
@@ -64,7 +65,7 @@ class Need:
 def needs(site: Site) -> list[Need]:
     """Return what needs a person, the most urgent first."""
     kinds = {
-        "lost": _losses, "failed": _failed, "stale": _stale, "check": _unmet,
+        "lost": _losses, "failed": _failed, "stale": _stale, "check": _unmet, "drift": _drifted,
         "quarantine": _quarantined, "deprecated": _deprecated, "waits": _waiting,
         "unsaid": _unsaid,
     }  # fmt: skip
@@ -135,6 +136,15 @@ def _unmet(site: Site) -> Iterator[Need]:
         yield Need(
             "bad" if blocks else "warn", of, f"Does not hold: {checks[0]['check']}.{more}",
             f"skewless check {of.partition('@')[0]}", address("quality"),
+        )  # fmt: skip
+
+
+def _drifted(site: Site) -> Iterator[Need]:
+    """Yield the features that are not distributed as their reference was."""
+    for alert in drifting(site.runtime.ledger):
+        yield Need(
+            "bad" if alert["level"] == "page" else "warn", alert["of"], f"{alert['text']}",
+            f"skewless drift {alert['view']}", address("drift", of=alert["of"]),
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from skewless.durations import format_duration
 from skewless.formatting import ago, shown
 from skewless.ui.charts.bars import age_bar, day_strip
 from skewless.ui.charts.distribution import distribution, sparkline
+from skewless.ui.charts.ecdf import draw_ecdf
 from skewless.ui.charts.timeline import mark_of, timeline
 from skewless.ui.page import Page
 from skewless.ui.site import Site
@@ -33,6 +34,7 @@ SECTIONS = (
     ("sources", "/sources", "Sources"),
     ("lineage", "/lineage", "Lineage"),
     ("freshness", "/freshness", "Freshness"),
+    ("drift", "/drift", "Drift"),
     ("quality", "/quality", "Quality"),
     ("runs", "/runs", "Runs"),
     ("training sets", "/training-sets", "Training sets"),
@@ -67,7 +69,7 @@ def make_environment(token: str) -> jinja2.Environment:
     )
     made.globals |= {
         "address": address, "age_bar": age_bar, "chip": chip, "day_strip": day_strip,
-        "draw_distribution": distribution, "draw_timeline": timeline,
+        "draw_distribution": distribution, "draw_ecdf": draw_ecdf, "draw_timeline": timeline,
         "key_parameters": key_parameters, "mark_of": mark_of, "sections": SECTIONS,
         "sparkline": sparkline, "token": token,
     }  # fmt: skip
