@@ -143,7 +143,8 @@ def _drifted(site: Site) -> Iterator[Need]:
     """Yield the features that are not distributed as their reference was."""
     for alert in drifting(site.runtime.ledger):
         yield Need(
-            "bad" if alert["level"] == "page" else "warn", alert["of"], f"{alert['text']}",
+            "bad" if alert["level"] == "page" else "warn", alert["of"],
+            f"Drifted: {alert['text'].removeprefix(alert['of']).strip()}.",
             f"skewless drift {alert['view']}", address("drift", of=alert["of"]),
         )  # fmt: skip
 
