@@ -576,12 +576,13 @@ class FeatureStore(Operations):
         if bool(request) == (entity is not None):
             raise InputError("a replay is of a request, or of an entity", expected="one of them")
         folder = self.config.folder / ".skewless" / "served" if served is None else Path(served)
+        names: list[str] | None = None
         if features is not None:
             outputs = select(self.runtime.state(fresh=True), features, full_names=True).outputs
-            features = [output.reference for output in outputs]
+            names = [output.reference for output in outputs]
         request = checked_text(request, "a request id")
-        entity = None if entity is None else checked_entity(entity)
-        about = {"entity": entity, "at": _moment(at), "features": features}
+        asked = None if entity is None else checked_entity(entity)
+        about: Any = {"entity": asked, "at": _moment(at), "features": names}
         return replay(self.runtime, folder, request=request, **about)
 
     def backtest(self, spine: Any, features: Features, **options: Any) -> BacktestReport:

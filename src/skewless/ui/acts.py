@@ -153,8 +153,10 @@ def carry_out(site: Site, name: str, given: Fields) -> Done:
             raise InputError(f"{field.words}: nothing was said", where=name)
     if not given.get("of"):
         raise InputError("what it is done to was not said", where=name)
-    about = {"act": name, "of": given["of"], "kind": given.get("kind", ""), "who": caller(),
-             "note": given.get("note", "").strip(), "until": 0}  # fmt: skip
+    about: dict[str, Any] = {
+        "act": name, "of": given["of"], "kind": given.get("kind", ""), "who": caller(),
+        "note": given.get("note", "").strip(), "until": 0,
+    }  # fmt: skip
     about |= act.carry_out(site, given)
     (record,) = site.runtime.ledger.append([(KIND, about)])
     return Done(at=record.at, **about)
