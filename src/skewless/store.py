@@ -580,10 +580,9 @@ class FeatureStore(Operations):
         if features is not None:
             outputs = select(self.runtime.state(fresh=True), features, full_names=True).outputs
             names = [output.reference for output in outputs]
-        request = checked_text(request, "a request id")
         asked = None if entity is None else checked_entity(entity)
-        about: Any = {"entity": asked, "at": _moment(at), "features": names}
-        return replay(self.runtime, folder, request=request, **about)
+        about: Any = {"request": checked_text(request, "a request id"), "entity": asked}
+        return replay(self.runtime, folder, at=_moment(at), features=names, **about)
 
     def backtest(self, spine: Any, features: Features, **options: Any) -> BacktestReport:
         """Train one model on naive, event-time and as-known features and compare on a holdout."""
