@@ -7,7 +7,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 import skewless as sl
-from skewless.ui.snippets import snippets
+from skewless.monitoring.snippets import snippets
 from tests.cli.running import data_of, run_in
 from tests.ui.test_pages import data
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -13,9 +12,9 @@ import jinja2
 from markupsafe import Markup, escape
 
 from skewless.clock import from_micros
-from skewless.codec import to_json
 from skewless.durations import format_duration
 from skewless.formatting import ago, shown
+from skewless.monitoring.snippets import text_of
 from skewless.ui.charts.bars import age_bar, day_strip
 from skewless.ui.charts.distribution import distribution, sparkline
 from skewless.ui.charts.ecdf import draw_ecdf
@@ -197,9 +196,3 @@ def key_parameters(key: Mapping[str, Any]) -> dict[str, str]:
     {'key.card_id': '7', 'key.vip': 'true'}
     """
     return {f"key.{name}": text_of(value) for name, value in key.items()}
-
-
-def text_of(value: Any) -> str:
-    """Return a value as text that `skewless.codec.from_text` reads."""
-    plain = to_json(value)
-    return plain if isinstance(plain, str) else json.dumps(plain)

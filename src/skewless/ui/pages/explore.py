@@ -12,6 +12,7 @@ from skewless.definitions.references import split_reference
 from skewless.errors import InputError, UnknownName
 from skewless.formatting import same_bits
 from skewless.monitoring.catalog import words_of_feature
+from skewless.monitoring.snippets import snippets
 from skewless.plan.selection import Selection, select
 from skewless.training.training_set import training_set
 from skewless.types import DType, Misfit
@@ -19,7 +20,6 @@ from skewless.ui.page import Page
 from skewless.ui.pages.explained import explained
 from skewless.ui.render import key_parameters
 from skewless.ui.site import Site
-from skewless.ui.snippets import snippets
 
 _KEY = "key."
 _TIME = "asked_about_at"

@@ -10,11 +10,11 @@ from skewless.definitions.expressions import Column
 from skewless.errors import InputError
 from skewless.explain.describe import columns_used
 from skewless.monitoring.catalog import words_of_feature
+from skewless.monitoring.snippets import example_of, snippets
 from skewless.plan.apply.registry_state import View
 from skewless.plan.selection import select
 from skewless.ui.page import Page
 from skewless.ui.site import Site, inputs_of, label_of
-from skewless.ui.snippets import example_of, snippets
 
 _EXAMPLES = 4
 

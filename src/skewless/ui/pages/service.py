@@ -7,10 +7,10 @@ from typing import Any
 from skewless.clock import iso
 from skewless.definitions import FeatureView
 from skewless.monitoring.catalog import words_of_feature
+from skewless.monitoring.snippets import example_of, snippets
 from skewless.plan.selection import select
 from skewless.ui.page import Page
 from skewless.ui.site import Site, label_of
-from skewless.ui.snippets import example_of, snippets
 
 
 def all_services(site: Site, given: dict[str, str]) -> Page:

@@ -9,7 +9,6 @@ from typing import Any
 
 from skewless.codec import to_json
 from skewless.types import DType
-from skewless.ui.render import text_of
 
 
 def snippets(
@@ -78,3 +77,9 @@ def example_of(types: Mapping[str, DType], known: Mapping[str, Any], at: str) ->
     by_kind = {"timestamp": at, "date": at[:10], "bool": True}
     by_kind |= dict.fromkeys(("int32", "int64"), 1) | dict.fromkeys(("float32", "float64"), 1.0)
     return {name: known.get(name, by_kind.get(dtype.kind, "...")) for name, dtype in types.items()}
+
+
+def text_of(value: Any) -> str:
+    """Return a value as text that `skewless.codec.from_text` reads."""
+    plain = to_json(value)
+    return plain if isinstance(plain, str) else json.dumps(plain)
