@@ -23,7 +23,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick test-minimum test-pythons coverage lock audit test-servers doctest lint format docs-test docs docs-serve bench bench-serving wheel clean
+.PHONY: help setup demo test test-quick test-minimum test-pythons coverage lock audit test-servers test-plugs doctest lint format docs-test docs docs-serve bench bench-serving wheel clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ test-servers: setup ## get the servers (as root: from the distribution), run wha
 	@if [ ! -e $(SKIPPED) ]; then echo "No run of make test has said what it skipped."; exit 1; fi
 	@if [ -s $(SKIPPED) ]; then CI=true $(BIN)/pytest -n 2 --dist worksteal $(ARGS) @$(SKIPPED); \
 	else echo "No test was skipped for want of a server."; fi
+
+test-plugs: setup ## the plugs against the real tools, each in an environment of its own (ARGS=mlflow: of one)
+	@$(BIN)/python tools/plug_tests.py $(ARGS)
 
 lint: setup ## style, types, import order of the parts, budgets
 	$(BIN)/ruff check .

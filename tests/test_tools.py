@@ -46,7 +46,7 @@ def wanted() -> Iterator[Requirement]:
 def tools() -> Iterator[dict[str, ModuleType]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "tools")
-        yield {name: __import__(name) for name in ("audit", "coverage_rooms")}
+        yield {name: __import__(name) for name in ("audit", "coverage_rooms", "plug_tests")}
 
 
 def test_the_lock_has_a_version_of_each_dependency_that_fits() -> None:
@@ -144,3 +144,20 @@ def test_a_tool_that_is_not_to_be_had_is_silence(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert tools["audit"].answers_of("pypi") == []
+
+
+def test_the_table_of_plugs_is_that_of_the_file_they_are_installed_by(
+    tools: dict[str, ModuleType],
+) -> None:
+    assert tools["plug_tests"].table() in (ROOT / "docs/plugs.md").read_text("utf-8")
+
+
+def test_every_plug_has_a_module_a_test_and_an_extra_that_exists(
+    tools: dict[str, ModuleType],
+) -> None:
+    for name, plug in tools["plug_tests"].PLUGS.items():
+        module = ROOT / f"src/skewless/plugs/{name}"
+        assert module.is_dir() or module.with_suffix(".py").exists()
+        assert (ROOT / f"tests/plugs/test_{name}.py").exists()
+        assert set(plug["extra"].split(",")) <= {*PROJECT["optional-dependencies"], ""}
+        assert all("==" in pin for pin in plug["pins"])

@@ -64,6 +64,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "ui": ("ui", "Show the catalogue in a browser."),
         "checklist": ("checklist", "Say what a service lacks to go into production."),
+        "import": ("imports", "Take definitions over from another feature store."),
+        "sql": ("sql", "Answer a query over sources, views and the ledger."),
+        "mcp": ("mcp", "Answer an assistant's questions of the catalogue."),
         "verify": ("verify", "Prove that what is served is what history gives, bit for bit."),
         "lineage": ("lineage", "Show from which columns something comes, and what is made of it."),
         "ledger": ("ledger", "Show what happened, and prove that the record of it is whole."),

@@ -50,7 +50,7 @@ class Task:
         if not _is_classification(label, model):
             if not _is_number(label.type) and not pa.types.is_boolean(label.type):
                 raise InputError("a label that is no number", got=str(label.type))
-            return cls(_numbers(label), 0, earlier, ~earlier)
+            return cls(numbers_of(label), 0, earlier, ~earlier)
         if pa.types.is_dictionary(label.type):
             label = label.dictionary_decode()
         known = pc.unique(label.filter(pa.array(earlier)))
@@ -164,19 +164,19 @@ def _matrix(columns: Mapping[str, pa.Array], vocabulary: Mapping[str, pa.Array])
         match encoded(column):
             case "text":
                 found = pc.index_in(column, value_set=vocabulary[name], skip_nulls=True)
-                parts.append(_numbers(found))
+                parts.append(numbers_of(found))
             case "vector":
                 size = column.type.list_size
                 lists = [[np.nan] * size if v is None else v for v in column.to_pylist()]
                 parts += list(np.array(lists, np.float64).reshape(-1, size).T)
             case "number":
-                parts.append(_numbers(column))
+                parts.append(numbers_of(column))
     if not parts:
         raise InputError("no feature a model can learn from", got=", ".join(columns))
     return np.column_stack(parts)
 
 
-def _numbers(column: pa.Array) -> Floats:
+def numbers_of(column: pa.Array) -> Floats:
     """Return numbers, flags and times as float64, NaN for null."""
     kind = column.type
     if pa.types.is_boolean(kind):

@@ -1,0 +1,111 @@
+"""Run the tests of plugs, each against the real tool in an environment of its own.
+
+    python tools/plug_tests.py                 all of them
+    python tools/plug_tests.py mlflow mcp      these
+    python tools/plug_tests.py --turn 383      one in rotation, and those that changed lately
+    python tools/plug_tests.py --table         the table of docs/plugs.md
+
+tests/plugs/plugs.toml says what is installed. Environments stay in .venv-plugs/ and are made anew
+when that file's entry changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PLUGS: dict[str, dict[str, Any]] = tomllib.loads((ROOT / "tests/plugs/plugs.toml").read_text())
+LATELY = 20
+"""Commits: a plug whose files one of these changed is run beside the one whose turn it is."""
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit code of the first run that fails."""
+    parser = argparse.ArgumentParser(prog="tools/plug_tests.py")
+    parser.add_argument(
+        "names", nargs="*", choices=[*PLUGS, []], metavar="plug", help=", ".join(PLUGS)
+    )
+    parser.add_argument(
+        "--turn", type=int, help="run one of them, by this number, and changed ones"
+    )
+    parser.add_argument("--table", action="store_true", help="print the table of docs/plugs.md")
+    given = parser.parse_args()
+    if given.table:
+        print(table())
+        return 0
+    names = list(given.names or PLUGS)
+    if given.turn is not None:
+        names = list(dict.fromkeys([list(PLUGS)[given.turn % len(PLUGS)], *changed()]))
+    return max(run(name) for name in names)
+
+
+def table() -> str:
+    """Return the plugs with the versions they were tested with, as Markdown."""
+    lines = ["| tool | what it does | install | tested with |", "|---|---|---|---|"]
+    for plug in PLUGS.values():
+        install = f"`pip install 'skewless[{plug['extra']}]'`" if plug["extra"] else "nothing more"
+        title = f"[{plug['title']}](#{plug['title'].lower().replace(' ', '-')})"
+        tested = ", ".join(pin.replace("==", " ") for pin in plug["pins"])
+        lines.append(f"| {title} | {plug['does']} | {install} | {tested} |")
+    return "\n".join(lines)
+
+
+def changed() -> list[str]:
+    """Return the plugs whose files the last commits touched."""
+    command = [
+        "git",
+        "log",
+        f"-{LATELY}",
+        "--name-only",
+        "--format=",
+        "--",
+        "src/skewless/plugs",
+        "tests/plugs",
+    ]
+    found = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    stems = {Path(path).stem.removeprefix("test_") for path in found}
+    return [name for name in PLUGS if any(stem.startswith(name) for stem in stems)]
+
+
+def run(name: str) -> int:
+    """Make the environment of a plug where it is not made, and run its tests there."""
+    plug, folder = PLUGS[name], ROOT / ".venv-plugs" / name
+    made, wanted = folder / "made.json", json.dumps(plug)
+    python = folder / "bin/python"
+    if not made.exists() or made.read_text() != wanted:
+        print(f"Installing {plug['title']} into {folder.relative_to(ROOT)} ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        extra = f"[{plug['extra']}]" if plug["extra"] else ""
+        what = ["--editable", f".{extra}", *plug["pins"], "pytest>=8.3", "hypothesis>=6.112"]
+        uv = Path(sys.executable).with_name("uv")
+        command = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            *what,
+        ]
+        if uv.exists():
+            command = [str(uv), "pip", "install", "--quiet", "--python", str(python), *what]
+        subprocess.run(command, cwd=ROOT, check=True)
+        made.write_text(wanted)
+    # Warnings of other people's packages are not ours to fail on.
+    pytest = [str(python), "-m", "pytest", "-q", "-W", "default", f"tests/plugs/test_{name}.py"]
+    return subprocess.run(
+        pytest, cwd=ROOT, env=os.environ | {"SKEWLESS_PLUG": name}, check=False
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
