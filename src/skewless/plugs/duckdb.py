@@ -56,7 +56,7 @@ class Tables:
         for name, view in fs.views.items():
             if isinstance(view, FeatureView):
                 self._readers[name] = lambda view=name: fs.read_features(view)  # type: ignore[misc]
-                self._readers[name + _NOW] = lambda view=name: latest(fs, view)  # type: ignore[misc]
+                self._readers[name + _NOW] = lambda view=view: latest(fs, view)  # type: ignore[misc]
         for name, source in fs.sources.items():  # a source is what its name says, first of all
             self._readers[name] = lambda source=source: rows_of(fs, source)  # type: ignore[misc]
 
@@ -155,15 +155,15 @@ def rows_of(fs: FeatureStore, source: Source) -> pa.Table:
     return pa.concat_tables([types.empty_table(), *pieces])
 
 
-def latest(fs: FeatureStore, view: str) -> pa.Table:
+def latest(fs: FeatureStore, view: FeatureView) -> pa.Table:
     """Return the values of a view now, for each entity that ever had one."""
-    keys = list(fs.views[view].asked_entity.key_names)
-    changes = fs.read_features(view)
+    keys = list(view.asked_entity.key_names)
+    changes = fs.read_features(view.name)
     spine = changes.select(keys).group_by(keys).aggregate([]) if keys else pa.table({"_": [0]})
     now = pa.array([fs.runtime.clock.now()] * spine.num_rows, pa.timestamp("us", "UTC"))
     asked = spine.append_column("at", now)
     made = training_set(
-        fs.runtime, asked, view, timestamp="at", as_of="known", full_names=False, progress=None
+        fs.runtime, asked, view.name, timestamp="at", as_of="known", full_names=False, progress=None
     )
     return made.to_arrow()
 

@@ -73,11 +73,15 @@ class Catalogue:
 
         ``features`` are references (View:feature), or the name of one feature service.
         """
-        named = features[0] if len(features) == 1 and ":" not in features[0] else None
-        selection = self._fs.runtime.reader.lookup(named or features, False).selection
+        asked: str | list[str] = features
+        if len(features) == 1 and ":" not in features[0]:
+            asked = features[0]
+        selection = self._fs.runtime.reader.lookup(asked, False).selection
         types = {**selection.join_keys, **{each.name: each.dtype for each in selection.requests}}
         at = iso(self._fs.runtime.clock.now())
-        wanted = named if named in self._fs.services else [o.reference for o in selection.outputs]
+        wanted: str | list[str] = [output.reference for output in selection.outputs]
+        if isinstance(asked, str) and asked in self._fs.services:
+            wanted = asked
         return snippets(wanted, example_of(types, {}, at), str(self._fs.config.folder), at)
 
 

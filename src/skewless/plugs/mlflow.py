@@ -55,10 +55,10 @@ class TrainingSetDataset(Dataset):  # type: ignore[misc]
 
     def to_dict(self) -> dict[str, str]:
         """Return what MLflow keeps of it."""
-        more = {"profile": json.dumps(self.profile)}
+        more: dict[str, str] = super().to_dict() | {"profile": json.dumps(self.profile)}
         if self.schema is not None:
             more["schema"] = json.dumps({"mlflow_colspec": self.schema.to_dict()})
-        return super().to_dict() | more
+        return more
 
     @property
     def profile(self) -> dict[str, Any]:

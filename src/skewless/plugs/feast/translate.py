@@ -308,7 +308,8 @@ class _Writer:
         for spec in given:
             if (called := python_name(spec["name"])) != spec["name"]:
                 self.note(spec["name"], f"called {called} here")
-            members, missing = [], []
+            members: list[str] = []
+            missing: list[str] = []
             for each in spec["features"]:
                 name = each["featureViewName"]
                 known = self.written_features.get(name, [])
