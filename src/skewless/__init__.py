@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         RegistryError,
         RowsKept,
         RowsRefused,
+        RulesBroken,
         SkewlessError,
         StoreError,
         StoreUnavailable,
@@ -122,7 +123,7 @@ _HOMES = {
     "skewless.definitions.words": "Column",
     "skewless.errors": "BreakingChange CheckFailed ConcurrentApply ConfigError CorruptData "
     "DefinitionError InputError MissingColumn MissingDependency NaiveTime RegistryError "
-    "RowsKept RowsRefused SkewlessError StoreError StoreUnavailable UnknownName",
+    "RowsKept RowsRefused RulesBroken SkewlessError StoreError StoreUnavailable UnknownName",
     "skewless.plan.results": "OnlineResult TrainingSet",
     "skewless.state.status": "Status",
     "skewless.client.async_client": "AsyncClient",
@@ -143,7 +144,7 @@ __all__ = [
     "Int64", "Json", "Kafka", "Kinesis", "List", "Lookup", "Map", "MissingColumn",
     "MissingDependency", "NaiveTime", "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Protobuf", "Redshift", "RegistryError", "Request",
-    "RowsKept", "RowsRefused", "SkewlessError", "Snowflake", "Source", "SparkTable",
+    "RowsKept", "RowsRefused", "RulesBroken", "SkewlessError", "Snowflake", "Source", "SparkTable",
     "Status", "StoreError",
     "StoreUnavailable", "String", "Struct", "Timestamp", "TrainingSet", "UnknownName",
     "Vector", "derived", "feature_view", "header", "if_else", "key", "lifetime", "message_time",

@@ -211,6 +211,10 @@ class CheckFailed(InputError):
     results: tuple[Any, ...] = ()
 
 
+class RulesBroken(DefinitionError):
+    """What an apply would add or change does not keep to the rules of ``[lint]``."""
+
+
 class RegistryError(SkewlessError):
     """The registry refuses: a conflict, a breaking change, a newer format."""
 

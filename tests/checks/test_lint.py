@@ -3,10 +3,10 @@
 import pytest
 
 import skewless as sl
-from skewless.checks.lint import LintRules, RulesBroken
+from skewless.checks.lint import LintRules
 from skewless.config import Config
 from skewless.definitions.repo import Definitions
-from skewless.errors import ConfigError
+from skewless.errors import ConfigError, RulesBroken
 
 card = sl.Entity("card", card_id=str)
 pays = sl.Source(

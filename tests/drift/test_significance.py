@@ -5,11 +5,14 @@ import pytest
 import scipy.special
 import scipy.stats
 
+from skewless.drift.compare import FLOORS, compare, judged
 from skewless.drift.distances import number_distances
+from skewless.drift.profile import Profile
 from skewless.drift.significance import (
     adjusted,
     chi_square,
     chi_square_p,
+    cramers_v,
     detectable,
     kolmogorov_distance,
     kolmogorov_p,
@@ -61,6 +64,41 @@ def test_a_table_is_tested_as_scipy_tests_it() -> None:
     statistic, freedom, p = chi_square(table.tolist())
     assert (freedom, round(statistic, 9)) == (expected.dof, round(expected.statistic, 9))
     assert abs(p - expected.pvalue) < CLOSE
+
+
+def test_v_is_corrected_for_its_bias() -> None:
+    # By hand: chi2 = 4 * 5**2 / 25 = 4 of 100 entities, so phi2 = 0.04, less 1 / 99 by chance;
+    # r = c = 2 - 1 / 99, so V = sqrt(0.04 - 1 / 99) / sqrt(1 - 1 / 99) = sqrt(2.96 / 98).
+    statistic, freedom, _ = chi_square([[30, 20], [20, 30]])
+    assert abs(statistic - 4) < CLOSE
+    assert abs(cramers_v(statistic, 100, freedom + 1) - (2.96 / 98) ** 0.5) < CLOSE
+    assert cramers_v(100.0, 100, 2) == 1.0
+    assert cramers_v(0.9, 100, 2) == 0.0  # less than chance gives
+    assert cramers_v(0.0, 100, 1) == cramers_v(3.0, 0, 4) == 0.0
+    wide = [[3, 5, 12], [9, 6, 5]]
+    statistic, freedom, _ = chi_square(wide)
+    n, phi2 = 40, statistic / 40
+    least = min(2 - 1 / 39, 3 - 4 / 39) - 1
+    assert abs(cramers_v(statistic, n, 3) - ((phi2 - 2 / 39) / least) ** 0.5) < CLOSE
+
+
+def _texts(of: str, values: np.ndarray) -> Profile:
+    counts = {str(value): float(count) for value, count in enumerate(np.bincount(values)) if count}
+    size = len(values)
+    return Profile(
+        of, "online", 0, 0, size, {"present": size}, size, size, counts=counts, complete=True
+    )
+
+
+def test_a_hundred_unchanged_categories_of_fifty_values_seldom_alarm() -> None:
+    chance = np.random.default_rng(5)
+    findings = []
+    for number in range(100):
+        one, other = (_texts(f"A@v1:f{number}", chance.integers(0, 50, 200)) for _ in range(2))
+        findings += [each for each in compare(one, other) if each.what == "shape"]
+    assert len(findings) == 100
+    assert sum(each.drifted for each in judged(findings)) <= 1
+    assert sum(each.effect >= FLOORS["V"] for each in findings) < 50  # the floor holds chance back
 
 
 def test_rare_cells_are_one() -> None:

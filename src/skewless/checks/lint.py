@@ -25,14 +25,10 @@ from typing import Any
 
 from skewless.definitions import FeatureView, OnDemandView, Source
 from skewless.definitions.repo import Definitions
-from skewless.errors import ConfigError, DefinitionError
+from skewless.errors import ConfigError
 
 DESCRIBED = ("view", "feature", "source", "column", "entity", "service")
 _PATTERNS = ("features", "views", "sources")
-
-
-class RulesBroken(DefinitionError):
-    """What an apply would add or change does not keep to the rules of ``[lint]``."""
 
 
 @dataclass(frozen=True)

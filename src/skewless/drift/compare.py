@@ -11,6 +11,8 @@ The p-values of all tests of a run are adjusted together (Benjamini and Hochberg
 finding is an alert only where its effect reaches the floor as well: with a million entities
 anything is significant. Fewer than 100 on a side is "too few": said, and never an alert.
 
+Cramér's V is corrected for its bias (Bergsma 2013), which is that of many cells and few entities.
+
 Texts that are too many to be listed are compared by 64 cells of their hash. Not by the most
 frequent ones: what is most frequent in one sample is so by chance too, and less so in the next.
 """
@@ -186,8 +188,8 @@ def _by_cells(reference: Profile, current: Profile, *, listed: bool) -> Finding:
         for row, side, size in zip(rows, (reference, current), sizes, strict=True)
     ]
     table = merged_cells(rows)
-    statistic, _, p = chi_square(table)
-    effect = cramers_v(statistic, reference.n + current.n)
+    statistic, freedom, p = chi_square(table)
+    effect = cramers_v(statistic, reference.n + current.n, freedom + 1)
     beside = {"js": jensen_shannon(*table)}
     new = tuple(
         (value, count / sizes[1])

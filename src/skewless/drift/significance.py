@@ -116,9 +116,26 @@ def chi_square_p(statistic: float, freedom: int) -> float:
     return front * total
 
 
-def cramers_v(statistic: float, entities: float) -> float:
-    """Return the effect of a table of two rows: 0, no difference, to 1."""
-    return math.sqrt(statistic / entities) if entities else 0.0
+def cramers_v(statistic: float, entities: float, columns: int) -> float:
+    """Return the effect of a table of two rows: 0, no difference, to 1; corrected for its bias.
+
+    Cramér's V of samples of one distribution grows with the cells: 40 cells of 400 entities have
+    0.3 by chance alone. This is the corrected one of Bergsma, "A bias-correction for Cramér's V
+    and Tschuprow's T", Journal of the Korean Statistical Society 42 (2013) 323-328.
+
+    Args:
+        statistic: of `chi_square`.
+        entities: of both rows.
+        columns: cells of a row that are not empty in both.
+    """
+    if entities <= 2 or columns < 2:
+        return 0.0
+    rows = 2
+    phi2 = statistic / entities - (rows - 1) * (columns - 1) / (entities - 1)
+    least = min(
+        rows - (rows - 1) ** 2 / (entities - 1), columns - (columns - 1) ** 2 / (entities - 1)
+    )
+    return min(1.0, math.sqrt(max(0.0, phi2) / (least - 1))) if least > 1 else 0.0
 
 
 def two_proportions(one: float, n: float, other: float, m: float) -> float:

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from skewless.checks.lint import LintFinding, RulesBroken
+from skewless.checks.lint import LintFinding
+from skewless.errors import RulesBroken
 from skewless.formatting import Drawn
 from skewless.plan.apply.registry_state import VIEW_KINDS, Kind, Record
 
