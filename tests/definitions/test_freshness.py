@@ -39,6 +39,21 @@ def test_what_stands_still_overnight_is_not_old_in_the_morning() -> None:
     assert iso(OFFICE.broken_at(evening, OFFICE.error) or 0) == "2026-01-09T05:04:00Z"
 
 
+def test_rules_that_overlap_count_each_moment_once() -> None:
+    once, twice = "Mo-Fr 06-22, Sa 08-14", "Mo-Fr 06-22, Mo 08-14, Tu 08-23, Tu 09-22, Sa 08-14"
+    since, now = to_micros("2026-01-04T00:00:00Z"), to_micros("2026-01-07T00:00:00Z")
+    ages = [sl.Freshness("5m", hours=hours).age(since, now) for hours in (once, twice)]
+    assert ages == [32 * HOUR, 33 * HOUR]
+
+
+def test_no_time_is_taken_off_where_spring_leaves_out_an_hour() -> None:
+    early = sl.Freshness("5m", hours="02:30-03:00", tz="Europe/Berlin")
+    since, now = to_micros("2026-03-28T12:00:00Z"), to_micros("2026-03-29T12:00:00Z")
+    assert early.age(since, now) == 0  # neither 02:30 nor what follows was on the clock
+    assert early.age(since, now + 24 * HOUR) == 30 * MINUTE
+    assert iso(early.broken_at(since, 5 * MINUTE) or 0) == "2026-03-30T00:35:00Z"
+
+
 def test_without_hours_all_time_counts() -> None:
     always = sl.Freshness(error="5m")
     assert always.age(0, HOUR) == HOUR
@@ -63,6 +78,7 @@ def test_a_view_keeps_all_of_its_promise_and_its_version() -> None:
         {"error": "5m", "hours": "Mo-Fr"},
         {"error": "5m", "hours": "Mo-Fr 22-06"},
         {"error": "5m", "hours": "Mx 06-22"},
+        {"error": "5m", "hours": "08:75-18:00"},
         {"error": "5m", "hours": "06-22", "tz": "Europe/Nowhere"},
     ],
 )

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from skewless.clock import from_micros, to_micros
+from skewless.clock import ALWAYS, from_micros, to_micros
 from skewless.durations import format_duration, parse_duration
 from skewless.errors import DefinitionError
 
@@ -24,7 +24,8 @@ DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 _EXPECTED = "such as 'Mo-Fr 06-22', '08:30-18:00' or 'Mo-Fr 06-22, Sa 08-14'"
 _RULE = re.compile(
     r"(?:(?P<first>\w\w)(?:-(?P<last>\w\w))? )?"
-    r"(?P<from>\d\d?)(?::(?P<from_minute>\d\d))?-(?P<to>\d\d?)(?::(?P<to_minute>\d\d))?"
+    r"(?P<from>\d\d?)(?::(?P<from_minute>[0-5]\d))?-"
+    r"(?P<to>\d\d?)(?::(?P<to_minute>[0-5]\d))?"
 )
 _LONGEST = 400
 """Days that are looked ahead for open hours."""
@@ -112,8 +113,13 @@ Expected: such as 'Mo-Fr 06-22', '08:30-18:00' or 'Mo-Fr 06-22, Sa 08-14'.
                     yield start, end
 
     def _spans(self, day: date) -> Iterator[tuple[int, int]]:
-        for first, last in sorted((self._open or {}).get(day.weekday(), ())):
-            yield self._moment(day, first), self._moment(day, last)
+        """Yield when it is open on a day, each moment once, however rules overlap."""
+        reached = ALWAYS
+        rules = (self._open or {}).get(day.weekday(), ())
+        for start, end in sorted((self._moment(day, a), self._moment(day, b)) for a, b in rules):
+            if end > max(start, reached):  # an hour that spring leaves out may end before it begins
+                yield max(start, reached), end
+                reached = end
 
     def _moment(self, day: date, minute: int) -> int:
         day, minute = day + timedelta(days=minute // 1440), minute % 1440
