@@ -271,12 +271,13 @@ class Operations:
         of, who = checked_text(of, "a pattern"), checked_text(who, "a name")
         return silence(self.runtime, of, length=span, who=who, why=why)
 
-    def acknowledge(self, key: str, *, who: str) -> Alert:
+    def acknowledge(self, key: str, *, who: str, why: str = "") -> Alert:
         """Say that somebody looks after an alert: it is not told again until it becomes worse.
 
         Args:
             key: ``view/rule``, as `alerts` names it.
             who: looks after it: it stands in the ledger.
+            why: for people.
 
         Raises:
             UnknownName: no such alert is open.
@@ -285,9 +286,19 @@ class Operations:
         """
         from skewless.alerts.alerts import acknowledge
 
-        return acknowledge(
-            self.runtime, checked_text(key, "an alert"), who=checked_text(who, "a name")
-        )
+        key, who = checked_text(key, "an alert"), checked_text(who, "a name")
+        return acknowledge(self.runtime, key, who=who, why=why)
+
+    def test_alerts(self) -> dict[str, str]:
+        """Send a test to each receiver of ``[alerts]``; return what went wrong, empty where none.
+
+        Raises:
+            ConfigError: ``[alerts]`` is wrong.
+            StoreError: the ledger cannot be written.
+        """
+        from skewless.alerts.routing import try_out
+
+        return try_out(self.runtime)
 
     def cost(self, *, days: int = 60, equal: bool = False) -> CostReport:
         """Return what features cost, which nobody uses, and which there are twice; it prints.

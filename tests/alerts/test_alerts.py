@@ -64,7 +64,7 @@ def test_an_alert_is_told_once_and_so_is_its_end(
         assert runner.run([]).resolved == (KEY,)
         assert told(hook) == [("trigger", KEY, "page"), ("resolve", KEY, "page")]
         whats = [r.data["what"] for r in fs.runtime.ledger.records(kinds=["alert"])]
-        assert whats == ["opened", "resolved"]
+        assert whats == ["delivered", "opened", "resolved", "delivered"]
 
 
 def test_a_thousand_flaps_are_one_page_and_one_end(
@@ -310,3 +310,9 @@ def test_the_command_lists_acknowledges_and_silences(tmp_path: Path) -> None:
     assert "ada" in ran(run_in(shop, "alert")).output
     ran(run_in(shop, "alert", "silence", "Spend*", "--for", "1h", "--who", "ada"))
     assert run_in(shop, "alert", "silence").exit_code == 2
+    assert "silent until" in run_in(shop, "alert").output
+    with sl.FeatureStore(shop) as fs:
+        Runner(fs.runtime).run([STALE, Problem("freshness", "Spend@v2", "page", "stale")])
+    found = data_of(run_in(shop, "alert", "--json"))  # both are silent: nobody is needed
+    assert all(alert["silenced"] for alert in found)
+    assert "No receiver" in run_in(shop, "alert", "test").output

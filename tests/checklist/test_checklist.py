@@ -9,6 +9,7 @@ from skewless.checklist.checklist import MISSING, OK, SKIPPED
 from skewless.checklist.load import body_of, load
 from skewless.clock import SystemClock, from_micros
 from skewless.errors import InputError, StoreUnavailable
+from tests.alerts.sink import sink
 from tests.cli.running import data_of, ran, run_in
 from tests.serving.calling import serving
 
@@ -108,6 +109,33 @@ def test_a_service_that_has_it_all_shows_the_evidence(tmp_path: Path) -> None:
     assert {n for n, i in found.items() if i["status"] != OK} == {
         "drift", "alerts", "keys and TLS", "load",
     }  # fmt: skip
+
+
+def test_alerts_are_routed_when_a_receiver_has_taken_a_message(tmp_path: Path) -> None:
+    folder = made(tmp_path / "repo", COMPLETE)
+    assert items(folder)["alerts"]["evidence"] == "alerts have no receiver"
+    with sink() as hook:
+        settings = f"""[alerts]
+allow = ["127.0.0.1"]
+[alerts.receivers.risk]
+kind = "webhook"
+url = "{hook.url}"
+"""
+        file = folder / "skewless.toml"
+        file.write_text(settings + 'owners = ["ops"]\n')
+        assert "nobody is told of Spend/freshness" in items(folder)["alerts"]["evidence"]
+        file.write_text(settings)
+        found = items(folder)["alerts"]
+        assert (found["status"], found["do"]) == (MISSING, "skewless alert test")
+        hook.down = 500
+        assert "HTTP 500" in run_in(folder, "alert", "test").stdout
+        assert items(folder)["alerts"]["status"] == MISSING
+        hook.down = None
+        assert "risk: took it" in ran(run_in(folder, "alert", "test")).output
+        assert [message["action"] for message in hook.taken] == ["trigger", "resolve"]
+        found = items(folder)["alerts"]
+        assert found["status"] == OK
+        assert found["evidence"].startswith("risk took the last one")
 
 
 def test_a_backup_of_an_older_revision_is_none(tmp_path: Path) -> None:

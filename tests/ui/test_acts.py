@@ -7,9 +7,12 @@ import pytest
 from starlette.testclient import TestClient
 
 import skewless as sl
+from skewless.alerts.alerts import Runner
+from skewless.alerts.receivers import Receiver
 from skewless.registry.base import caller
 from skewless.testing.clock import SettableClock
 from skewless.ui.app import make_app
+from tests.alerts.sink import sink
 from tests.ui.repo import HOUR, MINUTE, Document, filled
 
 
@@ -53,7 +56,7 @@ def need(visit: Visit, kind: str) -> dict:
 
 def test_who_acknowledges_is_seen_by_others_for_a_day(visit: Visit) -> None:
     wanted = need(visit, "quarantine")
-    fields = visit.form("acknowledge", of=wanted["what"], kind="quarantine") | {"note": "on it"}
+    fields = visit.form("acknowledge", of=wanted["key"]) | {"note": "on it"}
     assert visit.send("acknowledge", fields) == 303
     seen = need(visit, "quarantine")
     assert seen["acknowledged"].startswith(caller())
@@ -64,7 +67,7 @@ def test_who_acknowledges_is_seen_by_others_for_a_day(visit: Visit) -> None:
 
 
 def test_what_is_silenced_lies_apart_until_its_time_is_over(visit: Visit) -> None:
-    fields = visit.form("silence", of="pays", kind="quarantine")
+    fields = visit.form("silence", of="pays/quarantine")
     assert fields["lasts"] == "8h"
     assert visit.send("silence", fields) == 303
     home = visit.home()
@@ -75,6 +78,36 @@ def test_what_is_silenced_lies_apart_until_its_time_is_over(visit: Visit) -> Non
     assert need(visit, "quarantine")["what"] == "pays"
 
 
+def test_what_is_silenced_in_the_catalogue_is_silent_for_alerts(visit: Visit) -> None:
+    visit.clock.time += 5 * HOUR  # nothing was pushed: the promise is broken
+    fields = visit.form("silence", of=need(visit, "stale")["key"])
+    assert visit.send("silence", fields | {"note": "planned"}) == 303
+    with sink() as hook:
+        receiver = Receiver("hook", "webhook", hook.url)
+        runner = Runner(visit.fs.runtime)
+        runner.receivers = {"hook": receiver}
+        runner.run()
+        alert = next(each for each in visit.fs.alerts() if each.rule == "freshness")
+        assert alert.silenced == visit.clock.time + 8 * HOUR
+        assert "freshness" not in {message["rule"] for message in hook.taken}
+        assert visit.send("silence", fields | {"lasts": "0s"}) == 303
+        runner.run()
+        assert "freshness" in {message["rule"] for message in hook.taken}
+
+
+def test_what_alerts_know_is_seen_in_the_catalogue(visit: Visit) -> None:
+    visit.clock.time += 5 * HOUR
+    visit.fs.silence("*/check", "1h", who="ada", why="planned")
+    (silent,) = (each for each in visit.home()["silenced"] if each["kind"] == "check")
+    assert (silent["by"], silent["note"]) == ("ada", "planned")
+    Runner(visit.fs.runtime).run()
+    visit.fs.acknowledge("Spend@v1/freshness", who="bob", why="on it")
+    visit.clock.time += 25 * HOUR  # as long as the alert is open
+    seen = need(visit, "stale")
+    assert (seen["by"], seen["note"]) == ("bob", "on it")
+    assert visit.acts() == [("acknowledge", "Spend@v1/freshness"), ("silence", "*/check")]
+
+
 def test_a_run_that_fails_again_is_no_longer_acknowledged(visit: Visit) -> None:
     def fail() -> None:
         visit.clock.time += MINUTE
@@ -83,8 +116,8 @@ def test_a_run_that_fails_again_is_no_longer_acknowledged(visit: Visit) -> None:
 
     fail()
     visit.clock.time += MINUTE
-    what = need(visit, "failed")["what"]
-    assert visit.send("acknowledge", visit.form("acknowledge", of=what, kind="failed")) == 303
+    key = need(visit, "failed")["key"]
+    assert visit.send("acknowledge", visit.form("acknowledge", of=key)) == 303
     assert need(visit, "failed")["acknowledged"]
     fail()
     assert not need(visit, "failed")["acknowledged"]
@@ -128,20 +161,20 @@ def test_what_fails_is_told_in_its_form_and_keeps_what_was_written(visit: Visit)
     ],
 )
 def test_a_form_of_another_site_is_refused(visit: Visit, headers: dict[str, str]) -> None:
-    fields = visit.form("acknowledge", of="pays", kind="quarantine")
+    fields = visit.form("acknowledge", of="pays/quarantine")
     assert visit.send("acknowledge", fields, **headers) in (403, 421)
     assert visit.acts() == []
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "ü"])
 def test_a_form_without_the_token_is_refused(visit: Visit, token: str) -> None:
-    fields = visit.form("acknowledge", of="pays", kind="quarantine") | {"token": token}
+    fields = visit.form("acknowledge", of="pays/quarantine") | {"token": token}
     assert visit.send("acknowledge", fields) == 403
     assert visit.acts() == []
 
 
 def test_nothing_is_done_by_a_get_or_by_what_is_too_long(visit: Visit) -> None:
-    fields = visit.form("silence", of="pays", kind="quarantine")
+    fields = visit.form("silence", of="pays/quarantine")
     assert visit.client.get("/acts/silence", params=fields).status_code == 200
     assert visit.send("silence", fields | {"note": "x" * 501}) == 400
     assert visit.send("silence", fields | {"note": "x" * 30_000}) == 403

@@ -13,6 +13,7 @@ twice, under the same key.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -25,8 +26,8 @@ from skewless.alerts.receivers import (
     TRIGGER,
     Message,
     Receiver,
-    receivers,
 )
+from skewless.alerts.routing import KIND, note_delivered, settings_of
 from skewless.alerts.rules import PAGE, Problem, problems
 from skewless.clock import iso
 from skewless.durations import parse_duration
@@ -34,7 +35,7 @@ from skewless.errors import ConfigError, DefinitionError, InputError, UnknownNam
 from skewless.ledger.ledger import Ledger
 from skewless.online.runtime import Runtime
 
-KIND, SILENCE, ACKNOWLEDGED = "alert", "silence", "acknowledge"
+SILENCE, ACKNOWLEDGED = "silence", "acknowledge"
 _STATE = "alerts/state"
 _FIRST_WAIT, _LONGEST_WAIT = 15_000_000, 300_000_000
 _GIVE_UP = 86_400_000_000
@@ -56,6 +57,7 @@ class Alert:
         firing: whether the problem was there at the newest pass.
         flaps: how often it came back while it was open.
         who: acknowledged it; empty: nobody.
+        silenced: until when nothing is told of it, UTC microseconds; 0: it is not silenced.
     """
 
     key: str
@@ -71,11 +73,13 @@ class Alert:
     firing: bool = True
     flaps: int = 0
     who: str = ""
+    silenced: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the alert as plain data, times in ISO 8601."""
-        told = iso(self.told) if self.told else None
-        return asdict(self) | {"opened": iso(self.opened), "seen": iso(self.seen), "told": told}
+        maybe = {name: getattr(self, name) for name in ("told", "silenced")}
+        times = {name: iso(at) if at else None for name, at in maybe.items()}
+        return asdict(self) | times | {"opened": iso(self.opened), "seen": iso(self.seen)}
 
 
 @dataclass
@@ -105,14 +109,31 @@ class Silence:
     who: str
     why: str = ""
 
-    def covers(self, alert: Problem | Alert) -> bool:
-        """Return whether an alert is silenced by it."""
-        names = (alert.of, alert.of.partition("@")[0], f"{alert.of}/{alert.rule}")
+    def covers(self, of: str, rule: str) -> bool:
+        """Return whether what a rule says of a view, source or job is silenced by it."""
+        names = (of, of.partition("@")[0], f"{of}/{rule}")
         return any(fnmatchcase(name, self.of) for name in names)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
         return vars(self) | {"until": iso(self.until)}
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """That somebody looks after something.
+
+    Attributes:
+        key: ``project/view/rule``.
+        who: does.
+        at: since when, UTC microseconds.
+        why: for people.
+    """
+
+    key: str
+    who: str
+    at: int
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,13 +194,10 @@ class Runner:
     """
 
     def __init__(self, runtime: Runtime, *, timeout: float = TIMEOUT) -> None:
-        settings = runtime.config.alerts
-        where = str(runtime.config.file or runtime.config.folder)
-        given: Mapping[str, Any] = {} if settings is None else settings.options
+        given, found, where = settings_of(runtime)
         self._runtime = runtime
         self._timeout = timeout
-        typed = {} if settings is None else settings.to_dict()
-        self.receivers = {each.name: each for each in receivers(given, typed, where)}
+        self.receivers: dict[str, Receiver] = {each.name: each for each in found}
         self._every, self._remind = (_span(given, name, where) for name in ("every", "remind"))
 
     def run(self, found: Sequence[Problem] | None = None) -> AlertReport:
@@ -231,15 +249,13 @@ class Runner:
     def _tell(self, state: _State, now: int) -> None:
         """Queue what has to be told: what is new or worse, and what nobody has acknowledged."""
         ledger = self._runtime.ledger
-        silenced = [each for each in silences(ledger) if each.until > now]
-        known = _acknowledged(ledger)
+        silenced, known = silences(ledger, now), acknowledgements(ledger)
         for alert in state.alerts.values():
-            at, who = known.get(alert.key, (0, ""))
-            said = who if at >= alert.opened else ""
+            said = _who(alert, known)
             if said and not alert.who and alert.told:
                 self._queue(state, alert, ACKNOWLEDGE, now)
             alert.who = said
-            if not alert.firing or any(each.covers(alert) for each in silenced):
+            if not alert.firing or any(each.covers(alert.of, alert.rule) for each in silenced):
                 continue
             worse = alert.level == PAGE and alert.told_level not in ("", PAGE)
             again = not alert.who and now - alert.told >= self._remind
@@ -265,7 +281,8 @@ class Runner:
         left: list[_Waiting] = []
         blocked: set[tuple[str, str]] = set()
         down: set[str] = set()
-        sent = dead = 0
+        dead = 0
+        sent: Counter[str] = Counter()
         for waiting in state.waiting:
             receiver = self.receivers.get(waiting.receiver)
             place = waiting.receiver, waiting.message["key"]
@@ -277,7 +294,7 @@ class Runner:
             else:
                 outcome = self._try(receiver, waiting, now)
                 if outcome == "sent":
-                    sent += 1
+                    sent[receiver.name] += 1
                 elif outcome == "dead":
                     dead += 1
                 else:
@@ -287,7 +304,8 @@ class Runner:
         while len(left) > _MOST_WAITING:
             dead += self._give_up(left.pop(0), "too many messages wait")
         state.waiting = left
-        return sent, dead
+        note_delivered(self._runtime.ledger, sent)
+        return sent.total(), dead
 
     def _try(self, receiver: Receiver, waiting: _Waiting, now: int) -> str:
         answer = receiver.send(Message(**waiting.message), self._timeout)
@@ -328,10 +346,12 @@ def _span(given: Mapping[str, Any], name: str, where: str) -> int:
 def open_alerts(runtime: Runtime) -> list[Alert]:
     """Return the alerts that are open, pages first, the oldest first."""
     state = _State.of(runtime.registry.get_progress(_STATE))
-    known = _acknowledged(runtime.ledger)
+    known = acknowledgements(runtime.ledger)
+    silenced = silences(runtime.ledger, runtime.clock.now())
     for alert in state.alerts.values():
-        at, who = known.get(alert.key, (0, ""))
-        alert.who = who if at >= alert.opened else ""
+        alert.who = _who(alert, known)
+        ends = (each.until for each in silenced if each.covers(alert.of, alert.rule))
+        alert.silenced = max(ends, default=0)
     return sorted(state.alerts.values(), key=lambda each: (each.level != PAGE, each.opened))
 
 
@@ -349,15 +369,15 @@ def silence(runtime: Runtime, of: str, *, length: int, who: str, why: str = "") 
     return made
 
 
-def silences(ledger: Ledger) -> list[Silence]:
-    """Return all silences there ever were; of a pattern the newest."""
+def silences(ledger: Ledger, now: int) -> list[Silence]:
+    """Return the silences that hold at a moment; of a pattern the newest counts."""
     found = {
         record.data["of"]: Silence(**record.data) for record in ledger.records(kinds=[SILENCE])
     }
-    return list(found.values())
+    return [each for each in found.values() if each.until > now]
 
 
-def acknowledge(runtime: Runtime, key: str, *, who: str) -> Alert:
+def acknowledge(runtime: Runtime, key: str, *, who: str, why: str = "") -> Alert:
     """Say that somebody looks after an alert; see `FeatureStore.acknowledge`.
 
     Raises:
@@ -365,21 +385,45 @@ def acknowledge(runtime: Runtime, key: str, *, who: str) -> Alert:
         InputError: nobody's name.
         StoreError: the ledger cannot be written.
     """
-    if not who:
-        raise InputError("somebody acknowledges an alert", hint="Say who.")
     found = {alert.key: alert for alert in open_alerts(runtime)}
     project = f"{runtime.config.project}/"
     alert = found.get(key) or found.get(project + key)
     if alert is None:
         known = [name.removeprefix(project) for name in found]
         raise UnknownName.of("open alert", key, known, where=project.rstrip("/"))
-    runtime.ledger.append([(ACKNOWLEDGED, {"key": alert.key, "who": who})])
+    look_after(runtime, alert.key.removeprefix(project), who=who, why=why)
     alert.who = who
     return alert
 
 
-def _acknowledged(ledger: Ledger) -> dict[str, tuple[int, str]]:
+def look_after(runtime: Runtime, key: str, *, who: str, why: str = "") -> None:
+    """Say that somebody looks after something, whether an alert of it is open or not.
+
+    Args:
+        runtime: the open repo.
+        key: ``view/rule``.
+        who: does.
+        why: for people.
+
+    Raises:
+        InputError: nobody's name.
+        StoreError: the ledger cannot be written.
+    """
+    if not who:
+        raise InputError("somebody acknowledges an alert", hint="Say who.")
+    about = {"key": f"{runtime.config.project}/{key}", "who": who, "why": why}
+    runtime.ledger.append([(ACKNOWLEDGED, about)])
+
+
+def _who(alert: Alert, known: Mapping[str, Acknowledgement]) -> str:
+    """Return who has acknowledged an alert since it opened; empty: nobody."""
+    said = known.get(alert.key)
+    return said.who if said is not None and said.at >= alert.opened else ""
+
+
+def acknowledgements(ledger: Ledger) -> dict[str, Acknowledgement]:
+    """Return the newest acknowledgement of each key there ever was one of."""
     return {
-        record.data["key"]: (record.at, record.data["who"])
+        record.data["key"]: Acknowledgement(at=record.at, **record.data)
         for record in ledger.records(kinds=[ACKNOWLEDGED])
     }

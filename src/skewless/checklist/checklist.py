@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skewless.alerts.routing import routing
+from skewless.alerts.rules import PAGE
 from skewless.checklist.load import asked_once, body_of, load
 from skewless.clock import iso
 from skewless.codec import to_json
@@ -42,6 +44,7 @@ WANTED_KEPT = 0.95
 MONTH = parse_duration("30d")
 _LATELY = parse_duration("2d")
 _ENTITIES = 200
+_VIEW_RULES = ("freshness", "check", "drift")
 
 
 @dataclass(frozen=True)
@@ -295,14 +298,23 @@ class _Look:
         return Item(name, OK, f"compared {ago(self.now - oldest)} ago, nothing has drifted")
 
     def routed(self, name: str) -> Item:
-        """Alerts have been delivered somewhere."""
-        newest = None
-        for record in self.runtime.ledger.records(kinds=["alert"], since=self.now - MONTH):
-            newest = record
-        if newest is not None:
-            return Item(name, OK, f"the last one {ago(self.now - newest.at)} ago")
-        told = "no alert was delivered in 30 days, and no test of one"
-        return Item(name, MISSING, told, "Name a receiver, and send it a test.")
+        """Somebody is told what pages of each view and source, and a message was taken lately."""
+        found = routing(self.runtime, self.now - MONTH)
+        if not found.receivers:
+            do = "Name one in [alerts] of skewless.toml, then: skewless alert test"
+            return Item(name, MISSING, "alerts have no receiver", do)
+        owners = {n.view.name: n.view.labels["owner"] for n in self.selection.views}
+        asked = [(view, owner, rule) for view, owner in owners.items() for rule in _VIEW_RULES]
+        asked += [(each.name, each.owner, "check") for each in self.sources.values()]
+        bare = [f"{of}/{rule}" for of, owner, rule in asked if not found.takes(PAGE, owner, rule)]
+        if bare:
+            do = "Let a receiver take pages of these owners and rules."
+            return Item(name, MISSING, f"nobody is told of {', '.join(bare)}", do)
+        if not found.delivered:
+            told = "no receiver has taken a message in 30 days"
+            return Item(name, MISSING, told, "skewless alert test")
+        last, at = max(found.delivered.items(), key=lambda each: each[1])
+        return Item(name, OK, f"{last} took the last one {ago(self.now - at)} ago")
 
     # --------------------------------------------------------------------- what is proved
 

@@ -1,8 +1,9 @@
 """What can be done in the catalogue: acknowledge, silence, deprecate, and take that back.
 
-Each act is asked for once more before it is done, and stands in the ledger (kind ``act``) under the
-name of who runs the catalogue. An act that was done is seen where it matters: a need that somebody
-has acknowledged says by whom, one that is silenced lies apart until its time is over.
+Each act is asked for once more before it is done, and stands in the ledger under the name of who
+runs the catalogue. Acknowledging and silencing are those of alerts: what is silenced here is told
+to nobody, and what ``skewless alert silence`` holds back lies apart here. Other acts are of kind
+``act``.
 """
 
 from __future__ import annotations
@@ -12,11 +13,21 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from skewless.alerts.alerts import (
+    ACKNOWLEDGED,
+    SILENCE,
+    acknowledgements,
+    look_after,
+    open_alerts,
+    silences,
+)
 from skewless.clock import iso
 from skewless.durations import format_duration, parse_duration
 from skewless.errors import InputError, UnknownName
 from skewless.formatting import ago
 from skewless.ledger.ledger import Ledger
+from skewless.ledger.lines import Record
+from skewless.online.runtime import Runtime
 from skewless.registry.base import caller
 from skewless.ui.attention import Need
 from skewless.ui.site import Site
@@ -25,7 +36,7 @@ KIND = "act"
 MOST = parse_duration("30d")
 """The longest silence."""
 HOLDS = parse_duration("1d")
-"""So long an acknowledgement holds: what is still broken then wants somebody anew."""
+"""So long an acknowledgement holds of what no alert is open of: then it wants somebody anew."""
 MOST_WORDS = 500
 Fields = Mapping[str, str]
 
@@ -58,14 +69,14 @@ class Act:
         says: what it does, in a sentence.
         fields: what is asked.
         button: the word on the button.
-        carry_out: does it, and returns what the ledger says of it.
+        carry_out: does it, and puts it into the ledger.
     """
 
     title: str
     says: str
     fields: tuple[Field, ...]
     button: str
-    carry_out: Callable[[Site, Fields], dict[str, Any]]
+    carry_out: Callable[[Site, Fields], None]
 
 
 @dataclass(frozen=True)
@@ -74,8 +85,7 @@ class Done:
 
     Attributes:
         act: its name.
-        of: what it was done to.
-        kind: of a need: what was wrong.
+        of: what it was done to; ``view/rule`` where that is an alert.
         at: when, UTC microseconds.
         who: did it.
         note: why.
@@ -84,7 +94,6 @@ class Done:
 
     act: str
     of: str
-    kind: str
     at: int
     who: str
     note: str = ""
@@ -96,34 +105,46 @@ class Done:
 
 
 def done(ledger: Ledger, since: int) -> list[Done]:
-    """Return what was done since a moment, newest first."""
-    found = [
-        Done(at=record.at, **record.data) for record in ledger.records(kinds=[KIND], since=since)
-    ]
-    return found[::-1]
+    """Return what was done since a moment, here or by commands, newest first."""
+    records = ledger.records(kinds=[KIND, SILENCE, ACKNOWLEDGED], since=since)
+    return [_done(record) for record in records][::-1]
 
 
-def marked(needs: Iterable[Need], acts: list[Done], now: int) -> list[Need]:
+def _done(record: Record) -> Done:
+    said = record.data
+    if record.kind == SILENCE:
+        return Done("silence", said["of"], record.at, said["who"], said["why"], said["until"])
+    if record.kind == ACKNOWLEDGED:
+        of = said["key"].partition("/")[2]
+        return Done("acknowledge", of, record.at, said["who"], said.get("why", ""))
+    return Done(said["act"], said["of"], record.at, said["who"], said["note"])
+
+
+def marked(runtime: Runtime, needs: Iterable[Need]) -> list[Need]:
     """Return needs with who has acknowledged each, and until when it is silenced.
 
-    Those that wait for somebody come first, those that are silenced last.
+    It is what alerts know (`skewless.alerts`): where an alert of it is open, an acknowledgement
+    holds as long as that; else for a day. Those that wait for somebody come first, those that are
+    silenced last.
     """
-    found = [_marked(need, acts, now) for need in needs]
+    now = runtime.clock.now()
+    silent, known = silences(runtime.ledger, now), acknowledgements(runtime.ledger)
+    opened = {alert.key: alert.opened for alert in open_alerts(runtime)}
+
+    def mark(need: Need) -> Need:
+        key = f"{runtime.config.project}/{need.key}"
+        quiet = [each for each in silent if each.covers(need.of, need.rule)]
+        said = known.get(key)
+        if quiet:
+            last = max(quiet, key=lambda each: each.until)
+            return replace(need, silenced_until=iso(last.until), by=last.who, note=last.why)
+        if said and said.at >= opened.get(key, max(need.since, now - HOLDS + 1)):
+            told = f"{said.who}, {ago(now - said.at)} ago"
+            return replace(need, acknowledged=told, by=said.who, note=said.why)
+        return need
+
+    found = map(mark, needs)
     return sorted(found, key=lambda need: (bool(need.silenced_until), bool(need.acknowledged)))
-
-
-def _marked(need: Need, acts: list[Done], now: int) -> Need:
-    """Return a need with the newest act about it, where that still holds."""
-    for act in acts:
-        if (act.kind, act.of) != (need.kind, need.what) or act.at < need.since:
-            continue
-        if act.act == "silence" and act.until > now:
-            return replace(need, silenced_until=iso(act.until), by=act.who, note=act.note)
-        if act.act == "acknowledge" and now - act.at < HOLDS:
-            told = f"{act.who}, {ago(now - act.at)} ago"
-            return replace(need, acknowledged=told, by=act.who, note=act.note)
-        break
-    return need
 
 
 def act_of(name: str) -> Act:
@@ -137,8 +158,8 @@ def act_of(name: str) -> Act:
     return ACTS[name]
 
 
-def carry_out(site: Site, name: str, given: Fields) -> Done:
-    """Do something, and put it into the ledger.
+def carry_out(site: Site, name: str, given: Fields) -> None:
+    """Do something, which puts it into the ledger.
 
     Raises:
         InputError: a field is empty or wrong.
@@ -153,29 +174,31 @@ def carry_out(site: Site, name: str, given: Fields) -> Done:
             raise InputError(f"{field.words}: nothing was said", where=name)
     if not given.get("of"):
         raise InputError("what it is done to was not said", where=name)
-    about: dict[str, Any] = {
-        "act": name, "of": given["of"], "kind": given.get("kind", ""), "who": caller(),
-        "note": given.get("note", "").strip(), "until": 0,
-    }  # fmt: skip
-    about |= act.carry_out(site, given)
-    (record,) = site.runtime.ledger.append([(KIND, about)])
-    return Done(at=record.at, **about)
+    act.carry_out(site, given)
 
 
-def _acknowledge(site: Site, given: Fields) -> dict[str, Any]:
-    del site, given
-    return {}
+def _acknowledge(site: Site, given: Fields) -> None:
+    look_after(site.runtime, given["of"], who=caller(), why=_note_of(given))
 
 
-def _silence(site: Site, given: Fields) -> dict[str, Any]:
-    lasts = parse_duration(given["lasts"].strip())
-    if not 0 < lasts <= MOST:
+def _silence(site: Site, given: Fields) -> None:
+    lasts = given["lasts"].strip()
+    if not 0 <= parse_duration(lasts) <= MOST:
         raise InputError("a silence of this length", got=given["lasts"],
                          expected=f"at most {format_duration(MOST)}")  # fmt: skip
-    return {"until": site.now() + lasts}
+    site.store.silence(given["of"], lasts, who=caller(), why=_note_of(given))
 
 
-def _deprecate(site: Site, given: Fields) -> dict[str, Any]:
+def _note_of(given: Fields) -> str:
+    return given.get("note", "").strip()
+
+
+def _record(site: Site, name: str, given: Fields, note: str) -> None:
+    about = {"act": name, "of": given["of"], "who": caller(), "note": note}
+    site.runtime.ledger.append([(KIND, about)])
+
+
+def _deprecate(site: Site, given: Fields) -> None:
     sunset = given.get("sunset", "").strip()
     try:
         day = date.fromisoformat(sunset) if sunset else None
@@ -184,32 +207,35 @@ def _deprecate(site: Site, given: Fields) -> dict[str, Any]:
     reason = given["note"].strip()
     site.runtime.registry.deprecate(given["of"], reason, sunset=day, who=caller())
     site.runtime.state(fresh=True)
-    return {"note": f"{reason} (until {sunset})" if sunset else reason}
+    _record(site, "deprecate", given, f"{reason} (until {sunset})" if sunset else reason)
 
 
-def _accept(site: Site, given: Fields) -> dict[str, Any]:
+def _accept(site: Site, given: Fields) -> None:
     reference = given["reference"].strip()
-    site.store.accept_reference(given["of"], reference, who=caller(), why=given.get("note", ""))
-    return {"note": f"{reference} {given.get('note', '').strip()}".strip()}
+    site.store.accept_reference(given["of"], reference, who=caller(), why=_note_of(given))
+    _record(site, "accept", given, f"{reference} {_note_of(given)}".strip())
 
 
-def _restore(site: Site, given: Fields) -> dict[str, Any]:
+def _restore(site: Site, given: Fields) -> None:
     site.runtime.registry.deprecate(given["of"], "", sunset=None, who=caller())
     site.runtime.state(fresh=True)
-    return {}
+    _record(site, "restore", given, _note_of(given))
 
 
 _NOTE = Field("note", "Note", "for those who look after you")
 ACTS: Mapping[str, Act] = {
     "acknowledge": Act(
         "Acknowledge {of}",
-        "Others see that you look after it, for a day; it stays on the first page.",
+        "Others see that you look after it, and nobody is reminded of its alert. It stays on the"
+        " first page.",
         (_NOTE,), "Acknowledge", _acknowledge,
     ),
     "silence": Act(
         "Silence {of}",
-        "It lies apart on the first page until the time is over. Nothing is repaired by that.",
-        (Field("lasts", "For", "30m, 8h, 7d", "8h", required=True), _NOTE), "Silence", _silence,
+        "Nobody is told of it, and it lies apart on the first page, until the time is over. Nothing"
+        " is repaired by that.",
+        (Field("lasts", "For", "30m, 8h, 7d; 0s ends it", "8h", required=True), _NOTE),
+        "Silence", _silence,
     ),
     "deprecate": Act(
         "Deprecate {of}",

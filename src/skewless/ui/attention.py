@@ -23,6 +23,8 @@ from skewless.ui.site import Site
 _RUNS = 7 * 86_400_000_000
 """How far back a run that failed is news, microseconds."""
 _URGENCY = ("bad", "warn", "info")
+_RULES = {"stale": "freshness", "check": "check", "drift": "drift", "failed": "job"}
+"""Kind to the rule of alerts that sees the same."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,24 @@ class Need:
     by: str = ""
     note: str = ""
 
+    @property
+    def of(self) -> str:
+        """The view, source or job that it is about: features of a view are told together."""
+        return self.what.partition(":")[0] if self.kind == "drift" else self.what
+
+    @property
+    def rule(self) -> str:
+        """The rule of alerts that sees it, or else its kind."""
+        return _RULES.get(self.kind, self.kind)
+
+    @property
+    def key(self) -> str:
+        """What it is acknowledged and silenced under: the key of its alert, where it has one."""
+        return f"{self.of}/{self.rule}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        return asdict(self)
+        return asdict(self) | {"key": self.key}
 
 
 def needs(site: Site) -> list[Need]:

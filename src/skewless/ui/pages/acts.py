@@ -29,7 +29,6 @@ def form(site: Site, given: dict[str, str]) -> Page:
     data: dict[str, Any] = {
         "act": given["act"],
         "of": of,
-        "kind": given.get("kind", ""),
         "says": act.says,
         "fields": [vars(field) for field in act.fields],
         "button": act.button,

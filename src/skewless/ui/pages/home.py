@@ -6,7 +6,7 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.definitions.references import split_reference
-from skewless.ui.acts import MOST, done, marked
+from skewless.ui.acts import marked
 from skewless.ui.attention import needs
 from skewless.ui.page import Page
 from skewless.ui.pages.changes import change_of
@@ -21,8 +21,7 @@ def page(site: Site, given: dict[str, str]) -> Page:
     state = site.state
     if not state.records:
         return Page("welcome.html", "Nothing is defined yet", {"at": iso(site.now())}, {}, "home")
-    acts = done(site.runtime.ledger, site.now() - MOST)
-    wanting = marked(needs(site), acts, site.now())
+    wanting = marked(site.runtime, needs(site))
     features = sum(len(state.view(name).features) for name in state.current)
     data: dict[str, Any] = {
         "at": iso(site.now()),
