@@ -135,6 +135,21 @@ def test_a_key_that_is_missing_is_named(fs):
         begun(fs).read([{"card": "c1"}])
 
 
+@pytest.mark.parametrize("value", [1, True, 1.5, ["c1"], None])
+def test_a_key_of_another_type_is_refused_at_every_door(fs, value):
+    trial, keys = begun(fs), [*CARDS[:1], {"card_id": value}]
+    with pytest.raises(InputError, match="card_id"):
+        trial.assign(keys[1])
+    with pytest.raises(InputError, match="card_id"):
+        trial.read(keys)
+    app = App(fs, Settings())
+    app.start()
+    answer = call(app, "POST", "/v1/experiments/trial", {"entities": keys})
+    assert answer.status == 422
+    assert "card_id" in answer.data["what"]
+    assert trial.exposures() == []
+
+
 def test_an_outcome_has_to_be_said(fs):
     with pytest.raises(InputError, match="has no outcome"):
         begun(fs).compare()

@@ -77,7 +77,11 @@ class Design:
         for key, dtype in self.by:
             if entity.get(key) is None:
                 raise InputError(f"experiment {self.name!r} is by {key!r}, which is not given")
-            found[key] = dtype.coerce(entity[key])
+            try:
+                found[key] = dtype.coerce(entity[key])
+            except ValueError as problem:
+                where = f"experiment {self.name!r}"
+                raise InputError(f"join key {key!r}: {problem}", where=where) from None
         return found
 
     def to_dict(self) -> dict[str, Any]:
