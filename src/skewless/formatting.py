@@ -138,7 +138,13 @@ def same_bits(one: Any, other: Any) -> bool:
 
 def count_of(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 row``, ``1,204 rows``, ``2 entities``."""
-    if number == 1:
-        return f"1 {noun}"
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {plural}"
+    return f"1 {noun}" if number == 1 else f"{number:,} {plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return a noun for several: ``views``, ``entities``, ``days``.
+
+    >>> plural("view"), plural("entity"), plural("day")
+    ('views', 'entities', 'days')
+    """
+    return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeou" else f"{noun}s"

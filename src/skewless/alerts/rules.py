@@ -20,7 +20,7 @@ from typing import Any
 from skewless.clock import iso
 from skewless.definitions import FeatureView
 from skewless.drift.drift import drifting
-from skewless.formatting import ago
+from skewless.formatting import ago, count_of
 from skewless.ledger.ledger import Ledger
 from skewless.ledger.runs import FAILED, KILLED, RUNNING, runs
 from skewless.monitoring.freshness import ERROR, WARN, freshness
@@ -93,7 +93,8 @@ def _failing(ledger: Ledger, state: RegistryState) -> Iterator[Problem]:
         if results and (of in state.sources or split_view(of)[0] in state.current):
             blocks = any(each["action"] == "block" for each in results)
             names = ", ".join(dict.fromkeys(each["check"] for each in results))
-            text = f"{of}: {len(results)} checks fail: {names}"
+            fails = "fails" if len(results) == 1 else "fail"
+            text = f"{of}: {count_of(len(results), 'check')} {fails}: {names}"
             yield Problem("check", of, PAGE if blocks else WARN, text, _owner(state, of))
 
 
@@ -124,7 +125,8 @@ def _failed(ledger: Ledger, now: int) -> Iterator[Problem]:
         seen.add(run.job)
         if run.status in (FAILED, KILLED):
             error = "" if run.error is None else f": {run.error.get('error', '')}"
-            text = f"the last run of {run.job} ({run.id}) was {run.status}{error}"
+            how = "failed" if run.status == FAILED else "was killed"
+            text = f"the last run of {run.job} ({run.id}) {how}{error}"
             yield Problem("job", run.job, WARN, text)
 
 

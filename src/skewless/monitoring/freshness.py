@@ -254,7 +254,7 @@ def freshness(runtime: StoreView) -> FreshnessReport:
         job = None if job is None else max(0, now - job)
         entries.append(replace(entry, lag=lags[view.source.name], job=job))
     if any(entry.level == ERROR for entry in entries):
-        models = _models(runtime.ledger)
+        models = models_of_views(runtime.ledger)
         entries = [
             replace(e, models=tuple(sorted(models.get(f"{e.view}@v{e.version}", ()))))
             if e.level == ERROR else e
@@ -303,7 +303,7 @@ def _job_ends(ledger: Ledger, now: int) -> dict[str, int]:
     return found
 
 
-def _models(ledger: Ledger) -> dict[str, set[str]]:
+def models_of_views(ledger: Ledger) -> dict[str, set[str]]:
     """Return the models that were trained on features of each version of a view."""
     views: dict[str, set[str]] = {}
     found: dict[str, set[str]] = {}

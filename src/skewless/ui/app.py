@@ -33,7 +33,9 @@ from skewless.ui.acts import ACTS, carry_out
 from skewless.ui.page import Page
 from skewless.ui.pages import (
     acts,
+    alerts,
     changes,
+    cost,
     drift,
     entity,
     explore,
@@ -84,6 +86,8 @@ PAGES: dict[str, PageOf] = {
     "/lineage": lineage.page,
     "/drift": drift.page,
     "/quality": quality.page,
+    "/alerts": alerts.page,
+    "/cost": cost.page,
     "/replay": replay.page,
     "/runs": runs.page,
     "/training-sets": runs.training_sets,

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from skewless.clock import from_micros
 from skewless.durations import format_duration
-from skewless.formatting import ago, shown
+from skewless.formatting import ago, plural, shown
 from skewless.monitoring.snippets import text_of
 from skewless.ui.charts.bars import age_bar, day_strip
 from skewless.ui.charts.distribution import distribution, sparkline
@@ -35,6 +35,8 @@ SECTIONS = (
     ("freshness", "/freshness", "Freshness"),
     ("drift", "/drift", "Drift"),
     ("quality", "/quality", "Quality"),
+    ("alerts", "/alerts", "Alerts"),
+    ("cost", "/cost", "Cost"),
     ("runs", "/runs", "Runs"),
     ("training sets", "/training-sets", "Training sets"),
     ("changes", "/changes", "Changes"),
@@ -155,11 +157,6 @@ def brief(value: Any) -> str:
 def count(many: int, noun: str) -> str:
     """Return how many: ``1 view``, ``2 views``, ``1,000 entities``."""
     return f"{many:,} {noun if many == 1 else plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """Return a noun for several: ``views``, ``entities``."""
-    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def when(micros: int | None) -> str:

@@ -3,8 +3,8 @@
     site = Site(FeatureStore("repo/"))
     site.freshness().views
 
-Freshness asks every log and table, and statistics scan history, so both are kept for a while and
-say when they were made.
+Freshness asks every log and table, statistics scan history and costs measure states, so all are
+kept for a while and say when they were made.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Any
 
+from skewless.costs.cost import CostReport
 from skewless.definitions import FeatureRef, FeatureView
 from skewless.errors import UnknownName
 from skewless.monitoring.freshness import FreshnessReport, ViewFreshness
@@ -40,6 +41,7 @@ class Site:
         self.runtime = store.runtime
         self._freshness: tuple[float, int, FreshnessReport] | None = None
         self._statistics: OrderedDict[tuple[str, int], tuple[float, ViewStatistics]] = OrderedDict()
+        self._cost: tuple[float, int, CostReport] | None = None
         self._lock = Lock()
 
     @property
@@ -88,6 +90,15 @@ class Site:
         if kept is None or time.monotonic() - kept[0] > STATISTICS_SECONDS:
             return None
         return kept[1]
+
+    def cost(self) -> CostReport:
+        """Return what features cost, at most `STATISTICS_SECONDS` old: every state is measured."""
+        revision, kept = self.state.revision, self._cost
+        if kept and kept[1] == revision and time.monotonic() - kept[0] < STATISTICS_SECONDS:
+            return kept[2]
+        found = self.store.cost()  # not under the lock: other pages go on meanwhile
+        self._cost = (time.monotonic(), revision, found)
+        return found
 
     def deprecation_of(self, view: str, version: int, feature: str = "") -> Deprecation | None:
         """Return the notice that a view, a version of it or a feature should not be used."""
