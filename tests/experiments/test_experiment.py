@@ -193,3 +193,18 @@ def test_over_http_each_entity_is_answered_by_its_service(fs):
     assert call(app, "POST", "/v1/experiments/nothing", {"entities": CARDS[:1]}).status == 404
     wrong = call(app, "POST", "/v1/experiments/trial", {"entities": [{"card": "c1"}]})
     assert wrong.status == 422
+
+
+def test_a_server_answers_many_entities_at_once_from_the_first_read_on(fs):
+    fs.push("pays", [each | {"amount": 5.0, "at": NOW} for each in CARDS], backdate=True)
+    rows = begun(fs).read(CARDS)
+    app = App(fs, Settings())
+    app.start()
+    for _ in range(2):  # what an entity costs is not known before the first
+        answer = call(app, "POST", "/v1/experiments/trial", {"entities": CARDS})
+        assert answer.status == 200, answer.data
+        assert answer.data["variants"] == [row["trial"] for row in rows]
+        for name in ("control", "treatment"):
+            mine = [row for row in rows if row["trial"] == name]
+            assert answer.data[name]["values"]["total"] == [row["total"] for row in mine]
+            assert answer.data[name]["statuses"]["total"] == ["present"] * len(mine)

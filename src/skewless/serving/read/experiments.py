@@ -14,6 +14,7 @@ Who was exposed is noted before the answer is sent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -21,12 +22,14 @@ import msgspec
 
 from skewless.clock import Now
 from skewless.experiments.experiment import Experiment
-from skewless.request_errors import TooLarge
 from skewless.serving.http.http import Request, Response
+from skewless.serving.operate.keys import VALUES_A_PERMIT
 from skewless.serving.read.encode import features_json
 from skewless.serving.read.features import FeaturesHandler
+from skewless.serving.read.pieces import JsonPieces
 from skewless.serving.read.plans import plan_of
 from skewless.store import FeatureStore
+from skewless.stores.online.base import TooMuch
 
 FRESH_SECONDS = 5.0
 """So long after an experiment was stopped, a server may still assign."""
@@ -48,7 +51,8 @@ class ExperimentsHandler:
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request."""
-        entities = request.decoded_from(await request.body(), self._decoder).entities
+        body = await request.body()
+        entities = request.decoded_from(body, self._decoder).entities
         trial = await self._experiment(request.rest)
         for service in trial.services.values():
             request.caller.require_service(service, request.where)
@@ -57,26 +61,31 @@ class ExperimentsHandler:
         answer: dict[str, Any] = {"experiment": trial.design.name, "variants": variants}
         for variant, service in trial.services.items():
             given = [e for e, of in zip(entities, variants, strict=True) if of == variant]
-            answer[variant] = msgspec.Raw(await self._read(service, given, t, request))
+            answer[variant] = msgspec.Raw(await self._read(service, given, t, request, len(body)))
         await asyncio.to_thread(trial.expose, entities, variants, int(t))
         return Response(msgspec.json.encode(answer))
 
     async def _read(
-        self, service: str, given: list[dict[str, Any]], t: int, request: Request
+        self, service: str, given: list[dict[str, Any]], t: int, request: Request, size: int
     ) -> bytes:
         if not given:
             return b"null"
         snapshot, most = self.features.reader.online.snapshot, self.features.settings.max_entities
         plan = plan_of(snapshot, service, lambda: list(snapshot.state.service(service)), False)
         entities = plan.entities(given, most, request.where)
-        if not self.features.reader.is_small(plan, len(entities)):
-            raise TooLarge(
-                "too many entities for a read of an experiment",
-                got=len(entities), where=request.where, hint="Ask for fewer at a time.",
-            )  # fmt: skip
-        found = await self.features.reader.read(plan, entities, t)
-        self.features.note(plan, entities, found, t)
-        return features_json(plan, found, t, ())
+        request.caller.pay(plan.weight * len(entities) // VALUES_A_PERMIT)
+        reader = self.features.reader
+        if reader.is_small(plan, len(entities)):
+            with contextlib.suppress(TooMuch):
+                found = await reader.read(plan, entities, t)
+                self.features.note(plan, entities, found, t)
+                return features_json(plan, found, t, ())
+        pieces = JsonPieces(plan, t, (), statuses=True, int64_as_text=False)
+        with reader.admitted(size) as turn:
+            async for _, some, found in reader.slices(turn, plan, entities, t):
+                self.features.note(plan, some, found, t)
+                pieces.add(some, found)
+        return b"".join(pieces.response().parts)
 
     async def _experiment(self, name: str) -> Experiment:
         now = time.monotonic()

@@ -128,7 +128,7 @@ class JsonPieces:
         for extra, columns in self._by_event.items():
             columns.add(map(orjson.dumps, by_event(events, extra, self._t)))
 
-    def response(self) -> Response:
+    def response(self) -> LargeResponse:
         """Return the answer."""
         parts: list[Part] = [*opening(self._t), *self._values.parts()]
         if self._statuses is not None:
