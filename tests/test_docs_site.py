@@ -75,7 +75,7 @@ def test_all_that_there_is_has_its_place(pages: dict[str, str]) -> None:
         ],
         "examples.md": [
             f'??? example "examples/{path.relative_to(ROOT / "examples")}"'
-            for path in (ROOT / "examples").glob("*/*.py")
+            for path in (ROOT / "examples").glob("[!_]*/*.py")
         ],
     }  # fmt: skip
     assert all(wanted.values())
@@ -97,7 +97,7 @@ def test_every_option_of_the_settings_and_every_metric_is_explained(pages: dict[
 def test_every_example_of_the_gallery_has_a_test(tools: dict[str, ModuleType]) -> None:
     folders = [folder.name for folder in tools["docs_pages"].example_folders()]
     assert folders == sorted(
-        folder.name for folder in (ROOT / "examples").iterdir() if any(folder.glob("*.py"))
+        folder.name for folder in (ROOT / "examples").glob("[!_]*") if any(folder.glob("*.py"))
     )
     tests = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "tests/examples").glob("*.py")

@@ -56,7 +56,7 @@ def test_example_names_options_that_exist(name: str) -> None:
 
 def test_repo_is_an_option_of_all_that_work_on_one() -> None:
     without = [n for n in NAMES if "repo" not in {p.name for p in command(n).params}]
-    assert without == ["init", "demo", "version"]
+    assert without == ["init", "demo", "version", "import"]
 
 
 def test_page_of_the_docs_has_the_table_of_commands() -> None:

@@ -29,9 +29,10 @@ from skewless.errors import InputError
 def import_command(
     *, as_json: bool, kind: str, path: str, out: str, python: str | None, prove: int | None
 ) -> None:
-    """Write the definitions of another feature store as features.py, with what did not map.
+    """Write the definitions of another feature store as features.py.
 
     KIND is feast; PATH is a feature repo where `feast apply` has run. Nothing is changed there.
+    What differs or did not map is said.
     """
     from skewless.plugs.feast.prove import prove as proven
     from skewless.plugs.feast.registry import dump

@@ -64,8 +64,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "ui": ("ui", "Show the catalogue in a browser."),
         "checklist": ("checklist", "Say what a service lacks to go into production."),
-        "import": ("imports", "Take definitions over from another feature store."),
-        "sql": ("sql", "Answer a query over sources, views and the ledger."),
+        "import": ("imports", "Write the definitions of another feature store as features.py."),
+        "sql": ("sql", "Answer one SELECT over what the store holds."),
         "mcp": ("mcp", "Answer an assistant's questions of the catalogue."),
         "verify": ("verify", "Prove that what is served is what history gives, bit for bit."),
         "lineage": ("lineage", "Show from which columns something comes, and what is made of it."),

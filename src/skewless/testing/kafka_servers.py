@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from skewless.forks import cached_property
 from skewless.testing.servers import (
     PATIENCE_SECONDS,
     Process,
@@ -115,7 +116,7 @@ class KafkaServer:
         partitions = found.topics[topic].partitions.items()
         return {n: numbers[p.leader] for n, p in partitions if p.leader in numbers}
 
-    @functools.cached_property
+    @cached_property
     def admin(self) -> Any:
         """A client for whatever else is to be done to it; kept until what it does is done."""
         from confluent_kafka import admin

@@ -12,7 +12,6 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skewless.clock import to_micros
+from skewless.forks import cached_property
 from skewless.formatting import count_of, same_bits
 from skewless.plugs.feast.registry import View, run_feast
 from skewless.plugs.feast.translate import python_name
