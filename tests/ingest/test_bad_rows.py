@@ -455,7 +455,7 @@ def build(fs, spine, timestamp="t", **options):
         ([{"card_id": "c1", "t": "2026-01-02T12:00:00"}], InputError, "without a time zone"),
         ([{"card_id": "c1", "t": "noon"}], InputError, "noon.* column 't'"),
         ([{"card_id": "c1", "t": None}], InputError, "a spine row without a time"),
-        ([{"card_id": "c1", "t": 5}], InputError, "no Timestamp.*int64, such as 5"),
+        ([{"card_id": "c1", "t": 5}], InputError, "numbers where the times of a spine.*int64"),
         ([{"card_id": 5, "t": "2026-01-02T12:00:00Z"}], InputError, "no String.* such as 5.*card_id"),
         ([{"card_id": "c1", "t": "2026-01-02T12:00:00Z", "city": "x"}], InputError, "already has"),
         ([{"card_id": "c1", "t": "2026-01-02T12:00:00Z"}, {"card_id": 5}], InputError, "mixes types"),

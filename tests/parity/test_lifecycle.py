@@ -135,7 +135,7 @@ def lost_states_are_copied_as_whole(patch: Patch) -> None:
 
 def rows_of_a_group_are_forgotten(patch: Patch) -> None:
     """A group that rows have left, since they were corrected, keeps the row that was made of it."""
-    patch("skewless.online.derive._Groups._left", lambda *_: iter(()))
+    patch("skewless.online.derived_rows.DerivedRows._left", lambda *_: iter(()))
 
 
 FAULTS = (

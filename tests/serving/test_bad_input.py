@@ -69,7 +69,7 @@ def test_what_is_no_json_is_refused(app: App, body: bytes) -> None:
         ({"service": 7}, "service"),
         ({"at": "2026-01-01T10:00:00"}, "without a time zone"),
         ({"at": "yesterday"}, "not a time"),
-        ({"at": 10**30}, "beyond the calendar"),
+        ({"at": 10**30}, "not a time"),
         ({"at": -(10**18)}, "beyond the calendar"),
         ({"at": 1.5}, "at"),
         ({"at": True}, "at"),

@@ -24,7 +24,9 @@ def inserted(layout, batches, groups, floor):
             rows.group = np.array([groups[row.sequence - 1] for row in batch], np.int64)
             keyed = KeyedRows([b"a", b"b", b"c"], rows, np.arange(len(rows)))
             left.append(
-                update._insert(layout, keyed, states, (floor, True), {0} if floor else set())
+                update._insert(
+                    layout, keyed, states, {0} if floor else set(), floor=floor, divides=True
+                )
             )
     return [pieces.whole(s, {}) if isinstance(s, pieces.Head) else s for s in states], left
 

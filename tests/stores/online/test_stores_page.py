@@ -37,7 +37,7 @@ def test_the_support_table_names_every_store_and_those_without_a_server(
     }
     assert rows.keys() == BUILT_IN["online_store"].keys() - {"memory"}
     unverified = {kind for kind, line in rows.items() if "not verified against a server" in line}
-    assert unverified == {"cassandra", "mongodb"}
+    assert unverified == {"mongodb"}
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS)
