@@ -94,7 +94,8 @@ def test_while_no_worker_can_start_the_server_says_why(two: Running, repo: Path)
     before = said(two, "ready")
     (repo / "copy").write_bytes(whole)
     os.replace(repo / "copy", file)
-    wait_for(lambda: said(two, "ready") >= before + 4, "all four processes to be back")
+    # The writer may have lived on: with the file of before it refuses to write.
+    wait_for(lambda: said(two, "ready") >= before + 2, "both workers to be back")
     wait_for(lambda: ask(two)[0] == 200, "an answer of theirs")
 
 

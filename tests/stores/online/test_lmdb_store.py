@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.errors import CorruptData, StoreError
+from skewless.errors import CorruptData, StoreError, StoreUnavailable
 from skewless.stores.online.lmdb import environment
 from skewless.stores.online.lmdb import store as store_module
 from skewless.stores.online.lmdb.opening import STAMP
@@ -372,3 +372,21 @@ def test_a_read_that_a_writer_may_have_disturbed_is_done_again(
     monkeypatch.setattr(environment.Environment, "is_newest", lambda *_: next(newest))
     assert read_only.read_one("rows", b"a") == b"1"
     assert list(newest) == []
+
+
+def test_a_file_that_was_replaced_under_a_store_is_not_written_to(tmp_path):
+    """What is written to the file of before is lost, while others read the new one."""
+    store = LMDBStore(str(tmp_path / "online"))
+    file = tmp_path / "online" / "data.mdb"
+    try:
+        store.write("t", [(b"a", b"1")])
+        copy = tmp_path / "copy"
+        copy.write_bytes(file.read_bytes())
+        copy.replace(file)
+        with pytest.raises(StoreUnavailable, match="was replaced while it was open"):
+            store.write("t", [(b"b", b"2")])
+        file.unlink()
+        with pytest.raises(StoreUnavailable, match="was replaced"):
+            store.write("t", [(b"b", b"2")])
+    finally:
+        store.close()

@@ -18,7 +18,7 @@ from pathlib import Path
 import lmdb
 
 from skewless.config import make_private
-from skewless.errors import CorruptData, StoreError
+from skewless.errors import CorruptData, StoreError, StoreUnavailable
 from skewless.stores.online.base import may_write, only_read
 from skewless.stores.online.lmdb.errors import MAX_READERS, no_address_space, store_error
 from skewless.stores.online.lmdb.opening import Opening
@@ -79,6 +79,7 @@ class Environment:
             ) from error
         except lmdb.Error as error:
             raise self.error(error) from error
+        self._file = self._identity()
         try:
             if is_new:
                 _sync_directory(self.path)
@@ -252,6 +253,12 @@ class Environment:
             try:
                 if self.read_only:
                     raise only_read(self.path)
+                if self._identity() != self._file:
+                    raise StoreUnavailable(
+                        "the file of the online store was replaced while it was open",
+                        where=self.path,
+                        hint="Restart this process: it would write into the file of before.",
+                    )
                 used, size = _used_bytes(env)
                 if used * 2 > size:
                     self._grow(env, 2 * size)
@@ -261,6 +268,14 @@ class Environment:
                 self.turn.give_back()
                 self.recover(error, env, attempt)
         raise self.gave_up()
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return which file lies at the path now; None: none."""
+        try:
+            found = os.stat(os.path.join(self.path, "data.mdb"))
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def make_room(self, payload: int) -> None:
         """Grow the map after a transaction with ``payload`` bytes of rows did not fit."""
