@@ -57,7 +57,7 @@ def run(options: Options) -> Figures:
         runs = min(options.pick(2, 20, 200), max(2, 2_000_000 // n))
         found += [
             Contender(
-                f"nothing changed: {name}", "benchmarks.drift:alarms",
+                f"{n:,} entities, nothing changed: {name}", "benchmarks.drift:alarms",
                 {"family": name, "n": n, "runs": runs}, once=True, limit_s=7200,
             )
             for name in FAMILIES if name != "normal"
@@ -65,7 +65,7 @@ def run(options: Options) -> Figures:
     shifts = {"tiny": ((100, 0.5),), "small": ((300, 0.3), (1_000, 0.3), (1_000, 0.1))}
     for n, by in shifts.get(options.size, (*shifts["small"], (100, 0.5), (10_000, 0.3))):
         arguments = {"n": n, "by": by, "runs": options.pick(1, 8, 40)}
-        name = f"+{by} sd of 10 in 100 features"
+        name = f"{n:,} entities, +{by} sd of {SHIFTED} in {FEATURES} features"
         found.append(Contender(name, "benchmarks.drift:power", arguments, once=True, limit_s=3600))
     entities = options.rows or options.pick(500, 20_000, 1_000_000)
     arguments = {"entities": entities}

@@ -88,6 +88,8 @@ def run_all(contenders: Sequence[Contender], options: Options) -> list[Figures]:
     wanted = options.only or ("",)
     chosen = [one for one in contenders if any(part in one.name for part in wanted)]
     runs: dict[str, list[Figures]] = {contender.name: [] for contender in chosen}
+    if len(runs) < len(chosen):
+        raise ValueError("two contenders of one name: their figures would be one median")
     without: dict[str, Figures] = {}
     for turn in range(options.repeats):
         for contender in chosen:

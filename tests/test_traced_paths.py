@@ -47,9 +47,9 @@ class Fab:
 MORE = "    vdd_last = tests.vdd.mean(last=2)\n"
 
 MOST = {
-    "apply": 114,
+    "apply": 115,
     "push": 88,
-    "materialization": 102,
+    "materialization": 103,
     "online read": 38,
     "training set": 94,
 }

@@ -139,7 +139,7 @@ def test_how_often_checks_have_held_is_counted(tmp_path: Path) -> None:
     fs.push("pays", [pay("p2", NOON - MINUTE, -1.0)])
     fs.check()
     (found,) = attainment(fs.runtime.ledger, 0)
-    assert (found.of, found.held, found.checks, found.share) == ("pays", 3, 4, 0.75)
+    assert (found.of, found.held, found.checks, found.share) == ("pays", 5, 6, 5 / 6)
     assert attainment(fs.runtime.ledger, NOON + 1) == []
     assert fs.runs("check")[0].result == {"checks": 2, "failed": 1}
 
@@ -151,7 +151,7 @@ def test_what_fails_now_is_what_the_newest_check_of_each_says(tmp_path: Path) ->
     fs.push("pays", [pay("p1", NOON - MINUTE, -1.0)])
     fs.check()
     found = failing.now()
-    assert [(of, point) for of, point, _ in found] == [("pays", "history")] * 2
+    assert [(of, point) for of, point, _ in found] == [("pays", "push"), *[("pays", "history")] * 2]
     assert failing.now() is found, "nothing was added to the ledger"
     fs.push("pays", [pay("p2", NOON - MINUTE)])
     fs.check()

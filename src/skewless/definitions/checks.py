@@ -8,8 +8,10 @@ Traceback (most recent call last):
 skewless.errors.DefinitionError: not a regular expression. \
 Got: '[': unterminated character set at position 0.
 
-They change no value and no version: what fails is told, or the training set, the push or the
-materialization is refused (``action="block"``); no row is removed or altered.
+By default they change no value and no version: what fails is told, or the training set, the push
+or the materialization is refused (``action="block"``). Those of a source may also keep rows out of
+features (``"quarantine"``) or alter what these see of a column (``"clip"``, ``"impute"``), on every
+path alike: such a check is part of the version of the views over it (`definitions.screening`).
 """
 
 from __future__ import annotations
@@ -26,8 +28,15 @@ from skewless.durations import format_duration, parse_duration
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType, shown
 
-Action = Literal["warn", "block"]
-ACTIONS = ("warn", "block")
+Action = Literal["warn", "block", "quarantine", "clip", "impute"]
+ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "warn": (),
+    "block": (),
+    "quarantine": ("not_null", "between", "in_set", "sums_to", "expr"),
+    "clip": ("between",),
+    "impute": ("not_null", "between", "in_set"),
+}
+"""Action to the kinds of checks that can have it; empty: all."""
 _NUMBERS = ("mean_between", "sums_to")
 _ORDERED = ("between", "monotonic")
 _WHOLE = ("row_count", "change_of_count", "mean_between", "fresh")
@@ -40,6 +49,10 @@ class Check:
     All take ``action``: ``"warn"`` (it is told and recorded) or ``"block"`` (the training set, the
     push or the materialization is refused). Those of single rows take ``share``: how many of the
     rows may fail, 0 to 1. Null fails `not_null` alone.
+
+    Of the checks of a source, some take three more. ``"quarantine"``: no feature counts a row that
+    fails. ``"clip"``: features see the limit in the place of a value beyond it. ``"impute"``:
+    they see ``value``.
 
     Attributes:
         kind: the constructor's name.
@@ -70,7 +83,10 @@ class Check:
         action: str = "warn",
     ) -> None:
         if action not in ACTIONS:
-            raise DefinitionError("an action", got=shown(action), expected="'warn' or 'block'")
+            raise DefinitionError("an action", got=shown(action), expected=" or ".join(ACTIONS))
+        if (kinds := ACTIONS[action]) and kind not in kinds:
+            expected = f"{action!r} of {', '.join(kinds)}"
+            raise DefinitionError("an action of other checks", got=kind, expected=expected)
         given: object = share
         if not isinstance(given, (int, float)) or not 0 <= share < 1:
             raise DefinitionError("a share of rows", got=shown(share), expected="0 up to 1")
@@ -84,27 +100,30 @@ class Check:
         self.action = action
 
     @classmethod
-    def not_null(cls, column: str, *, share: float = 0.0, action: str = "warn") -> Check:
+    def not_null(
+        cls, column: str, *, share: float = 0.0, action: str = "warn", value: Any = None
+    ) -> Check:
         """No value is null."""
-        return cls("not_null", [column], {}, share=share, action=action)
+        return cls("not_null", [column], _instead(action, value), share=share, action=action)
 
     @classmethod
     def between(
         cls, column: str, least: Any = None, greatest: Any = None, *, share: float = 0.0,
-        action: str = "warn",
+        action: str = "warn", value: Any = None,
     ) -> Check:  # fmt: skip
         """Every value is in ``[least, greatest]``; None: no limit on that side."""
         if least is None and greatest is None:
             raise DefinitionError("between needs a limit", got=column)
-        options = {"least": _plain(least), "greatest": _plain(greatest)}
+        options = {"least": _plain(least), "greatest": _plain(greatest)} | _instead(action, value)
         return cls("between", [column], options, share=share, action=action)
 
     @classmethod
     def in_set(
-        cls, column: str, values: Iterable[Any], *, share: float = 0.0, action: str = "warn"
-    ) -> Check:
+        cls, column: str, values: Iterable[Any], *, share: float = 0.0, action: str = "warn",
+        value: Any = None,
+    ) -> Check:  # fmt: skip
         """Every value is one of ``values``."""
-        options = {"values": [_plain(value) for value in values]}
+        options = {"values": [_plain(each) for each in values]} | _instead(action, value)
         return cls("in_set", [column], options, share=share, action=action)
 
     @classmethod
@@ -186,6 +205,11 @@ class Check:
         """Whether single rows fail it."""
         return self.kind not in _WHOLE
 
+    @property
+    def is_of_values(self) -> bool:
+        """Whether it sets rows aside or alters values, and so is part of versions."""
+        return bool(ACTIONS[self.action])
+
     def fitted(self, types: Mapping[str, DType], where: str) -> Check:
         """Return the check with its values as the columns have them.
 
@@ -197,7 +221,7 @@ class Check:
             if column not in types:
                 raise UnknownName.of("column", column, types, where=where)
             self._check_type(types[column], column, where)
-        if self.kind not in ("between", "in_set"):
+        if self.kind not in ("between", "in_set") and "value" not in self.options:
             return self
         dtype, options = types[self.columns[0]], dict(self.options)
         try:
@@ -277,7 +301,8 @@ class Check:
         return f"{names} {self.kind.replace('_', ' ')}"
 
     def __repr__(self) -> str:
-        return f"Check({self})"
+        value = f" {self.options['value']!r}" if self.action == "impute" else ""
+        return f"Check({self}{f', else {self.action}{value}' if self.is_of_values else ''})"
 
 
 def checked_list(given: Any, where: str) -> tuple[Check, ...]:
@@ -301,6 +326,14 @@ def checks_of_words(words: Mapping[str, Words]) -> tuple[Check, ...]:
         if each.in_set:
             found.append(Check.in_set(column, each.in_set))
     return tuple(found)
+
+
+def _instead(action: str, value: Any) -> dict[str, Any]:
+    """Return what is imputed, as an option; of other actions there is none."""
+    if (action == "impute") != (value is not None):
+        got = f"action={action!r}, value={shown(value)}"
+        raise DefinitionError("impute and a value go together", got=got)
+    return {} if value is None else {"value": _plain(value)}
 
 
 def _plain(value: Any) -> Any:

@@ -109,6 +109,8 @@ def unfit(by: Derivation, source: Any) -> str:
         return "it has a table: a group's rows are taken as they come, by push or stream"
     if source.lateness is not None:
         return "it has a lateness, so that rows of a group would be left out"
+    if any(check.is_of_values for check in source.checks):
+        return "its checks set rows aside or alter values: say them of the derived source"
     if source.event_time != by.event_time or source.row_id != by.row_id:
         return "its event time or row id is another one"
     for name, dtype in by.types.items():

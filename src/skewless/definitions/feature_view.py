@@ -38,6 +38,7 @@ from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.freshness import Freshness
 from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.references import FeatureRef
+from skewless.definitions.screening import screen_of
 from skewless.definitions.source import Source, check_filter, closing
 from skewless.definitions.words import Words, words_dict, words_from_dict
 from skewless.durations import parse_duration
@@ -55,8 +56,9 @@ class FeatureView:
         name: of the view.
         entity: what the features describe.
         source: where the rows come from.
-        expressions: feature name to what it computes, in order.
-        where: which rows of the source count at all.
+        expressions: feature name to what it computes, in order; of columns as the checks of the
+            source leave them.
+        where: which rows of the source count at all, those left out that its checks set aside.
         on: join key to the column of the source that it is, where that is called otherwise.
         roles: join key to the name under which it is asked for, see `of`.
         bound: join key to its fixed value, see `at`.
@@ -106,7 +108,21 @@ class FeatureView:
             if check.kind in ("expr", "fresh"):
                 got = f"{check.kind} of view {name!r}"
                 raise DefinitionError("a check of a source, not of features", got=got)
+            if check.is_of_values:
+                raise DefinitionError(
+                    f"a check of features does not {check.action}", got=f"of view {name!r}",
+                    hint="Rows and columns are set aside and altered in checks of the source.",
+                )  # fmt: skip
         self.source = closing(source, closed)
+        self._screened()
+
+    def _screened(self) -> None:
+        """Take in what the checks of the source keep out of features."""
+        self._written = (self.where, self.expressions)
+        if screen := screen_of(self.source):
+            screen.check_keys(self.row_entity.key_names, f"feature view {self.name!r}")
+            self.where = screen.where(self.where)
+            self.expressions = {n: screen.applied(e) for n, e in self.expressions.items()}
 
     def _check(self) -> None:
         place = f"feature view {self.name!r}"
@@ -236,6 +252,8 @@ class FeatureView:
         made = copy(self)._keyed(roles, bound)
         made.name = checked_name(name, "feature view")
         made.expressions = {prefix + f: e for f, e in self.expressions.items()}
+        where, written = self._written
+        made._written = (where, {prefix + f: e for f, e in written.items()})
         made.words = {prefix + f: words for f, words in self.words.items()}
         made._check()
         return made
@@ -281,6 +299,8 @@ class FeatureView:
         for place in ("table", "stream", "future", "extra", "function"):
             source.pop(place, None)
         source.pop("schema")  # the columns in use carry their types themselves
+        if source.pop("screens", None):
+            data |= _computed(self.where, self.expressions)
         keys = [[key, dtype.to_dict()] for key, dtype in self.entity.join_keys]
         return fingerprint([data, source, keys])
 
@@ -304,8 +324,7 @@ class FeatureView:
             "name": self.name,
             "entity": self.entity.name,
             "source": self.source.name,
-            "where": None if self.where is None else self.where.to_dict(),
-            "features": {name: e.to_dict() for name, e in self.expressions.items()},
+            **_computed(*self._written),
             **({} if self._closed is None else {"closed": self._closed}),
             **{key: v for key in _KEYS if (v := getattr(self, key))},
             **words_dict(self.words),
@@ -430,6 +449,14 @@ def _checked_keys(
     if len(set(names)) < len(names) and what != "at":
         raise DefinitionError(f"{what}= of {view} names one thing twice", got=", ".join(names))
     return found
+
+
+def _computed(where: Expression | None, features: Mapping[str, Expression]) -> dict[str, Any]:
+    """Return filter and features as plain data."""
+    return {
+        "where": None if where is None else where.to_dict(),
+        "features": {name: expression.to_dict() for name, expression in features.items()},
+    }
 
 
 def _lagged(expression: Expression, back: int) -> Expression:

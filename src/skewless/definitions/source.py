@@ -157,8 +157,9 @@ class Source(Rows):
             refuses the push. A stream takes the fields that are columns.
         description: for people; outside the fingerprint.
         owner: for people; outside the fingerprint.
-        checks: what is expected of the rows, see `Check`; outside the fingerprint. Limits that
-            are said of a column (`sl.Column`) are checks too.
+        checks: what is expected of the rows, see `Check`; outside the fingerprint, but for those
+            that set rows aside or alter values. Limits that are said of a column (`sl.Column`) are
+            checks too.
 
     Raises:
         DefinitionError: anything of this is wrong.
@@ -313,9 +314,16 @@ class Source(Rows):
             **({} if self.extra_fields == "ignore" else {"extra": self.extra_fields}),
             **({"epochs": self.epochs} if self.epochs else {}),
             **words_dict(self.words),
-            **({"checks": [each.to_dict() for each in self._checks]} if self._checks else {}),
+            **self._checks_dict(),
             **self._derived(),
         }
+
+    def _checks_dict(self) -> dict[str, Any]:
+        """Return the checks as plain data, apart from them those that change values."""
+        found: dict[str, Any] = {"checks": [], "screens": []}
+        for each in self._checks:
+            found["screens" if each.is_of_values else "checks"].append(each.to_dict())
+        return {key: value for key, value in found.items() if value}
 
     def _derived(self) -> dict[str, Any]:
         if self.derivation is None:
@@ -347,7 +355,8 @@ class Source(Rows):
             extra=data.get("extra", "ignore"),
         )
         made.words = words_from_dict(data)
-        made._checks = tuple(Check.from_dict(each) for each in data.get("checks", ()))
+        checks = (*data.get("checks", ()), *data.get("screens", ()))
+        made._checks = tuple(map(Check.from_dict, checks))
         if "derived" in data:
             made.derivation = Derivation.from_dict(data["derived"], data["function"])
         return made

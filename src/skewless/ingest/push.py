@@ -18,7 +18,7 @@ from skewless.checks.results import CheckResult
 from skewless.clock import ALWAYS
 from skewless.definitions import Source
 from skewless.errors import InputError, RowsKept, StoreError
-from skewless.ingest.checked import rows_checked
+from skewless.ingest.checked import kept_out, rows_checked
 from skewless.ingest.quarantine import set_aside
 from skewless.ingest.validation import validate, without_long_keys
 from skewless.materialize.repair import catch_up, rebuild_marked, rebuilt_with
@@ -60,7 +60,8 @@ class PushResult:
         corrections: of these, rows that replace an earlier one of their row id.
         duplicates: rows that were there already.
         late: accepted rows beyond the source's lateness: kept, but not counted.
-        quarantined: rows that do not fit the source, with reasons.
+        quarantined: rows that do not fit the source, with reasons; and of the accepted ones those
+            that a check sets aside: no feature counts them.
         sequence: of the newest row in the event log.
         ignored: fields that the source does not have, which were left out.
         failed: checks of the source that do not hold for these rows, which came in all the same.
@@ -81,7 +82,7 @@ def push(runtime: Runtime, source_name: str, rows: Any, *, backdate: bool) -> Pu
     source = runtime.source(source_name)
     refuse_derived(source)
     admitted = validated(runtime, source, rows, backdate=backdate)
-    failed = rows_checked(source, admitted)
+    failed = rows_checked(runtime, source, admitted)
     return replace(ingest(runtime, source, admitted), failed=failed)
 
 
@@ -150,7 +151,7 @@ def ingest(
         corrections=arrivals.corrections,
         duplicates=arrivals.duplicates + arrivals.known_before,
         late=arrivals.late_ones,
-        quarantined=tuple(admitted.rejected),
+        quarantined=(*admitted.rejected, *own.kept_out),
         sequence=first + len(arrivals.event) - 1,
         ignored=admitted.ignored,
     )
@@ -181,6 +182,7 @@ class _Appended:
         arrivals: the rows.
         first: sequence of the first.
         seen: the rows as each definition of the row id has them.
+        kept_out: those that no feature counts, for a check sets them aside.
     """
 
     source: Source
@@ -188,6 +190,7 @@ class _Appended:
     arrivals: Arrivals
     first: int
     seen: dict[str, Arrivals]
+    kept_out: list[Rejected]
 
     def seen_by(self, table: StateTable) -> Arrivals:
         """Return the rows as a table of states has them."""
@@ -274,7 +277,9 @@ class _Push:
         runtime, tables = self.runtime, self.tables[source.name]
         arrivals, first = _append(runtime, transaction, source, rows, tables, stamped=stamped)
         seen = _seen_by(runtime, transaction, source, tables, arrivals, first=first)
-        appended = _Appended(source, tables, arrivals, first, seen)
+        aside = kept_out(source, arrivals)
+        set_aside(transaction, source, aside, runtime.clock.now())
+        appended = _Appended(source, tables, arrivals, first, seen, aside)
         for table in tables:
             if runtime.one_store:
                 places, own = Places(transaction, transaction), appended.seen_by(table)

@@ -106,6 +106,7 @@ class Runtime:
         """Brings a derived source up to date; see `ingest.catch_up`."""
         self.lag = Lag(self.forget_plans)
         self.engines = Engines(config.engine, str(config.file or config.folder))
+        self.at_close: list[Callable[[], None]] = []
         self.clock_off = 0
         """Pushes that came while the clock of this host was off."""
 
@@ -579,6 +580,8 @@ class Runtime:
 
     def close(self) -> None:
         """Close what is open."""
+        while self.at_close:
+            self.at_close.pop()()
         self.engines.close()
         self.lag.close()
         mirror, home = (self.__dict__.pop(name, None) for name in ("mirror", "home"))

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pytest
 
 from skewless.definitions import Entity, FeatureView, OnDemandView, Request, on_demand
+from skewless.definitions.checks import Check
 from skewless.definitions.repo import Definitions
 from skewless.engines.base import Engine, Retrieved
 from skewless.engines.reference import view_values
@@ -102,6 +103,21 @@ class EngineSuite:
         case = case_of(source, tmp_path, 8)
         view = view_of("View", CARD, source, 8, where=source.flag)
         check(engine, [view], [case], spine_of(8), "known")
+
+    def test_checks_that_set_rows_aside_and_alter_values(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        checks = [
+            Check.in_set("word", ["a", "b"], action="quarantine"),
+            Check.not_null("x", action="impute", value=0.5),
+            Check.between("x", -1.0, 1e9, action="clip"),
+            Check.between("n", 0, 3, action="impute", value=1),
+        ]
+        for row_id in (None, "id"):
+            source = source_of(tmp_path, row_id=row_id, checks=checks)
+            case = case_of(source, tmp_path, 19)
+            view = view_of("View", CARD, source, 19, where=source.flag)
+            check(engine, [view], [case], spine_of(19), "known")
 
     def test_two_entities_and_two_sources_beside_each_other(
         self, engine: Engine, tmp_path: Path

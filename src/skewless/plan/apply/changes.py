@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from skewless.definitions import Aggregate, Expression, FeatureView
+from skewless.definitions.checks import Check
 from skewless.definitions.repo import View
 from skewless.durations import format_duration
 
+_CHECKS = ("checks", "screens")
 _DURATIONS = ("delay", "lateness", "future", "freshness", "warn")
 
 
@@ -24,7 +26,11 @@ def lines_of(
         old, new = before.get(key), after.get(key)
         if key in leave or old == new:
             continue
-        if _is_tree(old) and _is_tree(new) and (old or new):
+        if key in _CHECKS:
+            was, now = ([repr(Check.from_dict(each)) for each in part or ()] for part in (old, new))
+            lines += [f"{key}: - {each}" for each in was if each not in now]
+            lines += [f"{key}: + {each}" for each in now if each not in was]
+        elif _is_tree(old) and _is_tree(new) and (old or new):
             old, new = old or {}, new or {}
             prefix = "" if key == "words" else f"{key}."
             lines += [f"{prefix}{line}" for line in lines_of(old, new)]
