@@ -46,7 +46,7 @@ WINDOWS: dict[str, Window] = {
 Case = tuple[Aggregation, Any, Any]
 """An aggregation, its column, and the text that groups rows."""
 WIDE = {"n_unique", "median", "quantile", "approx_quantile", "approx_unique"}
-WIDEST = {"mode", "top_k", "histogram", "last_n", "first_n", "ewma"}
+WIDEST = {"mode", "top_k", "histogram", "last_n", "first_n", "distinct", "ewma"}
 
 
 def main(sizes: Sequence[int]) -> None:

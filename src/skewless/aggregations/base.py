@@ -60,7 +60,6 @@ class Aggregation(ABC):
         takes_rows: whether it may be asked of a source (whole rows) instead of a column.
         empty: the value of no rows; None where the aggregation has no identity.
         raw_only: whether it needs the rows themselves, so no tile can stand for them.
-        gathers: whether its sweep looks at the rows of every window.
         number: the number of the kernels from which `finish` makes the value; None for none.
     """
 
@@ -69,7 +68,6 @@ class Aggregation(ABC):
     takes_rows: ClassVar[bool] = False
     raw_only: ClassVar[bool] = False
     empty: ClassVar[Any] = None
-    gathers: ClassVar[bool] = False
     number: ClassVar[Number | None] = None
 
     def __init_subclass__(cls) -> None:

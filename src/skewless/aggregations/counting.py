@@ -131,7 +131,6 @@ class Distinct(NUnique):
     """The distinct values, in ascending order."""
 
     name: ClassVar[str] = "distinct"
-    gathers: ClassVar[bool] = True
     empty: ClassVar[Any] = ()
 
     def result_type(self, column: DType | None) -> DType:

@@ -64,7 +64,6 @@ def forms_of(
     training = online = each
     if kind.sweeps(column):
         training = "shared sweep" if kind.counts_in(column) else "sweep"
-        training = "arrays" if kind.gathers else training
     if kind.counts_in(column):
         online = "shared numbers"
     tile = kind.tile(column) if window.tiled and not grouped else None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
-    from skewless.aggregations.span_sets import ActiveRows
+    from skewless.aggregations.runs import Runs
     from skewless.aggregations.sweep import ColumnSweep
 
     Bools = npt.NDArray[np.bool_]
@@ -48,25 +48,20 @@ class _Counted(Aggregation):
     """An aggregation whose value is a number of rows, of which windows without rows have 0."""
 
     empty: ClassVar[Any] = 0
-    gathers: ClassVar[bool] = True
 
     def sweeps(self, column: DType | None) -> bool:
         """Of every column."""
         return True
 
     @staticmethod
-    def _of_windows(rows: ColumnSweep, count: Callable[[ActiveRows], Ints]) -> pa.Array:
+    def _of_windows(rows: ColumnSweep, count: Callable[[Runs], Ints]) -> pa.Array:
         """Return what is counted of the rows of each window that has some, and 0 of the others."""
         import numpy as np
 
-        found = [np.zeros(0, np.int64)]
-        for part in rows.gathered():
-            some = np.diff(part.offsets) > 0
-            counts = np.zeros(len(some), np.int64)
-            if some.any():
-                counts[some] = count(part)[some]
-            found.append(counts)
-        return rows.array(np.concatenate(found))
+        found = np.zeros(len(rows.queries.time), np.int64)
+        for part in rows.runs():
+            found[part.queries] = count(part)
+        return rows.array(found)
 
 
 @dataclass(frozen=True)
@@ -101,12 +96,10 @@ class Changes(_Counted):
 
         codes = rows.codes
 
-        def count(part: ActiveRows) -> Ints:
+        def count(part: Runs) -> Ints:
             of_rows = codes[part.rows]
             running = np.cumsum(np.r_[0, of_rows[1:] != of_rows[:-1]])
-            last = len(running) - 1
-            low, high = part.offsets[:-1].clip(max=last), part.offsets[1:] - 1
-            changes: Ints = running[high] - running[low]
+            changes: Ints = running[part.high - 1] - running[part.low]
             return changes
 
         return self._of_windows(rows, count)
@@ -139,11 +132,10 @@ class Streak(_Counted):
 
         flags = np.asarray(pc.fill_null(rows.column, False).to_numpy(zero_copy_only=False), bool)
 
-        def count(part: ActiveRows) -> Ints:
+        def count(part: Runs) -> Ints:
             places = np.arange(len(part.rows))
             last_false = np.maximum.accumulate(np.where(flags[part.rows], -1, places))
-            low, high = part.offsets[:-1], part.offsets[1:]
-            streak: Ints = high - 1 - np.maximum(last_false[high - 1], low - 1)
+            streak: Ints = part.high - 1 - np.maximum(last_false[part.high - 1], part.low - 1)
             return streak
 
         return self._of_windows(rows, count)
@@ -197,35 +189,41 @@ class Burst(_Counted):
         return int((np.arange(1, len(events) + 1) - low).max())
 
     def sweep(self, rows: ColumnSweep) -> pa.Array:
-        """Return the same at all moments, by a search within the rows of each window."""
+        """Return the same at all moments, from the burst that ends with each row.
+
+        Of a window, the first of them begin before it, and count from its oldest row.
+        """
         import numpy as np
+
+        from skewless.aggregations.kernels.numpy_kernels import range_minimum
 
         width = parse_duration(self.width)
 
-        def count(part: ActiveRows) -> Ints:
-            events = rows.event[part.rows]
-            sizes = np.diff(part.offsets)
-            first = np.repeat(part.offsets[:-1], sizes)
-            low = _oldest_within(events, first, width)
-            many = np.arange(1, len(events) + 1) - low
-            most: Ints = np.maximum.reduceat(np.r_[many, 0], part.offsets[:-1].clip(max=len(many)))
+        def count(part: Runs) -> Ints:
+            oldest = _oldest_within(rows.event[part.rows], part.start, width)
+            whole = np.clip(np.searchsorted(oldest, part.low), part.low, part.high)
+            few = np.zeros(len(whole), np.int64)
+            range_minimum(oldest - np.arange(1, len(oldest) + 1), whole, part.high, few)
+            most: Ints = np.maximum(whole - part.low, -few)
             return most
 
         return self._of_windows(rows, count)
 
 
-def _oldest_within(events: Ints, first: Ints, width: int) -> Ints:
-    """Return for each row the oldest of its window that is less than ``width`` before it."""
+def _oldest_within(events: Ints, start: Ints, width: int) -> Ints:
+    """Return for each row the oldest of its group that is less than ``width`` before it."""
     import numpy as np
 
-    low, high = first.copy(), np.arange(len(events))
-    while (low < high).any():
-        middle = (low + high) // 2
-        before = events[middle] <= events - width
-        open_ = low < high
-        low = np.where(open_ & before, middle + 1, low)
-        high = np.where(open_ & ~before, middle, high)
-    return low
+    from skewless.aggregations.kernels.spans import search_groups
+
+    sizes = np.diff(start)
+    least, most = int(events.min()), int(events.max())
+    apart = most - least + width + 1
+    if apart * len(sizes) < 2**62:  # groups far enough from each other make one ascending line
+        line = events - least + np.repeat(np.arange(len(sizes)) * apart, sizes)
+        return np.asarray(line.searchsorted(line - width, "right"))
+    first = np.repeat(start[:-1], sizes)
+    return search_groups(events, first, np.arange(len(events)), events - width, "right")
 
 
 class _NewestTwo(Aggregation):

@@ -27,6 +27,7 @@ from skewless.aggregations.kernels import (
     Queries,
     Spans,
     Want,
+    sweep_codes,
     sweep_counts,
     sweep_distinct,
     sweep_extremes,
@@ -38,6 +39,7 @@ from skewless.aggregations.kernels import (
     sweep_sums_int,
     sweep_unique,
 )
+from skewless.aggregations.runs import Runs, runs
 from skewless.aggregations.span_sets import (
     ActiveRows,
     by_row,
@@ -245,15 +247,9 @@ class ColumnSweep:
         """Return lists of the distinct values at each moment, ascending."""
         codes, values = self._swept.coded.ranked(self._key, self.column)
         size = max(len(values), 1)
-        found = [pa.array([], pa.list_(values.type))]
-        for part in self.gathered():
-            queries = len(part.offsets) - 1
-            asked = np.repeat(np.arange(queries), np.diff(part.offsets))
-            pairs = np.unique(asked * size + codes[part.rows])
-            offsets = np.searchsorted(pairs, np.arange(queries + 1) * size).astype(np.int32)
-            chosen = values.take(pa.array(pairs % size))
-            found.append(pa.ListArray.from_arrays(pa.array(offsets), chosen))
-        return pa.concat_arrays(found)
+        offsets, listed = sweep_codes(self.spans, self.queries, codes, self.valid, n_codes=size)
+        chosen = values.take(pa.array(listed))
+        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), chosen)
 
     def ranked_distinct(self, keys: Ints, nth: int) -> tuple[Ints, Ints]:
         """Return a row of the distinct key that ``nth`` are less than (-1: none), and how many."""
@@ -262,6 +258,10 @@ class ColumnSweep:
     def gathered(self, *, nulls: bool = False) -> Iterator[ActiveRows]:
         """Yield the rows that take part, for one run of moments after the other."""
         return gather(self.spans, self.queries, None if nulls else self.valid)
+
+    def runs(self, *, nulls: bool = False) -> Iterator[Runs]:
+        """Yield the windows that have a row, as runs of one sequence where they can be."""
+        return runs(self.spans, self.queries, None if nulls else self.valid)
 
     def lists(self, part: slice) -> pa.Array:
         """Return lists of the values of some of the rows at each moment: the first, or the last.

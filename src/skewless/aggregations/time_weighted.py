@@ -15,7 +15,7 @@ Rows are weighted by whole microseconds; the sum of their products is exact and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
-    from skewless.aggregations.span_sets import ActiveRows
+    from skewless.aggregations.runs import Runs
     from skewless.aggregations.sweep import ColumnSweep
 
     Floats = npt.NDArray[np.float64]
@@ -51,7 +51,6 @@ class _OverTime(Aggregation):
 
     keeps_nulls: ClassVar[bool] = True
     raw_only: ClassVar[bool] = True
-    gathers: ClassVar[bool] = True
 
     def window_of(self, width: str | timedelta, resolution: str | timedelta | None) -> Window:
         """Return the window of the rows that stood during a duration."""
@@ -79,21 +78,44 @@ def durations(events: Sequence[int], t: int, window: Window | None) -> list[int]
     return [later - earlier for earlier, later in pairwise(begin)]
 
 
-def _stood(rows: ColumnSweep, part: ActiveRows) -> Ints:
-    """Return what `durations` gives of the rows of each of some windows, one after the other."""
-    import numpy as np
+class _Stood:
+    """How long the rows of windows stood: each until the next, less what the ends of a window cut.
 
-    window, low, high = rows.window, part.offsets[:-1], part.offsets[1:]
-    some = high > low
-    end = (rows.queries.time[part.first : part.last] - window.offset)[some]
-    begin = rows.event[part.rows]
-    since = window.since(0)
-    if since is not None:
-        begin[low[some]] = np.maximum(begin[low[some]], end + since)
-    until = np.r_[begin[1:], 0]
-    until[high[some] - 1] = end
-    stood: Ints = until - begin
-    return stood
+    Attributes:
+        until_next: of each row of a sequence.
+        cut: by which of the oldest row's time is before the window.
+        newest: of the newest row of each window, until its end.
+    """
+
+    def __init__(self, rows: ColumnSweep, part: Runs) -> None:
+        import numpy as np
+
+        window, event = rows.window, rows.event[part.rows]
+        end = rows.queries.time[part.queries] - window.offset
+        since = window.since(0)
+        self.part = part
+        self.until_next = np.diff(event, append=event[-1:])
+        self.cut = np.zeros(len(end), np.int64)
+        if since is not None:
+            self.cut = np.maximum(end + since - event[part.low], 0)
+        self.newest = end - event[part.high - 1]
+
+    def total(self, counts: npt.NDArray[np.bool_]) -> Ints:
+        """Return for how long the rows of each window stood that count."""
+        import numpy as np
+
+        part = self.part
+        running = np.cumsum(np.r_[0, self.until_next * counts])
+        total: Ints = running[part.high - 1] - running[part.low]
+        return total + self.newest * counts[part.high - 1] - self.cut * counts[part.low]
+
+    def of_window(self, place: int) -> Ints:
+        """Return for how long each row of one window stood."""
+        low, high = int(self.part.low[place]), int(self.part.high[place])
+        stood = self.until_next[low:high].copy()
+        stood[-1] = self.newest[place]
+        stood[0] -= self.cut[place]
+        return stood
 
 
 @dataclass(frozen=True)
@@ -147,12 +169,11 @@ class TimeIn(_OverTime):
 
         wanted = pc.equal(rows.column, pa.scalar(self.state, rows.column.type))
         inside = np.asarray(pc.fill_null(wanted, False).to_numpy(zero_copy_only=False), bool)
-        found, none = [np.zeros(0)], [np.zeros(0, bool)]
-        for part in rows.gathered(nulls=True):
-            running = np.cumsum(np.r_[0, _stood(rows, part) * inside[part.rows]])
-            found.append((running[part.offsets[1:]] - running[part.offsets[:-1]]) / SECOND)
-            none.append(part.offsets[1:] == part.offsets[:-1])
-        return rows.array(np.concatenate(found), np.concatenate(none))
+        found, none = np.zeros(len(rows.queries.time)), np.ones(len(rows.queries.time), bool)
+        for part in rows.runs(nulls=True):
+            found[part.queries] = _Stood(rows, part).total(inside[part.rows]) / SECOND
+            none[part.queries] = False
+        return rows.array(found, none)
 
 
 @dataclass(frozen=True)
@@ -195,7 +216,7 @@ class TimeMean(_OverTime):
         values, stood = values[known], stood[known]
         time, parts = int(stood.sum()), exact_products(values, stood)
         if parts is None:
-            (total,) = _exact_sums(values, stood, np.array([0, len(values)]))
+            total = _exact_products_sum(values, stood)
         else:
             both = np.concatenate(parts)
             total = window_summary(both, None, 0, len(both), int(Want.SUM))[1]
@@ -209,47 +230,59 @@ class TimeMean(_OverTime):
         """Return the same at all moments."""
         import numpy as np
 
-        values, valid = rows.values, rows.valid
-        found, none = [np.zeros(0)], [np.zeros(0, bool)]
-        for part in rows.gathered(nulls=True):
-            stood = _stood(rows, part)
-            if valid is not None:
-                stood = stood * valid[part.rows]
-            total, time = self._sums(values[part.rows], stood, part.offsets)
+        values = rows.values
+        known = np.ones(len(values), bool) if rows.valid is None else rows.valid != 0
+        found, none = np.zeros(len(rows.queries.time)), np.ones(len(rows.queries.time), bool)
+        for part in rows.runs(nulls=True):
+            stood = _Stood(rows, part)
+            counts = known[part.rows]
+            time, total = stood.total(counts), _sums(stood, values[part.rows], counts)
             with np.errstate(all="ignore"):
-                found.append(total / time)
-            none.append((time == 0) | ~np.isfinite(total))
-        return rows.array(np.concatenate(found), np.concatenate(none))
-
-    def _sums(self, values: Numbers, stood: Ints, offsets: Ints) -> tuple[Floats, Ints]:
-        """Return the rounded sums of products, and the weights, of windows one after the other."""
-        import numpy as np
-
-        running = np.cumsum(np.r_[0, stood])
-        time = running[offsets[1:]] - running[offsets[:-1]]
-        parts = exact_products(values, stood)
-        if parts is None:
-            return np.array(list(_exact_sums(values, stood, offsets)), np.float64), time
-        from skewless.aggregations.kernels import Queries, Spans, Want, sweep_sums
-
-        # Each window is a moment of its own, at which its rows alone are there.
-        asked = np.repeat(np.arange(len(time)), np.diff(offsets) * 2)
-        spans = Spans.build(asked, asked + 1, np.array([0, len(asked)]))
-        queries = Queries(np.arange(len(time)), np.array([0, len(time)]))
-        products = np.stack(parts, axis=1).reshape(-1)
-        return sweep_sums(spans, queries, products, None, Want.SUM)["sum"], time
+                found[part.queries] = total / time
+            none[part.queries] = (time == 0) | ~np.isfinite(total)
+        return rows.array(found, none)
 
 
-def _exact_sums(values: Numbers, stood: Ints, offsets: Ints) -> Iterator[float]:
-    """Yield the rounded sum of products of each window; of infinities, NaN."""
-    bounds = offsets.tolist()
-    for low, high in pairwise(bounds):
-        pairs = zip(values[low:high].tolist(), stood[low:high].tolist(), strict=True)
-        known = [(value, micros) for value, micros in pairs if micros]
-        if any(map(math.isinf, (value for value, _ in known))):
-            yield math.nan
-        else:
-            yield to_float(sum((Fraction(v) * micros for v, micros in known), Fraction(0)))
+def _sums(stood: _Stood, values: Numbers, counts: npt.NDArray[np.bool_]) -> Floats:
+    """Return the rounded sums of products of values and how long they stood, by window."""
+    import numpy as np
+
+    from skewless.aggregations.kernels import Queries, Spans, Want, sweep_sums
+
+    part = stood.part
+    windows, oldest, newest = np.arange(len(part.low)), part.low, part.high - 1
+    within = np.arange(int(oldest[0]), int(newest[-1]))  # rows that can stand until their next
+    # What each product is of, and from which window until which it is part of the sum.
+    row = np.concatenate([within, newest, oldest])
+    whole = np.concatenate([stood.until_next[within], stood.newest, -stood.cut]) * counts[row]
+    enter = np.concatenate([newest.searchsorted(within, "right"), windows, windows])
+    leave = np.concatenate([oldest.searchsorted(within, "right"), windows + 1, windows + 1])
+    parts = exact_products(values[row], whole)
+    if parts is None:
+        each = (_exact_sum(stood, values, counts, place) for place in windows.tolist())
+        return np.fromiter(each, np.float64, len(windows))
+    some = np.flatnonzero((whole != 0) & (enter < leave))
+    some = np.repeat(some[np.argsort(enter[some], kind="stable")], 2)
+    spans = Spans.build(enter[some], leave[some], np.array([0, len(some)]))
+    products = np.stack(parts, axis=1)[some[::2]].reshape(-1)
+    queries = Queries(windows, np.array([0, len(windows)]))
+    found: Floats = sweep_sums(spans, queries, products, None, Want.SUM)["sum"]
+    return found
+
+
+def _exact_sum(stood: _Stood, values: Numbers, counts: npt.NDArray[np.bool_], place: int) -> float:
+    """Return the rounded sum of products of one window, in Python; of infinities, NaN."""
+    within = slice(int(stood.part.low[place]), int(stood.part.high[place]))
+    micros = stood.of_window(place) * counts[within]
+    return _exact_products_sum(values[within], micros)
+
+
+def _exact_products_sum(values: Numbers, stood: Ints) -> float:
+    pairs = zip(values.tolist(), stood.tolist(), strict=True)
+    known = [(value, micros) for value, micros in pairs if micros]
+    if any(map(math.isinf, (value for value, _ in known))):
+        return math.nan
+    return to_float(sum((Fraction(v) * micros for v, micros in known), Fraction(0)))
 
 
 def _over(total: float, time: int) -> float | None:

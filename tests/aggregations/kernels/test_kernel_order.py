@@ -70,6 +70,11 @@ def test_unique_counts_the_distinct_codes_of_the_active_rows(implementation, dra
     case, codes = drawn
     got = kernels.sweep_unique(case.spans, case.queries, ints(codes), case.mask, n_codes=4)
     assert [len({codes[row] for row in rows}) for rows in case.active()] == got.tolist()
+    offsets, listed = kernels.sweep_codes(
+        case.spans, case.queries, ints(codes), case.mask, n_codes=4
+    )
+    lists = [listed[low:high].tolist() for low, high in pairwise(offsets)]
+    assert [sorted({codes[row] for row in rows}) for rows in case.active()] == lists
 
 
 @quick

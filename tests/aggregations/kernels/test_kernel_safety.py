@@ -115,6 +115,7 @@ def test_orders_that_are_no_permutations_give_an_error_or_an_answer(drawn, with_
         lambda: kernels.sweep_sums_int(lying, queries, codes),
         lambda: kernels.sweep_extremes(lying, queries, values),
         lambda: kernels.sweep_unique(lying, queries, codes, n_codes=5),
+        lambda: kernels.sweep_codes(lying, queries, codes, n_codes=5),
         lambda: kernels.gather_active(lying, queries, np.ones(4, bool)),
     ):
         with suppress(ValueError):

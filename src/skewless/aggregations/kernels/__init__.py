@@ -53,6 +53,7 @@ __all__ = [
     "implementation",
     "last_n_spans",
     "session_spans",
+    "sweep_codes",
     "sweep_counts",
     "sweep_distinct",
     "sweep_extremes",
@@ -396,6 +397,30 @@ def sweep_unique(
     return dispatch.chosen.sweep_unique(
         Sweep.build(spans, queries, valid, len(codes)), codes, n_codes
     )
+
+
+def sweep_codes(
+    spans: Spans, queries: Queries, codes: Ints, valid: Flags | None = None, *, n_codes: int
+) -> tuple[Ints, Ints]:
+    """Return (offsets, codes): those active at query q are ``codes[offsets[q]:offsets[q + 1]]``.
+
+    Each comes once, in ascending order.
+
+    Args:
+        spans: which rows count when.
+        queries: when to ask.
+        codes: int64, one a row, within [0, n_codes).
+        valid: rows that are not valid never count.
+        n_codes: memory of 4 bytes a code is used.
+
+    Raises:
+        ValueError: if a code is out of range, or arrays do not fit each other.
+    """
+    codes = checked(codes, np.int64, None, "codes")
+    sweep = Sweep.build(spans, queries, valid, len(codes))
+    counts = dispatch.chosen.sweep_unique(sweep, codes, n_codes)
+    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts)))
+    return offsets, dispatch.chosen.sweep_codes(sweep, codes, n_codes, offsets)
 
 
 def gather_active(spans: Spans, queries: Queries, valid: Flags | None = None) -> tuple[Ints, Ints]:

@@ -5,6 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "_codes.h"
 #include "_exact.h"
 #include "_group.h"
 #include "_hash.h"
@@ -217,6 +218,34 @@ static PyObject *py_sweep_unique(PyObject *module, PyObject *args) {
         || hold(&held, result, "lq", 1, &w.queries, "out", &st.out) || required(st.out, "out"))
         return finished(&held, status);
     WITHOUT_GIL(status = sweep_unique(&w, &st))
+    return finished(&held, status);
+}
+
+PyDoc_STRVAR(codes_doc, "sweep_codes(spans, codes, valid, n_codes, offsets, out)\n--\n\n"
+    "Distinct codes active at each query, ascending, query q's at out[offsets[q]:offsets[q + 1]].");
+
+static PyObject *py_sweep_codes(PyObject *module, PyObject *args) {
+    PyObject *spans, *codes, *valid, *offsets, *result;
+    Buffers held = {.count = 0};
+    Sweep w;
+    CodesState st = {.capacity = -1};
+    int status = HELD_FAILED;
+    long long code_count;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOLOO", &spans, &codes, &valid, &code_count, &offsets, &result)
+        || hold_sweep(&held, spans, &w))
+        return finished(&held, status);
+    int64_t boundaries = w.queries + 1;
+    w.rows = -1;
+    st.code_count = code_count < 0 ? 0 : code_count;
+    if (hold(&held, codes, "lq", 0, &w.rows, "codes", &st.codes) || required(st.codes, "codes")
+        || hold(&held, valid, "B?", 0, &w.rows, "valid", &w.valid)
+        || hold(&held, offsets, "lq", 0, &boundaries, "offsets", &st.offset)
+        || required(st.offset, "offsets")
+        || hold(&held, result, "lq", 1, &st.capacity, "out", &st.out) || required(st.out, "out")
+        || check_starts(st.offset, boundaries, st.capacity, 1, "offsets"))
+        return finished(&held, status);
+    WITHOUT_GIL(status = sweep_codes(&w, &st))
     return finished(&held, status);
 }
 
@@ -451,6 +480,7 @@ static PyMethodDef methods[] = {
     {"sweep_sums", py_sweep_sums, METH_VARARGS, sums_doc},
     {"sweep_order", py_sweep_order, METH_VARARGS, order_doc},
     {"sweep_unique", py_sweep_unique, METH_VARARGS, unique_doc},
+    {"sweep_codes", py_sweep_codes, METH_VARARGS, codes_doc},
     {"gather_active", py_gather_active, METH_VARARGS, gather_doc},
     {"sweep_moments", py_sweep_moments, METH_VARARGS, moments_doc},
     {"window_moments", py_window_moments, METH_VARARGS, window_moments_doc},

@@ -28,6 +28,9 @@ def sweep_order(
 def sweep_unique(
     spans: _Sweep, codes: _Ints, valid: _Array, n_codes: int, out: _Ints, /
 ) -> None: ...
+def sweep_codes(
+    spans: _Sweep, codes: _Ints, valid: _Array, n_codes: int, offsets: _Ints, out: _Ints, /
+) -> None: ...
 def gather_active(spans: _Sweep, valid: _Array, offsets: _Ints, out: _Ints, /) -> None: ...
 def rule_spans(
     rows: tuple[_Ints | None, ...],

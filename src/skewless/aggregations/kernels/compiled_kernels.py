@@ -11,6 +11,7 @@ from skewless.aggregations.kernels import _compiled
 # By name: of an extension that was built from older sources the import fails, and NumPy serves.
 from skewless.aggregations.kernels._compiled import decay as extension_decay
 from skewless.aggregations.kernels._compiled import hashes as extension_hashes
+from skewless.aggregations.kernels._compiled import sweep_codes as extension_sweep_codes
 from skewless.aggregations.kernels._compiled import sweep_distinct as extension_sweep_distinct
 from skewless.aggregations.kernels._compiled import sweep_frequent as extension_sweep_frequent
 from skewless.aggregations.kernels._compiled import sweep_moments as extension_sweep_moments
@@ -102,6 +103,13 @@ def sweep_unique(sweep: Sweep, codes: Ints, n_codes: int) -> Ints:
     """Number of distinct codes active at each query."""
     out = np.empty_like(sweep.queries.time)
     _compiled.sweep_unique(_arrays(sweep), codes, sweep.valid, n_codes, out)
+    return out
+
+
+def sweep_codes(sweep: Sweep, codes: Ints, n_codes: int, offsets: Ints) -> Ints:
+    """Distinct codes active at each query, query q's at ``offsets[q]`` of the result."""
+    out = np.empty(int(offsets[-1]), dtype=np.int64)
+    extension_sweep_codes(_arrays(sweep), codes, sweep.valid, n_codes, offsets, out)
     return out
 
 

@@ -289,14 +289,14 @@ def _least_active(rank: Ints, block: _Block) -> Ints:
     """The least rank active at each query; a range of spans where exits are in order."""
     least = np.full(len(block.time), _NONE, dtype=np.int64)
     if block.by_exit is None:
-        _range_minimum(rank, block.left, block.entered, least)
+        range_minimum(rank, block.left, block.entered, least)
         return least
     groups = np.flatnonzero(np.diff(block.query_start))
     for group in groups.tolist():
         own = slice(block.query_start[group], block.query_start[group + 1])
         low, high = block.start[group], block.start[group + 1]
         if (np.diff(block.exit[low:high]) >= 0).all():
-            _range_minimum(rank, block.left[own], block.entered[own], least[own])
+            range_minimum(rank, block.left[own], block.entered[own], least[own])
             continue
         heap: list[tuple[int, int]] = []
         leave, ranks = block.exit[low:high].tolist(), rank[low:high].tolist()
@@ -312,8 +312,11 @@ def _least_active(rank: Ints, block: _Block) -> Ints:
     return least
 
 
-def _range_minimum(rank: Ints, low: Ints, high: Ints, least: Ints) -> None:
-    """Minimum of rank[low:high] for each pair: one level of a sparse table after the other."""
+def range_minimum(rank: Ints, low: Ints, high: Ints, least: Ints) -> None:
+    """Put the minimum of rank[low:high] at each pair that holds a rank.
+
+    One level of a sparse table comes after the other.
+    """
     length = np.maximum(high - low, 0)
     level = np.frexp(length)[1] - 1
     table = rank
@@ -364,6 +367,18 @@ def _merged_by_code(code: Ints, block: _Block) -> tuple[Ints, Ints, Ints]:
     last = np.concatenate((new[1:], [True]))[: len(new)]
     enter, leave, group = block.enter[np.sort(order[new])], latest[last], group[new]
     return enter, leave[np.lexsort((leave, group))], group
+
+
+def sweep_codes(sweep: Sweep, codes: Ints, n_codes: int, offsets: Ints) -> Ints:
+    """Distinct codes active at each query, query q's at ``offsets[q]`` of the result."""
+    out: dict[str, Any] = {"count": np.zeros(len(sweep.queries.time), np.int64)}
+    sweep_sums(sweep, None, Want.COUNT, out)
+    bounds = np.concatenate(([0], np.cumsum(out["count"])))
+    asked = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    pairs = np.unique(asked * n_codes + codes[gather_active(sweep, bounds)])
+    found = np.empty(int(offsets[-1]), np.int64)
+    found[:] = pairs % n_codes
+    return found
 
 
 def gather_active(sweep: Sweep, offsets: Ints) -> Ints:

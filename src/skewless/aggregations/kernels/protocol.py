@@ -52,6 +52,9 @@ class Kernels(Protocol):
     def sweep_unique(self, sweep: Sweep, codes: Ints, n_codes: int) -> Ints:
         """Number of distinct codes."""
 
+    def sweep_codes(self, sweep: Sweep, codes: Ints, n_codes: int, offsets: Ints) -> Ints:
+        """Distinct codes, ascending, query q's at ``offsets[q]``."""
+
     def gather_active(self, sweep: Sweep, offsets: Ints) -> Ints:
         """Active rows in row order, query q's at ``offsets[q]``."""
 
