@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import skewless as sl
 from skewless.cli.main import main
+from skewless.clock import SECOND
 from skewless.errors import ConfigError, InputError, UnknownName
 from skewless.registry.sqlite import SQLiteRegistry
 from skewless.serving.app import App
@@ -17,7 +18,9 @@ from skewless.serving.operate import keys
 from skewless.serving.operate.keys import Keyring
 from skewless.serving.server import check_access
 from skewless.serving.settings import Settings
+from skewless.testing.clock import SettableClock
 from tests.serving.calling import Answer, call
+from tests.serving.conftest import NOW
 from tests.serving.test_writes import ROW
 
 READ = ("POST", "/v1/features", {"service": "fraud", "entities": [{"card_id": "c1"}]})
@@ -362,3 +365,130 @@ def test_keys_that_are_all_revoked_are_not_forgotten(app: App, store: sl.Feature
     app.upkeep.work()
     assert call(app, *READ).status == 401
     assert call(app, "GET", "/ready").status == 200
+
+
+def test_a_key_ends_when_it_was_said_to(
+    app: App, store: sl.FeatureStore, clock: SettableClock
+) -> None:
+    key = made(app, store, expires=NOW + 10 * SECOND, now=NOW)
+    clock.time = NOW + 10 * SECOND - 1
+    assert keyed(app, key, READ).status == 200
+    clock.time = NOW + 10 * SECOND
+    refused = keyed(app, key, READ)
+    assert (refused.status, refused.data["what"]) == (401, "this key has expired")
+
+
+def test_the_end_of_a_key_is_told_to_nobody_who_does_not_have_it(
+    app: App, store: sl.FeatureStore, clock: SettableClock
+) -> None:
+    key = made(app, store, expires=NOW + 1, now=NOW)
+    clock.time = NOW + SECOND
+    guessed = key[:-1] + ("A" if key[-1] != "A" else "B")
+    assert keyed(app, guessed, READ).data["what"] == "not a key that counts here"
+
+
+def test_a_rotated_key_counts_for_the_overlap_beside_the_new_one(
+    app: App, store: sl.FeatureStore, clock: SettableClock
+) -> None:
+    old = made(app, store, services=["fraud"], actor="service:checkout")
+    registry = store.runtime.registry
+    new = keys.rotate(registry, old.split("_")[1], overlap=60 * SECOND, now=NOW)
+    app.upkeep.work()
+    assert [keyed(app, key, READ).status for key in (old, new)] == [200, 200]
+    assert keyed(app, new, ("GET", "/v1/views", None)).status == 403, "it may not do more"
+    assert {key.actor for key in keys.listed(registry)} == {"service:checkout"}
+    clock.time = NOW + 60 * SECOND
+    assert [keyed(app, key, READ).status for key in (old, new)] == [401, 200]
+    with pytest.raises(InputError, match="has ended"):
+        keys.rotate(registry, old, overlap=0, now=clock.now())
+
+
+def test_a_rotated_key_lasts_as_long_as_the_one_before(store: sl.FeatureStore) -> None:
+    registry = store.runtime.registry
+    old = keys.create(registry, scope="read", expires=NOW + 100, now=NOW)
+    keys.rotate(registry, old, overlap=1_000, now=NOW + 90)
+    assert sorted(key.expires - NOW for key in keys.listed(registry)) == [100, 190]
+    ring = keys.keyring_of(store.runtime, None)
+    assert ring.keys[old.split("_")[1]].expires == NOW + 100, "rotating makes none last longer"
+
+
+def test_a_key_that_was_rotated_out_does_not_come_back_with_an_older_registry(
+    app: App, store: sl.FeatureStore, clock: SettableClock
+) -> None:
+    old = made(app, store)
+    registry, number = store.runtime.registry, old.split("_")[1]
+    keys.rotate(registry, number, overlap=60 * SECOND, now=NOW)
+    app.upkeep.work()
+    registry.set_progress(f"serving.revoked/{number}", None)
+    app.upkeep.work()
+    assert keyed(app, old, READ).status == 200
+    clock.time = NOW + 61 * SECOND
+    assert keyed(app, old, READ).status == 401
+
+
+def test_a_key_that_ends_later_can_be_revoked_now(app: App, store: sl.FeatureStore) -> None:
+    old = made(app, store)
+    number = old.split("_")[1]
+    keys.rotate(store.runtime.registry, number, overlap=60 * SECOND, now=NOW)
+    app.upkeep.work()
+    keys.revoke(store.runtime.registry, number)
+    app.upkeep.work()
+    assert keyed(app, old, READ).status == 401
+    revived = {"digest": keys._digest(old[16:]), "scope": "read", "services": []}
+    store.runtime.registry.set_progress(f"serving.key/{number}", revived)
+    store.runtime.registry.set_progress(f"serving.revoked/{number}", None)
+    app.upkeep.work()
+    assert keyed(app, old, READ).status == 401, "an older registry does not bring it back"
+
+
+def test_the_last_use_of_a_key_is_noted_now_and_then(
+    app: App, store: sl.FeatureStore, clock: SettableClock
+) -> None:
+    key, unused = made(app, store), made(app, store)
+    number, registry = key.split("_")[1], store.runtime.registry
+    keyed(app, key, READ)
+    app.upkeep.work()
+    assert keys.last_uses(registry) == {number: NOW}
+    clock.time = NOW + keys.USED_EVERY - 1
+    keyed(app, key, READ)
+    app.upkeep.work()
+    assert keys.last_uses(registry) == {number: NOW}, "the registry is not asked at every read"
+    clock.time = NOW + keys.USED_EVERY
+    keyed(app, key, READ)
+    keyed(app, unused[:-1] + "!", READ)
+    app.upkeep.work()
+    assert keys.last_uses(registry) == {number: clock.time}
+
+
+def test_the_record_says_who_had_something_materialized(app: App, store: sl.FeatureStore) -> None:
+    key = made(app, store, scope="admin", actor="service:nightly")
+    answer = keyed(app, key, MATERIALIZE)
+    app.writer.jobs.wait(60)
+    assert answer.data["who"] == "service:nightly"
+    assert store.runs("materialize")[0].who.startswith("service:nightly (")
+
+
+def test_a_command_makes_keys_that_end_and_rotates_them(repo: Path) -> None:
+    def run(*words: str) -> Any:
+        result = CliRunner().invoke(main, ["keys", *words, "--repo", str(repo), "--json"])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    old = run("create", "--for", "service:checkout", "--expires", "90d")["id"]
+    new = run("rotate", old, "--overlap", "1h")["id"]
+    listed = {key["id"]: key for key in run("list")}
+    assert listed.keys() == {old, new}
+    assert {key["actor"] for key in listed.values()} == {"service:checkout"}
+    assert listed[old]["expires"] < listed[new]["expires"]
+    assert listed[new]["last_used"] is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["create", "--for", "checkout"], ["create", "--expires", "2001-01-01T00:00:00Z"],
+     ["create", "--expires", "soon"], ["rotate", "nothing"], ["rotate"]],
+)  # fmt: skip
+def test_wrong_wishes_make_no_key(repo: Path, words: list[str]) -> None:
+    assert CliRunner().invoke(main, ["keys", *words, "--repo", str(repo)]).exit_code == 2
+    with SQLiteRegistry(repo / ".skewless" / "registry.db") as registry:
+        assert keys.listed(registry) == []

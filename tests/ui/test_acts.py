@@ -7,9 +7,9 @@ import pytest
 from starlette.testclient import TestClient
 
 import skewless as sl
+from skewless.access.actors import caller
 from skewless.alerts.alerts import Runner
 from skewless.alerts.receivers import Receiver
-from skewless.registry.base import caller
 from skewless.testing.clock import SettableClock
 from skewless.ui.app import make_app
 from tests.alerts.sink import sink

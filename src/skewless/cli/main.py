@@ -59,7 +59,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Serve": {
         "serve": ("serve", "Serve features over HTTP, until SIGTERM or Ctrl-C."),
-        "keys": ("keys", "Make, revoke and list keys of the HTTP server."),
+        "keys": ("keys", "Make, rotate, revoke and list keys of the HTTP server."),
     },
     "Look": {
         "ui": ("ui", "Show the catalogue in a browser."),

@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from skewless.access.actors import caller
 from skewless.clock import iso
 from skewless.errors import SkewlessError
 from skewless.ledger.ledger import Ledger
-from skewless.registry.base import caller
 
 KIND = "run"
 RUNNING, DONE, FAILED, INTERRUPTED, KILLED = "running", "done", "failed", "interrupted", "killed"

@@ -182,18 +182,6 @@ def copy(source: Registry, target: Registry) -> int:
     return target.state().revision
 
 
-def caller() -> str:
-    """Return ``user@host`` of this process, for the history."""
-    import getpass
-    import socket
-
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user without a name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
-
-
 def only_read(where: str) -> RegistryError:
     """Return the error for a change where the settings allow none."""
     return RegistryError(

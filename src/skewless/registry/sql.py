@@ -23,6 +23,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Protocol, cast, overload
 
+from skewless.access.actors import caller
 from skewless.clock import Clock, SystemClock, iso
 from skewless.config import DEFAULT_PROJECT
 from skewless.definitions.references import split_reference
@@ -42,7 +43,7 @@ from skewless.plan.apply.registry_state import (
     Record,
     RegistryState,
 )
-from skewless.registry.base import Interval, Registry, Revision, caller, not_empty, only_read
+from skewless.registry.base import Interval, Registry, Revision, not_empty, only_read
 from skewless.registry.plain import decode, decoded_pins, encode, encoded_pins
 from skewless.registry.tables import MIGRATIONS, TABLES, table_columns
 

@@ -110,6 +110,7 @@ def _schemas() -> dict[str, Schema]:
             **dict.fromkeys(("start", "end", "started", "seen", "ended"), _or_null(_TIME)),
             results=_list({"type": "object"}),
             error=_or_null(_ref("Error")),
+            who=_TEXT,
         ),
         "Ready": _ready(),
     }

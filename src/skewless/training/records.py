@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skewless.access.actors import caller
 from skewless.clock import iso
 from skewless.definitions import FeatureService
 from skewless.errors import InputError, UnknownName
@@ -24,7 +25,6 @@ from skewless.online.runtime import Runtime
 from skewless.plan.content import table_digests
 from skewless.plan.results import TrainingSet, differing
 from skewless.plan.retrieval import steps_by_source
-from skewless.registry.base import caller
 from skewless.stores.offline.as_table import as_table
 from skewless.training.frame_training_set import FrameTrainingSet
 from skewless.training.training_set import training_set

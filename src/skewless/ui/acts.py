@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from skewless.access.actors import caller
 from skewless.alerts.alerts import (
     ACKNOWLEDGED,
     SILENCE,
@@ -28,7 +29,6 @@ from skewless.formatting import ago
 from skewless.ledger.ledger import Ledger
 from skewless.ledger.lines import Record
 from skewless.online.runtime import Runtime
-from skewless.registry.base import caller
 from skewless.ui.attention import Need
 from skewless.ui.site import Site
 

@@ -277,7 +277,7 @@ class Feast:
         if views and asked.version:
             views = [f"{name}@{asked.version}" for name in views]
         try:
-            job = await self.writer.claim("materialize", views, start, end)
+            job = await self.writer.claim("materialize", views, start, end, request.caller.who)
         except Conflict as problem:
             content = {"error": f"Cannot start materialization: {problem}", "feature_views": views}
             return Response.json(content, 409)

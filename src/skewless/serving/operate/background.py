@@ -18,7 +18,7 @@ from skewless.errors import SkewlessError, StoreUnavailable
 from skewless.plan.lookup import Lookup
 from skewless.quality.check import FailingChecks
 from skewless.serving.operate.freshness_probe import ViewAges
-from skewless.serving.operate.keys import Keyring, keyring_of
+from skewless.serving.operate.keys import Keyring, keyring_of, note_uses
 from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.read.reader import Reader
@@ -87,6 +87,7 @@ class Upkeep:
         self._failing = False
         self._not_healed = ""
         self._noted: dict[str, int] = {}
+        self._uses: dict[str, int] = {}
         self._counted: Counter[str] = Counter()
         self._counted_at = 0
         self._ages = ViewAges(store)
@@ -179,6 +180,8 @@ class Upkeep:
             self._failing = True
         with contextlib.suppress(SkewlessError, OSError):  # a registry that is read only
             self.note_reads()
+            if self.keyring is not None:
+                note_uses(self._store.runtime.registry, self.keyring, self._uses)
         self.also()
         self.write()
 

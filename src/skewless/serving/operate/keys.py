@@ -6,6 +6,9 @@
 A key is ``sk_<id>_<secret>``; of its 256 random bits only the SHA-256 is kept, in the registry, so
 that every server of it knows the key and a revocation within seconds. (A slow hash protects
 guessable passwords; 256 random bits cannot be guessed.)
+
+A key may end at a moment. `rotate` makes another one like it and lets the old one count for a while
+yet, so that clients can be given the new one first.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from skewless.clock import iso
+from skewless.access.actors import checked_actor
+from skewless.clock import NEVER, SystemClock, iso
 from skewless.errors import CorruptData, InputError, StoreError, UnknownName
 from skewless.online.runtime import Runtime
 from skewless.registry.base import Registry
@@ -36,8 +40,12 @@ VALUES_A_PERMIT = 1_000
 _PREFIX = "serving.key/"
 _EVER = "serving.keys"
 _REVOKED = "serving.revoked/"
+_USED = "serving.used/"
+USED_EVERY = 300_000_000
+"""Microseconds between two notes of a worker that a key is used."""
 _NOTES = "skewless.keys"
-"""In the journal: the projects that have had a key, and behind each a row for each it revoked."""
+"""In the journal: the projects that have had a key, and behind each a row for each it revoked; its
+value is the moment from which on that counts, nothing where it is at once."""
 _FORM = re.compile(r"sk_([0-9a-f]{12})_([\w-]{43})\Z")
 
 
@@ -53,6 +61,8 @@ class Key:
         rate: small requests a second, see `VALUES_A_PERMIT`; 0: any number.
         note: whose it is, for people.
         created: when, UTC microseconds.
+        actor: who acts by it, ``user:ada`` or ``service:checkout``; empty: nobody by name.
+        expires: from when on it is worthless, UTC microseconds; 0: never.
     """
 
     id: str
@@ -62,6 +72,12 @@ class Key:
     rate: float = 0.0
     note: str = ""
     created: int = 0
+    actor: str = ""
+    expires: int = 0
+
+    def is_over(self, now: int) -> bool:
+        """Whether it has expired."""
+        return bool(self.expires) and now >= self.expires
 
     def to_dict(self) -> dict[str, Any]:
         """Return what may be shown: all but the digest."""
@@ -72,6 +88,8 @@ class Key:
             "rate": self.rate,
             "note": self.note,
             "created": iso(self.created),
+            "actor": self.actor,
+            "expires": iso(self.expires) if self.expires else None,
         }
 
 
@@ -82,6 +100,8 @@ def create(
     services: Sequence[str] = (),
     rate: float = 0.0,
     note: str = "",
+    actor: str = "",
+    expires: int = 0,
     now: int = 0,
 ) -> str:
     """Make a key and return it; it cannot be shown again.
@@ -92,12 +112,15 @@ def create(
         services: the feature services it may read; only for the scope ``read``.
         rate: small requests a second that it may make, per worker; 0: any number.
         note: whose it is.
+        actor: who acts by it, ``user:ada`` or ``service:checkout``; empty: nobody by name.
+        expires: from when on it is worthless, UTC microseconds; 0: never.
         now: the present, UTC microseconds.
 
     `keyring_of` then notes in the journal that there are keys; servers do so, too.
 
     Raises:
-        InputError: no such scope, or services for another scope than ``read``.
+        InputError: no such scope, services for another scope than ``read``, what is no actor, or
+            an end that has passed.
     """
     if scope not in SCOPES:
         raise InputError("no such scope", got=scope, expected=", ".join(SCOPES))
@@ -107,6 +130,8 @@ def create(
         )
     if rate < 0:
         raise InputError("a rate below zero", got=rate)
+    if expires and expires <= now:
+        raise InputError("a key that has expired already", got=iso(expires))
     number, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     body = {
         "digest": _digest(secret),
@@ -115,6 +140,8 @@ def create(
         "rate": rate,
         "note": note,
         "created": now,
+        "actor": checked_actor(actor) if actor else "",
+        "expires": expires,
     }
     registry.set_progress(_EVER, True)
     registry.set_progress(_PREFIX + number, body)
@@ -133,12 +160,63 @@ def revoke(registry: Registry, number: str) -> None:
     Raises:
         UnknownName: there is no such key.
     """
-    match = _FORM.match(number)
-    number = match[1] if match else number
-    if registry.get_progress(_PREFIX + number) is None:
-        raise UnknownName.of("key", number, (k.id for k in listed(registry)), where="the registry")
+    number = _known(registry, number).id
     registry.set_progress(_REVOKED + number, True)  # for the journals of all who use the registry
     registry.set_progress(_PREFIX + number, None)
+    registry.set_progress(_USED + number, None)
+
+
+def rotate(registry: Registry, number: str, *, overlap: int, expires: int = 0, now: int) -> str:
+    """Make a key like another one, which ends after a while, and return the new one.
+
+    It may do what the old one may, for the same actor. `keyring_of` then notes in the journal when
+    the old one ends, so that no older registry brings it back.
+
+    Args:
+        registry: where their hashes are kept.
+        number: the id of the old one, or the whole key.
+        overlap: how long the old one counts yet, microseconds; 0: it ends now.
+        expires: from when on the new one is worthless, UTC microseconds; 0: it lasts as long as
+            the old one was made for.
+        now: the present, UTC microseconds.
+
+    Raises:
+        UnknownName: there is no such key.
+        InputError: it has ended already, or ``expires`` has passed.
+    """
+    old = _known(registry, number)
+    ends = _moment(registry.get_progress(_REVOKED + old.id))
+    if old.is_over(now) or (ends is not None and ends <= now):
+        raise InputError("a key that has ended", got=old.id, hint="Make one: skewless keys create")
+    if not expires and old.expires:
+        expires = now + (old.expires - old.created)
+    made = create(
+        registry, scope=old.scope, services=old.services, rate=old.rate, note=old.note,
+        actor=old.actor, expires=expires, now=now,
+    )  # fmt: skip
+    last = min(now + overlap, old.expires or NEVER, NEVER if ends is None else ends)
+    registry.set_progress(_REVOKED + old.id, last)
+    return made
+
+
+def last_uses(registry: Registry) -> dict[str, int]:
+    """Return when each key was used last, to `USED_EVERY`, UTC microseconds by id."""
+    return {name.removeprefix(_USED): at for name, at in registry.progress(_USED).items()}
+
+
+def _known(registry: Registry, number: str) -> Key:
+    """Return a key by its id, or by itself."""
+    match = _FORM.match(number)
+    number = match[1] if match else number
+    keys = {key.id: key for key in listed(registry)}
+    if number not in keys:
+        raise UnknownName.of("key", number, keys, where="the registry")
+    return keys[number]
+
+
+def _moment(told: Any) -> int | None:
+    """Return from when on a key is revoked, as the registry has it; None: it is not."""
+    return None if not told else 0 if told is True else int(told)
 
 
 def listed(registry: Registry) -> list[Key]:
@@ -171,13 +249,20 @@ class Caller:
         scope: one of `SCOPES`.
         services: the feature services it may read; empty: everything.
         key: the id of its key; empty for callers without one.
+        actor: who it is by name, ``service:checkout``; empty: nobody.
         bucket: what it may still ask for; None: anything.
     """
 
     scope: str = "admin"
     services: frozenset[str] = frozenset()
     key: str = ""
+    actor: str = ""
     bucket: _Bucket | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def who(self) -> str:
+        """How the record calls whoever asks: the actor, else the key; empty: nobody by name."""
+        return self.actor or (f"key:{self.key}" if self.key else "")
 
     def pay(self, permits: int) -> None:
         """Pay for a request that costs more than others: the next ones wait until that is made up.
@@ -222,34 +307,46 @@ class Keyring:
         keys: by id.
         required: whether callers need one: since the first was made, even when all are revoked.
         forgotten: whether the registry knows of none, though there were some.
+        now: tells the present, UTC microseconds.
+        used: when each key was used last here, UTC microseconds by id.
     """
 
     keys: dict[str, Key] = field(default_factory=dict)
     required: bool = False
     forgotten: bool = False
+    now: Callable[[], int] = field(default=SystemClock().now, repr=False, compare=False)
+    used: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _buckets: dict[str, _Bucket] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, registry: Registry, before: Keyring | None = None) -> Keyring:
-        """Return the keys of a registry; allowances go on from those of ``before``."""
+        """Return the keys of a registry; allowances and uses go on from those of ``before``."""
         return cls.of(listed(registry), bool(registry.get_progress(_EVER)), before)
 
     @classmethod
     def of(cls, keys: Iterable[Key], required: bool, before: Keyring | None = None) -> Keyring:
-        """Return a ring of these keys; allowances go on from those of ``before``."""
+        """Return a ring of these keys; allowances and uses go on from those of ``before``."""
         found = {key.id: key for key in keys}
         buckets = {}
         for key in found.values():
             if key.rate:
                 old = before._buckets.get(key.id) if before else None
                 buckets[key.id] = old if old and old.rate == key.rate else _Bucket(key.rate)
-        return cls(found, required, _buckets=buckets)
+        used = {} if before is None else before.used
+        return cls(found, required, used=used, _buckets=buckets)
 
-    def without(self, revoked: Set[str]) -> Keyring:
-        """Return the ring without keys of these ids."""
-        if revoked.isdisjoint(self.keys):
+    def without(self, revoked: Mapping[str, int]) -> Keyring:
+        """Return the ring without keys that are revoked; 0 is at once, else the moment they end."""
+        if revoked.keys().isdisjoint(self.keys):
             return self
-        kept = {number: key for number, key in self.keys.items() if number not in revoked}
+        kept = {}
+        for number, key in self.keys.items():
+            ends = revoked.get(number)
+            if ends is None:
+                kept[number] = key
+            elif ends:
+                ends = min(ends, key.expires or ends)
+                kept[number] = dataclasses.replace(key, expires=ends)
         return dataclasses.replace(self, keys=kept)
 
     def caller(self, authorization: bytes | None) -> Caller:
@@ -275,6 +372,15 @@ class Keyring:
                 hint="Keys are made with: skewless keys create",
                 headers={"www-authenticate": "Bearer"},
             )
+        now = self.now()
+        if key.is_over(now):
+            raise AccessDenied(
+                "this key has expired",
+                got=iso(key.expires),
+                hint="Ask whoever gave it to you for another one.",
+                headers={"www-authenticate": "Bearer"},
+            )
+        self.used[number] = now
         bucket = self._buckets[number] if key.rate else None
         if bucket is not None and (wait := bucket.take()):
             raise TooManyRequests(
@@ -282,7 +388,22 @@ class Keyring:
                 expected=f"at most {key.rate:g} small requests a second",
                 headers={"retry-after": str(max(1, round(wait)))},
             )
-        return Caller(key.scope, frozenset(key.services), key.id, bucket)
+        return Caller(key.scope, frozenset(key.services), key.id, key.actor, bucket)
+
+
+def note_uses(registry: Registry, ring: Keyring, noted: dict[str, int]) -> None:
+    """Note in the registry when keys were used last; each at most every `USED_EVERY`.
+
+    Args:
+        registry: where it is kept.
+        ring: whose keys were used.
+        noted: what was noted before, by id; it is brought up to date.
+    """
+    for number, at in list(ring.used.items()):
+        if number in ring.keys and at - noted.get(number, -USED_EVERY) >= USED_EVERY:
+            if at > (registry.get_progress(_USED + number) or 0):
+                registry.set_progress(_USED + number, at)
+            noted[number] = at
 
 
 def keyring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
@@ -297,7 +418,8 @@ def keyring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
         before: the keys that counted until now; None at the start.
     """
     revoked = _noted_revocations(runtime)
-    ring = Keyring.load(runtime.registry, before).without(revoked)
+    loaded = dataclasses.replace(Keyring.load(runtime.registry, before), now=runtime.clock.now)
+    ring = loaded.without(revoked)
     project = runtime.config.project.encode()
     noted = runtime.journal.read_one(_NOTES, project) is not None
     if ring.required:
@@ -311,19 +433,26 @@ def keyring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
     return dataclasses.replace(kept, required=True, forgotten=True)
 
 
-def _noted_revocations(runtime: Runtime) -> set[str]:
-    """Return the ids of keys that were ever revoked; those of the registry are noted."""
+def _noted_revocations(runtime: Runtime) -> dict[str, int]:
+    """Return from when on keys are revoked, by id; what the registry has of it is noted."""
     prefix = runtime.config.project.encode() + b"\0"
     noted = {
-        key.removeprefix(prefix).decode("ascii", "replace")
-        for key, _ in runtime.journal.scan(_NOTES, prefix=prefix)
+        key.removeprefix(prefix).decode("ascii", "replace"): int.from_bytes(value, "big")
+        for key, value in runtime.journal.scan(_NOTES, prefix=prefix)
     }
-    told = {name.removeprefix(_REVOKED) for name in runtime.registry.progress(_REVOKED)}
-    new = sorted(told - noted)
+    new = {}
+    for name, told in runtime.registry.progress(_REVOKED).items():
+        number, ends = name.removeprefix(_REVOKED), _moment(told)
+        if ends is not None and ends < noted.get(number, NEVER):
+            new[number] = ends
     if new:
+        rows = [
+            (prefix + number.encode(), ends.to_bytes(8, "big") if ends else b"")
+            for number, ends in sorted(new.items())
+        ]
         with contextlib.suppress(StoreError):  # where nothing can be written
-            runtime.journal.write(_NOTES, [(prefix + number.encode(), b"") for number in new])
-    return noted | told
+            runtime.journal.write(_NOTES, rows)
+    return noted | new
 
 
 class _Bucket:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from skewless.access.actors import acting_for
 from skewless.clock import iso
 from skewless.errors import Conflict, SkewlessError, StoreUnavailable, UnknownName, from_dict
 from skewless.forks import Lock
@@ -48,6 +49,7 @@ class Job:
         started, seen, ended: UTC microseconds; ``seen`` is when it was last heard of.
         results: what became of each table.
         error: what went wrong, as plain data.
+        who: asked for it, see `Caller.who`; empty: nobody by name.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Job:
     ended: int | None = None
     results: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
+    who: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the job as plain data, times in ISO 8601."""
@@ -98,14 +101,21 @@ class Jobs:
     def _registry(self) -> Registry:
         return self._store.runtime.registry
 
-    def claim(self, kind: str, views: list[str] | None, start: int | None, end: int | None) -> Job:
+    def claim(
+        self,
+        kind: str,
+        views: list[str] | None,
+        start: int | None,
+        end: int | None,
+        who: str = "",
+    ) -> Job:
         """Note a new job as running; `run` carries it out.
 
         Raises:
             Conflict: another one is running.
         """
         now = self._clock.now()
-        job = Job(secrets.token_hex(8), kind, views, start, end, started=now, seen=now)
+        job = Job(secrets.token_hex(8), kind, views, start, end, started=now, seen=now, who=who)
         with self._lock:
             known = self.all()
             for other in known:
@@ -151,7 +161,8 @@ class Jobs:
                 self._save(job)
 
         try:
-            results = verb(job.views, start=job.start, end=job.end, progress=progress)
+            with acting_for(job.who):
+                results = verb(job.views, start=job.start, end=job.end, progress=progress)
         except SkewlessError as problem:
             self._end(job, "failed", error=problem.to_dict())
             raise

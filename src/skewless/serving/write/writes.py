@@ -162,12 +162,18 @@ class Writer:
         request.caller.require("admin", request.where)
         wanted: MaterializeRequest = await request.decoded(_WANTED)
         kind = "backfill" if wanted.backfill else "materialize"
-        job = await self.claim(kind, wanted.views, _micros(wanted.start), _micros(wanted.end))
+        start, end = _micros(wanted.start), _micros(wanted.end)
+        job = await self.claim(kind, wanted.views, start, end, request.caller.who)
         self.jobs.start(job)
         return Response.json(job.to_dict(), 202, {"location": f"/v1/jobs/{job.id}"})
 
     async def claim(
-        self, kind: str, views: list[str] | None, start: int | None, end: int | None
+        self,
+        kind: str,
+        views: list[str] | None,
+        start: int | None,
+        end: int | None,
+        who: str,
     ) -> Job:
         """Note a job as running, once its views are known to exist.
 
@@ -186,14 +192,16 @@ class Writer:
                 version = name.partition("@v")[2]
                 if "@" in name and not version.isdecimal():
                     raise RequestError("not a view", got=name, expected="View or View@v2")
-        job: Job = await self._registry(self._claim, kind, views, start, end)
+        job: Job = await self._registry(self._claim, kind, views, start, end, who)
         return job
 
-    def _claim(self, kind: str, views: list[str] | None, start: int | None, end: int | None) -> Job:
+    def _claim(
+        self, kind: str, views: list[str] | None, start: int | None, end: int | None, who: str
+    ) -> Job:
         from skewless.materialize.verbs import chosen_views
 
         chosen_views(self.store.runtime, views)
-        return self.jobs.claim(kind, views, start, end)
+        return self.jobs.claim(kind, views, start, end, who)
 
     async def run(self, job: Job) -> Job:
         """Carry a job out and return it."""

@@ -1,0 +1,1 @@
+"""Who may read what: pure rules that plans and servers apply."""
