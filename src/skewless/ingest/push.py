@@ -77,11 +77,29 @@ class PushResult:
     failed: tuple[CheckResult, ...] = ()
 
 
-def push(runtime: Runtime, source_name: str, rows: Any, *, backdate: bool) -> PushResult:
-    """Hand rows of a source to the store; see `FeatureStore.push`."""
+def push(
+    runtime: Runtime,
+    source_name: str,
+    rows: Any,
+    *,
+    backdate: bool,
+    refused: Sequence[Rejected] = (),
+) -> PushResult:
+    """Hand rows of a source to the store; see `FeatureStore.push`.
+
+    Args:
+        runtime: the open parts.
+        source_name: whose rows they are.
+        rows: those that come in.
+        backdate: whether known time is event time + delay.
+        refused: rows of the same push that somebody else has found bad: they go to quarantine
+            with the others, in the same transaction.
+    """
     source = runtime.source(source_name)
     refuse_derived(source)
     admitted = validated(runtime, source, rows, backdate=backdate)
+    if refused:
+        admitted = replace(admitted, rejected=[*admitted.rejected, *refused])
     failed = rows_checked(runtime, source, admitted)
     return replace(ingest(runtime, source, admitted), failed=failed)
 
