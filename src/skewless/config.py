@@ -42,6 +42,7 @@
     enforce = true                         # apply refuses what does not keep to it
 
     [alerts]                               # who is told of what is wrong; see operations.md
+    [tend]                                 # how often what is due; see operations.md
     every = "10m"                          # what comes and goes is told at most so often
     receivers.oncall = { kind = "pagerduty", key = "${PAGERDUTY_KEY}", levels = ["page"] }
 
@@ -100,6 +101,10 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "lineage": ("kind", "url", "key", "path"),
     "lint": ("features", "views", "sources", "owners", "descriptions", "freshness", "enforce"),
     "alerts": ("allow", "every", "remind", "receivers"),
+    "tend": (
+        *("materialize", "backfill", "compact", "check", "profile", "drift", "freshness", "alerts"),
+        "checkpoint",
+    ),
     "prices": ("currency", "online_gb", "million_reads", "cpu_hour", "million_rows"),
     "engine": None,
 }
@@ -212,6 +217,7 @@ class Config:
         lineage: where events of OpenLineage are sent to; None: nowhere.
         alerts: who is told of what is wrong; None: nobody.
         prices: what a month costs.
+        tend: how often the parts of `skewless.tend` are due, where not by default.
         read_only: whether nothing is written, whatever rights there are: ``mode = "read-only"``.
         rewind: how far in the past an online read may ask, microseconds.
         definitions: Python files (or patterns) of the folder; empty: all that are no tests.
@@ -244,6 +250,7 @@ class Config:
     lint: Section | None = None
     alerts: Section | None = None
     prices: Section = field(default_factory=lambda: Section({}))
+    tend: Section = field(default_factory=lambda: Section({}))
 
     @classmethod
     def read(cls, path: str | Path = ".") -> Config:
@@ -314,6 +321,7 @@ class Config:
             lint=_section(data, "lint", folder, where) if "lint" in data else None,
             alerts=_section(data, "alerts", folder, where) if "alerts" in data else None,
             prices=_section(data, "prices", folder, where),
+            tend=_section(data, "tend", folder, where),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -338,6 +346,7 @@ class Config:
             "lint": None if self.lint is None else self.lint.to_dict(),
             "alerts": None if self.alerts is None else self.alerts.to_dict(),
             "prices": self.prices.to_dict(),
+            "tend": self.tend.to_dict(),
         }
 
 

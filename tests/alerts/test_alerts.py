@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import skewless as sl
-from skewless.alerts.alerts import Runner
+from skewless.alerts.alerts import Runner, look_after
 from skewless.alerts.receivers import Message, Receiver
 from skewless.alerts.rules import Problem, problems
 from skewless.errors import ConfigError, InputError, UnknownName
@@ -293,6 +293,33 @@ def test_an_address_that_is_not_allowed_is_refused(
     ):
         Runner(fs.runtime)
     assert "T/B/x" not in str(raised.value)
+
+
+def test_what_is_wrong_is_acknowledged_before_a_pass_opens_an_alert_of_it(
+    tmp_path: Path, hook: Sink, clock: SettableClock
+) -> None:
+    stale, key = STALE, "Spend@v1/freshness"
+    with store(tmp_path, hook, clock) as fs:
+        with pytest.raises(UnknownName, match="no open alert"):
+            fs.acknowledge("Spend@v1/drift", who="ada")
+        assert (fs.alerts(), fs.acknowledge(key, who="ada").who) == ([], "ada")
+        clock.time += MINUTE
+        runner = Runner(fs.runtime)
+        runner.run([stale])
+        assert [alert.who for alert in fs.alerts()] == ["ada"]
+        clock.time += HOUR
+        runner.run([])
+        assert fs.alerts() == []
+        clock.time += MINUTE
+        runner.run([stale])
+        assert [alert.who for alert in fs.alerts()] == [""], "it was said of the alert before"
+        clock.time += HOUR
+        runner.run([])
+        clock.time += MINUTE
+        look_after(fs.runtime, key, who="bo")
+        clock.time += 25 * HOUR
+        runner.run([stale])
+        assert [alert.who for alert in fs.alerts()] == [""], "it holds for a day"
 
 
 def test_the_command_lists_acknowledges_and_silences(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import skewless as sl
-from skewless.errors import Conflict
+from skewless.errors import ConfigError, Conflict
 from skewless.monitoring.freshness import kept_promises
 from skewless.online.lease import Lease
-from skewless.tend.tend import LEASE
+from skewless.tend.tend import _PARTS, LEASE
 from skewless.testing.clock import SettableClock
 from tests.cli.running import data_of, ran, run_in
 from tests.shop import CARD, DAY, HOUR, MINUTE, NOON, SCHEMA, open_store, pay
@@ -43,6 +45,7 @@ def test_everything_is_done_once_and_then_when_it_is_due(tmp_path: Path) -> None
     assert set(statuses(first).values()) == {"done"}
     assert [part.said for part in first.parts] == [
         "0 of 1 tables of states had changed",
+        "0 rows that came too late let in",
         "1 rows settled",
         "1 of 1 checks hold",
         "1 profiles online, 0 served",
@@ -85,7 +88,7 @@ def test_a_part_that_fails_keeps_no_other_from_being_done(tmp_path: Path) -> Non
     report = fs.tend()
     assert not report.ok
     assert statuses(report) == {
-        "materialize": "failed", "compact": "done", "check": "done", "profile": "done",
+        "materialize": "failed", "backfill": "done", "compact": "done", "check": "done", "profile": "done",
         "drift": "done", "freshness": "done", "alerts": "done",
     }  # fmt: skip
     assert "a check fails" in report.parts[0].said
@@ -105,6 +108,79 @@ def test_how_often_a_promise_was_kept_is_counted(tmp_path: Path) -> None:
     assert report.parts[-1].said.startswith("1 open")
     assert kept_promises(fs.runtime.ledger, 0) == {"Spend@v1": (1, 2)}
     assert kept_promises(fs.runtime.ledger, NOON + 1) == {"Spend@v1": (0, 1)}
+
+
+def test_rows_that_came_too_late_count_once_a_day(tmp_path: Path) -> None:
+    clock = SettableClock(NOON)
+    source = sl.Source("pays", schema=SCHEMA, event_time="at", row_id="pay_id", lateness="10m")
+    features = {"total": source.amount.sum("1d")}
+    view = sl.FeatureView("Spend", entity=CARD, source=source, features=features)
+    fs = open_store(tmp_path, view, clock=clock, build=True)
+    fs.tend()
+    rows = [pay("a", NOON - MINUTE), pay("b", NOON - 12 * MINUTE, 7.0)]
+    rows += [pay("c", NOON - 13 * MINUTE, 9.0, card="c2")]
+    assert fs.push("pays", rows, backdate=True).late == 2
+
+    def totals() -> list[list[object]]:
+        found = fs.get_online_features(["Spend:total"], [{"card_id": c} for c in ("c1", "c2")])
+        return [row[0] for row in found.values]  # type: ignore[misc]
+
+    assert totals() == [1.0, 0.0]
+    clock.time = NOON + HOUR
+    assert statuses(fs.tend())["backfill"] == "not due"
+    assert totals() == [1.0, 0.0]
+    clock.time = NOON + 23 * HOUR
+    (part,) = (each for each in fs.tend(everything=True).parts if each.name == "backfill")
+    assert part.said == "2 rows that came too late let in"
+    assert totals() == [8.0, 9.0]
+    assert fs.verify("Spend").ok
+    (part,) = (each for each in fs.tend(everything=True).parts if each.name == "backfill")
+    assert part.said == "0 rows that came too late let in"
+
+
+def test_a_table_whose_history_was_corrected_is_built_anew(tmp_path: Path) -> None:
+    def write(amount: float) -> None:
+        rows = [pay(f"p{n}", NOON - n * MINUTE, amount, card=f"c{n % 2}") for n in range(1, 9)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pays.parquet")
+
+    write(1.0)
+    clock = SettableClock(NOON)
+    table = sl.Parquet(str(tmp_path / "pays.parquet"))
+    source = sl.Source("pays", schema=SCHEMA, event_time="at", table=table)
+    features = {"total": source.amount.sum("1d")}
+    view = sl.FeatureView("Spend", entity=CARD, source=source, features=features)
+    fs = open_store(tmp_path / "repo", view, clock=clock, build=True)
+    fs.tend()
+    write(3.0)
+    clock.time = NOON + HOUR
+    assert fs.tend().parts[0].said == "1 of 1 tables of states had changed"
+    found = fs.get_online_features(["Spend:total"], [{"card_id": "c0"}, {"card_id": "c1"}])
+    assert found.values == [[12.0], [12.0]]
+
+
+def test_the_settings_say_what_is_due(tmp_path: Path) -> None:
+    clock = SettableClock(NOON)
+    settings = {"tend": {"materialize": "15m", "drift": "off"}}
+    fs = open_store(tmp_path, clock=clock, **settings)
+    assert statuses(fs.tend())["drift"] == "off"
+    clock.time = NOON + 15 * MINUTE
+    found = statuses(fs.tend(everything=False))
+    assert (found["materialize"], found["check"]) == ("done", "not due")
+    assert statuses(fs.tend(everything=True))["drift"] == "done"
+    wrong = open_store(tmp_path / "wrong", tend={"check": "often"})
+    with pytest.raises(ConfigError, match="not how often"):
+        wrong.tend()
+
+
+def test_a_pass_that_was_taken_for_dead_leaves_the_rest_to_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs = store(tmp_path)
+    taken: list[Lease] = []
+    take = Lease.take
+    monkeypatch.setattr(Lease, "take", lambda self: taken.append(self) or take(self))
+    monkeypatch.setitem(_PARTS, "compact", lambda _: (taken[0].lost.set(), ("done", True))[1])
+    assert list(statuses(fs.tend()).values())[:4] == ["done", "done", "done", "failed"]
 
 
 def test_of_two_at_once_one_is_refused(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ SILENCE, ACKNOWLEDGED = "silence", "acknowledge"
 _STATE = "alerts/state"
 _FIRST_WAIT, _LONGEST_WAIT = 15_000_000, 300_000_000
 _GIVE_UP = 86_400_000_000
+HOLDS = 86_400_000_000
+"""So long an acknowledgement holds of what no alert is open of, microseconds."""
 _DEFAULTS = {"every": "10m", "remind": "4h"}
 _MOST_WAITING = 10_000
 
@@ -58,6 +60,8 @@ class Alert:
         flaps: how often it came back while it was open.
         who: acknowledged it; empty: nobody.
         silenced: until when nothing is told of it, UTC microseconds; 0: it is not silenced.
+        heeded: the moment from which acknowledgements are of it: those from before it opened are,
+            but not those of an alert before it.
     """
 
     key: str
@@ -74,10 +78,11 @@ class Alert:
     flaps: int = 0
     who: str = ""
     silenced: int = 0
+    heeded: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the alert as plain data, times in ISO 8601."""
-        maybe = {name: getattr(self, name) for name in ("told", "silenced")}
+        maybe = {name: getattr(self, name) for name in ("told", "silenced", "heeded")}
         times = {name: iso(at) if at else None for name, at in maybe.items()}
         return asdict(self) | times | {"opened": iso(self.opened), "seen": iso(self.seen)}
 
@@ -165,6 +170,7 @@ class AlertReport:
 class _State:
     alerts: dict[str, Alert] = field(default_factory=dict)
     waiting: list[_Waiting] = field(default_factory=list)
+    ended: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Mapping[str, Any] | None) -> _State:
@@ -172,11 +178,13 @@ class _State:
         return cls(
             {each["key"]: Alert(**each) for each in known.get("alerts", ())},
             [_Waiting(**each) for each in known.get("waiting", ())],
+            dict(known.get("ended", {})),
         )
 
     def to_data(self) -> dict[str, Any]:
         alerts = [asdict(each) for each in self.alerts.values()]
-        return {"alerts": alerts, "waiting": [asdict(each) for each in self.waiting]}
+        waiting = [asdict(each) for each in self.waiting]
+        return {"alerts": alerts, "waiting": waiting, "ended": self.ended}
 
 
 # -------------------------------------------------------------------------------------------- pass
@@ -229,7 +237,9 @@ class Runner:
             keys.add(key)
             alert = state.alerts.get(key)
             if alert is None:
-                alert = state.alerts[key] = Alert(key, **vars(problem), opened=now, seen=now)
+                since = max(now - HOLDS, state.ended.get(key, 0)) + 1
+                alert = Alert(key, **vars(problem), opened=now, seen=now, heeded=since)
+                state.alerts[key] = alert
             alert.flaps += not alert.firing
             alert.firing, alert.seen = True, now
             alert.level, alert.text, alert.owner = problem.level, problem.text, problem.owner
@@ -239,7 +249,9 @@ class Runner:
     def _resolve(self, state: _State, now: int) -> list[Alert]:
         """End the alerts whose problems have been away for long enough."""
         over = [a for a in state.alerts.values() if not a.firing and now - a.seen >= self._every]
+        state.ended = {key: at for key, at in state.ended.items() if now - at < HOLDS}
         for alert in over:
+            state.ended[alert.key] = now
             del state.alerts[alert.key]
             if alert.told:
                 self._queue(state, alert, RESOLVE, now, level=alert.told_level)
@@ -381,13 +393,22 @@ def acknowledge(runtime: Runtime, key: str, *, who: str, why: str = "") -> Alert
     """Say that somebody looks after an alert; see `FeatureStore.acknowledge`.
 
     Raises:
-        UnknownName: no such alert is open.
+        UnknownName: no such alert is open, and nothing of the kind is wrong now.
         InputError: nobody's name.
         StoreError: the ledger cannot be written.
     """
     found = {alert.key: alert for alert in open_alerts(runtime)}
     project = f"{runtime.config.project}/"
     alert = found.get(key) or found.get(project + key)
+    if alert is None:  # what is wrong already, and the next pass will tell
+        now = runtime.clock.now()
+        coming = {project + problem.key: problem for problem in problems(runtime)}
+        found |= {
+            name: Alert(name, **vars(problem), opened=now, seen=now)
+            for name, problem in coming.items()
+            if name not in found
+        }
+        alert = found.get(key) or found.get(project + key)
     if alert is None:
         known = [name.removeprefix(project) for name in found]
         raise UnknownName.of("open alert", key, known, where=project.rstrip("/"))
@@ -416,9 +437,9 @@ def look_after(runtime: Runtime, key: str, *, who: str, why: str = "") -> None:
 
 
 def _who(alert: Alert, known: Mapping[str, Acknowledgement]) -> str:
-    """Return who has acknowledged an alert since it opened; empty: nobody."""
+    """Return who has acknowledged an alert, perhaps before it opened; empty: nobody."""
     said = known.get(alert.key)
-    return said.who if said is not None and said.at >= alert.opened else ""
+    return said.who if said is not None and said.at >= (alert.heeded or alert.opened) else ""
 
 
 def acknowledgements(ledger: Ledger) -> dict[str, Acknowledgement]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skewless.state.sizes import StateSize
     from skewless.store import FeatureStore
 
+MOST_SIZES = 20
 SIZES = "(bytes and rows kept: median, 99 %, largest)"
 COLOURS = {"+": "green", "~": "yellow", "-": "red", "!": "red"}
 
@@ -32,11 +33,17 @@ repin_all_option = click.option("--repin-all", is_flag=True, help="Move all feat
 
 @command(
     "plan",
-    example="skewless plan\nskewless plan --check --json\nskewless plan --lint",
+    example="skewless plan\nskewless plan --check --json\nskewless plan --summary --owner fraud",
     no="With --check: applying would change something. With --lint: a rule is not kept.",
 )
 @click.option("--check", is_flag=True, help="Exit with 1 if there is anything to apply.")
 @click.option("--lint", is_flag=True, help="Exit with 1 if a rule of [lint] is not kept.")
+@click.option(
+    "--summary/--all",
+    default=None,
+    help="Totals and names, or a line for each feature too.  [default: by length]",
+)
+@click.option("--owner", metavar="NAME", help="Show what this owner answers for alone.")
 @repin_option
 @repin_all_option
 @click.pass_context
@@ -46,10 +53,9 @@ def plan_command(
     *,
     repo: str,
     as_json: bool,
-    check: bool,
-    lint: bool,
-    repin: tuple[str, ...],
-    repin_all: bool,
+    summary: bool | None,
+    owner: str | None,
+    **given: Any,
 ) -> None:
     """Show what applying the definitions would change.
 
@@ -60,19 +66,26 @@ def plan_command(
     from skewless.store import FeatureStore
 
     with FeatureStore(repo) as fs:
-        plan = fs.plan(repin=repin_all or repin)
+        plan = fs.plan(repin=given["repin_all"] or given["repin"])
+        plan = plan if owner is None else plan.of_owner(owner)
         sizes, problem = estimates(fs, plan)
     if as_json:
         emit({**plan.to_dict(), "states": [size.to_dict() for size in sizes]})
     else:
-        say(coloured(plan))
+        text = plan.explain(summary=summary)
+        say(coloured(text))
+        if summary is None and text != plan.explain(summary=False):
+            note("A line for each feature: skewless plan --all")
+        if summary is None and len(sizes) > MOST_SIZES:
+            note(f"Of {len(sizes):,} tables of states the {MOST_SIZES} largest:")
+            sizes = sorted(sizes, key=lambda each: -each.size.p99)[:MOST_SIZES]
         if sizes:
             say(f"\nThe state of an entity online, estimated from history\n{SIZES}:\n")
         for size in sizes:
             say("\n".join(f"  {line}" for line in str(size).splitlines()))
     if problem is not None:
         note(f"No estimate of the size of states: {problem}")
-    if (check and not plan.is_empty) or (lint and plan.lint):
+    if (given["check"] and not plan.is_empty) or (given["lint"] and plan.lint):
         ctx.exit(1)
 
 
@@ -125,7 +138,7 @@ def apply_command(
         ctx.exit(1)
     with FeatureStore(repo) as fs:
         plan = fs.plan(repin=more["repin_all"] or more["repin"])
-        (note if as_json else say)(coloured(plan))
+        (note if as_json else say)(coloured(plan.explain()))
         refused = bool(plan.breaking) and not allow_breaking
         if more["lint"]:
             plan.check_lint()
@@ -186,10 +199,10 @@ def confirmed(question: str = "Apply this?") -> bool:
         raise InputError("nobody is there to ask", hint="Apply without asking: --yes") from None
 
 
-def coloured(plan: ApplyPlan) -> str:
-    """Return a plan as text, its steps in colour on a terminal."""
+def coloured(text: str) -> str:
+    """Return the text of a plan with its steps in colour on a terminal."""
     lines = []
-    for line in in_shell(plan.explain()).splitlines():
+    for line in in_shell(text).splitlines():
         sign = line.strip()[:1]
         colour = COLOURS.get(sign) if line.startswith("  ") else None
         lines.append(paint(line, colour) if colour else line)

@@ -71,6 +71,16 @@ def let_late_rows_in(runtime: Runtime, source: Source) -> None:
         rebuild_marked(runtime, tables)
 
 
+def late_ones(runtime: Runtime, source: Source) -> list[int]:
+    """Return the event times of rows that came too late and were not let in yet, microseconds."""
+    log = runtime.log(source)
+    found: list[int] = []
+    for chunk in log.reader().chunks([source.event_time, LATE], after=log.included()):
+        events = chunk.table[source.event_time].combine_chunks().view(pa.int64())
+        found += np.asarray(events)[np.asarray(chunk.table[LATE])].tolist()
+    return found
+
+
 def _late_rows(before: LogReader, source: Source, after: int) -> tuple[Ints, pa.Table]:
     """Return the late rows of a log after a sequence, in its order."""
     tables, numbers = [], []

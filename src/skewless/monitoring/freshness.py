@@ -18,6 +18,7 @@ only row groups are read whose statistics leave no doubt that they hold newer ti
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +44,7 @@ _JOB_DAYS = 30
 _DAY = 86_400_000_000
 _FIRST_STEP = 3_600_000_000
 _LAST_STEP = 200 * 366 * 24 * 3_600_000_000
+_STATUSES = ("stale", "building", "never", "late", "ok")
 _ORDER = {"stale": 0, "building": 1, "never": 2, "ok": 3}
 
 
@@ -90,6 +92,11 @@ class ViewFreshness:
     models: tuple[str, ...] = ()
 
     @property
+    def label(self) -> str:
+        """View and version: ``Spend@v1``."""
+        return f"{self.view}@v{self.version}"
+
+    @property
     def shown(self) -> str:
         """The status for people: ``late`` where it is not stale yet and worth a look."""
         return "late" if self.level == WARN else self.status
@@ -131,6 +138,36 @@ class FreshnessReport(Drawn):
     def ok(self) -> bool:
         """Whether every promise is kept."""
         return all(view.status == "ok" or view.promised is None for view in self.views)
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """How many views there are of each status, what needs somebody first."""
+        counts = Counter(view.shown for view in self.views)
+        return {status: counts[status] for status in _STATUSES}
+
+    def by_owner(self) -> list[list[str]]:
+        """Return a row for each owner: the name, all views, and those of each status."""
+        counts: dict[str, Counter[str]] = {}
+        for view in self.views:
+            counts.setdefault(view.owner or "-", Counter())[view.shown] += 1
+        order = sorted(counts, key=lambda o: (-(counts[o].total() - counts[o]["ok"]), o))
+        return [
+            [
+                owner,
+                f"{counts[owner].total():,}",
+                *(f"{counts[owner][s] or '-'}" for s in _STATUSES),
+            ]
+            for owner in order
+        ]
+
+    def of(self, *, owner: str | None = None, status: str | None = None) -> FreshnessReport:
+        """Return the report of the views of an owner, of a status, or of both."""
+        kept = [
+            view
+            for view in self.views
+            if owner in (None, view.owner) and status in (None, view.shown)
+        ]
+        return replace(self, views=tuple(kept))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""

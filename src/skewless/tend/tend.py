@@ -6,6 +6,7 @@
 | part | due | what |
 |---|---|---|
 | materialize | every hour | all views are brought up to date; what has not changed costs little |
+| backfill | every day | rows that came too late for their source (`lateness`) count from now on |
 | compact | every day | event logs are settled into files |
 | check | every hour | the checks of sources and views are carried out |
 | profile | every day | the profiles of all features go into the ledger |
@@ -13,6 +14,8 @@
 | freshness | at every pass | how fresh each view is goes into the ledger, for its attainment |
 | alerts | at every pass | who has to know is told what is wrong, and what no longer is |
 | checkpoint | at every pass | how far the ledger goes is signed, where a second place is named |
+
+``[tend]`` in ``skewless.toml`` says otherwise: ``materialize = "15m"``, ``backfill = "off"``.
 
 When a part was last done stands in the registry, so passes may come as often as they like, from
 cron, a container or a DAG. One pass at a time: a lease in the journal keeps a second one, on any
@@ -27,11 +30,13 @@ from typing import Any
 
 from skewless.alerts.alerts import Runner
 from skewless.clock import iso
+from skewless.config import Config
 from skewless.drift.drift import drift, profile, served_folder
 from skewless.durations import format_duration, parse_duration
-from skewless.errors import Conflict, SkewlessError
+from skewless.errors import ConfigError, Conflict, DefinitionError, SkewlessError
 from skewless.ledger.runs import recorded
-from skewless.materialize.verbs import compact, materialize
+from skewless.materialize.late_rows import late_ones
+from skewless.materialize.verbs import backfill, compact, materialize
 from skewless.monitoring.freshness import freshness, note_freshness
 from skewless.online.lease import Lease
 from skewless.online.runtime import Runtime
@@ -40,9 +45,11 @@ from skewless.quality.check import check
 LEASE = "skewless:tend"
 """The name of the lease: no source can have it."""
 _DONE = "tend/"
+_OFF = -1
 CHECKPOINT = "checkpoint"
 EVERY: Mapping[str, int] = {
     "materialize": parse_duration("1h"),
+    "backfill": parse_duration("1d"),
     "compact": parse_duration("1d"),
     "check": parse_duration("1h"),
     "profile": parse_duration("1d"),
@@ -60,7 +67,7 @@ class Part:
 
     Attributes:
         name: of the part.
-        status: ``done``, ``failed`` or ``not due``.
+        status: ``done``, ``failed``, ``not due`` or ``off``.
         said: what it did, why it failed, or when it is due.
         ok: False where it failed, or found what needs somebody.
     """
@@ -107,22 +114,52 @@ def tend(runtime: Runtime, *, everything: bool = False) -> TendReport:
     Raises:
         Conflict: another pass is at work.
     """
+    every = schedule(runtime.config)
     lease = Lease(runtime.journal, LEASE, dict)
     if not lease.take():
         raise Conflict("another pass is at work", hint="It ends by itself, or with its process.")
     try:
         now = runtime.clock.now()
         names = [name for name in _PARTS if name != CHECKPOINT or runtime.ledger.is_signed]
-        return TendReport(now, tuple(_part(runtime, name, now, everything) for name in names))
+        done = []
+        for name in names:
+            # One that was taken for dead leaves the rest to the pass that has begun since.
+            if lease.lost.is_set():
+                done.append(Part(name, "failed", "another pass took over", ok=False))
+            else:
+                done.append(_part(runtime, name, now, None if everything else every[name]))
+        return TendReport(now, tuple(done))
     finally:
         lease.release()
 
 
-def _part(runtime: Runtime, name: str, now: int, everything: bool) -> Part:
+def schedule(config: Config) -> dict[str, int]:
+    """Return how often each part is due, microseconds; -1: never by itself.
+
+    Raises:
+        ConfigError: ``[tend]`` has something that is neither a duration nor ``"off"``.
+    """
+    found = dict(EVERY)
+    for name, given in config.tend.items():
+        try:
+            found[name] = _OFF if given == "off" else parse_duration(given, what=name)
+        except DefinitionError as problem:
+            where = f"{name!r} in [tend] of {config.file or config.folder}"
+            expected = "a duration such as '15m', or 'off'"
+            raise ConfigError(
+                "not how often", got=problem.got, expected=expected, where=where
+            ) from None
+    return found
+
+
+def _part(runtime: Runtime, name: str, now: int, every: int | None) -> Part:
+    """Do a part that is due every so often; None: now."""
+    if every == _OFF:
+        return Part(name, "off", "by [tend]")
     last = runtime.registry.get_progress(_DONE + name)
     # What was done in the future was done by a clock that was ahead: it is due.
-    if not everything and last is not None and 0 <= now - last < EVERY[name]:
-        return Part(name, "not due", f"next in {format_duration(last + EVERY[name] - now)}")
+    if every is not None and last is not None and 0 <= now - last < every:
+        return Part(name, "not due", f"next in {format_duration(last + every - now)}")
     try:
         said, ok = _PARTS[name](runtime)
     except SkewlessError as problem:  # the other parts are done all the same
@@ -135,6 +172,18 @@ def _materialize(runtime: Runtime) -> tuple[str, bool]:
     results = materialize(runtime, None, None, None)
     built = [result for result in results if not result.skipped]
     return f"{len(built)} of {len(results)} tables of states had changed", True
+
+
+def _backfill(runtime: Runtime) -> tuple[str, bool]:
+    sources = runtime.state(fresh=True).sources.values()
+    bounded = [source for source in sources if source.lateness is not None]
+    late = {source.name: times for source in bounded if (times := late_ones(runtime, source))}
+    for name, times in late.items():
+        views = runtime.state().views.items()
+        over = [f"{view}@v{number}" for (view, number), each in views if each.source.name == name]
+        if over:
+            backfill(runtime, over, min(times), max(times) + 1)
+    return f"{sum(map(len, late.values())):,} rows that came too late let in", True
 
 
 def _compact(runtime: Runtime) -> tuple[str, bool]:
@@ -180,6 +229,7 @@ def _checkpoint(runtime: Runtime) -> tuple[str, bool]:
 
 _PARTS: Mapping[str, Callable[[Runtime], tuple[str, bool]]] = {
     "materialize": _materialize,
+    "backfill": _backfill,
     "compact": _compact,
     "check": _check,
     "profile": _profile,

@@ -16,6 +16,7 @@ from typing import Any
 from skewless.access.actors import caller
 from skewless.alerts.alerts import (
     ACKNOWLEDGED,
+    HOLDS,
     SILENCE,
     acknowledgements,
     look_after,
@@ -35,8 +36,6 @@ from skewless.ui.site import Site
 KIND = "act"
 MOST = parse_duration("30d")
 """The longest silence."""
-HOLDS = parse_duration("1d")
-"""So long an acknowledgement holds of what no alert is open of: then it wants somebody anew."""
 MOST_WORDS = 500
 Fields = Mapping[str, str]
 
@@ -129,7 +128,7 @@ def marked(runtime: Runtime, needs: Iterable[Need]) -> list[Need]:
     """
     now = runtime.clock.now()
     silent, known = silences(runtime.ledger, now), acknowledgements(runtime.ledger)
-    opened = {alert.key: alert.opened for alert in open_alerts(runtime)}
+    opened = {each.key: each.heeded or each.opened for each in open_alerts(runtime)}
 
     def mark(need: Need) -> Need:
         key = f"{runtime.config.project}/{need.key}"

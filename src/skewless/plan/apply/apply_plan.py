@@ -18,12 +18,15 @@ from typing import Any, Literal
 
 from skewless.checks.lint import LintFinding
 from skewless.errors import RulesBroken
+from skewless.forks import cached_property
 from skewless.formatting import Drawn
+from skewless.plan.apply.overview import MOST_LINES, overview
 from skewless.plan.apply.registry_state import VIEW_KINDS, Kind, Record
 
 Action = Literal[
     "added", "changed values", "changed storage", "described only", "removed", "unchanged"
 ]
+_NOT_KEPT = "Rules of [lint] that are not kept:"
 _SIGNS: dict[Action, str] = {"added": "+", "removed": "-", "unchanged": "="}
 
 
@@ -170,23 +173,57 @@ class ApplyPlan(Drawn):
         names = [f"{_SIGNS.get(step.action, '~')}{step.name}" for step in self.changed]
         return " ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
-    def explain(self) -> str:
-        """Return the plan as text for people."""
-        blocks = [self._headline()]
+    def owner_of(self, step: Step) -> str:
+        """Return who answers for what a step adds or changes; empty: nobody, or it is gone."""
+        return self._owners.get((step.kind, step.name), "")
+
+    @cached_property
+    def _owners(self) -> dict[tuple[str, str], str]:
+        return {(each.kind, each.name): _owner(each.body) for each in self.writes}
+
+    def of_owner(self, owner: str) -> ApplyPlan:
+        """Return the steps of what somebody answers for, to be looked at; it cannot be applied."""
+        mine = tuple(step for step in self.changed if self.owner_of(step) == owner)
+        names = {(step.kind, step.name) for step in mine}
+        return ApplyPlan(
+            self.base_revision,
+            mine,
+            tuple(each for each in self.breaking if (each.kind, each.name) in names),
+            lint=tuple(each for each in self.lint if (each.kind, each.name) in names),
+            writes=tuple(each for each in self.writes if (each.kind, each.name) in names),
+        )
+
+    def explain(self, *, summary: bool | None = None) -> str:
+        """Return the plan as text for people.
+
+        Args:
+            summary: totals and names, without a line a feature; None: where there are too many.
+        """
+        if summary is None:
+            summary = sum(1 + len(step.changes) for step in self.changed) > MOST_LINES
+        breaking = [f"! {found.explain()}" for found in self.breaking]
+        if summary:
+            urgent = {"Breaking:": breaking, "Warnings:": self.warnings}
+            rest = {"Notes:": self.notes, _NOT_KEPT: list(map(str, self.lint))}
+            owners = list(map(self.owner_of, self.changed))
+            return overview(self.headline, self.changed, owners, urgent, rest)
+        blocks = [self.headline]
         if self.changed:
             steps = [_indented(step.explain()) for step in self.changed]
             blocks.append("\n".join(steps))
         for title, lines in (
-            ("Breaking:", [f"! {found.explain()}" for found in self.breaking]),
+            ("Breaking:", breaking),
             ("Notes:", list(self.notes)),
             ("Warnings:", list(self.warnings)),
-            ("Rules of [lint] that are not kept:", _first(self.lint)),
+            (_NOT_KEPT, _first(self.lint)),
         ):
             if lines:
                 blocks.append("\n".join([title, *map(_indented, lines)]))
         return "\n\n".join(blocks)
 
-    def _headline(self) -> str:
+    @property
+    def headline(self) -> str:
+        """How much there is to add, to change and to remove."""
         where = f"registry revision {self.base_revision}"
         if self.is_empty:
             return f"No changes: everything is as wanted ({where})."
@@ -209,6 +246,11 @@ class ApplyPlan(Drawn):
 
     def __str__(self) -> str:
         return self.explain()
+
+
+def _owner(body: dict[str, Any]) -> str:
+    """Return the owner in the plain data of a definition; that of a view has it further in."""
+    return str(body.get("view", body).get("owner", ""))
 
 
 def _listed(noun: str, names: tuple[str, ...]) -> str:

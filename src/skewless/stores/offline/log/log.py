@@ -197,6 +197,11 @@ class EventLog:
         rows.write(self._table, [(INCLUDED_KEY, Included((*steps, (last, at))).encode())])
         return before, at
 
+    def included(self) -> int:
+        """Return the sequence up to which late rows were let in; 0: none were."""
+        steps = Included.decode(self._store.read_one(self._table, INCLUDED_KEY)).steps
+        return steps[-1][0] if steps else 0
+
     def note_ids(self, rows: Transaction, ids: bytes) -> None:
         """Note inside a transaction under which definitions of the row id the rows are indexed."""
         state = dataclasses.replace(self.state(rows), ids=ids)
