@@ -41,6 +41,11 @@
     freshness = true                       # views promise one
     enforce = true                         # apply refuses what does not keep to it
 
+    [oidc]                                 # tokens that count at `skewless serve`; see serving.md
+    issuer = "https://login.example.com"
+    audience = "skewless"                  # also: jwks, claim = "groups", leeway = "60s"
+    read = ["fraud-team"]                  # groups that may; also: write, admin
+
     [alerts]                               # who is told of what is wrong; see operations.md
     [tend]                                 # how often what is due; see operations.md
     every = "10m"                          # what comes and goes is told at most so often
@@ -100,6 +105,7 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "ledger": ("folder", "checkpoints", "signing_key", "public_key"),
     "lineage": ("kind", "url", "key", "path"),
     "lint": ("features", "views", "sources", "owners", "descriptions", "freshness", "enforce"),
+    "oidc": ("issuer", "audience", "jwks", "claim", "read", "write", "admin", "leeway"),
     "alerts": ("allow", "every", "remind", "receivers"),
     "tend": (
         *("materialize", "backfill", "compact", "check", "profile", "drift", "freshness", "alerts"),
@@ -229,6 +235,8 @@ class Config:
             the online store cannot; None: an embedded one.
         engine: ``kind`` and options of what computes training sets.
         lint: rules of names and words (`skewless.checks.lint.LintRules`); None: there are none.
+        oidc: whose tokens servers take (`skewless.serving.operate.issuer.OidcSettings`); None: no
+            tokens.
     """
 
     folder: Path
@@ -248,6 +256,7 @@ class Config:
     lineage: Section | None = None
     engine: Section = field(default_factory=lambda: Section({"kind": "local"}))
     lint: Section | None = None
+    oidc: Section | None = None
     alerts: Section | None = None
     prices: Section = field(default_factory=lambda: Section({}))
     tend: Section = field(default_factory=lambda: Section({}))
@@ -319,6 +328,7 @@ class Config:
             lineage=_section(data, "lineage", folder, where) if "lineage" in data else None,
             engine=_section(data, "engine", folder, where),
             lint=_section(data, "lint", folder, where) if "lint" in data else None,
+            oidc=_section(data, "oidc", folder, where) if "oidc" in data else None,
             alerts=_section(data, "alerts", folder, where) if "alerts" in data else None,
             prices=_section(data, "prices", folder, where),
             tend=_section(data, "tend", folder, where),
@@ -344,6 +354,7 @@ class Config:
             "lineage": None if self.lineage is None else self.lineage.to_dict(),
             "engine": self.engine.to_dict(),
             "lint": None if self.lint is None else self.lint.to_dict(),
+            "oidc": None if self.oidc is None else self.oidc.to_dict(),
             "alerts": None if self.alerts is None else self.alerts.to_dict(),
             "prices": self.prices.to_dict(),
             "tend": self.tend.to_dict(),

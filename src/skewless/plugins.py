@@ -90,6 +90,7 @@ EXTRAS = {
     "confluent_kafka": "kafka",
     "deltalake": "delta",
     "google": "bigtable",
+    "joserfc": "oidc",
     "psycopg": "postgres",
     "psycopg_pool": "postgres",
     "pyiceberg": "iceberg",

@@ -26,7 +26,7 @@ VARIABLE = "SKEWLESS_ACTOR"
 KINDS = ("user", "service")
 """What an actor can be."""
 _acting: ContextVar[str] = ContextVar("acting", default="")
-_NAME = re.compile(r"[\w.@/+=-]{1,120}\Z")
+_NAME = re.compile(r"[\w.@/+=|%:-]{1,120}\Z")
 
 
 def checked_actor(text: str, *, kinds: tuple[str, ...] = KINDS, where: str | None = None) -> str:

@@ -289,7 +289,17 @@ class App:
         ring = self.upkeep.keyring
         if ring is None:
             raise StoreUnavailable("the keys were not read yet", hint="GET /ready says when.")
-        return ring.caller(headers.get(b"authorization"))
+        given, tokens = headers.get(b"authorization"), self.upkeep.tokens
+        if tokens is not None:
+            if (holder := tokens.caller(given)) is not None:
+                return holder
+            if not ring.required:
+                raise AccessDenied(
+                    "a token is needed",
+                    expected="the header Authorization: Bearer <token>",
+                    headers={"www-authenticate": "Bearer"},
+                )
+        return ring.caller(given)
 
     def _seen(self, problem: SkewlessError) -> SkewlessError:
         """Return an error as the caller is to see it: names are unknown to a lost registry."""

@@ -206,7 +206,7 @@ def check_access(store: Any, settings: Settings) -> None:
     """Raise `ConfigError` when other machines could come in without a key, and nobody said so."""
     from skewless.serving.operate.keys import keyring_of
 
-    if settings.loopback or settings.anonymous:
+    if settings.loopback or settings.anonymous or store.config.oidc is not None:
         return
     if not keyring_of(store.runtime, None).required:
         raise ConfigError(

@@ -18,9 +18,11 @@ from skewless.errors import SkewlessError, StoreUnavailable
 from skewless.plan.lookup import Lookup
 from skewless.quality.check import FailingChecks
 from skewless.serving.operate.freshness_probe import ViewAges
+from skewless.serving.operate.issuer import OidcSettings
 from skewless.serving.operate.keys import Keyring, keyring_of, note_uses
 from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Metrics
+from skewless.serving.operate.tokens import Tokens
 from skewless.serving.read.reader import Reader
 from skewless.serving.read.served_log import ServedLog
 from skewless.serving.settings import Settings
@@ -36,6 +38,7 @@ NOTED_EVERY = 3_600_000_000
 FRESHNESS_EVERY = 15.0
 FORGOTTEN = "the registry knows of no keys, and there were some: lost, or restored from before?"
 EMPTY = "the registry is empty: nothing was applied to it, or it was lost or replaced"
+_THREADS = ("upkeep", "probe", "freshness", "repair", "issuer")
 _TICK = 0.05
 
 
@@ -53,6 +56,7 @@ class Upkeep:
 
     Attributes:
         keyring: the keys that count; None: they were not read yet.
+        tokens: takes tokens of an issuer; None: there is none, or nobody is asked.
         lag: how far behind the event loop is, seconds.
         beat: called by the event loop as long as it runs.
         also: what else is looked at once a second.
@@ -78,12 +82,16 @@ class Upkeep:
         self._first = first
         self._shut = None if folder is None else folder / "keys"
         self.keyring: Keyring | None = None
+        self.tokens: Tokens | None = None
+        if (oidc := store.config.oidc) is not None and not settings.anonymous:
+            where = f"[oidc] of {store.config.file or store.config.folder}"
+            self.tokens = Tokens(OidcSettings.of(oidc, where), store.runtime.clock.now)
         self.lag = 0.0
         self.beat: Callable[[], None] = lambda: None
         self.also: Callable[[], None] = lambda: None
         self.concerns: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._threads = [Threads(1, 1, name) for name in ("upkeep", "probe", "freshness", "repair")]
+        self._threads = [Threads(1, 1, name) for name in _THREADS]
         self._failing = False
         self._not_healed = ""
         self._noted: dict[str, int] = {}
@@ -99,6 +107,7 @@ class Upkeep:
         import platform
 
         self._load_keys()
+        self.ask_issuer()
         self._reader.online.refresh()
         self._store.runtime.online.warm()
         self._reader.probe()
@@ -116,6 +125,8 @@ class Upkeep:
             asyncio.create_task(self._probe()),
             asyncio.create_task(self._measure_lag()),
         ]
+        if self.tokens is not None:
+            self._tasks.append(asyncio.create_task(self._watch_issuer()))
         if self._first:
             self._tasks.append(asyncio.create_task(self._watch_freshness()))
             self._tasks.append(asyncio.create_task(self._repair()))
@@ -151,6 +162,11 @@ class Upkeep:
             await asyncio.sleep(EVERY if self._reader.down is None else WHILE_DOWN)
             await self._threads[1].run(None, self._reader.probe)
 
+    async def _watch_issuer(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            await self._threads[4].run(None, self.ask_issuer)
+
     async def _repair(self) -> None:
         while True:
             await asyncio.sleep(REPAIR_EVERY)
@@ -184,6 +200,15 @@ class Upkeep:
                 note_uses(self._store.runtime.registry, self.keyring, self._uses)
         self.also()
         self.write()
+
+    def ask_issuer(self) -> None:
+        """Look at the keys of the issuer of tokens, if it is time to; log what has changed."""
+        if self.tokens is None:
+            return
+        issuer = self.tokens.issuer
+        before = issuer.problem
+        if issuer.refresh() and issuer.problem != before:
+            event("issuer", up=not issuer.problem, reason=issuer.problem or None)
 
     def note_reads(self) -> None:
         """Note in the registry which views were read, each once an hour."""
