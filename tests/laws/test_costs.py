@@ -18,6 +18,7 @@ from skewless.aggregations.windows import LastN, Lifetime, Session, Sliding, Tum
 from skewless.engines.local.window_kernels import WindowKernels
 from skewless.expressions.columnar import compute
 from skewless.plan.table_read import TableRead
+from skewless.state import blob
 from skewless.state.layout import StateLayout, expression_key
 from skewless.state.packed_rows import RowSet
 from skewless.state.update import update_states
@@ -85,8 +86,8 @@ def trained(aggregate, rows, moments):
     return lambda: kernels.run([aggregate])
 
 
-def read(aggregate, rows):
-    """What reads the value of an entity from its state."""
+def read(aggregate, rows, entities=1):
+    """What reads the value of an entity from its state; asked for so many times at once."""
     event = np.arange(rows, dtype=np.int64) * STEP
     layout = StateLayout.of(KEY, OF, [view := view_of([aggregate], OF)])
     columns = columns_of(rows)
@@ -96,7 +97,7 @@ def read(aggregate, rows):
     t = int(event[-1]) + 1
     (state,) = update_states(layout, [None], packed.sorted(), sequence=rows, floor=t - 1)
     part = TableRead(layout, [(view, 1, "f0")])
-    return lambda: part.answers([state], t, t)
+    return lambda: part.answers([state] * entities, t, t)
 
 
 def instructions(run):
@@ -184,3 +185,17 @@ def test_what_is_excused_does_take_python_by_moment(name):
     aggregate = cases(name, "x")[0]
     few = instructions(trained(aggregate, 400, 30))
     assert instructions(trained(aggregate, 400, 120)) > few + ALLOWED
+
+
+def test_a_state_that_is_asked_for_often_is_decoded_once(monkeypatch):
+    """As that of one user beside a hundred candidates."""
+    calls = []
+    decode = blob.decode
+    monkeypatch.setattr(blob, "decode", lambda *given: calls.append(given) or decode(*given))
+    for aggregate in cases("distinct", "word"):
+        calls.clear()
+        one, *others = read(aggregate, 100, entities=50)()
+        assert len(calls) == 1
+        assert others == [one] * 49
+        one[0].clear()
+        assert others[0][0], "answers share no list"

@@ -26,6 +26,7 @@ from skewless.materialize.verbs import build_anew
 from skewless.online.clocks import present
 from skewless.online.dedup import Arrivals, Rejected, ValidRows, arrivals_of, seen_under
 from skewless.online.derive import base_of, derive, derived_of
+from skewless.online.dirty_keys import any_marked
 from skewless.online.lease import POSITIONS
 from skewless.online.loss_detection import (
     applied,
@@ -44,7 +45,7 @@ from skewless.online.row_ids import (
 from skewless.online.runtime import Runtime
 from skewless.online.tables import StateTable
 from skewless.online.update import Places, update
-from skewless.stores.offline.log.journal import Push, State
+from skewless.stores.offline.log.journal import Push, State, event_range
 from skewless.stores.online.base import Transaction
 from skewless.stores.online.compare_and_set import Overtaken
 
@@ -101,7 +102,7 @@ def push(
     if refused:
         admitted = replace(admitted, rejected=[*admitted.rejected, *refused])
     failed = rows_checked(runtime, source, admitted)
-    return replace(ingest(runtime, source, admitted), failed=failed)
+    return ingest(runtime, source, admitted, failed=failed)
 
 
 def refuse_derived(source: Source) -> None:
@@ -118,10 +119,21 @@ def validated(runtime: Runtime, source: Source, rows: Any, *, backdate: bool) ->
     now = runtime.now(source.future)
     reached = lambda: runtime.log(source).state().stamped  # noqa: E731
     found = validate(source, rows, now=now, backdate=backdate, reached=reached)
-    tables = runtime.tables().of_source(source.name)
-    keys = {key for table in tables for key in table.layout.entity.key_names}
-    keys |= {key for each in derived_of(runtime, source) for key in base_of(runtime, each)[0].by}
-    return without_long_keys(found, sorted({*source.row_id, *keys}))
+    return without_long_keys(found, _keys_of(runtime, source))
+
+
+def _keys_of(runtime: Runtime, source: Source) -> list[str]:
+    """Return the columns of a source that are join keys, row ids or name derived rows."""
+    tables = runtime.tables()
+    keys = tables.pushed_keys.get(source.name)
+    if keys is None:
+        names = {*source.row_id}
+        for table in tables.of_source(source.name):
+            names.update(table.layout.entity.key_names)
+        for each in derived_of(runtime, source):
+            names.update(base_of(runtime, each)[0].by)
+        keys = tables.pushed_keys[source.name] = sorted(names)
+    return keys
 
 
 def ingest(
@@ -130,6 +142,7 @@ def ingest(
     admitted: ValidRows,
     *,
     positions: Mapping[str, bytes | None] | None = None,
+    failed: tuple[CheckResult, ...] = (),
 ) -> PushResult:
     """Append admitted rows to the log and bring the states up to date.
 
@@ -139,6 +152,7 @@ def ingest(
         admitted: the rows.
         positions: of the stream they came from, by name, kept with them or not at all; None of a
             name: it is forgotten.
+        failed: checks of the source that do not hold for them.
 
     Raises:
         RowsKept: they are in the log, but the online store could not be brought up to date.
@@ -163,7 +177,8 @@ def ingest(
         for each in (own, *derived):
             if not runtime.one_store:
                 _follow(runtime, each)
-            rebuild_marked(runtime, each.tables)
+            if each.marked or not runtime.one_store:
+                rebuild_marked(runtime, each.tables)
     return PushResult(
         accepted=len(arrivals.event) - arrivals.known_before,
         corrections=arrivals.corrections,
@@ -172,6 +187,7 @@ def ingest(
         quarantined=(*admitted.rejected, *own.kept_out),
         sequence=first + len(arrivals.event) - 1,
         ignored=admitted.ignored,
+        failed=failed,
     )
 
 
@@ -201,6 +217,7 @@ class _Appended:
         first: sequence of the first.
         seen: the rows as each definition of the row id has them.
         kept_out: those that no feature counts, for a check sets them aside.
+        marked: whether states were marked, to be built anew, when they came.
     """
 
     source: Source
@@ -209,6 +226,7 @@ class _Appended:
     first: int
     seen: dict[str, Arrivals]
     kept_out: list[Rejected]
+    marked: bool = False
 
     def seen_by(self, table: StateTable) -> Arrivals:
         """Return the rows as a table of states has them."""
@@ -297,7 +315,8 @@ class _Push:
         seen = _seen_by(runtime, transaction, source, tables, arrivals, first=first)
         aside = kept_out(source, arrivals)
         set_aside(transaction, source, aside, runtime.clock.now())
-        appended = _Appended(source, tables, arrivals, first, seen, aside)
+        marked = any_marked(transaction)
+        appended = _Appended(source, tables, arrivals, first, seen, aside, marked)
         for table in tables:
             if runtime.one_store:
                 places, own = Places(transaction, transaction), appended.seen_by(table)
@@ -362,7 +381,8 @@ def _append(
     if admitted.now is not None and len(admitted.known):
         # No clock that was turned back makes a row known before one that was there already.
         stamped = max(state.stamped, admitted.now)
-        admitted = replace(admitted, known=np.maximum(admitted.known, stamped))
+        if stamped > admitted.now:
+            admitted = replace(admitted, known=np.maximum(admitted.known, stamped))
     first = state.next_sequence
     index = runtime.table_indexes.of(source)
     arrivals = arrivals_of(transaction, source, admitted, (first, newest), index=index)
@@ -376,8 +396,8 @@ def _append(
         supersedes=arrivals.supersedes if arrivals.corrections else None,
         push=Push(stamped, mark_of([source] if source.row_id else [])),
     )
-    events = int(admitted.event.max()) if len(admitted.event) else ALWAYS
-    arrivals.present = present(runtime.clock.now(), state, events)
+    _, newest_event = event_range(admitted.event)
+    arrivals.present = present(runtime.clock.now(), state, newest_event)
     return arrivals, first
 
 

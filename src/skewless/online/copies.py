@@ -9,11 +9,11 @@ transaction: a copy that is finished before is outdated, one that is finished af
 from __future__ import annotations
 
 from skewless.online.loss_detection import APPLIED, HELD
-from skewless.online.tables import CHANGES
+from skewless.online.tables import CHANGES, COPIED
 from skewless.stores.offline.log.journal import INCLUDED_KEY, MANIFEST_KEY, STATE_KEY, log_table
 from skewless.stores.online.base import KeyValues, OnlineStore
 
-_COPIED, _WRITES = b"copied", b"writes"
+_WRITES = b"writes"
 LACKS = "?"
 """Before the name of a store: it is the mirror, and lacks rows at the moment."""
 
@@ -21,21 +21,18 @@ LACKS = "?"
 def changes_and_copy(store: KeyValues) -> tuple[int, str]:
     """Return what `changes_of` and `copied_to` do, out of one read."""
     table, count = CHANGES
-    changes, copied = store.read(table, [count, _COPIED])
+    changes, copied = store.read(table, [count, COPIED])
     return int(changes or b"0"), (copied or b"").decode()
 
 
 def copied_to(store: KeyValues) -> str:
     """Return the name of the store that everything was copied to, "" if it was not; see `LACKS`."""
-    return (store.read_one(CHANGES[0], _COPIED) or b"").decode()
+    return (store.read_one(CHANGES[0], COPIED) or b"").decode()
 
 
 def note_copied(transaction: KeyValues, name: str) -> None:
     """Note where everything was copied to; "": nowhere."""
-    if name:
-        transaction.write(CHANGES[0], [(_COPIED, name.encode())])
-    else:
-        transaction.delete(CHANGES[0], [_COPIED])
+    transaction.write(CHANGES[0], [(COPIED, name.encode())])
 
 
 def count_write(transaction: KeyValues) -> None:

@@ -64,6 +64,7 @@ class HistoryFolder:
 
     def __init__(self, folder: Path, home: StateAndJournal) -> None:
         self._file = folder / "journal.json"
+        self._path = str(self._file)  # `Path.stat` takes three times as long
         self._home = home
         self._right: list[Stamp] = []
         self._files_known = False
@@ -171,7 +172,7 @@ class HistoryFolder:
 
     def _stamp(self) -> Stamp:
         try:
-            found = self._file.stat()
+            found = os.stat(self._path)
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ino

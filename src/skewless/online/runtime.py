@@ -501,11 +501,11 @@ class Runtime:
 
     def log(self, source: Source) -> EventLog:
         """Return the event log of a source."""
-        from skewless.stores.offline.log.log import EventLog
-
         source = as_defined(source)
         found = self._logs.get(source.name)
         if found is None or found.source is not source:
+            from skewless.stores.offline.log.log import EventLog
+
             lake = self._lake(source)
             number = self.log_generation(source.name)
             found = EventLog(source, self.journal, self.folder, lake, generation=number)

@@ -32,6 +32,7 @@ TABLES = "skewless.states"
 GRACE = 2_000_000
 """How long a table outlives its use, microseconds: twice what plans of other processes are old."""
 CHANGES = ("skewless.state_changes", b"count")
+COPIED = b"copied"
 _GENERATIONS = "skewless.generations"
 
 
@@ -189,7 +190,11 @@ def changes_of(store: KeyValues) -> int:
 def note_change(transaction: KeyValues) -> None:
     """Tell every process, inside a transaction, that the tables in use may be others now."""
     table, key = CHANGES
-    transaction.write(table, [(key, b"%d" % (changes_of(transaction) + 1))])
+    rows = [(key, b"%d" % (changes_of(transaction) + 1))]
+    if transaction.read_one(table, COPIED) is None:
+        # Every push reads it, and a row that is there is found at less cost than none.
+        rows.append((COPIED, b""))
+    transaction.write(table, rows)
 
 
 class StateTables:
@@ -199,6 +204,9 @@ class StateTables:
         tables: the records, by name of the table.
         state: of the registry.
         behind: tables that lack the newest rows of their log, see `online.lag`.
+
+    Attributes:
+        pushed_keys: the columns of a source that are keys, once `ingest.push` has looked.
     """
 
     def __init__(
@@ -212,6 +220,7 @@ class StateTables:
         self._behind = behind
         self._wanted = layouts_of(state)
         self._of_source: dict[str, list[StateTable]] = {}
+        self.pushed_keys: dict[str, list[str]] = {}
         self._adopt()
 
     @classmethod

@@ -318,10 +318,10 @@ def _replaced(
     runtime: Runtime, journal: Transaction, layout: StateLayout, arrivals: Arrivals, first: int
 ) -> list[Replaced]:
     """Return every row that the arrivals replace."""
-    rows = np.flatnonzero(arrivals.supersedes > 0)
     found = [] if arrivals.in_table is None else _replaced_in_table(layout, arrivals.in_table)
-    if not len(rows):
+    if not arrivals.corrections:
         return found
+    rows = np.flatnonzero(arrivals.supersedes > 0)
     numbers = arrivals.supersedes[rows]
     at = dict(zip(numbers.tolist(), arrivals.known[rows].tolist(), strict=True))
     log = runtime.log(layout.source).reader(rows=journal)

@@ -214,14 +214,32 @@ class TableRead:
             found = self.newest.read_many(cast("Sequence[bytes | None]", blobs), t, k)
             if None not in found:
                 return cast("list[Answers]", found)
+        before: dict[int, Answers] = {}
         return [
-            self._unknown if blob is None else answers or self._answer(blob, t, k, ahead, number)
+            self._unknown
+            if blob is None
+            else answers or self._answer(blob, (t, k), ahead, number, before)
             for number, (blob, answers) in enumerate(zip(blobs, found, strict=True))
         ]
 
-    def _answer(self, state: State, t: int, k: int, ahead: Ahead | None, number: int) -> Answers:
+    def _answer(
+        self,
+        state: State,
+        asked: tuple[int, int],
+        ahead: Ahead | None,
+        number: int,
+        before: dict[int, Answers],
+    ) -> Answers:
+        """Return the answer of a state; of one that another entity has too, from ``before``."""
         if isinstance(state, bytes):
-            return self._from_rows(state, t, k, ahead, number)
+            held = before.get(id(state))
+            if held is None:
+                noted = 0 if ahead is None else len(ahead.states)
+                held = self._from_rows(state, *asked, ahead, number)
+                if ahead is None or len(ahead.states) == noted:  # else each of them is to be noted
+                    before[id(state)] = held
+                return held
+            state = held
         values, statuses, event = state
         return list(values), list(statuses), event  # it may be the answer of another entity too
 

@@ -94,13 +94,13 @@ class State:
 
     def after(self, rows: int, newest_event: int, push: Push) -> State:
         """Return the state with so many rows more."""
-        return dataclasses.replace(
-            self,
-            next_sequence=self.next_sequence + rows,
-            newest_event=max(self.newest_event, newest_event),
-            stamped=max(self.stamped, push.stamped),
-            main=push.main,
-            main_since=self.main_since if push.main == self.main else self.next_sequence,
+        return State(
+            self.next_sequence + rows,
+            max(self.newest_event, newest_event),
+            max(self.stamped, push.stamped),
+            self.ids,
+            push.main,
+            self.main_since if push.main == self.main else self.next_sequence,
         )
 
     @classmethod

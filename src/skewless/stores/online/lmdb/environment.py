@@ -272,7 +272,7 @@ class Environment:
     def _identity(self) -> tuple[int, int] | None:
         """Return which file lies at the path now; None: none."""
         try:
-            found = os.stat(os.path.join(self.path, "data.mdb"))
+            found = os.stat(f"{self.path}/data.mdb")
         except OSError:
             return None
         return found.st_dev, found.st_ino

@@ -80,9 +80,10 @@ class Opening:
 
     def wrote(self) -> None:
         """Remember the file as a write of this process left it; nobody else writes meanwhile."""
-        self._left = None
-        with contextlib.suppress(OSError):
+        try:
             self._left = os.stat(self._file).st_mtime_ns
+        except OSError:
+            self._left = None
 
     def _note(self) -> None:
         """Note that the file, as it is, need not be looked at by the next who opens it."""

@@ -151,12 +151,12 @@ def neighbours(
     with txn.cursor() as cursor:
         for key in keys:
             wanted = prefix + key if len(key) <= MAX_SHORT_KEY else _long_key(prefix, key)
-            if txn.get(wanted) is not None:
-                continue  # written since it was missing
             after = cursor.set_range(wanted)
             if after:
                 raw, value = cursor.item()
-                if raw <= wanted:
+                if raw == wanted:
+                    continue  # written since it was missing
+                if raw < wanted:
                     raise out_of_order(raw)
                 _append_row(txn, catalog, found, raw, value)
             if cursor.prev() if after else cursor.last():

@@ -44,16 +44,23 @@ class WriteTurn:
             name = os.path.join(self._path, "data.mdb")
             self._file = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
         pause, began, look = _FIRST_PAUSE, time.monotonic(), _LOOK_EVERY
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
+        while not self._is_free():
             waited = time.monotonic() - began
             if waited >= min(look, STOPPED_SECONDS):
                 look = waited + _LOOK_EVERY
                 self._check(waited)
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _is_free(self) -> bool:
+        """Return whether nobody had the turn, which is this process's then."""
+        if self._file is None:
+            return False
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _check(self, waited: float) -> None:
         process = holder(self._file) if self._file is not None else None
