@@ -8,6 +8,7 @@ SOURCES = {
     "skewless.aggregations.kernels._compiled": "src/skewless/aggregations/kernels/_compiled.c",
     "skewless.stores.online.lmdb._pages": "src/skewless/stores/online/lmdb/_pages.c",
     "skewless.stores.online.lmdb._rows": "src/skewless/stores/online/lmdb/_rows.c",
+    "skewless.state._texts": "src/skewless/state/_texts.c",
     "skewless.state._windows": "src/skewless/state/_windows.c",
     "skewless.state._reading": "src/skewless/state/_reading.c",
     "skewless.state._inserting": "src/skewless/state/_inserting.c",

@@ -581,24 +581,3 @@ def test_moment_further_back_than_the_store_remembers_is_an_error(folder):
         fs.get_online_features("Spend", ALL, at=from_micros(NOON - 5 * MINUTE))
         with pytest.raises(InputError, match="further back than the online store remembers"):
             fs.get_online_features("Spend", ALL, at=from_micros(NOON - 5 * MINUTE - 1))
-
-
-def test_a_push_looks_into_its_own_transaction_alone(folder, monkeypatch):
-    """Calls are counted, not time: no read beside it, and no look for rows that never are there."""
-    from skewless.stores.online.lmdb.store import LMDBStore, LMDBTransaction
-
-    reads, looks = [], []
-    with open_store(folder, spend_of(payments())) as fs:
-        fs.push("pays", [pay("a", NOON - MINUTE)])
-        read, beside = LMDBStore._read, LMDBTransaction.neighbours
-        monkeypatch.setattr(LMDBStore, "_read", lambda *given: reads.append(given) or read(*given))
-        monkeypatch.setattr(
-            LMDBTransaction,
-            "neighbours",
-            lambda self, table, keys: (
-                looks.extend((table, key) for key in keys) or beside(self, table, keys)
-            ),
-        )
-        fs.push("pays", [pay("b", NOON - MINUTE)])
-        assert reads == []
-        assert looks == []

@@ -187,6 +187,17 @@ def test_what_is_excused_does_take_python_by_moment(name):
     assert instructions(trained(aggregate, 400, 120)) > few + ALLOWED
 
 
+@by_name
+def test_an_online_read_of_groups_or_of_words_takes_no_python_by_row(name):
+    found = cases(name, "x", by=True)
+    if AGGREGATIONS[name].of_set:
+        found += cases(name, "word")
+    for aggregate in found:
+        few = instructions(read(aggregate, 400))
+        more = ALLOWED + (1600 - 400) * A_ROW.get(name, 0)
+        assert instructions(read(aggregate, 1600)) <= few + more, aggregate
+
+
 def test_a_state_that_is_asked_for_often_is_decoded_once(monkeypatch):
     """As that of one user beside a hundred candidates."""
     calls = []

@@ -60,6 +60,7 @@ class Aggregation(ABC):
         takes_rows: whether it may be asked of a source (whole rows) instead of a column.
         empty: the value of no rows; None where the aggregation has no identity.
         raw_only: whether it needs the rows themselves, so no tile can stand for them.
+        of_set: whether only the set of the values matters, not how often or when they come.
         number: the number of the kernels from which `finish` makes the value; None for none.
     """
 
@@ -67,6 +68,7 @@ class Aggregation(ABC):
     keeps_nulls: ClassVar[bool] = False
     takes_rows: ClassVar[bool] = False
     raw_only: ClassVar[bool] = False
+    of_set: ClassVar[bool] = False
     empty: ClassVar[Any] = None
     number: ClassVar[Number | None] = None
 

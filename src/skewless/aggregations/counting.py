@@ -87,6 +87,7 @@ class NUnique(Deciding):
     """The number of distinct values, exactly."""
 
     name: ClassVar[str] = "n_unique"
+    of_set: ClassVar[bool] = True
     empty: ClassVar[Any] = 0
 
     def result_type(self, column: DType | None) -> DType:

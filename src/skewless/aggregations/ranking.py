@@ -37,6 +37,7 @@ class Min(Deciding):
     """The smallest value."""
 
     name: ClassVar[str] = "min"
+    of_set: ClassVar[bool] = True
     number: ClassVar[Number | None] = "min"
 
     def result_type(self, column: DType | None) -> DType:

@@ -14,6 +14,7 @@ from skewless.errors import CorruptData
 from skewless.state.header import HEADER, TILED, VERSION, read_header
 from skewless.state.packed_rows import RowSet, record_dtype
 from skewless.state.slots import Slot
+from skewless.state.texts import Coded, cut
 
 _HEADER = np.dtype(
     [("version", "u1"), ("flags", "u1"), ("tails", "<u2"), ("layout", "<u4"), ("rows", "<u4"),
@@ -116,6 +117,7 @@ def decode(
     pieces, counts = [], []
     corrections: list[tuple[int, np.ndarray]] = []
     tails: dict[int, list[bytes]] = {at: [] for at in tail_slots}
+    coded: dict[int, Coded] = {}
     total = 0
     for blob in blobs:
         header = read_header(blob)
@@ -131,7 +133,11 @@ def decode(
             found = np.frombuffer(blob, _CORRECTION, header.corrections, end).copy()
             corrections.append((total - 1, found))
         if tail_slots:
-            _decode_tails(blob, tails_at, np.frombuffer(blob, dtype, header.rows, start), tails)
+            own = np.frombuffer(blob, dtype, header.rows, start)
+            if len(blobs) == 1:
+                coded = _coded_tails(blob, tails_at, own, tail_slots)
+            else:
+                _decode_tails(blob, tails_at, own, tails)
     # Rows lie newest first in each blob: joined backwards and turned round, all are in order.
     records = np.frombuffer(b"".join(reversed(pieces)), dtype)[::-1]
     superseded = None
@@ -142,7 +148,21 @@ def decode(
     group = (
         np.zeros(total, np.int64) if len(counts) == 1 else np.repeat(np.arange(len(counts)), counts)
     )
+    if coded:
+        return RowSet(slots, records, group, superseded, coded=coded)
     return RowSet(slots, records, group, superseded, tails)
+
+
+def _coded_tails(
+    blob: bytes, at: int, records: np.ndarray, slots: Sequence[int]
+) -> dict[int, Coded]:
+    """Return the values of changing length of one state."""
+    lengths = {slot: np.ascontiguousarray(records[f"s{slot}"]) for slot in slots}
+    begin = [*accumulate((int(each.sum()) for each in lengths.values()), initial=at)]
+    if begin[-1] > len(blob):
+        raise _cut_short(blob, begin[-1])
+    starts = zip(lengths.items(), begin, strict=False)
+    return {slot: cut(blob, start, own) for (slot, own), start in starts}
 
 
 def _decode_tails(blob: bytes, at: int, records: np.ndarray, tails: dict[int, list[bytes]]) -> None:
@@ -151,4 +171,8 @@ def _decode_tails(blob: bytes, at: int, records: np.ndarray, tails: dict[int, li
         at = ends[-1]
         tail.extend([blob[low:high] for low, high in pairwise(ends)][::-1])
     if at > len(blob):
-        raise CorruptData("a state that was cut", got=f"{len(blob)} bytes", expected=f"{at} bytes")
+        raise _cut_short(blob, at)
+
+
+def _cut_short(blob: bytes, needed: int) -> CorruptData:
+    return CorruptData("a state that was cut", got=f"{len(blob)} bytes", expected=f"{needed} bytes")

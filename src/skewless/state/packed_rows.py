@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skewless.clock import NEVER
+from skewless.forks import cached_property
 from skewless.state.slots import Slot
+from skewless.state.texts import Coded, numbered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +50,6 @@ class RowSet:
         slots: the columns.
         records: one packed row each (`record_dtype`).
         group: int64, which entity each row belongs to, ascending.
-        tails: for each slot that is not fixed, the bytes of each row's value.
     """
 
     def __init__(
@@ -58,12 +59,32 @@ class RowSet:
         group: np.ndarray,
         superseded: np.ndarray | None = None,
         tails: dict[int, Tail] | None = None,
+        *,
+        coded: dict[int, Coded] | None = None,
     ) -> None:
         self.slots = slots
         self.records = records
         self.group = group
         self._superseded = superseded
-        self.tails = tails or {}
+        self._tails = tails
+        self._coded = coded or {}
+
+    @cached_property
+    def tails(self) -> dict[int, Tail]:
+        """For each slot that is not fixed, the bytes of each row's value."""
+        if self._tails is not None:
+            return self._tails
+        return {
+            slot: [texts[code] for code in codes.tolist()]
+            for slot, (codes, texts) in self._coded.items()
+        }
+
+    def coded(self, slot: int) -> Coded:
+        """Return the distinct bytes of a slot that is not fixed, and which of them rows have."""
+        found = self._coded.get(slot)
+        if found is None:
+            found = self._coded[slot] = numbered(self.tails[slot])
+        return found
 
     @property
     def superseded(self) -> np.ndarray:
@@ -178,7 +199,10 @@ class RowSet:
         if record["nulls"][slot // 8] >> (slot % 8) & 1:
             return None
         described = self.slots[slot]
-        if slot in self.tails:
+        if slot in self._coded:
+            codes, texts = self._coded[slot]
+            return described.unpack(texts[codes[row]])
+        if not described.fixed:
             return described.unpack(self.tails[slot][row])
         raw = record[f"s{slot}"]
         packed = described.dtype.kind in ("vector", "decimal")
@@ -188,7 +212,15 @@ class RowSet:
         """Return the Python values of a slot, None where null; of some rows, or of all."""
         described = self.slots[slot]
         null = self.nulls(slot) if rows is None else self.nulls(slot)[rows]
-        if slot in self.tails:
+        if described.dtype.kind in _SHARED:
+            codes, texts = self.coded(slot)
+            shared = list(map(described.unpack, texts))  # equal texts, one object
+            own = (codes if rows is None else codes[rows]).tolist()
+            if not null.any():
+                return [shared[code] for code in own]
+            nothing = null.tolist()
+            return [None if n else shared[code] for code, n in zip(own, nothing, strict=True)]
+        if not described.fixed:
             tail = self.tails[slot]
             raws: Any = tail if rows is None else [tail[row] for row in rows.tolist()]
         else:
@@ -200,9 +232,6 @@ class RowSet:
                 raws = column.tolist()
         if described.dtype.kind in _AS_THEY_ARE:
             values = raws
-        elif described.dtype.kind in _SHARED:
-            known = {raw: described.unpack(raw) for raw in set(raws)}  # equal texts, one object
-            values = [known[raw] for raw in raws]
         else:
             nothing = null.tolist()
             return [

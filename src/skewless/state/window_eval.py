@@ -340,15 +340,15 @@ class EntityWindows:
 
     def _by_text(self, read: AggregateRead, rows: Places, by: int) -> dict[str, Any]:
         """Return the value of the rows of each text; the order of texts is that of their bytes."""
-        at, tails = np.asarray(rows), self.rows.tails[by]
-        own = [tails[row] for row in at.tolist()]
-        texts = sorted(set(own))
-        place = {text: number for number, text in enumerate(texts)}
-        codes = np.fromiter(map(place.__getitem__, own), np.int64, len(own))
-        at = at[np.argsort(codes, kind="stable")]
-        ends = np.cumsum(np.bincount(codes)).tolist()
-        bounds = zip(texts, [0, *ends], ends, strict=False)
-        return {text.decode(): self._value(read, at[low:high]) for text, low, high in bounds}
+        at, (codes, texts) = _positions(rows), self.rows.coded(by)
+        own = codes[at]
+        at, counts = at[np.argsort(own, kind="stable")], np.bincount(own, minlength=len(texts))
+        ends = np.cumsum(counts)
+        begin, ends, some = (ends - counts).tolist(), ends.tolist(), np.flatnonzero(counts)
+        return {
+            texts[code].decode(): self._value(read, at[begin[code] : ends[code]])
+            for code in sorted(some.tolist(), key=texts.__getitem__)
+        }
 
     def _taking_part(self, read: AggregateRead, found: Found) -> Places:
         """Return the rows that count and have what an aggregate needs of a row."""
@@ -359,7 +359,7 @@ class EntityWindows:
         for slot in (skipped, read.by):
             nulls = None if slot is None else self.rows.nulls(slot)
             if nulls is not None and nulls.any():
-                rows = np.asarray(rows)
+                rows = _positions(rows)
                 rows = rows[~nulls[rows]]
         return rows
 
@@ -388,7 +388,7 @@ class EntityWindows:
         if kind.summarises:
             values = None
             if slot is not None and self.rows.slots[slot].dtype.kind == "vector":
-                values = self.rows.records[f"s{slot}"][np.asarray(rows)]
+                values = self.rows.records[f"s{slot}"][_positions(rows)]
             elif slot is not None and numeric:
                 column, valid = self._column(slot)
                 part = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
@@ -398,6 +398,11 @@ class EntityWindows:
             value = kind.summary(values, event, self.t, window)
             if value is not NotImplemented:
                 return value
+        if kind.of_set and slot is not None and not self.rows.slots[slot].fixed:
+            codes = self.rows.coded(slot)[0]
+            rows = _positions(rows)
+            rows = rows[np.unique(codes[rows], return_index=True)[1]]
+            event = self.event[rows]
         return kind.compute(self._python(slot, rows), event.tolist(), self.t, window)
 
     def _python(self, slot: int | None, rows: Places) -> list[Any]:
@@ -406,7 +411,7 @@ class EntityWindows:
             return [None] * len(rows)
         if len(rows) == 1:
             return [self.rows.value(int(rows[0]), slot)]
-        return self.rows.values(slot, np.asarray(rows))
+        return self.rows.values(slot, _positions(rows))
 
     @cached_property
     def tiles(self) -> Tiles:
@@ -470,6 +475,10 @@ class EntityWindows:
     @cached_property
     def _any_null(self) -> bool:
         return bool(self.rows.records["nulls"].any())
+
+
+def _positions(rows: Places) -> np.ndarray:
+    return np.arange(rows.start, rows.stop) if isinstance(rows, range) else rows
 
 
 def _with_nulls(values: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
