@@ -5,6 +5,7 @@
     python tools/plug_tests.py --turn 383      one in rotation, and those that changed lately
     python tools/plug_tests.py --table         the table of docs/plugs.md
 
+Heavy ones have no turn: they run when they are named, and with all.
 tests/plugs/plugs.toml says what is installed. Environments stay in .venv-plugs/ and are made anew
 when that file's entry changes.
 """
@@ -42,7 +43,9 @@ def main() -> int:
         return 0
     names = list(given.names or PLUGS)
     if given.turn is not None:
-        names = list(dict.fromkeys([list(PLUGS)[given.turn % len(PLUGS)], *changed()]))
+        light = [name for name, plug in PLUGS.items() if not plug.get("heavy")]
+        wanted = [light[given.turn % len(light)], *changed()]
+        names = [name for name in dict.fromkeys(wanted) if name in light]
     return max(run(name) for name in names)
 
 
@@ -84,7 +87,8 @@ def run(name: str) -> int:
     if not made.exists() or made.read_text() != wanted:
         print(f"Installing {plug['title']} into {folder.relative_to(ROOT)} ...", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        extra = f"[{plug['extra']}]" if plug["extra"] else ""
+        extras = ",".join(filter(None, (plug["extra"], plug.get("beside"))))
+        extra = f"[{extras}]" if extras else ""
         what = ["--editable", f".{extra}", *plug["pins"], "pytest>=8.3", "hypothesis>=6.112"]
         uv = Path(sys.executable).with_name("uv")
         command = [

@@ -159,7 +159,11 @@ def test_what_is_found_in_history_is_in_the_ledger(fs):
     with pytest.raises(sl.CheckFailed, match="to_be_between"):
         check(fs, "pays", suite(*PAYS))
     first, second = fs.runtime.ledger.records(kinds=["check"])
-    assert (first.data["of"], first.data["point"], first.data["rows"]) == ("pays", "history", 5)
+    assert (first.data["of"], first.data["point"], first.data["rows"]) == (
+        "pays",
+        "history, by Great Expectations",
+        5,
+    )
     assert [each["ok"] for each in second.data["results"]].count(False) == 3
     assert check(fs, "Spend", suite(gxe.ExpectTableRowCountToEqual(value=1))).ok
 

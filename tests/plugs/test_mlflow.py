@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression  # noqa: E402
 from skewless.clock import from_micros  # noqa: E402
 from skewless.plugs import mlflow as plug  # noqa: E402
 from skewless.plugs.mlflow_source import TrainingSetSource  # noqa: E402
+from tests.serving.calling import PATIENCE, serving  # noqa: E402
 from tests.shop import CARD, HOUR, NOON, pay, payments, spend_of  # noqa: E402
 
 COLUMNS = ["total_1h", "count_1d", "asked"]
@@ -142,6 +143,16 @@ def test_a_span_says_what_was_read_and_no_key(tracking, fs):
     assert span.attributes["features"] == "fraud"
     assert sum(span.attributes["statuses"].values()) == 4
     assert "secret-key" not in str(trace.to_dict())
+
+
+def test_a_span_has_the_id_under_which_the_server_answered(tracking, fs, tmp_path):
+    repo = fs.config.folder
+    with serving(repo, tmp_path) as running, sl.Client(running.url, timeout=PATIENCE) as client:
+        found = plug.get_online_features(client, "fraud", [{"card_id": "c0"}])
+        assert found["count_1d"] == fs.get_online_features("fraud", [{"card_id": "c0"}])["count_1d"]
+    mlflow.flush_trace_async_logging()
+    [span] = mlflow.get_trace(mlflow.get_last_active_trace_id()).data.spans
+    assert span.attributes["request_id"] == found.request_id != ""
 
 
 def test_what_is_not_there_is_said(tracking, fs, tmp_path, training):

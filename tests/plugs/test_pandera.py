@@ -159,7 +159,7 @@ def test_what_pandera_finds_in_history_is_in_the_ledger(fs):
         ("city: isin(['Bonn', 'Köln'])", 1, 5),
     ]
     (noted,) = fs.runtime.ledger.records(kinds=["check"])
-    assert (noted.data["of"], noted.data["point"]) == ("pays", "history")
+    assert (noted.data["of"], noted.data["point"]) == ("pays", "history, by pandera")
     with pytest.raises(sl.CheckFailed, match="greater_than"):
         check(fs, "pays", Pays, action="block")
     with pytest.raises(sl.UnknownName, match="source or view"):

@@ -49,6 +49,13 @@ def client(served: Running) -> Iterator[sl.Client]:
         yield made
 
 
+def test_a_result_says_the_id_of_its_request(client: sl.Client, same: sl.FeatureStore) -> None:
+    first, second = (client.get_online_features("fraud", CARDS[:1]) for _ in range(2))
+    assert first.request_id
+    assert second.request_id not in ("", first.request_id)
+    assert same.get_online_features("fraud", CARDS[:1]).request_id == ""
+
+
 def assert_same(found: OnlineResult, expected: OnlineResult) -> None:
     assert found.to_dict() == expected.to_dict()
     assert found.to_statuses() == expected.to_statuses()

@@ -18,11 +18,13 @@ from skewless.codec import finite
 from skewless.definitions import FeatureRef, FeatureView, OnDemandView
 from skewless.definitions.feature_service import FeatureService, references_of
 from skewless.errors import InputError, SkewlessError, StoreUnavailable, from_dict
+from skewless.plan.results import OnlineResult
 from skewless.plan.selection import Features
 from skewless.request_errors import RequestError
 
 Moment = datetime | str | int
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+REQUEST_ID = "x-request-id"
 _ARROW = "application/vnd.apache.arrow.stream"
 
 
@@ -72,6 +74,13 @@ class Call:
     kind: str = "application/json"
     safe: bool = True
     parse: Callable[[bytes], Any] = field(default=msgspec.json.decode)
+
+    def result(self, headers: Mapping[str, str], body: bytes) -> Any:
+        """Return the result of an answer; one of a read keeps the id of its request."""
+        found = self.parse(body)
+        if isinstance(found, OnlineResult):
+            found.request_id = headers.get(REQUEST_ID, "")
+        return found
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ class Client:
                 left = max(deadline - time.monotonic(), _LEAST)
                 status, headers, body = self._transport.send(call, left)
                 if status < 300:
-                    return call.parse(body)
+                    return call.result(headers, body)
                 problem = problem_of(status, body, self._transport.address.shown)
                 again = may_repeat(call, status, problem)
             except Lost as lost:

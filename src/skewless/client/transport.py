@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from skewless.client.calls import Address, Call
+from skewless.client.calls import REQUEST_ID, Address, Call
 from skewless.errors import InputError, MissingDependency, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 IDLE = 30.0
 """Seconds after which unused connections are not trusted any more."""
-_REQUEST_ID = "x-request-id"
 
 
 class Lost(Exception):
@@ -84,7 +83,7 @@ class Transport:
         from urllib3 import exceptions as known
 
         number = f"{self._mark}-{os.getpid():x}-{next(self._numbers):x}"
-        headers = self._headers | {"content-type": call.kind, _REQUEST_ID: number}
+        headers = self._headers | {"content-type": call.kind, REQUEST_ID: number}
         try:
             answer = self._pool().urlopen(
                 call.method, self.address.prefix + call.target, call.body, headers,
@@ -97,7 +96,7 @@ class Transport:
             raise Lost(self._unreachable(error), sent=False) from None
         except (known.HTTPError, OSError) as error:
             raise Lost(self._unreachable(error), sent=True) from None
-        if answer.headers.get(_REQUEST_ID, number) != number:
+        if answer.headers.get(REQUEST_ID, number) != number:
             self.close()
             raise Lost(self._unreachable("the answer to another request"), sent=True)
         return answer.status, answer.headers, answer.data

@@ -103,9 +103,11 @@ class OnlineResult(_Tabular):
         values: one list per entity, in order of the outputs.
         statuses: how each value came about, likewise.
         at: the moment, UTC microseconds.
+        request_id: under which a server has answered (its logs, its traces and the log of what it
+            served have the same); empty in process.
     """
 
-    __slots__ = ("at", "entities", "events", "outputs", "statuses", "values")
+    __slots__ = ("at", "entities", "events", "outputs", "request_id", "statuses", "values")
 
     def __init__(
         self,
@@ -118,6 +120,7 @@ class OnlineResult(_Tabular):
         self.entities = entities
         self.values, self.statuses, self.events = found
         self.at = at
+        self.request_id = ""
 
     @property
     def names(self) -> tuple[str, ...]:

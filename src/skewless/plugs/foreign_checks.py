@@ -132,14 +132,33 @@ def table_of(fs: FeatureStore, of: str | TrainingSet) -> tuple[str, str, pa.Tabl
     return label, VALUES, table
 
 
-def noted_report(fs: FeatureStore, point: str, results: Iterable[CheckResult]) -> QualityReport:
-    """Put what a tool found into the ledger, and return it.
+def point_of(point: str, tool: str) -> str:
+    """Return what results of a tool are noted under: beside those of our own checks, not over them.
+
+    >>> point_of("history", "pandera")
+    'history, by pandera'
+    """
+    return f"{point}, by {tool}"
+
+
+def noted_report(
+    fs: FeatureStore, point: str, tool: str, results: Iterable[CheckResult], *, block: bool = True
+) -> QualityReport:
+    """Put what a tool found of one source or view into the ledger, and return it.
+
+    Args:
+        fs: the store.
+        point: where it looked.
+        tool: its name.
+        results: what it found.
+        block: whether what blocks is raised.
 
     Raises:
         CheckFailed: a check whose action is ``block`` does not hold.
     """
-    found = noted(fs.runtime.ledger, point, list(results))
-    blocked(found, f"the {point}")
+    found = noted(fs.runtime.ledger, point_of(point, tool), list(results))
+    if block:
+        blocked(found, f"the {point}")
     return QualityReport(fs.runtime.clock.now(), tuple(found))
 
 

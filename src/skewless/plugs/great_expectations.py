@@ -38,6 +38,7 @@ from skewless.plugs.foreign_checks import (
     next_to,
     noted_report,
     pattern_of,
+    point_of,
     push_without,
     table_of,
     types_of,
@@ -49,6 +50,7 @@ from skewless.training.checked import noted
 from skewless.types import DType
 
 EXAMPLES = 3
+BY = "Great Expectations"
 _HIGHEST = sys.float_info.max
 _CRITICAL = "critical"
 
@@ -121,7 +123,7 @@ def check(fs: FeatureStore, of: str | TrainingSet, suite: Any) -> QualityReport:
     """
     label, point, table = table_of(fs, of)
     outcome = _validated(table, _suite(suite))
-    return noted_report(fs, point, _results(outcome, label, table.num_rows))
+    return noted_report(fs, point, BY, _results(outcome, label, table.num_rows))
 
 
 def push(
@@ -166,7 +168,7 @@ class NoteInLedger(ValidationAction):  # type: ignore[misc]
     Attributes:
         repo: its folder.
         of: the source, or the version of the view, that was looked at.
-        point: as our own checks name it: ``history``, ``values``, ``training set``.
+        point: where it was looked: ``history``, ``values``, ``training set``.
     """
 
     type: Literal["skewless"] = "skewless"
@@ -180,7 +182,7 @@ class NoteInLedger(ValidationAction):  # type: ignore[misc]
         with FeatureStore(self.repo) as fs:
             for outcome in checkpoint_result.run_results.values():
                 results = list(_results(outcome, self.of, None))
-                count += len(noted(fs.runtime.ledger, self.point, results))
+                count += len(noted(fs.runtime.ledger, point_of(self.point, BY), results))
         return {"noted": count}
 
 

@@ -251,8 +251,8 @@ def get_online_features(store: Any, features: Any, entities: Any) -> Any:
                 statuses[status] = statuses.get(status, 0) + 1
         asked = features if isinstance(features, str) else getattr(features, "name", None)
         about = {"features": asked or [str(each) for each in features], "statuses": statuses}
-        if request := getattr(found, "request_id", None):
-            about["request_id"] = request
+        if found.request_id:
+            about["request_id"] = found.request_id
         span.set_attributes(about)
     return found
 

@@ -161,7 +161,7 @@ def check(
     if not results:
         name = _schema(schema).name or "a schema of pandera"
         results = [CheckResult(label, str(name), "pandera", True, table.num_rows, 0, action=action)]
-    return noted_report(fs, point, results)
+    return noted_report(fs, point, "pandera", results)
 
 
 def push(
