@@ -108,6 +108,8 @@ def _cell(kind: str, field: str, value: bool | int | None) -> str:
         return "yes" if value else UNVERIFIED
     if field == "max_value_bytes":
         return "any" if value is None else _bytes(value)
+    if field == "together":
+        return f"{value} rows" if value else ""
     return "yes" if value else ""
 
 

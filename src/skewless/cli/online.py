@@ -1,4 +1,4 @@
-"""``skewless online``: move the online store, look at its mirror, rebuild it, take it over."""
+"""``skewless online``: move the online store, look at its mirror, rebuild it, say who writes it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ if TYPE_CHECKING:
 @command(
     "online",
     example="skewless online status\nskewless online copy --to next\nskewless online rebuild Spend"
-    "\nskewless online adopt",
+    "\nskewless online adopt"
+    "\nskewless online begin payments --stream arn:aws:kinesis:eu-west-1:1234:stream/payments",
     no="status: the mirror lacks rows, or could not be written to.",
 )
-@click.argument("action", type=click.Choice(["status", "copy", "rebuild", "adopt"]))
-@click.argument("views", nargs=-1, metavar="[VIEW]...")
+@click.argument("action", type=click.Choice(["status", "copy", "rebuild", "adopt", "begin"]))
+@click.argument("views", nargs=-1, metavar="[VIEW|SOURCE]...")
 @click.option("--to", metavar="NAME", help="copy: the store of [stores.NAME] in skewless.toml.")
+@click.option("--stream", metavar="ARN", help="begin: what functions read the source from.")
 @click.pass_context
 def online_command(
     ctx: click.Context, /, *, repo: str, as_json: bool, action: str, **given: Any
 ) -> None:
-    """Move the online store, look at its mirror, rebuild it, take it over.
+    """Move the online store, look at its mirror, rebuild it, say who writes it.
 
     status: which store is read, which is its mirror, and what the mirror still lacks.
 
@@ -43,12 +45,17 @@ def online_command(
     adopt: take the states over from whoever wrote them (a machine or container that is no more, a
     journal restored from a backup) and build them from the log of this repo. Until then writing to
     them is refused. The writer before is refused afterwards.
+
+    begin: have AWS Lambda functions keep up the states of a source, without a journal; what cannot
+    be exact so is refused. This repo then reads them, and may not push.
     """
     from skewless.store import FeatureStore
 
-    views, to = given["views"], given["to"]
-    if views and action != "rebuild":
+    views, to, stream = given["views"], given["to"], given["stream"]
+    if views and action not in ("rebuild", "begin"):
         raise InputError(f"online {action} takes no views", got=", ".join(views))
+    if (action == "begin") != (stream is not None) or (action == "begin" and len(views) != 1):
+        raise InputError("online begin needs a source and --stream ARN, and nothing else takes one")
     if (to is not None) != (action == "copy"):
         raise InputError(
             "online copy needs --to NAME" if to is None else f"online {action} takes no --to"
@@ -60,6 +67,8 @@ def online_command(
             _rebuild(fs, list(views) or None, as_json)
         elif action == "adopt":
             _adopt(fs, as_json)
+        elif action == "begin":
+            _begin(fs, views[0], stream, as_json)
         elif not _status(fs, as_json):
             ctx.exit(1)
 
@@ -111,6 +120,18 @@ def _adopt(fs: FeatureStore, as_json: bool) -> None:
         say("Adopted: the store named no writer.")
     else:
         say(f"Adopted: it was written by {found['writer']} of {found['place']}.")
+
+
+def _begin(fs: FeatureStore, source: str, stream: str, as_json: bool) -> None:
+    from skewless.aws.begin import begin
+
+    found = begin(fs.runtime, source, stream)
+    tables = [layout.table for layout in found.layouts]
+    if as_json:
+        emit({"source": source, "stream": found.stream, "tables": tables})
+        return
+    say(f"Functions keep up {', '.join(tables)}, from {found.stream}.")
+    note("The first must begin at the stream's first record: StartingPosition TRIM_HORIZON.")
 
 
 def _status(fs: FeatureStore, as_json: bool) -> bool:

@@ -164,9 +164,11 @@ def _owner(fs: FeatureStore) -> Findings:
 
 def _sizes(fs: FeatureStore) -> Findings:
     """Check that states are far from the longest value that the store takes."""
+    from skewless.online.oversize import counts_of_set_aside
     from skewless.online.storage import is_states
 
-    for table, count in fs.runtime.set_aside().items():
+    runtime = fs.runtime
+    for table, count in counts_of_set_aside(runtime.home, runtime.tables().wanted()).items():
         text = f"{table}: {count:,} states are larger than the store takes, and building"
         hint = "Shorten the view's windows or give them a resolution=, then: skewless materialize"
         yield Finding("online store", "warn", text, hint)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -320,7 +321,7 @@ class _Push:
         for table in tables:
             if runtime.one_store:
                 places, own = Places(transaction, transaction), appended.seen_by(table)
-                rebuild = _apart if shared else rebuilt_with
+                rebuild = _apart if shared else partial(rebuilt_with, runtime)
                 update(runtime, places, table.layout, own, first, rebuild=rebuild)
             elif applied(transaction, table.layout.table) is None:
                 note_applied(transaction, table.layout.table, first - 1)
@@ -458,8 +459,8 @@ def _followed(runtime: Runtime, appended: _Appended, *, again: bool) -> list[Sta
                 lost.append(table)
                 continue
             if holds == first - 1 and not again:
-                places = Places(transaction, states.rows)
-                update(runtime, places, layout, arrivals, first, rebuild=rebuilt_with)
+                places, rebuild = Places(transaction, states.rows), partial(rebuilt_with, runtime)
+                update(runtime, places, layout, arrivals, first, rebuild=rebuild)
                 reached = last
             elif holds < last:
                 reached = catch_up(runtime, states, layout, holds)

@@ -18,22 +18,21 @@ from skewless.plan.table_read import TableRead
 if TYPE_CHECKING:
     from skewless.state.packed_rows import RowSet
     from skewless.stores.offline.log.journal import State
-    from skewless.stores.offline.log.log import EventLog
 
 
 class ClocksAhead:
     """What one read of the present does where clocks were ahead; see `plan.table_read.Ahead`.
 
     Args:
-        log: gives the event log of a source.
+        stamped: gives the greatest known time that clocks gave to rows of a source.
 
     Attributes:
         states: part and number of the entities whose states answer for later moments only.
     """
 
-    def __init__(self, log: Callable[[Source], EventLog]) -> None:
+    def __init__(self, stamped: Callable[[Source], int]) -> None:
         self.states: list[tuple[TableRead, int]] = []
-        self._log = log
+        self._ask = stamped
         self._stamped: dict[str, int] = {}
 
     def knowledge(self, source: Source, rows: RowSet, k: int) -> int:
@@ -42,7 +41,7 @@ class ClocksAhead:
         if not len(later) and not (rows.records["known"] > k).any():
             return k
         if source.name not in self._stamped:
-            self._stamped[source.name] = self._log(source).state().stamped
+            self._stamped[source.name] = self._ask(source)
         return max(k, self._stamped[source.name])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skewless.online.loss_detection import logger
+from skewless.online.storage import StateAndJournal
 from skewless.stores.online.base import Item, KeyValues
 from skewless.stores.online.delegating import DelegatingReads
 
@@ -23,6 +24,19 @@ def set_aside(journal: KeyValues, table: str) -> dict[bytes, int]:
     return {key[len(prefix) :]: int(size) for key, size in found}
 
 
+def counts_of_set_aside(home: StateAndJournal, tables: Iterable[str]) -> dict[str, int]:
+    """Return how many states are larger than the online store takes, of the tables that have such.
+
+    Args:
+        home: the stores.
+        tables: of states.
+    """
+    if home.one_store:
+        return {}
+    found = {name: len(set_aside(home.journal, name)) for name in tables}
+    return {name: count for name, count in found.items() if count}
+
+
 class FittingRows(DelegatingReads):
     """States that fit their store; larger ones are set aside as they are written.
 
@@ -30,13 +44,20 @@ class FittingRows(DelegatingReads):
         states: where states are.
         journal: a transaction of the journal.
         most: bytes of the longest value.
+        noted: what `set_aside` said of tables, where that is known already.
     """
 
-    def __init__(self, states: KeyValues, journal: KeyValues, most: int) -> None:
+    def __init__(
+        self,
+        states: KeyValues,
+        journal: KeyValues,
+        most: int,
+        noted: dict[str, dict[bytes, int]] | None = None,
+    ) -> None:
         super().__init__(states)
         self._journal = journal
         self._most = most
-        self._noted: dict[str, dict[bytes, int]] = {}
+        self._noted = {} if noted is None else noted
 
     def write(self, table: str, items: Iterable[Item]) -> None:
         """Write the states that fit, take the others out and note them."""

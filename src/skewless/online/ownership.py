@@ -11,6 +11,7 @@ knows. It is looked at before anything is appended:
 | is missing, and none is known | nothing was ever written | the journal becomes the owner |
 | is missing, but one is known | flushed, replaced, failed over empty | lost: rebuilt |
 | names another journal | another machine or container | refused, by name |
+| names a log | functions without a journal (`online.log_owned`) | refused, by name |
 | has an unknown session | a copied journal, or one from a backup | refused, by name |
 | has another generation | an older copy of the store | lost: rebuilt |
 | that was left by a move | the repo has moved away from here | refused |
@@ -41,6 +42,8 @@ from skewless.stores.online.base import KeyValues, Transaction
 
 MARK = (HELD, b"")
 """Table and key of the mark in the store of states."""
+LOG = "log "
+"""How the writer is called where functions write states that keep no journal."""
 FRESH_SECONDS = 1.0
 KEPT_SESSIONS = 10_000
 ATTEMPTS = 20
@@ -53,7 +56,7 @@ class Mark:
     """What a store says of who writes its states.
 
     Attributes:
-        writer: ``journal <id>``.
+        writer: ``journal <id>``, or ``log <id>``.
         generation: of the states; another one whenever they are begun again.
         session: of the process that wrote last for the first time.
         host, folder: where that was.
@@ -69,6 +72,11 @@ class Mark:
     def place(self) -> str:
         """Where the writer is, for people."""
         return f"{self.host}:{self.folder}"
+
+    @property
+    def of_log(self) -> bool:
+        """Whether functions without a journal write the states, see `online.log_owned`."""
+        return self.writer.startswith(LOG)
 
     @classmethod
     def read(cls, states: KeyValues) -> Mark | None:
@@ -90,6 +98,9 @@ class Ownership:
         history: folder of the event logs.
         last: returns the last row of the log that belongs to a table of states, None if there is
             no such log.
+
+    Attributes:
+        by_log: whether functions without a journal wrote the states when `knows` looked last.
     """
 
     def __init__(
@@ -106,6 +117,7 @@ class Ownership:
         self._id = self._session = ""
         self._checked = float("-inf")
         self._lock = Lock()
+        self.by_log = False
 
     # ------------------------------------------------------------------------------- writing
 
@@ -311,6 +323,7 @@ class Ownership:
         if self._home.one_store:
             return True
         mark = Mark.read(self._home.states)
+        self.by_log = mark is not None and mark.of_log
         journal = self._home.journal
         known, session = self._known(journal, mark)
         if mark is None:

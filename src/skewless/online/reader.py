@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from skewless.clock import Now
 from skewless.definitions import Source
@@ -32,9 +32,6 @@ from skewless.plan.lookup import Found, Lookup
 from skewless.plan.selection import Features, references, select
 from skewless.plan.table_read import OnlineReads, State, TableRead
 from skewless.stores.online.base import OnlineStore
-
-if TYPE_CHECKING:
-    from skewless.stores.offline.log.log import EventLog
 
 MOST_LOOKUPS = 2_000
 """Compiled lookups that are kept: some callers never ask for the same list twice."""
@@ -72,8 +69,8 @@ class Repo(Protocol):
     def tables(self) -> StateTables:
         """Return the tables of states."""
 
-    def log(self, source: Source) -> EventLog:
-        """Return the event log of a source."""
+    def stamped(self, source: Source) -> int:
+        """Return the greatest known time that a clock has given to rows of a source."""
 
     def set_back(self, keys: Mapping[str, Sequence[bytes]], *, wait: bool) -> bool:
         """Have states rebuilt that a clock that was ahead wrote; say whether they are.
@@ -299,7 +296,7 @@ class OnlineReader:
             return found
         if not isinstance(t, Now):
             return lookup.assemble(states, entities, t, t, vanished)
-        now, ahead = int(t), ClocksAhead(self._repo.log)
+        now, ahead = int(t), ClocksAhead(self._repo.stamped)
         found = lookup.assemble(states, entities, now, now, vanished, ahead=ahead)
         if ahead.states and self._set_back(ahead, entities):
             lookup, states, vanished = self._states(lookup, entities)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skewless.clock import NEVER, SECOND, Clock, SystemClock
+from skewless.clock import ALWAYS, NEVER, SECOND, Clock, SystemClock
 from skewless.config import Config
 from skewless.definitions import Source
 from skewless.definitions.loading import files_of
@@ -28,6 +28,7 @@ from skewless.online.group_commit import GroupCommit
 from skewless.online.history_folder import folder_of_project
 from skewless.online.lag import Lag
 from skewless.online.log_generations import generation_of
+from skewless.online.log_owned import tables_of_logs
 from skewless.online.loss_detection import (
     LOST,
     logger,
@@ -228,6 +229,8 @@ class Runtime:
         seen = seen_among(self.home.journal, table, keys)
         if seen or time.monotonic() - self._looked_at.get(table, float("-inf")) > FRESH_SECONDS:
             self.check_states([table])
+        if self.ownership.by_log:
+            return seen_among(self.home.states, table, keys)
         return seen if self._knows else set(keys)  # another journal knows whom it has seen
 
     def note_vanished(self, keys: Mapping[str, Sequence[bytes]]) -> None:
@@ -277,7 +280,16 @@ class Runtime:
             for what in losses({name: found[name] for name in names}).values():
                 raise lost(self.home.states.where, what)
             self.lag.see_to(self.lag.stuck({name: found[name] for name in ends}, ends), self.repair)
+        if self.ownership.by_log:
+            self.lag.forget(kept := tables_of_logs(self.home.states))
+            self.lag.note(set(names) - kept)
         self._looked_at.update(dict.fromkeys(names, time.monotonic()))
+
+    def stamped(self, source: Source) -> int:
+        """Return the greatest known time that a clock has given to rows of a source."""
+        if self.ownership.by_log:
+            return ALWAYS if source.known_time is not None else NEVER
+        return self.log(source).state().stamped
 
     def lacking_states(self) -> list[str]:
         """Return the complete tables whose states the store has lost, or that lack rows."""
@@ -331,13 +343,6 @@ class Runtime:
                     self.journal.where,
                 )
         return shared
-
-    def set_aside(self) -> dict[str, int]:
-        """Return how many states are larger than the online store takes, by table."""
-        if self.one_store:
-            return {}
-        found = {name: len(set_aside(self.home.journal, name)) for name in self.tables().wanted()}
-        return {name: count for name, count in found.items() if count}
 
     @contextmanager
     def writing(self) -> Iterator[tuple[Transaction, SeenRows]]:
@@ -559,11 +564,6 @@ class Runtime:
             return None
         reader: TableReader = table_reader(table, self.config.folder, self.config.tables)
         return reader
-
-    def parts(self, source: Source) -> list[tuple[str, str]]:
-        """Return name and version of each part of a source's table."""
-        table = self.table(source)
-        return [] if table is None else [(part.name, part.version) for part in table.parts()]
 
     def history(
         self, source: Source, state: Pinned | None = None, *, kept: bool = False

@@ -10,10 +10,10 @@ All of this happens while other writers are kept out (`Runtime.writing`), in the
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,6 @@ from skewless.online.dedup import Arrivals, InTable
 from skewless.online.keyed_rows import KeyedRows, columns_needed, keyed_rows, keys_of
 from skewless.online.log_tail import Replaced
 from skewless.online.oversize import set_aside
-from skewless.online.runtime import Runtime
 from skewless.online.seen import seen_among, seen_table
 from skewless.state import pieces
 from skewless.state.blob import decode
@@ -40,14 +39,26 @@ from skewless.stores.offline.table_ids import CONTENT, EVENT, KNOWN
 from skewless.stores.online.base import KeyValues, Transaction
 from skewless.types import python_rows
 
+if TYPE_CHECKING:
+    from skewless.config import Config
+    from skewless.definitions import Source
+    from skewless.stores.offline.log.log import EventLog
+
 Ints = npt.NDArray[np.int64]
 _FEW = 8
 State = bytes | Head
-Rebuild = Callable[
-    [Runtime, StateLayout, KeyedRows, Sequence[Replaced], set[bytes]], Mapping[bytes, bytes]
-]
+Rebuild = Callable[[StateLayout, KeyedRows, Sequence[Replaced], set[bytes]], Mapping[bytes, bytes]]
 """Builds the states of some entities from history and rows of a push: the rows, those they
 replace, the keys of the entities. See `materialize.repair.rebuilt_with`."""
+
+
+class Repo(Protocol):
+    """What an update needs of an open repo; see `Runtime`."""
+
+    config: Config
+
+    def log(self, source: Source) -> EventLog:
+        """Return the event log of a source; asked for rows that were replaced."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,8 @@ class Places:
 
     Attributes:
         journal: its transaction.
-        states: where states are; nothing notes there which ones are new.
+        states: where states are, the same where one transaction has both; nothing notes there
+            which ones are new.
     """
 
     journal: Transaction
@@ -66,6 +78,10 @@ class Places:
         """Return those of the keys without a state that had one."""
         return seen_among(self.journal, table, missing) if missing else set()
 
+    def set_aside(self, table: str) -> Collection[bytes]:
+        """Return the keys of a table whose states are larger than their store takes."""
+        return () if self.states is self.journal else set_aside(self.journal, table)
+
     def note_new(self, table: str, keys: Sequence[bytes]) -> None:
         """Note keys that get their first state."""
         if keys:
@@ -73,7 +89,7 @@ class Places:
 
 
 def update(
-    runtime: Runtime,
+    repo: Repo,
     places: Places,
     layout: StateLayout,
     arrivals: Arrivals,
@@ -84,7 +100,7 @@ def update(
     """Bring the states of one layout up to date with rows just appended.
 
     Args:
-        runtime: the open parts.
+        repo: settings and logs.
         places: where states and marks are written.
         layout: of the states.
         arrivals: the rows.
@@ -95,9 +111,9 @@ def update(
     batch, order = _counting(arrivals, first)
     batch = seen_as(layout.source, batch, _columns_of(layout))
     last = first + len(arrivals.event) - 1
-    replaced = _replaced(runtime, places.journal, layout, arrivals, first)
-    floor = max(arrivals.present, ALWAYS + runtime.config.rewind) - runtime.config.rewind
-    aside = {} if runtime.one_store else set_aside(places.journal, layout.table)
+    replaced = _replaced(repo, places.journal, layout, arrivals, first)
+    floor = max(arrivals.present, ALWAYS + repo.config.rewind) - repo.config.rewind
+    aside = places.set_aside(layout.table)
     few = len(arrivals.event) <= _FEW and not replaced and not aside
     if few and _few(places, layout, batch, order, floor):
         return
@@ -119,7 +135,7 @@ def update(
     found = list(zip(keyed.keys, states, strict=True))
     short = vanished | _short(layout, before, found, keyed, {row.key for row in replaced})
     if short:
-        found += rebuild(runtime, layout, keyed, replaced, short).items()
+        found += rebuild(layout, keyed, replaced, short).items()
     changed = {key: state for key, state in found if state is not None}
     places.note_new(layout.table, [k for k in missing if k in changed and k not in vanished])
     heads = {}
@@ -315,7 +331,7 @@ def _in_states(
 
 
 def _replaced(
-    runtime: Runtime, journal: Transaction, layout: StateLayout, arrivals: Arrivals, first: int
+    repo: Repo, journal: Transaction, layout: StateLayout, arrivals: Arrivals, first: int
 ) -> list[Replaced]:
     """Return every row that the arrivals replace."""
     found = [] if arrivals.in_table is None else _replaced_in_table(layout, arrivals.in_table)
@@ -324,7 +340,7 @@ def _replaced(
     rows = np.flatnonzero(arrivals.supersedes > 0)
     numbers = arrivals.supersedes[rows]
     at = dict(zip(numbers.tolist(), arrivals.known[rows].tolist(), strict=True))
-    log = runtime.log(layout.source).reader(rows=journal)
+    log = repo.log(layout.source).reader(rows=journal)
     keys = _keys_of(log, layout, arrivals, first, numbers)
     return [*found, *(Replaced(key, number, at[number]) for key, number in keys)]
 

@@ -17,7 +17,7 @@ import confluent_kafka as ck
 import msgspec
 
 from skewless.errors import CorruptData
-from skewless.streams._records import Record
+from skewless.streams.records import Record
 
 _SLICE_SECONDS = 0.5
 _NOTHING_THERE = (ck.KafkaError._PARTITION_EOF, ck.KafkaError._AUTO_OFFSET_RESET)

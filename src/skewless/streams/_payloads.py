@@ -18,9 +18,9 @@ from typing import Any
 
 from skewless.definitions.decoded_values import value_for
 from skewless.errors import InputError, MissingDependency, StoreUnavailable
-from skewless.streams._records import Headers
 from skewless.streams.decoding import Decoded, JsonRows
 from skewless.streams.envelopes import EnvelopeRows, Place, json_rows, value_at
+from skewless.streams.records import Headers
 from skewless.types import DType
 
 FORMATS = ("json", "avro", "protobuf")

@@ -20,9 +20,9 @@ import msgspec
 
 from skewless.clock import from_micros
 from skewless.definitions.message_parts import HEADER, KEY, MessagePart, part_of
-from skewless.streams._records import Record
 from skewless.streams.decoding import Decoded, JsonRows
 from skewless.streams.keys import values_of_key
+from skewless.streams.records import Record
 
 if TYPE_CHECKING:
     from skewless.types import DType

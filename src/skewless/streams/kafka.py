@@ -28,8 +28,6 @@ from skewless.streams._kafka_position import (
     decode,
     encode,
 )
-from skewless.streams._messages import Messages
-from skewless.streams._records import Record, alike
 from skewless.streams.base import (
     EARLIEST,
     LATEST,
@@ -37,6 +35,8 @@ from skewless.streams.base import (
     Start,
     StreamReader,
 )
+from skewless.streams.messages import Messages
+from skewless.streams.records import Record, alike
 from skewless.variables import expand
 
 if TYPE_CHECKING:

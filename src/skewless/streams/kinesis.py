@@ -20,9 +20,9 @@ import botocore.exceptions
 import msgspec
 
 from skewless.errors import CorruptData, InputError, StoreUnavailable
-from skewless.streams._messages import Messages
-from skewless.streams._records import Record
 from skewless.streams.base import EARLIEST, LATEST, Batch, Start, StreamReader
+from skewless.streams.messages import Messages
+from skewless.streams.records import Record
 from skewless.variables import expand
 
 if TYPE_CHECKING:

@@ -109,6 +109,26 @@ class TransactionLaws:
         assert store.tables() == ["new"]
         assert store.read_one("new", b"a") == b"1"
 
+    def test_rows_of_several_tables_change_together_or_not_at_all(self, store: OnlineStore) -> None:
+        if not (store.capabilities.together or store.capabilities.transactions):
+            pytest.skip(f"{type(store).__name__} has neither 'together' nor 'transactions'")
+        store.write("rows", [(b"a", b"1"), (b"b", b"1"), (b"gone", b"1")])
+        changes = [
+            ("rows", b"a", b"1", b"2"),
+            ("rows", b"b", b"1", b"1"),
+            ("rows", b"gone", b"1", None),
+            ("more", b"a", None, b"2"),
+            ("more", b"none", None, None),
+        ]
+        assert not store.change_together([*changes, ("more", b"new", b"1", b"2")])
+        assert store.read("rows", [b"a", b"gone"]) == [b"1", b"1"]
+        assert store.read("more", [b"a", b"new"]) == [None, None]
+        assert store.change_together(changes)
+        assert list(store.scan("rows")) == [(b"a", b"2"), (b"b", b"1")]
+        assert list(store.scan("more")) == [(b"a", b"2")]
+        assert not store.change_together(changes)
+        assert store.change_together([])
+
     @needs("compare_and_set")
     def test_threads_that_count_at_once_lose_nothing(self, store: OnlineStore) -> None:
         with ThreadPoolExecutor(THREADS) as threads:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from skewless.alerts.signs import Signs
 from skewless.errors import SkewlessError, StoreUnavailable
+from skewless.online.oversize import counts_of_set_aside
 from skewless.plan.lookup import Lookup
 from skewless.quality.check import FailingChecks
 from skewless.serving.operate.freshness_probe import ViewAges
@@ -310,10 +311,10 @@ class Upkeep:
 
     def note_freshness(self) -> None:
         """Note the newest event of each view and whether its owner's promise is kept."""
-        metrics, now = self._metrics, self._store.runtime.clock.now()
-        metrics.oversize.values = {
-            (table,): float(count) for table, count in self._store.runtime.set_aside().items()
-        }
+        runtime = self._store.runtime
+        metrics, now = self._metrics, runtime.clock.now()
+        aside = counts_of_set_aside(runtime.home, runtime.tables().wanted())
+        metrics.oversize.values = {(table,): float(count) for table, count in aside.items()}
         metrics.clock_off.set((), float(self._store.runtime.clock_off))
         metrics.failing.values = dict.fromkeys(self._checks.now(), 1.0)
         metrics.unrecorded.set((), float(self._store.runtime.ledger.dropped))

@@ -16,6 +16,7 @@ from typing import Any
 from skewless.definitions.freshness import Freshness, promise_of
 from skewless.errors import StoreError
 from skewless.store import FeatureStore
+from skewless.stores.offline.base import TableReader
 
 _PATIENCE = 600.0
 _NICE = 10
@@ -75,7 +76,7 @@ class ViewAges:
         state = runtime.state()
         seen = (
             state.revision,
-            [(name, runtime.parts(source)) for name, source in state.sources.items()],
+            [(name, _parts(runtime.table(source))) for name, source in state.sources.items()],
             [runtime.registry.intervals(*key) for key in state.views],
         )
         if seen != self._seen:
@@ -133,6 +134,11 @@ def look(store: FeatureStore) -> list[ViewAge]:
         for view in store.freshness().views
         if current.get(view.view) == view.version
     ]
+
+
+def _parts(table: TableReader | None) -> list[tuple[str, str]]:
+    """Return name and version of each part of a source's table."""
+    return [] if table is None else [(part.name, part.version) for part in table.parts()]
 
 
 def main() -> None:

@@ -47,6 +47,9 @@ Item = tuple[bytes, bytes]
 Change = tuple[bytes, bytes | None, bytes | None]
 """A key, the value it is expected to have, its new one; None stands for no row."""
 
+TableChange = tuple[str, bytes, bytes | None, bytes | None]
+"""A table, and a `Change` of a row of it."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Capabilities:
@@ -56,6 +59,7 @@ class Capabilities:
         atomic_batch: one `write` or `delete` is seen and kept whole or not at all.
         transactions: `transaction()` works, serialised among writers of all processes.
         compare_and_set: `compare_and_set()` works, atomically for each key.
+        together: how many rows `change_together()` takes, where there are no transactions; 0: none.
         ordered_scan: a scan costs what it returns; without it every call walks the whole table.
         atomic_drop: a dropped table is gone for readers in one moment.
         shared_by_processes: several processes may use the same rows at once.
@@ -67,6 +71,7 @@ class Capabilities:
     atomic_batch: bool = False
     transactions: bool = False
     compare_and_set: bool = False
+    together: int = 0
     ordered_scan: bool = False
     atomic_drop: bool = False
     shared_by_processes: bool = False
@@ -321,6 +326,33 @@ class OnlineStore(KeyValues):
             rows.write(table, [(key, value) for key, value in changed if value is not None])
             rows.delete(table, [key for key, value in changed if value is None])
         return results
+
+    def change_together(self, changes: Iterable[TableChange]) -> bool:
+        """Set rows of any tables to new values if all have the expected ones; say whether.
+
+        All of them change or none does. A row whose new value is the expected one is looked at
+        like the others.
+
+        Args:
+            changes: of different rows, at most `Capabilities.together` where the store has no
+                transactions.
+
+        Raises:
+            StoreError: the store cannot do it, or they are too many.
+            StoreUnavailable: the store was lost on the way: they may or may not have happened.
+        """
+        if not self.capabilities.transactions:
+            raise self.unsupported("change_together", "Use compare_and_set, row by row.")
+        wanted = list(changes)
+        with self.transaction() as rows:
+            if any(rows.read_one(table, key) != old for table, key, old, _ in wanted):
+                return False
+            for table, key, _, new in wanted:
+                if new is None:
+                    rows.delete(table, [key])
+                else:
+                    rows.write(table, [(key, new)])
+        return True
 
     def flush(self) -> None:
         """Make acknowledged writes durable now, where they are not yet and the store can do so."""

@@ -14,7 +14,14 @@ from urllib.parse import quote
 
 from skewless.config import DEFAULT_PROJECT
 from skewless.state.pieces import Head
-from skewless.stores.online.base import Change, Item, KeyValues, OnlineStore, Transaction
+from skewless.stores.online.base import (
+    Change,
+    Item,
+    KeyValues,
+    OnlineStore,
+    TableChange,
+    Transaction,
+)
 
 T = TypeVar("T")
 _MARK = "@"
@@ -131,6 +138,11 @@ class ProjectStore(_Prefixed, OnlineStore):
 
     def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
         return self.inner.compare_and_set(self._prefix + table, changes)
+
+    def change_together(self, changes: Iterable[TableChange]) -> bool:
+        return self.inner.change_together(
+            (self._prefix + table, key, old, new) for table, key, old, new in changes
+        )
 
     def flush(self) -> None:
         self.inner.flush()

@@ -27,6 +27,7 @@ from skewless.stores.online.base import (
     Item,
     KeyValues,
     OnlineStore,
+    TableChange,
     Transaction,
     only_read_here,
 )
@@ -392,14 +393,21 @@ class SealedStore(SealedRows, OnlineStore):
 
     def compare_and_set(self, table: str, changes: Iterable[Change]) -> list[bool]:
         self._may_write()
-        seed = self._seed(table)
-
-        def sealed(key: bytes, value: bytes | None) -> bytes | None:
-            return None if value is None else seal(seed, key, value)
-
+        one = self._sealed
         return self.inner.compare_and_set(
-            table, [(key, sealed(key, old), sealed(key, new)) for key, old, new in changes]
+            table, [(key, one(table, key, old), one(table, key, new)) for key, old, new in changes]
         )
+
+    def change_together(self, changes: Iterable[TableChange]) -> bool:
+        self._may_write()
+        one = self._sealed
+        return self.inner.change_together(
+            (table, key, one(table, key, old), one(table, key, new))
+            for table, key, old, new in changes
+        )
+
+    def _sealed(self, table: str, key: bytes, value: bytes | None) -> bytes | None:
+        return None if value is None else seal(self._seed(table), key, value)
 
     def flush(self) -> None:
         self.inner.flush()

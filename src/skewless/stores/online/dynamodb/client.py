@@ -40,6 +40,8 @@ _THROTTLED = {
     "RequestLimitExceeded",
     "ThrottlingException",
 }
+_CANCELLED = "TransactionCanceledException"
+_OTHERS = {"ConditionalCheckFailed", "TransactionConflict"}
 _REFUSED = {
     "AccessDeniedException",
     "ExpiredTokenException",
@@ -171,9 +173,24 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def reasons_of(error: ClientError) -> set[str]:
+    """Return why the parts of a transaction did not happen."""
+    return {str(each.get("Code", "None")) for each in error.response.get("CancellationReasons", ())}
+
+
+def may_send_again(error: Exception) -> bool:
+    """Say whether a transaction that has a token may be sent again: it then happens once."""
+    busy = isinstance(error, ClientError) and code_of(error) == "TransactionInProgressException"
+    return busy or is_passing(error)
+
+
 def is_throttled(error: Exception) -> bool:
     """Say whether DynamoDB turned the call away for the moment, having done nothing."""
-    return isinstance(error, ClientError) and code_of(error) in _THROTTLED
+    if not isinstance(error, ClientError):
+        return False
+    if code_of(error) == _CANCELLED and not reasons_of(error) & _OTHERS:
+        return bool(reasons_of(error) & {"ThrottlingError", "ProvisionedThroughputExceeded"})
+    return code_of(error) in _THROTTLED
 
 
 def is_passing(error: Exception) -> bool:
@@ -209,7 +226,9 @@ def store_error(error: Exception, where: str, *, wrote: bool) -> StoreError:
     code = code_of(error)
     message = error.response.get("Error", {}).get("Message", "")
     facts: dict[str, Any] = {"got": f"{code}: {message}".rstrip(": "), "where": where}
-    if code == "ConditionalCheckFailedException":
+    if code == "ConditionalCheckFailedException" or (
+        code == _CANCELLED and reasons_of(error) & _OTHERS
+    ):
         return ConditionFailed("the row is not as expected", where=where)
     if code in _REFUSED:
         # Not the message: of a wrong signature it repeats the request, its headers included.

@@ -55,6 +55,26 @@ def item_of(table: str, key: bytes, value: bytes) -> Attributes:
     return item
 
 
+def condition(expected: bytes | None) -> dict[str, Any]:
+    """Return the condition that a row has a value; None: that there is no row."""
+    if expected is None:
+        return {"ConditionExpression": f"attribute_not_exists({PARTITION})"}
+    values = {":expected": {"B": expected}}
+    return {"ConditionExpression": f"{VALUE} = :expected", "ExpressionAttributeValues": values}
+
+
+def conditional(
+    name: str, table: str, key: bytes, expected: bytes | None, new: bytes | None
+) -> dict[str, Any]:
+    """Return a change of a row, in the DynamoDB table of that name, as a part of a transaction."""
+    request = {"TableName": name, **condition(expected)}
+    if expected == new:
+        return {"ConditionCheck": request | {"Key": place_of(table, key)}}
+    if new is None:
+        return {"Delete": request | {"Key": place_of(table, key)}}
+    return {"Put": request | {"Item": item_of(table, key, new)}}
+
+
 def check_size(table: str, key: bytes, value: bytes, where: str) -> None:
     """Refuse a row that DynamoDB would refuse after others were written."""
     texts = len(_partition(table, shard_of(key))["S"].encode()) + len("psvk")

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import functools
 import heapq
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from skewless.errors import MissingDependency, StoreUnavailable
-from skewless.stores.online.base import Capabilities, Change, Item
+from skewless.errors import MissingDependency, StoreError, StoreUnavailable
+from skewless.stores.online.base import Capabilities, Change, Item, TableChange
 from skewless.stores.online.concurrency import chunks
 from skewless.stores.online.dynamodb import items as layout
 from skewless.stores.online.dynamodb.items import HEAD_BYTES, SHARDS, Attributes
@@ -30,7 +31,7 @@ except ImportError as error:
     raise MissingDependency.of("boto3", "dynamodb", needed_for="DynamoDBStore") from error
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
-WRITE_ROWS, PAGE_ROWS = 25, 1_000
+WRITE_ROWS, PAGE_ROWS, TOGETHER = 25, 1_000, 100
 _KEY_AND_VALUE = f"{layout.SORT}, {layout.VALUE}"
 
 
@@ -57,6 +58,7 @@ class DynamoDBStore(RemoteStore["dynamodb.DynamoDBClient"]):
 
     capabilities = Capabilities(
         compare_and_set=True,
+        together=TOGETHER,
         ordered_scan=True,
         shared_by_processes=True,
         durable=True,
@@ -209,12 +211,7 @@ class DynamoDBStore(RemoteStore["dynamodb.DynamoDBClient"]):
         key, expected, new = change
         if expected is None and new is None:
             return self.read_one(table, key) is None
-        request: dict[str, Any] = {"TableName": self._table}
-        if expected is None:
-            request["ConditionExpression"] = f"attribute_not_exists({layout.PARTITION})"
-        else:
-            request["ConditionExpression"] = f"{layout.VALUE} = :expected"
-            request["ExpressionAttributeValues"] = {":expected": {"B": expected}}
+        request = {"TableName": self._table, **layout.condition(expected)}
         try:
             if new is None:
                 place = layout.place_of(table, key)
@@ -222,6 +219,32 @@ class DynamoDBStore(RemoteStore["dynamodb.DynamoDBClient"]):
             else:
                 item = layout.item_of(table, key, new)
                 self._write_call(lambda: self._calls.put_item(Item=item, **request))
+        except dynamodb.ConditionFailed:
+            return False
+        return True
+
+    def change_together(self, changes: Iterable[TableChange]) -> bool:
+        """See `OnlineStore.change_together`; counted twice by DynamoDB, as every transaction."""
+        asked = list(changes)
+        if len(asked) > TOGETHER:
+            raise StoreError(
+                "too many rows for one transaction of DynamoDB",
+                got=len(asked),
+                expected=f"at most {TOGETHER}",
+                where=self.where,
+            )
+        if not asked:
+            return True
+        for table, key, _, new in asked:
+            layout.check_size(table, key, new or b"", self.where)
+            self._note_live(table)
+        change = functools.partial(
+            self._calls.transact_write_items,
+            TransactItems=[layout.conditional(self._table, *one) for one in asked],
+            ClientRequestToken=uuid.uuid4().hex,  # so that it may be sent again
+        )
+        try:
+            self._retry(change, dynamodb.may_send_again, wrote=True)
         except dynamodb.ConditionFailed:
             return False
         return True

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.streams._payloads import decoders
-from skewless.streams._records import Record
 from skewless.streams.base import Batch, Poison, Tombstone
 from skewless.streams.envelopes import BesideValue, parts_of, paths_of
+from skewless.streams.records import Record
 
 if TYPE_CHECKING:
     from skewless.definitions.tables import Located
