@@ -36,6 +36,8 @@ def summary(benchmarks: Mapping[str, Figures]) -> list[str]:
 
 def details(name: str, result: Figures) -> list[str]:
     """Return the tables of one benchmark with all its contenders."""
+    if "needs" in next(iter(result.values()), ()):
+        return list(module(name).details(result))
     headings = module(name).HEADINGS
     lines = one(result, headings)
     for part in result.get("parts", []):

@@ -88,6 +88,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "Compare outcomes of the two feature services of an experiment.",
         ),
         "value": ("value", "Compute what the repo is worth, from measures and assumptions."),
+        "capacity": ("capacity", "Say what a load needs: machines, memory, partitions, money."),
         "backtest": ("leakage", "Measure what leakage does to a model."),
     },
 }
