@@ -126,4 +126,4 @@ def test_another_process_sees_at_once_that_a_source_began_anew(folder):
 def test_plan_says_what_happens_to_the_rows(folder):
     with open_store(folder, spend_of(payments()), other()) as fs:
         plan = fs.plan(other(), removing=True)
-        assert "source pays: removed; the rows pushed to it are kept apart" in str(plan)
+        assert "source pays: removed; its rows are kept apart" in str(plan)

@@ -22,7 +22,7 @@ import skewless.online.tables
 import skewless.online.update
 import skewless.stores.offline.history
 from skewless.stores.offline.superseded import Superseded
-from skewless.testing.lifecycle import definitions, walk
+from skewless.testing.lifecycle import walk
 from skewless.testing.lifecycle.definitions import MINUTE
 
 pytestmark = pytest.mark.slow
@@ -133,6 +133,11 @@ def lost_states_are_copied_as_whole(patch: Patch) -> None:
     patch("skewless.online.move.copy._Copying._note_building", lambda *_: None)
 
 
+def rows_of_a_group_are_forgotten(patch: Patch) -> None:
+    """A row that a correction takes out of its group stays in it."""
+    patch("skewless.online.derived_rows.DerivedRows._left", lambda *_: iter(()))
+
+
 FAULTS = (
     complete_too_early,
     corrections_do_not_replace,
@@ -149,6 +154,7 @@ FAULTS = (
     rows_are_let_go_too_early,
     copies_are_taken_however_old,
     lost_states_are_copied_as_whole,
+    rows_of_a_group_are_forgotten,
 )
 
 
@@ -163,10 +169,3 @@ def test_fault_is_found(fault: Callable[[Patch], None], monkeypatch: pytest.Monk
         if not report.ok:
             return
     pytest.fail(f"{fault.__doc__} Nothing was found in {values:,} values.")
-
-
-@pytest.mark.xfail(strict=True, reason="a derived source that comes back is refused as a Conflict")
-def test_lives_with_rows_made_of_groups_go_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    """States apart from the journal outlive the log of a derived source that was removed."""
-    monkeypatch.setattr(definitions, "FORMS", definitions.FORMS | definitions.GROUPS)
-    assert walk(6_000, seed=3, minimize=False).ok

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import replace
 
 from skewless.errors import InputError, UnknownName
 from skewless.ledger.runs import recorded
 from skewless.materialize.build import complete
-from skewless.online.derive import derived_of
+from skewless.online.apply import reconcile
 from skewless.online.log_generations import (
     KeptLog,
     forget_ids,
@@ -74,15 +73,7 @@ def restore_rows(runtime: Runtime, source: str) -> int:
             )
         note_generation(transaction, source, log.generation)
         forget_ids(transaction, log)
-        tables = runtime.tables()
-        names = [source, *(each.name for each in derived_of(runtime, its))]
-        unbuilt = [
-            replace(table, complete=False, built=None)
-            for name in names
-            for table in tables.of_source(name)
-        ]
-        tables.save(transaction, unbuilt)
-    runtime.forget_plans()
+    reconcile(runtime)  # tables begun over another log are void
     complete(runtime)
     return log.rows
 

@@ -10,20 +10,18 @@ has its pins and those that are pending, and `reconcile` lets it move.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from skewless.definitions import Source
 from skewless.definitions.references import split_reference
 from skewless.ledger.runs import recorded
 from skewless.online.derive import check_versions
-from skewless.online.lease import POSITIONS
-from skewless.online.log_generations import generation_of, note_generation, rows_in
+from skewless.online.removals import finish_removals, note_removals
 from skewless.online.runtime import Runtime
-from skewless.online.tables import Serving, StateTables, note_change
+from skewless.online.table_changes import note_change
+from skewless.online.tables import Serving, StateTables
 from skewless.plan.apply.apply_plan import ApplyPlan
 from skewless.plan.apply.registry_state import Record
-from skewless.stores.online.base import Transaction
 
 
 @recorded("apply", "plan.summary", "who", result=lambda revision: {"revision": revision})
@@ -41,12 +39,12 @@ def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: b
         held = {s.name: _held_back(s, state.record(s.kind, s.name), serving) for s in services}
         writes = [held.get(r.name, r) if r in services else r for r in plan.writes]
         plan = replace(plan, writes=tuple(writes))
-    revision = runtime.registry.apply(plan, who=who, allow_breaking=allow_breaking)
+    finish_removals(runtime)
     gone = [s.name for s in plan.changed if s.kind == "source" and s.action == "removed"]
     if gone:
-        with runtime.journal.transaction() as transaction:
-            _set_apart(transaction, gone)
-        runtime.forget_plans()
+        note_removals(runtime, gone)
+    revision = runtime.registry.apply(plan, who=who, allow_breaking=allow_breaking)
+    finish_removals(runtime)
     reconcile(runtime)
     return revision
 
@@ -62,21 +60,6 @@ def _check_derived(runtime: Runtime, plan: ApplyPlan) -> None:
     for name in made:
         base = Source.from_dict(written[name].body) if name in written else known[name]
         check_versions(runtime, base)
-
-
-def _set_apart(transaction: Transaction, sources: Iterable[str]) -> None:
-    """Keep the rows of sources that were removed apart; one without rows keeps its log.
-
-    Where their streams were read up to goes with them.
-    """
-    for source in sources:
-        generation = generation_of(transaction, source)
-        if rows_in(transaction, source, generation):
-            note_generation(transaction, source, generation + 1)
-        prefix = f"{source}/".encode()
-        positions = [key for key, _ in transaction.scan(POSITIONS, prefix=prefix)]
-        transaction.delete(POSITIONS, positions)
-    note_change(transaction)  # a push that remembers them looks again
 
 
 def _held_back(service: Record, old: Record | None, serving: Serving) -> Record:
@@ -114,7 +97,8 @@ def reconcile(runtime: Runtime, *, exactly: bool = False) -> None:
         exactly: see `StateTables.reconcile`.
     """
     with runtime.journal.transaction() as transaction:
-        # Read while others wait: whoever comes last goes by the newest definitions.
+        # Read while others wait: whoever comes last goes by the newest definitions, and logs.
+        runtime.knows_tables(transaction)
         state = runtime.registry.state()
         tables = StateTables.load(transaction, state)
         tables.reconcile(

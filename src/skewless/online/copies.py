@@ -9,7 +9,7 @@ transaction: a copy that is finished before is outdated, one that is finished af
 from __future__ import annotations
 
 from skewless.online.loss_detection import APPLIED, HELD
-from skewless.online.tables import CHANGES, COPIED
+from skewless.online.table_changes import CHANGES, COPIED
 from skewless.stores.offline.log.journal import INCLUDED_KEY, MANIFEST_KEY, STATE_KEY, log_table
 from skewless.stores.online.base import KeyValues, OnlineStore
 

@@ -7,14 +7,38 @@ dropped, or given back to a source of the name, on purpose (`materialize.kept_ro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from skewless.online.tables import note_change
+from skewless.definitions import Source
+from skewless.online.table_changes import note_change
 from skewless.stores.offline.log.journal import STATE_KEY, State, log_name, log_table
 from skewless.stores.online.base import KeyValues, OnlineStore, Transaction
 
 GENERATIONS = "skewless.log_generations"
 _LOG = log_table("")
+
+
+class LogGenerations:
+    """Which log each source has.
+
+    Args:
+        numbers: the generation of each, where it is not the first.
+    """
+
+    def __init__(self, numbers: Mapping[str, int] | None = None) -> None:
+        self._numbers = numbers or {}
+
+    @classmethod
+    def load(cls, journal: KeyValues) -> LogGenerations:
+        """Read those of all sources."""
+        return cls({name.decode(): int(number) for name, number in journal.scan(GENERATIONS)})
+
+    def of(self, source: Source) -> str:
+        """Return which log a source has, and which one the source has that it is derived of."""
+        by = source.derivation
+        names = [source.name] if by is None else [source.name, by.source]
+        return ".".join(str(self._numbers.get(name, 0)) for name in names)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ from skewless.online.pinned_tables import Pinned, pinned_table
 from skewless.online.reader import OnlineReader
 from skewless.online.seen import SeenRows, seen_among
 from skewless.online.storage import StateAndJournal, home_of, open_home
-from skewless.online.tables import StateTables, changes_of
+from skewless.online.table_changes import changes_of
+from skewless.online.tables import StateTables
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.table_read import State, TableRead
 from skewless.plugins import create, table_reader, table_settings
@@ -187,8 +188,8 @@ class Runtime:
         return Ownership(self.home, self.config.folder, self.folder, self._last_row)
 
     def _last_row(self, journal: Transaction, table: str) -> int | None:
-        """Return the last row of the log behind a table of states."""
-        found = self.tables().tables.get(table)
+        """Return the last row of the log behind a table of states; None if that is no more."""
+        found = self.tables().of_now(table)
         if found is None:
             return None
         return self.log(found.layout.source).last_sequence(journal)
@@ -293,18 +294,16 @@ class Runtime:
 
     def lacking_states(self) -> list[str]:
         """Return the complete tables whose states the store has lost, or that lack rows."""
-        tables = self.tables().tables
-        names = [name for name, table in tables.items() if table.complete and table.active]
-        logs = {name: self.log(tables[name].layout.source) for name in names}
-        ends = {name: log.last_sequence() for name, log in logs.items()}
-        found = standings(self.home, names) if not self.one_store else {}
+        tables = {t.layout.table: t for t in self.tables().complete()}
+        ends = {name: self.log(t.layout.source).last_sequence() for name, t in tables.items()}
+        found = standings(self.home, tables) if not self.one_store else {}
         return [name for name, it in found.items() if it.lost or it.lacks(ends[name])]
 
     def _ends(self, tables: Iterable[str]) -> dict[str, int]:
         """Return the last row of the log of each of some tables of states, of those known."""
-        records = {} if self._tables is None else self._tables.tables  # no read waits for others
-        layouts = {name: records[name].layout for name in tables if name in records}
-        return {name: self.log(its.source).last_sequence() for name, its in layouts.items()}
+        known = self._tables  # no read waits for others
+        found = () if known is None else filter(None, map(known.of_now, tables))
+        return {t.layout.table: self.log(t.layout.source).last_sequence() for t in found}
 
     def losses(self) -> list[str]:
         """Return what the online store has lost of the tables that answer, a line each.

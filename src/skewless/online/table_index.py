@@ -20,7 +20,7 @@ from skewless.definitions import Source
 from skewless.definitions.fingerprint import fingerprint
 from skewless.errors import CorruptData
 from skewless.online.row_ids import ids_table
-from skewless.online.tables import note_change
+from skewless.online.table_changes import note_change
 from skewless.stores.offline.history import History
 from skewless.stores.offline.table_ids import TableIds, build, checksum
 from skewless.stores.online.base import KeyValues, OnlineStore

@@ -23,6 +23,8 @@ from skewless.definitions import Entity, FeatureView, Source
 from skewless.definitions.fingerprint import fingerprint
 from skewless.definitions.source import closing
 from skewless.forks import cached_property
+from skewless.online.log_generations import LogGenerations
+from skewless.online.table_changes import note_change
 from skewless.plan.apply.registry_state import RegistryState, ViewVersion
 from skewless.plan.lookup import ServedBy
 from skewless.state.layout import StateLayout
@@ -31,8 +33,6 @@ from skewless.stores.online.base import KeyValues
 TABLES = "skewless.states"
 GRACE = 2_000_000
 """How long a table outlives its use, microseconds: twice what plans of other processes are old."""
-CHANGES = ("skewless.state_changes", b"count")
-COPIED = b"copied"
 _GENERATIONS = "skewless.generations"
 
 
@@ -48,6 +48,8 @@ class StateTable:
         stopped: since when nothing needs it, microseconds; None while it is active.
         table: the mark of the source's table that it was begun over (`table_mark`): over another
             table there is another history, and another table of states.
+        log: which logs it was begun over (`LogGenerations.of`): a source that was removed and is
+            defined again has another one, and what was noted of this table is void.
     """
 
     layout: StateLayout
@@ -56,6 +58,7 @@ class StateTable:
     built: int | None = None
     stopped: int | None = None
     table: str = ""
+    log: str = "0"
 
     @property
     def active(self) -> bool:
@@ -71,6 +74,7 @@ class StateTable:
             "built": self.built,
             "stopped": self.stopped,
             "table": self.table,
+            "log": self.log,
         }
         return json.dumps(data).encode()
 
@@ -80,8 +84,8 @@ class StateTable:
         data = json.loads(text)
         layout = StateLayout.from_dict(data["layout"])
         complete, since = data.get("complete", False), data.get("since", 0)
-        table = data.get("table", "")
-        return cls(layout, complete, since, data.get("built"), data.get("stopped"), table)
+        over = data.get("table", ""), data.get("log", "0")
+        return cls(layout, complete, since, data.get("built"), data.get("stopped"), *over)
 
 
 class Serving(Mapping[ViewVersion, ServedBy]):
@@ -182,21 +186,6 @@ def _source_now(state: RegistryState, entity: Entity, then: Source) -> Source:
     return source if rows[0] == rows[1] and not _otherwise_typed(state, then) else then
 
 
-def changes_of(store: KeyValues) -> int:
-    """Return how often the records of tables were changed, by any process."""
-    return int(store.read_one(*CHANGES) or b"0")
-
-
-def note_change(transaction: KeyValues) -> None:
-    """Tell every process, inside a transaction, that the tables in use may be others now."""
-    table, key = CHANGES
-    rows = [(key, b"%d" % (changes_of(transaction) + 1))]
-    if transaction.read_one(table, COPIED) is None:
-        # Every push reads it, and a row that is there is found at less cost than none.
-        rows.append((COPIED, b""))
-    transaction.write(table, rows)
-
-
 class StateTables:
     """The tables there are, and which of them answer for which views.
 
@@ -204,6 +193,7 @@ class StateTables:
         tables: the records, by name of the table.
         state: of the registry.
         behind: tables that lack the newest rows of their log, see `online.lag`.
+        logs: which log each source has now.
 
     Attributes:
         pushed_keys: the columns of a source that are keys, once `ingest.push` has looked.
@@ -214,9 +204,11 @@ class StateTables:
         tables: Mapping[str, StateTable],
         state: RegistryState,
         behind: Collection[str] = (),
+        logs: LogGenerations | None = None,
     ) -> None:
         self.tables = dict(tables)
         self._state = state
+        self._logs = logs or LogGenerations()
         self._behind = behind
         self._wanted = layouts_of(state)
         self._of_source: dict[str, list[StateTable]] = {}
@@ -229,7 +221,15 @@ class StateTables:
     ) -> StateTables:
         """Read the records of all tables."""
         found = {key.decode(): StateTable.from_json(value) for key, value in store.scan(TABLES)}
-        return cls(found, state, behind)
+        return cls(found, state, behind, LogGenerations.load(store))
+
+    def of_now(self, name: str) -> StateTable | None:
+        """Return a table by name; None if there is none, or it is of a log that was set apart."""
+        found = self.tables.get(name)
+        return found if found is not None and self._is_of_now(found) else None
+
+    def _is_of_now(self, table: StateTable) -> bool:
+        return table.log == self._logs.of(table.layout.source)
 
     def _adopt(self) -> None:
         """Find the tables that are wanted, and take the sources of now.
@@ -237,7 +237,8 @@ class StateTables:
         Where a source's table lies may have changed.
         """
         self._own = {}
-        active = {_kind(t.layout, t.table): name for name, t in self.tables.items() if t.active}
+        now = {name: t for name, t in self.tables.items() if t.active and self._is_of_now(t)}
+        active = {_kind(t.layout, t.table): name for name, t in now.items()}
         for layout in self._distinct():
             name = active.get(_kind(layout, table_mark(layout.source)))
             if name is not None:
@@ -279,11 +280,16 @@ class StateTables:
             return ServedBy(own.layout)
         view = self._state.views[key]
         needed = StateLayout.of(view.row_entity, view.source, [view])
-        complete = [t.layout for t in self.tables.values() if t.active and t.complete]
-        covering = [layout for layout in complete if layout.covers(needed)]
+        covering = [t.layout for t in self.complete() if t.layout.covers(needed)]
         if covering:
             return ServedBy(min(covering, key=lambda other: len(other.slots)))
         return ServedBy(self._wanted[key] if own is None else own.layout, complete=False)
+
+    def complete(self) -> Iterator[StateTable]:
+        """Yield the tables that answer: active ones with all of their history."""
+        for table in self.tables.values():
+            if table.active and table.complete and self._is_of_now(table):
+                yield table
 
     def of_source(self, source: str, now: int | None = None) -> list[StateTable]:
         """Return the active tables of a source.
@@ -294,8 +300,8 @@ class StateTables:
                 processes may read still; so rows are written to all of these.
         """
         if source not in self._of_source:
-            named = sorted(self.tables.items())
-            self._of_source[source] = [t for _, t in named if t.layout.source.name == source]
+            its = (t for _, t in sorted(self.tables.items()) if t.layout.source.name == source)
+            self._of_source[source] = [table for table in its if self._is_of_now(table)]
         return [
             table for table in self._of_source[source]
             if table.stopped is None or (now is not None and now - table.stopped < GRACE)
@@ -333,8 +339,8 @@ class StateTables:
             last = last_sequence(layout.source)
             nothing = self._is_without_history(layout.source, last_sequence)
             again = layout.of_generation(_next_generation(transaction, layout))
-            over = table_mark(layout.source)
-            table = StateTable(again, nothing, last, 0 if nothing else None, None, over)
+            over = table_mark(layout.source), self._logs.of(layout.source)
+            table = StateTable(again, nothing, last, 0 if nothing else None, None, *over)
             found[again.table] = table
         self.tables |= found
         self._adopt()
@@ -355,8 +361,7 @@ class StateTables:
     def _covered(self, layout: StateLayout) -> bool:
         """Return whether a complete table has all that a layout wants."""
         over = table_mark(layout.source)
-        same = (t for t in self.tables.values() if t.active and t.complete and t.table == over)
-        return any(table.layout.covers(layout) for table in same)
+        return any(t.table == over and t.layout.covers(layout) for t in self.complete())
 
     def save(self, store: KeyValues, tables: Iterable[StateTable]) -> None:
         """Write the records of some tables, in a transaction of the journal."""

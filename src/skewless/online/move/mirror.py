@@ -39,7 +39,7 @@ from skewless.online.loss_detection import HELD, goes_on, is_noted, note_of, wri
 from skewless.online.ownership import claim
 from skewless.online.seen import is_seen, note_seen
 from skewless.online.storage import StateAndJournal, is_states, open_home
-from skewless.online.tables import CHANGES
+from skewless.online.table_changes import CHANGES
 from skewless.plugins import find
 from skewless.stores.online.base import Item, KeyValues, Transaction
 

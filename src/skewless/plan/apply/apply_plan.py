@@ -65,7 +65,7 @@ class Step:
         if self.action == "removed" and self.kind in VIEW_KINDS:
             return ": removed, every version of it"
         if self.action == "removed" and self.kind == "source":
-            return ": removed; the rows pushed to it are kept apart (skewless rows)"
+            return ": removed; its rows are kept apart (skewless rows)"
         if self.action == "added":
             return f": v{self.after}" if self.after is not None and self.after > 1 else ""
         moved = ""

@@ -126,7 +126,15 @@ class _Planner:
         self._services()
         for kind, name in self.removals:
             before = self.current.current.get(name) if kind in VIEW_KINDS else None
-            self.steps.append(Step(kind, name, "removed", before, None, (), self.felt(kind, name)))
+            felt, what = self.felt(kind, name), self._what_stays(kind, name)
+            self.steps.append(Step(kind, name, "removed", before, None, what, felt))
+
+    def _what_stays(self, kind: Kind, name: str) -> tuple[str, ...]:
+        """Return what happens to the rows of what is removed, where that is not what is usual."""
+        by = self.current.sources[name].derivation if kind == "source" else None
+        if by is None:
+            return ()
+        return (f"they were made of rows of {by.source!r}: it makes them again if it comes back",)
 
     # ------------------------------------------------------------------------------ what goes
 

@@ -27,12 +27,9 @@ OTHERWISE = (Entity("who", who=str), Entity("stall", stall=int))
 ROLES: tuple[dict[str, Any], ...] = ({"user": "buyer"}, {"shop": "seller"})
 FIXED: tuple[dict[str, Any], ...] = ({"user": "u1"}, {"shop": 1})
 OF_KEYS = ("on", "role", "fixed")
-FORMS = {"plain": 8, "lag": 2, "on": 2, "role": 2, "fixed": 1}
+FORMS = {"plain": 8, "lag": 2, "on": 2, "role": 2, "fixed": 1, "groups": 4}
 """How a view looks at its source and is asked for, and how often: rows that are a while back, keys
-that the source or the request calls otherwise, a fixed key."""
-GROUPS = {"groups": 4}
-"""Rows made of groups of rows. Not among `FORMS`: a store apart from the journal refuses to be
-opened when such a source was removed and comes back; tests/parity/test_lifecycle.py shows it."""
+that the source or the request calls otherwise, a fixed key, rows made of groups of rows."""
 UNITS = ("", "", "us", "ms")
 """Of the numbers that times come as; empty where they are times."""
 Maker = Callable[[Source], Expression]
