@@ -209,6 +209,17 @@ def test_what_a_store_refuses_is_made_good(tmp_path: Path, monkeypatch: pytest.M
         assert fs.verify().ok
 
 
+def test_a_push_that_makes_no_rows_rebuilds_what_the_store_has_lost(tmp_path: Path) -> None:
+    store, clock = MemoryCache(), SettableClock(to_micros(NOON))
+    with sl.FeatureStore(tmp_path, clock=clock, online=store) as fs:
+        fs.apply(Wafer)
+        fs.push("dies", whole("a", 2.0))
+        for table in store.tables():
+            store.drop(table)
+        assert fs.push("dies", whole("a", 2.0)).duplicates == 3
+        assert spread(fs, "a") == [4.0]
+
+
 def test_show_says_what_a_source_is_derived_of(fs: sl.FeatureStore) -> None:
     assert "a row for each wafer of dies, from 3 rows on, 3 at most" in str(fs.show("wafers"))
     assert "derived" not in fs.show("dies").to_dict()

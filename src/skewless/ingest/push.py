@@ -298,7 +298,8 @@ class _Push:
             _index_ids(runtime, transaction, source, self.tables[source.name])
             found = derive(runtime, transaction, source, (base.first, base.arrivals))
             set_aside(transaction, source, found.rejected, runtime.clock.now())
-            if len(found.event):
+            # A table apart that was lost, or lacks rows, is seen to by a push that makes none too.
+            if len(found.event) or not runtime.one_store:
                 stamped = runtime.log(base.source).state(transaction).stamped
                 yield self._appended(transaction, source, found, shared, stamped)
 
