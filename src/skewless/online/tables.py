@@ -237,8 +237,8 @@ class StateTables:
         Where a source's table lies may have changed.
         """
         self._own = {}
-        now = {name: t for name, t in self.tables.items() if t.active and self._is_of_now(t)}
-        active = {_kind(t.layout, t.table): name for name, t in now.items()}
+        used = {name: t for name, t in self.tables.items() if t.active and self._is_of_now(t)}
+        active = {_kind(t.layout, t.table): name for name, t in used.items()}
         for layout in self._distinct():
             name = active.get(_kind(layout, table_mark(layout.source)))
             if name is not None:
