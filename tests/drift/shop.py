@@ -13,20 +13,19 @@ from tests.serving.calling import call
 from tests.shop import CARD, MINUTE, open_store, pay, payments
 
 
+def spend_of(pays: sl.Source, **labels: Any) -> sl.FeatureView:
+    """A view with a feature of each type that is compared."""
+    features = {
+        "total": pays.amount.latest(),
+        "city": pays.city.latest(),
+        "n": pays.n.latest(),
+        "last": pays.city.last_n(2, last=1),
+    }
+    return sl.FeatureView("Spend", entity=CARD, source=pays, features=features, **labels)
+
+
 def store(folder: Path, *, clock: SettableClock | None = None, **labels: Any) -> sl.FeatureStore:
-    pays = payments(row_id="pay_id")
-    spend = sl.FeatureView(
-        "Spend",
-        entity=CARD,
-        source=pays,
-        features={
-            "total": pays.amount.latest(),
-            "city": pays.city.latest(),
-            "n": pays.n.latest(),
-            "last": pays.city.last_n(2, last=1),
-        },
-        **labels,
-    )
+    spend = spend_of(payments(row_id="pay_id"), **labels)
     return open_store(folder, spend, sl.FeatureService("fraud", [spend]), clock=clock, build=True)
 
 

@@ -11,8 +11,8 @@ import skewless as sl
 from skewless.clock import from_micros
 from skewless.errors import InputError
 from skewless.testing.clock import SettableClock
-from tests.drift.shop import push_amounts, serve, service
-from tests.shop import CARD, DAY, HOUR, NOON, open_store, payments
+from tests.drift.shop import push_amounts, serve, service, spend_of
+from tests.shop import DAY, HOUR, NOON, open_store, payments
 
 WEEK = 7 * DAY
 
@@ -28,18 +28,7 @@ def outcomes(kind: type = bool) -> sl.Source:
 
 
 def store(folder: Path, clock: SettableClock, label: type = bool) -> sl.FeatureStore:
-    pays = payments()
-    view = sl.FeatureView(
-        "Spend",
-        entity=CARD,
-        source=pays,
-        features={
-            "total": pays.amount.latest(),
-            "city": pays.city.latest(),
-            "n": pays.n.latest(),
-            "last": pays.city.last_n(2, last=1),
-        },
-    )
+    view = spend_of(payments())
     return open_store(
         folder,
         view,

@@ -23,7 +23,7 @@ PAGES = [
     "/views/Spend/statistics", "/features/Spend:total_1h", "/features/Asked:ratio", "/services",
     "/services/fraud_model", "/entities", "/entities/card", "/sources", "/sources/pays",
     "/freshness", "/changes", "/acts", "/acts/deprecate?of=Spend", "/acts/silence?of=pays/check", "/lineage", "/lineage?of=fraud_model", "/quality", "/alerts", "/cost", "/drift", "/drift?of=Spend@v1:total_24h", "/acts/accept?of=Spend", "/replay", "/replay?request=r1",
-    "/replay?request=nobody", "/replay?entity=card_id%3Dc2&features=fraud_model", "/runs", "/training-sets", "/explore", "/explore?of=card&key.card_id=c1", EXPLAINED,
+    "/replay?request=nobody", "/replay?entity=card_id%3Dc2&features=fraud_model", "/jobs", "/runs", "/training-sets", "/explore", "/explore?of=card&key.card_id=c1", EXPLAINED,
     "/explore?of=card&key.card_id=c1&feature=Spend@v1:share",
 ]  # fmt: skip
 SERIOUS = """async () => (await axe.run()).violations

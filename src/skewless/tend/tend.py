@@ -38,7 +38,7 @@ from skewless.ledger.runs import recorded
 from skewless.materialize.late_rows import late_ones
 from skewless.materialize.verbs import backfill, compact, materialize
 from skewless.monitoring.freshness import freshness, note_freshness
-from skewless.online.lease import Lease
+from skewless.online.lease import Holder, Lease
 from skewless.online.runtime import Runtime
 from skewless.quality.check import check
 
@@ -150,6 +150,41 @@ def schedule(config: Config) -> dict[str, int]:
                 "not how often", got=problem.got, expected=expected, where=where
             ) from None
     return found
+
+
+@dataclass(frozen=True)
+class Due:
+    """When a part of a pass is due.
+
+    Attributes:
+        name: of the part.
+        every: how often, microseconds; None: never by itself.
+        last: when it was last done, UTC microseconds; None: never.
+    """
+
+    name: str
+    every: int | None
+    last: int | None
+
+    @property
+    def next(self) -> int | None:
+        """When it is due, UTC microseconds; None: never by itself, or it was never done."""
+        return None if self.every is None or self.last is None else self.last + self.every
+
+
+def due_parts(runtime: Runtime) -> list[Due]:
+    """Return when each part is due, in the order in which a pass does them."""
+    every, found = schedule(runtime.config), []
+    for name in _PARTS:
+        if name != CHECKPOINT or runtime.ledger.is_signed:
+            often = None if every[name] == _OFF else every[name]
+            found.append(Due(name, often, runtime.registry.get_progress(_DONE + name)))
+    return found
+
+
+def at_work(runtime: Runtime) -> Holder | None:
+    """Return who does a pass now; None: nobody."""
+    return next((each for each in Holder.read(runtime.journal, LEASE) if each.alive), None)
 
 
 def _part(runtime: Runtime, name: str, now: int, every: int | None) -> Part:

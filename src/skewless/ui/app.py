@@ -30,6 +30,7 @@ from starlette.types import ASGIApp
 from skewless.codec import json_default
 from skewless.errors import InputError, SkewlessError, StoreUnavailable, UnknownName
 from skewless.ui.acts import ACTS, carry_out
+from skewless.ui.door import Door, Keys
 from skewless.ui.page import Page
 from skewless.ui.pages import (
     acts,
@@ -42,6 +43,7 @@ from skewless.ui.pages import (
     feature,
     freshness,
     home,
+    jobs,
     lineage,
     quality,
     replay,
@@ -89,6 +91,7 @@ PAGES: dict[str, PageOf] = {
     "/alerts": alerts.page,
     "/cost": cost.page,
     "/replay": replay.page,
+    "/jobs": jobs.page,
     "/runs": runs.page,
     "/training-sets": runs.training_sets,
     "/training-sets/{name}": runs.training_set,
@@ -99,12 +102,15 @@ PAGES: dict[str, PageOf] = {
 """Address to what makes the page."""
 
 
-def make_app(store: FeatureStore, hosts: Iterable[str] = LOOPBACK) -> ASGIApp:
+def make_app(
+    store: FeatureStore, hosts: Iterable[str] = LOOPBACK, keys: Keys | None = None
+) -> ASGIApp:
     """Return the catalogue of a store as an ASGI application.
 
     Args:
         store: the open repo.
         hosts: the names under which it may be asked for.
+        keys: looks up keys: then it may be asked for under any name, by who has one.
     """
     answers = _Answers(Site(store), secrets.token_urlsafe(32))
     folder = Path(__file__).parent / "static"
@@ -118,6 +124,8 @@ def make_app(store: FeatureStore, hosts: Iterable[str] = LOOPBACK) -> ASGIApp:
         middleware=[Middleware(GZipMiddleware, minimum_size=1000)],
         exception_handlers={404: answers.missing, 500: answers.failed},
     )
+    if keys is not None:
+        return Guard(Door(app, keys), None)
     return Guard(app, hosts)  # around everything, the answer to a failure included
 
 

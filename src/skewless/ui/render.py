@@ -15,7 +15,7 @@ from skewless.clock import from_micros
 from skewless.durations import format_duration
 from skewless.formatting import ago, plural, shown
 from skewless.monitoring.snippets import text_of
-from skewless.ui.charts.bars import age_bar, day_strip
+from skewless.ui.charts.bars import age_bar, day_strip, run_bars
 from skewless.ui.charts.distribution import distribution, sparkline
 from skewless.ui.charts.ecdf import draw_ecdf
 from skewless.ui.charts.timeline import mark_of, timeline
@@ -37,6 +37,7 @@ SECTIONS = (
     ("quality", "/quality", "Quality"),
     ("alerts", "/alerts", "Alerts"),
     ("cost", "/cost", "Cost"),
+    ("jobs", "/jobs", "Jobs"),
     ("runs", "/runs", "Runs"),
     ("training sets", "/training-sets", "Training sets"),
     ("changes", "/changes", "Changes"),
@@ -72,7 +73,7 @@ def make_environment(token: str) -> jinja2.Environment:
         "address": address, "age_bar": age_bar, "chip": chip, "day_strip": day_strip,
         "draw_distribution": distribution, "draw_ecdf": draw_ecdf, "draw_timeline": timeline,
         "key_parameters": key_parameters, "mark_of": mark_of, "sections": SECTIONS,
-        "sparkline": sparkline, "token": token,
+        "run_bars": run_bars, "sparkline": sparkline, "token": token,
     }  # fmt: skip
     made.filters |= {
         "ago": ago, "brief": brief, "count": count, "duration": format_duration,

@@ -46,12 +46,14 @@ class Guard:
 
     Args:
         app: what answers.
-        hosts: the names under which the catalogue may be asked for.
+        hosts: the names under which the catalogue may be asked for; None: any. Then only who has
+            a key is answered (`skewless.ui.door`), and a browser that was lured to another name has
+            none for it.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] | None = LOOPBACK) -> None:
         self.app = app
-        self.hosts = frozenset(hosts)
+        self.hosts = None if hosts is None else frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -73,7 +75,7 @@ class Guard:
 
     def _refused(self, scope: Scope) -> PlainTextResponse | None:
         host = _name_of(Headers(scope=scope).get("host", ""))
-        if host not in self.hosts:
+        if self.hosts is not None and host not in self.hosts:
             text = f"This catalogue is asked for as {', '.join(sorted(self.hosts))}.\n"
             return PlainTextResponse(text, status_code=421)
         if scope["method"] in ("GET", "HEAD"):

@@ -1,9 +1,12 @@
-"""Running the catalogue: a process of its own, for this machine alone."""
+"""Running the catalogue: a process of its own, for this machine alone or for who has a key."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from skewless.clock import Clock, SettableClock, SystemClock
 from skewless.errors import ConfigError, MissingDependency
@@ -13,7 +16,9 @@ _NEEDED = ("starlette", "jinja2", "uvicorn")
 _SELF = ("localhost", "::1")
 
 
-def serve(repo: str, *, host: str, port: int, at: int | None) -> None:
+def serve(
+    repo: str, *, host: str, port: int, at: int | None, tls: tuple[str, str] | None = None
+) -> None:
     """Show the catalogue of a repo until SIGTERM or Ctrl-C.
 
     Args:
@@ -21,16 +26,20 @@ def serve(repo: str, *, host: str, port: int, at: int | None) -> None:
         host: the address to listen on, of this machine.
         port: 0 takes any free one.
         at: the present that pages show, UTC microseconds; None: that of the clock.
+        tls: paths of the certificate and its key, PEM; None: plain HTTP.
 
     Raises:
         MissingDependency: what it needs is not installed.
-        ConfigError: an address that other machines could reach, or that cannot be taken.
+        ConfigError: an address that other machines could reach without TLS and keys, or that
+            cannot be taken.
         SkewlessError: the registry or the online store cannot be opened.
     """
     for name in _NEEDED:
         if find_spec(name) is None:
             raise MissingDependency.of(name, "ui", needed_for="skewless ui")
-    check_host(host)
+    local = is_local(host)
+    if not local and tls is None:
+        raise _open(host, "over plain HTTP whoever listens reads keys and values")
     import uvicorn
 
     from skewless.ui.app import make_app
@@ -39,8 +48,14 @@ def serve(repo: str, *, host: str, port: int, at: int | None) -> None:
     clock: Clock = SystemClock() if at is None else SettableClock(at)
     with FeatureStore(repo, clock=clock) as store:
         store.runtime.state(fresh=True)
+        keys = None if local else _keys_of(store)
+        if keys is not None and not keys(None).required:
+            raise _open(host, "no key was made yet: skewless keys create")
+        certificate, key = tls or (None, None)
         config = uvicorn.Config(
-            make_app(store, {*LOOPBACK, host}),
+            make_app(store, {*LOOPBACK, host}, keys),
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
             lifespan="off",
             ws="none",
             access_log=False,
@@ -50,28 +65,32 @@ def serve(repo: str, *, host: str, port: int, at: int | None) -> None:
         )
         listening = _listen(host, port)
         shown, taken = (f"[{host}]" if ":" in host else host), listening.getsockname()[1]
-        print(f"skewless shows the catalogue at http://{shown}:{taken}", flush=True)
+        scheme = "http" if tls is None else "https"
+        print(f"skewless shows the catalogue at {scheme}://{shown}:{taken}", flush=True)
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def check_host(host: str) -> None:
-    """Raise `ConfigError` for an address that other machines could reach.
+def is_local(host: str) -> bool:
+    """Return whether only this machine can reach an address.
 
-    >>> check_host("127.0.0.1")
-    >>> check_host("0.0.0.0")
-    Traceback (most recent call last):
-        ...
-    skewless.errors.ConfigError: the catalogue shows values to whoever opens it, so it listens for \
-this machine alone. Got: --host 0.0.0.0. Expected: 127.0.0.1, ::1 or localhost. From another \
-machine, use a tunnel: ssh -L 6567:127.0.0.1:6567 HOST.
+    >>> is_local("127.0.0.1"), is_local("0.0.0.0")
+    (True, False)
     """
-    if host in _SELF or host.startswith("127."):
-        return
-    raise ConfigError(
-        "the catalogue shows values to whoever opens it, so it listens for this machine alone",
-        got=f"--host {host}",
-        expected="127.0.0.1, ::1 or localhost",
-        hint="From another machine, use a tunnel: ssh -L 6567:127.0.0.1:6567 HOST.",
+    return host in _SELF or host.startswith("127.")
+
+
+def _keys_of(store: FeatureStore) -> Callable[[Any], Any]:
+    """Return what looks up the keys of a repo: they are those of its servers."""
+    keys = import_module("skewless.serving.operate.keys")
+    return lambda before: keys.keyring_of(store.runtime, before)
+
+
+def _open(host: str, why: str) -> ConfigError:
+    return ConfigError(
+        "the catalogue shows values to whoever opens it: other machines need TLS and a key",
+        got=f"--host {host}: {why}",
+        expected="--tls-cert and --tls-key, and a key of the repo; or 127.0.0.1, ::1, localhost",
+        hint="Or use a tunnel: ssh -L 6567:127.0.0.1:6567 HOST.",
     )
 
 
