@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, NoReturn, Protocol, Self
@@ -110,7 +111,32 @@ class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
         >>> tests.vdd.mean("1h").describe("supply voltage of late", unit="V").words.unit
         'V'
         """
-        return self.with_words(Words(description, unit, owner, {} if tags is None else tags))
+        said = Words(description, unit, owner, {} if tags is None else tags)
+        if self.words is not None:
+            said = replace(said, declassified=self.words.declassified)
+        return self.with_words(said)
+
+    def declassify(self, reason: str) -> Self:
+        """Return the feature without the classes of personal data of the columns it is made of.
+
+        What is made of it has none of them either. No value and no version changes.
+
+        Args:
+            reason: why it says nothing of a person any more; it stands in the registry.
+
+        Raises:
+            DefinitionError: there is no reason.
+
+        >>> from skewless.definitions.source import Source
+        >>> tests = Source("tests", schema={"fab": str, "who": str}, event_time="at")
+        >>> tests.who.n_unique("1d").declassify("a number of people").words.declassified
+        'a number of people'
+        """
+        said = Words() if self.words is None else self.words
+        said = replace(said, declassified=reason)
+        if not reason.strip():
+            raise DefinitionError("declassified without a reason", got=repr(reason))
+        return self.with_words(said)
 
     def with_words(self, words: Words) -> Self:
         """Return the same expression with words."""

@@ -41,6 +41,7 @@ class Words:
             ``"sensitive"`` (says what is nobody else's business).
         phi: whether it is health information about a person.
         mnpi: whether it is material and not public (of a traded company).
+        declassified: of a feature: why it is none of what the columns are that it is made of.
     """
 
     description: str = ""
@@ -53,9 +54,10 @@ class Words:
     pii: str | None = None
     phi: bool = False
     mnpi: bool = False
+    declassified: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("description", "unit", "owner"):
+        for name in ("description", "unit", "owner", "declassified"):
             if not isinstance(getattr(self, name), str):
                 raise DefinitionError(f"a {name} is text", got=shown(getattr(self, name)))
         if not isinstance(self.tags, Mapping):

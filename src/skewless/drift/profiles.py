@@ -22,6 +22,7 @@ from skewless.drift.profile import ONLINE, SERVED, TRAINING, Profile, Profiler
 from skewless.engines.given_spine import spine_times
 from skewless.errors import UnknownName
 from skewless.ledger.ledger import Ledger
+from skewless.lineage.personal import Personal, personal
 from skewless.monitoring.statistics import columns_now, keys_now
 from skewless.online.runtime import Runtime
 from skewless.parity.served import Answers, read_log
@@ -94,7 +95,8 @@ def _profile_view(runtime: Runtime, label: str, view: FeatureView) -> list[Profi
     state = runtime.state()
     references = [f"{label}:{feature}" for feature in view.features]
     selection = select(state, references, full_names=True)
-    profilers = [_profiler(output, view, now) for output in selection.outputs]
+    marked = personal(state)
+    profilers = [_profiler(output, marked, now) for output in selection.outputs]
     keys = keys_now(runtime, label, selection)
     chance = np.random.default_rng(0)
     if keys.num_rows > MOST_ENTITIES:
@@ -138,9 +140,10 @@ def _read_online(
                 profiler.add_statuses(of)
 
 
-def _profiler(output: Output, view: Any, now: int) -> Profiler:
-    words = getattr(view, "words", {}).get(output.feature)
-    return Profiler(output.dtype, now=now, hidden=bool(words and (words.pii or words.phi)))
+def _profiler(output: Output, marked: Mapping[str, Personal], now: int) -> Profiler:
+    """Return the profiler of a feature; what is personal is not listed in the ledger."""
+    found = marked.get(output.reference)
+    return Profiler(output.dtype, now=now, hidden=found is not None and found.is_hidden)
 
 
 def profile_served(
@@ -159,6 +162,7 @@ def profile_served(
         InputError: not a served log.
     """
     state = runtime.state(fresh=True)
+    marked = personal(state)
     last: dict[tuple[str, tuple[Any, ...]], int] = {}
     for answers, places in _answers(path, state):
         for label, (names, _) in places.items():
@@ -179,8 +183,7 @@ def profile_served(
                     found.append((key[1], t))
             keys.setdefault(label, EntityKeys()).add([k for k, _ in found], [t for _, t in found])
             for at, output in outputs:
-                view = state.view(output.view, output.version)
-                taken = profilers.setdefault(output.reference, _profiler(output, view, end))
+                taken = profilers.setdefault(output.reference, _profiler(output, marked, end))
                 statuses: list[Any] = [answers.statuses[row][at] for row in rows]
                 taken.add([answers.values[row][at] for row in rows], statuses)
     profiles = [
@@ -228,6 +231,7 @@ def profile_training(
     moments = spine_times(table, made.plan.timestamp).tolist()
     chosen: dict[tuple[str, ...], list[int]] = {}
     profiles, keys = [], {}
+    marked = personal(state)
     for output in selection.outputs:
         view = state.view(output.view, output.version)
         asked = view.asked_entity.key_names if isinstance(view, FeatureView) else ()
@@ -241,7 +245,7 @@ def profile_training(
             every = _keys([table[name].to_pylist() for name in names], len(moments))
             keys[label] = EntityKeys()
             keys[label].add([every[row] for row in rows], [moments[row] for row in rows])
-        profiler = _profiler(output, view, now)
+        profiler = _profiler(output, marked, now)
         profiler.add_array(table[output.name].take(rows))
         span = (min(moments, default=now), max(moments, default=now))
         profiles.append(

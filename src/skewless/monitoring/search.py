@@ -17,6 +17,7 @@ from typing import Any
 
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.durations import format_duration, parse_duration
+from skewless.lineage.personal import personal
 from skewless.monitoring.catalog import words_of_feature
 from skewless.monitoring.freshness import FreshnessReport
 from skewless.monitoring.search_index import Hit, Index, lexicon, words_of
@@ -262,6 +263,7 @@ def _families(state: RegistryState) -> Iterator[_Family]:
         for reference in references:
             services.setdefault(reference, []).append(service)
     notices = {notice.target: notice for notice in state.deprecations}
+    marked = personal(state)
     for name, version in state.current.items():
         view = state.view(name)
         places = _places(state, view)
@@ -270,6 +272,7 @@ def _families(state: RegistryState) -> Iterator[_Family]:
             base, _, length = _window(feature, view.expressions.get(feature))
             reference = f"{name}@v{version}:{feature}"
             answer = _answer(view, feature, reference, services.get(reference, []), places)
+            answer["pii"] = marked[reference].pii if reference in marked else None
             families.setdefault(base, []).append((feature, length, answer))
         for base, members in families.items():
             for feature, _, answer in members:
@@ -375,7 +378,6 @@ def _answer(
         "description": said.description or view.labels["description"],
         "unit": said.unit,
         "tags": {**view.labels["tags"], **said.tags},
-        "pii": said.pii,
         "computes": "" if expression is None else repr(expression),
         "services": services,
         "freshness": None if promised is None else format_duration(promised),

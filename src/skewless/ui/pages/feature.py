@@ -9,6 +9,7 @@ from skewless.definitions import Aggregate, FeatureView
 from skewless.definitions.expressions import Column
 from skewless.errors import InputError
 from skewless.explain.describe import columns_used
+from skewless.lineage.personal import personal
 from skewless.monitoring.catalog import words_of_feature
 from skewless.monitoring.snippets import example_of, snippets
 from skewless.plan.apply.registry_state import View
@@ -26,6 +27,8 @@ def page(site: Site, given: dict[str, str]) -> Page:
     view, version = state.view(ref.view, ref.version), ref.version or 0
     label, reference = label_of(view, version), ref.reference
     words = words_of_feature(view, ref.feature)
+    marked = personal(state).get(reference)
+    classes = {} if marked is None else {"pii": ", ".join(sorted(marked.classes))}
     expression = view.expressions.get(ref.feature)
     notice = site.deprecation_of(ref.view, version, ref.feature)
     now = site.freshness_of(ref.view, version)
@@ -39,7 +42,7 @@ def page(site: Site, given: dict[str, str]) -> Page:
         "computes": "" if expression is None else repr(expression),
         "entity": view.entity.name if isinstance(view, FeatureView) else "",
         "source": view.source.name if isinstance(view, FeatureView) else "",
-        "words": words.to_dict(),
+        "words": words.to_dict() | classes,
         "view_description": view.labels["description"],
         "tags": {**view.labels["tags"], **words.tags},
         "deprecated": "" if notice is None else notice.reason or "deprecated",
