@@ -1,11 +1,13 @@
 """A server whose online store loses states: not ready, says why, and brings them back by itself."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 import skewless as sl
+from skewless.errors import CorruptData, StoreUnavailable
 from skewless.online.storage import is_states
 from skewless.serving.app import App
 from skewless.serving.http.http import ARROW
@@ -13,7 +15,7 @@ from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
 from skewless.testing.memory import MemoryCache
 from skewless.testing.servers import running
-from tests.serving.calling import call
+from tests.serving.calling import PATIENCE, call
 from tests.serving.conftest import DEFINITIONS, NOW, ROWS
 
 ASKED = {"service": "fraud", "entities": [{"card_id": "c1"}, {"card_id": "c2"}]}
@@ -134,3 +136,97 @@ def test_a_store_that_evicts_is_warned_of_at_the_start_and_by_ready(tmp_path, ca
                 warnings = call(app, "GET", "/ready").data["warnings"]
                 assert any(policy in text for text in warnings) == warned
                 assert (policy in capfd.readouterr().err) == warned
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "sqlite"])
+def test_a_copy_of_the_file_that_is_put_in_its_place_is_served(tmp_path, kind: str) -> None:
+    """A server never goes on with the file of before, nor does it begin an empty one."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    file = folder / ("online/data.mdb" if kind == "lmdb" else "online.sqlite")
+    path = file.parent if kind == "lmdb" else file
+    (folder / "skewless.toml").write_text(f'[online]\nkind = "{kind}"\npath = "{path}"\n')
+    (folder / "features.py").write_text(DEFINITIONS)
+    with sl.FeatureStore(folder, clock=SettableClock(NOW)) as fs:
+        fs.apply(fs.plan())
+        fs.push("payments", ROWS, backdate=True)
+    copy = tmp_path / "copy"
+    copy.write_bytes(file.read_bytes())
+    with sl.FeatureStore(folder, clock=SettableClock(NOW)) as fs:
+        app = App(fs, Settings(anonymous=True))
+        app.start()
+        before = call(app, "POST", "/v1/features", ASKED).data
+        row = {key: value for key, value in ROWS[0].items() if key not in {"picture", "seen"}}
+        row |= {"payment_id": "new", "paid_at": "2026-01-01T09:59:00Z"}
+        push = {"source": "payments", "rows": [row]}
+        assert call(app, "POST", "/v1/push", push).status == 200
+        assert call(app, "POST", "/v1/features", ASKED).data != before
+        file.unlink()
+        app.upkeep.probe()
+        answer = call(app, "GET", "/ready")
+        assert (answer.status, "is gone" in answer.data["reasons"][0]) == (503, True)
+        assert call(app, "POST", "/v1/features", ASKED).status == 503
+        assert call(app, "POST", "/v1/push", push).status == 503
+        assert not file.exists()
+        copy.replace(file)
+        app.upkeep.probe()
+        app.upkeep.work()
+        assert call(app, "GET", "/ready").status == 200
+        assert call(app, "POST", "/v1/features", ASKED).data == before
+        assert call(app, "POST", "/v1/push", push).status == 200
+        assert call(app, "POST", "/v1/features", ASKED).data != before
+
+
+def test_a_process_reads_a_copy_of_the_file_without_a_server(store, clock) -> None:
+    asked = ("fraud", ASKED["entities"])
+    file = store.config.folder / ".skewless" / "online" / "data.mdb"
+    copy = store.config.folder / "copy"
+    copy.write_bytes(file.read_bytes())
+    before = store.get_online_features(*asked).to_dict()
+    row = ROWS[0] | {"payment_id": "new", "paid_at": "2026-01-01T09:59:00Z"}
+    store.push("payments", [row])
+    assert store.get_online_features(*asked).to_dict() != before
+    copy.replace(file)
+    clock.time += 2_000_000  # the repo is looked at once a second
+    assert store.get_online_features(*asked).to_dict() == before
+
+
+def test_a_damaged_record_of_the_store_is_said_and_looked_at_again(store, monkeypatch) -> None:
+    app = App(store, Settings(anonymous=True))
+    app.start()
+
+    def damaged(tables: object) -> None:
+        raise CorruptData("a row of the online store is damaged", where="skewless.owner")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(app.reader.runtime, "check_states", damaged)
+        app.upkeep.probe()
+    answer = call(app, "GET", "/ready")
+    assert answer.status == 503
+    assert "is damaged" in answer.data["reasons"][0]
+    app.upkeep.probe()
+    assert call(app, "GET", "/ready").status == 200
+
+
+def test_what_is_done_in_the_background_is_done_again_after_a_failure(store, capfd) -> None:
+    app = App(store, Settings(anonymous=True))
+    app.start()
+    times = []
+
+    def fails() -> None:
+        times.append(len(times))
+        if len(times) == 1:
+            raise ZeroDivisionError("an unknown failure")
+        app.draining = True
+
+    async def until_it_went_well() -> None:
+        app.upkeep.probe = fails
+        app.reader.down = StoreUnavailable("so that it is asked often")
+        app.upkeep.go()
+        async with asyncio.timeout(PATIENCE):
+            while not app.draining:
+                await asyncio.sleep(0.01)
+        await app.upkeep.stop()
+
+    asyncio.run(until_it_went_well())
+    assert "ZeroDivisionError: an unknown failure" in capfd.readouterr().err

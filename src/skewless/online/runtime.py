@@ -271,9 +271,11 @@ class Runtime:
         Those that only lack the newest rows are brought up to date, or `building` (`online.lag`).
 
         Raises:
-            StoreUnavailable: the store has lost them, or the repo has moved to another store.
+            StoreUnavailable: the store has lost them, its file is gone or another one, or the repo
+                has moved to another store.
         """
         names = list(tables)
+        self._follow()
         self._knows = self.ownership.knows()
         if self._knows and not self.one_store:
             ends = self._ends({*names, *self.lag.behind})
@@ -292,12 +294,11 @@ class Runtime:
             return ALWAYS if source.known_time is not None else NEVER
         return self.log(source).state().stamped
 
-    def lacking_states(self) -> list[str]:
-        """Return the complete tables whose states the store has lost, or that lack rows."""
-        tables = {t.layout.table: t for t in self.tables().complete()}
-        ends = {name: self.log(t.layout.source).last_sequence() for name, t in tables.items()}
-        found = standings(self.home, tables) if not self.one_store else {}
-        return [name for name, it in found.items() if it.lost or it.lacks(ends[name])]
+    def _follow(self) -> None:
+        """Open what was put in the place of the online store's files; know nothing of it then."""
+        if self.home.follow():
+            self.forget_plans()
+            self._changes = -1  # whatever is counted there: tables and pins are others
 
     def _ends(self, tables: Iterable[str]) -> dict[str, int]:
         """Return the last row of the log of each of some tables of states, of those known."""
@@ -395,6 +396,7 @@ class Runtime:
             if self._state is not None and not fresh and abs(now - self._checked) < _CHECK_EVERY:
                 return self._state
             self._checked = now
+            self._follow()
             moved = self._tables is not None and changes_of(self.journal) != self._changes
             revision = None if self._state is None else self._state.revision
             if moved:

@@ -52,6 +52,15 @@ class StateAndJournal:
             found |= {name for name in self.journal.tables() if not is_states(name)}
         return sorted(name for name in found if not is_of_project(name))
 
+    def follow(self) -> bool:
+        """Open files that were put in the place of those that are open; say whether there are any.
+
+        Raises:
+            StoreUnavailable, CorruptData: see `OnlineStore.follow`.
+        """
+        states = self.states.follow()
+        return (not self.one_store and self.journal.follow()) or states
+
     def close(self) -> None:
         """Close the stores."""
         self.states.close()

@@ -1,14 +1,16 @@
 """What is special about the LMDB store: its files, its map, its disk."""
 
+import contextlib
 import functools
 import multiprocessing
 import os
 import resource
+import shutil
 import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -386,7 +388,94 @@ def test_a_file_that_was_replaced_under_a_store_is_not_written_to(tmp_path):
         with pytest.raises(StoreUnavailable, match="was replaced while it was open"):
             store.write("t", [(b"b", b"2")])
         file.unlink()
-        with pytest.raises(StoreUnavailable, match="was replaced"):
+        with pytest.raises(StoreUnavailable, match="is gone"):
             store.write("t", [(b"b", b"2")])
     finally:
         store.close()
+
+
+@pytest.fixture
+def beside(path: Path) -> Iterator[Callable[[int], None]]:
+    """Start a process that has the store open, writes so many rows and stays."""
+    code = """if True:
+        import sys
+        from skewless.stores.online.lmdb.store import LMDBStore
+        with LMDBStore(sys.argv[1], sync=False) as store:
+            for number in range(int(sys.argv[2])):
+                store.write("t", [(b"a", b"later")])
+            print("written", flush=True)
+            sys.stdin.read()
+    """
+    with contextlib.ExitStack() as started:
+
+        def start(writes: int) -> None:
+            words = [sys.executable, "-c", code, str(path), str(writes)]
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            started.callback(process.communicate)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"written\n"
+
+        yield start
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+def test_a_copy_beside_the_locks_of_another_file_is_not_opened(
+    path: Path, beside: Callable[[int], None], writes: int
+) -> None:
+    """LMDB would choose between its two last transactions by a number of the file of before."""
+    with LMDBStore(path, sync=False) as store:
+        store.write("t", [(b"a", b"1")])
+        store.write("t", [(b"a", b"2")])
+    copy = shutil.copy(path / "data.mdb", path.with_name("copy"))
+    beside(writes)
+    os.replace(copy, path / "data.mdb")
+    with pytest.raises(StoreUnavailable, match="that was the online store before"):
+        LMDBStore(path, sync=False)
+
+
+def test_a_copy_is_opened_when_the_last_has_let_the_file_of_before_go(path: Path) -> None:
+    with LMDBStore(path, sync=False) as store:
+        store.write("t", [(b"a", b"1")])
+        copy = shutil.copy(path / "data.mdb", path.with_name("copy"))
+        store.write("t", [(b"a", b"2")])
+        assert not store.follow()
+        os.replace(copy, path / "data.mdb")
+        assert store.follow()
+        assert not store.follow()
+        assert store.read_one("t", b"a") == b"1"
+        store.write("t", [(b"b", b"3")])
+        assert store.read("t", [b"a", b"b"]) == [b"1", b"3"]
+
+
+def test_a_copy_written_over_the_open_file_is_looked_at_and_opened_anew(path: Path) -> None:
+    with LMDBStore(path, sync=False) as store:
+        store.write("t", [(b"a", b"1")])
+        before = (path / "data.mdb").read_bytes()
+        store.write("t", [(b"a", b"2")])
+        (path / "data.mdb").write_bytes(before)
+        assert store.follow()
+        assert store.read_one("t", b"a") == b"1"
+
+
+def test_a_file_that_is_gone_is_not_made_anew_and_one_that_is_damaged_not_read(path: Path) -> None:
+    with LMDBStore(path, sync=False) as store:
+        store.write("t", [(bytes([number]), bytes(2_000)) for number in range(50)])
+        whole = shutil.copy(path / "data.mdb", path.with_name("copy"))
+        (path / "data.mdb").unlink()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="is gone"):
+                store.follow()
+            with pytest.raises(StoreUnavailable, match="is gone"):
+                store.read_one("t", b"\x00")
+        assert not (path / "data.mdb").exists()
+        content = Path(whole).read_bytes()
+        damaged = content[:8192] + content[8192:20_480][::-1] + content[20_480:]
+        (path / "data.mdb").write_bytes(damaged)
+        for _ in range(2):
+            with pytest.raises(CorruptData):
+                store.follow()
+            with pytest.raises(CorruptData):
+                store.read_one("t", b"\x00")
+        os.replace(whole, path / "data.mdb")
+        assert store.follow()
+        assert store.read_one("t", b"\x00") == bytes(2_000)

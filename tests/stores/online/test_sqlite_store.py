@@ -1,14 +1,16 @@
 """What is special about the SQLite store: its file."""
 
 import multiprocessing
+import os
 import resource
+import shutil
 import sqlite3
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from skewless.errors import CorruptData, StoreError
+from skewless.errors import CorruptData, StoreError, StoreUnavailable
 from skewless.stores.online.sqlite.store import SQLiteStore
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -128,3 +130,42 @@ def test_a_store_that_does_not_sync_declares_it(path: Path) -> None:
         store.write("rows", [(b"a", b"1")])
         store.flush()
         assert store.read_one("rows", b"a") == b"1"
+
+
+@pytest.fixture
+def copied(path: Path) -> Path:
+    """A copy of a store that is closed."""
+    with SQLiteStore(path) as store:
+        store.write("t", [(b"a", b"1")])
+    return Path(shutil.copy(path, path.with_name("copy")))
+
+
+def test_a_file_that_was_replaced_is_not_written_to_and_the_copy_is_opened(
+    path: Path, copied: Path
+) -> None:
+    with SQLiteStore(path) as store:
+        store.write("t", [(b"a", b"2")])
+        assert not store.follow()
+        os.replace(copied, path)
+        with pytest.raises(StoreUnavailable, match="was replaced while it was open"):
+            store.write("t", [(b"a", b"3")])
+        assert store.follow()
+        assert store.read("t", [b"a"]) == [b"1"]
+        store.write("t", [(b"a", b"4")])
+        path.unlink()
+        with pytest.raises(StoreUnavailable, match="is gone"):
+            store.follow()
+        assert not path.exists()
+
+
+def test_the_log_of_the_file_of_before_is_not_put_over_the_copy(path: Path, copied: Path) -> None:
+    with SQLiteStore(path) as store, SQLiteStore(path) as other:
+        for value in (b"2", b"3"):  # the second stays in the log, which is open
+            store.write("t", [(b"a", value)])
+        assert other.read("t", [b"a"]) == [b"3"]
+        os.replace(copied, path)
+        assert store.follow()
+        assert store.read("t", [b"a"]) == [b"1"]
+        store.write("t", [(b"a", b"4"), (b"b", b"5")])
+        assert other.follow()
+        assert other.read("t", [b"a", b"b"]) == [b"4", b"5"]

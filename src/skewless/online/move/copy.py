@@ -19,6 +19,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from skewless.clock import NEVER
@@ -26,7 +27,7 @@ from skewless.errors import InputError, StoreError, UnknownName
 from skewless.ledger.runs import recorded
 from skewless.online.copies import note_copied, writes_of
 from skewless.online.history_folder import note_copy
-from skewless.online.loss_detection import last_held, note_held
+from skewless.online.loss_detection import last_held, note_held, standings
 from skewless.online.move.mirror import LOCAL, OUTBOX, copy_rows
 from skewless.online.ownership import claim, mark_copy
 from skewless.online.runtime import Runtime
@@ -109,7 +110,9 @@ def copy_online(runtime: Runtime, to: str, *, progress: Progress | None = None) 
     try:
         _claim(source, target, config.folder, where)
         copying = _Copying(source, target, to, progress)
-        tables = copying.run(mirrored=config.mirror == to, lacking=runtime.lacking_states)
+        tables = copying.run(
+            mirrored=config.mirror == to, lacking=partial(_lacking_states, runtime)
+        )
         mark_copy(target, f"journal {journal_id(source.journal)}", config.folder)
     finally:
         target.close()
@@ -329,6 +332,14 @@ class _Copying:
     def _tell(self, text: str, done: float) -> None:
         if self._progress is not None:
             self._progress(text, done)
+
+
+def _lacking_states(runtime: Runtime) -> list[str]:
+    """Return the complete tables whose states the store has lost, or that lack rows."""
+    tables = {t.layout.table: t for t in runtime.tables().complete()}
+    ends = {name: runtime.log(t.layout.source).last_sequence() for name, t in tables.items()}
+    found = standings(runtime.home, tables) if not runtime.one_store else {}
+    return [name for name, it in found.items() if it.lost or it.lacks(ends[name])]
 
 
 def _digest(keys: Sequence[bytes], values: Sequence[bytes | None]) -> int:

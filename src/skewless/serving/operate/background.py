@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from skewless.alerts.signs import Signs
-from skewless.errors import SkewlessError, StoreUnavailable
+from skewless.errors import SkewlessError, StoreError, StoreUnavailable
 from skewless.online.oversize import counts_of_set_aside
 from skewless.plan.lookup import Lookup
 from skewless.quality.check import FailingChecks
@@ -148,20 +149,17 @@ class Upkeep:
     async def _keep_up(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            await self._threads[0].run(None, self.work)
+            await self._done(0, self.work)
 
     async def _watch_freshness(self) -> None:
         while True:
-            try:
-                await self._threads[2].run(None, self.note_freshness)
-            except (SkewlessError, OSError) as problem:
-                event("freshness unknown", reason=str(problem))
+            await self._done(2, self.look_at_freshness)
             await asyncio.sleep(FRESHNESS_EVERY)
 
     async def _probe(self) -> None:
         while True:
             await asyncio.sleep(EVERY if self._reader.down is None else WHILE_DOWN)
-            await self._threads[1].run(None, self._reader.probe)
+            await self._done(1, self.probe)
 
     async def _watch_issuer(self) -> None:
         while True:
@@ -171,7 +169,33 @@ class Upkeep:
     async def _repair(self) -> None:
         while True:
             await asyncio.sleep(REPAIR_EVERY)
-            await self._threads[3].run(None, self.heal)
+            await self._done(3, self.heal)
+
+    async def _done(self, thread: int, work: Callable[[], None]) -> None:
+        """Do something in a thread; what fails in an unknown way is logged, and done again.
+
+        A loop that ended would leave keys that were revoked valid, and a store that is away ready.
+        """
+        try:
+            await self._threads[thread].run(None, work)
+        except Exception:  # noqa: BLE001 - whatever it is, the next time it may go well
+            self._metrics.refresh_failures.add()
+            event("failed", path=f"background: {work.__name__}", trace=traceback.format_exc())
+
+    def probe(self) -> None:
+        """Ask the store whether it answers; one that is damaged does not."""
+        try:
+            self._reader.probe()
+        except StoreError as problem:
+            parts = {name: getattr(problem, name) for name in ("got", "where", "hint")}
+            self._reader.note(StoreUnavailable(problem.what, **parts))
+
+    def look_at_freshness(self) -> None:
+        """Note what is fresh; where that cannot be told, log it."""
+        try:
+            self.note_freshness()
+        except (SkewlessError, OSError) as problem:
+            event("freshness unknown", reason=str(problem))
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -229,8 +229,8 @@ class Reader:
                 serving = self.online.snapshot.serving.values()
                 self.runtime.check_states({by.layout.table for by in serving if by.complete})
             else:
+                self.runtime.check_states(())  # first: it opens a copy that was put back
                 self.store.read_one("skewless.probe", b"")
-                self.runtime.check_states(())
         except StoreUnavailable as problem:
             self.note(problem)
         else:

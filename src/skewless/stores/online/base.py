@@ -360,6 +360,18 @@ class OnlineStore(KeyValues):
     def warm(self) -> None:
         """Bring what the store can into memory, so that the first reads are as fast as later."""
 
+    def follow(self) -> bool:
+        """Open the file that lies where this store's was, if it is another one; say whether.
+
+        For stores in files, which somebody may put a copy in the place of. What was read before
+        may not be what is there now.
+
+        Raises:
+            StoreUnavailable: there is none, or it cannot be used yet.
+            CorruptData: it is damaged.
+        """
+        return False
+
     def concerns(self) -> list[tuple[str, str]]:
         """Return what about the server should be seen to, each with what to do about it."""
         return []

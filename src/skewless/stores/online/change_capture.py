@@ -51,6 +51,9 @@ class CapturingStore(DelegatingReads, OnlineStore):
     def flush(self) -> None:
         self.store.flush()
 
+    def follow(self) -> bool:
+        return self.store.follow()
+
     def warm(self) -> None:
         self.store.warm()
 

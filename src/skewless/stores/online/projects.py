@@ -147,6 +147,9 @@ class ProjectStore(_Prefixed, OnlineStore):
     def flush(self) -> None:
         self.inner.flush()
 
+    def follow(self) -> bool:
+        return self.inner.follow()
+
     def warm(self) -> None:
         self.inner.warm()
 

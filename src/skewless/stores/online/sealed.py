@@ -412,6 +412,9 @@ class SealedStore(SealedRows, OnlineStore):
     def flush(self) -> None:
         self.inner.flush()
 
+    def follow(self) -> bool:
+        return self.inner.follow()
+
     def warm(self) -> None:
         self.inner.warm()
 

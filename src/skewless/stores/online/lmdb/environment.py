@@ -24,6 +24,7 @@ from skewless.stores.online.lmdb.errors import MAX_READERS, no_address_space, st
 from skewless.stores.online.lmdb.opening import Opening
 from skewless.stores.online.lmdb.tree import RESTORE, TableCatalog, Txn
 from skewless.stores.online.lmdb.write_turn import WriteTurn
+from skewless.stores.online.open_file import OpenFile
 
 ATTEMPTS = 10
 _LEAST_MAP = 64 << 20
@@ -34,7 +35,11 @@ TOLERATED_MISSING_PAGES = 1024
 
 
 class Environment:
-    """One open LMDB environment; `env` is replaced when it has to be reopened."""
+    """One open LMDB environment; `env` is replaced when it has to be reopened.
+
+    Attributes:
+        followed: how often the file was found to be another one.
+    """
 
     def __init__(self, path: str, *, sync: bool, map_size: int) -> None:
         self.path = path
@@ -47,6 +52,9 @@ class Environment:
         self.turn = WriteTurn(path)
         self.reset_locks()
         self.opening: Opening | None = None
+        self.followed = 0
+        self._data = os.path.join(path, "data.mdb")
+        self._file: OpenFile | None = None
         try:
             self.env = self._open()
         except BaseException:
@@ -63,12 +71,18 @@ class Environment:
         self.turn.close()
 
     def _open(self) -> lmdb.Environment:
-        is_new = not os.path.exists(os.path.join(self.path, "data.mdb"))
+        file = OpenFile(self._data)
+        if self._file is not None and self._file.is_replaced:
+            if file.known is None:
+                self._file.check()  # not an empty store in its place
+            self._end_opening()
+            self.followed += 1
+        is_new = file.known is None
         self.read_only = not is_new and not may_write(self.path, "data.mdb", "lock.mdb")
         try:
             make_private(Path(self.path))
             if self.opening is None:
-                self.opening = Opening(self.path)
+                self.opening = Opening(self.path, anew=self._file is not None)
             env = self._mapped()
         except OSError as error:
             raise StoreError(
@@ -79,22 +93,83 @@ class Environment:
             ) from error
         except lmdb.Error as error:
             raise self.error(error) from error
-        self._file = self._identity()
         try:
             if is_new:
+                file = OpenFile(self._data)
                 _sync_directory(self.path)
+            file.check()
             if not self.read_only:
                 env.reader_check()
+            if not self._agrees(env):
+                raise StoreUnavailable(
+                    "another process has the file open that was the online store before",
+                    where=self._data,
+                    hint="A server lets it go within seconds; end whatever else has it open.",
+                )
             self._check(env)
         except BaseException:
             env.close()
             raise
+        self._file = file
         return env
+
+    def follow(self) -> None:
+        """Open the file that lies at the path now, if it is not the one that is open.
+
+        Raises:
+            StoreUnavailable: there is none, or another process still has the one of before open.
+            CorruptData: it is damaged.
+        """
+        env = self.env
+        if self.writer == threading.get_ident() or self.lost_in_fork or self._is_current(env):
+            return
+        with self.exclusive():
+            if env is self.env:
+                env.close()
+                self.turn.close()
+                self._end_opening()
+                self.followed += 1
+                self.env = self._open()
+
+    def _is_current(self, env: lmdb.Environment) -> bool:
+        """Say whether what is open is what lies at the path."""
+        if self._file is None or self._file.is_replaced:
+            return False
+        me = threading.get_ident()
+        self.active.add(me)
+        try:
+            return self.gate_closed or self._agrees(env)
+        except lmdb.Error:
+            return not _is_closed(env)
+        finally:
+            self.leave(me)
+
+    def _agrees(self, env: lmdb.Environment) -> bool:
+        """Say whether the file is the one to which the locks of all processes belong.
+
+        The number of the last transaction stands in ``lock.mdb``, where LMDB takes it from as long
+        as any process has that open; by it, it chooses between the two meta pages of ``data.mdb``.
+        Beside other rows, it would read those of the transaction before the last and write over the
+        last.
+        """
+        if self.read_only or not _is_ahead(env):
+            return True
+        if not self.write_lock.acquire(blocking=False):
+            return True  # a transaction may just be between the two files: the next look tells
+        try:
+            if not self.turn.try_take():
+                return True
+            try:
+                return not _is_ahead(env)
+            finally:
+                self.turn.give_back()
+        finally:
+            self.write_lock.release()
 
     def _mapped(self) -> lmdb.Environment:
         """Open the environment, with a smaller map where address space is limited."""
-        file = os.path.join(self.path, "data.mdb")
-        least = max(_LEAST_MAP, 2 * os.path.getsize(file) if os.path.exists(file) else 0)
+        size = os.path.getsize(self._data) if os.path.exists(self._data) else 0
+        least = max(_LEAST_MAP, 2 * size)
         self.map_size = min(self.map_size, max(least, _address_space() // 2))
         while True:
             try:
@@ -117,10 +192,9 @@ class Environment:
     def _check(self, env: lmdb.Environment) -> None:
         """Refuse a file that was cut short or that another program wrote."""
         page = env.stat()["psize"]
-        file = os.path.join(self.path, "data.mdb")
         needed = (env.info()["last_pgno"] + 1) * page
-        if os.path.getsize(file) < needed:
-            self._restore_length(env, file, page)
+        if os.path.getsize(self._data) < needed:
+            self._restore_length(env, page)
         with env.begin() as txn:
             try:
                 self.catalog = TableCatalog.load(txn, self.path)
@@ -134,7 +208,8 @@ class Environment:
                 hint="Give the online store a directory of its own.",
             )
 
-    def _restore_length(self, env: lmdb.Environment, file: str, page: int) -> None:
+    def _restore_length(self, env: lmdb.Environment, page: int) -> None:
+        file = self._data
         if self.read_only:
             raise _cut(os.path.getsize(file), (env.info()["last_pgno"] + 1) * page, file)
         # Under the write lock nobody else lengthens the file, so this can only lengthen it too.
@@ -253,12 +328,8 @@ class Environment:
             try:
                 if self.read_only:
                     raise only_read(self.path)
-                if self._identity() != self._file:
-                    raise StoreUnavailable(
-                        "the file of the online store was replaced while it was open",
-                        where=self.path,
-                        hint="Restart this process: it would write into the file of before.",
-                    )
+                if self._file is not None:
+                    self._file.check()  # what is written to the file of before is lost
                 used, size = _used_bytes(env)
                 if used * 2 > size:
                     self._grow(env, 2 * size)
@@ -268,14 +339,6 @@ class Environment:
                 self.turn.give_back()
                 self.recover(error, env, attempt)
         raise self.gave_up()
-
-    def _identity(self) -> tuple[int, int] | None:
-        """Return which file lies at the path now; None: none."""
-        try:
-            found = os.stat(f"{self.path}/data.mdb")
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
     def make_room(self, payload: int) -> None:
         """Grow the map after a transaction with ``payload`` bytes of rows did not fit."""
@@ -345,6 +408,12 @@ def _cut(size: int, needed: int, file: str) -> CorruptData:
 def _used_bytes(env: lmdb.Environment) -> tuple[int, int]:
     info = env.info()
     return (info["last_pgno"] + 1) * env.stat()["psize"], info["map_size"]
+
+
+def _is_ahead(env: lmdb.Environment) -> bool:
+    """Say whether file and lock are of different transactions, at a first look."""
+    with env.begin() as txn:
+        return bool(txn.id() != env.info()["last_txnid"])
 
 
 def _is_closed(env: lmdb.Environment) -> bool:

@@ -30,18 +30,20 @@ class Opening:
 
     Args:
         path: the folder of the store; it exists.
+        anew: whether this process had another file open there: those that have the store open may
+            have looked at that one.
 
     Raises:
         CorruptData: a page is damaged, or the file was cut short.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, anew: bool = False) -> None:
         self._path = path
         self._file = os.path.join(path, "data.mdb")
-        self._left: int | None = None
+        self._left: tuple[int, int] | None = None
         self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if self._is_first():
+            if self._is_first() or anew or self._is_another():
                 self._look()
                 self._lock(fcntl.LOCK_SH)
         except BaseException:
@@ -68,10 +70,19 @@ class Opening:
             return kind == fcntl.LOCK_EX
         return True
 
-    def _look(self) -> None:
-        known = ""
+    def _known(self) -> str:
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            known = Path(self._path, STAMP).read_text(encoding="ascii")
+            return Path(self._path, STAMP).read_text(encoding="ascii")
+        return ""
+
+    def _is_another(self) -> bool:
+        """Say whether the file is not the one that was looked at last, but was put in its place."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            return int(self._known().split()[3]) != os.stat(self._file).st_ino
+        return False
+
+    def _look(self) -> None:
+        known = self._known()
         if not pages.HAS_FORMAT or not _has_content(self._file, known):
             return
         if not known or known != pages.stamp(self._file):
@@ -80,10 +91,7 @@ class Opening:
 
     def wrote(self) -> None:
         """Remember the file as a write of this process left it; nobody else writes meanwhile."""
-        try:
-            self._left = os.stat(self._file).st_mtime_ns
-        except OSError:
-            self._left = None
+        self._left = self._seen()
 
     def _note(self) -> None:
         """Note that the file, as it is, need not be looked at by the next who opens it."""
@@ -99,9 +107,16 @@ class Opening:
 
         A file that something else has changed since may be anything.
         """
-        with contextlib.suppress(OSError):
-            if self._left is not None and os.stat(self._file).st_mtime_ns == self._left:
+        if self._left is not None and self._seen() == self._left:
+            with contextlib.suppress(OSError):
                 self._note()
+
+    def _seen(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._file)
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def close(self) -> None:
         """Let the folder go; a child of a fork has a lock as long as its own is open."""

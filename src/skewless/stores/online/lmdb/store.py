@@ -77,6 +77,7 @@ class LMDBStore(OnlineStore):
         self._sync = sync
         self.capabilities = dataclasses.replace(type(self).capabilities, durable=sync)
         self._environment = acquire(self.where, sync=sync, map_size=map_size)
+        self._followed = self._environment.followed
 
     # --------------------------------------------------------------------------------- reading
 
@@ -199,6 +200,11 @@ class LMDBStore(OnlineStore):
 
     def flush(self) -> None:
         self._environment.flush()
+
+    def follow(self) -> bool:
+        self._environment.follow()
+        before, self._followed = self._followed, self._environment.followed
+        return before != self._followed
 
     def warm(self) -> None:
         descriptor = os.open(os.path.join(self._environment.path, "data.mdb"), os.O_RDONLY)

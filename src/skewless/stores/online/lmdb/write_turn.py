@@ -40,11 +40,8 @@ class WriteTurn:
         Raises:
             StoreUnavailable: another process has it for too long; the error names it.
         """
-        if self._file is None:
-            name = os.path.join(self._path, "data.mdb")
-            self._file = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
         pause, began, look = _FIRST_PAUSE, time.monotonic(), _LOOK_EVERY
-        while not self._is_free():
+        while not self.try_take():
             waited = time.monotonic() - began
             if waited >= min(look, STOPPED_SECONDS):
                 look = waited + _LOOK_EVERY
@@ -52,10 +49,11 @@ class WriteTurn:
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _is_free(self) -> bool:
-        """Return whether nobody had the turn, which is this process's then."""
+    def try_take(self) -> bool:
+        """Take the turn if nobody has it; say whether."""
         if self._file is None:
-            return False
+            name = os.path.join(self._path, "data.mdb")
+            self._file = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -215,6 +216,16 @@ def open_to_read(path: Path, **options: Any) -> tuple[sqlite3.Connection, bool]:
         connection.close()
         raise
     return connection, True
+
+
+def beside(path: Path) -> set[tuple[str, int, int]]:
+    """Return which files SQLite has beside ``path`` now: its log, and the index of that."""
+    seen = set()
+    for name in (f"{path}-wal", f"{path}-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(name)
+            seen.add((name, found.st_dev, found.st_ino))
+    return seen
 
 
 def store_error(error: sqlite3.Error, where: str) -> StoreError:

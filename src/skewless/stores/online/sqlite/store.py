@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from skewless.config import make_private, make_private_file
 from skewless.errors import CorruptData, StoreError
@@ -27,10 +29,18 @@ from skewless.stores.online.base import (
     only_read,
     other_format,
 )
+from skewless.stores.online.open_file import OpenFile
 from skewless.stores.online.pool import Pool
 from skewless.stores.online.sqlite import rows as sql
 
 DROP_ROWS = 5_000
+
+
+class _Connection(sqlite3.Connection):
+    """A connection, the file that it was made to, and whether it was used."""
+
+    file: OpenFile | None = None
+    was_used = False
 
 
 class SQLiteStore(OnlineStore):
@@ -66,14 +76,13 @@ class SQLiteStore(OnlineStore):
             str(file.parent), file.name, f"{file.name}-wal", f"{file.name}-shm"
         )
         self.capabilities = dataclasses.replace(type(self).capabilities, durable=sync)
-        self._pool = Pool(
-            self._connect,
-            # One that only reads may have been told that nobody changes the file.
-            usable=lambda connection: not connection.in_transaction and not self._read_only,
-            closed=self.closed,
-        )
+        self._file: OpenFile | None = None
+        self._is_prepared = False
+        self._beside: set[tuple[str, int, int]] = set()
+        self._pool = Pool(self._connect, usable=self._is_usable, closed=self.closed)
         try:
             self._prepare()
+            self._file, self._is_prepared = OpenFile(file), True
         except BaseException:
             self.close()
             raise
@@ -145,6 +154,8 @@ class SQLiteStore(OnlineStore):
     def _begin(self) -> Iterator[sqlite3.Connection]:
         if self._read_only:
             raise only_read(self.where)
+        if self._file is not None:
+            self._file.check()  # what is written to the file of before is lost
         with self._pool.one_writer_a_thread(self.where), self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -154,6 +165,23 @@ class SQLiteStore(OnlineStore):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def follow(self) -> bool:
+        if self._file is not None and self._file.is_replaced:
+            now = OpenFile(Path(self.where).absolute())
+            if now.known is None:
+                self._file.check()
+            self._file, self._is_prepared = now, False
+            # SQLite would put what is in the log of the file of before over pages of this one.
+            for name, _, _ in self._beside & sql.beside(Path(self.where).absolute()):
+                os.unlink(name)
+            self._beside.clear()
+            self._pool.discard_idle()
+        if self._is_prepared:
+            return False
+        self._prepare()
+        self._is_prepared = True
+        return True
 
     def flush(self) -> None:
         with self._connection() as connection:
@@ -185,15 +213,32 @@ class SQLiteStore(OnlineStore):
                 hint=sql.RESTORE,
             ) from error
 
-    def _connect(self) -> sqlite3.Connection:
-        if self._read_only:
-            options = {"isolation_level": None, "check_same_thread": False}
-            return sql.open_to_read(
-                Path(self.where).absolute(), timeout=sql.BUSY_SECONDS, **options
-            )[0]
-        connection = sqlite3.connect(
-            self.where, timeout=sql.BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    def _is_usable(self, connection: _Connection) -> bool:
+        if not connection.was_used and connection.file is self._file:
+            self._beside |= sql.beside(Path(self.where).absolute())  # there as long as it is open
+            connection.was_used = True
+        # One that only reads may have been told that nobody changes the file.
+        return not (
+            connection.in_transaction or self._read_only or connection.file is not self._file
         )
+
+    def _connect(self) -> _Connection:
+        if self._file is not None:
+            self._file.check()  # SQLite would make an empty one in its place
+        connection = self._opened()
+        connection.file = self._file
+        return connection
+
+    def _opened(self) -> _Connection:
+        if self._read_only:
+            options = {"isolation_level": None, "check_same_thread": False, "factory": _Connection}
+            path = Path(self.where).absolute()
+            found, _ = sql.open_to_read(path, timeout=sql.BUSY_SECONDS, **options)
+            return cast(_Connection, found)
+        connection = sqlite3.connect(
+            self.where, timeout=sql.BUSY_SECONDS, isolation_level=None, check_same_thread=False,
+            factory=_Connection,
+        )  # fmt: skip
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._sync else 'NORMAL'}")
         connection.execute("PRAGMA mmap_size = 1073741824")
         return connection
