@@ -47,11 +47,11 @@ class Fab:
 MORE = "    vdd_last = tests.vdd.mean(last=2)\n"
 
 MOST = {
-    "apply": 117,
+    "apply": 118,
     "push": 88,
     "materialization": 104,
     "online read": 38,
-    "training set": 94,
+    "training set": 96,
 }
 """Files of the package that a call may enter; fewer is better, and raising one is a reviewed line."""
 

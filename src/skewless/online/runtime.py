@@ -396,11 +396,12 @@ class Runtime:
             if self._state is not None and not fresh and abs(now - self._checked) < _CHECK_EVERY:
                 return self._state
             self._checked = now
-            self._follow()
-            moved = self._tables is not None and changes_of(self.journal) != self._changes
-            revision = None if self._state is None else self._state.revision
-            if moved:
-                revision = None  # pins move with the tables, without a revision of their own
+            moved = False
+            if self._tables is not None:
+                self._follow()
+                moved = changes_of(self.journal) != self._changes
+            # Pins move with the tables, without a revision of their own.
+            revision = None if self._state is None or moved else self._state.revision
             newer = self.registry.state(if_newer_than=revision)
             if newer is not None:
                 self._state = newer
