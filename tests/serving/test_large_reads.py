@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ from urllib import request as http
 import pytest
 
 import skewless as sl
+from skewless.errors import StoreUnavailable
+from skewless.serving import server
 from skewless.serving.app import App
 from skewless.serving.http.http import SMALL_BODY
+from skewless.serving.server import STAND_BACK
 from skewless.serving.settings import Settings
 from tests.serving.calling import PATIENCE, Running, call, serving, wait_for
 from tests.serving.test_observability import samples
@@ -118,6 +123,34 @@ def test_with_one_worker_it_is_started_by_the_first_large_read(one: Running) -> 
     name = 'skewless_http_request_duration_seconds_count{route="/v1/features",size="%s"}'
     assert shown[name % "small"] == 20
     assert shown[name % "large"] >= 2
+
+
+@pytest.mark.parametrize(("role", "workers", "nicer"), [
+    ("large-reads", 1, ["nice", "open"]), ("large-reads", 2, ["open"]), ("worker", 2, ["open"]),
+])  # fmt: skip
+def test_beside_one_worker_it_stands_back_before_it_imports_anything(
+    monkeypatch: pytest.MonkeyPatch, role: str, workers: int, nicer: list[str]
+) -> None:
+    """Its start takes seconds of CPU, in which the only worker answers small reads."""
+    done: list[str] = []
+
+    def opened(repo: str) -> None:
+        done.append("open")
+        raise StoreUnavailable("no store", where=repo)
+
+    life, signs = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listening:
+        given = json.dumps(dataclasses.asdict(Settings(workers=workers)))
+        words = [role, "repo", "folder", "1", str(os.dup(listening.fileno())), str(signs), given]
+        monkeypatch.setattr("sys.argv", ["server", *words])
+        monkeypatch.setattr("os.nice", lambda by: done.append("nice" if by == STAND_BACK else "?"))
+        monkeypatch.setattr("skewless.store.FeatureStore", opened)
+        with pytest.raises(SystemExit):
+            server.main()
+    assert done == nicer
+    assert b"no store" in os.read(life, 1_000)
+    for end in (life, signs):
+        os.close(end)
 
 
 @pytest.mark.parametrize("workers", ["one", "two"])

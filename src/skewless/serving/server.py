@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
@@ -217,11 +218,14 @@ def check_access(store: Any, settings: Settings) -> None:
 
 
 def main() -> None:
-    """Be a worker or the writer: what `workers.Supervisor` starts."""
+    """Be a worker, the writer or the process of large reads: what `workers` starts."""
     import json
 
     role, repo, folder, number, descriptor, signs, given = sys.argv[1:]
     settings = Settings(**json.loads(given))
+    aside = settings.workers == 1
+    if aside:  # before the imports, which take longest: small reads are answered meanwhile
+        os.nice(STAND_BACK)
     from skewless.serving.app import App
     from skewless.serving.http.forward import LARGE_READS as TO_LARGE_READS
     from skewless.serving.http.forward import Forward
@@ -245,12 +249,13 @@ def main() -> None:
                 store, settings, folder=path, worker=int(number), inner=not outer,
                 writer=str(path / SOCKETS[WRITER]) if outer else None,
                 large=large if outer else None,
-                stands_back=STAND_BACK if role == LARGE_READS else 0,
+                stands_back=STAND_BACK if role == LARGE_READS and not aside else 0,
             )  # fmt: skip
             app.upkeep.beat = beat(int(signs))
             app.writer.jobs.apart = True
             run(app, settings, [listening])
     except SkewlessError as problem:
+        listening.close()
         cannot_start(int(signs), role, problem)
         sys.exit(1)
 

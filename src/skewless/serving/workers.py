@@ -5,7 +5,8 @@ A read that is large is handed to a process of its own, which stands back behind
 however much there is to do.
 
 With one worker, which then is the process that was started, the one of large reads is started when
-the first of them comes (`Aside`).
+the first of them comes (`Aside`). It stands back from its first import on: until it is ready the
+worker answers large reads too, so nobody waits for it.
 
 A process that dies, by whatever means, is restarted; one that dies again and again, more slowly
 each time. One that gives no sign of life (stopped, a disk that hangs) is killed first. Until a
@@ -51,6 +52,8 @@ HUNG = 5.0
 """Seconds without a sign of life (`beat` gives one a second) after which a process is killed."""
 STARTING = 45.0
 """Seconds after which one is killed that has given none since it started, on a busy machine too."""
+ASIDE = 600.0
+"""The same for one that stands back behind others already while it starts."""
 _CHECK = 0.2
 _WHY = b"!"
 """Before what a process says that cannot start."""
@@ -66,6 +69,7 @@ class Child:
         name: ``worker 0``, ``writer``.
         start: starts it, and is given where it writes signs of life to.
         door: the socket on which it takes connections from outside; None: it has none.
+        starting: seconds that it may take to start.
 
     Attributes:
         process: the one that runs.
@@ -77,8 +81,10 @@ class Child:
         name: str,
         start: Callable[[int], subprocess.Popen[bytes]],
         door: socket.socket | None = None,
+        starting: float = STARTING,
     ) -> None:
         self.name = name
+        self._starting = starting
         self._start = start
         self._door = door
         self._life, self._signs = os.pipe()
@@ -135,7 +141,7 @@ class Child:
         if self._heard():
             self._alive = now
         silent = now - (self._since if self._alive is None else self._alive)
-        if self.process is not None and silent > (STARTING if self._alive is None else HUNG):
+        if self.process is not None and silent > (self._starting if self._alive is None else HUNG):
             event("process hangs", role=self.name, seconds=round(silent, 1))
             self.process.kill()
             self.process.wait()
@@ -264,7 +270,7 @@ class Aside:
         path = self.folder / SOCKETS[LARGE_READS]
         self._listening = _inner(path)
         start = partial(_spawn, repo, settings, self.folder, LARGE_READS, 1, self._listening)
-        self._child = Child(LARGE_READS, start)
+        self._child = Child(LARGE_READS, start, starting=ASIDE)
         self._grace = settings.drain
         self._closed = threading.Event()
         self._watching = threading.Thread(target=self._watch, name=LARGE_READS, daemon=True)
