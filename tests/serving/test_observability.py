@@ -336,3 +336,29 @@ def test_a_value_is_explained_by_its_rows(app: App) -> None:
     assert found["value"] == 2
     counted = [row for row in found["aggregates"][0]["rows"] if row["verdict"] == "counted"]
     assert len(counted) == 2
+
+
+@pytest.mark.parametrize("step", [-7_200_000_000, 7_200_000_000, -86_400_000_000 * 365])
+def test_a_clock_that_steps_changes_what_is_read_and_nothing_that_is_waited_for(
+    store: sl.FeatureStore, clock: SettableClock, step: int
+) -> None:
+    """Looks, limits and notes go by time that passes; ages and moments by the clock."""
+    app = App(store, Settings(anonymous=True))
+    app.start()
+    before = read(app, service="fraud", entities=CARDS)
+    app.upkeep.work()
+    noted = store.runtime.registry.progress("read/")
+    assert noted
+    clock.time += step
+    app.upkeep.probe()
+    app.upkeep.look_at_freshness()
+    assert call(app, "GET", "/ready").status == 200
+    read(app, service="fraud", entities=CARDS)
+    app.upkeep.work()
+    assert store.runtime.registry.progress("read/") == noted, "noted once an hour that passes"
+    store.apply([sl.FeatureService("another", ["Spend:total"])])
+    app.upkeep.work()
+    assert read(app, service="another", entities=CARDS)["statuses"].keys() == {"total"}
+    clock.time -= step
+    again = read(app, service="fraud", entities=CARDS)
+    assert again["values"] == before["values"]

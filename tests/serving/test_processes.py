@@ -474,6 +474,14 @@ def test_a_store_that_hangs_is_503_with_a_reason_and_recovers(
         assert status == 503
         assert json.loads(body)["reasons"]
         assert get(server, "/health")[0] == 200
+        row = {"payment_id": "p9", "card_id": "c1", "paid_at": datetime.now(UTC).isoformat()}
+        pushed = json.dumps({"source": "payments", "rows": [row]}).encode()
+        head = HEAD.replace(b"/v1/features", b"/v1/push") + b"content-length: %d\r\n\r\n"
+        status, _, body = ask(server, head % len(pushed) + pushed)
+        told = json.loads(body)
+        # By the store's own patience, not the 30 s that a push may take.
+        assert (status, told["error"]) == (503, "StoreUnavailable"), told
+        assert "took too long" not in told["what"]
     finally:
         signal_redis(signal.SIGCONT)
     wait_for(lambda: ask(server)[0] == 200, "the store to be back")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -35,8 +36,8 @@ from skewless.version import __version__
 EVERY = 1.0
 WHILE_DOWN = 0.2
 REPAIR_EVERY = 2.0
-NOTED_EVERY = 3_600_000_000
-"""Microseconds between two notes that a view is read."""
+NOTED_EVERY = 3_600.0
+"""Seconds between two notes that a view is read."""
 FRESHNESS_EVERY = 15.0
 FORGOTTEN = "the registry knows of no keys, and there were some: lost, or restored from before?"
 EMPTY = "the registry is empty: nothing was applied to it, or it was lost or replaced"
@@ -96,10 +97,10 @@ class Upkeep:
         self._threads = [Threads(1, 1, name) for name in _THREADS]
         self._failing = False
         self._not_healed = ""
-        self._noted: dict[str, int] = {}
+        self._noted: dict[str, float] = {}
         self._uses: dict[str, int] = {}
         self._counted: Counter[str] = Counter()
-        self._counted_at = 0
+        self._counted_at = float("-inf")
         self._ages = ViewAges(store)
         self._checks = FailingChecks(store.runtime.ledger)
         self._signs = Signs(store.runtime.ledger)
@@ -244,20 +245,20 @@ class Upkeep:
             return
         from skewless.online.in_use import note_reads
 
-        now = self._store.runtime.clock.now()
+        now = time.monotonic()  # whatever the clock does
         views = {view.view.name for lookup in asked for view in lookup.selection.views}
         views |= {view.view.name for lookup in asked for view in lookup.selection.on_demand}
-        new = {view for view in views if now - self._noted.get(view, 0) > NOTED_EVERY}
+        never = float("-inf")
+        new = {view for view in views if now - self._noted.get(view, never) > NOTED_EVERY}
         self._noted |= dict.fromkeys(new, now)
-        note_reads(self._store.runtime.registry, sorted(new), now)
+        note_reads(self._store.runtime.registry, sorted(new), self._store.runtime.clock.now())
 
     def _count_reads(self, counted: dict[Lookup, int], *, last: bool = False) -> None:
         """Put into the ledger, once an hour, of how many entities each feature was read."""
         for lookup, entities in counted.items():
             for output in lookup.selection.outputs:
                 self._counted[output.reference] += entities
-        runtime = self._store.runtime
-        now = runtime.clock.now()
+        runtime, now = self._store.runtime, time.monotonic()
         if self._counted and (last or now - self._counted_at >= NOTED_EVERY):
             if not runtime.config.read_only:
                 runtime.ledger.record("reads", {"features": dict(self._counted)})
