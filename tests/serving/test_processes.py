@@ -96,6 +96,17 @@ def test_requests_in_a_pipeline_are_answered_in_order(one: Running) -> None:
     assert [bool(body) for body in bodies] == [True, False, True, True, False]
 
 
+def test_a_target_that_is_no_address_is_the_callers_mistake(one: Running) -> None:
+    targets = {
+        b"/" + b"a" * 70_000: 414, b"http://[": 400, b"http://a:b:c/": 400, b"/\xff": 400,
+        b"//": 404, b"*": 404, b"/%": 404, b"/%ff": 404, b"http://x/health": 200,
+    }  # fmt: skip
+    for target, status in targets.items():
+        sent = b"GET %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" % target
+        assert ask(one, sent)[0] == status, target[:20]
+    assert not [each for each in one.events() if each["event"] in {"failed", "server"}]
+
+
 def test_a_wish_for_another_protocol_is_ignored_and_the_body_kept(one: Running) -> None:
     """What curl --http2 and the JDK's client send; a body may look like the next request."""
     wish = (

@@ -24,6 +24,8 @@ _END = b"\r\n\r\n"
 _OF_ONE_REQUEST = (b"x-request-id", b"traceparent")
 """Headers that are not the same twice: heads with these are not worth remembering."""
 _WISHES = (b"upgrade", b"http2-settings")
+_NO_ADDRESS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError)
+"""What is raised by the target of a request: it is too long, or says nothing."""
 _UNUSUAL = (b"content-encoding", b"transfer-encoding", b"expect", b"upgrade")
 _JSON_KINDS = (None, JSON, b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
@@ -83,6 +85,10 @@ class Connection(HttpToolsProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, _NO_ADDRESS):
+                too_long = len(self.url) > MOST_HEAD_BYTES
+                self._refuse(414 if too_long else 400, "the request is for no address")
+                return
             self.logger.error("a request could not be answered", exc_info=error.__context__)
             self._refuse(500, "an internal error")
             return
