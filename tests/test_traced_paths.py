@@ -49,7 +49,7 @@ MORE = "    vdd_last = tests.vdd.mean(last=2)\n"
 MOST = {
     "apply": 118,
     "push": 88,
-    "materialization": 104,
+    "materialization": 105,
     "online read": 38,
     "training set": 96,
 }
