@@ -113,6 +113,38 @@ def test_rows_of_all_partitions_go_in_once(server: KafkaServer, topic: str, tmp_
         assert served == computed
 
 
+def test_messages_do_not_wait_for_a_broker_that_does_not_tell_partitions(
+    server: KafkaServer, topic: str
+) -> None:
+    asked = []
+
+    class Silent:
+        """A consumer whose brokers do not say which partitions there are."""
+
+        def __init__(self, consumer: Any) -> None:
+            self.consumer = consumer
+
+        def list_topics(self, _topic: str, timeout: float) -> Any:
+            asked.append(timeout)
+            raise ck.KafkaException(ck.KafkaError(ck.KafkaError._TIMED_OUT))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.consumer, name)
+
+    server.produce(topic, messages(*range(20)))
+    options = {"fetch.error.backoff.ms": 70}
+    reader = KafkaReader(sl.Kafka(topic, server.address, options=options))
+    assert reader._settings["fetch.error.backoff.ms"] == 70
+    assert reader._settings["fetch.queue.backoff.ms"] < 100
+    reader.typed({"id": Int64})
+    with reader:
+        reader.open(None)
+        reader._consumer, reader._looked = Silent(reader._consumer), -1e9
+        assert sorted(ids(read(reader, 20))) == list(range(20))
+        assert asked
+        assert max(asked) <= 1
+
+
 def test_poison_is_quarantined_with_topic_partition_and_offset(
     server: KafkaServer, topic: str, tmp_path: Path
 ) -> None:

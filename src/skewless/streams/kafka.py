@@ -55,10 +55,13 @@ _OURS = ("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store")
 _DEFAULTS = {
     "client.id": "skewless",
     "queued.max.messages.kbytes": 32 << 10,  # what may wait here, read but not asked for
+    "fetch.queue.backoff.ms": 10,  # a second by default: so long none comes once so much waits
+    "fetch.error.backoff.ms": 50,  # half a second by default, whenever a leader changes
+    "socket.nagle.disable": True,  # a request does not wait for the answer to another one
 }
 _COMMIT_EVERY_SECONDS = 1.0
-_LOOK_EVERY_SECONDS = 5.0
-"""How often new partitions are looked for."""
+_LOOK_EVERY_SECONDS, _LOOK_SECONDS = 5.0, 1.0
+"""How often new partitions are looked for, and how long messages that are here wait for that."""
 
 
 class KafkaReader(StreamReader):
@@ -109,7 +112,9 @@ class KafkaReader(StreamReader):
             return [str(number) for number in self._known]
         consumer = self._consumer or self._connected()
         try:
-            self._known = self._partitions(consumer)
+            self._known = self._partitions(
+                consumer, _LOOK_SECONDS if self._known else PATIENCE_SECONDS
+            )
         except ck.KafkaException as problem:
             if not self._known:
                 raise self._unavailable(problem) from problem
@@ -138,7 +143,8 @@ class KafkaReader(StreamReader):
         self.close()
         self._consumer = self._connected()
         try:
-            self._known, self._looked = self._partitions(self._consumer), time.monotonic()
+            self._known = self._partitions(self._consumer, PATIENCE_SECONDS)
+            self._looked = time.monotonic()
             self._fresh = position is None
             if position is None:
                 begin = self._starts(self._consumer, self._wanted(), start)
@@ -217,8 +223,8 @@ class KafkaReader(StreamReader):
                 "settings of a Kafka consumer", got=_text(problem), where=self._where
             ) from None
 
-    def _partitions(self, consumer: ck.Consumer) -> list[int]:
-        found = consumer.list_topics(self._topic, timeout=PATIENCE_SECONDS)
+    def _partitions(self, consumer: ck.Consumer, patience: float) -> list[int]:
+        found = consumer.list_topics(self._topic, timeout=patience)
         topic = found.topics[self._topic]
         if topic.error is not None:
             raise InputError(
