@@ -9,9 +9,9 @@ from starlette.testclient import TestClient
 
 import skewless as sl
 from skewless.errors import ConfigError
-from skewless.serving.operate.keys import create, keyring_of, revoke
+from skewless.serving.operate.keys import create, keyring_of, last_uses, revoke
 from skewless.ui.app import make_app
-from skewless.ui.server import serve
+from skewless.ui.server import _keys_of, serve
 from tests.ui.repo import filled
 
 
@@ -78,6 +78,26 @@ def test_a_key_that_is_revoked_is_out(
     client = opened(store)
     assert client.get("/", headers=bearer(key)).status_code == 200
     revoke(store.runtime.registry, key.split("_")[1])
+    assert client.get("/", headers=bearer(key)).status_code == 401
+
+
+def test_a_key_that_is_used_in_the_catalogue_alone_does_not_look_unused(
+    store: sl.FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = made(store, "read")
+    monkeypatch.setattr("skewless.ui.door._LOOK_AGAIN", 0.0)
+    client = TestClient(make_app(store, keys=_keys_of(store)), base_url="https://catalogue.example")
+    for _ in range(2):
+        assert client.get("/", headers=bearer(key)).status_code == 200
+    assert last_uses(store.runtime.registry) == {key.split("_")[1]: store.runtime.clock.now()}
+
+
+def test_a_key_that_has_expired_is_out(store: sl.FeatureStore) -> None:
+    now = store.runtime.clock.now()
+    key = create(store.runtime.registry, scope="read", expires=now + 1, now=now)
+    client = opened(store)
+    assert client.get("/", headers=bearer(key)).status_code == 200
+    store.runtime.clock.time = now + 1
     assert client.get("/", headers=bearer(key)).status_code == 401
 
 

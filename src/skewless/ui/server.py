@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from skewless.clock import Clock, SettableClock, SystemClock
-from skewless.errors import ConfigError, MissingDependency
+from skewless.errors import ConfigError, MissingDependency, SkewlessError
 from skewless.store import FeatureStore
 
 _NEEDED = ("starlette", "jinja2", "uvicorn")
@@ -80,9 +81,17 @@ def is_local(host: str) -> bool:
 
 
 def _keys_of(store: FeatureStore) -> Callable[[Any], Any]:
-    """Return what looks up the keys of a repo: they are those of its servers."""
+    """Return what looks up the keys of a repo, those of its servers, and notes their last use."""
     keys = import_module("skewless.serving.operate.keys")
-    return lambda before: keys.keyring_of(store.runtime, before)
+    noted: dict[str, int] = {}
+
+    def look(before: Any) -> Any:
+        ring = keys.keyring_of(store.runtime, before)
+        with suppress(SkewlessError):  # a registry that can only be read
+            keys.note_uses(store.runtime.registry, ring, noted)
+        return ring
+
+    return look
 
 
 def _open(host: str, why: str) -> ConfigError:
