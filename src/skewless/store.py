@@ -23,6 +23,7 @@ from skewless.forks import cached_property
 from skewless.online.runtime import Runtime
 from skewless.operations import Operations
 from skewless.plan.apply.diff import ApplyPlan, diff
+from skewless.plan.apply.renames import renamed
 from skewless.plan.arguments import (
     any_name,
     check_features,
@@ -151,6 +152,7 @@ class FeatureStore(Operations):
         pins = repin if isinstance(repin, bool) else names_of(repin, "feature service") or ()
         state, now = self.runtime.registry.state(), self.runtime.clock.now()
         plan = diff(state, wanted, removing=whole and not no_files, repin=pins, now=now)
+        state = renamed(state, plan.renames)
         if no_files and state.records:
             plan = replace(plan, notes=(*plan.notes, NO_FILES))
         if (rules := self._lint) is not None:

@@ -97,6 +97,7 @@ class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
         unit: str = "",
         owner: str = "",
         tags: Mapping[str, Any] | None = None,
+        was: str = "",
     ) -> Self:
         """Return the feature with words for people; they change no value and no version.
 
@@ -105,13 +106,14 @@ class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
             unit: of its values: ``"V"``, ``"EUR"``.
             owner: who answers for it, where that is not the view's.
             tags: name = value.
+            was: what the feature was called before: its history goes with it.
 
         >>> from skewless.definitions.source import Source
         >>> tests = Source("tests", schema={"fab": str, "vdd": float}, event_time="at")
         >>> tests.vdd.mean("1h").describe("supply voltage of late", unit="V").words.unit
         'V'
         """
-        said = Words(description, unit, owner, {} if tags is None else tags)
+        said = Words(description, unit, owner, {} if tags is None else tags, was=was)
         if self.words is not None:
             said = replace(said, declassified=self.words.declassified)
         return self.with_words(said)
@@ -506,9 +508,15 @@ class MultiWindow(Expression):
     def named(self, name: str) -> dict[str, Expression]:
         """Return the features by name, for an attribute called ``name``."""
         labels = self.labels if self.replaces_name else [f"{name}_{x}" for x in self.labels]
-        words = self.words
-        members = self.members if words is None else [m.with_words(words) for m in self.members]
+        members = [self._described(*each) for each in zip(self.members, self.labels, strict=True)]
         return dict(zip(labels, members, strict=True))
+
+    def _described(self, member: Expression, label: str) -> Expression:
+        """Return one of the features with what is said of all: of several windows ``was`` too."""
+        if self.words is None:
+            return member
+        was = self.words.was
+        return member.with_words(replace(self.words, was=f"{was}_{label}" if was else ""))
 
     def __repr__(self) -> str:
         return f"{len(self.members)} windows of {self.members[0]!r}"

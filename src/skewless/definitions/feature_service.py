@@ -27,7 +27,7 @@ class FeatureService:
         features: views (all their features), references, or texts ``View:feature``. A reference
             without a version is pinned to the version that is current when it is applied; a view
             stands for the features it had then, until the service is applied with repin.
-        labels: ``owner``, ``tags``, ``description``, ``deprecated``, ``sunset``.
+        labels: ``owner``, ``tags``, ``description``, ``deprecated``, ``sunset``, ``was``.
 
     Raises:
         DefinitionError: no features, one twice, or something that is none.

@@ -18,7 +18,7 @@ FabRolling:spread
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from datetime import date, timedelta
 from typing import Any
@@ -40,7 +40,7 @@ from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.references import FeatureRef
 from skewless.definitions.screening import screen_of
 from skewless.definitions.source import Source, check_filter, closing
-from skewless.definitions.words import Words, words_dict, words_from_dict
+from skewless.definitions.words import Words, former_names, words_dict, words_from_dict
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName
 from skewless.forks import cached_property
@@ -141,6 +141,7 @@ class FeatureView:
                 )
         if self.where is not None:
             check_filter(self.where, self.source.name)
+        former_names(self.words, self.expressions, place)
         for feature, expression in self.expressions.items():
             if feature in self.asked_entity.key_names:
                 raise DefinitionError(f"{place} has a feature named like its join key {feature!r}")
@@ -251,10 +252,12 @@ class FeatureView:
     ) -> FeatureView:
         made = copy(self)._keyed(roles, bound)
         made.name = checked_name(name, "feature view")
+        if was := self.labels.get("was"):
+            made.labels = {**self.labels, "was": was + name.removeprefix(self.name)}
         made.expressions = {prefix + f: e for f, e in self.expressions.items()}
         where, written = self._written
         made._written = (where, {prefix + f: e for f, e in written.items()})
-        made.words = {prefix + f: words for f, words in self.words.items()}
+        made.words = {prefix + f: words.prefixed(prefix) for f, words in self.words.items()}
         made._check()
         return made
 
@@ -315,7 +318,7 @@ class FeatureView:
     def __getitem__(self, name: str) -> FeatureRef:
         """Return the reference to a feature; the form for names that clash."""
         if name not in self.expressions:
-            raise UnknownName.of("feature", name, self.features, where=f"view {self.name!r}")
+            raise unknown_feature(self.name, name, self.features, self.words)
         return FeatureRef(self.name, name, self.expressions[name].dtype)
 
     def to_dict(self) -> dict[str, Any]:
@@ -376,7 +379,8 @@ def feature_view(
             ago and before, in training sets and for live rows alike.
         labels: ``owner``, ``tags``, ``freshness`` ("5m", the promised age of the newest event, or a
             `Freshness`), ``deprecated`` (a reason), ``sunset`` (a date), ``checks`` (what is
-            expected of its features, see `Check`); outside the fingerprint.
+            expected of its features, see `Check`), ``was`` (its name of before, where it is
+            renamed); outside the fingerprint.
 
     Raises:
         DefinitionError: anything in the class is no feature, or wrong.
@@ -466,6 +470,17 @@ def _lagged(expression: Expression, back: int) -> Expression:
     )
 
 
+def unknown_feature(
+    view: str, name: str, features: Sequence[str], words: Mapping[str, Words]
+) -> UnknownName:
+    """Return the error for a feature that a view does not have, or has under another name."""
+    now = [feature for feature, said in words.items() if said.was == name]
+    if now:
+        hint = f"It is {view}:{now[0]} now."
+        return UnknownName(f"feature {view}:{name} was renamed", got=name, hint=hint)
+    return UnknownName.of("feature", name, features, where=f"view {view!r}")
+
+
 def words_of(expressions: Mapping[str, Expression]) -> dict[str, Words]:
     """Return what is said of each feature, where something is."""
     return {name: e.words for name, e in expressions.items() if e.words}
@@ -502,7 +517,7 @@ def fan_out(view: str, features: Mapping[str, Expression]) -> dict[str, Expressi
 
 _KEYS = ("on", "roles", "bound")
 _LABELS: dict[str, Any] = {"owner": "", "description": "", "tags": {}, "freshness": None}
-_OPTIONAL = ("promise", "deprecated", "sunset", "checks")
+_OPTIONAL = ("promise", "deprecated", "sunset", "checks", "was")
 
 
 def _as_checks(given: Any, name: str) -> list[dict[str, Any]]:
@@ -534,7 +549,7 @@ def checked_labels(name: str, labels: dict[str, Any]) -> dict[str, Any]:
             found[key] = value.isoformat() if isinstance(value, date) else value
             if key == "checks":
                 found[key] = _as_checks(value, name)
-            if key == "deprecated":
+            if key in ("deprecated", "was"):
                 checked_text(value, key, repr(name))
     if "sunset" in found:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 _LABELS = frozenset(
     {"description", "owner", "tags", "freshness", "promise", "deprecated", "sunset", "words"}
-    | {"checks"}
+    | {"checks", "was", "stored", "stored_columns"}
 )
 
 

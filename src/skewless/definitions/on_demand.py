@@ -47,13 +47,14 @@ from skewless.definitions.feature_view import (
     check_reachable,
     checked_labels,
     fan_out,
+    unknown_feature,
     words_of,
 )
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.lookup import LookedUp  # noqa: F401 - is read back with on-demand views
 from skewless.definitions.naming import checked_name
 from skewless.definitions.references import FeatureRef
-from skewless.definitions.words import typed_and_words, words_dict, words_from_dict
+from skewless.definitions.words import former_names, typed_and_words, words_dict, words_from_dict
 from skewless.errors import DefinitionError, UnknownName
 from skewless.forks import cached_property
 from skewless.types import DType, dtype_from_dict, dtype_of
@@ -101,6 +102,10 @@ class OnDemandView:
         self._check()
 
     def _check(self) -> None:
+        where = f"on-demand view {self.name!r}"
+        if former_names(self.words, self.dtypes, where) and not self.expressions:
+            hint = "The function returns it under its name: a new feature beside the old one."
+            raise DefinitionError(f"features of the function {self.name!r} have no was=", hint=hint)
         for leaf in self.leaves:
             if isinstance(leaf, (Column, Aggregate)):
                 raise DefinitionError(
@@ -160,7 +165,7 @@ class OnDemandView:
     def __getitem__(self, name: str) -> FeatureRef:
         """Return the reference to a feature; the form for names that clash."""
         if name not in self.dtypes:
-            raise UnknownName.of("feature", name, self.features, where=f"view {self.name!r}")
+            raise unknown_feature(self.name, name, self.features, self.words)
         return FeatureRef(self.name, name, self.dtypes[name])
 
     def to_dict(self) -> dict[str, Any]:
@@ -229,7 +234,7 @@ def on_demand(
             returns a mapping of these to columns as long as its arguments, or, for one feature, the
             column itself. It must work element by element, so that one row alone gets the value it
             gets among many.
-        labels: ``owner``, ``tags``, ``description``, ``deprecated``, ``sunset``.
+        labels: ``owner``, ``tags``, ``description``, ``deprecated``, ``sunset``, ``was``.
 
     Raises:
         DefinitionError: the class or function cannot be made into features.

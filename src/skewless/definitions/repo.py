@@ -28,6 +28,7 @@ from skewless.definitions.loading import import_files, remember
 from skewless.definitions.on_demand import Function, OnDemandView
 from skewless.definitions.references import FeatureRef, split_reference
 from skewless.definitions.source import Source, as_defined
+from skewless.definitions.words import check_former
 from skewless.errors import DefinitionError, UnknownName
 from skewless.plugins import repo_folder
 from skewless.types import DType
@@ -69,6 +70,9 @@ class Definitions:
         for part, _ in _KINDS.values():
             object.__setattr__(self, part, MappingProxyType(dict(getattr(self, part))))
         check_references(self)
+        for part, kind in _KINDS.values():
+            things = getattr(self, part)
+            check_former({n: was for n, t in things.items() if (was := was_of(t))}, things, kind)
 
     @classmethod
     def of(cls, *things: Any) -> Definitions:
@@ -186,6 +190,13 @@ def load_folder(folder: str | Path, files: Iterable[str] | None = None) -> Defin
         repo_folder.reset(token)
     definitions.check_complete()
     return definitions
+
+
+def was_of(thing: Definition) -> str:
+    """Return the name that a definition says it had before, or ""."""
+    if isinstance(thing, (Entity, Source)):
+        return thing.was
+    return str(thing.labels.get("was", ""))
 
 
 def in_order(views: Mapping[str, OnDemandView]) -> dict[str, OnDemandView]:

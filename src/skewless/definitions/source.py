@@ -22,11 +22,18 @@ from skewless.definitions.aggregate import build
 from skewless.definitions.checks import Check, checked_list, checks_of_words
 from skewless.definitions.column_methods import WindowLike, or_lifetime
 from skewless.definitions.derivation import Derivation
+from skewless.definitions.entity import former
 from skewless.definitions.expressions import Column, Expression, MultiWindow
 from skewless.definitions.message_parts import check_places
 from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.tables import Recorded, Stream, Table
-from skewless.definitions.words import Words, typed_and_words, words_dict, words_from_dict
+from skewless.definitions.words import (
+    Words,
+    former_names,
+    typed_and_words,
+    words_dict,
+    words_from_dict,
+)
 from skewless.durations import parse_duration
 from skewless.errors import DefinitionError, UnknownName
 from skewless.forks import cached_property
@@ -157,6 +164,7 @@ class Source(Rows):
             refuses the push. A stream takes the fields that are columns.
         description: for people; outside the fingerprint.
         owner: for people; outside the fingerprint.
+        was: the name of before, where it is renamed; its rows and states stay.
         checks: what is expected of the rows, see `Check`; outside the fingerprint, but for those
             that set rows aside or alter values. Limits that are said of a column (`sl.Column`) are
             checks too.
@@ -182,11 +190,17 @@ class Source(Rows):
         extra: str = "ignore",
         description: str = "",
         owner: str = "",
+        was: str = "",
         checks: Sequence[Check] = (),
     ) -> None:
         super().__init__(self, None)
         self._defined: Source | None = None
         self.name = checked_name(name, "source")
+        self.was = checked_text(was, "was", f"source {name!r}")
+        self.stored = self.name
+        """The name that its rows and states are kept under: that of before a rename."""
+        self.stored_columns: dict[str, str] = {}
+        """Columns to the names that they are kept under, where that is another; likewise."""
         times = [time for time in (event_time, known_time) if isinstance(time, Epoch)]
         self.epochs = {time.column: time.unit for time in times}
         event = event_time.column if isinstance(event_time, Epoch) else event_time
@@ -271,6 +285,20 @@ class Source(Rows):
                     f"column {reserved[0]!r} of {where}: a leading underscore is skewless's own"
                 )
             self._checks = tuple(each.fitted(self.columns, where) for each in self._checks)
+            self._check_former(places or {}, where)
+
+    def _check_former(self, places: Mapping[str, Any], where: str) -> None:
+        """Raise `DefinitionError` for a renamed column that rows may have under either name."""
+        for column in former_names(self.words, self.columns, where):
+            if self.table is not None or (self.stream is not None and column not in places):
+                hint = f"Say where the stream has it: columns={{{column!r}: ...}}."
+                raise DefinitionError(
+                    f"column {column!r} of {where} cannot be renamed",
+                    got="a table, whose rows have it under a name of their own"
+                    if self.table is not None
+                    else "a stream, whose rows have it under a name of their own",
+                    hint="Give what it is to be called in a view." if self.table else hint,
+                )
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
@@ -295,6 +323,27 @@ class Source(Rows):
         units = self.epochs
         return self.schema | {t: epoch(units[t]) if t in units else Timestamp for t in times}
 
+    def stored_name_of(self, column: str) -> str:
+        """Return the name that a column is kept under."""
+        return self.stored_columns.get(column, column)
+
+    def as_stored(self) -> Source:
+        """Return the source with its columns named as they are kept; itself where none was renamed.
+
+        >>> rows = Source("rows", schema={"id": str, "paid": float}, event_time="at", row_id="id")
+        >>> rows.stored_columns["paid"] = "amount"
+        >>> list(rows.as_stored().columns)
+        ['id', 'amount', 'at']
+        """
+        if not self.stored_columns:
+            return self
+        made = copy.copy(self)
+        made._schema = {self.stored_name_of(name): dtype for name, dtype in self.schema.items()}
+        made.row_id = tuple(map(self.stored_name_of, self.row_id))
+        made.stored_columns = {}
+        made._source, made._defined = made, None
+        return made
+
     def to_dict(self) -> dict[str, Any]:
         """Return the source as plain data."""
         return {
@@ -311,6 +360,8 @@ class Source(Rows):
             "future": self.future,
             "description": self.description,
             "owner": self.owner,
+            **former(self),
+            **({"stored_columns": self.stored_columns} if self.stored_columns else {}),
             **({} if self.extra_fields == "ignore" else {"extra": self.extra_fields}),
             **({"epochs": self.epochs} if self.epochs else {}),
             **words_dict(self.words),
@@ -353,7 +404,10 @@ class Source(Rows):
             description=data["description"],
             owner=data["owner"],
             extra=data.get("extra", "ignore"),
+            was=data.get("was", ""),
         )
+        made.stored = data.get("stored", made.name)
+        made.stored_columns = dict(data.get("stored_columns", {}))
         made.words = words_from_dict(data)
         checks = (*data.get("checks", ()), *data.get("screens", ()))
         made._checks = tuple(map(Check.from_dict, checks))

@@ -55,6 +55,7 @@ def values_of(view: Any, name: str | None, labels: Mapping[str, Any]) -> Source:
         row_id=SOURCE_ROW,
         closed=view.source.closed,
         future=f"{base.future}us",
+        was=f"{was}_values" if name is None and (was := view.labels.get("was")) else "",
         **{"description": f"The values of {view.name}, row by row.", **labels},
     )
     made.derivation = _derivation(view, base)

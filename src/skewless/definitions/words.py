@@ -15,8 +15,8 @@ keeps the newest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from skewless.errors import DefinitionError
@@ -42,6 +42,7 @@ class Words:
         phi: whether it is health information about a person.
         mnpi: whether it is material and not public (of a traded company).
         declassified: of a feature: why it is none of what the columns are that it is made of.
+        was: what it was called before, see `skewless.plan.apply.renames`.
     """
 
     description: str = ""
@@ -55,9 +56,10 @@ class Words:
     phi: bool = False
     mnpi: bool = False
     declassified: str = ""
+    was: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("description", "unit", "owner", "declassified"):
+        for name in ("description", "unit", "owner", "declassified", "was"):
             if not isinstance(getattr(self, name), str):
                 raise DefinitionError(f"a {name} is text", got=shown(getattr(self, name)))
         if not isinstance(self.tags, Mapping):
@@ -78,6 +80,10 @@ class Words:
             k: v for k, v in plain.items() if v not in (None, "", {}, []) and v is not False
         } | ({"nulls": False} if self.nulls is False else {})
 
+    def prefixed(self, prefix: str) -> Words:
+        """Return the words of a feature whose name has a prefix; its former name had it too."""
+        return replace(self, was=prefix + self.was) if self.was else self
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Words:
         """Return the words that `to_dict` wrote."""
@@ -95,7 +101,7 @@ class Column:
         dtype: its type, as it is written without words: ``float``, ``sl.Vector(3)``.
         description: for people.
         words: see `Words`: ``unit``, ``owner``, ``tags``, ``between=(least, greatest)``,
-            ``in_set=[...]``, ``nulls``, ``pii``, ``phi``, ``mnpi``.
+            ``in_set=[...]``, ``nulls``, ``pii``, ``phi``, ``mnpi``, ``was`` (the name before).
 
     Raises:
         DefinitionError: no type, or words that cannot be said of its values.
@@ -160,6 +166,39 @@ def typed_and_words(given: Mapping[str, object]) -> tuple[dict[str, Any], dict[s
     types = {k: v.dtype if isinstance(v, Column) else v for k, v in given.items()}
     words = {k: v.words for k, v in given.items() if isinstance(v, Column) and v.words}
     return types, words
+
+
+def former_names(words: Mapping[str, Words], names: Collection[str], of: str) -> dict[str, str]:
+    """Return name = former name of what says ``was``.
+
+    Args:
+        words: by name.
+        names: of all columns or features there are.
+        of: what they are of, for errors.
+
+    Raises:
+        DefinitionError: a former name that is its own, of two, or one that is still there.
+
+    >>> former_names({"paid": Words(was="amount")}, ["paid"], "source 'tx'")
+    {'paid': 'amount'}
+    """
+    found = {name: each.was for name, each in words.items() if each.was}
+    check_former(found, names, of)
+    return found
+
+
+def check_former(found: Mapping[str, str], names: Collection[str], of: str) -> None:
+    """Raise `DefinitionError` unless former names are of nothing there is, each of one thing."""
+    taken: dict[str, str] = {}
+    for name, was in found.items():
+        if was in names:
+            raise DefinitionError(
+                f"{name!r} of {of} cannot have been {was!r}, which is there",
+                hint="was= is the name of before a rename: that name goes.",
+            )
+        if was in taken:
+            raise DefinitionError(f"{name!r} and {taken[was]!r} of {of} were both {was!r}")
+        taken[was] = name
 
 
 def words_dict(words: Mapping[str, Words]) -> dict[str, Any]:

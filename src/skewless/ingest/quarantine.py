@@ -68,11 +68,11 @@ def set_aside(
     """Keep rows that did not fit their source, with reasons, inside a transaction."""
     if not rejected:
         return
-    table, items = _table(source.name), []
+    table, items = _table(source.stored), []
     for number, row in enumerate(rejected):
         key = struct.pack(">qI", _LAST - now, 2**32 - 1 - number) + os.urandom(4)
         items.append((key, json.dumps([now, _shortened(row.reason), row.values]).encode()))
-    size = _size(transaction, source.name)
+    size = _size(transaction, source.stored)
     transaction.write(table, items)
     kept = size.kept + len(items)
     dropped = 0
@@ -80,7 +80,7 @@ def set_aside(
         oldest = list(itertools.islice(_newest_first(transaction, table), MOST, None))
         transaction.delete(table, [key for key, _ in oldest])
         dropped = len(oldest)
-    _note(transaction, source.name, QuarantineSize(kept - dropped, size.dropped + dropped))
+    _note(transaction, source.stored, QuarantineSize(kept - dropped, size.dropped + dropped))
 
 
 def quarantined(
@@ -94,7 +94,7 @@ def quarantined(
         raise InputError(
             "not the id of a quarantined row", got=after[:60], expected="Quarantined.id"
         ) from None
-    found = _newest_first(runtime.journal, _table(source.name), behind)
+    found = _newest_first(runtime.journal, _table(source.stored), behind)
     rows = [(json.loads(value), key.hex()) for key, value in itertools.islice(found, limit)]
     return [Quarantined(at, reason, values, place) for (at, reason, values), place in rows]
 
@@ -103,9 +103,9 @@ def quarantined(
 def purge(runtime: Runtime, source_name: str, before: int | None) -> int:
     """Let quarantined rows go; see `FeatureStore.purge_quarantine`."""
     source = runtime.source(source_name)
-    table = _table(source.name)
+    table = _table(source.stored)
     with runtime.journal.transaction() as rows:
-        size = _size(rows, source.name)
+        size = _size(rows, source.stored)
         doomed = [
             key
             for key, value in _newest_first(rows, table)
@@ -113,7 +113,7 @@ def purge(runtime: Runtime, source_name: str, before: int | None) -> int:
         ]
         rows.delete(table, doomed)
         left = QuarantineSize(size.kept - len(doomed), size.dropped + len(doomed))
-        _note(rows, source.name, left)
+        _note(rows, source.stored, left)
     return len(doomed)
 
 

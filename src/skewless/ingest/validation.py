@@ -150,6 +150,10 @@ def _check_names(source: Source, names: Iterable[Any]) -> tuple[str, ...]:
     given, columns = dict.fromkeys(names), source.columns
     unknown = [name for name in given if name not in columns]
     missing = [name for name in columns if name not in given] if unknown else []
+    for column, words in source.words.items():
+        if words.was and words.was in unknown:
+            hint = f"It is {column!r} now."
+            raise UnknownName(f"column {words.was!r} of {where} was renamed", hint=hint)
     for name in unknown:
         if not isinstance(name, str) or misspelt(name, missing):
             raise UnknownName.of("column", str(name), columns, where=where)

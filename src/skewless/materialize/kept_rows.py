@@ -61,17 +61,17 @@ def restore_rows(runtime: Runtime, source: str) -> int:
         raise InputError(
             f"rows of {source!r} are derived", hint="They are made of what they are derived of."
         )
-    log = _kept(runtime, source)[-1]
+    log = _kept(runtime, its.stored)[-1]
     runtime.outdate_copy()
     with runtime.journal.transaction() as transaction:
-        now = runtime.log_generation(source)
-        if rows_in(transaction, source, now):
+        now = runtime.log_generation(its.stored)
+        if rows_in(transaction, its.stored, now):
             raise InputError(
                 f"source {source!r} has rows of its own by now",
-                got=f"{rows_in(transaction, source, now):,} rows",
+                got=f"{rows_in(transaction, its.stored, now):,} rows",
                 hint="Push the rows that are kept, or drop them.",
             )
-        note_generation(transaction, source, log.generation)
+        note_generation(transaction, its.stored, log.generation)
         forget_ids(transaction, log)
     reconcile(runtime)  # tables begun over another log are void
     complete(runtime)

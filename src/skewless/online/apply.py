@@ -22,6 +22,7 @@ from skewless.online.table_changes import note_change
 from skewless.online.tables import Serving, StateTables
 from skewless.plan.apply.apply_plan import ApplyPlan
 from skewless.plan.apply.registry_state import Record
+from skewless.plan.apply.renames import renamed
 
 
 @recorded("apply", "plan.summary", "who", result=lambda revision: {"revision": revision})
@@ -32,15 +33,20 @@ def apply_plan(runtime: Runtime, plan: ApplyPlan, *, who: str, allow_breaking: b
         DefinitionError: a source is derived of one whose log does not say what replaces what.
     """
     _check_derived(runtime, plan)
+    before = runtime.registry.state()
     services = [record for record in plan.writes if record.kind == "feature service"]
     if services:
-        state = runtime.registry.state()
+        state = renamed(before, plan.renames)
         serving = StateTables.load(runtime.journal, state).serving()
         held = {s.name: _held_back(s, state.record(s.kind, s.name), serving) for s in services}
         writes = [held.get(r.name, r) if r in services else r for r in plan.writes]
         plan = replace(plan, writes=tuple(writes))
     finish_removals(runtime)
-    gone = [s.name for s in plan.changed if s.kind == "source" and s.action == "removed"]
+    gone = [
+        before.stored_name(s.name)
+        for s in plan.changed
+        if s.kind == "source" and s.action == "removed"
+    ]
     if gone:
         note_removals(runtime, gone)
     revision = runtime.registry.apply(plan, who=who, allow_breaking=allow_breaking)

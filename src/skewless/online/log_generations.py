@@ -7,10 +7,9 @@ dropped, or given back to a source of the name, on purpose (`materialize.kept_ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from skewless.definitions import Source
 from skewless.online.table_changes import note_change
 from skewless.stores.offline.log.journal import STATE_KEY, State, log_name, log_table
 from skewless.stores.online.base import KeyValues, OnlineStore, Transaction
@@ -34,10 +33,8 @@ class LogGenerations:
         """Read those of all sources."""
         return cls({name.decode(): int(number) for name, number in journal.scan(GENERATIONS)})
 
-    def of(self, source: Source) -> str:
-        """Return which log a source has, and which one the source has that it is derived of."""
-        by = source.derivation
-        names = [source.name] if by is None else [source.name, by.source]
+    def of(self, names: Iterable[str]) -> str:
+        """Return which log each of some sources has, by the names that these are kept under."""
         return ".".join(str(self._numbers.get(name, 0)) for name in names)
 
 

@@ -20,7 +20,12 @@ _REMOVALS = "skewless.removals"
 
 
 def note_removals(runtime: Runtime, sources: Iterable[str]) -> None:
-    """Note, before the registry is changed, that sources are about to be removed."""
+    """Note, before the registry is changed, that sources are about to be removed.
+
+    Args:
+        runtime: the open parts.
+        sources: the names that they are kept under.
+    """
     revision = b"%d" % runtime.registry.state().revision
     with runtime.journal.transaction() as transaction:
         transaction.write(_REMOVALS, [(name.encode(), revision) for name in sources])
@@ -33,7 +38,7 @@ def finish_removals(runtime: Runtime) -> None:
     with runtime.journal.transaction() as transaction:
         state = runtime.registry.state()
         for key, revision in list(transaction.scan(_REMOVALS)):
-            if key.decode() not in state.sources:
+            if not state.keeps(key.decode()):
                 _set_apart(transaction, key.decode())
             elif state.revision == int(revision):
                 continue  # somebody is at it

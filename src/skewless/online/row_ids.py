@@ -68,9 +68,11 @@ def ids_table(source: Source) -> str:
 
     With other units of its times the rows of its table are others, and so are those they equal.
     """
-    named: list[Any] = [[name, source.columns[name].to_dict()] for name in source.row_id]
+    named: list[Any] = [
+        [source.stored_name_of(name), source.columns[name].to_dict()] for name in source.row_id
+    ]
     text = json.dumps([*named, source.epochs] if source.epochs else named)
-    return f"ids.{source.name}.{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+    return f"ids.{source.stored}.{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
 def versions_of(rows: KeyValues, source: Source, keys: Sequence[bytes]) -> dict[bytes, Version]:
@@ -91,7 +93,7 @@ def keys_and_contents(
     columns = [batch.column(name).to_pylist() for name in names]
     ids = zip(*(batch.column(name).to_pylist() for name in source.row_id), strict=True)
     keys = [None if None in values else id_bytes(values) for values in ids]
-    named = tuple(names)
+    named = tuple(map(source.stored_name_of, names))
     contents = [
         _digest([pair for pair in zip(named, row, strict=True) if pair[1] is not None], gone)
         for row, gone in zip(zip(*columns, strict=True), deleted, strict=False)
@@ -149,7 +151,7 @@ def bring_up_to_date(
     wanted, state = mark_of(definitions.values()), log.state(transaction)
     if state.ids == wanted:
         return wanted
-    record = transaction.read_one(INDEXES, log.source.name.encode())
+    record = transaction.read_one(INDEXES, log.source.stored.encode())
     indexed = {} if record is None else json.loads(record)
     current = indexed["tables"] if indexed.get("mark") == state.ids.hex() else {}
     for name, source in definitions.items():
@@ -162,13 +164,14 @@ def bring_up_to_date(
         current = current | {name: types}
     kept = {name: current[name] for name in definitions}
     note = json.dumps({"mark": wanted.hex(), "tables": kept}).encode()
-    transaction.write(INDEXES, [(log.source.name.encode(), note)])
+    transaction.write(INDEXES, [(log.source.stored.encode(), note)])
     log.note_ids(transaction, wanted)
     return wanted
 
 
 def _types(source: Source) -> dict[str, Any]:
-    return {name: dtype.to_dict() for name, dtype in source.columns.items()}
+    types = source.columns.items()
+    return {source.stored_name_of(name): dtype.to_dict() for name, dtype in types}
 
 
 def _build(transaction: Transaction, log: EventLog, source: Source) -> None:

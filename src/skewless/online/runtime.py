@@ -514,7 +514,7 @@ class Runtime:
             from skewless.stores.offline.log.log import EventLog
 
             lake = self._lake(source)
-            number = self.log_generation(source.name)
+            number = self.log_generation(source.stored)
             found = EventLog(source, self.journal, self.folder, lake, generation=number)
             self._logs[source.name] = found
         return found
@@ -533,8 +533,9 @@ class Runtime:
         options = self.config.offline.get("log")
         if options is None:
             return None
-        name = table_name(self.config.project, source.name, self.log_generation(source.name))
-        return lake_table(options, source, self.config.folder, self.config.tables, name)
+        number = self.log_generation(source.stored)
+        name = table_name(self.config.project, source.stored, number)
+        return lake_table(options, source.as_stored(), self.config.folder, self.config.tables, name)
 
     def check_writer(self, source: Source) -> None:
         """Refuse to write rows of a source unless states and log are this repo's, as they are now.

@@ -173,15 +173,16 @@ def layouts_of(state: RegistryState) -> dict[ViewVersion, StateLayout]:
 
 def _otherwise_typed(state: RegistryState, then: Source) -> dict[str, Any]:
     """Return the columns that a source no longer has as they were known then."""
-    now = state.sources[then.name].columns
+    now = state.sources[state.name_of_stored(then)].columns
     return {name: d.to_dict() for name, d in then.columns.items() if now.get(name) != d}
 
 
 def _source_now(state: RegistryState, entity: Entity, then: Source) -> Source:
     """Return a source as it is now, unless it is no more, or its rows are others by now."""
-    if then.name not in state.sources:
+    name = state.name_of_stored(then)
+    if name not in state.sources:
         return then
-    source = closing(state.sources[then.name], then.closed)
+    source = closing(state.sources[name], then.closed)
     rows = [StateLayout(entity, each, {}, ()).rows_of for each in (source, then)]
     return source if rows[0] == rows[1] and not _otherwise_typed(state, then) else then
 
@@ -229,7 +230,15 @@ class StateTables:
         return found if found is not None and self._is_of_now(found) else None
 
     def _is_of_now(self, table: StateTable) -> bool:
-        return table.log == self._logs.of(table.layout.source)
+        return table.log == self._log_of(table.layout.source)
+
+    def _log_of(self, source: Source) -> str:
+        """Return which logs a source has, its own and that of what it is derived of."""
+        by = source.derivation
+        names = (
+            [source.stored] if by is None else [source.stored, self._state.stored_name(by.source)]
+        )
+        return self._logs.of(names)
 
     def _adopt(self) -> None:
         """Find the tables that are wanted, and take the sources of now.
@@ -300,7 +309,9 @@ class StateTables:
                 processes may read still; so rows are written to all of these.
         """
         if source not in self._of_source:
-            its = (t for _, t in sorted(self.tables.items()) if t.layout.source.name == source)
+            stored = self._state.stored_name(source)
+            named = sorted(self.tables.items())
+            its = (t for _, t in named if t.layout.source.stored == stored)
             self._of_source[source] = [table for table in its if self._is_of_now(table)]
         return [
             table for table in self._of_source[source]
@@ -339,7 +350,7 @@ class StateTables:
             last = last_sequence(layout.source)
             nothing = self._is_without_history(layout.source, last_sequence)
             again = layout.of_generation(_next_generation(transaction, layout))
-            over = table_mark(layout.source), self._logs.of(layout.source)
+            over = table_mark(layout.source), self._log_of(layout.source)
             table = StateTable(again, nothing, last, 0 if nothing else None, None, *over)
             found[again.table] = table
         self.tables |= found
@@ -392,7 +403,7 @@ def table_mark(source: Source) -> str:
 
 def _kind(layout: StateLayout, table: str) -> tuple[str, str, str, str]:
     """Return what says that two tables hold the same, whatever their generation."""
-    return layout.source.name, layout.entity.name, layout.fingerprint, table
+    return layout.source.stored, layout.entity.stored, layout.fingerprint, table
 
 
 def _next_generation(transaction: KeyValues, layout: StateLayout) -> int:

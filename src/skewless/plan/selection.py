@@ -207,6 +207,7 @@ def references(state: RegistryState, features: Features) -> list[str]:
         if features in state.current:
             return references_of(state.view(features))
         if features not in state.services:
+            state.refuse_former(features)
             known = [*state.current, *state.services]
             raise UnknownName.of("view or service", features, known, where=state.place)
         return list(state.service(features))

@@ -45,6 +45,7 @@ from skewless.plan.apply.registry_state import (
 )
 from skewless.registry.base import Interval, Registry, Revision, not_empty, only_read
 from skewless.registry.plain import decode, decoded_pins, encode, encoded_pins
+from skewless.registry.renaming import rename
 from skewless.registry.tables import MIGRATIONS, TABLES, table_columns
 
 Row = tuple[Any, ...]
@@ -254,6 +255,8 @@ class SQLRegistry(Registry):
                 return revision
             self._verified(run, revision)
             now = self._clock.now()
+            if plan.renames:
+                rename(run, self.project, self._names(run), plan.renames)
             for kind, name in plan.removals:
                 self._remove(run, kind, name, now)
             for record in plan.writes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from skewless.aggregations.base import Tile
 from skewless.aggregations.windows import Window, window_from_dict
 from skewless.definitions import Aggregate, Entity, Expression, FeatureView, Source
-from skewless.definitions.expressions import expression_from_dict
+from skewless.definitions.expressions import Column, expression_from_dict
 from skewless.definitions.fingerprint import fingerprint
 from skewless.definitions.source import exclusive_of
 from skewless.forks import cached_property
@@ -35,6 +35,32 @@ KeyedUse = tuple[str, str | None, bool]
 def expression_key(expression: Expression) -> str:
     """Return the canonical text of an expression: equal texts, equal values."""
     return json.dumps(expression.to_dict(), sort_keys=True, separators=(",", ":"), default=str)
+
+
+def stored_key(expression: Expression, source: Source) -> str:
+    """Return the key of an expression over the columns of a source by the names they are kept."""
+    if not source.stored_columns:
+        return expression_key(expression)
+    return expression_key(_with_columns(expression, source.name, source.stored_columns))
+
+
+def _expression(key: str, source: Source) -> Expression:
+    """Return the expression of a key over the columns of a source as they are called now."""
+    found = expression_from_dict(json.loads(key), source.name)
+    if not source.stored_columns:
+        return found
+    now = {stored: name for name, stored in source.stored_columns.items()}
+    return _with_columns(found, source.name, now)
+
+
+def _with_columns(expression: Expression, source: str, names: Mapping[str, str]) -> Expression:
+    return expression.replace_leaves(
+        lambda leaf: (
+            Column(source, names.get(leaf.name, leaf.name), leaf.dtype)
+            if isinstance(leaf, Column)
+            else leaf
+        )
+    )
 
 
 def filter_of(view: FeatureView, aggregate: Aggregate) -> Expression | None:
@@ -108,10 +134,12 @@ class StateLayout:
                 where = filter_of(view, aggregate)
                 for expression in (aggregate.column, aggregate.by, where):
                     if expression is not None:
-                        expressions.setdefault(expression_key(expression), expression)
-                key = None if where is None else expression_key(where)
+                        expressions.setdefault(stored_key(expression, source), expression)
+                key = None if where is None else stored_key(where, source)
                 wanted.setdefault((key, aggregate.window), []).append(aggregate)
-        rules = [(key, window, uses_of(window, found)) for (key, window), found in wanted.items()]
+        rules = [
+            (key, window, uses_of(window, found, source)) for (key, window), found in wanted.items()
+        ]
         return cls(entity, source, expressions, rules)
 
     @classmethod
@@ -119,7 +147,7 @@ class StateLayout:
         """Return the layout that `to_dict` wrote."""
         source = Source.from_dict(data["source"])
         keys = data["slots"]
-        expressions = {key: expression_from_dict(json.loads(key), source.name) for key in keys}
+        expressions = {key: _expression(key, source) for key in keys}
         rules = [
             (
                 None if at is None else keys[at],
@@ -138,6 +166,8 @@ class StateLayout:
         """Return the same layout over a source that has the same rows."""
         made = copy(self)
         made.source = source
+        if source.stored_columns != self.source.stored_columns:
+            made.expressions = tuple(_expression(slot.key, source) for slot in self.slots)
         return made
 
     def of_generation(self, generation: int) -> StateLayout:
@@ -154,7 +184,7 @@ class StateLayout:
         return Use(kind, ROWS if key is None else self._index[key], skips_nulls)
 
     def _slot_of(self, expression: Expression | None) -> int | None:
-        return None if expression is None else self._index[expression_key(expression)]
+        return None if expression is None else self._index[stored_key(expression, self.source)]
 
     def read_of(self, view: FeatureView, aggregate: Aggregate) -> AggregateRead:
         """Return where the aggregate of a view finds its rows."""
@@ -188,8 +218,9 @@ class StateLayout:
         """What says which rows there are, known when, and whose: of the source and the entity."""
         source = self.source
         times = [source.event_time, source.known_time, source.delay, source.lateness]
-        keys = self.entity.to_dict()["join_keys"]
-        rows = [source.name, source.closed, *times, list(source.row_id), self.entity.name, keys]
+        entity = self.entity.renamed(source.stored_columns)
+        keys, ids = entity.to_dict()["join_keys"], list(map(source.stored_name_of, source.row_id))
+        rows = [source.stored, source.closed, *times, ids, self.entity.stored, keys]
         return [*rows, source.epochs] if source.epochs else rows
 
     @cached_property
@@ -203,7 +234,7 @@ class StateLayout:
     def table(self) -> str:
         """The table of the online store that holds the state."""
         again = "" if self.generation == 1 else f".{self.generation}"
-        return f"{self.source.name}.{self.entity.name}.{self.fingerprint[:8]}{again}"
+        return f"{self.source.stored}.{self.entity.stored}.{self.fingerprint[:8]}{again}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layout as plain data; `from_dict` reads it back."""
@@ -265,7 +296,9 @@ class StateLayout:
         return f"StateLayout({self.table}: {len(self.slots)} slots)"
 
 
-def uses_of(window: Window, aggregates: Iterable[Aggregate]) -> tuple[KeyedUse, ...]:
+def uses_of(
+    window: Window, aggregates: Iterable[Aggregate], source: Source
+) -> tuple[KeyedUse, ...]:
     """Return what tiles of a window must give for some aggregates; empty where they cannot."""
     if not window.tiled:
         return ()
@@ -274,7 +307,7 @@ def uses_of(window: Window, aggregates: Iterable[Aggregate]) -> tuple[KeyedUse, 
         kind, column = aggregate.aggregation, aggregate.column
         if _tile_of(aggregate) is None:
             return ()
-        key = None if column is None else expression_key(column)
+        key = None if column is None else stored_key(column, source)
         found[kind.name, key, not kind.keeps_nulls] = None
     return tuple(found)
 

@@ -155,7 +155,7 @@ def _advice(views: Iterable[FeatureView], counts: Mapping[int | None, Ints]) -> 
             width = window.length or 0
             resolution = _resolution(width)
             coarse = window.coarse(resolution)
-            if rows.p99 > _HEAVY_ROWS and uses_of(coarse, aggregates):
+            if rows.p99 > _HEAVY_ROWS and uses_of(coarse, aggregates, view.source):
                 yield (
                     f"{view.name}: windows of {format_duration(width)} keep {rows.p99:,}"
                     f' rows of an entity and more; resolution="{resolution}" would keep tiles'

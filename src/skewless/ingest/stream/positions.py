@@ -32,7 +32,7 @@ class StreamPositions:
 
     def __init__(self, journal: OnlineStore, source: Source, reader: StreamReader) -> None:
         kind = source.stream.kind if source.stream else ""
-        self.stream = f"{source.name}/{kind}:{reader.name}"
+        self.stream = f"{source.stored}/{kind}:{reader.name}"
         self._journal = journal
 
     def names(self, positions: Mapping[str, P]) -> dict[str, P]:

@@ -68,7 +68,7 @@ def stream_status(runtime: Runtime, sources: list[str] | None = None) -> list[St
 def _status(runtime: Runtime, source: Source) -> StreamStatus:
     reader = stream_reader(runtime, source)
     stored = reader.join(StreamPositions(runtime.journal, source, reader).read())
-    holders = Holder.read(runtime.journal, source.name)
+    holders = Holder.read(runtime.journal, source.stored)
     last = next(
         (each for each in reversed(holders) if each.alive), holders[-1] if holders else None
     )
@@ -101,7 +101,7 @@ def forget_position(runtime: Runtime, source_name: str) -> bool:
     source = runtime.source(source_name)
     places = StreamPositions(runtime.journal, source, stream_reader(runtime, source))
     with runtime.journal.transaction() as rows:
-        alive = [each for each in Holder.read(rows, source_name) if each.alive]
+        alive = [each for each in Holder.read(rows, source.stored) if each.alive]
         if alive:
             raise Conflict(
                 f"a worker is at work on the stream of {source_name!r}",
@@ -124,7 +124,7 @@ def stream_reader(runtime: Runtime, source: Source) -> StreamReader:
             hint="Define one, for example: stream=sl.Files('landing/'). Pushing always works.",
         )
     made = find("stream", source.stream.kind)
-    consumer = f"skewless-{source.name}-{journal_id(runtime.journal)}"
+    consumer = f"skewless-{source.stored}-{journal_id(runtime.journal)}"
     reader: StreamReader = made(source.stream, runtime.config.folder, consumer=consumer)
     reader.typed(source.columns)
     return reader

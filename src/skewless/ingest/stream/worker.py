@@ -112,7 +112,7 @@ class StreamWorker:
         self.reader = stream_reader(runtime, self._source)
         self.metrics = StreamMetrics(source, lag_unit=self.reader.lag_unit)
         self.lease = Lease(
-            runtime.journal, source, self.metrics.to_dict, lease_seconds, shared=share
+            runtime.journal, self._source.stored, self.metrics.to_dict, lease_seconds, shared=share
         )
         self._places = StreamPositions(runtime.journal, self._source, self.reader)
         if share:
@@ -295,7 +295,8 @@ class StreamWorker:
 
     def _refresh(self) -> None:
         """Take over a definition that was applied meanwhile."""
-        source = self._runtime.source(self._source.name)
+        now = self._runtime.state().name_of_stored(self._source)
+        source = self._runtime.source(now)  # which may be renamed
         if source is self._source:
             return
         if source.stream != self._source.stream:

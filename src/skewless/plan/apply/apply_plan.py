@@ -24,7 +24,13 @@ from skewless.plan.apply.overview import MOST_LINES, overview
 from skewless.plan.apply.registry_state import VIEW_KINDS, Kind, Record
 
 Action = Literal[
-    "added", "changed values", "changed storage", "described only", "removed", "unchanged"
+    "added",
+    "renamed",
+    "changed values",
+    "changed storage",
+    "described only",
+    "removed",
+    "unchanged",
 ]
 _NOT_KEPT = "Rules of [lint] that are not kept:"
 _SIGNS: dict[Action, str] = {"added": "+", "removed": "-", "unchanged": "="}
@@ -38,7 +44,7 @@ class Step:
         kind: entity, source, feature view, on-demand view or feature service.
         name: of the definition.
         action: ``changed values`` makes a new version of a view (or goes back to an older one);
-            ``changed storage`` and ``described only`` change no value.
+            ``renamed``, ``changed storage`` and ``described only`` change no value.
         before: the current version before, of views; None when there is none.
         after: the current version after, of views; None when removed.
         changes: what differs, a line each.
@@ -91,6 +97,31 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Rename:
+    """Another name for what stays the same.
+
+    Attributes:
+        kind: of the definition; ``feature`` or ``column`` of one within it.
+        name: from now on.
+        was: its name until now.
+        of: the view of a feature or the source of a column, by its name from now on; else "".
+    """
+
+    kind: Kind | Literal["feature", "column"]
+    name: str
+    was: str
+    of: str = ""
+
+    def explain(self) -> str:
+        """Return the rename as a line below what it is of."""
+        return f"{self.kind} {self.name}: was {self.was}" if self.of else f"was {self.was}"
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the rename as plain data."""
+        return {"kind": self.kind, "name": self.name, "was": self.was, "of": self.of}
+
+
+@dataclass(frozen=True)
 class Break:
     """Something that would stop working, now or when a service is pinned again.
 
@@ -130,6 +161,7 @@ class ApplyPlan(Drawn):
         lint: the definitions that do not keep to the rules of ``[lint]``, unchanged ones too.
         writes: the records that an apply writes.
         removals: kind and name of what an apply removes; of a view all versions are retired.
+        renames: what gets another name, with its history, before anything else happens.
     """
 
     base_revision: int
@@ -140,6 +172,7 @@ class ApplyPlan(Drawn):
     lint: tuple[LintFinding, ...] = ()
     writes: tuple[Record, ...] = field(default=(), repr=False)
     removals: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
+    renames: tuple[Rename, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -229,8 +262,10 @@ class ApplyPlan(Drawn):
             return f"No changes: everything is as wanted ({where})."
         actions = [step.action for step in self.changed]
         added, removed = actions.count("added"), actions.count("removed")
-        changed = len(actions) - added - removed
-        return f"Plan: {added} to add, {changed} to change, {removed} to remove ({where})."
+        renamed = actions.count("renamed")
+        changed = len(actions) - added - removed - renamed
+        moved = f"{renamed} to rename, " if renamed else ""
+        return f"Plan: {added} to add, {moved}{changed} to change, {removed} to remove ({where})."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data, for ``--json`` and the history."""
@@ -242,6 +277,7 @@ class ApplyPlan(Drawn):
             "notes": list(self.notes),
             "warnings": list(self.warnings),
             "lint": [found.to_dict() for found in self.lint],
+            "renames": [each.to_dict() for each in self.renames],
         }
 
     def __str__(self) -> str:

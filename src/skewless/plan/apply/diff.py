@@ -24,7 +24,7 @@ from dataclasses import replace
 from typing import Any
 
 from skewless.definitions import Entity, FeatureService, FeatureView, OnDemandView, Source
-from skewless.definitions.fingerprint import fingerprint, value_part
+from skewless.definitions.fingerprint import fingerprint
 from skewless.definitions.references import split_reference
 from skewless.definitions.repo import Definitions, View, check_feature, in_order
 from skewless.errors import DefinitionError, UnknownName
@@ -41,8 +41,10 @@ from skewless.plan.apply.registry_state import (
     Record,
     RegistryState,
     notice_of,
-    pinned,
+    on_demand_fingerprint,
+    plain_fingerprint,
 )
+from skewless.plan.apply.renames import check_free, kept_names, renamed, renames_of, said_of_renames
 
 _FOLLOWED = ("source", "code", "entity")
 """What a view's record has of other definitions: how these are described is theirs to show."""
@@ -68,21 +70,24 @@ def diff(
         now: the moment, microseconds, by which sunsets are past; None: they are not looked at.
 
     Raises:
-        UnknownName: an on-demand view, a service or ``repin`` refers to what is nowhere.
-        DefinitionError: a feature is used with another type than it has.
+        UnknownName: an on-demand view, a service, ``repin`` or ``was`` refers to what is nowhere.
+        DefinitionError: a feature is used with another type than it has, or what was renamed is
+            there under both names.
         RegistryError: a service refers to a retired version.
     """
-    current = replace(current, restoring=False)
+    renames = renames_of(current, wanted)
+    current = renamed(replace(current, restoring=False), renames)
     planner = _Planner(current, wanted, removing, repin)
     planner.run()
     return ApplyPlan(
         base_revision=current.revision,
-        steps=tuple(planner.steps),
+        steps=tuple(said_of_renames(planner.steps, renames)),
         breaking=breaks_of(current, planner),
         notes=tuple(planner.notes),
         warnings=() if now is None else _sunsets(planner, now),
         writes=tuple(planner.writes),
         removals=tuple(planner.removals),
+        renames=renames,
     )
 
 
@@ -115,7 +120,7 @@ class _Planner:
     def run(self) -> None:
         self._check_repin()
         for entity in self.wanted.entities.values():
-            self._plain("entity", entity, value_keys=("join_keys",))
+            self._plain("entity", entity)
         check_derived(self.current, self.wanted, self.removals)
         for source in self.wanted.sources.values():
             self._plain("source", source)
@@ -175,12 +180,13 @@ class _Planner:
 
     # ------------------------------------------------------------------- entities and sources
 
-    def _plain(self, kind: Kind, thing: Entity | Source, value_keys: tuple[str, ...] = ()) -> None:
-        body = thing.to_dict()
-        values = {k: v for k, v in body.items() if k in value_keys or not value_keys}
-        values = {k: v for k, v in values.items() if k not in SOURCE_STORAGE}
-        new = Record(kind, thing.name, 0, fingerprint(_ordered(values)), body)
+    def _plain(self, kind: Kind, thing: Entity | Source) -> None:
         old = self.current.record(kind, thing.name)
+        body = thing.to_dict()
+        check_free(self.current, kind, thing.name)
+        if old is not None:
+            body |= kept_names(old, body)
+        new = Record(kind, thing.name, 0, plain_fingerprint(kind, body), body)
         action: Action = "added"
         changes: list[str] = []
         if old is not None:
@@ -481,13 +487,6 @@ class _Planner:
         return reach
 
 
-def on_demand_fingerprint(view: OnDemandView, pins: tuple[str, ...]) -> str:
-    """Return the hash of what changes an on-demand view's values, what it takes included."""
-    body = value_part(pinned(view, pins))
-    code = {key: value for key, value in body["code"].items() if key != "path"}
-    return fingerprint(body | {"code": code})
-
-
 def _view_body(view: FeatureView) -> dict[str, Any]:
     """Return a view's plain data with what else decides its values."""
     source = view.source.to_dict()
@@ -530,11 +529,6 @@ def _code(body: dict[str, Any]) -> dict[str, str]:
 
 def _text(body: dict[str, Any], *leave: str) -> str:
     return json.dumps({k: v for k, v in body.items() if k not in leave}, default=str)
-
-
-def _ordered(values: dict[str, Any]) -> Any:
-    """Return plain data in which the order of join keys counts."""
-    return {k: list(v.items()) if k == "join_keys" else v for k, v in values.items()}
 
 
 def _view_of(reference: str) -> str:

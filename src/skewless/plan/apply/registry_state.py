@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar
 
 from skewless.clock import iso
 from skewless.definitions import Entity, FeatureRef, FeatureService, FeatureView, OnDemandView
+from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.loading import restored_function
 from skewless.definitions.references import split_reference
 from skewless.definitions.source import Source
@@ -52,6 +53,9 @@ SOURCE_STORAGE = (
     "owner",
     "words",
     "checks",
+    "was",
+    "stored",
+    "stored_columns",
 )
 """What a source may change without changing a value: every version of a view follows it."""
 
@@ -172,6 +176,24 @@ class RegistryState:
         return Lazy(found, lambda name: self._source(found[name]))
 
     @cached_property
+    def _stored(self) -> Mapping[str, str]:
+        """The names that rows and states of renamed sources are kept under, to their names."""
+        return {r.body["stored"]: r.name for r in self._of("source") if "stored" in r.body}
+
+    def name_of_stored(self, source: Source) -> str:
+        """Return the name that a source has now, however it was called when it was looked up."""
+        return self._stored.get(source.stored, source.stored)
+
+    def keeps(self, stored: str) -> bool:
+        """Return whether there is a source that keeps its rows under this name."""
+        return any(r.body.get("stored", r.name) == stored for r in self._of("source"))
+
+    def stored_name(self, source: str) -> str:
+        """Return the name that rows and states of a source are kept under."""
+        record = self.record("source", source)
+        return source if record is None else str(record.body.get("stored", source))
+
+    @cached_property
     def derived(self) -> Mapping[str, tuple[Source, ...]]:
         """The sources that are derived of a source, by its name."""
         found: dict[str, tuple[Source, ...]] = {}
@@ -238,6 +260,7 @@ class RegistryState:
             RegistryError: the version was retired.
         """
         if name not in self.current and not any(key[0] == name for key in self.retired):
+            self.refuse_former(name)
             raise UnknownName.of("view", name, self.current, where=self.place)
         wanted = self.current.get(name, 0) if version is None else version
         key = (name, wanted)
@@ -260,6 +283,14 @@ class RegistryState:
         actual = self.current[name] if version is None else version
         return FeatureRef(name, feature, found.dtype, actual)
 
+    def refuse_former(self, name: str) -> None:
+        """Raise `UnknownName` with the new name of a view or service that was renamed."""
+        for record in self._of(*VIEW_KINDS, "feature service"):
+            labels = record.body.get("view", record.body)
+            if record.current and labels.get("was") == name:
+                hint = f"It is {record.name} now."
+                raise UnknownName(f"{record.kind} {name!r} was renamed", got=name, hint=hint)
+
     def service(self, name: str) -> tuple[str, ...]:
         """Return the pinned references of a feature service, in order.
 
@@ -267,6 +298,7 @@ class RegistryState:
             UnknownName: there is none of the name.
         """
         if name not in self.pins:
+            self.refuse_former(name)
             raise UnknownName.of("feature service", name, self.pins, where=self.place)
         return self.pins[name]
 
@@ -316,6 +348,8 @@ class RegistryState:
         source = now if then == now.to_dict() else Source.from_dict(then)
         entity = Entity.from_dict(body["entity"])
         known = self.entities.get(entity.name)
+        if known is not None:
+            entity.stored = known.stored
         if known is not None and known.join_keys == entity.join_keys:
             entity = known  # with the words of now
         return FeatureView.from_dict(body["view"], entity, source)
@@ -369,6 +403,21 @@ def pinned(view: OnDemandView, pins: Iterable[str]) -> dict[str, Any]:
 
     body = view.to_dict()
     return body | {part: walk(body[part]) for part in ("features", "inputs")}
+
+
+def on_demand_fingerprint(view: OnDemandView, pins: tuple[str, ...]) -> str:
+    """Return the hash of what changes an on-demand view's values, what it takes included."""
+    body = value_part(pinned(view, pins))
+    code = {key: value for key, value in body["code"].items() if key != "path"}
+    return fingerprint(body | {"code": code})
+
+
+def plain_fingerprint(kind: Kind, body: dict[str, Any]) -> str:
+    """Return the hash of what changes the values of an entity or a source, as plain data."""
+    values = {key: value for key, value in body.items() if key not in SOURCE_STORAGE}
+    if kind == "entity":
+        values = {"join_keys": list(body["join_keys"].items())}  # their order counts
+    return fingerprint(values)
 
 
 K = TypeVar("K")

@@ -174,7 +174,7 @@ def lake_table(
         if not isinstance(values.get(key), str):
             raise ConfigError(f"{where} needs {key!r}", got=repr(values.get(key)))
     made: type[LakeTable] = find("log", kind)
-    return made.of(values, source, folder, settings, name or source.name)
+    return made.of(values, source, folder, settings, name or source.stored)
 
 
 def lake_rows(table: pa.Table, source: Source) -> pa.Table:

@@ -83,14 +83,17 @@ class EventLog:
         import pyarrow as pa
 
         self.source = source
-        name = log_name(source.name, generation)
+        name = log_name(source.stored, generation)
         self.folder = Path(folder) / "log" / name
         self._store = store
         self._lake = lake
         self._table = log_table(name)
         self.schema = pa.schema([(name, dtype.arrow()) for name, dtype in source.columns.items()])
         """The columns that a batch has, in this order."""
-        self._schema_key = schema_key(self.schema)
+        self._kept = source.as_stored()
+        types = self._kept.columns.items()
+        self._kept_schema = pa.schema([(name, dtype.arrow()) for name, dtype in types])
+        self._schema_key = schema_key(self._kept_schema)
 
     def append(
         self,
@@ -137,7 +140,7 @@ class EventLog:
             late=late,
             deleted=deleted,
             supersedes=supersedes,
-            payload=batch.serialize(),
+            payload=self._as_kept(batch).serialize(),
         )
         after = state.after(batch.num_rows, high, push)
         items = [
@@ -145,9 +148,14 @@ class EventLog:
             (journal_key(state.next_sequence), encode_entry(entry)),
         ]
         if known_schema is None:
-            items.append((self._schema_key, bytes(self.schema.serialize())))
+            items.append((self._schema_key, bytes(self._kept_schema.serialize())))
         rows.write(self._table, items)
         return state.next_sequence
+
+    def _as_kept(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return rows with their columns named as they are kept."""
+        same = self._kept is self.source
+        return batch if same else batch.rename_columns(self._kept_schema.names)
 
     def reached(self, rows: Transaction | None = None) -> tuple[int, int | None]:
         """Return the sequence of the next row, and `newest_event`."""
@@ -249,7 +257,7 @@ class EventLog:
         """
         if self.unsettled() < at_least:
             return Settled()
-        return settle(self.source, self._store, self.folder, self._lake)
+        return settle(self._kept, self._store, self.folder, self._lake)
 
     def _check_columns(self, batch: pa.RecordBatch) -> None:
         if not batch.schema.equals(self.schema):

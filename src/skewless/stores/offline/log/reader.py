@@ -121,7 +121,7 @@ class LogReader(TableReader):
         self._store = store
         self.folder = folder
         self._table = log_table(folder.name)
-        types = {name: dtype.arrow() for name, dtype in source.columns.items()}
+        types = {name: dtype.arrow() for name, dtype in source.as_stored().columns.items()}
         self._schema = log_schema(pa.schema(list(types.items())))
         self._schemas: dict[bytes, pa.Schema] = {}
         self._snapshot: Snapshot | None = None
@@ -133,7 +133,16 @@ class LogReader(TableReader):
         self._snapshot = None
 
     def arrow_schema(self) -> pa.Schema:
-        return self._schema
+        import pyarrow as pa
+
+        now = {stored: name for name, stored in self.source.stored_columns.items()}
+        return pa.schema(
+            [field.with_name(now.get(field.name, field.name)) for field in self._schema]
+        )
+
+    def _kept(self, columns: Sequence[str]) -> list[str]:
+        """Return the names that columns are kept under."""
+        return [self.source.stored_name_of(name) for name in columns]
 
     def last_sequence(self) -> int:
         """Return the greatest sequence that the reader sees."""
@@ -161,21 +170,24 @@ class LogReader(TableReader):
     ) -> Iterator[Chunk]:
         """Yield rows as `TableReader.chunks` says; ``after``: only those of greater sequences."""
         self.unknown_parts(parts, [part.name for part in self.parts()])
-        wanted = LogScan(self._selected(columns), after=after)
+        kept = self._kept(columns)
+        wanted = LogScan(self._selected(kept), after=after)
         if time_column == self._event_time:
             low, high = ALWAYS if start is None else start, NEVER if end is None else end
             wanted = dataclasses.replace(wanted, low=low, high=high)
-        return one_ahead(self._scan(wanted, columns, None if parts is None else set(parts)))
+        found = self._scan(wanted, kept, None if parts is None else set(parts))
+        return one_ahead(found if kept == list(columns) else _renamed(found, columns))
 
     def pieces(self, rows: Int64s, columns: Sequence[str]) -> Iterator[pa.Table]:
-        schema = self._selected(columns)
+        kept = self._kept(columns)
+        schema = self._selected(kept)
         if len(rows) and not 1 <= rows[0] <= rows[-1] <= self.last_sequence():
             raise self._unknown_rows(rows)
         included = self._look().included
         for begin in range(0, len(rows), CHUNK_ROWS):
             block = rows[begin : begin + CHUNK_ROWS]
             _, table = let_in((block, self._find(block, schema)), included)
-            yield table.select(list(columns)) if columns else table
+            yield table.select(kept).rename_columns(list(columns)) if columns else table
 
     # --------------------------------------------------------------------------------- the files
 
@@ -202,7 +214,8 @@ class LogReader(TableReader):
 
     def in_lake(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
         """Return the rows of these sequences that the lake has, settled or not."""
-        schema = self._selected(columns)
+        kept = self._kept(columns)
+        schema = self._selected(kept)
         wanted = LogScan(schema)
         found = [
             piece
@@ -210,7 +223,8 @@ class LogReader(TableReader):
             if file.first <= last and file.last >= first
             for piece in self._file(file, wanted, first, last)
         ]
-        return (joined(found)[1] if found else schema.empty_table()).select(list(columns))
+        rows = (joined(found)[1] if found else schema.empty_table()).select(kept)
+        return rows.rename_columns(list(columns))
 
     def settled_files(self) -> dict[str, bytes]:
         """Return name and schema of the files of settled rows; none where a lake has them."""
@@ -517,6 +531,12 @@ def elsewhere(lake: str, configured: str | None, where: str) -> ConfigError:
         where=where,
         hint="Name that table as log in [offline] of skewless.toml again.",
     )
+
+
+def _renamed(chunks: Iterator[Chunk], names: Sequence[str]) -> Generator[Chunk, None, None]:
+    """Yield chunks with their columns called otherwise."""
+    for chunk in chunks:
+        yield dataclasses.replace(chunk, table=chunk.table.rename_columns(list(names)))
 
 
 def _as_wanted(table: pa.Table, schema: pa.Schema) -> pa.Table:
