@@ -192,3 +192,10 @@ def test_a_service_of_it_alone_has_training_sets_with_profiles(fs: sl.FeatureSto
     profiles = newest(stored(fs.runtime.ledger, points=["training"]))
     assert profiles["Trending@v1:many"].n == 1  # of one entity, the last time it was asked for
     assert fs.profile("Trending")
+
+
+def test_a_leakage_receipt_recomputes_values_of_what_has_no_key(fs: sl.FeatureStore) -> None:
+    spine = [{"item": "ab"[n % 2], "t": NOON - n * MINUTE, "bought": n % 3 == 0} for n in range(40)]
+    training = fs.get_historical_features(spine, "model", timestamp="t")
+    receipt = fs.leakage(training, timestamp="t", label="bought")
+    assert "are the same to the bit" in str(receipt)

@@ -222,6 +222,8 @@ def from_the_past(
         entity, names_asked = need.view.row_entity, need.view.asked_entity.key_names
         keys = {name: column.take(rows) for name, column in asked.keys(need.view).items()}
         histories = rows_of_entities(history_of(need.view.source), entity, keys)
+        if not keys:  # every row is about the one entity there is
+            histories = histories * len(rows)
         lists = {n: keys[row].to_pylist() for n, row in zip(names_asked, keys, strict=True)}
         for at, (row, history) in enumerate(zip(rows.tolist(), histories, strict=True)):
             if len(history) > _MOST_ROWS:
