@@ -545,12 +545,20 @@ def as_expression(value: object) -> Expression:
 def _operate(name: str, *operands: object) -> Expression:
     children = tuple(as_expression(operand) for operand in operands)
     if any(c.per_row for c in children) and any(_is_feature(c) for c in children):
+        asked = any(isinstance(leaf, Request) for child in children for leaf in child.leaves())
         raise DefinitionError(
             "columns and features cannot meet in one expression",
             got=", ".join(map(repr, children)),
-            hint="Aggregate the column first: tests.vdd.latest() - tests.vdd.mean('1h').",
+            hint=_COUNT_BY if asked else _AGGREGATE,
         )
     return Operation(name, children)
+
+
+_AGGREGATE = "Aggregate the column first: tests.vdd.latest() - tests.vdd.mean('1h')."
+_COUNT_BY = (
+    "Keep a count of each value, and ask for one on demand: n = tx.count('7d', by='merchant'), "
+    "then View.n.get(merchant, 0); of numbers keep a list, View.amounts.above(amount)."
+)
 
 
 def _is_feature(expression: Expression) -> bool:

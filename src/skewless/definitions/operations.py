@@ -141,6 +141,21 @@ def _top(name: str, types: Sequence[DType]) -> DType:
     return List(String)
 
 
+def _rank(name: str, types: Sequence[DType]) -> DType:
+    values = types[0].item
+    if types[0].kind != "map" or values is None or not values.is_numeric or types[1] != String:
+        raise _wrong(name, types, "a map to numbers, and a key")
+    return Int64
+
+
+def _above(name: str, types: Sequence[DType]) -> DType:
+    values = _element(types[0])
+    if values is None:
+        raise _wrong(name, types, "a list of numbers, and a number")
+    _arithmetic(name, [values, types[1]])
+    return Int64
+
+
 def _near(name: str, types: Sequence[DType]) -> DType:
     values = _element(types[0])
     if values is None:
@@ -178,7 +193,7 @@ OPERATIONS: dict[str, Rule] = {
     "is_null": _anything_to_bool, "coalesce": _common, "if_else": _choose,
     "lower": _text(String), "upper": _text(String), "strip": _text(String),
     "length": _length, "contains": _contains, "item": _item, "get": _get, "top": _top,
-    "near": _near, "dot": _vectors,
+    "rank": _rank, "above": _above, "near": _near, "dot": _vectors,
     "cosine": _vectors, "pair": _pair, "days": _float, "starts_with": _text(Bool),
     "ends_with": _text(Bool),
     "year": _time(Int64), "month": _time(Int64), "day": _time(Int64), "hour": _time(Int64),

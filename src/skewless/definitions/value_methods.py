@@ -93,6 +93,14 @@ class ValueMethods(Generic[Made]):
         """The ``k`` keys of a map with the greatest values, the smaller key first among equals."""
         return self._operation("top", k)
 
+    def rank(self, key: object) -> Made:
+        """Place of a key of a map by its value: 1 is the greatest; null where it has none."""
+        return self._operation("rank", key)
+
+    def above(self, number: object) -> Made:
+        """How many values of a list are greater than ``number``."""
+        return self._operation("above", number)
+
     def near(self, number: object, share: object) -> Made:
         """How many values of a list are at most a share of ``number`` away from it."""
         return self._operation("near", number, share)

@@ -341,6 +341,7 @@ _KERNELS: dict[str, Callable[..., pa.Array]] = {
     "contains": _part(pc.match_substring), "starts_with": _part(pc.starts_with),
     "ends_with": _part(pc.ends_with),
     "item": _by_row, "get": _by_row, "top": _by_row, "near": _by_row,
+    "rank": _by_row, "above": _by_row,
     "dot": _by_row, "cosine": _by_row, "pair": _pair, "days": _by_row,
     "year": _calendar("year"), "month": _calendar("month"), "day": _calendar("day"),
     "hour": _calendar("hour"), "weekday": _calendar("day_of_week"),

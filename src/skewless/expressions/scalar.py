@@ -397,6 +397,19 @@ def _top(numbers: Any, many: int) -> list[str]:
     return [key for _, key in sorted(known)[: max(many, 0)]]
 
 
+def _rank(numbers: Any, key: str) -> int | None:
+    """Return how many keys have a greater number than a key, and one; null where it has none."""
+    mine = numbers.get(key)
+    if mine is None:
+        return None
+    return 1 + sum(1 for number in numbers.values() if number is not None and number > mine)
+
+
+def _above(values: Any, number: float) -> int:
+    """Return how many values are greater than a number."""
+    return sum(1 for value in values if value is not None and value > number)
+
+
 def _near(values: Any, number: float, share: float) -> int:
     """Return how many values are at most that share of a number away from it."""
     apart = abs(number) * share
@@ -451,7 +464,8 @@ _FUNCTIONS: dict[str, Function] = {
     "lower": str.lower, "upper": str.upper, "strip": str.strip, "length": len,
     "item": _item, "dot": _dot, "cosine": _cosine,
     "pair": lambda a, b: [float(a), float(b)],
-    "get": dict.get, "top": _top, "near": _near, "days": lambda seconds: seconds / 86_400,
+    "get": dict.get, "top": _top, "rank": _rank, "above": _above, "near": _near,
+    "days": lambda seconds: seconds / 86_400,
     "contains": operator.contains, "starts_with": str.startswith, "ends_with": str.endswith,
     "year": operator.attrgetter("year"), "month": operator.attrgetter("month"),
     "day": operator.attrgetter("day"), "hour": operator.attrgetter("hour"),
