@@ -19,20 +19,19 @@ operands `MOST_DEEP` levels are allowed.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn, Protocol
 
 from skewless.aggregations.base import is_aggregation
 from skewless.clock import from_micros, to_micros
 from skewless.definitions import operations
 from skewless.definitions.chains import chain_of, chain_to_dict, text_of
 from skewless.definitions.column_methods import ColumnMethods
+from skewless.definitions.described import Described
 from skewless.definitions.value_methods import ValueMethods
-from skewless.definitions.words import Words
 from skewless.errors import DefinitionError, UnknownName
 from skewless.types import DType, Timestamp, dtype_from_dict, dtype_of
 
@@ -47,7 +46,7 @@ MOST_DEEP = 100
 """How deep operands other than the first may be nested."""
 
 
-class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
+class Expression(Described, ColumnMethods["Expression"], ValueMethods["Expression"]):
     """A typed value per row of a source, or per feature vector.
 
     Attributes:
@@ -60,7 +59,6 @@ class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
     """
 
     dtype: DType
-    words: Words | None = None
     children: tuple[Expression, ...] = ()
     constant = False
     depth = 0
@@ -89,62 +87,6 @@ class Expression(ColumnMethods["Expression"], ValueMethods["Expression"]):
                 expected=f"at most {MOST_DEEP}",
                 hint="Begin with the longer part: a + b + c, not a + (b + c).",
             )
-
-    def describe(
-        self,
-        description: str = "",
-        *,
-        unit: str = "",
-        owner: str = "",
-        tags: Mapping[str, Any] | None = None,
-        was: str = "",
-    ) -> Self:
-        """Return the feature with words for people; they change no value and no version.
-
-        Args:
-            description: what it is.
-            unit: of its values: ``"V"``, ``"EUR"``.
-            owner: who answers for it, where that is not the view's.
-            tags: name = value.
-            was: what the feature was called before: its history goes with it.
-
-        >>> from skewless.definitions.source import Source
-        >>> tests = Source("tests", schema={"fab": str, "vdd": float}, event_time="at")
-        >>> tests.vdd.mean("1h").describe("supply voltage of late", unit="V").words.unit
-        'V'
-        """
-        said = Words(description, unit, owner, {} if tags is None else tags, was=was)
-        if self.words is not None:
-            said = replace(said, declassified=self.words.declassified)
-        return self.with_words(said)
-
-    def declassify(self, reason: str) -> Self:
-        """Return the feature without the classes of personal data of the columns it is made of.
-
-        What is made of it has none of them either. No value and no version changes.
-
-        Args:
-            reason: why it says nothing of a person any more; it stands in the registry.
-
-        Raises:
-            DefinitionError: there is no reason.
-
-        >>> from skewless.definitions.source import Source
-        >>> tests = Source("tests", schema={"fab": str, "who": str}, event_time="at")
-        >>> tests.who.n_unique("1d").declassify("a number of people").words.declassified
-        'a number of people'
-        """
-        said = Words() if self.words is None else self.words
-        said = replace(said, declassified=reason)
-        if not reason.strip():
-            raise DefinitionError("declassified without a reason", got=repr(reason))
-        return self.with_words(said)
-
-    def with_words(self, words: Words) -> Self:
-        """Return the same expression with words."""
-        made = copy.copy(self)
-        made.words = words
-        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Return the expression as plain data."""

@@ -513,9 +513,8 @@ class Runtime:
         if found is None or found.source is not source:
             from skewless.stores.offline.log.log import EventLog
 
-            lake = self._lake(source)
-            number = self.log_generation(source.stored)
-            found = EventLog(source, self.journal, self.folder, lake, generation=number)
+            place, number = (self.folder, self._lake(source)), self.log_generation(source.stored)
+            found = EventLog(source, self.journal, *place, generation=number)
             self._logs[source.name] = found
         return found
 
