@@ -14,7 +14,7 @@ CARD = sl.Entity("card", card_id=str)
 PAYS = sl.Source(
     "pays", schema={"card_id": str, "amount": float}, event_time="at", row_id="card_id"
 )
-SPEND = sl.FeatureView("Spend", entity=CARD, source=PAYS, features={"n": PAYS.count("1h")})
+SPEND = sl.FeatureView("Spend", entity=CARD, source=PAYS, features={"n": PAYS.count("30d")})
 ROW = {"card_id": "c1", "amount": 1.0, "at": NOW - timedelta(seconds=1)}
 ODD = [5, 1.5, None, True, b"x", object(), ["x", 5], {"card_id": "c1"}, {"card_id": ["c1"]},
        pd.DataFrame({"card_id": ["c1"]}), "a text", lambda: None, NOW, {5}]  # fmt: skip
@@ -89,8 +89,8 @@ def definitions(odd):
     yield lambda: sl.Source("s", schema={"a": str}, event_time="at", delay=odd)
     yield lambda: sl.Entity(odd, k=str)
     yield lambda: sl.Entity("e", k=odd)
-    yield lambda: sl.FeatureView("V", entity=odd, source=PAYS, features={"n": PAYS.count("1h")})
-    yield lambda: sl.FeatureView("V", entity=CARD, source=odd, features={"n": PAYS.count("1h")})
+    yield lambda: sl.FeatureView("V", entity=odd, source=PAYS, features={"n": PAYS.count("30d")})
+    yield lambda: sl.FeatureView("V", entity=CARD, source=odd, features={"n": PAYS.count("30d")})
     yield lambda: sl.FeatureView("V", entity=CARD, source=PAYS, features=odd)
     yield lambda: sl.FeatureView("V", entity=CARD, source=PAYS, features={"n": odd})
     yield lambda: sl.FeatureService("m", odd)

@@ -19,6 +19,7 @@ COLUMNS = {
     "bytes": pa.array([b"a", None, b"", b"bc", b"\xff"]),
     "fixed": pa.array([b"ab", None, b"cd", b"ef", b"gh"], pa.binary(2)),
     "time": pa.array([NOON, None, NOON, NOON, NOON], pa.timestamp("us", "UTC")),
+    "far seconds": pa.array([2**62, None, 0, 1, 2], pa.timestamp("s")),
     "date": pa.array([date(2026, 1, 1), None, date(2026, 1, 2), None, date(2026, 1, 3)]),
     "decimal": pa.array([Decimal("1.50"), None, Decimal("2.25"), None, Decimal("3.00")]),
     "list": pa.array([["a"], None, [], ["b", None], ["c"]]),

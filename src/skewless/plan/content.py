@@ -111,7 +111,10 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_boolean(kind):
         return column.cast(pa.uint8())
     if pa.types.is_timestamp(kind) and kind.unit in ("s", "ms"):  # Parquet has no seconds
-        return column.cast(pa.timestamp("us", kind.tz))
+        try:
+            return column.cast(pa.timestamp("us", kind.tz))
+        except pa.ArrowInvalid:  # beyond what microseconds hold: it has no other form
+            return column
     if _is_text(kind):
         return column.cast(pa.large_string()).cast(pa.large_binary())
     if pa.types.is_binary(kind):
