@@ -161,3 +161,43 @@ def test_every_plug_has_a_module_a_test_and_an_extra_that_exists(
         assert (ROOT / f"tests/plugs/test_{name}.py").exists()
         assert set(plug["extra"].split(",")) <= {*PROJECT["optional-dependencies"], ""}
         assert all("==" in pin for pin in plug["pins"])
+
+
+def test_a_plug_counts_as_changed_for_twenty_commits(
+    tools: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def commit(path: str) -> None:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        for said in (("add", "-A"), (*who, "commit", "-q", "-m", path)):
+            subprocess.run(["git", *said], cwd=tmp_path, check=True)
+
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    plugs = tools["plug_tests"]
+    monkeypatch.setattr(plugs, "ROOT", tmp_path)
+    commit("src/skewless/plugs/mlflow.py")
+    commit("tests/plugs/test_duckdb.py")
+    assert sorted(plugs.changed()) == ["duckdb", "mlflow"]
+    for number in range(plugs.LATELY - 1):
+        commit(f"docs/{number}.md")
+    assert plugs.changed() == ["duckdb"]
+
+
+def test_a_tool_that_cannot_be_installed_fails_those_who_name_it(
+    tools: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plugs = tools["plug_tests"]
+    plug = dict(next(iter(plugs.PLUGS.values())), pins=["no-such==1"])
+    ran: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 1 if "no-such==1" in command else 0)
+
+    monkeypatch.setattr(plugs, "PLUGS", {"odd": plug})
+    monkeypatch.setattr(plugs, "ROOT", tmp_path)
+    monkeypatch.setattr(subprocess, "run", run)
+    assert plugs.run("odd", forgiving=True) == 0
+    assert plugs.run("odd", forgiving=False) == 1
+    assert not any("pytest" in command for command in ran)
