@@ -622,11 +622,9 @@ class FeatureStore(Operations):
         """
         from skewless.parity.verify import generated, verify
 
+        seed = None if seed is None else checked_count(seed, "a seed")
         if generate is None:
-            views, entities = (
-                names_of(views, "view"),
-                checked_count(entities, "a count"),
-            )
+            views, entities = names_of(views, "view"), checked_count(entities, "a count")
             served = checked_served(served)
             return verify(self.runtime, views, served=served, entities=entities, seed=seed)
         from skewless.plugins import find

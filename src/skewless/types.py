@@ -15,7 +15,6 @@ ValueError: 1099511627776 is outside the range of Int32
 from __future__ import annotations
 
 import functools
-import json
 import math
 import operator
 import struct
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from skewless.clock import EPOCH_UNITS, from_micros, is_epoch_text, since_1970, to_micros
 from skewless.errors import DefinitionError, InputError, near_type
+from skewless.json_text import json_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -512,21 +512,11 @@ def _struct(dtype: DType, value: object) -> dict[str, Any]:
 
 
 def _json(dtype: DType, value: object) -> str:
-    """Return the canonical text: sorted keys, no spaces. Text must already be JSON."""
+    """Return the canonical text. Text must already be JSON."""
     try:
-        data = json.loads(value) if isinstance(value, str) else _with_text_keys(value)
-        return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json_text(value)
     except (TypeError, ValueError):
         raise _misfit(dtype, value) from None
-
-
-def _with_text_keys(value: object) -> object:
-    """Return a value whose mappings have keys of text: JSON would make text of others."""
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise TypeError("a key that is no text")
-        return {key: _with_text_keys(item) for key, item in value.items()}
-    return [*map(_with_text_keys, value)] if isinstance(value, (list, tuple)) else value
 
 
 class Misfit(ValueError):

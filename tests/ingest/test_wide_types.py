@@ -24,6 +24,7 @@ VALUES = [
     (sl.Decimal(38, 38), Decimal("-0.12345678901234567890123456789012345678")),
     (sl.List(sl.Decimal(38, 0)), [WIDE]),
     (sl.Map(sl.Decimal(38, 0)), {"a": WIDE}),
+    (sl.List(sl.Json), ['{"a":[1,2.5]}', "1", None]),
 ]
 
 

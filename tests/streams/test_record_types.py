@@ -276,7 +276,7 @@ LINE = Struct({"sku": str, "price": float})
         ("raw", Bytes, b"\xff", None),
         ("took", Float64, 1.5, None),
         ("took", String, "1.500s", None),
-        ("meta", Json, '{"a":[1.0,{"b":null}]}', None),
+        ("meta", Json, '{"a":[1,{"b":null}]}', None),
         ("any", Json, '"text"', None),
         ("colour", String, "RED", "NO_COLOUR"),
         ("colour", Int64, 1, 0),

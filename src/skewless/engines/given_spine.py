@@ -7,11 +7,12 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skewless.errors import InputError, MissingColumn
 from skewless.plan.selection import Selection
 from skewless.stores.offline.cast import cast_column, to_micros_array
-from skewless.types import Timestamp
+from skewless.types import DType, Timestamp, shown
 
 Ints = npt.NDArray[np.int64]
 
@@ -56,11 +57,23 @@ def spine_columns(table: pa.Table, selection: Selection) -> pa.Table:
     """Return join keys and request fields in their canonical types."""
     wanted = dict(selection.join_keys)
     wanted |= {request.name: request.dtype for request in selection.requests}
-    columns = {
-        name: cast_column(table[name], dtype, where=f"spine column {name!r}").combine_chunks()
-        for name, dtype in wanted.items()
-    }
+    columns = {name: _column(table[name], name, dtype) for name, dtype in wanted.items()}
     columns |= selection.constant_columns(table.num_rows)
     if not columns:
         return pa.table({"_": pa.nulls(table.num_rows)})
     return pa.table(columns)
+
+
+def _column(given: pa.ChunkedArray, name: str, dtype: DType) -> pa.Array:
+    where = f"spine column {name!r}"
+    column = cast_column(given, dtype, where=where).combine_chunks()
+    if dtype.kind == "vector" and column.null_count > given.null_count:
+        # A request with it is refused online; as a null it would be trained on all the same.
+        broken = pc.and_(column.is_null(), given.combine_chunks().is_valid())
+        row = pc.index(broken, value=True).as_py()
+        raise InputError(
+            f"{dtype!r} has no room for null or NaN in a vector",
+            got=shown(given[row].as_py()),
+            where=f"{where}, row {row}",
+        )
+    return column
