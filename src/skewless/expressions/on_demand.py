@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from skewless.definitions import Expression, OnDemandView
 from skewless.errors import DefinitionError, InputError
 from skewless.expressions.evaluate import compile_scalar, evaluate, leaf_key
-from skewless.types import DType
+from skewless.types import DType, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +119,8 @@ def _call(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> dict[st
             )
         given = {view.features[0]: given}
     if set(given) != set(view.features):
-        raise InputError(f"{where} gave other columns", got=sorted(given), expected=view.features)
+        names = sorted(map(str, given))
+        raise InputError(f"{where} gave other columns", got=names, expected=view.features)
     return {
         feature: _column(where, feature, given[feature], dtype, length)
         for feature, dtype in view.dtypes.items()
@@ -127,7 +128,16 @@ def _call(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> dict[st
 
 
 def _column(where: str, feature: str, values: Any, dtype: DType, length: int) -> list[Any]:
-    listed: list[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
+    # Of NumPy and pandas, of Arrow, of Polars.
+    ways = (getattr(values, name, None) for name in ("tolist", "to_pylist", "to_list"))
+    listed: Any = next((way() for way in ways if way is not None), values)
+    if isinstance(listed, (str, bytes, bytearray)) or not isinstance(listed, Sequence):
+        # Of one row, a text of one letter would fit.
+        raise InputError(
+            f"{where} gave no column {feature!r}",
+            got=f"{shown(values)} ({type(values).__name__})",
+            expected="a list or an array, as long as its arguments",
+        )
     if len(listed) != length:
         raise InputError(
             f"{where} gave a column {feature!r} of another length", got=len(listed), expected=length
