@@ -189,8 +189,11 @@ def test_quality_shows_what_each_check_found_last_and_day_by_day(
 ) -> None:
     first, *others = data(client, "/quality")["checks"]
     assert (first["check"], first["ok"]) == ("amount between 0.0 and 50.0", False)
-    kept = [record.data for record in store.runtime.ledger.records(kinds=["check"])][0]["results"]
-    assert first["failing"] == kept[0]["failing"] > 0
-    assert first["days"] == {str((NOON + MINUTE) // DAY): False}
+    *pushes, last = [record.data for record in store.runtime.ledger.records(kinds=["check"])]
+    assert ({each["point"] for each in pushes}, last["point"]) == ({"push"}, "history")
+    assert (first["point"], first["failing"]) == ("history", last["results"][0]["failing"])
+    assert first["failing"] > pushes[-1]["results"][0]["failing"]
+    today = (NOON + MINUTE) // DAY
+    assert first["days"] == {str(today - 1): True, str(today): False}
     assert {each["ok"] for each in others} == {True}
     assert not any(each["never"] for each in others)
