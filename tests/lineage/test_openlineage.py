@@ -1,19 +1,20 @@
-"""Events are what OpenLineage's own classes hold, and reach a receiver without holding a job up."""
+"""Events say what the ledger says, and reach a receiver or a file without holding a job up."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import attr
 import pytest
 
 import skewless as sl
 from skewless.clock import from_micros
 from skewless.config import Config
 from skewless.errors import ConfigError, UnknownName
+from skewless.ledger.lines import Record
 from skewless.lineage.emit import MOST_WAITING, Emitter
 from skewless.lineage.openlineage import Events
 from tests.shop import HOUR, NOON, open_store, pay, payments, spend_of
@@ -21,6 +22,7 @@ from tests.shop import HOUR, NOON, open_store, pay, payments, spend_of
 PAYS = payments(row_id="pay_id", owner="payments", description="What was paid.")
 SPEND = spend_of(PAYS, total=PAYS.amount.sum("1h"), big=PAYS.where(PAYS.n > 5).count("1d"))
 RATIO = sl.OnDemandView("Ratio", features={"ratio": sl.Request("ask", float) / SPEND.total})
+PATIENCE = 60.0  # seconds; what is waited for comes at once
 DEFINITIONS = (SPEND, RATIO, sl.FeatureService("fraud", [SPEND.total, RATIO.ratio]))
 
 
@@ -100,54 +102,6 @@ def test_a_failed_run_says_why_and_an_interval_is_nominal(events: list[dict[str,
     assert nominal["nominalEndTime"] == "2026-01-02T12:00:00Z"
 
 
-def test_events_are_what_the_classes_of_openlineage_hold(events: list[dict[str, Any]]) -> None:
-    from openlineage.client import event_v2
-
-    facets = 0
-    for event in events:
-        kind = getattr(event_v2, kind_of(event))
-        assert event["schemaURL"] == kind._get_schema()
-        assert set(event) - {"schemaURL"} <= {field.name for field in attr.fields(kind)}
-        datasets = [*event.get("inputs", ()), *event.get("outputs", ())]
-        datasets += [event["dataset"]] if "dataset" in event else []
-        holders = [*datasets, *(event[name] for name in ("run", "job") if name in event)]
-        for holder in holders:
-            for facet in [
-                *holder.get("facets", {}).values(),
-                *holder.get("outputFacets", {}).values(),
-            ]:
-                check_facet(facet)
-                facets += 1
-    assert facets > 40
-
-
-def check_facet(facet: dict[str, Any]) -> None:
-    """Build the class of a facet from it: no field is missing, none is unknown."""
-    from openlineage.client import generated
-
-    name = facet["_schemaURL"].rpartition("/")[2]
-    found = [
-        vars(module)[name]
-        for module in map(__import_of, sorted(generated_modules(generated)))
-        if name in vars(module)
-    ]
-    fields = {key: value for key, value in facet.items() if not key.startswith("_")}
-    made = found[0](**fields)
-    assert made._schemaURL == facet["_schemaURL"]
-
-
-def generated_modules(package: Any) -> list[str]:
-    import pkgutil
-
-    return [f"{package.__name__}.{m.name}" for m in pkgutil.iter_modules(package.__path__)]
-
-
-def __import_of(name: str) -> Any:
-    import importlib
-
-    return importlib.import_module(name)
-
-
 class Receiver(ThreadingHTTPServer):
     """Keeps what is posted; `hold` keeps it from answering."""
 
@@ -156,6 +110,7 @@ class Receiver(ThreadingHTTPServer):
         self.events: list[Any] = []
         self.keys: set[str | None] = set()
         self.code = 201
+        self.speaks_http = True
         self.free = threading.Event()
         self.free.set()
 
@@ -172,6 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.keys.add(self.headers["X-API-Key"])
         self.server.events.append(json.loads(body))
+        if not self.server.speaks_http:
+            self.wfile.write(b"what?\r\n\r\n")
+            return
         self.send_response(self.server.code)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -211,12 +169,80 @@ def test_a_receiver_that_does_not_answer_holds_no_job_up(
     emitter = fs._emitter
     assert emitter is not None
     assert receiver.events == []
-    for _ in range(2 * MOST_WAITING):
-        emitter(next(fs.runtime.ledger.records()))
-    assert emitter.dropped >= MOST_WAITING
+    flood(fs)
     emitter.close(0.01)
     fs._emitter = None
     fs.close()
+
+
+def test_a_file_that_cannot_be_written_yet_holds_no_job_up(tmp_path: Path) -> None:
+    """A pipe that nobody reads blocks who opens it: the thread alone, until somebody reads."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with open_store(tmp_path, *DEFINITIONS, lineage={"kind": "file", "path": "pipe"}) as fs:
+        assert worked(fs).id
+        assert fs._emitter is not None
+        assert fs._emitter.sent == 0
+        flood(fs)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        fs._emitter.close(PATIENCE)
+    try:
+        told = os.read(reader, 1 << 20)
+    finally:
+        os.close(reader)
+    events = [json.loads(line) for line in told.splitlines()]
+    assert len(told) < 1 << 16  # what a pipe holds
+    assert len(events) == fs._emitter.sent == 14
+
+
+def flood(fs: sl.FeatureStore) -> None:
+    """Tell the emitter of a store more than may wait, of which there are no events."""
+    emitter = fs._emitter
+    assert emitter is not None
+    began = next(fs.runtime.ledger.records())
+    for _ in range(2 * MOST_WAITING):
+        emitter(began)
+    assert emitter._waiting.qsize() <= MOST_WAITING
+    assert emitter.dropped >= MOST_WAITING
+
+
+def test_events_are_made_and_sent_by_one_thread_of_their_own(tmp_path: Path) -> None:
+    threads: list[threading.Thread] = []
+    with open_store(tmp_path, *DEFINITIONS) as fs:
+        send = Emitter(
+            Events("shop"), lambda _: threads.append(threading.current_thread()), fs.runtime.state
+        )
+        fs.runtime.ledger.listeners.append(send)
+        worked(fs)
+        send.close(PATIENCE)
+    assert len(threads) == send.sent == 10
+    assert {(each.name, each.daemon) for each in threads} == {("lineage", True)}
+    assert len(set(threads)) == 1
+
+
+def test_a_receiver_that_does_not_speak_http_ends_nothing(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.speaks_http = False
+    settings = {"kind": "http", "url": receiver.url}
+    with open_store(tmp_path, *DEFINITIONS, lineage=settings) as fs:
+        worked(fs)
+        emitter = fs._emitter
+    assert emitter is not None
+    assert len(receiver.events) == 14
+    assert (emitter.sent, emitter.dropped) == (0, 14)
+
+
+def test_a_record_that_cannot_be_told_ends_nothing(tmp_path: Path) -> None:
+    with open_store(tmp_path, *DEFINITIONS) as fs:
+        records = list(fs.runtime.ledger.records(kinds=["run"]))
+        state = fs.runtime.state()
+    emitter = Emitter(Events("shop"), lambda _: None, lambda: state)
+    emitter(Record(1, NOON, "run", {"job": "materialize"}))
+    for record in records:
+        emitter(record)
+    emitter.close(PATIENCE)
+    assert (emitter.sent, emitter.dropped) == (4, 1)
 
 
 def test_a_receiver_that_refuses_or_is_gone_fails_no_job(
@@ -243,8 +269,6 @@ def test_a_registry_that_cannot_be_read_fails_no_job() -> None:
         raise UnknownName("the registry is empty")
 
     emitter = Emitter(Events("shop"), lambda _: None, gone)
-    from skewless.ledger.lines import Record
-
     emitter(Record(1, NOON, "run", {}))
     emitter.close()
     assert emitter.dropped == 1

@@ -12,6 +12,7 @@ is sent for some seconds more; a receiver that does not answer costs no more tha
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import logging
 import os
@@ -98,12 +99,18 @@ class Emitter:
                 if self._closed.is_set():
                     return
                 continue
-            for event in self._events.of(record, state):
-                try:
-                    self._send(event)
-                    self.sent += 1
-                except OSError as problem:
-                    self._drop(str(problem))
+            try:
+                for event in self._events.of(record, state):
+                    self._take(event)
+            except Exception as problem:  # noqa: BLE001 - told, and the thread goes on
+                self._drop(f"{type(problem).__name__}: {problem}")
+
+    def _take(self, event: Event) -> None:
+        try:
+            self._send(event)
+            self.sent += 1
+        except OSError as problem:
+            self._drop(str(problem))
 
     def _drop(self, why: str) -> None:
         self.dropped += 1
@@ -182,6 +189,8 @@ class _ToReceiver:
         except urllib.error.HTTPError as problem:
             with contextlib.closing(problem):
                 raise OSError(f"the receiver answers {problem.code}") from None
+        except http.client.HTTPException as problem:
+            raise OSError(f"the receiver does not speak HTTP: {problem!r}") from None
         except OSError:
             self._not_before = time.monotonic() + self._PAUSE
             raise
