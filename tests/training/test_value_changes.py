@@ -5,10 +5,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import skewless as sl
 from skewless.clock import from_micros, to_micros
+from skewless.stores.offline import rows_of_keys
+from skewless.stores.offline.history import History
 from skewless.testing.clock import SettableClock
 
 NOW = to_micros("2026-01-31T12:00:00Z")
@@ -140,3 +144,97 @@ def test_nobody_that_is_asked_for_has_no_changes(visited: Any) -> None:
     assert len(visited.read_features("Visits", entities=[])) == 0
     later = from_micros(NOW + 7_900_000_000)
     assert len(visited.read_features("Visits", start=later)) == 0
+
+
+keyed = sl.Entity("keyed", card=str, shop=int)
+sales = sl.Source(
+    "sales",
+    schema={"id": str, "card": str, "shop": int, "x": float, "n": int},
+    event_time="at",
+    known_time="seen",
+    row_id="id",
+    lateness="20h",
+    future="1h",
+    table=sl.Parquet("sales.parquet"),
+)
+
+
+@sl.feature_view(entity=keyed, source=sales)
+class Sold:
+    mean = sales.x.mean("3h")
+    newest = sales.x.latest(ttl="5h")
+    most = sales.n.max("2h")
+    seen_before = sales.since_last()
+
+
+def sale(chance: random.Random, ident: int) -> dict[str, Any]:
+    """Return a version of a row; another one of its id may have another key and another time."""
+    at = NOW - chance.randint(0, 30) * 3_600_000_000
+    seen = at + chance.choice((0, 0, 60, 7_200, 40_000)) * 1_000_000
+    return {
+        "id": f"i{ident}",
+        "card": chance.choice(("a", "b", "c", None)),
+        "shop": chance.choice((1, 2, None)),
+        "x": chance.choice((1.0, 2.0, None)),
+        "n": chance.randint(0, 9),
+        "at": chance.choice((from_micros(at),) * 9 + (None,)),
+        "seen": from_micros(min(seen, NOW)),
+    }
+
+
+def sold(folder: Path, chance: random.Random) -> Any:
+    """Return a store whose table and log correct, move and delete each other's rows."""
+    ids = chance.randint(5, 40)
+    rows = [sale(chance, chance.randrange(ids)) for _ in range(60)]
+    typed = pa.Table.from_pylist(rows, schema=TABLE)
+    pq.write_table(typed, folder / "sales.parquet", row_group_size=chance.choice((3, 17, 60)))
+    clock = SettableClock(NOW + 1_000_000)
+    fs = sl.FeatureStore(folder, clock=clock)
+    fs.apply(fs.plan(Sold))
+    for _ in range(4):
+        pushes = [sale(chance, chance.randrange(ids)) for _ in range(8)]
+        whole = [row for row in pushes if None not in (row["card"], row["shop"], row["at"])]
+        fs.push("sales", whole, backdate=chance.random() < 0.5)
+        clock.time += 600_000_000
+        if chance.random() < 0.5:
+            fs.push("sales", [{**whole[0], "x": 2.0, "card": chance.choice("abc")}])
+        if chance.random() < 0.3:
+            fs.delete("sales", [whole[-1]["id"]])
+    return fs
+
+
+TABLE = pa.schema(
+    [
+        ("id", pa.string()),
+        ("card", pa.dictionary(pa.int8(), pa.string())),
+        ("shop", pa.int16()),
+        ("x", pa.float32()),
+        ("n", pa.int64()),
+        ("at", pa.timestamp("ms", "UTC")),
+        ("seen", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_found_by_key_give_what_all_rows_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance = random.Random(seed)
+    with sold(tmp_path, chance) as fs:
+        every = fs.read_features("Sold").to_pylist()
+        for card, shop in ((c, s) for c in "abc" for s in (1, 2)):
+            asked = [{"card": card, "shop": shop}]
+            start = from_micros(NOW - chance.randint(0, 30) * 3_600_000_000)
+            found = fs.read_features("Sold", entities=asked)
+            assert found.to_pylist() == [
+                row for row in every if (row["card"], row["shop"]) == (card, shop)
+            ]
+            later = fs.read_features("Sold", entities=asked, start=start)
+            with monkeypatch.context() as patch:
+                patch.setattr(History, "only", lambda *_: None)
+                assert found.equals(fs.read_features("Sold", entities=asked))
+                assert later.equals(fs.read_features("Sold", entities=asked, start=start))
+            with monkeypatch.context() as patch:
+                patch.setattr(rows_of_keys, "MOST_ROWS", 2)
+                assert found.equals(fs.read_features("Sold", entities=asked))

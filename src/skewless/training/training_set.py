@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skewless.definitions import Source
 from skewless.engines.base import Engine, Progress, Retrieved
 from skewless.engines.given_spine import check_spine, spine_columns, spine_times
 from skewless.engines.local import LocalEngine
@@ -42,10 +43,13 @@ def training_set(
     as_of: str,
     full_names: bool,
     progress: Progress | None,
-    tables: Mapping[str, Pinned] | None = None,
+    tables: Mapping[str, Pinned | History] | None = None,
     engine: Engine | str | None = None,
 ) -> TrainingSet:
-    """Return a training set; see `FeatureStore.get_historical_features`."""
+    """Return a training set; see `FeatureStore.get_historical_features`.
+
+    Of ``tables`` a history is read itself, with the rows that it holds.
+    """
     selection = select(runtime.state(fresh=True), features, full_names=full_names)
     plan = plan_retrieval(selection, timestamp=timestamp, as_of=as_of)
     chosen = runtime.engines.get(engine)
@@ -111,7 +115,7 @@ def run(
 
 
 def open_histories(
-    runtime: Runtime, plan: RetrievalPlan, tables: Mapping[str, Pinned] | None = None
+    runtime: Runtime, plan: RetrievalPlan, tables: Mapping[str, Pinned | History] | None = None
 ) -> dict[str, History]:
     """Return the histories of a plan's sources.
 
@@ -122,10 +126,14 @@ def open_histories(
     for name in tables or ():
         if name not in needed:
             raise UnknownName.of("source", name, needed, where="the training set")
-    return {
-        name: runtime.history(steps[0].source, (tables or {}).get(steps[0].source.name))
-        for name, steps in needed.items()
-    }
+
+    def opened(source: Source) -> History:
+        given = (tables or {}).get(source.name)
+        if not isinstance(given, History):
+            return runtime.history(source, given)
+        return given if given.source is source else runtime.history(source)
+
+    return {name: opened(steps[0].source) for name, steps in needed.items()}
 
 
 def narrow(

@@ -22,6 +22,7 @@ from skewless.errors import InputError
 from skewless.online.runtime import Runtime
 from skewless.plan.selection import split_view
 from skewless.state.keys import KeyCodec
+from skewless.stores.offline.history import History
 from skewless.training.training_set import training_set
 
 Ints = npt.NDArray[np.int64]
@@ -42,10 +43,12 @@ def value_changes(
     if not isinstance(found, FeatureView):
         raise InputError(f"{view!r} is computed on demand and has no values of its own")
     until = runtime.clock.now() + 1 if end is None else end
-    spine = _moments(runtime, found, entities, start, until)
+    history = runtime.history(found.source)
+    spine = _moments(history, found, entities, start, until)
     table = training_set(
         runtime, spine, view if version is None else [f"{view}:{f}" for f in found.features],
         timestamp="at", as_of="known", full_names=False, progress=None,
+        tables={found.source.name: history},
     ).to_arrow()  # fmt: skip
     table = table.filter(pa.array(_changed(table.drop_columns(["at"]))))
     if start is not None:
@@ -54,7 +57,7 @@ def value_changes(
 
 
 def _moments(
-    runtime: Runtime,
+    history: History,
     view: FeatureView,
     entities: Sequence[Mapping[str, Any]] | None,
     start: int | None,
@@ -65,11 +68,12 @@ def _moments(
     Of the moments before ``start`` each entity has the last, with which its first is compared.
     """
     row_keys, keys = list(view.row_entity.key_names), list(view.asked_entity.key_names)
-    history = runtime.history(view.source)
     wanted = _wanted(view, entities)
     if wanted is not None:
         values = zip(row_keys, wanted.columns, strict=True)
-        history.narrow(end=until, keys={key: pc.unique(each).to_pylist() for key, each in values})
+        some = {key: pc.unique(each) for key, each in values}
+        history.narrow(end=until, keys={key: each.to_pylist() for key, each in some.items()})
+        history.only(some)
     exclusive = exclusive_of(view.source)
     found = _Moments(view, wanted, ALWAYS if start is None else start, until)
     for chunk in history.chunks(row_keys, end=until):
@@ -80,9 +84,9 @@ def _moments(
         found.add(table, _moments_of(view, event, exclusive, known))
     replaced = history.superseded()
     if len(replaced):
-        some = (replaced.times > ALWAYS) & (replaced.times < NEVER)
-        table, mask = found.asked(history.take(replaced.rows[some], row_keys))
-        times = replaced.times[some]
+        ended = (replaced.times > ALWAYS) & (replaced.times < NEVER)
+        table, mask = found.asked(history.take(replaced.rows[ended], row_keys))
+        times = replaced.times[ended]
         found.add(table, iter([times if mask is None else times[mask]]))
     moments = found.table().sort_by([(key, "ascending") for key in (*keys, "at")])
     for key, value in view.constants.items():

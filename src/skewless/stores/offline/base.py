@@ -68,6 +68,21 @@ class Chunk:
             return self.numbers
         return np.arange(self.row_base, self.row_base + self.table.num_rows, dtype=np.int64)
 
+    def rows_at(self, positions: Int64s) -> Int64s:
+        """Return the row numbers at some positions."""
+        return positions + self.row_base if self.numbers is None else self.numbers[positions]
+
+    def positions_of(self, rows: Int64s) -> Int64s:
+        """Return where those of some rows are that the chunk spans; ascending, as they are."""
+        import numpy as np
+
+        if self.numbers is None:
+            ends = (self.row_base, self.row_base + self.table.num_rows)
+            return rows[slice(*np.searchsorted(rows, ends))] - self.row_base
+        ends = (self.numbers[0], self.numbers[-1] + 1) if len(self.numbers) else (0, 0)
+        here = rows[slice(*np.searchsorted(rows, ends))]
+        return np.searchsorted(self.numbers, here).astype(np.int64, copy=False)
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:

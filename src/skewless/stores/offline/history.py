@@ -23,6 +23,7 @@ from skewless.stores.offline.base import Chunk, Part, TableReader
 from skewless.stores.offline.cast import to_micros_array, to_source_columns
 from skewless.stores.offline.hashing import content_hash
 from skewless.stores.offline.log.journal import DELETED, KNOWN, LATE
+from skewless.stores.offline.rows_of_keys import RowsOfKeys
 from skewless.stores.offline.superseded import Superseded, find_superseded
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class History:
         self._reader = reader
         self._log: LogReader | None = None if log is None else log.reader(rows=rows)
         self._superseded: dict[bool, Superseded] = {}
+        self._some_of_table: RowsOfKeys | None = None
+        self._some_of_log: RowsOfKeys | None = None
         if reader is not None:
             needed = [source.event_time, source.known_time or source.event_time, *source.row_id]
             reader.typed(source.columns, needed)
@@ -123,6 +126,22 @@ class History:
         """
         if self._reader is not None and not self.source.row_id:
             self._reader.narrow(self.source.event_time, start=start, end=end, keys=keys)
+
+    def only(self, keys: Mapping[str, pa.Array]) -> None:
+        """Say that `chunks` may leave out the rows of other keys.
+
+        The rows of these are found by their key columns and then held, if they are few. Corrections
+        and deletions are still those of all rows: one may move a row to another key.
+
+        Args:
+            keys: key column to the values that matter, of the source's types.
+        """
+        if not keys:
+            return
+        if self._reader is not None:
+            self._some_of_table = RowsOfKeys(self._reader, keys, self._typed)
+        if self._log is not None:
+            self._some_of_log = RowsOfKeys(self._log, keys, self._typed_of_log)
 
     def pinned(self) -> dict[str, Any]:
         """Return the options with which the table is read again as it is now read."""
@@ -150,12 +169,23 @@ class History:
             after: only rows of the log with a greater sequence, and nothing of the table.
         """
         wanted = self._checked(columns)
+        some = parts is None and after is None
         if after is None:
-            for chunk in self._of_the_table(wanted, start, end, parts):
-                yield _counting(chunk)
+            held = self._some_of_table if some else None
+            found = None if held is None else held.chunk(self._table_columns(wanted))
+            if found is not None:
+                yield _counting(self._of_table(found, wanted))
+            else:
+                for chunk in self._of_the_table(wanted, start, end, parts):
+                    yield _counting(chunk)
         if parts is None:
-            for chunk in self._of_the_log(wanted, start, end, after or 0):
-                yield _counting(chunk)
+            held = self._some_of_log if some else None
+            found = None if held is None else held.chunk(self._log_columns(wanted))
+            if found is not None:
+                yield _counting(self._of_log(found, wanted))
+            else:
+                for chunk in self._of_the_log(wanted, start, end, after or 0):
+                    yield _counting(chunk)
 
     def take(self, rows: Int64s, columns: Sequence[str]) -> pa.Table:
         """Return the rows of these numbers (ascending, each once), typed as in `chunks`."""
@@ -285,12 +315,10 @@ class History:
     ) -> Iterator[HistoryChunk]:
         if self._reader is None:
             return
-        at = self.source.event_time
-        times = [at] if self.source.known_time is None else [at, self.source.known_time]
-        names = list(dict.fromkeys([*columns, *times]))
+        at, names = self.source.event_time, self._table_columns(columns)
         chunks = self._reader.chunks(names, time_column=at, start=start, end=end, parts=parts)
         for chunk in chunks:
-            yield self._of_table(chunk, names, columns)
+            yield self._of_table(chunk, columns)
 
     def _of_the_log(
         self,
@@ -302,16 +330,23 @@ class History:
     ) -> Iterator[HistoryChunk]:
         if self._log is None:
             return
-        at = self.source.event_time
-        names = list(dict.fromkeys([*columns, at, KNOWN, LATE, DELETED]))
+        at, names = self.source.event_time, self._log_columns(columns)
         chunks = self._log.chunks(
             names, time_column=at, start=start, end=end, parts=parts, after=after
         )
         for chunk in chunks:
             yield self._of_log(chunk, columns)
 
-    def _of_table(self, chunk: Chunk, names: list[str], columns: list[str]) -> HistoryChunk:
-        table = self._typed(chunk.table, names)
+    def _table_columns(self, columns: list[str]) -> list[str]:
+        known = self.source.known_time
+        times = [self.source.event_time, *([] if known is None else [known])]
+        return list(dict.fromkeys([*columns, *times]))
+
+    def _log_columns(self, columns: list[str]) -> list[str]:
+        return list(dict.fromkeys([*columns, self.source.event_time, KNOWN, LATE, DELETED]))
+
+    def _of_table(self, chunk: Chunk, columns: list[str]) -> HistoryChunk:
+        table = self._typed(chunk.table, chunk.table.column_names)
         event = to_micros_array(table.column(self.source.event_time))
         if self.source.known_time is not None:
             known = to_micros_array(table.column(self.source.known_time))
@@ -348,6 +383,9 @@ class History:
         where = f"{self._reader.where!r}, the table of source {self.source.name!r}"
         zone = self._reader.timezone
         return to_source_columns(table, self.source, columns, timezone=zone, where=where)
+
+    def _typed_of_log(self, table: pa.Table, columns: Sequence[str]) -> pa.Table:
+        return to_source_columns(table, self.source, columns)
 
     def _checked(self, columns: Sequence[str]) -> list[str]:
         known = self.source.columns

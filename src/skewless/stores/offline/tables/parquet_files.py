@@ -295,14 +295,11 @@ class ParquetFiles:
             hits = np.diff(np.searchsorted(rows, ends))
             pieces += self._pieces(file, np.flatnonzero(hits).tolist(), schema.names)
         for chunk in self._read(pieces, schema):
-            numbers = chunk.rows
-            if not len(numbers):
-                continue
-            here = rows[slice(*np.searchsorted(rows, (numbers[0], numbers[-1] + 1)))]
-            if len(here) == len(numbers):
+            here = chunk.positions_of(rows)
+            if len(here) == chunk.table.num_rows:
                 yield chunk.table
             elif len(here):
-                yield chunk.table.take(np.searchsorted(numbers, here))
+                yield chunk.table.take(here)
 
     def _groups_between(self, file: int, between: _Between) -> list[int]:
         """Return the row groups of a file that may hold a time that is asked for."""
