@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Entity,
         FeatureService,
         FeatureView,
+        Grant,
         OnDemandView,
         Request,
         Source,
@@ -107,8 +108,8 @@ _HOMES = {
     "skewless.aggregations.standing": "standing",
     "skewless.aggregations.windows": "lifetime session tumbling",
     "skewless.config": "Config",
-    "skewless.definitions": "Entity FeatureService FeatureView OnDemandView Request Source "
-    "feature_view if_else now on_demand",
+    "skewless.definitions": "Entity FeatureService FeatureView Grant OnDemandView Request "
+    "Source feature_view if_else now on_demand",
     "skewless.definitions.tables": "BigQuery CSV Delta Files Frame Iceberg Kafka Kinesis Parquet "
     "Postgres Redshift Snowflake SparkTable",
     "skewless.definitions.avro": "Avro",
@@ -139,8 +140,8 @@ __all__ = [
     "CheckFailed", "Client", "Column", "ConcurrentApply", "Config", "ConfigError", "CorruptData",
     "Date", "Decimal",
     "DefinitionError", "Delta", "Entity", "Epoch", "Example", "FeatureService", "FeatureStore",
-    "FeatureView", "Files", "Float32", "Float64", "Frame", "Freshness", "Iceberg", "InputError",
-    "Int32",
+    "FeatureView", "Files", "Float32", "Float64", "Frame", "Freshness", "Grant", "Iceberg",
+    "InputError", "Int32",
     "Int64", "Json", "Kafka", "Kinesis", "List", "Lookup", "Map", "MissingColumn",
     "MissingDependency", "NaiveTime", "OnDemandView",
     "OnlineResult", "Parquet", "Postgres", "Protobuf", "Redshift", "RegistryError", "Request",

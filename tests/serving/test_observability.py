@@ -13,10 +13,10 @@ from skewless.codec import read_back
 from skewless.errors import StoreUnavailable
 from skewless.parity.served import read_log
 from skewless.serving.app import App
+from skewless.serving.operate.keys import ANYBODY
 from skewless.serving.operate.metrics import Counter as MetricCounter
 from skewless.serving.operate.metrics import Histogram, Metrics
 from skewless.serving.read import served_log
-from skewless.serving.read.plans import plan_of
 from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
 from skewless.types import Float64
@@ -270,7 +270,7 @@ def test_files_of_the_served_log_are_begun_anew_and_the_oldest_removed(
 ) -> None:
     app, _ = log_of(store)
     log = served_log.ServedLog(tmp_path / "log", 1.0, app.metrics, file_bytes=1, files=3)
-    plan = plan_of(app.reader.online.snapshot, "fraud", lambda: "fraud", False)
+    plan = app.reader.plan_of(ANYBODY, "fraud", lambda _: "fraud", full_names=False, where="")
     found = app.reader.read_now(plan, plan.lookup, CARDS[:1], NOW)
     for _ in range(6):
         log.note(plan, CARDS[:1], found, NOW)

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import skewless as sl
+from skewless.definitions.grant import CLASSES
 from skewless.errors import ConfigError
 from skewless.serving.operate.keys import create, keyring_of, last_uses, revoke
 from skewless.ui.app import make_app
@@ -108,3 +109,19 @@ def test_other_machines_need_tls_and_keys(tmp_path: Path) -> None:
         serve(str(tmp_path), host="0.0.0.0", port=0, at=None)
     with pytest.raises(ConfigError, match="no key was made"):
         serve(str(tmp_path), host="0.0.0.0", port=0, at=None, tls=("chain.pem", "key.pem"))
+
+
+def test_where_there_are_grants_pages_are_for_those_who_may_read_everything(
+    store: sl.FeatureStore,
+) -> None:
+    registry = store.runtime.registry
+    ada = create(registry, scope="admin", actor="user:ada")
+    eve = create(registry, scope="admin", actor="user:eve")
+    store.apply([sl.Grant("all", to="user:ada", read="*", personal=CLASSES)])
+    client = opened(store)
+    for page in ("/", "/explore", "/views/Spend?format=json"):
+        assert client.get(page, headers=bearer(ada)).status_code == 200
+        refused = client.get(page, headers=bearer(eve))
+        assert (refused.status_code, "Spend" in refused.text) == (403, False)
+    store.apply([sl.Grant("no", to="*", read="Spend", forbid=True)])
+    assert client.get("/explore", headers=bearer(ada)).status_code == 403

@@ -60,6 +60,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Serve": {
         "serve": ("serve", "Serve features over HTTP, until SIGTERM or Ctrl-C."),
         "keys": ("keys", "Make, rotate, revoke and list keys of the HTTP server."),
+        "access": ("access", "Say which grant decides whether somebody may read a feature."),
     },
     "Look": {
         "ui": ("ui", "Show the catalogue in a browser."),

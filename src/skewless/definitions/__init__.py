@@ -5,6 +5,7 @@ from skewless.definitions.entity import Entity
 from skewless.definitions.expressions import Expression, Request, if_else, now
 from skewless.definitions.feature_service import FeatureService
 from skewless.definitions.feature_view import FeatureView, feature_view
+from skewless.definitions.grant import Grant
 from skewless.definitions.on_demand import OnDemandView, on_demand
 from skewless.definitions.references import FeatureRef
 from skewless.definitions.scores import zscore
@@ -17,6 +18,7 @@ __all__ = [
     "FeatureRef",
     "FeatureService",
     "FeatureView",
+    "Grant",
     "OnDemandView",
     "Request",
     "Source",

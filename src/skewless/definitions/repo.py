@@ -24,6 +24,7 @@ from typing import Any
 from skewless.definitions.entity import Entity
 from skewless.definitions.feature_service import FeatureService
 from skewless.definitions.feature_view import FeatureView
+from skewless.definitions.grant import Grant
 from skewless.definitions.loading import import_files, remember
 from skewless.definitions.on_demand import Function, OnDemandView
 from skewless.definitions.references import FeatureRef, split_reference
@@ -34,13 +35,14 @@ from skewless.plugins import repo_folder
 from skewless.types import DType
 
 View = FeatureView | OnDemandView
-Definition = Entity | Source | FeatureView | OnDemandView | FeatureService
+Definition = Entity | Source | FeatureView | OnDemandView | FeatureService | Grant
 _KINDS: dict[type, tuple[str, str]] = {
     Entity: ("entities", "entity"),
     Source: ("sources", "source"),
     FeatureView: ("views", "feature view"),
     OnDemandView: ("on_demand", "on-demand view"),
     FeatureService: ("services", "feature service"),
+    Grant: ("grants", "grant"),
 }
 
 
@@ -54,6 +56,7 @@ class Definitions:
         views: by name.
         on_demand: by name; each after those it takes features of.
         services: by name.
+        grants: by name.
     """
 
     entities: Mapping[str, Entity] = field(default_factory=dict)
@@ -61,6 +64,7 @@ class Definitions:
     views: Mapping[str, FeatureView] = field(default_factory=dict)
     on_demand: Mapping[str, OnDemandView] = field(default_factory=dict)
     services: Mapping[str, FeatureService] = field(default_factory=dict)
+    grants: Mapping[str, Grant] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.on_demand:
@@ -143,7 +147,8 @@ class Definitions:
             for name, body in data["on_demand"].items()
         }
         services = {n: FeatureService.from_dict(body) for n, body in data["services"].items()}
-        return cls(entities, sources, views, on_demand, services)
+        grants = {name: Grant.from_dict(body) for name, body in data.get("grants", {}).items()}
+        return cls(entities, sources, views, on_demand, services, grants)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Definitions) and self.to_dict() == other.to_dict()
@@ -277,7 +282,7 @@ def _flat(things: Iterable[Any], where: str) -> Iterator[tuple[Definition, str]]
             raise DefinitionError(
                 "not a definition",
                 got=f"{thing!r} ({type(thing).__name__})",
-                expected="an entity, source, view or feature service, a module, or its name",
+                expected="an entity, source, view, feature service or grant, a module, or its name",
             )
 
 

@@ -29,13 +29,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from skewless.definitions.words import PII, Words
+from skewless.definitions.words import Words
 from skewless.lineage.columns import CORRECTED, Node, column_node, feature_node
 from skewless.lineage.graph import defined_edges
 from skewless.plan.apply.registry_state import RegistryState
-
-CLASSES = (*PII, "phi", "mnpi")
-"""What a column may be: the classes of ``pii``, health information, what is not public."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Personal:
     """What is personal in a feature.
 
     Attributes:
-        classes: of `CLASSES`.
+        classes: of `skewless.definitions.grant.CLASSES`.
         columns: those it has them of, ``source.column``.
     """
 
@@ -64,12 +61,47 @@ class Personal:
 
 def personal(state: RegistryState) -> Mapping[str, Personal]:
     """Return what is personal, by reference with version (``Spend@v1:total``); others are not."""
+    inputs = _inputs(state)
+    said = _said_of_columns(state)
+    features, ended = _features(state)
+    found = {}
+    for node, own in features.items():
+        columns = {} if node in ended else _behind(node, inputs, said, ended, features)
+        classes = own.union(*columns.values())
+        if classes:
+            found[node.name] = Personal(classes, tuple(columns))
+    return found
+
+
+def features_behind(state: RegistryState) -> Mapping[str, frozenset[str]]:
+    """Return the features that each feature is made of, until one is declassified.
+
+    Both by reference with version, every feature that serves.
+    """
+    inputs, (features, ended) = _inputs(state), _features(state)
+    found = {}
+    for node in features:
+        seen, todo = {node}, [] if node in ended else [node]
+        while todo:
+            more = [source for source in inputs.get(todo.pop(), ()) if source not in seen]
+            seen.update(more)
+            todo += [source for source in more if source not in ended]
+        found[node.name] = frozenset(n.name for n in seen if n in features and n != node)
+    return found
+
+
+def _inputs(state: RegistryState) -> dict[Node, list[Node]]:
+    """Return what each column and feature depends on, keys and row ids apart."""
     inputs: dict[Node, list[Node]] = {}
     for edge in defined_edges(state):
         if edge.how.subtype != "JOIN" and edge.how != CORRECTED:
             inputs.setdefault(edge.target, []).append(edge.source)
-    said = _said_of_columns(state)
-    ended, features = set(), {}
+    return inputs
+
+
+def _features(state: RegistryState) -> tuple[dict[Node, frozenset[str]], set[Node]]:
+    """Return every feature with the classes that its words name, and those declassified."""
+    features, ended = {}, set()
     for name, version in state.fingerprints:
         view = state.view(name, version)
         for feature in view.features:
@@ -78,13 +110,7 @@ def personal(state: RegistryState) -> Mapping[str, Personal]:
             features[node] = frozenset(_classes(words))
             if words.declassified:
                 ended.add(node)
-    found = {}
-    for node, own in features.items():
-        columns = {} if node in ended else _behind(node, inputs, said, ended, features)
-        classes = own.union(*columns.values())
-        if classes:
-            found[node.name] = Personal(classes, tuple(columns))
-    return found
+    return features, ended
 
 
 def _behind(

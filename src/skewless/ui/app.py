@@ -29,6 +29,7 @@ from starlette.types import ASGIApp
 
 from skewless.codec import json_default
 from skewless.errors import InputError, SkewlessError, StoreUnavailable, UnknownName
+from skewless.lineage.access import Access
 from skewless.ui.acts import ACTS, carry_out
 from skewless.ui.door import Door, Keys
 from skewless.ui.page import Page
@@ -125,7 +126,7 @@ def make_app(
         exception_handlers={404: answers.missing, 500: answers.failed},
     )
     if keys is not None:
-        return Guard(Door(app, keys), None)
+        return Guard(Door(app, keys, lambda: Access(store.runtime.state())), None)
     return Guard(app, hosts)  # around everything, the answer to a failure included
 
 

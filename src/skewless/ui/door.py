@@ -3,7 +3,8 @@
 Browsers ask for it by themselves (HTTP Basic: any name, the key as password); programs send
 ``Authorization: Bearer sk_...``. A key of some feature services alone is refused, for pages show
 everything; what changes something takes a key of the scope ``admin``, and is recorded under the
-name that the key was made for. Keys are looked up again every second: one that is revoked is out.
+name that the key was made for. Where there are grants, whoever comes in may read everything by
+them. Keys are looked up again every second: one that is revoked is out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from skewless.access.actors import acting_for
 from skewless.errors import SkewlessError
+from skewless.lineage.access import Access, Asker
 from skewless.request_errors import AccessDenied, Forbidden, TooManyRequests
 
 _LOOK_AGAIN = 1.0
@@ -28,6 +30,10 @@ _LOOK_AGAIN = 1.0
 
 class Caller(Protocol):
     """Who has a key."""
+
+    @property
+    def asker(self) -> Asker:
+        """How grants know them."""
 
     @property
     def who(self) -> str:
@@ -59,10 +65,11 @@ class Door:
     Args:
         app: what answers.
         keys: looks up the keys that count.
+        access: returns the grants of now.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
-        self.app, self._keys = app, keys
+    def __init__(self, app: ASGIApp, keys: Keys, access: Callable[[], Access]) -> None:
+        self.app, self._keys, self._access = app, keys, access
         self._ring: Ring | None = None
         self._looked = 0.0
 
@@ -74,6 +81,8 @@ class Door:
         try:
             caller = await run_in_threadpool(self._caller, Headers(scope=scope))
             caller.require_everything("the catalogue")
+            access = await run_in_threadpool(self._access)
+            access.require_everything(caller.asker, "the catalogue")
             if scope["method"] not in ("GET", "HEAD"):
                 caller.require("admin", "the catalogue")
         except SkewlessError as problem:

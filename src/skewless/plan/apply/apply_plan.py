@@ -28,6 +28,7 @@ Action = Literal[
     "renamed",
     "changed values",
     "changed storage",
+    "changed access",
     "described only",
     "removed",
     "unchanged",
@@ -41,10 +42,11 @@ class Step:
     """What happens to one definition.
 
     Attributes:
-        kind: entity, source, feature view, on-demand view or feature service.
+        kind: entity, source, feature view, on-demand view, feature service or grant.
         name: of the definition.
         action: ``changed values`` makes a new version of a view (or goes back to an older one);
-            ``renamed``, ``changed storage`` and ``described only`` change no value.
+            ``renamed``, ``changed storage``, ``changed access`` and ``described only`` change no
+            value.
         before: the current version before, of views; None when there is none.
         after: the current version after, of views; None when removed.
         changes: what differs, a line each.

@@ -40,6 +40,7 @@ def breaks_of(current: RegistryState, planned: Planned) -> tuple[Break, ...]:
         *_lost_features(current, planned),
         *_changed_keys(current, planned),
         *_lost_columns(current, planned),
+        *_lost_grants(current, planned),
     )
     affected: dict[tuple[Kind, str, str], dict[str, None]] = {}
     for one in found:
@@ -57,6 +58,14 @@ def _lost_services(current: RegistryState, planned: Planned) -> Iterator[Break]:
             view, _, feature = split_reference(pin)
             if (view, feature) not in left:
                 yield Break("feature service", name, f"no longer has {view}:{feature}")
+
+
+def _lost_grants(current: RegistryState, planned: Planned) -> Iterator[Break]:
+    """The last grants: without any, whoever is let in may read everything."""
+    gone = {name for kind, name in planned.removals if kind == "grant"}
+    if not {*current.grants, *planned.wanted.grants} - gone:
+        for name in current.grants:
+            yield Break("grant", name, "is removed, and none is left: every key reads everything")
 
 
 def _lost_features(current: RegistryState, planned: Planned) -> Iterator[Break]:

@@ -23,7 +23,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from skewless.definitions import Entity, FeatureService, FeatureView, OnDemandView, Source
+from skewless.definitions import (
+    Entity,
+    FeatureService,
+    FeatureView,
+    Grant,
+    OnDemandView,
+    Source,
+)
 from skewless.definitions.fingerprint import fingerprint
 from skewless.definitions.references import split_reference
 from skewless.definitions.repo import Definitions, View, check_feature, in_order
@@ -33,6 +40,7 @@ from skewless.plan.apply.apply_plan import Action, ApplyPlan, Break, Step
 from skewless.plan.apply.breaks import breaks_of
 from skewless.plan.apply.changes import feature_lines, frame_lines, lines_of
 from skewless.plan.apply.derived import check_derived, derived_lines, sources_of
+from skewless.plan.apply.grants import check_grants, grant_lines
 from skewless.plan.apply.registry_state import (
     SOURCE_STORAGE,
     VIEW_KINDS,
@@ -129,6 +137,9 @@ class _Planner:
             self._view("feature view", view, view.fingerprint, body, ())
         self._on_demand_views()
         self._services()
+        for grant in self.wanted.grants.values():
+            self._grant(grant)
+        check_grants(self.current, self)
         for kind, name in self.removals:
             before = self.current.current.get(name) if kind in VIEW_KINDS else None
             felt, what = self.felt(kind, name), self._what_stays(kind, name)
@@ -150,6 +161,8 @@ class _Planner:
         views = {*wanted.views, *wanted.on_demand}
         for record in self.current.records:
             if record.kind in VIEW_KINDS and record.current and record.name not in views:
+                self._remove(record.kind, record.name)
+            if record.kind == "grant" and record.name not in wanted.grants:
                 self._remove(record.kind, record.name)
             if record.kind == "feature service" and record.name not in wanted.services:
                 self._remove(record.kind, record.name)
@@ -418,6 +431,17 @@ class _Planner:
             changes = ["the order of its features"]
         self._step(new, _action(old, new), changes)
 
+    def _grant(self, grant: Grant) -> None:
+        old = self.current.record("grant", grant.name)
+        body = grant.to_dict()
+        new = Record("grant", grant.name, 0, plain_fingerprint("grant", body), body)
+        if old is None:
+            self._step(new, "added", grant_lines(body))
+            return
+        action = _action(old, new)
+        changes = lines_of(old.body, body)
+        self._step(new, "changed access" if action == "changed values" else action, changes)
+
     def _note_staying(self, service: FeatureService, pins: tuple[str, ...]) -> None:
         stays: dict[str, int] = {}
         for reference, pin in zip(service.references, pins, strict=True):
@@ -448,7 +472,7 @@ class _Planner:
 
     def felt(self, kind: Kind, name: str) -> tuple[str, ...]:
         """Return the services that reach a definition, directly or through on-demand views."""
-        if kind == "feature service":
+        if kind in ("feature service", "grant"):
             return ()
         return tuple(
             service

@@ -35,6 +35,7 @@ _FIRST, _NAMES = 10, 8
 _ACTIONS = {
     "removed": "Removed",
     "changed values": "Other values (new versions; the old ones serve on)",
+    "changed access": "Other grants",
     "changed storage": "Other storage",
     "described only": "Other words",
     "added": "Added",

@@ -22,7 +22,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from skewless.clock import iso
-from skewless.definitions import Entity, FeatureRef, FeatureService, FeatureView, OnDemandView
+from skewless.definitions import (
+    Entity,
+    FeatureRef,
+    FeatureService,
+    FeatureView,
+    Grant,
+    OnDemandView,
+)
 from skewless.definitions.fingerprint import fingerprint, value_part
 from skewless.definitions.loading import restored_function
 from skewless.definitions.references import split_reference
@@ -30,7 +37,9 @@ from skewless.definitions.source import Source
 from skewless.errors import RegistryError, UnknownName
 from skewless.forks import cached_property
 
-Kind = Literal["entity", "source", "feature view", "on-demand view", "feature service"]
+Kind = Literal[
+    "entity", "source", "feature view", "on-demand view", "feature service", "grant"
+]  # fmt: skip
 ViewVersion = tuple[str, int]
 """The name of a view and the number of its version."""
 View = FeatureView | OnDemandView
@@ -41,6 +50,7 @@ KINDS: tuple[Kind, ...] = (
     "feature view",
     "on-demand view",
     "feature service",
+    "grant",
 )
 VIEW_KINDS: tuple[Kind, ...] = ("feature view", "on-demand view")
 SOURCE_STORAGE = (
@@ -220,6 +230,11 @@ class RegistryState:
         """Feature services by name, as they were written."""
         found = {record.name: record for record in self._of("feature service")}
         return Lazy(found, lambda name: FeatureService.from_dict(found[name].body))
+
+    @cached_property
+    def grants(self) -> Mapping[str, Grant]:
+        """Grants by name."""
+        return {record.name: Grant.from_dict(record.body) for record in self._of("grant")}
 
     @cached_property
     def pins(self) -> Mapping[str, tuple[str, ...]]:

@@ -226,6 +226,10 @@ class _Naming:
     def _entity(self, body: dict[str, Any]) -> dict[str, Any]:
         return self._named("entity", body)
 
+    def _grant(self, body: dict[str, Any]) -> dict[str, Any]:
+        named = [self.reference(r) if ":" in r else self.name("view", r) for r in body["read"]]
+        return body | {"read": named}
+
     def _source(self, body: dict[str, Any]) -> dict[str, Any]:
         names = self.columns.get(body["name"], {})
         body = self._named("source", body)

@@ -30,7 +30,6 @@ from skewless.errors import (
     StoreUnavailable,
     UnknownName,
 )
-from skewless.online.reader import Snapshot
 from skewless.plan.lookup import Found
 from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.feast.values import coerced_key, frame_rows, in_feast, moment_of, timestamp
@@ -40,7 +39,7 @@ from skewless.serving.problems import answer_to
 from skewless.serving.read.encode import alike, all_present, column_json
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.pieces import Columns
-from skewless.serving.read.plans import ReadPlan, plan_of
+from skewless.serving.read.plans import ReadPlan
 from skewless.serving.read.turns import Turn
 from skewless.serving.write.jobs import Job
 from skewless.serving.write.writes import SHOWN_REJECTS, Writer
@@ -171,7 +170,7 @@ class Feast:
 
     def _prepared(self, asked: _Read, caller: Caller, where: str) -> _Wanted:
         caller.require_service(asked.feature_service, where)
-        plan = self._plan(self.features.reader.online.snapshot, asked, where)
+        plan = self._plan(caller, asked, where)
         most = self.features.settings.max_entities
         lengths = {len(values) for values in asked.entities.values()}
         if not asked.entities and not plan.inputs:
@@ -210,16 +209,21 @@ class Feast:
             )
         return {"x-skewless-building": str(building)} if building else None
 
-    def _plan(self, snapshot: Snapshot, asked: _Read, where: str) -> ReadPlan:
+    def _plan(self, caller: Caller, asked: _Read, where: str) -> ReadPlan:
         service = asked.feature_service
         full = asked.full_feature_names
         if service is not None:
-            return plan_of(snapshot, service, lambda: list(snapshot.state.service(service)), full)
+            return self.features.reader.plan_of(
+                caller, service, lambda state: list(state.service(service)),
+                full_names=full, where=where,
+            )  # fmt: skip
         names = asked.features
         if not names:
             raise RequestError("features or feature_service is needed", where=where)
-        key = tuple(names)
-        return plan_of(snapshot, key, lambda: self.features.checked_names(names, where), full)
+        return self.features.reader.plan_of(
+            caller, tuple(names), lambda _: self.features.checked_names(names, where),
+            full_names=full, where=where,
+        )  # fmt: skip
 
     async def push(self, request: Request) -> Response:
         """Answer ``POST /push``."""

@@ -112,6 +112,7 @@ class Upkeep:
         self._load_keys()
         self.ask_issuer()
         self._reader.online.refresh()
+        self._reader.access().warm()
         self._store.runtime.online.warm()
         self._reader.probe()
         self._look_for_concerns()
@@ -212,6 +213,7 @@ class Upkeep:
         try:
             self._load_keys()
             if self._reader.online.refresh():
+                self._reader.access().warm()
                 self._note_revision()
                 event("registry", revision=self._revision())
             self._failing = False

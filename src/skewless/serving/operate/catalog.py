@@ -97,6 +97,10 @@ class Catalog:
     async def explain(self, request: Request) -> Response:
         """Answer ``GET /v1/explain?feature=View:feature&<join key>=...&at=...``."""
         state = self._everything(request)
+        # It shows rows of the source and what the feature is made of.
+        self.features_handler.reader.access().require_everything(
+            request.caller.asker, request.where
+        )
         query = request.any_query()
         feature = query.pop("feature", None)
         if feature is None or ":" not in feature:

@@ -29,6 +29,7 @@ import msgspec
 from skewless.access.actors import checked_actor
 from skewless.clock import NEVER, SystemClock, iso
 from skewless.errors import CorruptData, InputError, StoreError, UnknownName
+from skewless.lineage.access import Asker
 from skewless.online.runtime import Runtime
 from skewless.registry.base import Registry
 from skewless.request_errors import AccessDenied, Forbidden, TooManyRequests
@@ -250,6 +251,7 @@ class Caller:
         services: the feature services it may read; empty: everything.
         key: the id of its key; empty for callers without one.
         actor: who it is by name, ``service:checkout``; empty: nobody.
+        groups: that its token names.
         bucket: what it may still ask for; None: anything.
     """
 
@@ -257,12 +259,18 @@ class Caller:
     services: frozenset[str] = frozenset()
     key: str = ""
     actor: str = ""
+    groups: frozenset[str] = frozenset()
     bucket: _Bucket | None = field(default=None, compare=False, repr=False)
 
     @property
     def who(self) -> str:
         """How the record calls whoever asks: the actor, else the key; empty: nobody by name."""
         return self.actor or (f"key:{self.key}" if self.key else "")
+
+    @property
+    def asker(self) -> Asker:
+        """How grants know whoever asks; one without an actor is nobody to them."""
+        return Asker(self.actor, self.groups)
 
     def pay(self, permits: int) -> None:
         """Pay for a request that costs more than others: the next ones wait until that is made up.
@@ -388,7 +396,7 @@ class Keyring:
                 expected=f"at most {key.rate:g} small requests a second",
                 headers={"retry-after": str(max(1, round(wait)))},
             )
-        return Caller(key.scope, frozenset(key.services), key.id, key.actor, bucket)
+        return Caller(key.scope, frozenset(key.services), key.id, key.actor, bucket=bucket)
 
 
 def note_uses(registry: Registry, ring: Keyring, noted: dict[str, int]) -> None:

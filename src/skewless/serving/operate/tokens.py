@@ -131,7 +131,7 @@ class Tokens:
         for scope in reversed(SCOPES):
             wanted = self._settings.scopes[scope]
             if "*" in wanted or not groups.isdisjoint(wanted):
-                return Caller(scope, actor=actor)
+                return Caller(scope, actor=actor, groups=groups)
         raise Forbidden(
             "the holder of this token may do nothing here",
             got=actor, expected=f"a group in {self._settings.claim!r} that [oidc] names",

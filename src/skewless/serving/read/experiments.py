@@ -27,7 +27,7 @@ from skewless.serving.operate.keys import VALUES_A_PERMIT
 from skewless.serving.read.encode import features_json
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.pieces import JsonPieces
-from skewless.serving.read.plans import plan_of
+from skewless.serving.read.plans import ReadPlan
 from skewless.store import FeatureStore
 from skewless.stores.online.base import TooMuch
 
@@ -55,7 +55,7 @@ class ExperimentsHandler:
         entities = request.decoded_from(body, self._decoder).entities
         trial = await self._experiment(request.rest)
         for service in trial.services.values():
-            request.caller.require_service(service, request.where)
+            self._plan(service, request)  # all of them, before one is read
         t = Now(self.features.clock.now())
         variants = [trial.assign(entity) for entity in entities]
         answer: dict[str, Any] = {"experiment": trial.design.name, "variants": variants}
@@ -70,9 +70,8 @@ class ExperimentsHandler:
     ) -> bytes:
         if not given:
             return b"null"
-        snapshot, most = self.features.reader.online.snapshot, self.features.settings.max_entities
-        plan = plan_of(snapshot, service, lambda: list(snapshot.state.service(service)), False)
-        entities = plan.entities(given, most, request.where)
+        plan = self._plan(service, request)
+        entities = plan.entities(given, self.features.settings.max_entities, request.where)
         request.caller.pay(plan.weight * len(entities) // VALUES_A_PERMIT)
         reader = self.features.reader
         if reader.is_small(plan, len(entities)):
@@ -86,6 +85,13 @@ class ExperimentsHandler:
                 self.features.note(plan, some, found, t)
                 pieces.add(some, found)
         return b"".join(pieces.response().parts)
+
+    def _plan(self, service: str, request: Request) -> ReadPlan:
+        request.caller.require_service(service, request.where)
+        return self.features.reader.plan_of(
+            request.caller, service, lambda state: list(state.service(service)),
+            full_names=False, where=request.where,
+        )  # fmt: skip
 
     async def _experiment(self, name: str) -> Experiment:
         now = time.monotonic()

@@ -32,7 +32,7 @@ from skewless.serving.read.encode import (
     table_of,
 )
 from skewless.serving.read.pieces import ArrowPieces, JsonPieces, Pieces
-from skewless.serving.read.plans import ReadPlan, Row, plan_of, wrong_number
+from skewless.serving.read.plans import ReadPlan, Row, wrong_number
 from skewless.serving.read.reader import Reader
 from skewless.serving.read.served_log import ServedLog
 from skewless.serving.read.turns import Turn
@@ -189,7 +189,6 @@ class FeaturesHandler:
 
     def plan_of(self, asked: FeaturesRequest, caller: Caller, where: str) -> ReadPlan:
         """Return the compiled read for what is asked."""
-        snapshot = self.reader.online.snapshot
         raw, service = bytes(asked.features), asked.service
         if service is not None and raw:
             raise RequestError(
@@ -208,10 +207,13 @@ class FeaturesHandler:
             caller.require_service(service, where)
         if service is not None:
             # A view may have the name of a service: what is asked for is the service.
-            return plan_of(
-                snapshot, service, lambda: list(snapshot.state.service(service)), asked.full_names
-            )
-        return plan_of(snapshot, raw, lambda: self.names(raw, where), asked.full_names)
+            return self.reader.plan_of(
+                caller, service, lambda state: list(state.service(service)),
+                full_names=asked.full_names, where=where,
+            )  # fmt: skip
+        return self.reader.plan_of(
+            caller, raw, lambda _: self.names(raw, where), full_names=asked.full_names, where=where
+        )
 
     def names(self, raw: bytes, where: str) -> list[str]:
         """Return what the member ``features`` of a body lists."""

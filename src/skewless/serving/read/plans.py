@@ -10,9 +10,8 @@ from typing import Any
 
 from skewless.codec import differs_in_json, from_json
 from skewless.errors import SkewlessError
-from skewless.online.reader import MOST_LOOKUPS, Snapshot
+from skewless.lineage.access import Asker
 from skewless.plan.lookup import Lookup
-from skewless.plan.selection import Features
 from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.http.http import dump
 from skewless.serving.problems import missing_key, unknown_key
@@ -39,6 +38,7 @@ class ReadPlan:
         weight: values of one entity; an element of a vector is one.
         pace: seconds of CPU that reading and writing one entity takes: a guess, then what was seen.
         paced: whether it was seen.
+        permitted: who may read all of it, by the grants of its snapshot, as far as they have asked.
     """
 
     def __init__(self, lookup: Lookup) -> None:
@@ -59,6 +59,7 @@ class ReadPlan:
                           for output in selection.outputs)  # fmt: skip
         self.pace = self.weight * _SECONDS_PER_VALUE
         self.paced = False
+        self.permitted: set[Asker] = set()
         self._fragments: dict[str, bytes] = {}
         self.present: dict[int, bytes] = {}
 
@@ -148,24 +149,3 @@ def wrong_number(count: int, most: int, where: str) -> SkewlessError:
         got=count, expected=f"at most {most}", where=where,
         hint="Split the request, or raise --max-entities.",
     )  # fmt: skip
-
-
-def plan_of(
-    snapshot: Snapshot, key: Any, features: Callable[[], Features], full_names: bool
-) -> ReadPlan:
-    """Return the compiled read for some features.
-
-    Args:
-        snapshot: of the registry.
-        key: what the features came in as, hashable: the same key is the same plan.
-        features: returns them, when the plan is not there yet.
-        full_names: whether features are called ``View__feature``.
-    """
-    plans = snapshot.derived
-    found: ReadPlan | None = plans.get((key, full_names))
-    if found is None:
-        found = ReadPlan(snapshot.lookup(features(), full_names))
-        if len(plans) >= MOST_LOOKUPS:
-            plans.clear()
-        plans[key, full_names] = found
-    return found

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
-from skewless.online.reader import OnlineReader, Outdated
+from skewless.lineage.access import Access
+from skewless.online.reader import MOST_LOOKUPS, OnlineReader, Outdated, Snapshot
 from skewless.online.runtime import Runtime
+from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.lookup import Found, Lookup
+from skewless.plan.selection import Features
 from skewless.request_errors import Overloaded
+from skewless.serving.operate.keys import Caller
 from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.read.plans import ReadPlan, Row
@@ -29,6 +33,8 @@ _SECONDS_PER_BYTE = 2e-8
 _FIRST = 16
 """Entities of the first slice of a plan whose pace is not known."""
 _NETWORK_SLICE, _NETWORK_PLACES = 0.02, 4
+_MOST_ASKERS = 1_000
+"""Of whom it is kept that they may read something."""
 MOST_BYTES = 1 << 20
 """Of the states of one table that a read unpacks where others wait for it."""
 _RAISED_BY_FUNCTIONS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -71,8 +77,57 @@ class Reader:
             refused=lambda: metrics.shed.add(("large",)),
         )
         self.down: StoreUnavailable | None = None
+        self._access = Access(RegistryState())
         self.asked: set[Lookup] = set()
         self.counted: dict[Lookup, int] = {}
+
+    def plan_of(
+        self,
+        caller: Caller,
+        key: Hashable,
+        features: Callable[[RegistryState], Features],
+        *,
+        full_names: bool,
+        where: str,
+    ) -> ReadPlan:
+        """Return the compiled read for some features, if the caller may read all of them.
+
+        There is no other way to one. Grants are looked at once for each caller and read.
+
+        Args:
+            caller: who asks.
+            key: what the features came in as: the same key is the same plan.
+            features: returns them, when the plan is not there yet.
+            full_names: whether features are called ``View__feature``.
+            where: of the request, for errors.
+
+        Raises:
+            Forbidden: a grant forbids one, or there are grants and none allows it.
+        """
+        snapshot = self.online.snapshot
+        plans = snapshot.derived
+        found: ReadPlan | None = plans.get((key, full_names))
+        if found is None:
+            found = ReadPlan(snapshot.lookup(features(snapshot.state), full_names))
+            if len(plans) >= MOST_LOOKUPS:
+                plans.clear()
+            plans[key, full_names] = found
+        if snapshot.state.grants and (asker := caller.asker) not in found.permitted:
+            outputs = found.lookup.selection.outputs
+            access = self.access(snapshot)
+            access.require(asker, (output.reference for output in outputs), where)
+            if len(found.permitted) >= _MOST_ASKERS:
+                found.permitted.clear()
+            found.permitted.add(asker)
+        return found
+
+    def access(self, snapshot: Snapshot | None = None) -> Access:
+        """Return the grants of a snapshot, the newest unless one is named."""
+        state = (self.online.snapshot if snapshot is None else snapshot).state
+        access = self._access
+        if access.state is not state:
+            self._access = access = Access(state)
+        return access
 
     def is_small(self, plan: ReadPlan, entities: int) -> bool:
         """Return whether a read takes so little that nobody minds waiting for it.
