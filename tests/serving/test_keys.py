@@ -378,6 +378,27 @@ def test_a_key_ends_when_it_was_said_to(
     assert (refused.status, refused.data["what"]) == (401, "this key has expired")
 
 
+@pytest.mark.parametrize("seen", ["by a request", "by upkeep"])
+def test_a_clock_that_is_set_back_revives_no_key(
+    app: App, store: sl.FeatureStore, clock: SettableClock, seen: str
+) -> None:
+    key = made(app, store, expires=NOW + 10 * SECOND, now=NOW)
+    other = made(app, store, expires=NOW + 60 * SECOND, now=NOW)
+    clock.time = NOW + 10 * SECOND
+    if seen == "by a request":
+        assert keyed(app, key, READ).status == 401
+    else:
+        app.upkeep.work()
+    clock.time = NOW
+    assert keyed(app, key, READ).data["what"] == "this key has expired"
+    app.upkeep.work()
+    started = App(store, Settings(port=0))
+    started.upkeep.first_time()
+    for each in (app, started):
+        assert keyed(each, key, READ).status == 401
+        assert keyed(each, other, READ).status == 200
+
+
 def test_the_end_of_a_key_is_told_to_nobody_who_does_not_have_it(
     app: App, store: sl.FeatureStore, clock: SettableClock
 ) -> None:

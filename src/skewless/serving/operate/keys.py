@@ -47,6 +47,8 @@ USED_EVERY = 300_000_000
 _NOTES = "skewless.keys"
 """In the journal: the projects that have had a key, and behind each a row for each it revoked; its
 value is the moment from which on that counts, nothing where it is at once."""
+_ENDED = "skewless.keys.ended"
+"""In the journal: a row for each key of a project that was seen to have expired."""
 _FORM = re.compile(r"sk_([0-9a-f]{12})_([\w-]{43})\Z")
 
 
@@ -317,6 +319,7 @@ class Keyring:
         forgotten: whether the registry knows of none, though there were some.
         now: tells the present, UTC microseconds.
         used: when each key was used last here, UTC microseconds by id.
+        ended: ids of keys that were seen to have expired: a clock set back revives none.
     """
 
     keys: dict[str, Key] = field(default_factory=dict)
@@ -324,6 +327,7 @@ class Keyring:
     forgotten: bool = False
     now: Callable[[], int] = field(default=SystemClock().now, repr=False, compare=False)
     used: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    ended: set[str] = field(default_factory=set, repr=False, compare=False)
     _buckets: dict[str, _Bucket] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -341,7 +345,8 @@ class Keyring:
                 old = before._buckets.get(key.id) if before else None
                 buckets[key.id] = old if old and old.rate == key.rate else _Bucket(key.rate)
         used = {} if before is None else before.used
-        return cls(found, required, used=used, _buckets=buckets)
+        ended = set() if before is None else before.ended
+        return cls(found, required, used=used, ended=ended, _buckets=buckets)
 
     def without(self, revoked: Mapping[str, int]) -> Keyring:
         """Return the ring without keys that are revoked; 0 is at once, else the moment they end."""
@@ -381,7 +386,8 @@ class Keyring:
                 headers={"www-authenticate": "Bearer"},
             )
         now = self.now()
-        if key.is_over(now):
+        if number in self.ended or key.is_over(now):
+            self.ended.add(number)
             raise AccessDenied(
                 "this key has expired",
                 got=iso(key.expires),
@@ -419,12 +425,19 @@ def keyring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
 
     A registry that was lost, or restored from before the first key, knows of none: that opens no
     door which was shut. The keys of ``before`` go on counting then. One restored from before a key
-    was revoked lists it again: it does not count.
+    was revoked lists it again: it does not count. Nor does a key that was seen to have expired,
+    whatever the clock says later.
 
     Args:
         runtime: the open repo.
         before: the keys that counted until now; None at the start.
     """
+    ring = _ring_of(runtime, before)
+    _note_ended(runtime, ring)
+    return ring
+
+
+def _ring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
     revoked = _noted_revocations(runtime)
     loaded = dataclasses.replace(Keyring.load(runtime.registry, before), now=runtime.clock.now)
     ring = loaded.without(revoked)
@@ -439,6 +452,20 @@ def keyring_of(runtime: Runtime, before: Keyring | None) -> Keyring:
         return ring
     kept = (before or ring).without(revoked)
     return dataclasses.replace(kept, required=True, forgotten=True)
+
+
+def _note_ended(runtime: Runtime, ring: Keyring) -> None:
+    """Tell a ring which keys were seen to have expired, and note those that are new."""
+    prefix, now = runtime.config.project.encode() + b"\0", runtime.clock.now()
+    noted = {
+        name.removeprefix(prefix).decode("ascii", "replace")
+        for name, _ in runtime.journal.scan(_ENDED, prefix=prefix)
+    }
+    ring.ended.update(noted, (number for number, key in ring.keys.items() if key.is_over(now)))
+    if new := (ring.ended & ring.keys.keys()) - noted:
+        with contextlib.suppress(StoreError):  # where nothing can be written
+            rows = [(prefix + number.encode(), b"") for number in sorted(new)]
+            runtime.journal.write(_ENDED, rows)
 
 
 def _noted_revocations(runtime: Runtime) -> dict[str, int]:
