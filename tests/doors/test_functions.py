@@ -12,8 +12,11 @@ import pytest
 import skewless as sl
 from skewless.clock import from_micros
 from skewless.errors import InputError
+from skewless.serving.app import App
+from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
 from tests.doors.odd import Color, Liar
+from tests.serving.calling import call
 
 NOW = 1_800_000_000_000_000
 TYPES: dict[str, Any] = {"number": int, "text": str, "raw": bytes, "any": sl.Json}
@@ -37,6 +40,10 @@ returned: list[Any] = [None]
 
 def of_number(asked: Any) -> Any:
     given = returned[0]
+    if isinstance(given, Exception) and 13.0 in asked:
+        raise given
+    if isinstance(given, Exception):
+        return [1] * len(asked)
     return given(len(asked)) if callable(given) else given
 
 
@@ -75,3 +82,67 @@ def test_columns_of_every_library_are_taken(
 ) -> None:
     returned[0] = column
     assert [way() for way in ways(fs, "number")] == [[1], [1]]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [RuntimeError("odd"), KeyError("odd"), OverflowError("odd"), ImportError("odd"),
+     StopIteration("odd"), sl.StoreUnavailable("odd"), sl.UnknownName("odd")],
+    ids=lambda problem: type(problem).__name__,
+)  # fmt: skip
+def test_what_a_function_raises_names_view_feature_row_and_cause(
+    fs: sl.FeatureStore, problem: Exception
+) -> None:
+    returned[0] = problem
+    rows = [{"asked": float(number)} for number in (1, 2, 13, 4, 5)]
+    spine = [row | {"t": from_micros(NOW)} for row in rows]
+    ways: list[Callable[[], Any]] = [
+        lambda: fs.get_online_features("Ofnumber", rows),
+        lambda: fs.get_historical_features(spine, "Ofnumber", timestamp="t").to_dict(),
+    ]
+    for way in ways:
+        with pytest.raises(InputError, match="function of on-demand view 'Ofnumber'") as told:
+            way()
+        assert told.value.__cause__ is problem
+        assert "row 2 (from 0) of 5" in str(told.value.where)
+        assert "'number'" in str(told.value.expected)
+        assert f"{type(problem).__name__}: odd" in str(told.value.got).replace("'", "")
+
+
+def test_rows_that_fail_only_together_are_named_together(fs: sl.FeatureStore) -> None:
+    def Together(asked: Any) -> Any:
+        if len(asked) > 1:
+            raise RuntimeError("too many")
+        return [1] * len(asked)
+
+    inputs = {"asked": sl.Request("asked", float)}
+    fs.apply(sl.on_demand(inputs=inputs, returns={"number": int})(Together))
+    with pytest.raises(InputError, match="rows 0 to 1 together"):
+        fs.get_online_features("Together", [{"asked": 1.0}, {"asked": 2.0}])
+
+
+def test_explain_and_http_name_the_function_too(fs: sl.FeatureStore) -> None:
+    returned[0] = RuntimeError("odd")
+    with pytest.raises(InputError, match="function of on-demand view 'Ofnumber'"):
+        fs.explain("Ofnumber:number", {"asked": 13.0})
+    app = App(fs, Settings())
+    app.start()
+    asked = {"features": ["Ofnumber:number"], "entities": [{"asked": 13.0}]}
+    answer = call(app, "POST", "/v1/features", asked)
+    assert answer.status == 422
+    assert "function of on-demand view 'Ofnumber'" in str(answer.data)
+
+
+def test_a_derived_function_that_fails_not_for_its_rows_names_its_source(
+    fs: sl.FeatureStore,
+) -> None:
+    dies = sl.Source("dies", schema={"wafer": str, "vdd": float}, event_time="at", future="365d")
+
+    @sl.derived(source=dies, by="wafer", rows=1, returns={"mean": float})
+    def wafers(rows: Any) -> Any:
+        raise RuntimeError("odd")
+
+    fs.apply([dies, wafers])
+    with pytest.raises(sl.DefinitionError, match="derived source 'wafers'") as told:
+        fs.push("dies", [{"wafer": "a", "vdd": 1.0, "at": from_micros(NOW)}])
+    assert isinstance(told.value.__cause__, RuntimeError)

@@ -101,7 +101,7 @@ def row_of_group(source: Source, columns: Mapping[str, np.ndarray]) -> dict[str,
 
     Raises:
         NoRow: the function raised because of the values, or gave something else.
-        DefinitionError: there is no function.
+        DefinitionError: there is no function, or it failed for another reason.
     """
     derivation = source.derivation
     if derivation is None or derivation.function is None:
@@ -112,6 +112,15 @@ def row_of_group(source: Source, columns: Mapping[str, np.ndarray]) -> dict[str,
         raise
     except WRONG as problem:
         raise NoRow(f"{type(problem).__name__}: {problem}") from None
+    except MemoryError:
+        raise
+    except Exception as problem:
+        raise DefinitionError(
+            f"the function of derived source {source.name!r} failed, and not for its rows",
+            got=f"{type(problem).__name__}: {problem}",
+            where=f"function {derivation.code.get('path')}",
+            hint="Nothing was kept: mend what it needs, then send the rows again.",
+        ) from problem
     if given is None:
         return None
     if not isinstance(given, Mapping):

@@ -111,7 +111,7 @@ def _call(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> dict[st
             got=view.code.get("path"),
             hint="Start from the repo's folder, or apply the definitions again.",
         )
-    given: Any = view.function(**inputs)
+    given = _given(view, inputs, length)
     if not isinstance(given, Mapping):
         if len(view.dtypes) != 1:
             raise InputError(
@@ -125,6 +125,49 @@ def _call(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> dict[st
         feature: _column(where, feature, given[feature], dtype, length)
         for feature, dtype in view.dtypes.items()
     }
+
+
+def _given(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> Any:
+    """Return what a user's function gives; what it raises is told as an error of ours."""
+    function: Any = view.function
+    try:
+        return function(**inputs)
+    except (DefinitionError, MemoryError):  # the function, or memory, is not there
+        raise
+    except Exception as problem:
+        raise _failed(view, inputs, length, problem) from problem
+
+
+def _failed(
+    view: OnDemandView, inputs: Mapping[str, Any], length: int, problem: Exception
+) -> InputError:
+    """Return the error for what a user's function raised, with the row, found by halving."""
+    start, stop = 0, length
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        for low, high in ((start, middle), (middle, stop)):
+            if _raises(view, {name: column[low:high] for name, column in inputs.items()}):
+                start, stop = low, high
+                break
+        else:
+            break  # it is the rows together
+    rows = f"row {start}" if stop - start == 1 else f"rows {start} to {stop - 1} together"
+    features = ", ".join(map(repr, view.features))
+    return InputError(
+        f"the function of on-demand view {view.name!r} failed",
+        got=f"{type(problem).__name__}: {problem!s:.200}",
+        expected=f"a column for {features}",
+        where=f"{rows} (from 0) of {length:,}, function {view.code.get('path')}",
+    )
+
+
+def _raises(view: OnDemandView, inputs: Mapping[str, Any]) -> bool:
+    function: Any = view.function
+    try:
+        function(**inputs)
+    except Exception:  # noqa: BLE001 - whatever users raise
+        return True
+    return False
 
 
 def _column(where: str, feature: str, values: Any, dtype: DType, length: int) -> list[Any]:
