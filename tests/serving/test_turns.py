@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from skewless.serving.http import http
 from skewless.serving.operate.keys import ANYBODY
 from skewless.serving.read.turns import Turn, Turns
 from skewless.serving.settings import Settings
+from skewless.testing.clock import SettableClock
 from tests.serving.calling import call
+from tests.serving.conftest import NOW
 from tests.serving.test_event_loop import send
 from tests.serving.test_observability import samples
 
@@ -165,6 +168,34 @@ def test_small_reads_are_answered_between_the_slices_of_a_large_one(sliced: App)
         return small, meanwhile, await large
 
     assert asyncio.run(both()) == ([200] * 50, True, 200)
+
+
+def test_a_thousand_embeddings_are_a_large_read_and_small_ones_overtake_it(tmp_path: Path) -> None:
+    item = sl.Entity("item", item_id=str)
+    texts = sl.Source("texts", schema={"item_id": str, "v": sl.Vector(1536)}, event_time="at")
+    view = sl.FeatureView("Text", entity=item, source=texts, features={"v": texts.v.latest()})
+    names = [f"i{number}" for number in range(100)]
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    with sl.FeatureStore(tmp_path, clock=SettableClock(NOW)) as fs:
+        fs.apply([view])
+        rows = [{"item_id": name, "v": [0.5] * 1536, "at": at} for name in names]
+        fs.push("texts", rows, backdate=True)
+        app = App(fs, Settings(timeout=60.0))
+        app.start()
+        asked = {"features": ["Text:v"], "entities": {"item_id": names * 10}}
+        small = {"features": ["Text:v"], "entities": {"item_id": ["i1"]}}
+        given = {b"content-type": b"application/json"}
+        assert app.at_once(b"/v1/features", given, json.dumps(asked).encode()) is None
+        assert app.at_once(b"/v1/features", given, json.dumps(small).encode()) is not None
+
+        async def both() -> tuple[list[int], bool, int]:
+            large = asyncio.ensure_future(send(app, "POST", "/v1/features", asked))
+            while not app.reader.turns.reads:
+                await asyncio.sleep(0)
+            answered = [await send(app, "POST", "/v1/features", small) for _ in range(5)]
+            return answered, large.done(), await large
+
+        assert asyncio.run(both()) == ([200] * 5, False, 200)
 
 
 def test_one_slice_of_all_large_reads_is_done_in_a_round_of_the_event_loop() -> None:
