@@ -33,6 +33,7 @@ NAMES = (
     "checks",
     "drift",
     "freshness",
+    "grants",
 )
 
 
