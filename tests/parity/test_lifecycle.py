@@ -138,24 +138,25 @@ def rows_of_a_group_are_forgotten(patch: Patch) -> None:
     patch("skewless.online.derived_rows.DerivedRows._left", lambda *_: iter(()))
 
 
-FAULTS = (
-    complete_too_early,
-    corrections_do_not_replace,
-    history_forgets_what_was_replaced,
-    changed_entities_are_passed_over,
-    a_kill_is_not_made_good,
-    what_a_kill_left_undone_is_not_told,
-    vanished_states_go_unnoticed,
-    anybody_may_write,
-    projects_share_tables,
-    pins_move_at_once,
-    a_fast_clock_hides_rows,
-    deliveries_count_twice,
-    rows_are_let_go_too_early,
-    copies_are_taken_however_old,
-    lost_states_are_copied_as_whole,
-    rows_of_a_group_are_forgotten,
-)
+FAULTS = {
+    complete_too_early: (11, 0),
+    corrections_do_not_replace: (10, 0),
+    history_forgets_what_was_replaced: (10, 0),
+    changed_entities_are_passed_over: (17, 0),
+    a_kill_is_not_made_good: (18, 0),
+    what_a_kill_left_undone_is_not_told: (28, 0),
+    vanished_states_go_unnoticed: (10, 0),
+    anybody_may_write: (11, 0),
+    projects_share_tables: (20, 0),
+    pins_move_at_once: (96, 0),
+    a_fast_clock_hides_rows: (10, 0),
+    deliveries_count_twice: (10, 0),
+    rows_are_let_go_too_early: (10, 0),
+    copies_are_taken_however_old: (24, 0),
+    lost_states_are_copied_as_whole: (2, 19),
+    rows_of_a_group_are_forgotten: (3, 2),
+}
+"""Each with a seed and the number of a life, soon after which it shows as walks are today."""
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -163,8 +164,9 @@ def test_fault_is_found(fault: Callable[[Patch], None], monkeypatch: pytest.Monk
     fault(monkeypatch.setattr)
 
     values = 0
-    for seed in SEEDS:
-        report = walk(50_000, seed=seed, minimize=False)
+    soon = (*FAULTS[fault], 5_000)
+    for seed, first, most in (soon, *((seed, 0, 50_000) for seed in SEEDS)):
+        report = walk(most, seed=seed, first=first, minimize=False)
         values += report.values
         if not report.ok:
             return

@@ -70,6 +70,7 @@ def walk(
     progress: Progress | None = None,
     most_failures: int = 1,
     minimize: bool = True,
+    first: int = 0,
 ) -> LifecycleReport:
     """Live until so many values were compared, and return what was found.
 
@@ -79,6 +80,7 @@ def walk(
         progress: called with a text and the finished fraction.
         most_failures: after how many lives that went wrong to stop.
         minimize: whether the fewest steps are looked for that show what is wrong.
+        first: the number of the life to begin with.
     """
     report = LifecycleReport(seed)
     # What a store warns of (rows lost, files without a column) is what happens here all the time.
@@ -86,7 +88,7 @@ def walk(
     level = warnings.level
     warnings.setLevel(logging.ERROR)
     try:
-        _walk(report, values, progress, most_failures, minimize=minimize)
+        _walk(report, values, progress, most_failures, minimize=minimize, first=first)
     finally:
         warnings.setLevel(level)
     return report
@@ -99,8 +101,9 @@ def _walk(
     most_failures: int,
     *,
     minimize: bool,
+    first: int,
 ) -> None:
-    for number in count():
+    for number in count(first):
         if report.values >= values or len(report.failed) >= most_failures:
             return
         if progress is not None:
