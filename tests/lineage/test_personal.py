@@ -57,7 +57,7 @@ def classes_of(state: RegistryState) -> dict[str, set[str]]:
         (PAYS.price.mean("1h"), set()),
         (PAYS.count("1h"), set()),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: " ".join(sorted(value)) if isinstance(value, set) else repr(value)[:40],
 )
 def test_a_feature_is_what_its_columns_are(feature: object, classes: set[str]) -> None:
     found = classes_of(state_of(of_view({"it": feature})))
