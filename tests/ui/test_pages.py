@@ -1,6 +1,7 @@
 """Pages: every link leads somewhere, all is data too, and what they say is what the store says."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from starlette.testclient import TestClient
 
 import skewless as sl
 from skewless.ui.app import PAGES, make_app
-from skewless.ui.check_days import DAY
+from skewless.ui.check_days import DAY, results
 from tests.ui.repo import MINUTE, NOON, Document, crawl
 
 NAMES = {
@@ -187,13 +188,29 @@ def test_runs_and_training_sets_are_those_of_the_ledger(
 def test_quality_shows_what_each_check_found_last_and_day_by_day(
     client: TestClient, store: sl.FeatureStore
 ) -> None:
-    first, *others = data(client, "/quality")["checks"]
-    assert (first["check"], first["ok"]) == ("amount between 0.0 and 50.0", False)
+    checks = data(client, "/quality")["checks"]
     *pushes, last = [record.data for record in store.runtime.ledger.records(kinds=["check"])]
     assert ({each["point"] for each in pushes}, last["point"]) == ({"push"}, "history")
-    assert (first["point"], first["failing"]) == ("history", last["results"][0]["failing"])
-    assert first["failing"] > pushes[-1]["results"][0]["failing"]
+    first, *others = [each for each in checks if each["point"] == "history"]
+    assert (first["check"], first["ok"]) == ("amount between 0.0 and 50.0", False)
+    assert first["failing"] == last["results"][0]["failing"] > pushes[-1]["results"][0]["failing"]
     today = (NOON + MINUTE) // DAY
-    assert first["days"] == {str(today - 1): True, str(today): False}
+    assert first["days"] == {str(today): False}
     assert {each["ok"] for each in others} == {True}
+    pushed = [each for each in checks if each["point"] == "push"]
+    assert {each["check"] for each in pushed} == {each["check"] for each in (first, *others)}
+    others += pushed
     assert not any(each["never"] for each in others)
+
+
+def test_a_push_that_holds_does_not_hide_that_history_does_not(tmp_path: Path) -> None:
+    check = {"check": "amount > 0", "action": "warn", "failing": 1, "rows": 9}
+    with sl.FeatureStore(tmp_path) as fs:
+        for point, ok in (("history", False), ("push", True)):
+            result = {"of": "pays", "point": point, "rows": 9, "results": [check | {"ok": ok}]}
+            fs.runtime.ledger.record("check", result)
+        found = results(fs.runtime.ledger, 0)
+    assert {key: each["ok"] for key, each in found.items()} == {
+        ("pays", "history", "amount > 0"): False,
+        ("pays", "push", "amount > 0"): True,
+    }

@@ -144,8 +144,8 @@ def _said_of(view: ViewFreshness) -> str:
 def _unmet(site: Site) -> Iterator[Need]:
     """Yield the sources and views of which a check did not hold when it was last carried out."""
     failing: dict[str, list[dict[str, Any]]] = {}
-    for (of, _), found in results(site.runtime.ledger, site.now() - _RUNS).items():
-        if not found["ok"]:
+    for (of, point, _), found in results(site.runtime.ledger, site.now() - _RUNS).items():
+        if not found["ok"] and point != "push":  # what came in is seen with all of history
             failing.setdefault(of, []).append(found)
     for of, checks in failing.items():
         more = f" And {count(len(checks) - 1, 'other check')}." if len(checks) > 1 else ""

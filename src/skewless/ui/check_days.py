@@ -11,7 +11,7 @@ from skewless.training.checked import KIND
 DAY = 86_400_000_000
 
 
-def results(ledger: Ledger, since: int) -> dict[tuple[str, str], dict[str, Any]]:
+def results(ledger: Ledger, since: int) -> dict[tuple[str, str, str], dict[str, Any]]:
     """Return for each check what it found last since a moment, and whether it held on each day.
 
     Args:
@@ -19,18 +19,19 @@ def results(ledger: Ledger, since: int) -> dict[tuple[str, str], dict[str, Any]]
         since: UTC microseconds.
 
     Returns:
-        By source or view and the words of the check: what the ledger says of the newest result,
-        with ``at``, ``point`` and ``days``: the day of UTC to whether it held all day.
+        By source or view, point, and the words of the check: what the ledger says of the newest
+        result, with ``at``, ``point`` and ``days``: the day of UTC to whether it held all day. A
+        push that holds says nothing of all of history, so that each point is a result of its own.
     """
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for record in ledger.records(kinds=[KIND], since=since):
         for result in record.data["results"]:
-            key = (record.data["of"], result["check"])
+            key = (record.data["of"], record.data["point"], result["check"])
             days = found.get(key, {}).get("days", {})
             day = record.at // DAY
             days[day] = days.get(day, True) and result["ok"]
             found[key] = {
-                **result, "of": key[0], "at": iso(record.at), "point": record.data["point"],
+                **result, "of": key[0], "at": iso(record.at), "point": key[1],
                 "days": days, "never": False,
             }  # fmt: skip
     return found

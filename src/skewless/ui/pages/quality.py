@@ -19,10 +19,11 @@ def page(site: Site, given: dict[str, str]) -> Page:
     since = (site.now() // DAY - DAYS + 1) * DAY
     found = results(site.runtime.ledger, since)
     declared = _declared(site.state)
+    carried_out = {(of, check) for of, _, check in found}
     lines = [
         {"of": of, "check": check, "never": True, "ok": True, "days": {}}
         for of, check in declared
-        if (of, check) not in found
+        if (of, check) not in carried_out
     ]
     lines += found.values()
     lines.sort(key=lambda line: (line["ok"], line["of"], line["check"]))
