@@ -166,7 +166,7 @@ def test_nulls_fail_not_null_alone() -> None:
         (lambda: Check.row_count(), DefinitionError),
         (lambda: Check.matches("x", "("), DefinitionError),
         (lambda: Check.not_null("x", share=1.5), DefinitionError),
-        (lambda: Check.not_null("x", action="quarantine"), DefinitionError),
+        (lambda: Check.not_null("x", action="keep"), DefinitionError),
         (lambda: Check.expr(PAYS.net), DefinitionError),
         (lambda: source_with(Check.not_null("nobody")), UnknownName),
         (lambda: source_with(Check.between("city", 1)), DefinitionError),

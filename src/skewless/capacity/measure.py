@@ -20,7 +20,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from skewless.aggregations.windows import LastN
 from skewless.capacity.rates import Load, SourceRate
 from skewless.clock import SECOND, from_micros
 from skewless.definitions import Entity, FeatureView, Source
@@ -185,7 +184,7 @@ def _span(views: list[FeatureView]) -> tuple[int, int]:
     """Return the longest time and the most rows that windows look back."""
     windows = [aggregate.window for view in views for aggregate in view.aggregates]
     spans = [window.length for window in windows if window.length]
-    return max(spans, default=DAY), max([w.n for w in windows if isinstance(w, LastN)], default=1)
+    return max(spans, default=DAY), max([w.most_rows or 1 for w in windows], default=1)
 
 
 class _Made:
