@@ -117,7 +117,7 @@ class Steps:
 
     def __call__(self, frame, event, arg):
         if event == "c_call":
-            owner = type(getattr(arg, "__self__", None)).__name__
+            owner = type(getattr(arg, "__self__", None)).__name__.lstrip("_")  # a class of ours
             statement = str(frame.f_locals.get("statement", ""))
             reads = statement.startswith(("SELECT", "PRAGMA"))
             if arg.__name__ in CHANGING.get(owner, ()) and not reads:

@@ -24,7 +24,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from skewless.definitions.checks import Check
 from skewless.definitions.tables import Parquet, Table
 from skewless.definitions.words import Column
 from skewless.errors import CheckFailed, DefinitionError, InputError, UnknownName
+from skewless.forks import cached_property
 from skewless.materialize.materialize import MaterializeResult
 from skewless.plugs.foreign_checks import noted_report
 from skewless.quality.check import HISTORY, QualityReport
