@@ -35,8 +35,13 @@ MORE: dict[str, tuple[str, ...]] = {
     "online": ("tests/explain",),
     "stores": ("tests/doors",),
     "serving": (),
-    "records": (),
-    "ui": (),
+    "records": ("tests/serving/test_grants.py",),
+    "ui": (
+        "tests/alerts",
+        "tests/cli/test_list.py",
+        "tests/cli/test_summaries.py",
+        "tests/definitions/test_words.py",
+    ),
 }
 """Further tests of a group: those of what its rooms share with others."""
 DATA = ROOT / ".coverage"
