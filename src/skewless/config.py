@@ -47,9 +47,11 @@
     read = ["fraud-team"]                  # groups that may; also: write, admin
 
     [alerts]                               # who is told of what is wrong; see operations.md
-    [tend]                                 # how often what is due; see operations.md
     every = "10m"                          # what comes and goes is told at most so often
     receivers.oncall = { kind = "pagerduty", key = "${PAGERDUTY_KEY}", levels = ["page"] }
+
+    [tend]                                 # how often what is due; see operations.md
+    materialize = "15m"
 
     [prices]                               # a month's, for `skewless cost`; default: none
     online_gb = 0.25
@@ -359,6 +361,24 @@ class Config:
             "prices": self.prices.to_dict(),
             "tend": self.tend.to_dict(),
         }
+
+
+def read_toml(path: Path, absent: ConfigError) -> dict[str, Any]:
+    """Return what a TOML file says.
+
+    Args:
+        path: of the file.
+        absent: raised where there is none.
+
+    Raises:
+        ConfigError: there is none, or it cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise absent from None
+    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as problem:
+        raise ConfigError("cannot be read", got=str(problem), where=str(path)) from None
 
 
 def without_secrets(key: str, value: Any) -> Any:

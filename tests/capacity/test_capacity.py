@@ -164,3 +164,5 @@ def test_the_command_reads_figures_and_rates(tmp_path: Path) -> None:
     assert "gives way first" in ran(run_in(tmp_path, *words)).stdout
     (tmp_path / "figures.json").write_text("{}")
     assert "not a file of figures" in run_in(tmp_path, *words).stderr
+    assert "cannot be read" in run_in(tmp_path, "capacity", str(tmp_path)).stderr
+    assert "no such file of rates" in run_in(tmp_path, "capacity", "none.toml").stderr

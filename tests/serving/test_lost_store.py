@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -11,6 +12,7 @@ from skewless.errors import CorruptData, StoreUnavailable
 from skewless.online.storage import is_states
 from skewless.serving.app import App
 from skewless.serving.http.http import ARROW
+from skewless.serving.operate import background
 from skewless.serving.settings import Settings
 from skewless.testing.clock import SettableClock
 from skewless.testing.memory import MemoryCache
@@ -208,9 +210,14 @@ def test_a_damaged_record_of_the_store_is_said_and_looked_at_again(store, monkey
     assert call(app, "GET", "/ready").status == 200
 
 
-def test_what_is_done_in_the_background_is_done_again_after_a_failure(store, capfd) -> None:
+@pytest.mark.parametrize("work", ["probe", "ask_issuer"])
+def test_what_is_done_in_the_background_is_done_again_after_a_failure(
+    store, capfd, monkeypatch, work
+) -> None:
     app = App(store, Settings(anonymous=True))
     app.start()
+    monkeypatch.setattr(background, "EVERY", 0.01)
+    app.upkeep.tokens = Mock()  # so that an issuer is watched
     times = []
 
     def fails() -> None:
@@ -220,7 +227,7 @@ def test_what_is_done_in_the_background_is_done_again_after_a_failure(store, cap
         app.draining = True
 
     async def until_it_went_well() -> None:
-        app.upkeep.probe = fails
+        setattr(app.upkeep, work, fails)
         app.reader.down = StoreUnavailable("so that it is asked often")
         app.upkeep.go()
         async with asyncio.timeout(PATIENCE):

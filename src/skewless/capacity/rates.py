@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skewless.config import read_toml
 from skewless.errors import ConfigError
 
 TEMPLATE = """\
@@ -117,17 +117,9 @@ class Load:
         Raises:
             ConfigError: there is none, or it is wrong.
         """
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(
-                "there is no such file of rates",
-                got=str(path),
-                hint="skewless capacity --template > capacity.toml",
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-            raise ConfigError("not TOML", got=str(problem), where=str(path)) from None
-        return cls.of(data, str(path))
+        hint = "skewless capacity --template > capacity.toml"
+        absent = ConfigError("there is no such file of rates", got=str(path), hint=hint)
+        return cls.of(read_toml(path, absent), str(path))
 
     @classmethod
     def of(cls, data: Mapping[str, Any], where: str) -> Load:

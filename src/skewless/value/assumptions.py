@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skewless.config import read_toml
 from skewless.errors import ConfigError, UnknownName
 
 FILE = "value.toml"
@@ -60,16 +60,9 @@ class Assumptions:
         Raises:
             ConfigError: there is none, or it has an unknown key or a figure that is none.
         """
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(
-                "what is assumed is not written down",
-                got=str(path),
-                hint=f"Begin with: skewless value --template > {FILE}",
-            ) from None
-        except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as problem:
-            raise ConfigError("cannot be read", got=str(problem), where=str(path)) from None
+        hint = f"Begin with: skewless value --template > {FILE}"
+        absent = ConfigError("what is assumed is not written down", got=str(path), hint=hint)
+        data = read_toml(path, absent)
         currency = data.pop("currency", "")
         if not isinstance(currency, str):
             raise _wrong("currency", currency, "a text", path)

@@ -36,11 +36,14 @@ _ACTIONS = {
     "removed": "Removed",
     "changed values": "Other values (new versions; the old ones serve on)",
     "changed access": "Other grants",
+    "renamed": "Renamed",
     "changed storage": "Other storage",
     "described only": "Other words",
     "added": "Added",
 }
 """What needs a person most is first."""
+_COUNTED = ("added", "changed values", "removed")
+"""What has a column of its own in the totals; everything else is otherwise changed."""
 
 
 class Change(Protocol):
@@ -98,12 +101,9 @@ def _totals(steps: Iterable[Change]) -> list[list[str]]:
     counts: dict[str, Counter[str]] = {}
     for step in steps:
         found = counts.setdefault(step.kind, Counter())
-        column = step.action
-        if column in ("changed storage", "described only"):
-            column = "described only"
-        found[column] += 1
+        found[step.action if step.action in _COUNTED else ""] += 1
         found["features"] += sum(each[:2] in ("+ ", "~ ", "- ") for each in step.changes)
-    columns = ("added", "changed values", "described only", "removed", "features")
+    columns = ("added", "changed values", "", "removed", "features")
     heads = ["", "added", "other values", "otherwise changed", "removed", "features"]
     return [
         heads,

@@ -166,7 +166,7 @@ class Upkeep:
     async def _watch_issuer(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            await self._threads[4].run(None, self.ask_issuer)
+            await self._done(4, self.ask_issuer)
 
     async def _repair(self) -> None:
         while True:
