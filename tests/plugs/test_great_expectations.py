@@ -12,7 +12,7 @@ from skewless.clock import from_micros
 from skewless.types import dtype_of
 from tests.plugs.docs_example import run_example
 from tests.plugs.real import needs
-from tests.shop import CARD, NOON, open_store, pay, payments, spend_of
+from tests.shop import NOON, pay, payments
 
 gx = needs("great_expectations")
 import great_expectations.expectations as gxe  # noqa: E402
@@ -50,13 +50,6 @@ def rows():
         pay(f"p{n}", NOON - n, amount, city=city)
         for n, (amount, city) in enumerate(zip(amounts, cities, strict=True))
     ]
-
-
-@pytest.fixture
-def fs(tmp_path):
-    pays = payments(row_id="pay_id")
-    with open_store(tmp_path, CARD, pays, spend_of(pays)) as store:
-        yield store
 
 
 def fails(each, table):

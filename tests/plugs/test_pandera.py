@@ -38,13 +38,6 @@ def rows():
     ]
 
 
-@pytest.fixture
-def fs(tmp_path):
-    pays = payments(row_id="pay_id")
-    with open_store(tmp_path, CARD, pays, spend_of(pays)) as store:
-        yield store
-
-
 COLUMNS = {
     "amount": [
         pap.Check.gt(1), pap.Check.ge(1.5), pap.Check.lt(4), pap.Check.le(4),

@@ -7,7 +7,7 @@ machine in the price table is taken to do as much.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,37 +72,28 @@ class Capacity:
 def capacity(load: Load, figures: Figures) -> Capacity:
     """Return what a load needs, by figures that were measured."""
     sources = [each for each in figures.sources if each.source in load.sources]
-    rates = [load.sources[each.source] for each in sources]
-    write = sum(
-        rate.events_per_second * each.row_seconds for each, rate in zip(sources, rates, strict=True)
-    )
+    rated = [(each, load.sources[each.source]) for each in sources]
+    write = sum(rate.events_per_second * each.row_seconds for each, rate in rated)
     read = sum(
         number * figures.read_seconds[view]
         for view, number in load.reads.items()
         if view in figures.read_seconds
     )
-    states = sum(
-        _entities(each, rate) * _state_bytes(each)
-        for each, rate in zip(sources, rates, strict=True)
-    )
+    states = sum(_entities(each, rate) * _state_bytes(each) for each, rate in rated)
     online = load.copies * sum(
-        _entities(each, rate) * _state_bytes(each) * each.store_bytes
-        for each, rate in zip(sources, rates, strict=True)
+        _entities(each, rate) * _state_bytes(each) * each.store_bytes for each, rate in rated
     )
     seconds = load.history_days * DAY_SECONDS
     per_row = {each.source: each.log_bytes for each in sources}
     log = sum(load.sources[n].events_per_second * seconds * b for n, b in per_row.items())
-    built = sum(
-        rate.events_per_second * seconds * each.rebuild_seconds
-        for each, rate in zip(sources, rates, strict=True)
-    )
+    built = sum(rate.events_per_second * seconds * each.rebuild_seconds for each, rate in rated)
     busy, rebuilding = load.busy, built / (load.rebuild_hours * 3600)
     cores = (write + read) / busy
     lines = [
         Line("cores that take rows in", _number(write / busy), f"{_number(write)} at {busy:.0%}"),
         Line("cores that read", _number(read / busy), f"{_number(read)} at {busy:.0%}"),
         Line("partitions of streams", f"{math.ceil(write / busy)}", "a worker of one core each"),
-        Line("states", _bytes(states), _of_states(sources, rates)),
+        Line("states", _bytes(states), _of_states(rated)),
         Line("online store", _bytes(online), f"its files, {load.copies} copies"),
         Line("log", _bytes(log), f"{load.history_days:g} days"),
         Line(
@@ -134,10 +125,10 @@ def _state_bytes(each: SourceFigures, rows: float | None = None) -> float:
     return each.state_bytes + each.grows * max(0.0, rows - each.rows_each)
 
 
-def _of_states(sources: Sequence[SourceFigures], rates: Sequence[SourceRate]) -> str:
+def _of_states(rated: Iterable[tuple[SourceFigures, SourceRate]]) -> str:
     return "; ".join(
         f"{_entities(each, rate):,} {each.entity} of {_state_bytes(each):,.0f} B"
-        for each, rate in zip(sources, rates, strict=True)
+        for each, rate in rated
     )
 
 

@@ -8,7 +8,6 @@ that RE2 does not have (a look-ahead) has no counterpart here.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,6 +30,7 @@ from skewless.plan.results import TrainingSet
 from skewless.plugs.rows import rows_of
 from skewless.quality.check import HISTORY, VALUES, QualityReport
 from skewless.store import FeatureStore
+from skewless.stores.offline.plain import plain_table
 from skewless.training.checked import POINT, noted
 from skewless.types import DType, dtype_of
 
@@ -99,11 +99,6 @@ def length_pattern(least: int | None, greatest: int | None) -> str:
     return f"(?s:.{{{least or 0},{'' if greatest is None else greatest}}})"
 
 
-def literal(text: str) -> str:
-    """Return a pattern that is a text."""
-    return re.escape(text)
-
-
 def left_out(what: list[str], tool: str) -> InputError:
     """Return the error of checks that have no counterpart."""
     return InputError(
@@ -166,7 +161,7 @@ def push_without(
     fs: FeatureStore,
     source: str,
     rows: pa.Table,
-    reasons: Mapping[int, str],
+    failures: Iterable[tuple[Iterable[int], str]],
     *,
     backdate: bool,
 ) -> PushResult:
@@ -176,13 +171,17 @@ def push_without(
         fs: the store.
         source: whose rows they are.
         rows: all of them.
-        reasons: place of a row to why it is refused.
+        failures: places of rows, and why they are refused.
         backdate: see `FeatureStore.push`.
 
     Raises:
         RowsRefused: there were rows, and every one is quarantined.
     """
-    bad, rows = sorted(reasons), _without_views(rows)
+    reasons: dict[int, str] = {}
+    for places, said in failures:
+        for row in places:
+            reasons[row] = f"{reasons[row]}; {said}" if row in reasons else said
+    bad, rows = sorted(reasons), plain_table(rows)  # Arrow takes no rows of Polars' texts
     values = rows.take(pa.array(bad, pa.int64())).to_pylist()
     refused = [Rejected(n, reasons[n], row_text(row)) for n, row in zip(bad, values, strict=True)]
     good = [n for n in range(rows.num_rows) if n not in reasons]
@@ -196,13 +195,6 @@ def push_without(
     if result.quarantined and not (result.accepted or result.duplicates):
         raise RowsRefused.of(source, result)
     return result
-
-
-def _without_views(rows: pa.Table) -> pa.Table:
-    """Return a table whose texts are no views (Polars'), of which Arrow cannot take rows."""
-    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-    fields = [pa.field(each.name, plain.get(each.type, each.type)) for each in rows.schema]
-    return rows.cast(pa.schema(fields))
 
 
 def holds(check: Check, table: pa.Table) -> bool:

@@ -147,7 +147,7 @@ def push(
         RowsRefused: there were rows, and every one is quarantined.
     """
     table = as_table(rows)
-    reasons: dict[int, str] = {}
+    refused: list[tuple[list[int], str]] = []
     for each in _validated(table, _suite(suite)).results:
         if each.success or _severity(each) != _CRITICAL:
             continue
@@ -156,10 +156,8 @@ def push(
             raise CheckFailed("the push is refused: an expectation of all rows fails",
                               got=f"{_said(each)}: {_found(each)}",
                               where=f"source {source!r}")  # fmt: skip
-        for row in places:
-            before = f"{reasons[row]}; " if row in reasons else ""
-            reasons[row] = before + _said(each)
-    return push_without(fs, source, table, reasons, backdate=backdate)
+        refused.append((places, _said(each)))
+    return push_without(fs, source, table, refused, backdate=backdate)
 
 
 class NoteInLedger(ValidationAction):  # type: ignore[misc]

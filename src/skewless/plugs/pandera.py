@@ -10,6 +10,7 @@ Schemas of pandas and of Polars, and models of either.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,7 +29,6 @@ from skewless.plugs.foreign_checks import (
     holds,
     left_out,
     length_pattern,
-    literal,
     moment_of,
     next_to,
     noted_report,
@@ -183,15 +183,13 @@ def push(
         RowsRefused: there were rows, and every one is quarantined.
     """
     table = as_table(rows)
-    reasons: dict[int, str] = {}
-    for each in _failures(_schema(schema), table):
+    failures = list(_failures(_schema(schema), table))
+    for each in failures:
         if not each.rows:
             raise CheckFailed("the push is refused: pandera refuses the rows as a whole",
                               got=each.said, where=f"source {source!r}")  # fmt: skip
-        for row in each.rows:
-            before = f"{reasons[row]}; " if row in reasons else ""
-            reasons[row] = f"{before}{each.said}"
-    return push_without(fs, source, table, reasons, backdate=backdate)
+    refused = ((each.rows, each.said) for each in failures)
+    return push_without(fs, source, table, refused, backdate=backdate)
 
 
 class _Failure:
@@ -302,9 +300,9 @@ def _pattern(given: Any) -> str:
         case "str_contains":
             return pattern_of(_text(said["pattern"]), starts=False, ends=False)
         case "str_startswith":
-            return pattern_of(literal(said["string"]), starts=True, ends=False)
+            return pattern_of(re.escape(said["string"]), starts=True, ends=False)
         case "str_endswith":
-            return pattern_of(literal(said["string"]), starts=False, ends=True)
+            return pattern_of(re.escape(said["string"]), starts=False, ends=True)
     raise InputError(str(given.error or given.name or "a function"))
 
 
