@@ -3,7 +3,15 @@
 import math
 from decimal import Decimal
 
+import numpy as np
+import pyarrow as pa
+import pytest
+
 from skewless.aggregations import aggregation
+from skewless.aggregations.kernels import Queries
+from skewless.aggregations.spans import RowTimes
+from skewless.aggregations.sweep import WindowSweep
+from skewless.aggregations.windows import Sliding
 
 
 def of(name, values, **parameters):
@@ -36,3 +44,15 @@ def test_a_median_between_the_ends_of_the_floats_is_finite():
 def test_an_ewma_whose_weighted_sum_leaves_the_floats_is_null():
     assert of("ewma", [1.7e308] * 3, half_life="1h") is None
     assert of("ewma", [1.0, 3.0], half_life="1h") == 2.0
+
+
+@pytest.mark.parametrize("name", ["skew", "kurtosis"])
+@pytest.mark.parametrize("size", [1.3e154, 1e110, 1e-110, 1e-160])
+def test_moments_whose_powers_leave_the_floats_are_the_same_at_many_moments(name, size):
+    values = [-size, -size, 0.0, size]
+    event, start = np.arange(4), np.array([0, 4])
+    window = Sliding.of("1h")
+    spans = window.spans(RowTimes(event, event, start))
+    swept = WindowSweep(window, spans, Queries(event, start), event)
+    found = aggregation(name).sweep(swept.column("x", pa.array(values))).to_pylist()
+    assert found == [of(name, values[:many]) for many in (1, 2, 3, 4)]

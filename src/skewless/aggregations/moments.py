@@ -221,7 +221,8 @@ class Skew(_Moments):
         import numpy as np
 
         m2, m3 = rows.moments("second", "third")
-        return rows.array(*_ratios(m3, m2 * np.sqrt(m2)))
+        with np.errstate(over="ignore", under="ignore"):
+            return rows.array(*_ratios(m3, m2 * np.sqrt(m2)))
 
 
 @dataclass(frozen=True)
