@@ -17,6 +17,7 @@ import confluent_kafka as ck
 import msgspec
 
 from skewless.errors import CorruptData
+from skewless.streams._kafka_errors import ends_of, passes
 from skewless.streams.records import Record
 
 _SLICE_SECONDS = 0.5
@@ -97,9 +98,7 @@ def check(settings: Mapping[str, Any], topic: str, places: Positions, patience: 
     try:
         places_there = {}
         for number, place in wanted.items():
-            low, high = consumer.get_watermark_offsets(
-                ck.TopicPartition(topic, number), timeout=patience
-            )
+            low, high = ends_of(consumer, ck.TopicPartition(topic, number), patience)
             if low <= place.last < high:
                 places_there[number] = place
         consumer.assign([ck.TopicPartition(topic, n, p.last) for n, p in places_there.items()])
@@ -120,9 +119,10 @@ def _compare(consumer: ck.Consumer, topic: str, wanted: Positions, patience: flo
         number = message.partition() or 0
         problem = message.error()
         if problem is not None:
-            if problem.code() not in _NOTHING_THERE:
+            if problem.code() in _NOTHING_THERE:
+                left.discard(number)  # nothing is left of what was read
+            elif not passes(problem):
                 raise ck.KafkaException(problem)
-            left.discard(number)  # nothing is left of what was read
         elif number in left:
             left.discard(number)
             found, place = Record.of(message), wanted[number]

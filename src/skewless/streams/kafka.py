@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import confluent_kafka as ck
 
 from skewless.errors import CorruptData, InputError, StoreUnavailable
+from skewless.streams._kafka_errors import TOPIC_IS_AWAY, ask, ends_of, offsets_at, passes
 from skewless.streams._kafka_position import (
     PartitionPosition,
     Positions,
@@ -46,11 +47,6 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 15.0
 _NEW = PartitionPosition(0)
 """Where a partition begins that came into being after the topic was first read."""
-_TOPIC_IS_AWAY = (
-    ck.KafkaError.UNKNOWN_TOPIC_OR_PART,
-    ck.KafkaError._UNKNOWN_TOPIC,
-    ck.KafkaError._UNKNOWN_PARTITION,
-)
 _OURS = ("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store")
 _DEFAULTS = {
     "client.id": "skewless",
@@ -224,8 +220,14 @@ class KafkaReader(StreamReader):
             ) from None
 
     def _partitions(self, consumer: ck.Consumer, patience: float) -> list[int]:
-        found = consumer.list_topics(self._topic, timeout=patience)
-        topic = found.topics[self._topic]
+        def question(left: float) -> Any:
+            found = consumer.list_topics(self._topic, timeout=left)
+            topic = found.topics[self._topic]
+            if topic.error is not None and passes(topic.error):
+                raise ck.KafkaException(topic.error)
+            return topic
+
+        topic = ask(question, patience)
         if topic.error is not None:
             raise InputError(
                 "there is no such topic, or it may not be read",
@@ -262,7 +264,7 @@ class KafkaReader(StreamReader):
         """Return where to begin with each partition that there is."""
         if start in (EARLIEST, LATEST):
             places = [ck.TopicPartition(self._topic, number) for number in partitions]
-            found = [consumer.get_watermark_offsets(p, timeout=PATIENCE_SECONDS) for p in places]
+            found = [ends_of(consumer, place, PATIENCE_SECONDS) for place in places]
             return {
                 number: low if start == EARLIEST else high
                 for number, (low, high) in zip(partitions, found, strict=True)
@@ -276,7 +278,7 @@ class KafkaReader(StreamReader):
             )
         millis = -(-start // 1000)
         asked = [ck.TopicPartition(self._topic, number, millis) for number in partitions]
-        later = consumer.offsets_for_times(asked, timeout=PATIENCE_SECONDS)
+        later = offsets_at(consumer, asked, PATIENCE_SECONDS)
         ends = self._starts(consumer, [p.partition for p in later if p.offset < 0], LATEST)
         return {p.partition: ends.get(p.partition, p.offset) for p in later}
 
@@ -319,10 +321,10 @@ class KafkaReader(StreamReader):
                 where=self._where,
                 hint="The topic was made anew, or keeps messages for too short a time.",
             )
-        self._doubtful = self._doubtful or error.code() in _TOPIC_IS_AWAY
+        self._doubtful = self._doubtful or error.code() in TOPIC_IS_AWAY
         if error.code() == ck.KafkaError._PARTITION_EOF:
             self._ends[partition or 0] = message.offset() or 0
-        elif not error.retriable():
+        elif not passes(error):
             raise self._unavailable(ck.KafkaException(error))
 
     def _batch(self, records: list[Record]) -> Batch:
