@@ -1,5 +1,9 @@
 """Options and fixtures of every test: hypothesis' profile, the seed, tests that need a server.
 
+Where a run is judged (CI), a test that ends with a connection lost, a server that does not answer
+or a time-out is run once more, and the summary names it (RERUN): it is to be looked into. A test
+that finds a wrong value is never run again.
+
 pytest --note-missing=FILE     write there, one a line, the tests skipped for lack of a server
 HYPOTHESIS_PROFILE=ci pytest   200 examples for a property instead of 50; the default under CI
 SEED=42 pytest                 the `seed` fixture; the header prints the one of this run
@@ -41,7 +45,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile(_profile())
     # In the environment, so that the workers of pytest-xdist share it.
-    os.environ.setdefault("SEED", str(secrets.randbelow(2**32)))
+    dice = 1 if _profile() == "ci" else secrets.randbelow(2**32)
+    os.environ.setdefault("SEED", str(dice))
+
+
+_OF_THE_MACHINE = [
+    r"^\w*(StoreUnavailable|Connection\w*|Timeout\w*|TimedOut|RemoteDisconnected)\b",
+    r"^(BrokenPipeError|IncompleteRead|(Read|Write|Connect)Error)\b",
+    r"^RuntimeError: .+ did not (start|stop)",
+]
+"""What a busy machine does to sockets and servers: how such an error begins."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if _profile() == "ci" and config.pluginmanager.hasplugin("rerunfailures"):
+        again = pytest.mark.flaky(
+            reruns=1, only_rerun=_OF_THE_MACHINE, rerun_except="AssertionError"
+        )
+        for item in items:
+            item.add_marker(again)
 
 
 _skipped_for_want_of_a_server: dict[str, None] = {}
