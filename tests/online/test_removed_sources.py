@@ -4,8 +4,10 @@ import pytest
 
 import skewless as sl
 from skewless.clock import from_micros
+from skewless.ingest.quarantine import size_of
+from skewless.online.quarantine_table import QuarantineSize
 from tests.ingest.test_push import TwoStores, spend_of
-from tests.shop import HOUR, MINUTE, NOON, cards, check_parity, open_store, pay, payments
+from tests.shop import HOUR, MINUTE, NOON, SCHEMA, cards, check_parity, open_store, pay, payments
 
 ALL = cards("c1", "c2", "nobody")
 
@@ -127,3 +129,55 @@ def test_plan_says_what_happens_to_the_rows(folder):
     with open_store(folder, spend_of(payments()), other()) as fs:
         plan = fs.plan(other(), removing=True)
         assert "source pays: removed; its rows are kept apart" in str(plan)
+
+
+def reasons(fs):
+    return [row.reason for row in fs.quarantine("pays")]
+
+
+def bad(fs, number):
+    with pytest.raises(sl.RowsRefused):
+        fs.push("pays", [pay(f"bad{number}", NOON, amount="much")])
+
+
+@pytest.mark.parametrize("one_store", [True, False])
+@pytest.mark.parametrize("rows", [0, 2])
+def test_the_quarantine_of_a_removed_source_is_not_that_of_the_next(folder, one_store, rows):
+    view = spend_of(payments(row_id="pay_id"))
+    options = {} if one_store else {"using": TwoStores()}
+    with open_store(folder, view, other(), **options) as fs:
+        fs.push("pays", [pay(str(n), NOON - HOUR) for n in range(rows)])
+        bad(fs, 1)
+        removed(fs)
+        assert [(log.rows, log.quarantined) for log in fs.kept_rows()] == [(rows, 1)]
+        fs.apply(fs.plan(view, other()))
+        assert fs.quarantine("pays") == []
+        assert size_of(fs.runtime, "pays") == QuarantineSize(0, 0)
+        bad(fs, 2)
+        bad(fs, 3)
+        assert len(reasons(fs)) == 2
+        if rows:
+            assert fs.restore_rows("pays") == rows
+            assert size_of(fs.runtime, "pays") == QuarantineSize(3, 0)
+            assert len(reasons(fs)) == 3
+            assert fs.kept_rows() == []
+        else:
+            with pytest.raises(sl.UnknownName):
+                fs.restore_rows("pays")
+        removed(fs)
+        fs.apply(fs.plan(view, other()))
+        assert fs.quarantine("pays") == []
+        assert fs.drop_rows("pays") == rows
+        assert fs.kept_rows() == []
+        journal = fs.runtime.journal
+        left = [t for t in journal.tables() if t.startswith("quarantine.")]
+        assert not [row for table in left for row in journal.scan(table)]
+
+
+def test_rows_quarantined_are_counted_under_a_new_name_of_their_source(folder):
+    with open_store(folder, spend_of(payments(row_id="pay_id"))) as fs:
+        bad(fs, 1)
+        renamed = sl.Source("paid", schema=SCHEMA, event_time="at", row_id="pay_id", was="pays")
+        fs.apply(fs.plan(spend_of(renamed)))
+        assert size_of(fs.runtime, "paid") == QuarantineSize(1, 0)
+        assert len(fs.quarantine("paid")) == 1

@@ -11,7 +11,9 @@ import skewless as sl
 from skewless.clock import from_micros
 from skewless.engines.local import LocalEngine
 from skewless.errors import InputError, UnknownName
+from skewless.online.log_generations import note_generation
 from skewless.plan.results import ID_KEY
+from skewless.training import records
 from skewless.training.frame_training_set import FrameTrainingSet
 from skewless.training.records import record_set
 from tests.shop import HOUR, MINUTE, NOON, open_store, pay, payments, random_rows, spend_of
@@ -57,7 +59,7 @@ def test_what_it_was_made_of_is_in_the_ledger(fs: sl.FeatureStore, spine: pa.Tab
     assert (record.id, record.service, record.rows) == (first.id, "fraud", 30)
     assert record.features["total_1h"] == "Spend@v1:total_1h"
     assert record.spine_columns == ["label", "card_id", "at"]
-    assert record.sources == {"pays": {"log": 200, "table": None}}
+    assert record.sources == {"pays": {"log": 200, "generation": 0, "table": None}}
     assert record.views == {"Spend@v1": SPEND.fingerprint}
     assert record.leakage == "not checked"
     fs.leakage(first, timestamp="at", label="label")
@@ -100,6 +102,35 @@ def test_backdated_rows_are_named_with_the_values_they_change(
         assert again.values[name] == differ > 0
     assert again.reasons == ("pays has 1 rows more; those that were known before count",)
     assert "biggest (Spend@v1:biggest): 1 values" in str(again)
+
+
+def test_a_source_that_was_removed_meanwhile_is_named_with_no_number_of_rows(
+    fs: sl.FeatureStore, spine: pa.Table
+) -> None:
+    first = made(fs, spine)
+    with fs.runtime.journal.transaction() as transaction:
+        note_generation(transaction, "pays", 1)  # and a registry restored from before the removal
+    fs.runtime.forget_plans()
+    for rows in (0, 300):  # fewer than there were, and more
+        fs.push("pays", random_rows(2, rows), backdate=True)
+        again = fs.rebuild(first.id, first)
+        assert not again.same
+        assert again.reasons == (
+            "pays has another log: it was removed and defined again, or given its rows back",
+        )
+
+
+def test_a_log_that_is_shorter_than_it_was_is_said_to_be(
+    fs: sl.FeatureStore, spine: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer = {"log": 205, "generation": 0}
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "_log_reached", lambda *_: longer)
+        first = made(fs, spine)
+    fs.push("pays", [pay("old", NOON - HOUR - 5 * MINUTE, 1e17, card="c1")], backdate=True)
+    assert fs.rebuild(first.id, first).reasons == (
+        "pays has 4 rows fewer: its log was restored from an older copy",
+    )
 
 
 def test_another_spine_is_named(fs: sl.FeatureStore, spine: pa.Table) -> None:

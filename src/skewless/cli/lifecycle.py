@@ -115,8 +115,13 @@ def rows_command(repo: str, as_json: bool, action: str, source: str | None, yes:
         raise InputError(f"rows {action} {'takes no' if source else 'needs a'} source")
     with FeatureStore(repo) as fs:
         if action == "list":
-            kept = [{"source": log.source, "rows": log.rows} for log in fs.kept_rows()]
-            shown = "\n".join(f"{log['source']}: {log['rows']:,} rows" for log in kept)
+            logs = fs.kept_rows()
+            kept = [{n: getattr(log, n) for n in ("source", "rows", "quarantined")} for log in logs]
+            shown = "\n".join(
+                f"{log.source}: {log.rows:,} rows"
+                + (f", {log.quarantined:,} quarantined" if log.quarantined else "")
+                for log in logs
+            )
             emit(kept) if as_json else say(shown or "No rows of removed sources are kept.")
             return
         if action == "drop" and not yes and not confirmed("Drop them for good?"):

@@ -18,6 +18,8 @@ from skewless.definitions import Source
 from skewless.errors import InputError
 from skewless.ledger.runs import recorded
 from skewless.online.dedup import Rejected
+from skewless.online.log_generations import generation_of
+from skewless.online.quarantine_table import QuarantineSize, QuarantineTable
 from skewless.online.runtime import Runtime
 from skewless.stores.online.base import Item, KeyValues
 
@@ -25,7 +27,6 @@ MOST = 100_000
 """Rows that are kept of a source; the oldest are dropped beyond, and counted."""
 _SLACK = 1_000
 """Rows beyond that are dropped together: it costs a look at all of them."""
-_COUNTS = "skewless.quarantine"
 _HALF = 1_000
 _LAST = 2**63 - 1
 _OF_NOW = b"\x7f"
@@ -49,38 +50,25 @@ class Quarantined:
     id: str = ""
 
 
-@dataclass(frozen=True)
-class QuarantineSize:
-    """How many rows of a source are set aside.
-
-    Attributes:
-        kept: that can be looked at.
-        dropped: older ones that were dropped, because there were too many or by `purge`.
-    """
-
-    kept: int
-    dropped: int
-
-
 def set_aside(
     transaction: KeyValues, source: Source, rejected: Sequence[Rejected], now: int
 ) -> None:
     """Keep rows that did not fit their source, with reasons, inside a transaction."""
     if not rejected:
         return
-    table, items = _table(source.stored), []
+    place, items = _table(transaction, source), []
     for number, row in enumerate(rejected):
         key = struct.pack(">qI", _LAST - now, 2**32 - 1 - number) + os.urandom(4)
         items.append((key, json.dumps([now, _shortened(row.reason), row.values]).encode()))
-    size = _size(transaction, source.stored)
-    transaction.write(table, items)
+    size = place.size(transaction)
+    transaction.write(place.name, items)
     kept = size.kept + len(items)
     dropped = 0
     if kept > MOST + _SLACK:
-        oldest = list(itertools.islice(_newest_first(transaction, table), MOST, None))
-        transaction.delete(table, [key for key, _ in oldest])
+        oldest = list(itertools.islice(_newest_first(transaction, place.name), MOST, None))
+        transaction.delete(place.name, [key for key, _ in oldest])
         dropped = len(oldest)
-    _note(transaction, source.stored, QuarantineSize(kept - dropped, size.dropped + dropped))
+    place.note(transaction, QuarantineSize(kept - dropped, size.dropped + dropped))
 
 
 def quarantined(
@@ -94,7 +82,7 @@ def quarantined(
         raise InputError(
             "not the id of a quarantined row", got=after[:60], expected="Quarantined.id"
         ) from None
-    found = _newest_first(runtime.journal, _table(source.stored), behind)
+    found = _newest_first(runtime.journal, _table(runtime.journal, source).name, behind)
     rows = [(json.loads(value), key.hex()) for key, value in itertools.islice(found, limit)]
     return [Quarantined(at, reason, values, place) for (at, reason, values), place in rows]
 
@@ -103,23 +91,22 @@ def quarantined(
 def purge(runtime: Runtime, source_name: str, before: int | None) -> int:
     """Let quarantined rows go; see `FeatureStore.purge_quarantine`."""
     source = runtime.source(source_name)
-    table = _table(source.stored)
     with runtime.journal.transaction() as rows:
-        size = _size(rows, source.stored)
+        place = _table(rows, source)
+        size = place.size(rows)
         doomed = [
             key
-            for key, value in _newest_first(rows, table)
+            for key, value in _newest_first(rows, place.name)
             if before is None or json.loads(value)[0] < before
         ]
-        rows.delete(table, doomed)
-        left = QuarantineSize(size.kept - len(doomed), size.dropped + len(doomed))
-        _note(rows, source.stored, left)
+        rows.delete(place.name, doomed)
+        place.note(rows, QuarantineSize(size.kept - len(doomed), size.dropped + len(doomed)))
     return len(doomed)
 
 
 def size_of(runtime: Runtime, source_name: str) -> QuarantineSize:
     """Return how many rows of a source are set aside."""
-    return _size(runtime.journal, runtime.source(source_name).name)
+    return _table(runtime.journal, runtime.source(source_name)).size(runtime.journal)
 
 
 def _shortened(reason: str) -> str:
@@ -127,8 +114,8 @@ def _shortened(reason: str) -> str:
     return reason if len(reason) <= 2 * _HALF else f"{reason[:_HALF]} ... {reason[-_HALF:]}"
 
 
-def _table(source: str) -> str:
-    return f"quarantine.{source}"
+def _table(rows: KeyValues, source: Source) -> QuarantineTable:
+    return QuarantineTable.of(source.stored, generation_of(rows, source.stored))
 
 
 def _newest_first(rows: KeyValues, table: str, after: bytes = b"") -> Iterator[Item]:
@@ -137,14 +124,3 @@ def _newest_first(rows: KeyValues, table: str, after: bytes = b"") -> Iterator[I
         yield from rows.scan(table, prefix=_OF_NOW, after=after or None)
     older = list(rows.scan(table, prefix=_OF_BEFORE))
     yield from (item for item in reversed(older) if after[:1] != _OF_BEFORE or item[0] < after)
-
-
-def _size(rows: KeyValues, source: str) -> QuarantineSize:
-    found = rows.read(_COUNTS, [source.encode()])[0]
-    if found is None:  # of before there were counts
-        return QuarantineSize(sum(1 for _ in rows.scan(_table(source))), 0)
-    return QuarantineSize(*struct.unpack(">QQ", found))
-
-
-def _note(rows: KeyValues, source: str, size: QuarantineSize) -> None:
-    rows.write(_COUNTS, [(source.encode(), struct.pack(">QQ", size.kept, size.dropped))])

@@ -16,6 +16,7 @@ from skewless.online.log_generations import (
     note_generation,
     rows_in,
 )
+from skewless.online.quarantine_table import QuarantineTable
 from skewless.online.runtime import Runtime
 from skewless.stores.offline.log.journal import MANIFEST_KEY, log_name
 from skewless.stores.offline.log.manifest import Manifest
@@ -42,6 +43,7 @@ def drop_rows(runtime: Runtime, source: str) -> int:
         folder = runtime.folder / "log" / log_name(log.source, log.generation)
         shutil.rmtree(folder, ignore_errors=True)
         runtime.journal.drop(log.table)
+        log.quarantine.drop(runtime.journal)
         dropped += log.rows
     return dropped
 
@@ -61,7 +63,7 @@ def restore_rows(runtime: Runtime, source: str) -> int:
         raise InputError(
             f"rows of {source!r} are derived", hint="They are made of what they are derived of."
         )
-    log = _kept(runtime, its.stored)[-1]
+    log = _kept(runtime, its.stored, with_rows=True)[-1]
     runtime.outdate_copy()
     with runtime.journal.transaction() as transaction:
         now = runtime.log_generation(its.stored)
@@ -71,6 +73,7 @@ def restore_rows(runtime: Runtime, source: str) -> int:
                 got=f"{rows_in(transaction, its.stored, now):,} rows",
                 hint="Push the rows that are kept, or drop them.",
             )
+        QuarantineTable.of(its.stored, now).move(transaction, log.quarantine)
         note_generation(transaction, its.stored, log.generation)
         forget_ids(transaction, log)
     reconcile(runtime)  # tables begun over another log are void
@@ -78,8 +81,8 @@ def restore_rows(runtime: Runtime, source: str) -> int:
     return log.rows
 
 
-def _kept(runtime: Runtime, source: str) -> list[KeptLog]:
-    every = kept_logs(runtime.journal)
+def _kept(runtime: Runtime, source: str, *, with_rows: bool = False) -> list[KeptLog]:
+    every = [log for log in kept_logs(runtime.journal) if log.rows or not with_rows]
     found = [log for log in every if log.source == source]
     if not found:
         known = {log.source for log in every}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from skewless.online.quarantine_table import TABLE, QuarantineTable
 from skewless.online.table_changes import note_change
 from skewless.stores.offline.log.journal import STATE_KEY, State, log_name, log_table
 from skewless.stores.online.base import KeyValues, OnlineStore, Transaction
@@ -46,16 +47,23 @@ class KeptLog:
         source: its name.
         generation: of the log.
         rows: how many, deletions and all versions among them.
+        quarantined: how many lie beside them.
     """
 
     source: str
     generation: int
     rows: int
+    quarantined: int = 0
 
     @property
     def table(self) -> str:
         """The log's table in the journal."""
         return log_table(log_name(self.source, self.generation))
+
+    @property
+    def quarantine(self) -> QuarantineTable:
+        """What was quarantined beside it."""
+        return QuarantineTable.of(self.source, self.generation)
 
 
 def generation_of(journal: KeyValues, source: str) -> int:
@@ -81,16 +89,23 @@ def rows_in(journal: KeyValues, source: str, generation: int) -> int:
     return State.decode(journal.read_one(table, STATE_KEY), table).next_sequence - 1
 
 
+def is_used(journal: KeyValues, source: str, generation: int) -> bool:
+    """Return whether a log of a source has rows, or ever quarantined one."""
+    aside = QuarantineTable.of(source, generation).size(journal)
+    return bool(rows_in(journal, source, generation) or aside.kept or aside.dropped)
+
+
 def kept_logs(journal: OnlineStore) -> list[KeptLog]:
-    """Return the logs that are kept apart, those of a source oldest first."""
+    """Return the logs that are kept apart with their quarantines, of a source oldest first."""
+    tables = journal.tables()
+    names = {t[len(start) :] for start in (_LOG, TABLE) for t in tables if t.startswith(start)}
     found = []
-    for table in journal.tables():
-        if not table.startswith(_LOG):
-            continue
-        source, _, number = table[len(_LOG) :].partition("~")
+    for name in names:
+        source, _, number = name.partition("~")
         generation = int(number or 0)
         if generation < generation_of(journal, source):
             rows = rows_in(journal, source, generation)
-            if rows:
-                found.append(KeptLog(source, generation, rows))
+            quarantined = QuarantineTable.of(source, generation).size(journal).kept
+            if rows or quarantined:
+                found.append(KeptLog(source, generation, rows, quarantined))
     return sorted(found, key=lambda log: (log.source, log.generation))

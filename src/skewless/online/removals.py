@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skewless.online.lease import POSITIONS
-from skewless.online.log_generations import generation_of, note_generation, rows_in
+from skewless.online.log_generations import generation_of, is_used, note_generation
 from skewless.online.runtime import Runtime
 from skewless.online.table_changes import note_change
 from skewless.stores.online.base import Transaction
@@ -51,9 +51,11 @@ def _set_apart(transaction: Transaction, source: str) -> None:
 
     Where its streams were read up to goes with them.
     """
-    generation = generation_of(transaction, source)
-    if rows_in(transaction, source, generation):
-        note_generation(transaction, source, generation + 1)
+    generation = now = generation_of(transaction, source)
+    while is_used(transaction, source, generation):
+        generation += 1
+    if generation != now:
+        note_generation(transaction, source, generation)
     positions = [key for key, _ in transaction.scan(POSITIONS, prefix=f"{source}/".encode())]
     transaction.delete(POSITIONS, positions)
     note_change(transaction)  # a push that remembers it looks again

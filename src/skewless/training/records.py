@@ -18,7 +18,7 @@ from typing import Any
 
 from skewless.access.actors import caller
 from skewless.clock import iso
-from skewless.definitions import FeatureService
+from skewless.definitions import FeatureService, Source
 from skewless.errors import InputError, UnknownName
 from skewless.ledger.ledger import Ledger
 from skewless.online.runtime import Runtime
@@ -47,8 +47,8 @@ class TrainingSetRecord:
         rows: of the spine.
         spine: where the spine lay, where it was a file; else empty.
         columns: column to the hash of its values, those of the spine first.
-        sources: source to how far its history went: rows of the log, and the state of its table
-            where that can be read again.
+        sources: source to how far its history went: rows of the log, its generation (see
+            `online.log_generations`), and the state of its table where that can be read again.
         views: view version to its fingerprint.
         revision: of the registry.
         full_names: whether features are called ``View__feature``.
@@ -148,7 +148,7 @@ def record_set(
     state = runtime.state()
     name = features.name if isinstance(features, FeatureService) else features
     sources = {
-        history: {"log": runtime.log(steps[0].source).last_sequence()}
+        history: _log_reached(runtime, steps[0].source)
         for history, steps in steps_by_source(made.plan).items()
     }
     versions = [(need.view.name, need.version) for need in made.plan.selection.views]
@@ -241,6 +241,12 @@ def rebuild(
     return Rebuilt(record, made, changed, values, reasons)
 
 
+def _log_reached(runtime: Runtime, source: Source) -> dict[str, int]:
+    """Return how far the history of a source goes, and which log of its name that is of."""
+    number = runtime.log_generation(source.stored)
+    return {"log": runtime.log(source).last_sequence(), "generation": number}
+
+
 def _reasons(
     runtime: Runtime,
     record: TrainingSetRecord,
@@ -256,7 +262,20 @@ def _reasons(
             yield f"{view} is not what it was"
     for history, reached in record.sources.items():
         source = runtime.source(history.partition("#")[0])
-        if rows := runtime.log(source).last_sequence() - reached["log"]:
-            yield f"{source.name} has {rows:,} rows more; those that were known before count"
+        yield from _log_reasons(source.name, reached, _log_reached(runtime, source))
         if not reached["table"] and source.table is not None:
             yield f"the table of {source.name} may have changed: it keeps no earlier states"
+
+
+def _log_reasons(source: str, then: Mapping[str, Any], now: Mapping[str, int]) -> Iterator[str]:
+    """Yield what has become of the log of a source; records of before do not say which it was."""
+    generation = then.get("generation", None if now["generation"] else 0)
+    more = now["log"] - then["log"]
+    if generation is None:
+        yield f"{source} was removed once, and the record does not say which log it had"
+    elif generation != now["generation"]:
+        yield f"{source} has another log: it was removed and defined again, or given its rows back"
+    elif more > 0:
+        yield f"{source} has {more:,} rows more; those that were known before count"
+    elif more < 0:
+        yield f"{source} has {-more:,} rows fewer: its log was restored from an older copy"
