@@ -18,7 +18,7 @@ from skewless.aggregations.base import Aggregation, Deciding
 from skewless.aggregations.moments import Mean, to_float
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
-from skewless.durations import parse_duration
+from skewless.durations import format_duration, parse_duration
 from skewless.errors import DefinitionError
 from skewless.types import NUMERIC, DType, Float64, List
 
@@ -335,8 +335,10 @@ class Ewma(Aggregation):
         return cls(), cls(half_life="5us")
 
     def __post_init__(self) -> None:
-        if parse_duration(self.half_life, what="a half-life") == 0:
+        micros = parse_duration(self.half_life, what="a half-life")
+        if micros == 0:
             raise DefinitionError("ewma needs a half-life", got=self.half_life)
+        object.__setattr__(self, "half_life", format_duration(micros))  # 24h is 1d
 
     def result_type(self, column: DType | None) -> DType:
         """Floating point."""

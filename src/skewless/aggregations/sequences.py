@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from skewless.aggregations.base import PLAIN, Aggregation, is_number
 from skewless.aggregations.ordering import Age, First
 from skewless.aggregations.windows import Window
-from skewless.durations import parse_duration
+from skewless.durations import format_duration, parse_duration
 from skewless.errors import DefinitionError
 from skewless.types import DType, Float64, Int64
 
@@ -155,8 +155,10 @@ class Burst(_Counted):
         return cls(width="2us"), cls(width="5us")
 
     def __post_init__(self) -> None:
-        if parse_duration(self.width, what="a burst") == 0:
+        micros = parse_duration(self.width, what="a burst")
+        if micros == 0:
             raise DefinitionError("a burst of no length", got=self.width)
+        object.__setattr__(self, "width", format_duration(micros))  # 60s is 1m
 
     def result_type(self, column: DType | None) -> DType:
         """Whole numbers."""

@@ -12,6 +12,7 @@ from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.definitions.checks import Check
 from skewless.definitions.repo import View
 from skewless.durations import format_duration
+from skewless.types import dtype_from_dict
 
 _CHECKS = ("checks", "screens")
 _DURATIONS = ("delay", "lateness", "future", "freshness", "warn")
@@ -37,7 +38,8 @@ def lines_of(
             if list(old) != list(new) and set(old) == set(new):
                 lines.append(f"{key}: {', '.join(old)} -> {', '.join(new)} (the order)")
         else:
-            lines.append(f"{key}: {_shown(key, old)} -> {_shown(key, new)}")
+            was, now = (_shown(key, each, other) for each, other in ((old, new), (new, old)))
+            lines.append(f"{key}: {was} -> {now}")
     return lines
 
 
@@ -99,9 +101,11 @@ def _is_tree(value: Any) -> bool:
     return value is None or isinstance(value, dict)
 
 
-def _shown(key: str, value: Any) -> str:
+def _shown(key: str, value: Any, other: Any) -> str:
     if value is None or value in ("", [], {}):
         return "none"
+    if isinstance(value, dict) or isinstance(other, dict):  # a type that has parts, or had some
+        return repr(dtype_from_dict(value))
     if key in _DURATIONS and isinstance(value, int):
         return format_duration(value)
     return repr(value)
