@@ -40,7 +40,7 @@ A_VALUE = {"beta": 150, "corr": 150, "cov": 150}
 """Python's instructions that each value of a training set may take, where it may take any."""
 A_ROW = {"time_in": 12, "time_mean": 12}
 """Those that each row of an online read may take: of sessions, whose end is looked for."""
-EACH_MOMENT_ANEW = {"ewma": "each row weighs something else at each moment"}
+EACH_MOMENT_ANEW = sorted(name for name, kind in AGGREGATIONS.items() if kind.moves)
 FEW = 40
 """Sweeps of all rows and moments that a value may take: a histogram has one a bucket."""
 ALLOWED = 400
@@ -127,25 +127,28 @@ def visited(run, monkeypatch):
     def counted(name, kernel):
         def call(*given, **more):
             found = kernel(*given, **more)
-            sweep, gathers = given[0], name == "gather_active"
-            size = len(sweep.spans.enter) + len(sweep.queries.time)
-            counts.append(len(found) if gathers else size)
+            if name == "gather_active":
+                counts.append(len(found))
+            elif name == "decayed_means":
+                low, high, _ = given[1]
+                counts.append(int((high - low).sum()))
+            else:
+                counts.append(len(given[0].spans.enter) + len(given[0].queries.time))
             return found
 
         return call
 
     with monkeypatch.context() as patched:
-        for name in (*SWEEPS, "gather_active"):
+        for name in (*SWEEPS, "gather_active", "decayed_means"):
             patched.setattr(dispatch.chosen, name, counted(name, getattr(dispatch.chosen, name)))
         run()
     return sum(counts)
 
 
 by_name = pytest.mark.parametrize("name", sorted(AGGREGATIONS))
-in_training = pytest.mark.parametrize("name", sorted(AGGREGATIONS.keys() - EACH_MOMENT_ANEW.keys()))
 
 
-@in_training
+@by_name
 def test_training_sets_take_no_python_by_row_and_no_row_by_moment(name, monkeypatch):
     for aggregate in cases(name, "x", "n", "word", "x and n", "rows"):
         few = instructions(trained(aggregate, 400, 30))
@@ -153,16 +156,16 @@ def test_training_sets_take_no_python_by_row_and_no_row_by_moment(name, monkeypa
         more = ALLOWED + (120 - 30) * A_VALUE.get(name, 0)
         assert instructions(trained(aggregate, 400, 120)) <= few + more, aggregate
         rows = visited(trained(aggregate, 1600, 120), monkeypatch)
-        assert rows <= FEW * (1600 + 120), aggregate
+        assert rows <= FEW * (1600 + 120) or name in EACH_MOMENT_ANEW, aggregate
 
 
-@in_training
+@by_name
 def test_groups_of_a_training_set_cost_rows_and_values_alone(name, monkeypatch):
     for aggregate in cases(name, "x", by=True):
         few = instructions(trained(aggregate, 400, 30))
         assert instructions(trained(aggregate, 1600, 120)) <= few + ALLOWED, aggregate
         rows = visited(trained(aggregate, 1600, 120), monkeypatch)
-        assert rows <= FEW * (1600 + len(WORDS) * 120), aggregate
+        assert rows <= FEW * (1600 + len(WORDS) * 120) or name in EACH_MOMENT_ANEW, aggregate
 
 
 @by_name
@@ -180,11 +183,11 @@ def test_an_online_read_of_texts_takes_as_much_for_each_row(name):
         assert instructions(read(aggregate, 1600)) <= 5 * few, aggregate
 
 
-@pytest.mark.parametrize("name", sorted(EACH_MOMENT_ANEW))
-def test_what_is_excused_does_take_python_by_moment(name):
+@pytest.mark.parametrize("name", EACH_MOMENT_ANEW)
+def test_what_is_excused_does_go_over_rows_by_moment(name, monkeypatch):
     aggregate = cases(name, "x")[0]
-    few = instructions(trained(aggregate, 400, 30))
-    assert instructions(trained(aggregate, 400, 120)) > few + ALLOWED
+    rows = [visited(trained(aggregate, 1600, moments), monkeypatch) for moments in (30, 120, 480)]
+    assert rows[2] - rows[1] > 3 * (rows[1] - rows[0])
 
 
 @by_name

@@ -61,6 +61,8 @@ class Aggregation(ABC):
         empty: the value of no rows; None where the aggregation has no identity.
         raw_only: whether it needs the rows themselves, so no tile can stand for them.
         of_set: whether only the set of the values matters, not how often or when they come.
+        moves: whether the same rows weigh something else at each moment, so that a sweep goes over
+            the rows of each anew.
         number: the number of the kernels from which `finish` makes the value; None for none.
     """
 
@@ -69,6 +71,7 @@ class Aggregation(ABC):
     takes_rows: ClassVar[bool] = False
     raw_only: ClassVar[bool] = False
     of_set: ClassVar[bool] = False
+    moves: ClassVar[bool] = False
     empty: ClassVar[Any] = None
     number: ClassVar[Number | None] = None
 

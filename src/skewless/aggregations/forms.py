@@ -62,7 +62,7 @@ def forms_of(
     """
     each = _of_each(kind, column)
     training = online = each
-    if kind.sweeps(column):
+    if kind.sweeps(column) and not kind.moves:
         training = "shared sweep" if kind.counts_in(column) else "sweep"
     if kind.counts_in(column):
         online = "shared numbers"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from skewless.aggregations.base import Aggregation, Deciding
+from skewless.aggregations.base import Aggregation, Deciding, is_number
 from skewless.aggregations.moments import Mean, to_float
 from skewless.aggregations.windows import Window
 from skewless.clock import SECOND
@@ -23,6 +23,8 @@ from skewless.errors import DefinitionError
 from skewless.types import NUMERIC, DType, Float64, List
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from skewless.aggregations.base import Ints, Numbers
@@ -328,6 +330,7 @@ class Ewma(Aggregation):
     half_life: str = "1h"
     name: ClassVar[str] = "ewma"
     raw_only: ClassVar[bool] = True
+    moves: ClassVar[bool] = True
 
     @classmethod
     def examples(cls) -> tuple[Aggregation, ...]:
@@ -369,21 +372,46 @@ class Ewma(Aggregation):
         return None if math.isinf(weighted) else weighted / total
 
     def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
-        """Return the same from arrays of weights and products, and the kernels' exact sums."""
-        half_life = parse_duration(self.half_life)
-        if values is None or max(half_life, t - int(events[0])) >= 2**53:
-            return NotImplemented
+        """Return the same by the kernels."""
         import numpy as np
 
-        from skewless.aggregations.kernels import Want, decay, window_summary
+        if values is None:
+            return NotImplemented
+        all_rows = np.array([0]), np.array([len(events)]), np.array([t])
+        (mean,) = self._means(events, values, all_rows).tolist()
+        return None if math.isnan(mean) else mean
 
-        weights = decay(events, t, half_life)
-        with np.errstate(all="ignore"):
-            products = weights * values.astype(np.float64)
-        if not np.isfinite(products).all():
-            return None
-        total, weighted = (
-            window_summary(each, None, 0, len(each), int(Want.SUM))[1]
-            for each in (weights, products)
-        )
-        return None if total == 0 or math.isinf(weighted) else weighted / total
+    def sweeps(self, column: DType | None) -> bool:
+        """Of all numbers but decimals."""
+        return column is not None and is_number(column)
+
+    def sweep(self, rows: ColumnSweep) -> pa.Array:
+        """Return the same at all moments; each weighs every row anew."""
+        import numpy as np
+
+        found = np.full(len(rows.queries.time), math.nan)
+        for part in rows.runs():
+            windows = part.low, part.high, rows.queries.time[part.queries]
+            events, values = rows.event[part.rows], rows.values[part.rows]
+            found[part.queries] = self._means(events, values, windows)
+        return rows.array(found, np.isnan(found))
+
+    def _means(
+        self, events: Ints, values: Numbers, windows: tuple[Ints, Ints, Ints]
+    ) -> npt.NDArray[np.float64]:
+        """Return the mean of each window ``(low, high, t)`` of rows, NaN where there is none."""
+        import numpy as np
+
+        from skewless.aggregations.kernels import decayed_means
+
+        half_life, (low, high, t) = parse_duration(self.half_life), windows
+        # Of greater numbers the kernels' doubles would be others than Python's quotients.
+        far = np.maximum(t - events[low], half_life) >= 2**53
+        near, found = (low[~far], high[~far], t[~far]), np.full(len(t), math.nan)
+        whole = values.astype(np.float64, copy=False)
+        found[~far] = decayed_means(events, whole, near, half_life=half_life)
+        for place in np.flatnonzero(far).tolist():
+            part = slice(low[place], high[place])
+            own = values[part].tolist(), events[part].tolist()
+            found[place] = self.compute(*own, int(t[place]), None)  # None is NaN
+        return found

@@ -46,7 +46,7 @@ __all__ = [
     "Queries",
     "Spans",
     "Want",
-    "decay",
+    "decayed_means",
     "gather_active",
     "group_rows",
     "hashes",
@@ -308,15 +308,29 @@ def sweep_frequent(
     return dispatch.chosen.sweep_frequent(Sweep.build(spans, queries, valid, len(keys)), keys, k)
 
 
-def decay(events: Ints, t: int, half_life: int) -> Floats:
-    """Return ``2 ** ((event - t) / half_life)`` of each event, as `math.exp2` gives it.
+def decayed_means(
+    events: Ints, values: Floats, windows: tuple[Ints, Ints, Ints], *, half_life: int
+) -> Floats:
+    """Return the mean of each window's values, a row weighing ``2 ** ((event - t) / half_life)``.
+
+    Weights are those of `math.exp2`, products are rounded, both sums are exact and rounded once.
+    NaN where all weights are 0, and where a product or their sum is beyond the floats.
 
     Args:
-        events: int64 microseconds, less than 2**53 away from ``t``.
-        t: the moment.
-        half_life: microseconds, less than 2**53.
+        events: int64 microseconds, less than 2**53 away from the moments of their windows.
+        values: float64, one a row, none of them NaN.
+        windows: (low, high, t): of rows ``low`` up to ``high``, one or more, at moment ``t``.
+        half_life: microseconds, from 1 up to 2**53 - 1.
+
+    Raises:
+        ValueError: if arrays do not fit each other.
     """
-    return dispatch.chosen.decay(np.require(events, np.int64, _PLAIN), t, half_life)
+    events = checked(events, np.int64, None, "events")
+    values = checked(values, np.float64, len(events), "values")
+    low, high, t = (checked(each, np.int64, len(windows[0]), "windows") for each in windows)
+    if ((low < 0) | (low > high) | (high > len(events))).any():
+        raise ValueError(f"windows: a row lies outside {len(events)} rows")
+    return dispatch.chosen.decayed_means((events, values), (low, high, t), half_life)
 
 
 def sweep_quantile(

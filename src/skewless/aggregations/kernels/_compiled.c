@@ -6,6 +6,7 @@
 #include <Python.h>
 
 #include "_codes.h"
+#include "_decay.h"
 #include "_exact.h"
 #include "_group.h"
 #include "_hash.h"
@@ -485,7 +486,7 @@ static PyMethodDef methods[] = {
     {"sweep_moments", py_sweep_moments, METH_VARARGS, moments_doc},
     {"window_moments", py_window_moments, METH_VARARGS, window_moments_doc},
     {"sweep_quantile", py_sweep_quantile, METH_VARARGS, quantile_doc},
-    {"decay", py_decay, METH_VARARGS, decay_doc},
+    {"decayed_means", py_decayed_means, METH_VARARGS, decay_doc},
     {"sweep_distinct", py_sweep_distinct, METH_VARARGS, distinct_doc},
     {"hashes", py_hashes, METH_VARARGS, hashes_doc},
     {"sweep_frequent", py_sweep_frequent, METH_VARARGS, frequent_doc},

@@ -76,7 +76,16 @@ def sweep_quantile(
     counts: _Ints,
     /,
 ) -> None: ...
-def decay(events: _Ints, t: int, half_life: int, out: npt.NDArray[np.float64], /) -> None: ...
+def decayed_means(
+    events: _Ints,
+    values: npt.NDArray[np.float64],
+    low: _Ints,
+    high: _Ints,
+    times: _Ints,
+    half_life: int,
+    out: npt.NDArray[np.float64],
+    /,
+) -> None: ...
 def sweep_frequent(spans: _Sweep, keys: _Ints, valid: _Array, k: int, out: _Ints, /) -> None: ...
 def sweep_distinct(
     spans: _Sweep, keys: _Ints, valid: _Array, nth: int, row: _Ints, counts: _Ints, /

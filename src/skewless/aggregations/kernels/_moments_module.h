@@ -1,4 +1,4 @@
-/* Python bindings of moments, quantiles, distinct keys and hashes; included by _compiled.c where its helpers stand. */
+/* Python bindings of moments, decay, quantiles, distinct keys and hashes; included by _compiled.c where its helpers stand. */
 #ifndef SKEWLESS_MOMENTS_MODULE_H
 #define SKEWLESS_MOMENTS_MODULE_H
 
@@ -58,26 +58,28 @@ static PyObject *py_window_moments(PyObject *module, PyObject *args) {
     return Py_BuildValue("ddd", found.second, found.third, found.fourth);
 }
 
-PyDoc_STRVAR(decay_doc, "decay(events, t, half_life, out)\n--\n\n"
-    "2 ** ((event - t) / half_life) of each event, by the C library as Python's math.exp2 is.");
+PyDoc_STRVAR(decay_doc, "decayed_means(events, values, low, high, times, half_life, out)\n--\n\n"
+    "Means of values[low[w]:high[w]], each weighted by 2 ** ((event - times[w]) / half_life), by the C\n"
+    "library as Python's math.exp2 is; NaN where there is none.");
 
-static PyObject *py_decay(PyObject *module, PyObject *args) {
-    PyObject *events, *result;
+static PyObject *py_decayed_means(PyObject *module, PyObject *args) {
+    PyObject *events, *values, *o[4];
     Buffers held = {.count = 0};
-    const int64_t *event = NULL;
-    double *out = NULL;
-    int64_t rows = -1;
-    long long t, half_life;
+    Decay d = {.rows = -1, .windows = -1};
+    int status = HELD_FAILED;
+    long long half_life;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OLLO", &events, &t, &half_life, &result)
-        || hold(&held, events, "lq", 0, &rows, "events", &event) || required(event, "events")
-        || hold(&held, result, "d", 1, &rows, "out", &out) || required(out, "out"))
-        return finished(&held, HELD_FAILED);
-    for (int64_t i = 0; i < rows; i++) {
-        i128 age = (i128)event[i] - t;
-        out[i] = exp2((double)age / (double)half_life);
-    }
-    return finished(&held, OK);
+    if (!PyArg_ParseTuple(args, "OOOOOLO", &events, &values, o, o + 1, o + 2, &half_life, o + 3)
+        || hold(&held, events, "lq", 0, &d.rows, "events", &d.event) || required(d.event, "events")
+        || hold(&held, values, "d", 0, &d.rows, "values", &d.values) || required(d.values, "values")
+        || hold(&held, o[0], "lq", 0, &d.windows, "low", &d.low) || required(d.low, "low")
+        || hold(&held, o[1], "lq", 0, &d.windows, "high", &d.high) || required(d.high, "high")
+        || hold(&held, o[2], "lq", 0, &d.windows, "times", &d.time) || required(d.time, "times")
+        || hold(&held, o[3], "d", 1, &d.windows, "out", &d.out) || required(d.out, "out"))
+        return finished(&held, status);
+    d.half_life = half_life;
+    WITHOUT_GIL(status = decayed_means(&d))
+    return finished(&held, status);
 }
 
 PyDoc_STRVAR(quantile_doc, "sweep_quantile(spans, keys, valid, q, below, above, counts)\n--\n\n"

@@ -9,7 +9,7 @@ import numpy as np
 from skewless.aggregations.kernels import _compiled
 
 # By name: of an extension that was built from older sources the import fails, and NumPy serves.
-from skewless.aggregations.kernels._compiled import decay as extension_decay
+from skewless.aggregations.kernels._compiled import decayed_means as extension_decayed
 from skewless.aggregations.kernels._compiled import hashes as extension_hashes
 from skewless.aggregations.kernels._compiled import sweep_codes as extension_sweep_codes
 from skewless.aggregations.kernels._compiled import sweep_distinct as extension_sweep_distinct
@@ -71,10 +71,12 @@ def sweep_frequent(sweep: Sweep, keys: Ints, k: int) -> Ints:
     return out.reshape(-1, k)
 
 
-def decay(events: Ints, t: int, half_life: int) -> Floats:
-    """The weight of each event: half for every half-life before ``t``."""
-    out = np.empty(len(events))
-    extension_decay(events, t, half_life, out)
+def decayed_means(
+    rows: tuple[Ints, Floats], windows: tuple[Ints, Ints, Ints], half_life: int
+) -> Floats:
+    """The mean of each window's values, each weighted by its age; NaN where there is none."""
+    out = np.empty(len(windows[2]))
+    extension_decayed(*rows, *windows, half_life, out)
     return out
 
 

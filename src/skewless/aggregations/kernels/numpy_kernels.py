@@ -438,9 +438,32 @@ def sweep_frequent(sweep: Sweep, keys: Ints, k: int) -> Ints:
     return found
 
 
-def decay(events: Ints, t: int, half_life: int) -> Floats:
-    """The weight of each event: half for every half-life before ``t``."""
-    return np.array([math.exp2((event - t) / half_life) for event in events.tolist()])
+def decayed_means(
+    rows: tuple[Ints, Floats], windows: tuple[Ints, Ints, Ints], half_life: int
+) -> Floats:
+    """The mean of each window's values, each weighted by its age; NaN where there is none."""
+    events, values = rows
+    found = [
+        _decayed_mean(events[low:high].tolist(), values[low:high], t, half_life)
+        for low, high, t in zip(*(each.tolist() for each in windows), strict=True)
+    ]
+    return np.array(found, np.float64)
+
+
+def _decayed_mean(events: list[int], values: Floats, t: int, half_life: int) -> float:
+    weights = np.array([math.exp2((event - t) / half_life) for event in events])
+    with np.errstate(all="ignore"):
+        products = weights * values
+    if not np.isfinite(products).all():
+        return math.nan
+    total, weighted = _sum(weights), _sum(products)
+    return math.nan if total == 0 or math.isinf(weighted) else weighted / total
+
+
+def _sum(values: Floats) -> float:
+    """The exact sum, rounded once."""
+    found: Any = window_summary(values, None, 0, len(values), int(Want.SUM))[1]
+    return float(found)
 
 
 def sweep_quantile(sweep: Sweep, keys: Ints, q: float) -> tuple[Ints, Ints, Ints]:

@@ -41,8 +41,10 @@ class Kernels(Protocol):
     def hashes(self, offsets: Ints, data: Flags, seed: int) -> Ints:
         """The hash of the bytes between each offset and the next."""
 
-    def decay(self, events: Ints, t: int, half_life: int) -> Floats:
-        """The weight of each event: half for every half-life before ``t``."""
+    def decayed_means(
+        self, rows: tuple[Ints, Floats], windows: tuple[Ints, Ints, Ints], half_life: int
+    ) -> Floats:
+        """Means of windows ``(low, high, time)`` of rows ``(event, value)``, weighted by age."""
 
     def sweep_order(
         self, sweep: Sweep, keys: Floats | Ints | None, want: Want
