@@ -46,6 +46,9 @@
     audience = "skewless"                  # also: jwks, claim = "groups", leeway = "60s"
     read = ["fraud-team"]                  # groups that may; also: write, admin
 
+    [access]                               # the key of masks and of the audit; see access.md
+    secret = "${ACCESS_SECRET}"            # default: made once, in .skewless/access.key
+
     [alerts]                               # who is told of what is wrong; see operations.md
     every = "10m"                          # what comes and goes is told at most so often
     receivers.oncall = { kind = "pagerduty", key = "${PAGERDUTY_KEY}", levels = ["page"] }
@@ -108,6 +111,7 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "lineage": ("kind", "url", "key", "path"),
     "lint": ("features", "views", "sources", "owners", "descriptions", "freshness", "enforce"),
     "oidc": ("issuer", "audience", "jwks", "claim", "read", "write", "admin", "leeway"),
+    "access": ("secret",),
     "alerts": ("allow", "every", "remind", "receivers"),
     "tend": (
         *("materialize", "backfill", "compact", "check", "profile", "drift", "freshness", "alerts"),
@@ -223,6 +227,7 @@ class Config:
         registry: ``kind`` and options of the registry; paths are absolute.
         ledger: ``folder`` of the ledger, absolute.
         lineage: where events of OpenLineage are sent to; None: nowhere.
+        access: the secret of keyed hashes; None: there is a file with one.
         alerts: who is told of what is wrong; None: nobody.
         prices: what a month costs.
         tend: how often the parts of `skewless.tend` are due, where not by default.
@@ -259,6 +264,7 @@ class Config:
     engine: Section = field(default_factory=lambda: Section({"kind": "local"}))
     lint: Section | None = None
     oidc: Section | None = None
+    access: Section | None = None
     alerts: Section | None = None
     prices: Section = field(default_factory=lambda: Section({}))
     tend: Section = field(default_factory=lambda: Section({}))
@@ -331,6 +337,7 @@ class Config:
             engine=_section(data, "engine", folder, where),
             lint=_section(data, "lint", folder, where) if "lint" in data else None,
             oidc=_section(data, "oidc", folder, where) if "oidc" in data else None,
+            access=_section(data, "access", folder, where) if "access" in data else None,
             alerts=_section(data, "alerts", folder, where) if "alerts" in data else None,
             prices=_section(data, "prices", folder, where),
             tend=_section(data, "tend", folder, where),
@@ -357,6 +364,7 @@ class Config:
             "engine": self.engine.to_dict(),
             "lint": None if self.lint is None else self.lint.to_dict(),
             "oidc": None if self.oidc is None else self.oidc.to_dict(),
+            "access": None if self.access is None else self.access.to_dict(),
             "alerts": None if self.alerts is None else self.alerts.to_dict(),
             "prices": self.prices.to_dict(),
             "tend": self.tend.to_dict(),

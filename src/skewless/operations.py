@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skewless.durations import parse_duration
 from skewless.errors import InputError, UnknownName
+from skewless.lineage.process_reads import ProcessReads
 from skewless.online.runtime import Runtime
 from skewless.plan.arguments import any_name, checked_count, checked_text, name_of, names_of
 from skewless.plan.selection import split_view
@@ -35,9 +36,11 @@ class Operations:
 
     Attributes:
         runtime: the open repo.
+        reads: what grants let this process read.
     """
 
     runtime: Runtime
+    reads: ProcessReads
 
     def freshness(self) -> FreshnessReport:
         """Return for each view the age of its newest event against what its owner promised."""
@@ -82,6 +85,7 @@ class Operations:
         """Return counts, nulls, range and quantiles of each feature of a view, from history."""
         from skewless.monitoring.statistics import statistics
 
+        self.reads.everything("statistics")
         return statistics(self.runtime, name_of(view, "view"))
 
     def profile(

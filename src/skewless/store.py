@@ -20,6 +20,7 @@ from skewless.clock import Clock, Now, to_micros
 from skewless.config import Config
 from skewless.errors import DefinitionError, InputError, RowsRefused
 from skewless.forks import cached_property
+from skewless.lineage.process_reads import ProcessReads
 from skewless.online.runtime import Runtime
 from skewless.operations import Operations
 from skewless.plan.apply.diff import ApplyPlan, diff
@@ -120,6 +121,7 @@ class FeatureStore(Operations):
         self.runtime = Runtime(config, clock, online)
         self.runtime.repair = self._repair
         self.runtime.derive = self._derive
+        self.reads = ProcessReads(self.runtime)
         self._emitter: Emitter | None = None
         if config.lineage is not None:
             from skewless.lineage.emit import emitter
@@ -153,6 +155,10 @@ class FeatureStore(Operations):
         state, now = self.runtime.registry.state(), self.runtime.clock.now()
         plan = diff(state, wanted, removing=whole and not no_files, repin=pins, now=now)
         state = renamed(state, plan.renames)
+        if plan.grants_matter(state):
+            from skewless.lineage.services import check_services
+
+            check_services(state, plan)
         if no_files and state.records:
             plan = replace(plan, notes=(*plan.notes, NO_FILES))
         if (rules := self._lint) is not None:
@@ -402,8 +408,10 @@ class FeatureStore(Operations):
         """
         entities, reader = checked_entities(entities), self.runtime.reader
         lookup = reader.lookup(features, full_names)
+        masks = self.reads.of(lookup.selection.outputs, "get_online_features")
         t = Now(self.runtime.clock.now()) if at is None else to_micros(at, where="at")
         found = reader.read(lookup, entities, t)
+        found = found if masks is None else masks(found)
         return OnlineResult(lookup.selection.outputs, entities, found, t)
 
     def get_historical_features(
@@ -445,6 +453,7 @@ class FeatureStore(Operations):
         checked_text(as_of, "an as_of")
         check_tables(tables)
         checked_text(timestamp, "the name of a time column")
+        masks = self.reads.of_features(features, full_names, "get_historical_features")
         made = training_set(
             self.runtime,
             spine,
@@ -457,10 +466,10 @@ class FeatureStore(Operations):
             engine=engine,
         )
         made.notes += features_checked(self.runtime.ledger, made)
+        made = self.reads.training(made, masks, "get_historical_features")
         record_set(self.runtime, made, features=features, spine=spine, full_names=full_names)
-        if (features if isinstance(features, str) else getattr(features, "name", "")) in (
-            self.runtime.state().services
-        ):
+        named = features if isinstance(features, str) else getattr(features, "name", "")
+        if masks is None and named in self.runtime.state().services:
             from skewless.drift.training import keep_training
 
             keep_training(self.runtime, made)
@@ -492,6 +501,7 @@ class FeatureStore(Operations):
         """
         from skewless.training.records import rebuild
 
+        self.reads.everything("rebuild")
         return rebuild(self.runtime, training_set, spine, progress=progress)
 
     def read_features(
@@ -513,6 +523,7 @@ class FeatureStore(Operations):
         from skewless.training.value_changes import value_changes
 
         view = name_of(view, "view")
+        self.reads.as_they_are(view, "read_features")
         entities = None if entities is None else checked_entities(entities)
         return value_changes(self.runtime, view, entities, _moment(start), _moment(end))
 
@@ -522,6 +533,7 @@ class FeatureStore(Operations):
         """Return the rows behind a value: which counted, which did not and why, and the value."""
         from skewless.explain.explain import explain
 
+        self.reads.everything("explain")
         feature, entity = reference_of(feature), checked_entity(entity)
         return explain(self.runtime, feature, entity, _moment(at))
 
@@ -575,6 +587,7 @@ class FeatureStore(Operations):
         """
         from skewless.replay.replay import replay
 
+        self.reads.everything("replay")
         if bool(request) == (entity is not None):
             raise InputError("a replay is of a request, or of an entity", expected="one of them")
         folder = self.config.folder / ".skewless" / "served" if served is None else Path(served)
@@ -591,6 +604,7 @@ class FeatureStore(Operations):
         from skewless.training.backtest import backtest
 
         check_features(features)
+        self.reads.everything("backtest")
         report = backtest(self.runtime, spine, features, **options)
         self.runtime.ledger.record("backtest", report.to_dict())
         return report
@@ -624,6 +638,7 @@ class FeatureStore(Operations):
 
         seed = None if seed is None else checked_count(seed, "a seed")
         if generate is None:
+            self.reads.everything("verify")
             views, entities = names_of(views, "view"), checked_count(entities, "a count")
             served = checked_served(served)
             return verify(self.runtime, views, served=served, entities=entities, seed=seed)

@@ -82,7 +82,7 @@ def test_an_answer_says_what_a_feature_is(fs):
         "feature": "Payment@v1:ratio", "name": "ratio", "view": "Payment", "version": 1,
         "type": "Float64", "kind": "on-demand feature", "entity": "card", "source": "pays",
         "owner": "", "description": "", "unit": "", "tags": {}, "services": [],
-        "computes": "(request.amount / Spend@v1:total_1h): Float64", "pii": None,
+        "computes": "(request.amount / Spend@v1:total_1h): Float64", "pii": None, "classes": [],
         "freshness": None, "deprecated": "", "sunset": None, "windows": {},
     }  # fmt: skip
 

@@ -22,6 +22,7 @@ _COLOURS = {
     "unknown": "red",
     "expired": "yellow",
     "building": "magenta",
+    "masked": "magenta",
 }
 
 

@@ -176,9 +176,9 @@ def search_command(
 ) -> None:
     """Find features by words: of names, descriptions, units, owners, tags and windows.
 
-    Filters: owner: entity: tag: view: source: service: type: unit: pii: status: with a value; a
-    minus before one (within quotes) excludes; -deprecated is short for -status:deprecated; fresh
-    keeps what is as fresh as promised. What is deprecated comes below what replaces it.
+    Filters: owner: entity: tag: view: source: service: type: unit: pii: phi: mnpi: status: with a
+    value; a minus before one (within quotes) excludes; -deprecated is short for -status:deprecated;
+    fresh keeps what is as fresh as promised. What is deprecated comes below what replaces it.
     """
     from skewless.store import FeatureStore
 

@@ -4,6 +4,8 @@
 Grant(risk: group:risk, service:checkout may read Spend, Trip:km)
 >>> Grant("no_names", to="*", read="*", personal=["direct"], forbid=True)
 Grant(no_names: * may not read * that is direct)
+>>> Grant("ads", to="service:ads", read="*", personal=["sensitive"], mask="bucket:100")
+Grant(ads: service:ads may read * that is sensitive as bucket:100)
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from skewless.definitions.feature_view import FeatureView
+from skewless.definitions.mask import Mask
 from skewless.definitions.naming import checked_name, checked_text
 from skewless.definitions.on_demand import OnDemandView
 from skewless.definitions.references import FeatureRef, split_reference
@@ -41,6 +44,9 @@ class Grant:
             grant forbids: those that it forbids; none: it forbids every feature that it names.
         forbid: whether this may not be read, whatever other grants say. A forbidden feature is
             forbidden in what is made of it as well, until ``.declassify``.
+        mask: how values of features that have a class are shown by this grant, with the status
+            ``masked``: ``null``, ``hash``, ``bucket:WIDTH`` or ``round:DIGITS``; empty: as they
+            are. A grant without a mask that allows a feature goes before one with.
         description: why.
         owner: who answers for it.
 
@@ -56,6 +62,7 @@ class Grant:
         read: Readable | Iterable[Readable],
         personal: str | Iterable[str] = (),
         forbid: bool = False,
+        mask: str = "",
         description: str = "",
         owner: str = "",
     ) -> None:
@@ -69,6 +76,13 @@ class Grant:
         if not isinstance(forbid, bool):
             raise DefinitionError(f"forbid of grant {name!r} is true or false", got=repr(forbid))
         self.forbid = forbid
+        self.mask = Mask.of(mask, f"mask of grant {name!r}") if mask != "" else None
+        if self.mask is not None and (forbid or not self.personal):
+            raise DefinitionError(
+                f"grant {name!r} has a mask and {'forbids' if forbid else 'covers no class'}",
+                got=str(self.mask),
+                expected="a grant that allows, with the classes that it masks in personal=",
+            )
         self.labels: dict[str, Any] = {
             "description": checked_text(description, "description", repr(name)),
             "owner": checked_text(owner, "owner", repr(name)),
@@ -94,6 +108,7 @@ class Grant:
             "read": list(self.read),
             "personal": list(self.personal),
             "forbid": self.forbid,
+            **({} if self.mask is None else {"mask": str(self.mask)}),
             **self.labels,
         }
 
@@ -105,6 +120,7 @@ class Grant:
     def __repr__(self) -> str:
         may = "may not read" if self.forbid else "may read"
         of = f" that is {' or '.join(self.personal)}" if self.personal else ""
+        of += f" as {self.mask}" if self.mask is not None else ""
         return f"Grant({self.name}: {', '.join(self.to)} {may} {', '.join(self.read)}{of})"
 
 

@@ -23,10 +23,11 @@ until `Expression.declassify`. To be allowed, a feature must be named itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from skewless.definitions.grant import CLASSES, EVERY, Grant
+from skewless.definitions.mask import Mask
 from skewless.definitions.references import split_reference
 from skewless.forks import cached_property
 from skewless.lineage.personal import Personal, features_behind, personal
@@ -53,21 +54,24 @@ class Asker(NamedTuple):
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a feature may be read.
+    """Whether a feature may be read, and how; see `Access.decide`.
 
     Attributes:
         allowed: whether it may.
         grant: the grant that decides; empty: none does, and so it may not, or there is none at all.
         reason: for people.
+        mask: how its values are shown; None: as they are.
     """
 
     allowed: bool
     grant: str
     reason: str
+    mask: Mask | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the decision as plain data."""
-        return {"allowed": self.allowed, "grant": self.grant, "reason": self.reason}
+        mask = None if self.mask is None else str(self.mask)
+        return {**vars(self), "mask": mask}
 
 
 class Access:
@@ -112,11 +116,14 @@ class Access:
                     by = "" if each == reference else f" by {each}, which it is made of"
                     return Decision(False, grant.name, f"grant {grant.name!r} forbids it{by}")
         lacking: list[str] = []
-        for grant in grants:
+        for grant in sorted(grants, key=lambda grant: (grant.mask is not None, grant.name)):
             if grant.forbid or not _covers(grant, reference):
                 continue
             if not (more := classes.difference(grant.personal)):
-                return Decision(True, grant.name, f"grant {grant.name!r} allows it")
+                mask = grant.mask if classes else None
+                masked = "" if mask is None else f", masked: {mask}"
+                allows = f"grant {grant.name!r} allows it{masked}"
+                return Decision(True, grant.name, allows, mask)
             lacking.append(f"grant {grant.name!r} covers no data that is {_listed(more)}")
         return Decision(False, "", "; ".join(lacking) or "no grant allows it")
 
@@ -126,11 +133,21 @@ class Access:
         grants = [grant for grant in self.state.grants.values() if not names.isdisjoint(grant.to)]
         return not self.state.grants or (
             not any(grant.forbid for grant in grants)
-            and any(EVERY in g.read and set(CLASSES) <= set(g.personal) for g in grants)
+            and any(
+                EVERY in grant.read and set(CLASSES) <= set(grant.personal) and grant.mask is None
+                for grant in grants
+            )
         )
 
-    def require(self, asker: Asker, references: Iterable[str], where: str) -> None:
-        """Raise `Forbidden` unless somebody may read all of these features."""
+    def require(
+        self, asker: Asker, references: Iterable[str], where: str
+    ) -> tuple[Mask | None, ...]:
+        """Return how somebody is shown each of some features; None: as they are.
+
+        Raises:
+            Forbidden: one may not be read.
+        """
+        masks = []
         for reference in references:
             decision = self.decide(asker, reference)
             if not decision.allowed:
@@ -140,6 +157,8 @@ class Access:
                     where=where,
                     hint="skewless access why WHO VIEW:FEATURE",
                 )
+            masks.append(decision.mask)
+        return tuple(masks)
 
     def require_everything(self, asker: Asker, where: str) -> None:
         """Raise `Forbidden` unless somebody may read every feature and every column."""

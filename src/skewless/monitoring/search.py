@@ -17,7 +17,7 @@ from typing import Any
 
 from skewless.definitions import Aggregate, Expression, FeatureView
 from skewless.durations import format_duration, parse_duration
-from skewless.lineage.personal import personal
+from skewless.lineage.personal import Personal, personal
 from skewless.monitoring.catalog import words_of_feature
 from skewless.monitoring.freshness import FreshnessReport
 from skewless.monitoring.search_index import Hit, Index, lexicon, words_of
@@ -54,7 +54,7 @@ _WINDOW = re.compile(
     re.IGNORECASE,
 )
 _FILTER = re.compile(
-    r"(?<!\S)(-?)(?:(deprecated|fresh)|(owner|entity|tag|view|source|service|type|unit|pii|status)"
+    r"(?<!\S)(-?)(?:(deprecated|fresh)|(owner|entity|tag|view|source|service|type|unit|pii|phi|mnpi|status)"
     r":(\"[^\"]*\"|\S+))(?!\S)",
     re.IGNORECASE,
 )
@@ -112,9 +112,9 @@ def search(
         text: some words; an empty one fits every feature. Windows are understood as people write
             them (``24h``, ``1 day``, ``last week``). ``owner:``, ``entity:``, ``tag:`` (a name, a
             value or ``name=value``), ``view:``, ``source:``, ``service:``, ``type:``, ``unit:``,
-            ``pii:`` and ``status:deprecated`` filter; a ``-`` before one excludes, and
-            ``-deprecated`` is short for ``-status:deprecated``. ``fresh`` keeps what serves events
-            that are no older than promised (``-fresh`` the rest).
+            ``pii:``, ``phi:yes``, ``mnpi:yes`` and ``status:deprecated`` filter; a ``-`` before one
+            excludes, and ``-deprecated`` is short for ``-status:deprecated``. ``fresh`` keeps what
+            serves events that are no older than promised (``-fresh`` the rest).
         limit: at most so many.
         fresh: says how fresh views are; called only if the text asks.
         used: says in how many training sets each feature is: what is used comes a little earlier.
@@ -122,10 +122,10 @@ def search(
     Returns:
         For each: ``feature`` (its full reference), ``name``, ``view``, ``version``, ``type``,
         ``kind``, ``entity``, ``source``, ``owner``, ``description`` (its own, else its view's),
-        ``unit``, ``tags``, ``pii``, ``computes``, ``services``, ``freshness`` (what is promised, or
-        None), ``deprecated`` (the reason; empty: it is not), ``sunset``, ``windows`` (window =
-        reference, of the same feature over others and this), ``training_sets``, ``why`` (which
-        word fits what) and ``score``. What is deprecated comes below what its reason names.
+        ``unit``, ``tags``, ``pii``, ``classes`` (all of its data), ``computes``, ``services``,
+        ``freshness`` (what is promised, or None), ``deprecated`` (the reason; empty: it is not),
+        ``sunset``, ``windows`` (window = reference, of the same feature over others and this),
+        ``training_sets``, ``why`` and ``score``. What is deprecated is below what its reason names.
     """
     catalogue = _catalogue_of(state)
     query = _parsed(text)
@@ -196,6 +196,10 @@ def _passes(answer: dict[str, Any], excludes: bool, key: str, value: str) -> boo
             has = value == ("deprecated" if answer["deprecated"] else "current")
         case "service":
             has = value in (service.lower() for service in answer["services"])
+        case "pii":
+            has = value in answer["classes"] or (value == "none" and answer["pii"] is None)
+        case "phi" | "mnpi":
+            has = value == ("yes" if key in answer["classes"] else "no")
         case "entity" | "source":
             has = value in answer[key].lower().split(", ")
         case _:
@@ -272,7 +276,8 @@ def _families(state: RegistryState) -> Iterator[_Family]:
             base, _, length = _window(feature, view.expressions.get(feature))
             reference = f"{name}@v{version}:{feature}"
             answer = _answer(view, feature, reference, services.get(reference, []), places)
-            answer["pii"] = marked[reference].pii if reference in marked else None
+            classes = marked.get(reference, Personal())
+            answer["pii"], answer["classes"] = classes.pii, sorted(classes.classes)
             families.setdefault(base, []).append((feature, length, answer))
         for base, members in families.items():
             for feature, _, answer in members:

@@ -36,7 +36,7 @@ from skewless.plan.retrieval import (
     steps_by_source,
 )
 from skewless.plan.selection import Output, Selection, select
-from skewless.state.status import Status
+from skewless.state.status import UNTOLD
 from skewless.types import python_values
 
 if TYPE_CHECKING:
@@ -78,12 +78,13 @@ def compare(
     for place, output in enumerate(selection.outputs):
         computed = history.values[place]
         served = [row[place] for row in answers.values]
-        said = [row[place] != Status.BUILDING for row in answers.statuses]
+        told = [row[place] for row in answers.statuses]
+        said = [status not in UNTOLD for status in told]
         wrong = [number for number in differing(served, computed) if said[number]]
         found += [((number, output), computed[number]) for number in wrong]
         report.values[output.reference] += sum(said)
-        if not all(said):
-            report.skipped["values that are building"] += said.count(False)
+        for status in UNTOLD.intersection(told):
+            report.skipped[f"values that are {status}"] += told.count(status)
         if wrong:
             report.differing[output.reference] += len(wrong)
     inquiry = Inquiry(selection, answers, history.of_rows, report, grace)
@@ -219,8 +220,8 @@ class Inquiry:
             self._examine(place, computed)
         for number in chosen:
             for at, output in enumerate(self.selection.outputs):
-                building = self.answers.statuses[number][at] == Status.BUILDING
-                if building or output.reference in wrong[number]:
+                untold = self.answers.statuses[number][at] in UNTOLD
+                if untold or output.reference in wrong[number]:
                     continue
                 if output.reference in self._views:
                     self._with_reference(number, at, output)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ID_KEY = b"skewless.training_set"
 """Where a Parquet file says which training set it is."""
+MASKED_KEY = b"skewless.masked"
+"""Where a table and its file say which features are masked, with commas between them."""
 FIRST_ROWS = 5
 DRAWN_ROWS = 10
 """Rows that a notebook shows of a result."""
@@ -259,6 +261,24 @@ class TrainingSet(_Tabular):
     def batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
         """Yield the training set in batches of at most ``rows``."""
         yield from self.to_arrow().to_batches(max_chunksize=rows)
+
+    def masked(self, show: Callable[[pa.Table], pa.Table], names: Sequence[str]) -> TrainingSet:
+        """Return the training set as grants show it, and say so in its notes and its schema.
+
+        Args:
+            show: returns a table with masks in place of values.
+            names: of the features that it masks.
+        """
+        table = show(self.to_arrow())
+        said = {MASKED_KEY: ",".join(names).encode()}
+        return TrainingSet(
+            table.replace_schema_metadata((table.schema.metadata or {}) | said),
+            self.plan,
+            (*self.notes, f"Masked, as grants say: {', '.join(names)}."),
+            lambda: self._compare().masked(show, names),
+            self.tables,
+            engine=self.engine,
+        )
 
     def head(self, rows: int = FIRST_ROWS) -> TrainingSet:
         """Return the first rows alone, made as all of them were."""

@@ -83,6 +83,7 @@ class Connection:
     """
 
     def __init__(self, fs: FeatureStore) -> None:
+        fs.reads.everything("sql")
         self.tables = Tables(fs)
         self._read: set[str] = set()
         self._database = duckdb.connect(":memory:")

@@ -28,7 +28,7 @@ from skewless.store import FeatureStore
 from skewless.stores.offline.as_table import as_table
 from skewless.training.models import encoded, numbers_of
 
-_UNKNOWABLE = frozenset({"building", "unavailable"})
+_UNKNOWABLE = frozenset({"building", "masked", "unavailable"})
 """Statuses of values that exist but cannot be told: a model must not take them for missing."""
 
 

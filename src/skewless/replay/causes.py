@@ -28,9 +28,10 @@ STALE = "stale online"
 IN_FLIGHT = "in flight"
 AHEAD = "ahead of history"
 BUILDING = "building"
+MASKED = "masked"
 CHANGED = "definition changed"
 UNEXPLAINED = "unexplained"
-RIGHT = (SAME, LATE, CORRECTED, CHANGED)
+RIGHT = (SAME, LATE, CORRECTED, CHANGED, MASKED)
 """Causes for which the answer was right when it was given."""
 SAYS = {
     SAME: "What was served is what history gave, and gives.",
@@ -40,6 +41,7 @@ SAYS = {
     IN_FLIGHT: "Rows had become known within seconds of the read, and were on their way.",
     AHEAD: "The online store counted rows that history knows from later on.",
     BUILDING: "Its states were not built from all of history yet, so no value was given.",
+    MASKED: "Who asked was shown a mask in place of the value.",
     CHANGED: "The answer was right; the definition of now gives another value.",
     UNEXPLAINED: "No row left out or added gives what was served.",
 }
@@ -89,6 +91,8 @@ def cause_of(
     served = inquiry.answers.values[number][place]
     if inquiry.answers.statuses[number][place] == Status.BUILDING:
         return Cause(BUILDING, SAYS[BUILDING])
+    if inquiry.answers.statuses[number][place] == Status.MASKED:
+        return Cause(MASKED, SAYS[MASKED])
     if not same_bits(served, then):
         return _not_as_known(inquiry, number, output)
     if same_bits(then, since):

@@ -40,7 +40,7 @@ from skewless.replay.causes import (
     changed_since,
 )
 from skewless.replay.report import NOT_LOGGED, Affected, Replay, ReplayedRead, ReplayedValue
-from skewless.state.status import Status
+from skewless.state.status import UNTOLD, Status
 
 AROUND = parse_duration("1d")
 """So long before and after the moment the served log is looked at for others."""
@@ -327,8 +327,9 @@ def _has(fault: str, served: tuple[Any, str], then: Any, since: Any) -> bool:
     """Return whether an answer has a fault, by what was served, known then and known by now."""
     if fault == CHANGED_SINCE:
         return not same_bits(then, since)
-    building = served[1] == Status.BUILDING
-    return building if fault == BUILDING else not building and not same_bits(served[0], then)
+    if fault == BUILDING:
+        return served[1] == Status.BUILDING
+    return served[1] not in UNTOLD and not same_bits(served[0], then)
 
 
 def _sources_of(state: RegistryState, features: Sequence[str]) -> dict[str, str]:

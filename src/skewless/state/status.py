@@ -1,4 +1,4 @@
-"""What a value is: present, null, empty, unknown, expired or building."""
+"""What a value is: present, null, empty, unknown, expired, building or masked."""
 
 from __future__ import annotations
 
@@ -27,8 +27,12 @@ class Status(StrEnum):
     """The newest row is older than the ttl, or the session is over."""
     BUILDING = "building"
     """The states behind it are not built from all of history yet; the value is null."""
+    MASKED = "masked"
+    """Who asks may not see it as it is: the value is what its mask shows, or null."""
 
 
+UNTOLD = frozenset({Status.BUILDING, Status.MASKED})
+"""Of values that are there and were not told as they are."""
 Answer = tuple[Any, Status]
 
 

@@ -21,7 +21,7 @@ from skewless.errors import RulesBroken
 from skewless.forks import cached_property
 from skewless.formatting import Drawn
 from skewless.plan.apply.overview import MOST_LINES, overview
-from skewless.plan.apply.registry_state import VIEW_KINDS, Kind, Record
+from skewless.plan.apply.registry_state import VIEW_KINDS, Kind, Record, RegistryState
 
 Action = Literal[
     "added",
@@ -185,6 +185,16 @@ class ApplyPlan(Drawn):
     def changed(self) -> tuple[Step, ...]:
         """The steps that change something."""
         return tuple(step for step in self.steps if step.action != "unchanged")
+
+    def grants_matter(self, state: RegistryState) -> bool:
+        """Whether there are grants after it, and it changes something.
+
+        Args:
+            state: what the registry holds.
+        """
+        return bool(self.changed) and (
+            bool(state.grants) or any(record.kind == "grant" for record in self.writes)
+        )
 
     def check_lint(self) -> None:
         """Refuse the plan where what it adds or changes does not keep to the rules of ``[lint]``.

@@ -58,4 +58,6 @@ def grant_lines(body: Mapping[str, Any]) -> list[str]:
     lines.append(f"{'forbids' if body['forbid'] else 'reads'}: {', '.join(body['read'])}")
     if body["personal"]:
         lines.append(f"personal: {', '.join(body['personal'])}")
+    if "mask" in body:
+        lines.append(f"mask: {body['mask']}")
     return lines

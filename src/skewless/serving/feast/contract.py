@@ -55,6 +55,7 @@ _STATUSES = {
     Status.UNKNOWN: "NOT_FOUND",
     Status.EXPIRED: "OUTSIDE_MAX_AGE",
     Status.BUILDING: "NOT_FOUND",
+    Status.MASKED: "INVALID",
 }
 
 

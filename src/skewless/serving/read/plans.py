@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from skewless.codec import differs_in_json, from_json
+from skewless.definitions.mask import Mask
 from skewless.errors import SkewlessError
 from skewless.lineage.access import Asker
+from skewless.lineage.masks import Masks
 from skewless.plan.lookup import Lookup
 from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.http.http import dump
@@ -38,10 +40,13 @@ class ReadPlan:
         weight: values of one entity; an element of a vector is one.
         pace: seconds of CPU that reading and writing one entity takes: a guess, then what was seen.
         paced: whether it was seen.
-        permitted: who may read all of it, by the grants of its snapshot, as far as they have asked.
+        masks: show it to whom grants do not show it as it is; None: nothing is masked.
+        permitted: the plan by which those read who may, by the grants of its snapshot, as far as
+            they have asked: this one, or the one with their masks.
+        masked: the plans with masks, by these.
     """
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, masks: Masks | None = None) -> None:
         selection = lookup.selection
         self.lookup = lookup
         self.names = tuple(output.name for output in selection.outputs)
@@ -59,7 +64,9 @@ class ReadPlan:
                           for output in selection.outputs)  # fmt: skip
         self.pace = self.weight * _SECONDS_PER_VALUE
         self.paced = False
-        self.permitted: set[Asker] = set()
+        self.masks = masks
+        self.permitted: dict[Asker, ReadPlan] = {}
+        self.masked: dict[tuple[Mask | None, ...], ReadPlan] = {}
         self._fragments: dict[str, bytes] = {}
         self.present: dict[int, bytes] = {}
 

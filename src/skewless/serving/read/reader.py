@@ -11,8 +11,11 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 
+from skewless.access.keyed import KeyedHash
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
-from skewless.lineage.access import Access
+from skewless.forks import cached_property
+from skewless.lineage.access import Access, Asker
+from skewless.lineage.masks import Masks
 from skewless.online.reader import MOST_LOOKUPS, OnlineReader, Outdated, Snapshot
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.registry_state import RegistryState
@@ -112,14 +115,31 @@ class Reader:
             if len(plans) >= MOST_LOOKUPS:
                 plans.clear()
             plans[key, full_names] = found
-        if snapshot.state.grants and (asker := caller.asker) not in found.permitted:
-            outputs = found.lookup.selection.outputs
-            access = self.access(snapshot)
-            access.require(asker, (output.reference for output in outputs), where)
+        if not snapshot.state.grants:
+            return found
+        permitted = found.permitted.get(asker := caller.asker)
+        if permitted is None:
+            permitted = self._permitted(found, asker, self.access(snapshot), where)
             if len(found.permitted) >= _MOST_ASKERS:
                 found.permitted.clear()
-            found.permitted.add(asker)
+            found.permitted[asker] = permitted
+        return permitted
+
+    def _permitted(self, plan: ReadPlan, asker: Asker, access: Access, where: str) -> ReadPlan:
+        """Return a plan as somebody may read it: the same, or one with masks."""
+        outputs = plan.lookup.selection.outputs
+        masks = access.require(asker, (output.reference for output in outputs), where)
+        if not any(masks):
+            return plan
+        found = plan.masked.get(masks)
+        if found is None:
+            shown = Masks(masks, [output.dtype for output in outputs], self._keyed)
+            found = plan.masked[masks] = ReadPlan(plan.lookup, shown)
         return found
+
+    @cached_property
+    def _keyed(self) -> KeyedHash:
+        return KeyedHash.read(self.runtime.config)
 
     def access(self, snapshot: Snapshot | None = None) -> Access:
         """Return the grants of a snapshot, the newest unless one is named."""
@@ -271,7 +291,8 @@ class Reader:
         """Return the features of entities at ``t``, waiting for the store; see `OnlineReader`."""
         self.asked.add(lookup)
         try:
-            return self.online.read(lookup, entities, t, most)
+            found = self.online.read(lookup, entities, t, most)
+            return found if plan.masks is None else plan.masks(found)
         except SkewlessError:
             raise
         except _RAISED_BY_FUNCTIONS as problem:
