@@ -23,7 +23,7 @@ from skewless.clock import to_micros
 from skewless.forks import cached_property
 from skewless.formatting import count_of, same_bits
 from skewless.plugs.feast.registry import View, run_feast
-from skewless.plugs.feast.translate import python_name
+from skewless.plugs.migrate.written import python_name
 from skewless.store import FeatureStore
 
 _SCRIPT = """

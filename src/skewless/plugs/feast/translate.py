@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-import keyword
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -19,10 +18,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.definitions import Source
 from skewless.durations import format_duration
 from skewless.errors import DefinitionError
 from skewless.plugs.feast.registry import DUMMY, Spec, View, specs, views
+from skewless.plugs.migrate.written import (
+    Entities,
+    Translation,
+    as_lines,
+    as_text,
+    column_of,
+    file_of,
+    is_name,
+    python_name,
+    source_code,
+    typed,
+    view_code,
+)
 
 _TYPES = {
     "BOOL": "bool", "INT32": "sl.Int32", "INT64": "int", "FLOAT": "sl.Float32", "DOUBLE": "float",
@@ -48,36 +59,18 @@ GENERAL = (
 
 
 @dataclass
-class Translation:
-    """Definitions, and what a reader should know of them.
+class FromFeast(Translation):
+    """What was made of a registry.
 
     Attributes:
-        code: of ``features.py``.
-        mapped: what was translated, by kind: how many of how many.
-        notes: what differs or was left out: name and sentence.
         views: the views that were translated.
     """
 
-    code: str = ""
-    mapped: dict[str, tuple[int, int]] = field(default_factory=dict)
-    notes: list[tuple[str, str]] = field(default_factory=list)
+    contract: tuple[str, ...] = GENERAL
     views: list[View] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain data."""
-        return {
-            "mapped": {kind: {"mapped": a, "of": b} for kind, (a, b) in self.mapped.items()},
-            "notes": [{"name": name, "note": note} for name, note in self.notes],
-            "contract": list(GENERAL),
-        }
 
-    def __str__(self) -> str:
-        lines = [f"{kind}: {a} of {b}" for kind, (a, b) in self.mapped.items()]
-        lines += [f"  {name}: {note}" for name, note in self.notes]
-        return "\n".join([*lines, "Everywhere:", *(f"  {each}" for each in GENERAL)])
-
-
-def translate(registry: Mapping[str, Any], folder: Path) -> Translation:
+def translate(registry: Mapping[str, Any], folder: Path) -> FromFeast:
     """Return the definitions of a registry.
 
     Args:
@@ -92,32 +85,26 @@ class _Writer:
 
     def __init__(self, registry: Mapping[str, Any], folder: Path) -> None:
         self.registry, self.folder = registry, folder
-        self.result = Translation()
+        self.result = FromFeast()
+        self.note = self.result.note
 
         self.entities: dict[str, str] = {}
         """View to the name of its entity."""
         self.written_features: dict[str, list[str]] = {}
         """View or on-demand view that is written to its features."""
 
-    def written(self) -> Translation:
+    def written(self) -> FromFeast:
         found = list(views(self.registry))
         usable = [view for view in found if self._usable(view)]
-        parts = [*self._entities(usable), *self._sources(usable)]
+        parts = [self._entities(usable), *self._sources(usable)]
         parts += [self._view(view) for view in usable]
         self.result.views = usable
         self.result.mapped["feature views"] = (len(usable), len(found))
         parts += self._on_demand()
         parts += self._services()
-        head = f'"""Features of {self._project()}, translated from Feast."""\n\n'
-        body = "\n\n\n".join(part for part in parts if part)
-        imports = ["import skewless as sl"]
-        if re.search(r"\bdatetime\b", body):
-            imports.insert(0, "from datetime import datetime\n")
-        self.result.code = head + "\n".join(imports) + "\n\n" + body + "\n"
+        title = f"Features of {self._project()}, translated from Feast."
+        self.result.code = file_of(title, parts)
         return self.result
-
-    def note(self, name: str, text: str) -> None:
-        self.result.notes.append((name, text))
 
     def _project(self) -> str:
         project = self.registry.get("project", "a project")
@@ -131,7 +118,7 @@ class _Writer:
             kind = view.batch.get("type", "no source")
             self.note(view.name, f"left out: its history is in {kind}, or behind a query")
             return False
-        unnamed = [name for name in (view.name, *view.keys) if not _is_name(name)]
+        unnamed = [name for name in (view.name, *view.keys) if not is_name(name)]
         if unnamed:
             self.note(view.name, f"left out: {unnamed[0]!r} cannot be a name in Python")
             return False
@@ -139,28 +126,19 @@ class _Writer:
 
     def _features(self, view: View) -> list[Spec]:
         """Return the features of a view that have a type here."""
-        return [
-            each for each in view.features if _type(each) is not None and _is_name(each["name"])
-        ]
+        return [each for each in view.features if _type(each) is not None and is_name(each["name"])]
 
-    def _entities(self, usable: list[View]) -> Iterator[str]:
-        """Yield the entities; a view whose key has a type of its own gets one of its own."""
+    def _entities(self, usable: list[View]) -> str:
+        """Return the entities; a view whose key has a type of its own gets one of its own."""
         given = {spec["name"]: spec for spec in specs(self.registry, "entities")}
-        made: dict[str, str] = {}
+        made = Entities(self.result)
         for view in usable:
-            keys = ", ".join(f"{key}={_TYPES[kind]}" for key, kind in view.keys.items())
+            keys = {key: _TYPES[kind] for key, kind in view.keys.items()}
             name = "_".join(map(python_name, view.entities)) or "everything"
-            if made.get(name, keys) != keys:
-                self.note(view.name, f"its key is of another type than in other views: {keys}")
-                name = f"{name}_of_{view.name}"
-            made[name] = keys
-            self.entities[view.name] = name
+            self.entities[view.name] = made.of(name, keys, view.name)
         used = {name for view in usable for name in view.entities}
         self.result.mapped["entities"] = (len(used), len(given) - (DUMMY in given))
-        yield "\n".join(
-            f"{name} = sl.Entity({', '.join(filter(None, (_text(name), keys)))})"
-            for name, keys in made.items()
-        )
+        return str(made)
 
     def _sources(self, usable: list[View]) -> Iterator[str]:
         """Yield one source for each that views are defined over, with all columns they use."""
@@ -177,24 +155,20 @@ class _Writer:
                     columns[view.column(each["name"])] = self._column(view, each)
             event, known = batch["timestampField"], batch.get("createdTimestampColumn")
             columns.pop(event, None)
-            options = [
-                f"    schema={{\n{_lines(columns)}    }},",
-                f"    event_time={_text(event)},",
-            ]
             if known:
                 columns.pop(known, None)
-                options.append(f"    known_time={_text(known)},")
                 self.note(name, _KNOWN.format(column=known))
-            options.append(f"    table={self._table(batch)},")
             kind = str(source.get("type", ""))
             if kind.startswith("STREAM") or "kafkaOptions" in source or "kinesisOptions" in source:
                 self.note(name, f"its stream ({kind}) is not read yet: give the source a stream=")
-            if words := source.get("description") or batch.get("description"):
-                options.append(f"    description={_text(words)},")
-            yield (
-                f"{python_name(name)} = sl.Source(\n    {_text(python_name(name))},\n"
-                + "\n".join(options)
-                + "\n)"
+            words = source.get("description") or batch.get("description")
+            yield source_code(
+                python_name(name),
+                columns,
+                event_time=as_text(event),
+                known_time=as_text(known) if known else None,
+                table=self._table(batch),
+                description=as_text(words) if words else None,
             )
 
     def _column(self, view: View, each: Spec) -> str:
@@ -202,8 +176,7 @@ class _Writer:
         kind = str(_type(each))
         if each["valueType"] in _NESTED:
             kind = self._stored(view, view.column(each["name"])) or kind
-        words = each.get("description")
-        return f"sl.Column({kind}, {_text(words)})" if words else kind
+        return typed(kind, each.get("description"))
 
     def _stored(self, view: View, column: str) -> str | None:
         """Return the type of a column of a local file as code; None where it cannot be told."""
@@ -220,12 +193,12 @@ class _Writer:
             if "://" not in path:
                 path = str((self.folder / path).resolve())
             if "deltaFormat" in str(batch["fileOptions"]):
-                return f"sl.Delta({_text(path)})"
-            return f'sl.Parquet({_text(path)}, timezone="UTC")'
+                return f"sl.Delta({as_text(path)})"
+            return f'sl.Parquet({as_text(path)}, timezone="UTC")'
         for options, kind in (("snowflakeOptions", "Snowflake"), ("redshiftOptions", "Redshift"),
                               ("bigqueryOptions", "BigQuery")):  # fmt: skip
             if table := batch.get(options, {}).get("table"):
-                return f"sl.{kind}({_text(table)})"
+                return f"sl.{kind}({as_text(table)})"
         return None
 
     def _view(self, view: View) -> str:
@@ -235,21 +208,25 @@ class _Writer:
         if view.ttl:
             # A row is still valid at the last instant of Feast's ttl, and no longer of ours.
             ttl = f'ttl="{format_duration(view.ttl + 1)}"'
-        lines = [f"@sl.feature_view(entity={entity}, source={source}{_labels(view.spec)})"]
-        lines.append(f"class {view.name}:")
-        if words := view.spec.get("description"):
-            lines.append(f'    """{words}"""\n')
+        features: dict[str, str] = {}
         for each in view.features:
             if each in self._features(view):
-                column = _access(source, view.column(each["name"]))
-                lines.append(f"    {each['name']} = {column}.latest({ttl})")
+                column = column_of(source, view.column(each["name"]))
+                features[each["name"]] = f"{column}.latest({ttl})"
             else:
                 why = f"no type for {each['valueType']}"
                 if _type(each) is not None:
                     why = "it cannot be a name in Python; map it with field_mapping"
                 self.note(f"{view.name}:{each['name']}", f"left out: {why}")
-        self.written_features[view.name] = [each["name"] for each in self._features(view)]
-        return "\n".join(lines)
+        self.written_features[view.name] = list(features)
+        return view_code(
+            view.name,
+            entity=entity,
+            source=source,
+            features=features,
+            description=view.spec.get("description", ""),
+            labels=_labels(view.spec),
+        )
 
     def _on_demand(self) -> Iterator[str]:
         requests: dict[str, str] = {}
@@ -262,7 +239,7 @@ class _Writer:
             except (DefinitionError, KeyError) as problem:
                 self.note(spec["name"], f"left out: {problem}")
         self.result.mapped["on-demand views"] = (len(parts), len(given))
-        asked = [f"{name} = sl.Request({_text(name)}, {kind})" for name, kind in requests.items()]
+        asked = [f"{name} = sl.Request({as_text(name)}, {kind})" for name, kind in requests.items()]
         yield "\n".join(asked)
         yield from parts
 
@@ -289,18 +266,18 @@ class _Writer:
         body = _plain_function(code.get("bodyText") or code["body"])
         used = {one: where for one, where in inputs.items() if re.search(rf"\b{one}\b", body)}
         returns = {one["name"]: _type(one) for one in spec["features"]}
-        frame = ", ".join(f"{_text(one)}: {one}" for one in used)
+        frame = ", ".join(f"{as_text(one)}: {one}" for one in used)
         made = f"pd.DataFrame({{{frame}}})"
         answer = f"{_called(body)}({made})"
         if code.get("mode", spec.get("mode")) == "python":
             answer = f"{_called(body)}({{name: list(v) for name, v in {made}.items()}})"
         return (
-            f"@sl.on_demand(\n    inputs={{\n{_lines(used, 8)}    }},\n"
-            f"    returns={{\n{_lines(returns, 8)}    }},\n)\n"
+            f"@sl.on_demand(\n    inputs={{\n{as_lines(used, 8)}    }},\n"
+            f"    returns={{\n{as_lines(returns, 8)}    }},\n)\n"
             f"def {spec['name']}({', '.join(used)}):\n    import pandas as pd\n\n"
             f"{textwrap.indent(body, '    ')}\n\n"
             f"    answer = {answer}\n"
-            f"    return {{name: answer[name] for name in {_text(list(returns))}}}"
+            f"    return {{name: answer[name] for name in {as_text(list(returns))}}}"
         )
 
     def _services(self) -> Iterator[str]:
@@ -324,9 +301,10 @@ class _Writer:
                 made += 1
                 name = python_name(spec["name"])
                 listed = "".join(f"        {each},\n" for each in members)
+                labels = "".join(f", {k}={as_text(v)}" for k, v in _labels(spec).items())
                 yield (
-                    f"{name} = sl.FeatureService(\n    {_text(name)},\n"
-                    f"    [\n{listed}    ]{_labels(spec)},\n)"
+                    f"{name} = sl.FeatureService(\n    {as_text(name)},\n"
+                    f"    [\n{listed}    ]{labels},\n)"
                 )
         self.result.mapped["feature services"] = (made, len(given))
 
@@ -363,7 +341,7 @@ def _type(each: Spec) -> str | None:
         fields = json.loads(each.get("tags", {}).get("feast:struct_schema", "{}"))
         if not fields or any(inner not in _TYPES for inner in fields.values()):
             return None
-        listed = ", ".join(f"{_text(name)}: {_TYPES[inner]}" for name, inner in fields.items())
+        listed = ", ".join(f"{as_text(name)}: {_TYPES[inner]}" for name, inner in fields.items())
         return f"sl.Struct({{{listed}}})"
     return _TYPES.get(kind)
 
@@ -372,7 +350,7 @@ def _arrow_type(kind: pa.DataType) -> str | None:
     """Return a type of Arrow as code; None where there is none here."""
     if pa.types.is_struct(kind):
         inner = {each.name: _arrow_type(each.type) for each in kind}
-        listed = ", ".join(f"{_text(name)}: {each}" for name, each in inner.items())
+        listed = ", ".join(f"{as_text(name)}: {each}" for name, each in inner.items())
         return None if None in inner.values() else f"sl.Struct({{{listed}}})"
     if pa.types.is_map(kind):
         item = _arrow_type(kind.item_type)
@@ -383,31 +361,5 @@ def _arrow_type(kind: pa.DataType) -> str | None:
     return _ARROW.get(str(kind))
 
 
-def _labels(spec: Spec) -> str:
-    labels = {name: spec[name] for name in ("owner", "tags") if spec.get(name)}
-    return "".join(f", {name}={_text(value)}" for name, value in labels.items())
-
-
-def _is_name(name: str) -> bool:
-    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
-
-
-def _text(text: Any) -> str:
-    """Return plain data as code, with double quotes."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def python_name(text: str) -> str:
-    """Return a name of Python for something that may be called anything."""
-    name = re.sub(r"\W", "_", text)
-    return name if _is_name(name) else f"the_{name}"
-
-
-def _access(source: str, column: str) -> str:
-    """Return how a column is named: an attribute, or an item where a method is called so."""
-    free = _is_name(column) and not hasattr(Source, column)
-    return f"{source}.{column}" if free else f"{source}[{_text(column)}]"
-
-
-def _lines(columns: Mapping[str, Any], indent: int = 8) -> str:
-    return "".join(f"{'':{indent}}{_text(name)}: {kind},\n" for name, kind in columns.items())
+def _labels(spec: Spec) -> dict[str, Any]:
+    return {name: spec[name] for name in ("owner", "tags") if spec.get(name)}
