@@ -54,7 +54,7 @@ lock: setup ## find the newest versions that fit, for constraints.txt and the im
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 	  --no-emit-index-url --all-extras --output-file constraints.txt pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.12 --no-header --no-annotate --generate-hashes \
-	  --no-emit-index-url --constraint constraints.txt --extra serve --extra redis --extra postgres --extra delta \
+	  --no-emit-index-url --constraint constraints.txt --extra serve --extra oidc --extra redis --extra postgres --extra delta \
 	  --python-platform linux --output-file deploy/requirements.txt pyproject.toml
 
 audit: setup ## known vulnerabilities of the versions in constraints.txt

@@ -349,7 +349,7 @@ def test_the_image_is_built_of_what_there_is() -> None:
     )
     assert re.findall(r"--extra (\w+)", locked) == installed.split(",")
     names = re.findall(r"^([\w-]+)==", (DEPLOY / "requirements.txt").read_text(), re.MULTILINE)
-    assert {"uvicorn", "redis", "psycopg", "deltalake"} <= set(names)
+    assert {"uvicorn", "joserfc", "redis", "psycopg", "deltalake"} <= set(names)
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = [rest.split()[:-1] for name, rest in instructions() if name == "COPY"]
     files = [file for words in copied if not words[0].startswith("--from") for file in words]

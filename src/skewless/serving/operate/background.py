@@ -137,6 +137,7 @@ class Upkeep:
 
     async def stop(self) -> None:
         """Stop working; what was counted and logged is written down."""
+        self._ages.stop()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -144,7 +145,6 @@ class Upkeep:
                 await task
         self.write()
         self._count_reads(dict(self._reader.counted), last=True)
-        self._ages.stop()
         for threads in self._threads:
             threads.close()
 
@@ -197,7 +197,8 @@ class Upkeep:
         try:
             self.note_freshness()
         except (SkewlessError, OSError) as problem:
-            event("freshness unknown", reason=str(problem))
+            if not self._ages.stopped:
+                event("freshness unknown", reason=str(problem))
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -58,6 +58,9 @@ class ViewAges:
 
     Args:
         store: the feature store.
+
+    Attributes:
+        stopped: whether the server is stopping: nothing is found out any more, which is no failure.
     """
 
     def __init__(self, store: FeatureStore) -> None:
@@ -65,6 +68,7 @@ class ViewAges:
         self._seen: Any = None
         self._of_tables: list[ViewAge] = []
         self._child: subprocess.Popen[bytes] | None = None
+        self.stopped = False
 
     def now(self) -> list[ViewAge]:
         """Return what is known of the current version of each view.
@@ -106,24 +110,35 @@ class ViewAges:
             return look(self._store)
         repo = str(config.file or config.folder)
         try:
-            self._child = subprocess.Popen(
+            # Ctrl-C is for the server, which then ends it.
+            self._child = child = subprocess.Popen(
                 [sys.executable, "-m", "skewless.serving.operate.freshness_probe", repo],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                process_group=0,
             )  # fmt: skip
-            with self._child:
-                out, _ = self._child.communicate(timeout=_PATIENCE)
+            with child:
+                if self.stopped:
+                    child.kill()
+                try:
+                    out, said = child.communicate(timeout=_PATIENCE)
+                finally:
+                    child.kill()  # or it would be waited for however long it takes
+            if child.returncode:
+                last = said.decode(errors="replace").strip().rpartition("\n")[2]
+                raise OSError(last or f"its process ended with code {child.returncode}")
             found = json.loads(out)
         except (OSError, ValueError, subprocess.TimeoutExpired) as problem:
-            self.stop()
             raise StoreError("the freshness of views is not known", got=str(problem)) from None
         finally:
             self._child = None
         return [ViewAge(*entry) for entry in found]
 
     def stop(self) -> None:
-        """End the child process, if there is one."""
-        if self._child is not None:
-            self._child.kill()
+        """End the child process, if there is one; from now on nothing is found out."""
+        self.stopped = True
+        child = self._child
+        if child is not None:
+            child.kill()
 
 
 def look(store: FeatureStore) -> list[ViewAge]:
