@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 import skewless as sl
+from skewless.errors import StoreUnavailable
+from skewless.serving import server, workers
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
 from tests.serving.calling import PATIENCE, Running, call, serving, wait_for
@@ -135,6 +138,43 @@ def test_a_worker_that_hangs_before_it_is_ready_takes_no_connections(two: Runnin
     finally:
         os.kill(successor, signal.SIGCONT)
     wait_for(lambda: said(two, "ready") == 5, "the new worker")
+
+
+def test_a_process_that_takes_long_to_start_is_given_more_time_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A large store on a busy machine: killed after the same time each time, it would never be."""
+    now, started, lived = 0.0, [], []
+
+    def start(_: int) -> subprocess.Popen[bytes]:
+        started.append(now)
+        return subprocess.Popen(["sleep", "600"])
+
+    monkeypatch.setattr(workers.time, "monotonic", lambda: now)
+    child = workers.Child("worker 0", start)
+    try:
+        while len(lived) < 6:
+            child.watch()
+            if child.process is None and len(started) > len(lived):
+                lived.append(now - started[-1])
+            now += 1.0
+    finally:
+        child.close()
+    assert lived == [46.0, 91.0, 181.0, 361.0, 601.0, 601.0]
+
+
+def test_why_a_server_cannot_start_is_what_it_ends_with(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise StoreUnavailable("the store is elsewhere")
+
+    monkeypatch.setattr(app.upkeep, "first_time", fails)
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(server, "tune", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        with pytest.raises(StoreUnavailable, match="the store is elsewhere"):
+            server.run(app, Settings(), [door])
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import skewless as sl
 from skewless.codec import read_back
 from skewless.errors import StoreUnavailable
 from skewless.parity.served import read_log
+from skewless.serving import app as application
 from skewless.serving.app import App
 from skewless.serving.operate.keys import ANYBODY
+from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Counter as MetricCounter
 from skewless.serving.operate.metrics import Histogram, Metrics
 from skewless.serving.read import served_log
@@ -202,6 +205,39 @@ def test_readiness_tells_why_not(app: App) -> None:
     answer = call(app, "GET", "/ready")
     assert (answer.status, answer.data["ready"]) == (503, False)
     assert "no route to redis" in answer.data["reasons"][0]
+
+
+def test_a_server_is_not_ready_while_its_store_is_silent(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stuck disk, or a large copy whose pages are looked at."""
+    assert app.reader.silent == 0
+    monkeypatch.setattr(application, "MOST_SILENT", 0.0)
+    seen = []
+
+    def asked(*_: object) -> None:
+        seen.append(call(app, "GET", "/ready"))
+
+    monkeypatch.setattr(app.reader.store, "read_one", asked)
+    app.upkeep.probe()
+    assert seen[0].status == 503
+    assert "does not answer" in seen[0].data["reasons"][0]
+    assert call(app, "GET", "/ready").status == 200
+
+
+def test_a_line_of_the_log_is_written_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several processes write to one stream."""
+    written = []
+
+    class Stream:
+        write = staticmethod(written.append)
+        flush = staticmethod(lambda: None)
+
+    monkeypatch.setattr(sys, "stderr", Stream)
+    event("something", reason="a\nb")
+    assert len(written) == 1
+    assert written[0].endswith("}\n")
+    assert json.loads(written[0])["reason"] == "a\nb"
 
 
 def test_requests_have_ids_the_callers_or_new_ones(app: App) -> None:

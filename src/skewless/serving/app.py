@@ -44,6 +44,8 @@ from skewless.serving.write.writes import Writer
 from skewless.store import FeatureStore
 
 Handler = Callable[[Request], Awaitable[Response]]
+MOST_SILENT = 5.0
+"""Seconds that the online store may take to answer a probe before the server is not ready."""
 QuickHandler = Callable[[bytes, Caller, str], Response | None]
 
 
@@ -372,6 +374,8 @@ class App:
             reasons.append("the registry was not read yet")
         if self.reader.down is not None:
             reasons.append(f"the online store cannot be read: {self.reader.down.what}")
+        elif self.reader.silent > MOST_SILENT:
+            reasons.append("the online store does not answer, or another one is being opened")
         if self.upkeep.keyring is not None and self.upkeep.keyring.forgotten:
             reasons.append(FORGOTTEN)
         if self.store.runtime.is_empty:

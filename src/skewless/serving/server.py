@@ -119,7 +119,11 @@ def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal that ended it once more, for handlers that were there before.
         signal.signal(number, _ignore)
-    server.run(sockets=list(sockets))
+    try:
+        server.run(sockets=list(sockets))
+    except SystemExit:  # of uvicorn, which has told its log
+        if app.refused is None:
+            raise
     if app.refused is not None:
         raise app.refused
     event("stopped")

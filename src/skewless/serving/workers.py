@@ -51,9 +51,10 @@ FIRST_PAUSE, LONGEST_PAUSE, HEALTHY = 0.05, 15.0, 30.0
 HUNG = 5.0
 """Seconds without a sign of life (`beat` gives one a second) after which a process is killed."""
 STARTING = 45.0
-"""Seconds after which one is killed that has given none since it started, on a busy machine too."""
+"""Seconds after which one is killed that has given none since it started. The next is given twice
+as many: a large store whose pages are looked at, on a busy machine, takes what it takes."""
 ASIDE = 600.0
-"""The same for one that stands back behind others already while it starts."""
+"""The most of that; at once for one that stands back behind others already while it starts."""
 _CHECK = 0.2
 _WHY = b"!"
 """Before what a process says that cannot start."""
@@ -142,6 +143,8 @@ class Child:
             self._alive = now
         silent = now - (self._since if self._alive is None else self._alive)
         if self.process is not None and silent > (self._starting if self._alive is None else HUNG):
+            if self._alive is None:
+                self._starting = min(ASIDE, 2 * self._starting)
             event("process hangs", role=self.name, seconds=round(silent, 1))
             self.process.kill()
             self.process.wait()

@@ -479,3 +479,94 @@ def test_a_file_that_is_gone_is_not_made_anew_and_one_that_is_damaged_not_read(p
         os.replace(whole, path / "data.mdb")
         assert store.follow()
         assert store.read_one("t", b"\x00") == bytes(2_000)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 30])
+def test_a_file_that_is_cut_short_while_it_is_open_is_not_read_until_one_is_put_back(
+    path: Path, kept: int
+) -> None:
+    """A read of a page that is not there would end the process."""
+    with LMDBStore(path, sync=False) as store:
+        store.write("t", [(bytes([number]), bytes(2_000)) for number in range(50)])
+        whole = shutil.copy(path / "data.mdb", path.with_name("copy"))
+        os.truncate(path / "data.mdb", kept * 4096)
+        for act in (store.follow, lambda: store.write("t", [(b"a", b"1")])) * 2:
+            with pytest.raises(CorruptData, match="was cut short"):
+                act()
+        os.replace(whole, path / "data.mdb")
+        assert store.follow()
+        assert store.read_one("t", b"\x00") == bytes(2_000)
+
+
+def test_free_pages_that_were_never_written_are_no_cut(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are looked at once, not each time."""
+    with LMDBStore(path, sync=False) as store:
+        store.write("t", [(b"a", b"1")])
+        store.write("t", [(b"b", b"x" * 20_000)])
+        store.delete("t", [b"b"])
+        for n in range(10):  # in pages that became free, so that those at the end are free too
+            store.write("t", [(b"a", b"%d" % n)])
+        os.truncate(path / "data.mdb", os.path.getsize(path / "data.mdb") - 4096)
+        look, looks = environment.pages.check_end, []
+
+        def check_end(file: str) -> None:
+            looks.append(file)
+            look(file)
+
+        monkeypatch.setattr(environment.pages, "check_end", check_end)
+        assert [store.follow() for _ in range(3)] == [False] * 3
+        assert len(looks) == 1
+        store.write("t", [(b"c", b"x" * 40_000)])
+        assert store.read("t", [b"a", b"b", b"c"]) == [b"9", None, b"x" * 40_000]
+
+
+def test_a_map_that_cannot_be_made_is_an_error_of_ours_and_the_store_opens_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed `set_mapsize` leaves no map at all: nothing may be read by it."""
+
+    class Unmappable:
+        def __init__(self, env: lmdb.Environment) -> None:
+            self.env = env
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.env, name)
+
+        def set_mapsize(self, size: int) -> None:
+            raise lmdb.MemoryError
+
+    with LMDBStore(path, sync=False) as store:
+        store.write("t", [(b"a", b"1")])
+        shared = store._environment
+        for cause in (
+            lambda: shared.recover(lmdb.MapResizedError(), shared.env, 0),
+            lambda: shared.make_room(1 << 40),
+        ):
+            before = shared.env = Unmappable(shared.env)
+            with pytest.raises(StoreError, match="address space"):
+                cause()
+            assert shared.env is not before
+            assert store.read_one("t", b"a") == b"1"
+
+
+def test_reads_are_refused_and_not_held_up_while_another_file_is_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one takes long; an event loop that waited for it would be killed."""
+    with LMDBStore(path, sync=False) as store:
+        store.write("t", [(b"a", b"1")])
+        copy = shutil.copy(path / "data.mdb", path.with_name("copy"))
+        refused = []
+
+        def look(*_: object) -> None:
+            with ThreadPoolExecutor(1) as others, pytest.raises(StoreUnavailable) as problem:
+                others.submit(store.read_one, "t", b"a").result()
+            refused.append(problem.value.what)
+
+        monkeypatch.setattr(environment.Opening, "_look", look)
+        os.replace(copy, path / "data.mdb")
+        assert store.follow()
+        assert refused == ["another file lies where the online store was, and is looked at"]
+        assert store.read_one("t", b"a") == b"1"

@@ -20,7 +20,9 @@ def event(name: str, **fields: Any) -> None:
     """Write one line about something that happened; fields that are None are left out."""
     line = {"at": iso(time.time_ns() // 1000), "event": name, "process": os.getpid()}
     line |= {key: value for key, value in fields.items() if value is not None}
-    print(json.dumps(line, default=str, ensure_ascii=True), file=sys.stderr, flush=True)
+    # In one piece with its end: several processes write to one stream.
+    sys.stderr.write(json.dumps(line, default=str, ensure_ascii=True) + "\n")
+    sys.stderr.flush()
 
 
 class RequestLog:

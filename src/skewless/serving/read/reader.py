@@ -80,6 +80,7 @@ class Reader:
             refused=lambda: metrics.shed.add(("large",)),
         )
         self.down: StoreUnavailable | None = None
+        self._asked_at: float | None = None
         self._access = Access(RegistryState())
         self.asked: set[Lookup] = set()
         self.counted: dict[Lookup, int] = {}
@@ -300,6 +301,7 @@ class Reader:
 
     def probe(self) -> bool:
         """Ask the store whether it answers and has what it should; note and return it."""
+        self._asked_at = time.monotonic()
         try:
             if self.runtime.may_forget and self.online.ready:
                 serving = self.online.snapshot.serving.values()
@@ -311,7 +313,15 @@ class Reader:
             self.note(problem)
         else:
             self.note(None)
+        finally:
+            self._asked_at = None
         return self.down is None
+
+    @property
+    def silent(self) -> float:
+        """How many seconds the store has been silent since it was asked whether it answers."""
+        asked_at = self._asked_at
+        return 0.0 if asked_at is None else time.monotonic() - asked_at
 
     def note(self, problem: StoreUnavailable | None) -> None:
         """Note that the store does not answer, and why, or that it does; log a change."""

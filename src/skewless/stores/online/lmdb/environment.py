@@ -20,6 +20,7 @@ import lmdb
 from skewless.config import make_private
 from skewless.errors import CorruptData, StoreError, StoreUnavailable
 from skewless.stores.online.base import may_write, only_read
+from skewless.stores.online.lmdb import pages
 from skewless.stores.online.lmdb.errors import MAX_READERS, no_address_space, store_error
 from skewless.stores.online.lmdb.opening import Opening
 from skewless.stores.online.lmdb.tree import RESTORE, TableCatalog, Txn
@@ -53,6 +54,8 @@ class Environment:
         self.reset_locks()
         self.opening: Opening | None = None
         self.followed = 0
+        self._page = 0
+        self._short = (0, 0)
         self._data = os.path.join(path, "data.mdb")
         self._file: OpenFile | None = None
         try:
@@ -65,6 +68,7 @@ class Environment:
         """Begin with nobody reading or writing, also after a fork."""
         self.active: set[int] = set()
         self.gate_closed = False
+        self.looking = False
         self.gate = threading.Condition()
         self.write_lock = threading.RLock()
         self.writer: int | None = None
@@ -82,7 +86,7 @@ class Environment:
         try:
             make_private(Path(self.path))
             if self.opening is None:
-                self.opening = Opening(self.path, anew=self._file is not None)
+                self._begin_opening()
             env = self._mapped()
         except OSError as error:
             raise StoreError(
@@ -113,23 +117,48 @@ class Environment:
         self._file = file
         return env
 
+    def _begin_opening(self) -> None:
+        """Look at the pages; of another file than before, reads are refused as long as it takes."""
+        self._refuse_reads(self._file is not None)
+        try:
+            self.opening = Opening(self.path, anew=self._file is not None)
+        finally:
+            self._refuse_reads(False)
+
+    def _refuse_reads(self, looking: bool) -> None:
+        with self.gate:
+            self.looking = looking
+            self.gate.notify_all()
+
     def follow(self) -> None:
         """Open the file that lies at the path now, if it is not the one that is open.
 
         Raises:
             StoreUnavailable: there is none, or another process still has the one of before open.
-            CorruptData: it is damaged.
+            CorruptData: it is damaged, or was cut short while it was open.
         """
         env = self.env
-        if self.writer == threading.get_ident() or self.lost_in_fork or self._is_current(env):
+        if self.writer == threading.get_ident() or self.lost_in_fork:
+            return
+        self._check_length(env)
+        if self._is_current(env):
             return
         with self.exclusive():
             if env is self.env:
-                env.close()
-                self.turn.close()
-                self._end_opening()
-                self.followed += 1
-                self.env = self._open()
+                self._reopen(anew=True)
+
+    def _reopen(self, *, anew: bool) -> None:
+        """Close the environment and open what lies at the path; within `exclusive`.
+
+        Args:
+            anew: whether its pages are to be looked at again.
+        """
+        self.env.close()
+        self.turn.close()
+        if anew:
+            self._end_opening()
+            self.followed += 1
+        self.env = self._open()
 
     def _is_current(self, env: lmdb.Environment) -> bool:
         """Say whether what is open is what lies at the path."""
@@ -191,7 +220,7 @@ class Environment:
 
     def _check(self, env: lmdb.Environment) -> None:
         """Refuse a file that was cut short or that another program wrote."""
-        page = env.stat()["psize"]
+        page = self._page = env.stat()["psize"]
         needed = (env.info()["last_pgno"] + 1) * page
         if os.path.getsize(self._data) < needed:
             self._restore_length(env, page)
@@ -207,6 +236,25 @@ class Environment:
                 where=self.path,
                 hint="Give the online store a directory of its own.",
             )
+
+    def _check_length(self, env: lmdb.Environment) -> None:
+        """Refuse a file that was cut short while it was open: reads of its pages end a process."""
+        if self._file is None or self._file.is_replaced:
+            return
+        me = threading.get_ident()
+        self.active.add(me)
+        try:
+            size = os.path.getsize(self._data)
+            if size < 2 * self._page:  # not even what the length stands in
+                raise _cut(size, 2 * self._page, self._data)
+            needed = size if self.gate_closed else (env.info()["last_pgno"] + 1) * self._page
+        except (OSError, lmdb.Error):  # gone, or closed: the next call tells
+            return
+        finally:
+            self.leave(me)
+        if size < needed and (size, needed) != self._short:
+            pages.check_end(self._data)
+            self._short = (size, needed)
 
     def _restore_length(self, env: lmdb.Environment, page: int) -> None:
         file = self._data
@@ -253,7 +301,13 @@ class Environment:
         if error is not None:
             self.recover(error, env, attempt)
         with self.gate:
-            self.gate.wait_for(lambda: not self.gate_closed)
+            self.gate.wait_for(lambda: self.looking or not self.gate_closed)
+            if self.looking:
+                raise StoreUnavailable(
+                    "another file lies where the online store was, and is looked at",
+                    where=self._data,
+                    hint="Try again: it is opened when every page of it is in order.",
+                )
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -286,13 +340,19 @@ class Environment:
             if env is not self.env:
                 return
             if isinstance(error, lmdb.MapResizedError):
-                env.set_mapsize(0)  # adopts the size another process has set
+                self._resize(env, 0)  # adopts the size another process has set
             elif isinstance(error, lmdb.ReadersFullError):
                 env.reader_check()
             elif isinstance(error, lmdb.PanicError) or _is_closed(env):
-                env.close()
-                self.turn.close()
-                self.env = self._open()
+                self._reopen(anew=False)
+
+    def _resize(self, env: lmdb.Environment, size: int) -> None:
+        """Map so many bytes; an environment without a map, after a failure, is not used again."""
+        try:
+            env.set_mapsize(size)
+        except lmdb.Error as error:
+            self._reopen(anew=True)
+            raise self.error(error) from error
 
     @contextlib.contextmanager
     def writing(self, *, durable: bool) -> Iterator[Txn]:
@@ -330,6 +390,7 @@ class Environment:
                     raise only_read(self.path)
                 if self._file is not None:
                     self._file.check()  # what is written to the file of before is lost
+                    self._check_length(env)
                 used, size = _used_bytes(env)
                 if used * 2 > size:
                     self._grow(env, 2 * size)
@@ -353,7 +414,7 @@ class Environment:
             if size - env.info()["map_size"] > _address_space() - _address_space_used():
                 raise no_address_space(f"a map of {size:,} bytes", self.path)
             self.map_size = size
-            env.set_mapsize(size)
+            self._resize(env, size)
 
     def flush(self) -> None:
         """Flush what was committed without it."""

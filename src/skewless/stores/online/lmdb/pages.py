@@ -18,7 +18,7 @@ import itertools
 import os
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,12 +93,29 @@ def check(path: str) -> None:
     Raises:
         CorruptData: it is damaged, was cut short, or the disk does not give it.
     """
+    _look_at(path, lambda file, meta: _Check(file, meta).run())
+
+
+def check_end(path: str) -> None:
+    """Look whether the pages beyond the end of a file are free: LMDB need not have written those.
+
+    Args:
+        path: of the file, ``data.mdb``.
+
+    Raises:
+        CorruptData: it was cut short.
+    """
+    _look_at(path, lambda file, meta: _Check(file, meta).end())
+
+
+def _look_at(path: str, look: Callable[[int, Meta], None]) -> None:
+    """Look at a file as one transaction left it, again where another one has begun meanwhile."""
     with open(path, "rb", buffering=0) as file:
         for attempt in itertools.count(1):
             before = None
             try:
                 before = newest(file.fileno())
-                _Check(file.fileno(), before).run()
+                look(file.fileno(), before)
                 return
             except Flaw as flaw:
                 if attempt < _ATTEMPTS and before and _moved(file.fileno(), before):
@@ -202,6 +219,13 @@ class _Check:
         self._walk(self._meta.rows, integers=False)
         for number in self._walk(self._meta.free, integers=True):
             self._take(number)
+
+    def end(self) -> None:
+        """Raise `Flaw` if a page beyond the end of the file is not free."""
+        free = set(self._walk(self._meta.free, integers=True))
+        for number in range(self._pages_in_file, self._meta.last + 1):
+            if number not in free:
+                raise cut(number)
 
     def _walk(self, tree: Tree, *, integers: bool) -> list[int]:
         """Look at all pages of a tree; return the free pages where it is the tree of these."""
