@@ -1,5 +1,6 @@
 import importlib.metadata
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -7,7 +8,13 @@ from types import ModuleType
 import pytest
 
 from skewless.definitions.tables import CSV, Parquet
-from skewless.errors import ConfigError, MissingDependency, UnknownName
+from skewless.errors import (
+    ConfigError,
+    InputError,
+    MissingDependency,
+    StoreError,
+    UnknownName,
+)
 from skewless.plugins import BUILT_IN, EXTRAS, create, find, repo_folder, table_reader
 from skewless.stores.online.sqlite.store import SQLiteStore
 
@@ -38,6 +45,42 @@ def test_a_built_in_is_found_by_its_kind() -> None:
 @pytest.mark.usefixtures("installed")
 def test_an_entry_point_is_found_by_its_name() -> None:
     assert find("online_store", "rocks") is Reader
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("problem", [RuntimeError("odd"), KeyError("odd"), MemoryError("odd")])
+def test_what_a_plugged_in_store_raises_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise problem
+
+    def pages(*_: object) -> Iterator[int]:
+        yield 1
+        raise problem
+
+    class Store:
+        read, page = fail, pages
+
+        def write(self) -> None:
+            raise InputError("ours")
+
+    Store.__module__ = "rocks_store"
+    monkeypatch.setattr(sys.modules["rocks_store"], "RocksStore", Store)
+    made = find("online_store", "rocks")
+    assert find("online_store", "rocks") is made is Store
+    for call in (made().read, lambda: list(made().page())):
+        with pytest.raises(StoreError, match="online store 'rocks' failed.*odd.*Where: ") as told:
+            call()
+        assert told.value.__cause__ is problem
+    with pytest.raises(InputError, match="ours"):
+        made().write()
+
+
+@pytest.mark.parametrize("options", [{"url": 5}, {"url": ["a"]}])
+def test_options_of_another_type_are_an_error_of_the_config(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"'redis' cannot take these options.*Where: \[online\]"):
+        create("online_store", "redis", options, where="[online]")
 
 
 @pytest.mark.usefixtures("installed")

@@ -92,6 +92,19 @@ class SkewlessError(Exception):
         }
 
 
+def said_by(problem: BaseException) -> str:
+    """Return class and text of an exception, whosever it is: some fail when they are printed.
+
+    >>> said_by(ValueError("odd"))
+    'ValueError: odd'
+    """
+    try:
+        text = str(problem)
+    except Exception:  # noqa: BLE001 - whatever a class of somebody's raises
+        return type(problem).__name__
+    return f"{type(problem).__name__}: {text:.200}"
+
+
 def from_dict(data: Mapping[str, Any]) -> SkewlessError:
     """Return the error that was made plain data by `SkewlessError.to_dict`: of the same class.
 
@@ -113,6 +126,14 @@ def from_dict(data: Mapping[str, Any]) -> SkewlessError:
 
 class DefinitionError(SkewlessError, ValueError):
     """A definition (entity, source, view, service) is wrong; raised where it is written."""
+
+
+class FunctionNotFound(DefinitionError):
+    """The function of a definition cannot be used: it is not there, or its text has changed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a `DefinitionError` does."""
+        return super().to_dict() | {"error": DefinitionError.__name__}
 
 
 class UnknownName(SkewlessError, LookupError):

@@ -22,7 +22,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from skewless.errors import ConfigError, MissingDependency, UnknownName
+from skewless.errors import ConfigError, MissingDependency, SkewlessError, UnknownName
 
 repo_folder: ContextVar[Path] = ContextVar("repo_folder")
 """The folder that relative paths of tables start from; where unset, the current directory."""
@@ -143,7 +143,9 @@ def _installed(group: str, kind: str) -> type[Any]:
     if kind not in points:
         known = {*BUILT_IN[group], *points}
         raise UnknownName.of(group.replace("_", " "), kind, known, where="skewless")
-    return points[kind].load()  # type: ignore[no-any-return]
+    from skewless.plugged_in import guard
+
+    return guard(group, what_of(group, kind), points[kind].load())
 
 
 def create(group: str, kind: str, options: dict[str, Any], *, where: str) -> Any:
@@ -172,7 +174,17 @@ def create(group: str, kind: str, options: dict[str, Any], *, where: str) -> Any
         optional = p.default is not p.empty or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
         if not optional and p.name not in options:
             raise ConfigError(f"{what_of(group, kind)} needs the option {p.name!r}", where=where)
-    return made(**options)
+    try:
+        return made(**options)
+    except (AttributeError, LookupError, TypeError, ValueError) as problem:
+        if isinstance(problem, SkewlessError):
+            raise
+        raise ConfigError(  # its text may hold a password
+            f"{what_of(group, kind)} cannot take these options",
+            got=type(problem).__name__,
+            expected=f"values for {', '.join(options) or 'no options'} as the docs have them",
+            where=where,
+        ) from problem
 
 
 def what_of(group: str, kind: str) -> str:

@@ -88,8 +88,9 @@ class DType:
             return None
         try:
             return _COERCE[self.kind](self, value)
-        except (TypeError, ArithmeticError, RecursionError) as problem:
-            # What a caller's value does when it is asked to be a number, nobody knows.
+        except ValueError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - what a caller's value does, nobody knows
             raise ValueError(f"{shown(value)} is no {self!r}: {problem}") from None
 
     def arrow(self) -> pa.DataType:

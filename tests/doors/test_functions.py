@@ -90,7 +90,8 @@ def test_columns_of_every_library_are_taken(
 @pytest.mark.parametrize(
     "problem",
     [RuntimeError("odd"), KeyError("odd"), OverflowError("odd"), ImportError("odd"),
-     StopIteration("odd"), sl.StoreUnavailable("odd"), sl.UnknownName("odd")],
+     StopIteration("odd"), sl.StoreUnavailable("odd"), sl.UnknownName("odd"),
+     sl.DefinitionError("odd"), sl.InputError("odd"), RecursionError("odd")],
     ids=lambda problem: type(problem).__name__,
 )  # fmt: skip
 def test_what_a_function_raises_names_view_feature_row_and_cause(
@@ -110,6 +111,58 @@ def test_what_a_function_raises_names_view_feature_row_and_cause(
         assert "row 2 (from 0) of 5" in str(told.value.where)
         assert "'number'" in str(told.value.expected)
         assert f"{type(problem).__name__}: odd" in str(told.value.got).replace("'", "")
+
+
+def test_a_function_without_memory_is_not_asked_again_for_the_row(fs: sl.FeatureStore) -> None:
+    returned[0] = MemoryError("odd")
+    rows = [{"asked": 13.0}, {"asked": 1.0}]
+    with pytest.raises(InputError, match=r"MemoryError: odd.*rows 0 to 1 together"):
+        fs.get_online_features("Ofnumber", rows)
+
+
+class Hostile(dict[str, Any]):
+    """Fails however it is looked at."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("hostile")
+
+    def __getitem__(self, name: str) -> Any:
+        raise RuntimeError("hostile")
+
+
+class HostileColumn:
+    def tolist(self) -> Any:
+        raise RuntimeError("hostile")
+
+
+class HostileValue:
+    def __float__(self) -> float:
+        raise RuntimeError("hostile")
+
+    __index__ = __str__ = __iter__ = __bytes__ = __float__  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "value", [Hostile(), HostileColumn(), [HostileValue()], {"number": HostileColumn()}], ids=str
+)
+def test_objects_that_fail_when_they_are_looked_at_are_refused(
+    fs: sl.FeatureStore, value: Any
+) -> None:
+    returned[0] = value
+    for way in ways(fs, "number"):
+        with pytest.raises(InputError, match="on-demand view 'Ofnumber' gave"):
+            way()
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("hostile")
+
+
+def test_an_exception_that_cannot_be_printed_is_named(fs: sl.FeatureStore) -> None:
+    returned[0] = Unsayable()
+    with pytest.raises(InputError, match="Got: Unsayable"):
+        fs.get_online_features("Ofnumber", [{"asked": 13.0}])
 
 
 def test_rows_that_fail_only_together_are_named_together(fs: sl.FeatureStore) -> None:
@@ -136,16 +189,50 @@ def test_explain_and_http_name_the_function_too(fs: sl.FeatureStore) -> None:
     assert "function of on-demand view 'Ofnumber'" in str(answer.data)
 
 
-def test_a_derived_function_that_fails_not_for_its_rows_names_its_source(
-    fs: sl.FeatureStore,
-) -> None:
+@pytest.fixture(scope="module")
+def dies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sl.FeatureStore]:
     dies = sl.Source("dies", schema={"wafer": str, "vdd": float}, event_time="at", future="365d")
 
     @sl.derived(source=dies, by="wafer", rows=1, returns={"mean": float})
     def wafers(rows: Any) -> Any:
-        raise RuntimeError("odd")
+        if isinstance(returned[0], Exception):
+            raise returned[0]
+        return returned[0]
 
-    fs.apply([dies, wafers])
+    with sl.FeatureStore(tmp_path_factory.mktemp("dies"), clock=SettableClock(NOW)) as store:
+        store.apply([dies, wafers])
+        yield store
+
+
+def die(fs: sl.FeatureStore, wafer: str) -> None:
+    fs.push("dies", [{"wafer": wafer, "vdd": 1.0, "at": from_micros(NOW)}])
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [RuntimeError("odd"), MemoryError("odd"), ImportError("odd"), sl.StoreUnavailable("odd"), Unsayable()],
+    ids=lambda problem: type(problem).__name__,
+)  # fmt: skip
+def test_a_derived_function_that_fails_not_for_its_rows_names_its_source(
+    dies: sl.FeatureStore, problem: Exception
+) -> None:
+    returned[0] = problem
     with pytest.raises(sl.DefinitionError, match="derived source 'wafers'") as told:
-        fs.push("dies", [{"wafer": "a", "vdd": 1.0, "at": from_micros(NOW)}])
-    assert isinstance(told.value.__cause__, RuntimeError)
+        die(dies, "a")
+    assert told.value.__cause__ is problem
+    assert None not in (told.value.where, told.value.hint)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1, [1], {}, {"mean": "much"}, {"mean": [1.0]}, {1: 1}, {"mean": 1.0, "more": 1}, {"mean": 1j},
+     ValueError("odd"), sl.DefinitionError("odd"), sl.UnknownName("odd"), KeyError("odd")],
+    ids=str,
+)  # fmt: skip
+def test_a_group_of_which_a_function_makes_no_row_is_quarantined(
+    dies: sl.FeatureStore, value: Any
+) -> None:
+    returned[0] = value
+    dies.purge_quarantine("wafers")
+    die(dies, "b")
+    assert len(dies.quarantine("wafers")) == 1

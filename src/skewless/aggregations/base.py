@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from skewless.aggregations.plugged_in import guard
 from skewless.aggregations.windows import Sliding, Window
 from skewless.errors import DefinitionError, UnknownName
 from skewless.plugins import find
@@ -64,6 +65,7 @@ class Aggregation(ABC):
         moves: whether the same rows weigh something else at each moment, so that a sweep goes over
             the rows of each anew.
         number: the number of the kernels from which `finish` makes the value; None for none.
+        plugged_in: whether it is not of this package, see `aggregations.plugged_in`.
     """
 
     name: ClassVar[str]
@@ -74,8 +76,12 @@ class Aggregation(ABC):
     moves: ClassVar[bool] = False
     empty: ClassVar[Any] = None
     number: ClassVar[Number | None] = None
+    plugged_in: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
+        cls.plugged_in = cls.__module__.partition(".")[0] != "skewless"
+        if cls.plugged_in:
+            guard(cls)
         if "name" in cls.__dict__:
             AGGREGATIONS[cls.name] = cls
 

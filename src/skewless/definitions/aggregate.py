@@ -22,6 +22,7 @@ from typing import Any
 from skewless.aggregations import Aggregation, aggregation_from_dict
 from skewless.aggregations.forms import Forms, forms_of
 from skewless.aggregations.ordering import Latest
+from skewless.aggregations.plugged_in import fitted
 from skewless.aggregations.sequences import Diff, Previous
 from skewless.aggregations.windows import LastN, Window, window_from_dict
 from skewless.definitions.column_methods import WindowLike
@@ -100,6 +101,13 @@ class Aggregate(Expression):
             t: the moment asked about, microseconds.
             groups: what `by` gives for each row; None without `by`.
         """
+        kind = self.aggregation
+        value = self._computed(values, events, t, groups)
+        return fitted(kind, self.dtype, value) if kind.plugged_in else value
+
+    def _computed(
+        self, values: Sequence[Any], events: Sequence[int], t: int, groups: Sequence[str] | None
+    ) -> Any:
         if groups is None:
             return self.aggregation.compute(values, events, t, self.window)
         places: dict[str, list[int]] = {}

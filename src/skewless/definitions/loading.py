@@ -23,7 +23,7 @@ from skewless.definitions.derivation import Derivation
 from skewless.definitions.on_demand import OnDemandView, code_of, hash_of_text
 from skewless.definitions.package_folder import as_package, execute
 from skewless.definitions.source import Source
-from skewless.errors import DefinitionError, SkewlessError, UnknownName
+from skewless.errors import DefinitionError, FunctionNotFound, SkewlessError, UnknownName
 from skewless.forks import Lock
 from skewless.plugins import reading, repo_folder
 
@@ -117,7 +117,7 @@ def restored_function(
     repo, or a file of the repo imports it, and only after the hash was found in its text.
 
     When the function cannot be found, or its text has changed, the one returned raises
-    `DefinitionError` where it is called, and says why.
+    `FunctionNotFound` where it is called, and says why.
     """
     key = (code["path"], code["hash"])
     if key in _SEEN:
@@ -139,7 +139,7 @@ def restored_function(
 
 def _broken(what: str, place: str, why: str) -> Callable[..., Any]:
     def raise_why(*_: Any, **__: Any) -> Any:
-        raise DefinitionError(
+        raise FunctionNotFound(
             f"the function of {what} cannot be used",
             got=why,
             where=place,

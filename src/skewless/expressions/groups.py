@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from skewless.clock import ALWAYS
 from skewless.definitions import Source
-from skewless.definitions.derivation import LAST_ROW
-from skewless.errors import DefinitionError
+from skewless.definitions.derivation import LAST_ROW, Derivation
+from skewless.errors import DefinitionError, FunctionNotFound, said_by
 from skewless.expressions.on_demand import as_numpy, whole
 
 if TYPE_CHECKING:
@@ -108,27 +108,35 @@ def row_of_group(source: Source, columns: Mapping[str, np.ndarray]) -> dict[str,
         raise DefinitionError(f"source {source.name!r} has no function at hand")
     try:
         given = derivation.function(columns)
-    except DefinitionError:  # it is a ValueError too: the function is not there
+        return None if given is None else _row(source, derivation, given)
+    except (NoRow, FunctionNotFound):
         raise
+    except MemoryError as problem:
+        raise _failed(source, problem) from problem
     except WRONG as problem:
-        raise NoRow(f"{type(problem).__name__}: {problem}") from None
-    except MemoryError:
-        raise
+        raise NoRow(said_by(problem)) from None
     except Exception as problem:
-        raise DefinitionError(
-            f"the function of derived source {source.name!r} failed, and not for its rows",
-            got=f"{type(problem).__name__}: {problem}",
-            where=f"function {derivation.code.get('path')}",
-            hint="Nothing was kept: mend what it needs, then send the rows again.",
-        ) from problem
-    if given is None:
-        return None
+        raise _failed(source, problem) from problem
+
+
+def _row(source: Source, derivation: Derivation, given: Any) -> dict[str, Any]:
+    """Return what a function gives, checked and in canonical form."""
     if not isinstance(given, Mapping):
         raise NoRow(f"the function gave {type(given).__name__}, no mapping")
     wanted = [name for name in source.schema if name not in (*derivation.by, LAST_ROW)]
     if set(given) != set(wanted):
         raise NoRow(f"the function gave {sorted(map(str, given))}, not {sorted(wanted)}")
     return {name: _value(source, name, given[name]) for name in wanted}
+
+
+def _failed(source: Source, problem: Exception) -> DefinitionError:
+    code = {} if source.derivation is None else source.derivation.code
+    return DefinitionError(
+        f"the function of derived source {source.name!r} failed, and not for its rows",
+        got=said_by(problem),
+        where=f"function {code.get('path')}",
+        hint="Nothing was kept: mend what it needs, then send the rows again.",
+    )
 
 
 def columns_of(source: Source, values: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:

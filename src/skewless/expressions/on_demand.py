@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skewless.definitions import Expression, OnDemandView
-from skewless.errors import DefinitionError, InputError
+from skewless.errors import FunctionNotFound, InputError, said_by
 from skewless.expressions.evaluate import compile_scalar, evaluate, leaf_key
 from skewless.types import DType, shown
 
@@ -106,12 +106,27 @@ def _call(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> dict[st
     """Return the columns a user's function gives, checked and in canonical form."""
     where = f"on-demand view {view.name!r}"
     if view.function is None:
-        raise DefinitionError(
+        raise FunctionNotFound(
             f"the function of {where} was not found",
             got=view.code.get("path"),
             hint="Start from the repo's folder, or apply the definitions again.",
         )
     given = _given(view, inputs, length)
+    try:
+        return _columns(view, given, length)
+    except InputError:
+        raise
+    except Exception as problem:  # what an object of the user's does when it is looked at
+        raise InputError(
+            f"{where} gave what cannot be read",
+            got=f"{type(given).__name__}: {said_by(problem)}",
+            expected=f"a column for {', '.join(map(repr, view.features))}",
+            where=f"function {view.code.get('path')}",
+        ) from problem
+
+
+def _columns(view: OnDemandView, given: Any, length: int) -> dict[str, list[Any]]:
+    where = f"on-demand view {view.name!r}"
     if not isinstance(given, Mapping):
         if len(view.dtypes) != 1:
             raise InputError(
@@ -132,7 +147,7 @@ def _given(view: OnDemandView, inputs: Mapping[str, Any], length: int) -> Any:
     function: Any = view.function
     try:
         return function(**inputs)
-    except (DefinitionError, MemoryError):  # the function, or memory, is not there
+    except FunctionNotFound:
         raise
     except Exception as problem:
         raise _failed(view, inputs, length, problem) from problem
@@ -143,7 +158,7 @@ def _failed(
 ) -> InputError:
     """Return the error for what a user's function raised, with the row, found by halving."""
     start, stop = 0, length
-    while stop - start > 1:
+    while stop - start > 1 and not isinstance(problem, MemoryError):  # not to ask for it again
         middle = (start + stop) // 2
         for low, high in ((start, middle), (middle, stop)):
             if _raises(view, {name: column[low:high] for name, column in inputs.items()}):
@@ -155,7 +170,7 @@ def _failed(
     features = ", ".join(map(repr, view.features))
     return InputError(
         f"the function of on-demand view {view.name!r} failed",
-        got=f"{type(problem).__name__}: {problem!s:.200}",
+        got=said_by(problem),
         expected=f"a column for {features}",
         where=f"{rows} (from 0) of {length:,}, function {view.code.get('path')}",
     )

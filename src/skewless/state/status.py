@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from skewless.aggregations.plugged_in import fitted
+
 if TYPE_CHECKING:
     from skewless.definitions import Aggregate
 
@@ -38,6 +40,8 @@ Answer = tuple[Any, Status]
 
 def answer_of(aggregate: Aggregate, value: Any, status: Status) -> Answer:
     """Return value and status, with the identity or the default in place of nothing."""
+    if value is not None and aggregate.aggregation.plugged_in:
+        value = fitted(aggregate.aggregation, aggregate.dtype, value)
     if value is None:
         if status is not Status.PRESENT and status is not Status.EXPIRED:
             value = aggregate.identity

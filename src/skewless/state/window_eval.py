@@ -134,7 +134,7 @@ class AggregatePlan:
             finish = kind.finish if kind.finishes else None
             if read.rule is not None:
                 tiled.append(place)
-            elif read.aggregate.expiry is not None or read.by is not None:
+            elif read.aggregate.expiry is not None or read.by is not None or kind.plugged_in:
                 others.append(place)
             elif slot is None and kind.number == "count":
                 counts.append((place, finish))
@@ -494,4 +494,6 @@ def _finished(kind: Aggregation, number: Any, window: Window) -> Any:
     if number != number:  # noqa: PLR0124 - NaN
         return None
     value = kind.finish(number, window)
+    if kind.plugged_in:
+        return value  # it may be anything, see `answer_of`
     return None if value != value else value  # noqa: PLR0124

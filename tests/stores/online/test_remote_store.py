@@ -140,6 +140,26 @@ def test_a_read_that_is_never_answered_is_an_error(store: Memory, pauses: list[i
     assert len(pauses) == ATTEMPTS - 1
 
 
+@pytest.mark.parametrize(
+    "problem", [ValueError("odd"), OSError("odd"), KeyError("odd"), MemoryError("odd")], ids=repr
+)
+def test_what_no_driver_says_that_it_raises_is_an_error_of_the_store(
+    store: Memory, pauses: list[int], monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def fail() -> None:
+        raise problem
+
+    monkeypatch.setattr(store.server, "call", fail)
+    for call, hint in (
+        (lambda: store.read("rows", [b"a"]), "Nothing was changed"),
+        (lambda: store.write("rows", [(b"a", b"1")]), "may have been kept"),
+    ):
+        with pytest.raises(StoreError, match=f"Memory failed.*odd.*memory://here.*{hint}") as told:
+            call()
+        assert told.value.__cause__ is problem
+    assert pauses == []
+
+
 def test_a_server_that_hangs_is_asked_once(
     store: Memory, monkeypatch: pytest.MonkeyPatch, pauses: list[int]
 ) -> None:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from skewless.aggregations.base import Aggregation
 from skewless.aggregations.columns import Coded, is_number, valid_of
 from skewless.aggregations.kernels import Queries, Spans, Want, sweep_counts, sweep_positions
+from skewless.aggregations.plugged_in import blaming, fitted
 from skewless.aggregations.sweep import ColumnSweep, WindowSweep
 from skewless.aggregations.windows import Window
 from skewless.definitions import Aggregate
@@ -88,6 +89,8 @@ class WindowKernels:
             key = expression_key(column)
             rows = swept.column(key, self.columns[key])
         if kind.sweeps(None if column is None else column.dtype):
+            if kind.plugged_in:
+                return _swept_by(kind, rows, aggregate.dtype)
             return kind.sweep(rows).cast(aggregate.dtype.arrow())
         return _computed(rows, kind, aggregate.dtype)
 
@@ -122,6 +125,15 @@ def _expect(swept: WindowSweep, aggregates: Sequence[Aggregate]) -> None:
             swept.expect(kind.number, expression_key(column), kind if kind.encodes else None)
 
 
+def _swept_by(kind: Aggregation, rows: ColumnSweep, dtype: DType) -> pa.Array:
+    """Return what the `sweep` of an aggregation that is plugged in gives: a value a moment."""
+    with blaming(kind, "sweep"):
+        values = kind.sweep(rows).cast(dtype.arrow())
+        if len(values) != len(rows.queries.time):
+            raise TypeError(f"it gave {len(values)} values for {len(rows.queries.time)} moments")
+        return values
+
+
 def _computed(rows: ColumnSweep, kind: Aggregation, dtype: DType) -> pa.Array:
     """Return what `summary`, or else `compute`, gives of the rows of each moment."""
     numbers = None
@@ -132,6 +144,8 @@ def _computed(rows: ColumnSweep, kind: Aggregation, dtype: DType) -> pa.Array:
         asked = rows.queries.time[part.first : part.last].tolist()
         for t, (low, high) in zip(asked, pairwise(part.offsets.tolist()), strict=True):
             found.append(_computed_at(rows, kind, numbers, part.rows[low:high], t))
+    if kind.plugged_in:
+        return pa.array([fitted(kind, dtype, value) for value in found], type=dtype.arrow())
     return pa.array([dtype.coerce(value) for value in found], type=dtype.arrow())
 
 

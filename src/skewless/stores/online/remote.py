@@ -18,7 +18,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
-from skewless.errors import StoreError
+from skewless.errors import SkewlessError, StoreError, said_by
 from skewless.stores.online.base import (
     SCAN_PAGE_ROWS,
     Change,
@@ -83,8 +83,21 @@ class ServerStore(OnlineStore):
                 over = attempt >= ATTEMPTS or time.monotonic() >= until
                 if over or not may_repeat(error):
                     raise self._driver.store_error(error, self.where, wrote=wrote) from error
+            except SkewlessError:
+                raise
+            except Exception as error:
+                raise self._unforeseen(error, wrote=wrote) from error
             pause(attempt)
             attempt += 1
+
+    def _unforeseen(self, error: Exception, *, wrote: bool) -> StoreError:
+        """Return the error for what no driver says that it raises."""
+        return StoreError(
+            f"{type(self).__name__} failed, and its driver does not say so",
+            got=said_by(error),
+            where=self.where,
+            hint="Rows of this call may have been kept." if wrote else "Nothing was changed.",
+        )
 
     def _scan_keys(
         self,
