@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import skewless as sl
-from skewless.aws.begin import begin
 from skewless.aws.function import StreamFunction
+from skewless.ingest.lanes.begin import begin
 from skewless.testing.servers import Server, running
 from tests.aws.events import STREAM
 from tests.ingest.stream.events import source, view

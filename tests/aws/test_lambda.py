@@ -11,7 +11,6 @@ import pytest
 
 import skewless as sl
 from skewless.aws import _function, handler
-from skewless.aws.begin import begin
 from skewless.aws.function import StreamFunction
 from skewless.errors import (
     ConfigError,
@@ -22,6 +21,7 @@ from skewless.errors import (
     StoreError,
     StoreUnavailable,
 )
+from skewless.ingest.lanes.begin import begin
 from tests.aws import events
 from tests.aws.conftest import Account
 from tests.aws.events import QUEUE, STREAM, TABLE, of_kinesis, of_queue, of_table
@@ -107,7 +107,7 @@ def test_functions_that_race_for_the_same_states_count_each_record_once(
 
 def failing(function: StreamFunction, monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     """Have the store be away after so many units; it is back when that is undone."""
-    real, left = function._store.change_together, [calls]
+    real, left = function.writer.store.change_together, [calls]
 
     def change(changes: Any) -> bool:
         left[0] -= 1
@@ -115,7 +115,7 @@ def failing(function: StreamFunction, monkeypatch: pytest.MonkeyPatch, calls: in
             raise StoreUnavailable("away")
         return real(changes)
 
-    monkeypatch.setattr(function._store, "change_together", change)
+    monkeypatch.setattr(function.writer.store, "change_together", change)
 
 
 def test_what_was_not_kept_is_returned_and_comes_again(
@@ -176,7 +176,7 @@ def test_entities_never_seen_are_unknown_and_lost_ones_building(
         return statuses(fs, "Rolling:total_1h", ["f0", "f1"])
 
     assert found() == ["present", "unknown"]
-    (table,) = (layout.table for layout in function._log.layouts)
+    (table,) = (layout.table for layout in function.writer.stream_log.layouts)
     ((key, _),) = fs.runtime.online.scan(table)
     fs.runtime.online.delete(table, [key])
     assert found() == ["building", "unknown"]
@@ -188,8 +188,8 @@ def test_a_state_that_is_too_large_is_set_aside_and_the_others_go_on(
     account: Account, rows: Rows
 ) -> None:
     fs, function = account.begun(), account.function()
-    small = dataclasses.replace(function._store.capabilities, max_value_bytes=700)
-    function._store.capabilities = small
+    small = dataclasses.replace(function.writer.store.capabilities, max_value_bytes=700)
+    function.writer.store.capabilities = small
     many = [{**row(n), "fab": "f0"} for n in range(100, 140)]
     for some in (many, rows[:10], [row(number) for number in range(140, 150)]):
         function(events.event(of_kinesis(some, key=lambda r: str(r["id"]))))

@@ -3,55 +3,20 @@
     function = StreamFunction(Path("repo"), "payments")
     function(event)                                    # {"batchItemFailures": []}
 
-A batch is kept in **units** of as many records as DynamoDB changes together: the states of their
-entities, the keys that are new, and the last number of each lane, all or nothing. Records whose
-number a lane has reached already are passed over, so that a batch may be cut and repeated in any
-way. Where two functions change one state at once, the second finds that out and does its unit
-again. Known time is when AWS took the record, so a repetition computes the same.
+`skewless.ingest.lanes.writer` keeps them. Known time is when AWS took the record, so a repetition
+computes the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from skewless.aws.exactness import refuse_inexact, refuse_store
-from skewless.aws.records import LaneRecord, records_of
-from skewless.clock import Clock, SystemClock
-from skewless.codec import row_text
-from skewless.config import Config
-from skewless.definitions import Source
-from skewless.definitions.tables import Kinesis
-from skewless.errors import Conflict, CorruptData, SkewlessError, StoreError
-from skewless.ingest.quarantine import set_aside
-from skewless.ingest.validation import validate, without_long_keys
-from skewless.online import oversize
-from skewless.online.dedup import Arrivals, Rejected, ValidRows
-from skewless.online.log_owned import StreamLog, lanes_table
+from skewless.aws.records import records_of
+from skewless.clock import Clock
+from skewless.errors import SkewlessError
+from skewless.ingest.lanes.writer import LaneWriter
 from skewless.online.loss_detection import logger
-from skewless.online.ownership import Mark
-from skewless.online.storage import open_store
-from skewless.online.update import Places, update
-from skewless.state.header import read_header
-from skewless.state.keys import KeyCodec
-from skewless.state.layout import StateLayout
-from skewless.stores.online.projects import of_project
-from skewless.stores.online.remote import pause
-from skewless.stores.online.together import Together
-from skewless.streams.messages import Messages
-from skewless.streams.records import Record
-from skewless.types import python_rows
-
-if TYPE_CHECKING:
-    from skewless.stores.offline.log.log import EventLog
-
-ATTEMPTS = 8
-MOST_BYTES = 3 << 20
-"""Of values that change together: DynamoDB takes 4 MB, of which keys and conditions are a part."""
 
 
 class StreamFunction:
@@ -64,6 +29,9 @@ class StreamFunction:
             invocation fails as a whole, and what it has kept by then is passed over.
         clock: tells the present.
 
+    Attributes:
+        writer: keeps the records.
+
     Raises:
         Conflict: nothing was begun for the source, or a journal writes the states.
         DefinitionError: the source cannot be counted exactly.
@@ -72,206 +40,19 @@ class StreamFunction:
     def __init__(
         self, folder: Path, source: str, *, reports: bool = False, clock: Clock | None = None
     ) -> None:
-        self.config = Config.read(folder)
-        where = f"[online] of {self.config.file or folder}"
-        self._store = of_project(open_store(self.config.online, where), self.config.project)
-        refuse_store(self._store)
+        self.writer = LaneWriter(folder, source, clock=clock)
         self._reports = reports
-        self._clock = clock or SystemClock()
-        self._log = self._begun(source)
-        refuse_inexact(self._log.source, self._log.layouts)
-        self._messages = _messages(self._log.source, folder)
-        self._aside: dict[str, dict[bytes, int]] = {}
 
     def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
         """Take the records of an event in; see `skewless.aws.handler`."""
         stream, records = records_of(event)
-        self._check(stream)
-        step = max(1, self._store.capabilities.together // (1 + len(self._log.tables)))
+        self.writer.check(stream)
         done = 0
         try:
-            while done < len(records):
-                self._keep(records[done : done + step])
-                done += len(records[done : done + step])
+            for done in self.writer.kept(records):  # noqa: B007 - how far it came
+                pass
         except SkewlessError as problem:
             if not self._reports or not done:
                 raise
             logger.error("%d of %d records: %s", len(records) - done, len(records), problem)
         return {"batchItemFailures": [{"itemIdentifier": each.id} for each in records[done:]]}
-
-    def log(self, source: Source) -> EventLog:
-        """See `online.update.Repo`: rows that are replaced are refused."""
-        raise StoreError(f"functions have no log of {source.name!r}")
-
-    def close(self) -> None:
-        """Release connections."""
-        self._store.close()
-
-    # ----------------------------------------------------------------------------------- owner
-
-    def _begun(self, source: str) -> StreamLog:
-        mark, found = Mark.read(self._store), StreamLog.read(self._store, source)
-        if mark is not None and not mark.of_log:
-            raise Conflict(
-                f"the states of this store are written by {mark.writer} of {mark.place}",
-                where=self._store.where,
-                hint="They were taken over: functions need a store of their own.",
-            )
-        if mark is None or found is None:
-            raise Conflict(
-                f"no states of {source!r} were begun for functions",
-                where=self._store.where,
-                hint=f"Once: skewless online begin {source} --stream ARN",
-            )
-        return found
-
-    def _check(self, stream: str) -> None:
-        """Refuse records of another stream than the states are built from, and other owners."""
-        found = self._begun(self._log.source.name)
-        if found.stream != stream:
-            raise Conflict(
-                f"the states of {found.source.name!r} are built from another stream",
-                got=stream,
-                expected=found.stream,
-                where=self._store.where,
-            )
-
-    # ----------------------------------------------------------------------------------- units
-
-    def _keep(self, records: Sequence[LaneRecord]) -> None:
-        """Keep some records as one, or each half of them where they are too much."""
-        for attempt in range(1, ATTEMPTS + 1):
-            unit = Together(self._store)
-            self._aside = self._aside if attempt == 1 else {}  # others may have set states aside
-            try:
-                self._fill(unit, records)
-            except _Vanished:
-                if attempt < ATTEMPTS:
-                    continue
-                raise
-            if len(records) > 1 and self._is_too_much(unit):
-                half = len(records) // 2
-                self._keep(records[:half])
-                self._keep(records[half:])
-                return
-            if unit.commit():
-                return
-            pause(attempt)
-        raise Conflict(
-            "others change the same states all the time",
-            where=self._store.where,
-            hint="Fewer functions at once: ConcurrentBatchesPerShard, MaximumConcurrency.",
-        )
-
-    def _is_too_much(self, unit: Together) -> bool:
-        size = sum(len(value or b"") for *_, old, new in unit.changes for value in (old, new))
-        return len(unit.changes) > self._store.capabilities.together or size > MOST_BYTES
-
-    def _fill(self, unit: Together, records: Sequence[LaneRecord]) -> None:
-        """Write what some records change, but for those that were kept before."""
-        source, now = self._log.source, self._clock.now()
-        lanes = lanes_table(source.name)
-        keys = list(dict.fromkeys(each.lane for each in records))
-        reached = dict(zip(keys, unit.read(lanes, keys), strict=True))
-        last = {lane: -1 if number is None else int(number) for lane, number in reached.items()}
-        new = []
-        for each in records:
-            if each.number > last[each.lane]:
-                last[each.lane] = each.number
-                new.append(each)
-        changed = dict.fromkeys(each.lane for each in new)
-        unit.write(lanes, [(lane, b"%d" % last[lane]) for lane in changed])
-        admitted = self._admitted(new, now)
-        set_aside(unit, source, admitted.rejected, now)
-        if len(admitted.event):
-            for layout in self._log.layouts:
-                self._update(unit, layout, admitted, now)
-
-    def _admitted(self, records: Sequence[LaneRecord], now: int) -> ValidRows:
-        """Return the rows that records hold, known since AWS took them."""
-        source, rejected = self._log.source, list[Rejected]()
-        told = [each for each in records if each.value is not None]
-        batch = self._messages.batch(
-            [Record(0, n, r.key, r.value, r.arrived) for n, r in enumerate(told)],
-            [str(n) for n in range(len(told))],
-            b"",
-        )
-        fit = validate(source, batch.rows, now=now, backdate=False)
-        names = {name for layout in self._log.layouts for name in layout.entity.key_names}
-        fit = without_long_keys(fit, sorted(names))
-        places = [int(batch.origin(row)) for row in range(len(batch.rows))]
-        for each in fit.rejected:
-            at = _origin(told[places[each.row]])
-            rejected.append(replace(each, reason=f"{each.reason} ({at})"))
-        for poison in batch.poison:
-            text = poison.raw.decode(errors="backslashreplace")[:2000]
-            at = _origin(told[int(poison.origin)])
-            rejected.append(Rejected(-1, f"{poison.reason} ({at})", text))
-        for gone in records:
-            if gone.value is None and not gone.expired:
-                why = f"a deletion, which needs a row id and the journal ({_origin(gone)})"
-                rejected.append(Rejected(-1, why, row_text(gone.key.decode(errors="replace"))))
-        known = fit.known
-        if fit.now is not None:
-            bad = {each.row for each in fit.rejected}
-            taken = [place for row, place in enumerate(places) if row not in bad]
-            known = np.array([told[place].arrived for place in taken], np.int64)
-        return replace(fit, known=known, rejected=rejected)
-
-    def _update(self, unit: Together, layout: StateLayout, rows: ValidRows, now: int) -> None:
-        """Bring the states of one layout up to date."""
-        none = np.zeros(len(rows.event), np.int64)
-        late, newest = none.astype(bool), max(int(rows.event.max()), int(rows.known.max()))
-        arrivals = Arrivals(
-            rows.batch, rows.event, rows.known, late, none, None, [], 0, present=min(now, newest)
-        )
-        # Rows are numbered behind all that these states hold: the order in which they come to them.
-        codec, names = KeyCodec(layout.entity), layout.entity.key_names
-        given = [row for row in python_rows(rows.batch, names) if None not in row.values()]
-        found = unit.read(layout.table, [codec.encode(row) for row in given])
-        first = 1 + max((read_header(state).sequence for state in found if state), default=0)
-        places = _Places(unit, self._fitting(unit), self._aside)
-        update(self, places, layout, arrivals, first, rebuild=_refuse_vanished)
-
-    def _fitting(self, unit: Together) -> oversize.FittingRows:
-        most = self._store.capabilities.max_value_bytes or 0
-        return oversize.FittingRows(unit, unit, most, self._aside)
-
-
-@dataclass(frozen=True)
-class _Places(Places):
-    """Where states are; those set aside are looked up once in the life of a function."""
-
-    aside: dict[str, dict[bytes, int]]
-
-    def set_aside(self, table: str) -> Collection[bytes]:
-        if table not in self.aside:
-            self.aside[table] = oversize.set_aside(self.journal, table)
-        return self.aside[table]
-
-
-class _Vanished(CorruptData):
-    """States are missing of entities that had one."""
-
-
-def _refuse_vanished(layout: StateLayout, _rows: Any, _replaced: Any, keys: set[bytes]) -> Any:
-    raise _Vanished(
-        "states are missing of entities that had one",
-        got=", ".join(repr(key[:40]) for key in sorted(keys)[:5]),
-        where=layout.table,
-        hint="Restore the table of DynamoDB to a time before, or begin another store: a function"
-        " that reads the stream from its first record builds them again.",
-    )
-
-
-def _messages(source: Source, folder: Path) -> Messages:
-    """Return what decodes the values of records: as the source's stream says, else JSON."""
-    stream = source.stream or Kinesis(source.name)
-    options = dict(stream.options.get("options") or {})
-    made = Messages(stream, f"stream of {source.name}", options, folder)
-    made.typed(source.columns)
-    return made
-
-
-def _origin(record: LaneRecord) -> str:
-    return f"record {record.number} of {record.lane.decode(errors='replace')}"

@@ -1,8 +1,7 @@
 """Records of the events that AWS Lambda gives to functions: in lanes, with their numbers.
 
 A lane is what AWS keeps in order, also where it calls several functions at once: a partition key
-of a shard, a message group of a queue, an item of a table. A record's number is greater than that
-of every earlier one of its lane, and the same whenever it comes again.
+of a shard, a message group of a queue, an item of a table.
 """
 
 from __future__ import annotations
@@ -10,38 +9,15 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from skewless.errors import InputError
+from skewless.ingest.lanes.records import LaneRecord
 
 _AGGREGATED = b"\xf3\x89\x9a\xc2"  # how the producer library begins records of several
 _EXPIRY = "dynamodb.amazonaws.com"
-
-
-@dataclass(frozen=True)
-class LaneRecord:
-    """A record.
-
-    Attributes:
-        lane: within which records are in order.
-        number: of the record.
-        value: what it holds; None: that an item was deleted.
-        key: the part of the lane that the writer chose.
-        arrived: when it came to the log, UTC microseconds.
-        id: how Lambda is told that it is to come again.
-        expired: whether the item has only reached the end of its time to live.
-    """
-
-    lane: bytes
-    number: int
-    value: bytes | None
-    key: bytes
-    arrived: int
-    id: str
-    expired: bool = False
 
 
 def records_of(event: Mapping[str, Any]) -> tuple[str, list[LaneRecord]]:

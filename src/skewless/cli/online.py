@@ -123,7 +123,7 @@ def _adopt(fs: FeatureStore, as_json: bool) -> None:
 
 
 def _begin(fs: FeatureStore, source: str, stream: str, as_json: bool) -> None:
-    from skewless.aws.begin import begin
+    from skewless.ingest.lanes.begin import begin
 
     found = begin(fs.runtime, source, stream)
     tables = [layout.table for layout in found.layouts]

@@ -1,8 +1,9 @@
-"""States that functions without a journal keep up: what they are, where their rows come from.
+"""States that are kept up without a journal: what they are, where their rows come from.
 
-A function that lives for seconds (AWS Lambda) has no disk for a journal. What a journal would know
-lies beside the states then, and the log is the stream itself, which brings every record at least
-once and those of a **lane** (a partition key, a message group, an item) in order:
+A function that lives for seconds (AWS Lambda) has no disk for a journal, and the many tasks of a
+job (Flink) have none that all could write. What a journal would know lies beside the states then,
+and the log is the stream itself, which brings every record at least once and those of a **lane** (a
+partition, a partition key, a message group, an item) in order:
 
 | row of the store | says |
 |---|---|
@@ -40,8 +41,8 @@ class StreamLog:
 
     Attributes:
         source: as it was when they were begun.
-        stream: its ARN.
-        tables: the tables of states; they hold all that functions have read of the stream.
+        stream: its name: an ARN, or ``kafka:cluster/topic/id``.
+        tables: the tables of states; they hold all that was read of the stream.
     """
 
     source: Source

@@ -11,7 +11,7 @@ knows. It is looked at before anything is appended:
 | is missing, and none is known | nothing was ever written | the journal becomes the owner |
 | is missing, but one is known | flushed, replaced, failed over empty | lost: rebuilt |
 | names another journal | another machine or container | refused, by name |
-| names a log | functions without a journal (`online.log_owned`) | refused, by name |
+| names a log | what keeps no journal writes them (`online.log_owned`) | refused, by name |
 | has an unknown session | a copied journal, or one from a backup | refused, by name |
 | has another generation | an older copy of the store | lost: rebuilt |
 | that was left by a move | the repo has moved away from here | refused |
@@ -24,6 +24,7 @@ session begins with a process's first write and is noted there before the mark s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -43,12 +44,14 @@ from skewless.stores.online.base import KeyValues, Transaction
 MARK = (HELD, b"")
 """Table and key of the mark in the store of states."""
 LOG = "log "
-"""How the writer is called where functions write states that keep no journal."""
+"""How the writer is called where what writes states keeps no journal."""
 FRESH_SECONDS = 1.0
 KEPT_SESSIONS = 10_000
 ATTEMPTS = 20
 _GENERATION = b"generation"
 _SESSION, _COPY, _LEFT = b"session/", b"copy/", b"left/"
+_READS = b"reads"
+"""Where a journal notes whose states without a journal it reads, so that it misses them."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Mark:
 
     @property
     def of_log(self) -> bool:
-        """Whether functions without a journal write the states, see `online.log_owned`."""
+        """Whether what writes the states keeps no journal, see `online.log_owned`."""
         return self.writer.startswith(LOG)
 
     @classmethod
@@ -100,7 +103,7 @@ class Ownership:
             no such log.
 
     Attributes:
-        by_log: whether functions without a journal wrote the states when `knows` looked last.
+        by_log: whether what keeps no journal wrote the states when `knows` looked last.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class Ownership:
         self._last = last
         self._folder = HistoryFolder(history, home)
         self._id = self._session = ""
+        self._read = b""
         self._checked = float("-inf")
         self._lock = Lock()
         self.by_log = False
@@ -326,8 +330,10 @@ class Ownership:
         self.by_log = mark is not None and mark.of_log
         journal = self._home.journal
         known, session = self._known(journal, mark)
+        self._note_read(mark if self.by_log else None)
         if mark is None:
-            if known is not None:
+            reads = self._read or journal.read_one(WRITERS, _READS)
+            if known is not None or reads:
                 raise lost(self._home.states.where, "no mark of its writer")
             return True
         if mark.writer != self._writer or not session:
@@ -340,6 +346,15 @@ class Ownership:
             if copied is None:
                 raise lost(self._home.states.where, "an older copy of the store")
         return True
+
+    def _note_read(self, mark: Mark | None) -> None:
+        """Note whose states are read that no journal writes."""
+        writer = b"" if mark is None else mark.writer.encode()
+        if mark is None or writer == self._read:
+            return
+        with contextlib.suppress(StoreError), self._home.journal.transaction() as journal:
+            journal.write(WRITERS, [(_READS, writer)])
+        self._read = writer
 
     def _known(self, journal: KeyValues, mark: Mark | None) -> tuple[str | None, bool]:
         """Return the generation that the journal knows, and whether it knows a mark's session."""

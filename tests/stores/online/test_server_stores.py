@@ -170,6 +170,9 @@ class TestRedisStoreOnACluster(RedisSuite):
 
     def test_it_does_not_declare_what_a_cluster_cannot_do(self, store: OnlineStore) -> None:
         assert not store.capabilities.atomic_batch
+        assert not store.capabilities.together
+        with pytest.raises(StoreError, match="nodes of a cluster"):
+            store.change_together([])
 
 
 @pytest.mark.server("redis")

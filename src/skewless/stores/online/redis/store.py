@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes
 
 from skewless.errors import MissingDependency, StoreError
-from skewless.stores.online.base import Capabilities, Change, Item, checked_table
+from skewless.stores.online.base import Capabilities, Change, Item, TableChange, checked_table
 
 try:
     import redis
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SCAN_COUNT = 1_000
 CHUNK_ROWS = 5_000
 SCRIPT_ROWS = 500
+TOGETHER = 5_000
 DEFAULT_TIMEOUT_SECONDS = 5.0
 
 # Of each key: expected there ('1' or ''), expected, new there, new
@@ -51,6 +52,22 @@ for i, key in ipairs(KEYS) do
   done[i] = same and 1 or 0
 end
 return done
+"""
+
+# The same, but for the keys whose value stays: all or none.
+_CHANGE_TOGETHER = """
+for i, key in ipairs(KEYS) do
+  local at = 4 * i - 3
+  local now = redis.call('GET', key)
+  local same
+  if ARGV[at] == '1' then same = now == ARGV[at + 1] else same = not now end
+  if not same then return 0 end
+end
+for i, key in ipairs(KEYS) do
+  local at = 4 * i - 1
+  if ARGV[at] == '1' then redis.call('SET', key, ARGV[at + 1]) else redis.call('DEL', key) end
+end
+return 1
 """
 
 
@@ -94,6 +111,7 @@ class RedisStore(ServerStore):
         self.capabilities = dataclasses.replace(
             type(self).capabilities,
             atomic_batch=not self._is_cluster,
+            together=0 if self._is_cluster else TOGETHER,
             durable=self._asks_for_durability(),
         )
         self._patience = timeout
@@ -174,12 +192,32 @@ class RedisStore(ServerStore):
         prefix = self._prefix(checked_table(table))
         asked = list(changes)
         size = 1 if self._is_cluster else SCRIPT_ROWS
-        scripts = [_script(prefix, some) for some in chunks(asked, size)]
+        scripts = [_script(_COMPARE_AND_SET, prefix, some) for some in chunks(asked, size)]
         if not scripts:
             return []
         add = ("SADD", self._tables_key, table.encode())
         _, *done = self._write_call(lambda: self._pipelined([add, *scripts]))
         return [took == 1 for answer in done for took in answer]
+
+    def change_together(self, changes: Iterable[TableChange]) -> bool:
+        if self._is_cluster:
+            raise self.unsupported("change_together", "The nodes of a cluster change one by one.")
+        asked = list(changes)
+        if len(asked) > TOGETHER:
+            raise StoreError(
+                "too many rows for one script of Redis",
+                got=len(asked),
+                expected=f"at most {TOGETHER}",
+                where=self.where,
+            )
+        if not asked:
+            return True
+        prefixes = {table: self._prefix(checked_table(table)) for table, *_ in asked}
+        rows = [(prefixes[table] + key, old, new) for table, key, old, new in asked]
+        script = _script(_CHANGE_TOGETHER, b"", rows)
+        add = ("SADD", self._tables_key, *(table.encode() for table in prefixes))
+        _, done = self._write_call(lambda: self._pipelined([add, script]))
+        return bool(done == 1)
 
     def concerns(self) -> list[tuple[str, str]]:
         policy = self._eviction_policy()
@@ -247,11 +285,11 @@ class RedisStore(ServerStore):
             self._lines.discard_idle()
 
 
-def _script(prefix: bytes, changes: Sequence[Change]) -> tuple[Any, ...]:
-    """Return the command that makes changes of rows that lie on one node."""
+def _script(text: str, prefix: bytes, changes: Sequence[Change]) -> tuple[Any, ...]:
+    """Return the command that has a script make changes of rows that lie on one node."""
     keys = [prefix + key for key, _, _ in changes]
     values = [part for _, *both in changes for value in both for part in _optional(value)]
-    return ("EVAL", _COMPARE_AND_SET, len(keys), *keys, *values)
+    return ("EVAL", text, len(keys), *keys, *values)
 
 
 def _optional(value: bytes | None) -> tuple[str, bytes]:

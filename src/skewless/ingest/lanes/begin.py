@@ -1,16 +1,16 @@
-"""The states of a source are begun, to be kept up by functions from then on."""
+"""The states of a source are begun, to be kept up without a journal from then on."""
 
 from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from skewless.aws.exactness import refuse_inexact, refuse_store
 from skewless.definitions import Source
 from skewless.errors import Conflict, DefinitionError, InputError
+from skewless.ingest.lanes.exactness import refuse_inexact, refuse_store
 from skewless.online.derive import derived_of
-from skewless.online.log_owned import LOGS, StreamLog
+from skewless.online.log_owned import LOGS, StreamLog, lanes_table
 from skewless.online.ownership import LOG, MARK, Mark
 from skewless.online.runtime import Runtime
 from skewless.online.storage import is_states
@@ -18,8 +18,10 @@ from skewless.online.tables import StateTable
 from skewless.stores.online.base import OnlineStore
 
 
-def begin(runtime: Runtime, source_name: str, stream: str) -> StreamLog:
-    """Note in the online store which states of a source functions keep up, and from what stream.
+def begin(
+    runtime: Runtime, source_name: str, stream: str, reached: Mapping[bytes, int] | None = None
+) -> StreamLog:
+    """Note in the online store which states of a source are kept up so, and from what stream.
 
     Done again it changes nothing. Tables that definitions want since are refused: they would lack
     the records that were read before.
@@ -27,7 +29,9 @@ def begin(runtime: Runtime, source_name: str, stream: str) -> StreamLog:
     Args:
         runtime: the open parts of the repo, to which the definitions were applied.
         source_name: whose rows the stream has.
-        stream: its ARN; the first functions have to begin at its first record.
+        stream: its name (the ARN of AWS, ``kafka:cluster/topic/id``); what reads it has to begin at
+            its first record.
+        reached: the number before the first record of each lane, where these are known already.
 
     Raises:
         DefinitionError: what is defined cannot be exact without a journal, with the reasons.
@@ -35,8 +39,8 @@ def begin(runtime: Runtime, source_name: str, stream: str) -> StreamLog:
         StoreError: the store cannot change several rows as one.
     """
     source, states = runtime.source(source_name), runtime.home.states
-    if not stream.startswith("arn:"):
-        raise InputError("not the ARN of a stream", got=stream, expected="arn:aws:kinesis:...")
+    if not stream.startswith(("arn:", "kafka:")):
+        raise InputError("not the name of a stream", got=stream, expected="arn:aws:kinesis:...")
     refuse_store(states)
     tables = [table for table in runtime.tables().of_source(source.name) if table.active]
     _refuse(runtime, source, tables)
@@ -44,6 +48,9 @@ def begin(runtime: Runtime, source_name: str, stream: str) -> StreamLog:
     wanted = StreamLog(source, stream, tuple(tables))
     new = wanted.to_json()
     while (found := StreamLog.read(states, source.name)) is None:
+        # Those of an attempt that did not come further stay: they began no later.
+        first = [(lane, None, b"%d" % number) for lane, number in (reached or {}).items()]
+        states.compare_and_set(lanes_table(source.name), first)
         if all(states.compare_and_set(LOGS, [(source.name.encode(), None, new)])):
             return wanted
     _refuse_others(found, wanted, states.where)
@@ -51,7 +58,7 @@ def begin(runtime: Runtime, source_name: str, stream: str) -> StreamLog:
 
 
 def _refuse(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> None:
-    """Refuse definitions that functions cannot keep up, and sources that have rows already."""
+    """Refuse definitions that cannot be kept up so, and sources that have rows already."""
     derived = derived_of(runtime, source)
     if derived:
         raise DefinitionError(
@@ -64,7 +71,7 @@ def _refuse(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> N
     rows = runtime.log(source).last_sequence()
     if rows or not all(table.complete for table in tables):
         raise Conflict(
-            f"{source.name!r} has rows in the log of this repo, which functions do not see",
+            f"{source.name!r} has rows in the log of this repo, which would not be counted",
             got=f"{rows} rows",
             where=str(runtime.config.folder),
             hint="Apply the definitions to a repo without rows.",
@@ -72,7 +79,7 @@ def _refuse(runtime: Runtime, source: Source, tables: Sequence[StateTable]) -> N
 
 
 def _mark(states: OnlineStore, runtime: Runtime) -> None:
-    """Give the states to functions, unless a journal has them."""
+    """Give the states away, unless a journal has them."""
     while (found := Mark.read(states)) is None:
         named = [name for name in states.tables() if is_states(name)]
         if named:
@@ -80,7 +87,7 @@ def _mark(states: OnlineStore, runtime: Runtime) -> None:
                 "the store has states of a writer that has left no mark",
                 got=named[0],
                 where=states.where,
-                hint="Give functions a store, namespace or project of their own.",
+                hint="Give what has no journal a store, namespace or project of its own.",
             )
         place = (socket.gethostname(), str(runtime.config.folder))
         mark = Mark(f"{LOG}{uuid.uuid4().hex[:12]}", uuid.uuid4().hex, "", *place)
@@ -90,7 +97,7 @@ def _mark(states: OnlineStore, runtime: Runtime) -> None:
         raise Conflict(
             f"the states of this store are written by {found.writer} of {found.place}",
             where=states.where,
-            hint="Give functions a store, namespace or project of their own.",
+            hint="Give what has no journal a store, namespace or project of its own.",
         )
 
 
@@ -110,6 +117,6 @@ def _refuse_others(found: StreamLog, wanted: StreamLog, where: str) -> None:
             f"records of {name!r} were counted before these states were wanted",
             got=", ".join(missing),
             where=where,
-            hint="Begin them in another store, with a function that reads the stream from its"
+            hint="Begin them in another store, with a writer that reads the stream from its"
             " first record; move readers there when it has caught up.",
         )

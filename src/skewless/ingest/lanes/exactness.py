@@ -1,7 +1,7 @@
 """Which sources can be counted exactly without a journal, and why others cannot.
 
 What needs a look at rows that states have let go of, or at rows of other entities, needs the
-journal: functions see their own records and the states of their entities alone.
+journal: elsewhere only a record itself and the states of its entities are seen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REMEDY = "Let skewless stream run take the stream: it has a journal."
 
 
 def refuse_inexact(source: Source, layouts: Iterable[StateLayout]) -> None:
-    """Refuse a source whose states functions could not keep exact.
+    """Refuse a source whose states could not be kept exact without a journal.
 
     Args:
         source: whose rows come in.
@@ -29,7 +29,7 @@ def refuse_inexact(source: Source, layouts: Iterable[StateLayout]) -> None:
     reasons = list(_reasons(source, layouts))
     if reasons:
         raise DefinitionError(
-            f"rows of {source.name!r} cannot be counted exactly by functions without a journal",
+            f"rows of {source.name!r} cannot be counted exactly without a journal",
             got="; ".join(reasons),
             hint=REMEDY,
         )
@@ -60,9 +60,9 @@ def refuse_store(store: OnlineStore) -> None:
     """
     if not store.capabilities.together:
         raise StoreError(
-            "functions without a journal need a store that changes several rows as one",
+            "states without a journal need a store that changes several rows as one",
             got=type(store).__name__,
-            expected='kind = "dynamodb"',
+            expected='kind = "dynamodb", or "redis" that is no cluster',
             where=store.where,
             hint=REMEDY,
         )
