@@ -28,9 +28,9 @@ def lines_of(
         if key in leave or old == new:
             continue
         if key in _CHECKS:
-            was, now = ([repr(Check.from_dict(each)) for each in part or ()] for part in (old, new))
-            lines += [f"{key}: - {each}" for each in was if each not in now]
-            lines += [f"{key}: + {each}" for each in now if each not in was]
+            gone, come = ([repr(Check.from_dict(one)) for one in part or ()] for part in (old, new))
+            lines += [f"{key}: - {check}" for check in gone if check not in come]
+            lines += [f"{key}: + {check}" for check in come if check not in gone]
         elif _is_tree(old) and _is_tree(new) and (old or new):
             old, new = old or {}, new or {}
             prefix = "" if key == "words" else f"{key}."
