@@ -87,9 +87,37 @@ def test_a_source_whose_groups_are_not_whole_is_refused(options: dict[str, Any],
         wafers(source=source)
 
 
-def test_a_derived_source_is_not_derived_of() -> None:
-    with pytest.raises(sl.DefinitionError, match="it is derived itself"):
-        wafers(source=wafers(), returns={"other": float})
+def test_what_is_derived_of_a_derived_source_sees_its_columns_alone() -> None:
+    again = wafers(source=wafers(), returns={"other": float}, name="again")
+    assert again.derivation is not None
+    assert again.derivation.columns == ("spread",)
+    assert sorted(Definitions.of(view_of(again)).sources) == ["again", "dies", "wafers"]
+    for given in ({"columns": ["last_row"]}, {"by": "last_row"}):
+        with pytest.raises(sl.UnknownName, match="no column 'last_row'"):
+            wafers(source=wafers(), returns={"other": float}, **given)
+    values = sl.Source.of(view(wafers()))
+    assert wafers(source=values).row_id == ("wafer",)
+    with pytest.raises(sl.UnknownName, match="no column 'source_row'"):
+        wafers(source=values, columns=["source_row"])
+
+
+def view_of(source: sl.Source) -> sl.FeatureView:
+    wafer = sl.Entity("wafer", wafer=str)
+    return sl.FeatureView("Rows", entity=wafer, source=source, features={"n": source.count("1d")})
+
+
+def test_what_views_are_over_at_a_remove_is_not_removed() -> None:
+    again = wafers(source=wafers(), returns={"other": float}, name="again")
+    state = applied(view_of(again))
+    plan = diff(state, Definitions.of(view_of(DIES)), removing=True)  # the old version serves on
+    assert {step.name: step.action for step in plan.changed} == {"Rows": "changed values"}
+    assert [name for name in ("again", "wafers") if f"source {name} is kept" in str(plan)] == [
+        "again",
+        "wafers",
+    ]
+    assert "each change of a row of wafers is a row of its log" in str(
+        diff(RegistryState(), Definitions.of(again))
+    )
 
 
 def test_a_view_brings_its_derived_source_and_what_that_is_made_of() -> None:

@@ -145,29 +145,28 @@ class Life:
                 self.fs.push("dies", some, backdate=act.backdate)
         self.moments.append(now)
 
+    def keys(self, view: sl.FeatureView) -> list[dict[str, Any]]:
+        names = ("w1", "w2") if view.entity is WAFER else ("l1", "l2")
+        return [{view.entity.key_names[0]: name} for name in names]
+
     def expected(self, view: sl.FeatureView, t: int) -> list[dict[str, Any]]:
         rows = derived_rows(view.source, self.ledger.log)
-        found = [view_values(view, rows, key, t, t) for key in keys_of(view)]
+        found = [view_values(view, rows, key, t, t) for key in self.keys(view)]
         return [{name: value for name, (value, _) in each.items()} for each in found]
 
     def statuses(self, view: sl.FeatureView) -> list[dict[str, str]]:
-        found = self.fs.get_online_features(view, keys_of(view)).to_statuses()
-        return [{n: found[n][at] for n in view.features} for at in range(len(keys_of(view)))]
+        found = self.fs.get_online_features(view, self.keys(view)).to_statuses()
+        return [{n: found[n][at] for n in view.features} for at in range(len(self.keys(view)))]
 
     def online(self, view: sl.FeatureView, t: int | None = None) -> list[dict[str, Any]]:
         at = None if t is None else from_micros(t)
-        found = self.fs.get_online_features(view, keys_of(view), at=at).to_rows()
+        found = self.fs.get_online_features(view, self.keys(view), at=at).to_rows()
         return [{name: row[name] for name in view.features} for row in found]
 
     def training(self, view: sl.FeatureView, t: int) -> list[dict[str, Any]]:
-        spine = [key | {"t": from_micros(t)} for key in keys_of(view)]
+        spine = [key | {"t": from_micros(t)} for key in self.keys(view)]
         found = self.fs.get_historical_features(spine, view, timestamp="t").to_dict()
         return [{n: found[n][at] for n in view.features} for at in range(len(spine))]
-
-
-def keys_of(view: sl.FeatureView) -> list[dict[str, Any]]:
-    names = ("w1", "w2") if view.entity is WAFER else ("l1", "l2")
-    return [{view.entity.key_names[0]: name} for name in names]
 
 
 @settings(max_examples=max(20, settings().max_examples // 3))

@@ -90,16 +90,6 @@ class Valued(Life):
             return [{}]
         return [{view.entity.key_names[0]: name} for name in ("w1", "w2")]
 
-    def online(self, view: sl.FeatureView, t: int | None = None) -> list[dict[str, Any]]:
-        at = None if t is None else from_micros(t)
-        found = self.fs.get_online_features(view, self.keys(view), at=at).to_rows()
-        return [{name: row[name] for name in view.features} for row in found]
-
-    def training(self, view: sl.FeatureView, t: int) -> list[dict[str, Any]]:
-        spine = [key | {"t": from_micros(t)} for key in self.keys(view)]
-        found = self.fs.get_historical_features(spine, view, timestamp="t").to_dict()
-        return [{n: found[n][at] for n in view.features} for at in range(len(spine))]
-
 
 @settings(max_examples=max(20, settings().max_examples // 3))
 @given(case=cases, acts=acts, cached=st.booleans())
@@ -202,7 +192,6 @@ def test_an_embedded_store_is_closed_and_opened_between(tmp_path: Path) -> None:
         (lambda: sl.Source.of(TX), "those of a feature view"),  # type: ignore[arg-type]
         (lambda: sl.Source.of(Spend.of(account_id="payee", prefix="p_")), "are of a role"),
         (lambda: VALUES.source_row, "no column 'source_row'"),
-        (lambda: sl.Source.of(Over), "it is derived itself"),
         (lambda: sl.Source.of(clashing()), "'at' from their rows"),
     ],
 )

@@ -103,8 +103,6 @@ class Derivation:
 
 def unfit(by: Derivation, source: Any) -> str:
     """Return why rows cannot be derived of a `Source` as it is; "" if they can."""
-    if source.derivation is not None:
-        return "it is derived itself"
     if source.table is not None:
         return "it has a table: a group's rows are taken as they come, by push or stream"
     if source.lateness is not None:

@@ -44,7 +44,7 @@ def derived(
     time in it, and known since the last of its rows is known. Views use it as any source.
 
     Args:
-        source: whose rows; pushed or streamed, not derived themselves.
+        source: whose rows; pushed or streamed, or derived of such.
         by: the column or columns that the rows of a group have in common; null: of no group.
         rows: how many rows a group has, at least.
         returns: column = type, or `sl.Column` with words.
@@ -93,9 +93,11 @@ def _derivation(
     """Return how rows are made of those of a source."""
     if not inspect.isfunction(function):
         raise DefinitionError("rows are derived by a function", got=f"{function!r:.60}")
-    taken = tuple(each for each in base.schema if each not in keys)
+    hidden = () if base.derivation is None else base.derivation.hidden
+    taken = tuple(each for each in base.schema if each not in (*keys, *hidden))
     taken = taken if columns is None else tuple(columns)
-    used = (*keys, *taken, *base.row_id)
+    where = f"what is derived of {base.name!r}"
+    types = {each: _column(base, each, where) for each in (*keys, *taken)}
     return Derivation(
         source=base.name,
         by=keys,
@@ -104,7 +106,7 @@ def _derivation(
         columns=taken,
         event_time=base.event_time,
         row_id=base.row_id,
-        types={each: _column(base, each, f"what is derived of {base.name!r}") for each in used},
+        types=types | {each: base.columns[each] for each in base.row_id},
         code=code_of(function),
         function=function,
         base=base,
@@ -166,6 +168,8 @@ def _types(source: Source, keys: tuple[str, ...], where: str) -> dict[str, DType
 
 
 def _column(source: Source, name: str, where: str) -> DType:
-    if name not in source.columns:
-        raise UnknownName.of("column", name, source.columns, where=f"{where}, source {source.name}")
+    hidden = () if source.derivation is None else source.derivation.hidden
+    known = [each for each in source.columns if each not in hidden]
+    if name not in known:
+        raise UnknownName.of("column", name, known, where=f"{where}, source {source.name}")
     return source.columns[name]

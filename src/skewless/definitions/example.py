@@ -97,9 +97,10 @@ class Example:
                 f"{where} is of an on-demand view, which has no source of its own",
                 expected="rows={'source': [...]}",
             )
-        by = of.source.derivation
-        source = of.source.name if by is None else by.source
-        return {source: [dict(row) for row in rows]}
+        source = of.source
+        while source.derivation is not None and source.derivation.base is not None:
+            source = source.derivation.base
+        return {source.name: [dict(row) for row in rows]}
 
     def _given(self, where: str, of: Any) -> dict[str, Any]:
         first = next((row for rows in self.rows.values() for row in rows), None)

@@ -171,7 +171,9 @@ def derived_rows(source: Source, rows: Iterable[HistoryRow]) -> list[HistoryRow]
             group = tuple(each.values[name] for name in by.by)
             if None not in group:
                 now.setdefault(group, []).append(each)
-        for group in dict.fromkeys([*before, *now]):
+        own = tuple(row.values[name] for name in by.by)
+        # What a row leaves first, then where it comes to.
+        for group in sorted(dict.fromkeys([*before, *now]), key=lambda group: group == own):
             its = now.get(group, [])
             if its == before.get(group, []):
                 continue

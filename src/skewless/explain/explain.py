@@ -8,11 +8,11 @@ not lean on the machinery it explains; what the online store says is set beside 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skewless.clock import Now, from_micros
-from skewless.definitions import Aggregate, FeatureView, OnDemandView
+from skewless.definitions import Aggregate, FeatureView, OnDemandView, Source
 from skewless.definitions.expressions import Column, Request
 from skewless.definitions.references import FeatureRef, split_reference
 from skewless.durations import format_duration
@@ -153,7 +153,7 @@ class _Job:
             if row.event is not None and not row.deleted
         ]
         newest = [row for row, verdict in judged if verdict == "counted"][-MADE_OF:]
-        made_of = rows_behind(self.runtime, view.source, newest)
+        made_of = self._made_of(view.source, newest)
         behind = {id(row): its for row, its in zip(newest, made_of, strict=True)}
         explained = tuple(
             ExplainedRow(
@@ -162,10 +162,7 @@ class _Job:
                 verdict,
                 None if column is None else evaluate_scalar(column, row.values),
                 row.values,
-                tuple(
-                    ExplainedRow(each.event or 0, each.known, "made of", None, each.values)
-                    for each in behind.get(id(row), ())
-                ),
+                behind.get(id(row), ()),
             )
             for row, verdict in judged
         )
@@ -183,6 +180,31 @@ class _Job:
             forms=str(aggregate.forms),
             made_of=view.source.derivation.source if view.source.derivation else "",
         )
+
+    def _made_of(
+        self, source: Source, rows: Sequence[HistoryRow]
+    ) -> list[tuple[ExplainedRow, ...]]:
+        """Return for each row of a source the rows that it is made of, and these of theirs."""
+        if source.derivation is None:
+            return [() for _ in rows]
+        base = self.runtime.source(source.derivation.source)
+        hidden = () if base.derivation is None else base.derivation.hidden
+        found = rows_behind(self.runtime, source, rows)
+        further = iter(self._made_of(base, [each for its in found for each in its]))
+        return [
+            tuple(
+                ExplainedRow(
+                    each.event or 0,
+                    each.known,
+                    "made of",
+                    None,
+                    {name: value for name, value in each.values.items() if name not in hidden},
+                    next(further),
+                )
+                for each in its
+            )
+            for its in found
+        ]
 
     def _on_demand(self, view: OnDemandView, reference: str, feature: str) -> Explanation:
         expression = view.expressions.get(feature)

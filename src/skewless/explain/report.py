@@ -26,7 +26,8 @@ class ExplainedRow:
         verdict: ``counted``, or why it did not count.
         value: what is aggregated: the column or expression; None for aggregations of whole rows.
         values: every column of the source.
-        behind: of a row of a derived source that counted: the rows that it is made of.
+        behind: of a row of a derived source that counted: the rows that it is made of, and behind
+            these those that they are made of.
     """
 
     event: int

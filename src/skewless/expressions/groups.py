@@ -1,6 +1,6 @@
 """The rows of a derived source, out of the rows of one group: pure.
 
-    for version in versions_of_group(members, bounds, since):
+    for version in versions_of_group(members, since):
         version.known, version.members        # the rows that count from then on, in order
     row_of_group(source, columns)             # what the function makes of them
 
@@ -74,12 +74,15 @@ class GroupVersion:
     members: tuple[int, ...]
 
 
-def versions_of_group(members: Sequence[Member], since: int) -> Iterator[GroupVersion]:
+def versions_of_group(
+    members: Sequence[Member], since: int, *, every: bool = False
+) -> Iterator[GroupVersion]:
     """Yield what a group consists of, for each known time at which that changes.
 
     Args:
         members: everything that the log has about the group, in the order of the log.
         since: the sequence after which changes are asked for.
+        every: whether those are asked for too that another is known as early as.
     """
     standing: dict[Any, int] = {}
     known = ALWAYS
@@ -90,7 +93,7 @@ def versions_of_group(members: Sequence[Member], since: int) -> Iterator[GroupVe
         if row.stays:
             standing[key] = place
         after = members[place + 1] if place + 1 < len(members) else None
-        if row.sequence > since and (after is None or after.known > known):
+        if row.sequence > since and (every or after is None or after.known > known):
             rows = sorted(standing.values(), key=lambda at: members[at].order)
             event = members[rows[-1]].event if rows else ALWAYS
             yield GroupVersion(row.sequence, known, event, tuple(rows))

@@ -20,10 +20,14 @@ from skewless.online.runtime import Runtime
 def catch_up(runtime: Runtime, source: Source) -> None:
     """Make all rows of a derived source that the log it is made of has rows for.
 
+    Where that is the log of a derived source too, its rows first.
+
     Raises:
         DefinitionError: its function cannot be found, or the text has changed.
     """
     _, base = base_of(runtime, source)
+    if base.derivation is not None:
+        catch_up(runtime, base)
     schema = pa.schema([(name, dtype.arrow()) for name, dtype in base.columns.items()])
     none = np.zeros(0, np.int64)
     nothing = ValidRows(pa.RecordBatch.from_pylist([], schema=schema), none, none, [])

@@ -26,7 +26,7 @@ from skewless.materialize.repair import catch_up, rebuild_marked, rebuilt_with
 from skewless.materialize.verbs import build_anew
 from skewless.online.clocks import present
 from skewless.online.dedup import Arrivals, Rejected, ValidRows, arrivals_of, seen_under
-from skewless.online.derive import base_of, derive, derived_of
+from skewless.online.derive import all_derived_of, base_of, derive, derived_of
 from skewless.online.dirty_keys import any_marked
 from skewless.online.lease import POSITIONS
 from skewless.online.loss_detection import (
@@ -259,7 +259,7 @@ class _Push:
     def prepare(self) -> None:
         """Look, before the transaction, at the tables of states that take the rows."""
         runtime, self.tables = self.runtime, {}
-        for source in (self.source, *derived_of(runtime, self.source)):
+        for source in (self.source, *all_derived_of(runtime, self.source)):
             runtime.check_writer(source)
             tables = runtime.tables().of_source(source.name, runtime.clock.now())
             for each in (source, *(table.layout.source for table in tables)):
@@ -290,7 +290,7 @@ class _Push:
     def _derived(
         self, transaction: Transaction, base: _Appended, shared: bool
     ) -> Iterator[_Appended]:
-        """Append what is derived of rows that were just appended."""
+        """Append what is derived of rows that were just appended, and what is derived of that."""
         runtime = self.runtime
         for source in derived_of(runtime, base.source):
             if source.name not in self.tables:
@@ -301,7 +301,9 @@ class _Push:
             # A table apart that was lost, or lacks rows, is seen to by a push that makes none too.
             if len(found.event) or not runtime.one_store:
                 stamped = runtime.log(base.source).state(transaction).stamped
-                yield self._appended(transaction, source, found, shared, stamped)
+                appended = self._appended(transaction, source, found, shared, stamped)
+                yield appended
+                yield from self._derived(transaction, appended, shared)
 
     def _appended(
         self,

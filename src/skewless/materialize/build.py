@@ -92,9 +92,7 @@ def pending(runtime: Runtime) -> list[Pending]:
 
 def _rows_of(runtime: Runtime, source: Source) -> int:
     """Return how many rows there are to read: of a derived source also those it is made of."""
-    found = [source]
-    if source.derivation is not None:
-        found.append(runtime.source(source.derivation.source))
+    found = (source, *runtime.state().made_of(source))
     return sum(runtime.history(each, kept=True).row_count() for each in found)
 
 

@@ -23,7 +23,15 @@ from skewless.online.runtime import Runtime
 from skewless.stores.offline.log.journal import SUPERSEDES
 from skewless.stores.online.base import Transaction
 
-__all__ = ["BACKLOG", "base_of", "check_versions", "derive", "derived_of", "lag_of"]
+__all__ = [
+    "BACKLOG",
+    "base_of",
+    "check_versions",
+    "derive",
+    "derived_of",
+    "lag_of",
+    "all_derived_of",
+]
 
 BACKLOG = 10_000
 """How many rows that came before its own a push makes rows of, at most; and `ingest.catch_up` in
@@ -54,6 +62,12 @@ def derive(runtime: Runtime, transaction: Transaction, source: Source, fresh: Fr
 def derived_of(runtime: Runtime, source: Source) -> tuple[Source, ...]:
     """Return the sources that are derived of a source."""
     return runtime.state().derived.get(source.name, ())
+
+
+def all_derived_of(runtime: Runtime, source: Source) -> tuple[Source, ...]:
+    """Return the sources that are derived of a source, and those that are derived of them."""
+    direct = derived_of(runtime, source)
+    return tuple(each for first in direct for each in (first, *all_derived_of(runtime, first)))
 
 
 def lag_of(runtime: Runtime, source: Source) -> int:

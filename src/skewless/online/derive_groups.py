@@ -44,11 +44,18 @@ class _Group:
 
 @dataclass(frozen=True)
 class _Made:
-    """A row of a derived source, or that there is none (None) since some row of its group."""
+    """A row of a derived source, or that there is none (None) since some row of its group.
+
+    Attributes:
+        sequence, known: of that row, or of the last that is known as early.
+        row: it, or None.
+        came: whether that row came to the group; it may have left it for another.
+    """
 
     sequence: int
     known: int
     row: Row | None
+    came: bool
 
 
 class GroupRows(DerivedRows):
@@ -91,8 +98,7 @@ class GroupRows(DerivedRows):
             for group, its in zip(groups, made, strict=True)
             for step in _steps(there.get(group.key), its)
         ]
-        # The order of the log, as if the rows had come one by one: however they were pushed.
-        return self._valid(sorted(steps, key=lambda step: step.sequence), rejected)
+        return self._valid(steps, rejected)
 
     def _made(
         self, groups: Sequence[_Group], since: int
@@ -124,8 +130,14 @@ class GroupRows(DerivedRows):
                 for at in places
             ]
             own = {name: [columns[name][at] for at in places] for name in by.columns}
-            versions = list(versions_of_group(members, since))
-            found.append([self._row(group, version, own, rejected) for version in versions])
+            came = {int(numbers[at]): keys[at] == group.values for at in places}
+            found.append(
+                [
+                    _Made(each.sequence, each.known, row, came[each.sequence])
+                    for each in versions_of_group(members, since, every=self._every)
+                    for row in [self._row(group, each, own, rejected)]
+                ]
+            )
         return found, rejected
 
     def _row(
@@ -134,10 +146,10 @@ class GroupRows(DerivedRows):
         version: GroupVersion,
         columns: Mapping[str, Sequence[Any]],
         rejected: list[Rejected],
-    ) -> _Made:
+    ) -> Row | None:
         count, key = len(version.members), dict(zip(self._by.by, group.values, strict=True))
         if count < self._by.rows:
-            return _Made(version.sequence, version.known, None)
+            return None
         own = {name: [values[at] for at in version.members] for name, values in columns.items()}
         try:
             if count > self._by.most:
@@ -148,12 +160,12 @@ class GroupRows(DerivedRows):
             rejected.append(Rejected(-1, why, row_text(key)))
             values = None
         if values is None:
-            return _Made(version.sequence, version.known, None)
+            return None
         at = {
             self._source.event_time: from_micros(version.event),
             LAST_ROW: version.sequence,
         }
-        return _Made(version.sequence, version.known, key | values | at)
+        return key | values | at
 
 
 def _steps(there: int | None, made: Sequence[_Made]) -> Iterator[Step]:
@@ -165,8 +177,8 @@ def _steps(there: int | None, made: Sequence[_Made]) -> Iterator[Step]:
     """
     last: Row | int | None = there
     for each in made:
-        if each.row is not None:
-            yield Step(each.sequence, each.known, each.row, deletes=False)
-        elif last is not None:
-            yield Step(each.sequence, each.known, last, deletes=True)
+        row = last if each.row is None else each.row
+        if row is not None:
+            order = (int(each.came),)
+            yield Step(each.sequence, each.known, row, deletes=each.row is None, order=order)
         last = each.row

@@ -86,7 +86,7 @@ class ValueRows(DerivedRows):
             parts = [np.frombuffer(packed, np.int64) for packed in stored if packed is not None]
             found[key] = np.unique(np.concatenate(parts))
         steps = self._steps(found, since) if found else []
-        return self._valid(sorted(steps, key=lambda step: step.sequence), [])
+        return self._valid(steps, [])
 
     def _steps(self, found: Mapping[Key, Ints], since: int) -> list[Step]:
         numbers = np.unique(np.concatenate(list(found.values())))
@@ -107,9 +107,8 @@ class ValueRows(DerivedRows):
         for key, its in found.items():
             places = np.searchsorted(numbers, its)
             places = places[~whole.late[places]]
-            steps += _Entity(self._view, self._layout, whole, table, places, key, there).steps(
-                since
-            )
+            entity = _Entity(self._view, self._layout, whole, table, places, key, there)
+            steps += entity.steps(since, every=self._every)
         return steps
 
     def _counting(self, table: pa.Table) -> Bools:
@@ -171,21 +170,22 @@ class _Entity:
             found.take(by),
             {at: n for n, at in enumerate(rows[by].tolist())},
         )
-        self._event, self._sequence = order[0][by], order[2][by]
+        self._event, _, self._sequence = self._order = tuple(part[by] for part in order)
         self._read = TableRead(self.layout, [(self.view, 1, name) for name in self.view.features])
         self._made: dict[int, Row] = {}
         self._known = np.full(len(by), ALWAYS, np.int64)
         """Since when all that came within reach of each row is known, what went again too."""
 
-    def steps(self, since: int) -> Iterator[Step]:
+    def steps(self, since: int, *, every: bool) -> Iterator[Step]:
         """Yield what becomes of the rows of values because of rows after ``since``.
 
-        Of versions that are known from one moment on the last alone ever counts.
+        Of versions that are known from one moment on the last alone ever counts; the others are
+        left out unless ``every`` one is asked for.
         """
         by_row: dict[int, list[Step]] = {}
         for row, step in self._replayed(since):
             same = by_row.setdefault(row, [])
-            if same and same[-1].known == step.known:
+            if not every and same and same[-1].known == step.known:
                 same.pop()
             if not step.deletes or same or id_bytes((row,)) in self.there:
                 same.append(step)
@@ -194,29 +194,24 @@ class _Entity:
 
     def _replayed(self, since: int) -> Iterator[tuple[int, Step]]:
         """Yield rows, and what becomes of them with each change."""
-        log, at, own = self.log, self.places.tolist(), dict[Any, int]()
-        standing = before = np.zeros(len(self._event), bool)
-        touched: set[int] = set()
-        for index, row in enumerate(at):
+        log, own = self.log, dict[Any, int]()
+        standing = np.zeros(len(self._event), bool)
+        for row in self.places.tolist():
             sequence, known = int(log.sequence[row]), int(log.known[row])
-            if sequence > since and not touched:
-                before = standing.copy()
             name = sequence if not log.ids or None in log.ids[row] else log.ids[row]
             changed = {own.pop(name)} if name in own else set()
             if row in self._place_of:
                 own[name] = self._place_of[row]
                 changed.add(own[name])
+            before = standing.copy() if sequence > since else standing
             for place in changed:
                 standing[place] = place == own.get(name)
                 event = int(self._event[place])
                 reached = self._known[slice(*self._within(event, event))]
                 np.maximum(reached, known, out=reached)
-                if sequence > since:
-                    touched.add(event)
-            following = int(log.known[at[index + 1]]) if index + 1 < len(at) else None
-            if touched and following != known:
+            if changed and sequence > since:
+                touched = {int(self._event[place]) for place in changed}
                 yield from self._changes(before, standing, touched, sequence)
-                touched = set()
 
     def _changes(
         self, before: Bools, after: Bools, touched: set[int], sequence: int
@@ -224,12 +219,12 @@ class _Entity:
         """Yield the rows whose values differ between two sets of rows that count."""
         first, last = self._within(min(touched), max(touched))
         for place in (first + np.flatnonzero((before | after)[first:last])).tolist():
-            row = int(self._sequence[place])
-            known = int(self._known[place])
+            row, known = int(self._sequence[place]), int(self._known[place])
+            order = tuple(int(part[place]) for part in self._order)
             if not after[place]:
                 there = self.there.get(id_bytes((row,)))
                 held = self._made.pop(row, 0 if there is None else there.sequence)
-                yield row, Step(sequence, known, held, deletes=True)
+                yield row, Step(sequence, known, held, deletes=True, order=order)
                 continue
             values = self._values(after, place)
             if before[place] and repr(values) == repr(self._values(before, place)):
@@ -241,7 +236,7 @@ class _Entity:
             }
             made = dict(zip(self.view.entity.key_names, self.key, strict=True)) | values | at
             self._made[row] = made
-            yield row, Step(sequence, known, made, deletes=False)
+            yield row, Step(sequence, known, made, deletes=False, order=order)
 
     def _within(self, first: int, last: int) -> tuple[int, int]:
         """Return the first place, and that after the last, that rows of some moments may change."""

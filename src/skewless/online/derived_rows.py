@@ -62,12 +62,21 @@ def base_of(runtime: Runtime, source: Source) -> tuple[Derivation, Source]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A row to append, or the sequence of one in the log: that which it deletes."""
+    """A row to append, or the sequence of one in the log: that which it deletes.
+
+    Attributes:
+        sequence: of the row that it is there because of.
+        known: since when.
+        row: it.
+        deletes: whether it only takes the one away.
+        order: among those that are there because of the same row, however rows were pushed.
+    """
 
     sequence: int
     known: int
     row: Row | int
     deletes: bool
+    order: tuple[int, ...]
 
 
 class DerivedRows(ABC):
@@ -85,6 +94,9 @@ class DerivedRows(ABC):
         self._by, self._base = base_of(runtime, source)
         self._log, self.place = runtime.log(self._base), place_of(runtime, source)
         self._table = f"groups.{self.place.decode()}"
+        self._every = bool(runtime.state().derived.get(source.name))
+        """Whether versions are rows too that another is known as early as: nothing ever counts
+        them, but what is derived of these rows has more than once been otherwise."""
 
     @abstractmethod
     def take_in(self, since: int, stop: int) -> None:
@@ -120,8 +132,12 @@ class DerivedRows(ABC):
             parts.append(_fresh(arrivals, new - first, names))
         return pa.concat_tables(parts)
 
-    def _valid(self, steps: Sequence[Step], rejected: list[Rejected]) -> ValidRows:
-        """Return the rows of some steps, to be appended."""
+    def _valid(self, unordered: Sequence[Step], rejected: list[Rejected]) -> ValidRows:
+        """Return the rows of some steps, to be appended in the order of the log.
+
+        As if the rows that they are there because of had come one by one: however they were pushed.
+        """
+        steps = sorted(unordered, key=lambda step: (step.sequence, step.order))
         names, log = list(self._source.columns), self._runtime.log(self._source)
         numbers = np.array(sorted({s.row for s in steps if isinstance(s.row, int)}), np.int64)
         held: dict[int, Row] = {}

@@ -234,11 +234,8 @@ class StateTables:
 
     def _log_of(self, source: Source) -> str:
         """Return which logs a source has, its own and that of what it is derived of."""
-        by = source.derivation
-        names = (
-            [source.stored] if by is None else [source.stored, self._state.stored_name(by.source)]
-        )
-        return self._logs.of(names)
+        made_of = (each.stored for each in self._state.made_of(source))
+        return self._logs.of([source.stored, *made_of])
 
     def _adopt(self) -> None:
         """Find the tables that are wanted, and take the sources of now.
@@ -365,8 +362,7 @@ class StateTables:
 
     def _is_without_history(self, source: Source, last_sequence: Callable[[Source], int]) -> bool:
         """Return whether a source has no rows, nor rows that any of its own are made of."""
-        by = source.derivation
-        its = [source] if by is None else [source, self._state.sources[by.source]]
+        its = (source, *self._state.made_of(source))
         return not any(each.table is not None or last_sequence(each) for each in its)
 
     def _covered(self, layout: StateLayout) -> bool:

@@ -38,8 +38,7 @@ def lines_of(
             if list(old) != list(new) and set(old) == set(new):
                 lines.append(f"{key}: {', '.join(old)} -> {', '.join(new)} (the order)")
         else:
-            was, now = (_shown(key, each, other) for each, other in ((old, new), (new, old)))
-            lines.append(f"{key}: {was} -> {now}")
+            lines.append(f"{key}: {_shown(key, old, new)} -> {_shown(key, new, old)}")
     return lines
 
 

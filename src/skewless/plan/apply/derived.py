@@ -51,13 +51,12 @@ def check_derived(
             )
 
 
-def sources_of(views: Iterable[FeatureView]) -> dict[str, str]:
-    """Return the sources that views are over, at first or second hand, each with a view's name."""
+def sources_of(views: Iterable[FeatureView], current: RegistryState) -> dict[str, str]:
+    """Return the sources that views are over, at whatever remove, each with a view's name."""
     found: dict[str, str] = {}
     for view in views:
-        found[view.source.name] = view.name
-        if view.source.derivation is not None:
-            found[view.source.derivation.source] = view.name
+        for source in (view.source, *current.made_of(view.source)):
+            found[source.name] = view.name
     return found
 
 
@@ -69,6 +68,7 @@ def derived_lines(by: Derivation) -> list[str]:
     return [
         f"a row for each {keys} of {by.source}, from {by.rows:,} rows on, {by.most:,} at most",
         f"run for each push that changes a group; kept: 8 bytes a row of {by.source}, by {keys}",
+        *_chain_lines(by),
     ]
 
 
@@ -86,7 +86,15 @@ def _value_lines(by: Derivation) -> list[str]:
     return [
         f"a row for each row of {by.source} that counts for {view.name}, with its values then",
         f"each push reads {reads}; kept: 8 bytes a row of {by.source}",
+        *_chain_lines(by),
     ]
+
+
+def _chain_lines(by: Derivation) -> list[str]:
+    """Return what follows for a derived source that another is derived of."""
+    if by.base is None or by.base.derivation is None:
+        return []
+    return [f"each change of a row of {by.source} is a row of its log from now on"]
 
 
 def _check_same(before: Source, after: Source) -> None:

@@ -168,7 +168,7 @@ class _Planner:
                 self._remove(record.kind, record.name)
         serving = [v for key, v in self.current.views.items() if key[0] in self.versions]
         for kind, names, known in (
-            ("source", wanted.sources, sources_of(serving)),
+            ("source", wanted.sources, sources_of(serving, self.current)),
             ("entity", wanted.entities, {view.entity.name: view.name for view in serving}),
         ):
             have: Mapping[str, Any] = getattr(

@@ -213,6 +213,17 @@ class RegistryState:
                 found[base] = (*found.get(base, ()), self.sources[record.name])
         return found
 
+    def made_of(self, source: Source) -> tuple[Source, ...]:
+        """Return the sources whose rows one is derived of, at first hand and further; often none.
+
+        One that is not there ends them.
+        """
+        by, found = source.derivation, list[Source]()
+        while by is not None and by.source in self.sources:
+            found.append(self.sources[by.source])
+            by = found[-1].derivation
+        return tuple(found)
+
     @cached_property
     def views(self) -> Mapping[ViewVersion, FeatureView]:
         """Feature views by name and version, all that serve: current and older ones."""
