@@ -29,6 +29,9 @@ _RULE = re.compile(
 )
 _LONGEST = 400
 """Days that are looked ahead for open hours."""
+_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+_FARTHEST = timedelta(hours=15)
+"""More than any zone is away from UTC."""
 
 
 class Freshness:
@@ -116,15 +119,30 @@ Expected: such as 'Mo-Fr 06-22', '08:30-18:00' or 'Mo-Fr 06-22, Sa 08-14'.
         """Yield when it is open on a day, each moment once, however rules overlap."""
         reached = ALWAYS
         rules = (self._open or {}).get(day.weekday(), ())
-        for start, end in sorted((self._moment(day, a), self._moment(day, b)) for a, b in rules):
-            if end > max(start, reached):  # an hour that spring leaves out may end before it begins
+        for start, end in sorted(span for rule in rules for span in self._moments(day, *rule)):
+            if end > max(start, reached):
                 yield max(start, reached), end
                 reached = end
 
-    def _moment(self, day: date, minute: int) -> int:
-        day, minute = day + timedelta(days=minute // 1440), minute % 1440
-        local = datetime.combine(day, time(minute // 60, minute % 60), self._zone)
-        return to_micros(local.astimezone(UTC))
+    def _moments(self, day: date, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Yield the moments at which clocks on the wall show a minute of some, one span or two.
+
+        What autumn shows twice is open twice, and what spring leaves out never is.
+        """
+        start, end = (datetime.combine(day, time(), UTC) + n * _MINUTE for n in (first, last))
+        low, high = start - _FARTHEST, end + _FARTHEST
+        before, after = self._offset(low), self._offset(high)
+        if before == after:
+            yield to_micros(start - before), to_micros(end - before)
+            return
+        while high - low > _SECOND:  # when clocks are put from one to the other
+            middle = low + (high - low) // 2 // _SECOND * _SECOND
+            low, high = (middle, high) if self._offset(middle) == before else (low, middle)
+        yield to_micros(start - before), min(to_micros(end - before), to_micros(high))
+        yield max(to_micros(start - after), to_micros(high)), to_micros(end - after)
+
+    def _offset(self, moment: datetime) -> timedelta:
+        return moment.astimezone(self._zone).utcoffset() or timedelta()
 
     def to_dict(self) -> dict[str, Any]:
         """Return what goes beyond ``error`` as plain data."""
