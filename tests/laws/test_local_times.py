@@ -1,16 +1,20 @@
 """Local times that a zone has twice, or not at all: one moment on every path, as `ambiguous=` says."""
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import skewless as sl
 from skewless.clock import to_micros
+from skewless.ingest.stream.worker import StreamWorker
 from skewless.testing.clock import SettableClock
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -91,3 +95,59 @@ def test_a_local_time_is_one_moment_on_every_path(
                 fs.materialize(**interval)
                 fs.backfill("V", **interval)
         assert fs.verify(seed=1).ok
+
+
+FOLDS = {fold: AUTUMN.replace(hour=2, minute=30, tzinfo=ZONE, fold=fold) for fold in (0, 1)}
+FORMS = {
+    "python": lambda local: local,
+    "pandas": pd.Timestamp,
+    "text": datetime.isoformat,
+    "rows of pandas": lambda local: pd.DataFrame({"at": [local]})["at"][0],
+}
+
+
+def frames(rows: list[dict[str, object]]) -> list[object]:
+    """The rows in every form that can hold both times of the hour that autumn has twice."""
+    times = pa.array([row["at"] for row in rows], pa.timestamp("us", str(ZONE)))
+    plain = pa.Table.from_pylist([{k: v for k, v in row.items() if k != "at"} for row in rows])
+    arrow = plain.append_column("at", times)
+    return [rows, pd.DataFrame(rows), arrow, pl.from_arrow(arrow)]
+
+
+def test_both_times_of_an_hour_that_is_there_twice_are_moments_of_their_own(tmp_path: Path) -> None:
+    """Pushed, streamed, asked about and in spines, in every form: never one for the other."""
+    stream = sl.Files("rows/")
+    source = sl.Source("s", schema={"k": str, "n": int}, event_time="at", stream=stream)
+    features = {"many": source.count("30m"), "newest": source.n.latest()}
+    view = sl.FeatureView("V", entity=sl.Entity("e", k=str), source=source, features=features)
+    (tmp_path / "rows").mkdir()
+    lines = [
+        json.dumps({"k": f"stream{fold}", "n": fold, "at": local.isoformat()})
+        for fold, local in FOLDS.items()
+    ]
+    (tmp_path / "rows" / "1.jsonl").write_text("\n".join(lines) + "\n")
+    clock = SettableClock(to_micros(FOLDS[1]))
+    with sl.FeatureStore(tmp_path, clock=clock) as fs:
+        fs.apply(view)
+        StreamWorker(fs.runtime, "s").run(once=True)
+        keys = {f"stream{fold}": fold for fold in FOLDS}
+        for form, made in FORMS.items():
+            rows = [
+                {"k": f"{form}{fold}", "n": fold, "at": made(local)}
+                for fold, local in FOLDS.items()
+            ]
+            keys |= {str(row["k"]): int(str(row["n"])) for row in rows}
+            fs.push("s", rows, backdate=True)
+        for number in range(1, 4):
+            rows = [{"k": f"{number}{fold}", "n": fold, "at": at} for fold, at in FOLDS.items()]
+            keys |= {str(row["k"]): int(str(row["n"])) for row in rows}
+            fs.push("s", frames(rows)[number], backdate=True)
+        asked = [{"k": key} for key in keys]
+        online = fs.get_online_features("V", asked)
+        assert online["many"] == list(keys.values())  # the first of both is an hour ago
+        for fold, local in FOLDS.items():
+            for spine in frames([{"k": key, "at": local} for key in keys]):
+                trained = fs.get_historical_features(spine, "V", timestamp="at", as_of="event_time")
+                assert trained["many"] == [int(fold == of) for of in keys.values()]
+                newest = [of if of <= fold else None for of in keys.values()]
+                assert trained["newest"] == newest
