@@ -78,6 +78,12 @@ class DType:
         """Whether values are whole numbers."""
         return self.kind in INTEGER
 
+    @property
+    def holds_mappings(self) -> bool:
+        """Whether a value may hold a mapping, of which each may have keys of its own."""
+        nested = self.item is not None and self.item.holds_mappings
+        return nested or self.kind in ("json", "map", "struct")
+
     def coerce(self, value: object) -> Any:
         """Return ``value`` in its canonical Python form; ``None`` and NaN become ``None``.
 

@@ -20,7 +20,18 @@ DTYPES = {
     "json": sl.Json,
     "jsons": sl.List(sl.Json),
     "numbers": sl.List(float),
+    "map": sl.Map(int),
+    "maps": sl.List(sl.Map(int)),
+    "struct": sl.Struct({"a": int, "b": str}),
 }
+OF_SEVERAL_KINDS: list[tuple[str, list[Any]]] = [
+    ("json", [1, "2", [1], {"a": 1}, {"b": [1, "x"]}, True, None, '{"c": 2}', {}, 2**60, 0.5]),
+    ("json", [[2**53 + 1], [0.5], ["a"], [[1], 2], [{"a": 1}, {"b": 1}]]),
+    ("jsons", [[1, "2"], [{"a": 1}, {"b": None}], None, []]),
+    ("map", [{"a": 1}, {"b": 2}, {}, None]),
+    ("maps", [[{"a": 1}, {"b": 2}], [], None]),
+    ("struct", [{"a": 1, "b": "x"}, {"a": 2}, {}, None]),
+]
 MIXED = [[1, 2.5], [1.0, 2.0], {"a": [1, 2.5]}, {"a": 1.0}, [None, 1.5, 2], '{"b":[1.0,2.5]}']
 SAME: list[tuple[str, Any]] = [
     *(("json", value) for value in MIXED),
@@ -74,6 +85,30 @@ def test_a_request_is_the_same_online_and_in_training(
 ) -> None:
     online, *trained = (way() for way in ways(fs, name, value))
     assert [online] * len(trained) == trained
+
+
+@pytest.mark.parametrize(("name", "values"), OF_SEVERAL_KINDS, ids=str)
+def test_requests_of_several_kinds_are_the_same_online_and_in_training(
+    fs: sl.FeatureStore, name: str, values: list[Any]
+) -> None:
+    rows = [{f"asked_{name}": value} for value in values]
+    online = fs.get_online_features(f"Of{name}", rows).to_dict()[name]
+    alone = [fs.get_online_features(f"Of{name}", [row]).to_dict()[name][0] for row in rows]
+    spine = [row | {"t": from_micros(NOW)} for row in rows]
+    frame = pd.DataFrame({"t": [from_micros(NOW)] * len(rows)})
+    frame[f"asked_{name}"] = pd.Series(values, dtype=object)
+    columns = {each: [row[each] for row in spine] for each in spine[0]}
+    for given in (spine, frame, columns):
+        trained = fs.get_historical_features(given, f"Of{name}", timestamp="t")
+        assert trained.to_dict()[name] == online == alone
+
+
+def test_a_value_of_a_spine_that_the_field_has_no_room_for_is_named_with_its_row(
+    fs: sl.FeatureStore,
+) -> None:
+    rows = [{"asked_map": m, "t": from_micros(NOW)} for m in ({"a": 1}, {"b": 2}, {"b": "x"})]
+    with pytest.raises(InputError, match=r"'x'.*no Int64.*'asked_map' of the spine, row 2"):
+        fs.get_historical_features(rows, "Ofmap", timestamp="t")
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED, ids=str)

@@ -74,7 +74,8 @@ def training_set(
         frame, how = chosen.retrieve_frame(plan, spine, histories), chosen.explain(histories)
         states = pinned(histories)
         return FrameTrainingSet(frame, chosen, plan, lambda: other(spine, states), states, how=how)
-    table = as_table(spine, where="the spine")
+    types = {each.name: each.dtype for each in selection.requests if each.dtype.holds_mappings}
+    table = as_table(spine, where="the spine", types=types)
     check_spine(table.column_names, selection, timestamp)
     times = spine_times(table, timestamp)
     asked = spine_columns(table, selection)
