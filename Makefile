@@ -83,7 +83,7 @@ format: setup ## rewrite the code in the house style
 docs-test: doctest ## run every example of the docs and the docstrings
 	@$(BIN)/pytest tests/test_docs.py tests/test_glossary.py $(ARGS)
 
-APART := $(foreach plug,mcp mlflow* pandera great_expectations airflow dagster torch,--ignore-glob="*/plugs/$(plug).py")
+APART := $(foreach plug,mcp mlflow* pandera great_expectations airflow airflow_trigger dagster torch,--ignore-glob="*/plugs/$(plug).py")
 doctest: setup ## run every example of the docstrings
 	@$(BIN)/pytest --doctest-modules --import-mode=prepend $(APART) src/skewless $(ARGS)  # one module each, as users import it; some plugs have environments of their own
 

@@ -1,5 +1,6 @@
 """The plug of Airflow 3: DAGs run by Airflow itself, over a database of its own."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import skewless as sl
+from skewless.clock import to_micros
 from tests.plugs.real import needs
 from tests.shop import CARD, pay, payments
 
@@ -124,3 +126,66 @@ def test_a_sensor_waits_until_events_reach_the_end_of_the_interval(home, repo):
     with sl.FeatureStore(repo) as fs:
         fs.push("pays", [pay("p2", NOW)])
     assert sensor.poke(hour)
+
+
+def test_a_deferrable_sensor_leaves_the_waiting_to_the_triggerer(home, repo, tmp_path):
+    later = sl.Source("later", schema={"card_id": str}, event_time="at")
+    view = sl.FeatureView(
+        "Later", entity=CARD, source=later, features={"n": later.count("1d")}, freshness="2d"
+    )
+    with sl.FeatureStore(repo) as fs:
+        fs.apply(fs.plan(later, view))
+    found, said = dag_run(
+        home,
+        tmp_path,
+        f"""
+        class Pushes(FreshnessSensor):  # once it has looked in vain, and before the trigger looks
+            def defer(self, **options):
+                import skewless as sl
+                with sl.FeatureStore(self.repo) as fs:
+                    fs.push("later", [{{"card_id": "c1", "at": datetime.now(timezone.utc)}}])
+                super().defer(**options)
+
+        Pushes(task_id="waits", repo={str(repo)!r}, views=["Later"], deferrable=True)
+        """,
+    )
+    assert found["states"] == {"waits": "success"}
+    assert "Later: newest event none" in said
+    assert said.count("Later: newest event") >= 2, said[-3_000:]
+
+
+def test_the_trigger_looks_until_the_events_are_there(repo):
+    from skewless.plugs.airflow_trigger import FreshnessTrigger
+
+    trigger = FreshnessTrigger(str(repo), ["Spend"], to_micros(NOW), 0.01)
+    path, options = trigger.serialize()
+    assert path == "skewless.plugs.airflow_trigger.FreshnessTrigger"
+    json.dumps(options)  # as Airflow keeps them
+
+    async def all_of_them():
+        others = [first(FreshnessTrigger(**options)) for _ in range(3)]
+        unknown = first(FreshnessTrigger(str(repo), ["Spent"], None, 0.01))
+        return await asyncio.gather(*others, unknown, asyncio.to_thread(pushed))
+
+    def pushed():
+        with sl.FeatureStore(repo) as fs:
+            fs.push("pays", [pay("p2", NOW)])
+
+    *fired, unknown, _ = asyncio.run(all_of_them())
+    assert fired == [{"problem": None}] * 3
+    assert "Did you mean 'Spend'" in unknown["problem"]
+
+
+async def first(trigger):
+    async for event in trigger.run():
+        return event.payload
+    return None
+
+
+def test_airflow_lists_the_provider(home):
+    done = run(home, "-m", "airflow", "providers", "list", "--output", "json")
+    listed = {
+        each["package_name"]: each for each in json.loads(done.stdout[done.stdout.index("[") :])
+    }
+    assert listed["skewless"]["version"] == sl.__version__
+    assert "Feature views" in listed["skewless"]["description"]

@@ -1,9 +1,14 @@
 """A registry of Feast, made by Feast, translated and proven against Feast."""
 
+import http.client
 import json
+import socket
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
+import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -11,8 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import skewless as sl
+from skewless.clock import from_micros
 from tests.cli.running import run_in
 from tests.plugs.real import needs
+from tests.shop import HOUR, NOON, open_store, pay, payments, spend_of
 
 needs("feast")
 
@@ -20,6 +27,7 @@ from skewless.plugs.feast.prove import prove  # noqa: E402
 from skewless.plugs.feast.registry import dump  # noqa: E402
 from skewless.plugs.feast.translate import translate  # noqa: E402
 
+PATIENCE = 60.0  # seconds, of a server that starts or answers
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 DEFINITIONS = """
 from datetime import timedelta
@@ -151,3 +159,101 @@ def test_what_is_no_repo_of_feast_is_said(tmp_path):
     (tmp_path / "feature_store.yaml").write_text("project: x\nregistry: r.db\nprovider: local\n")
     with pytest.raises(sl.InputError, match="no such Python"):
         dump(tmp_path, "/nowhere/python")
+
+
+# -------------------------------------------------------- events of lineage, received by Feast
+
+PAYS = payments(row_id="pay_id", owner="payments", description="What was paid.")
+SPEND = spend_of(PAYS, total=PAYS.amount.sum("1h"), big=PAYS.where(PAYS.n > 5).count("1d"))
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory):
+    """The address of Feast's lineage server, which asks for a key, and its database."""
+    folder = tmp_path_factory.mktemp("lineage")
+    (folder / "feature_store.yaml").write_text(
+        "project: shop\nregistry: registry.db\nprovider: local\n"
+        "online_store: {type: sqlite, path: online.db}\nentity_key_serialization_version: 3\n"
+        "openlineage:\n  enabled: true\n  consumer:\n    enabled: true\n    api_key: secret\n"
+        f"    connection_string: sqlite:///{folder}/lineage.db\n    retention_days: 0\n"
+    )
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    command = [sys.executable, "-m", "feast.cli.cli", "serve_lineage", "--host", "127.0.0.1"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port)], cwd=folder, stdout=log, stderr=log
+        )
+        try:
+            url = f"http://127.0.0.1:{port}/api/v1/lineage"
+            until(lambda: told(url, "jobs") is not None, server, folder / "log")
+            yield url, folder / "lineage.db"
+        finally:
+            server.terminate()
+            server.wait(PATIENCE)
+
+
+def until(condition, server, log):
+    """Wait for a condition, as long as the server runs."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert server.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.2)
+
+
+def told(url, what):
+    """What the receiver says of jobs, datasets, runs, or a dataset's columns; None: it is not there."""
+    try:
+        with urllib.request.urlopen(f"{url}/openlineage/{what}", timeout=PATIENCE) as answer:
+            return json.load(answer)
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+def lineage_of(tmp_path, url, key):
+    """Do one job of each kind; events sent and dropped."""
+    settings = {"kind": "http", "url": url, "key": key}
+    with open_store(tmp_path, SPEND, lineage=settings) as fs:
+        fs.push("pays", [pay("p1", NOON - HOUR)], backdate=True)
+        fs.materialize("Spend", start=NOON - HOUR, end=NOON)
+        spine = [{"card_id": "c1", "t": from_micros(NOON)}]
+        made = fs.get_historical_features(spine, SPEND, timestamp="t")
+        emitter = fs._emitter
+    return emitter, made
+
+
+def test_events_of_lineage_reach_a_real_receiver(receiver, tmp_path):
+    receiver, database = receiver
+    emitter, made = lineage_of(tmp_path, receiver, "secret")
+    assert (emitter.dropped, emitter.sent > 5) == (0, True)
+    states = {run["job_name"]: run["state"] for run in told(receiver, "runs")["runs"]}
+    assert states == {"materialize": "COMPLETE", "training_set": "COMPLETE"}
+    datasets = {each["dataset_name"]: each for each in told(receiver, "datasets")["datasets"]}
+    assert datasets.keys() == {"pays", "Spend@v1", "training_set.features"}
+    assert datasets["pays"]["owner_name"] == "payments"
+    assert datasets["pays"]["description"] == "What was paid."
+    facets = json.loads(datasets["training_set.features"]["facets_json"])
+    assert facets["version"]["datasetVersion"] == made.id
+    edges = {
+        (edge["source_name"], edge["target_name"]) for edge in told(receiver, "graph")["edges"]
+    }
+    assert {
+        ("pays", "materialize"),
+        ("materialize", "Spend@v1"),
+        ("Spend@v1", "training_set"),
+    } <= edges
+    with sqlite3.connect(database) as base:
+        columns = base.execute(
+            "SELECT output_field, input_name, input_field, transformation_type"
+            " FROM openlineage_column_lineage WHERE dataset_name = 'Spend@v1'"
+        ).fetchall()
+    assert ("total", "pays", "amount", "DIRECT") in columns
+    assert ("big", "pays", "n", "INDIRECT") in columns
+
+
+def test_a_receiver_that_refuses_the_key_costs_events_and_no_job(receiver, tmp_path):
+    emitter, made = lineage_of(tmp_path, receiver[0], "wrong")
+    assert (emitter.sent, emitter.dropped > 5) == (0, True)
+    assert made["total"] == [0.0]

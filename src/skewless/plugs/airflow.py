@@ -17,13 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, BaseOperator, BaseSensorOperator
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from skewless.clock import from_micros, iso, to_micros
+from skewless.clock import iso, to_micros
 from skewless.errors import SkewlessError, StoreError
+from skewless.plugs.airflow_trigger import FreshnessTrigger, reached
 from skewless.store import FeatureStore
 
 
@@ -126,38 +129,65 @@ class FreshnessSensor(BaseSensorOperator):  # type: ignore[misc]
     Args:
         repo: the folder of a repo.
         views: names; None for all.
-        options: of `BaseSensorOperator`; ``mode`` is ``"reschedule"``: between looks it holds no
-            worker.
+        deferrable: whether the triggerer waits, which then reads the repo, for any number of tasks
+            in one process; by default what Airflow's setting ``default_deferrable`` says. Else
+            ``mode`` is ``"reschedule"``: a worker looks, and is free between looks.
+        options: of `BaseSensorOperator`: ``poke_interval``, ``timeout``.
     """
 
     template_fields: Sequence[str] = ("repo", "views")
 
-    def __init__(self, *, repo: str, views: Sequence[str] | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, repo: str, views: Sequence[str] | None = None, deferrable: bool | None = None,
+        **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**({"mode": "reschedule"} | options))
         self.repo = repo
         self.views = views
+        by_default: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.deferrable = by_default if deferrable is None else deferrable
 
     def poke(self, context: Any) -> bool:
         """Look once."""
-        start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        with _opened(self.repo) as fs:
-            found = {each.view: each for each in fs.freshness().views}
-        wanted = [found[name] for name in (self.views or found)]
-        for each in wanted:
-            newest = "none" if each.newest is None else from_micros(each.newest).isoformat()
-            self.log.info("%s: newest event %s, %s", each.view, newest, each.status)
-        if start is None or end is None or start >= end:
-            return all(each.status == "ok" for each in wanted)
-        until = to_micros(end)
-        return all(each.newest is not None and each.newest >= until for each in wanted)
+        with _failing_at_once():
+            return reached(self.repo, self.views, _until(context), self.log.info)
+
+    def execute(self, context: Any) -> Any:
+        """Wait, or leave the waiting to the triggerer."""
+        if not self.deferrable:
+            return super().execute(context)
+        if not self.poke(context):
+            trigger = FreshnessTrigger(
+                self.repo, _names(self.views), _until(context), self.poke_interval
+            )
+            seconds = timedelta(seconds=self.timeout)
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=seconds)
+        return None
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> None:  # noqa: ARG002
+        """Go on after the triggerer has waited."""
+        if event["problem"] is not None:
+            raise AirflowFailException(event["problem"])
+
+
+def _until(context: Any) -> int | None:
+    """Return the end of a run's data interval; None of a run without one."""
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    return None if start is None or end is None or start >= end else to_micros(end)
 
 
 @contextmanager
 def _opened(repo: str) -> Iterator[FeatureStore]:
-    """Open a repo; what a retry cannot mend fails the task at once."""
+    """Open a repo."""
+    with _failing_at_once(), FeatureStore(repo) as fs:
+        yield fs
+
+
+@contextmanager
+def _failing_at_once() -> Iterator[None]:
+    """Fail the task at once for what a retry cannot mend."""
     try:
-        with FeatureStore(repo) as fs:
-            yield fs
+        yield
     except StoreError:
         raise
     except SkewlessError as problem:
