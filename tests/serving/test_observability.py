@@ -1,5 +1,6 @@
 """Metrics, logs, readiness, the served log, traces and the description of the interface."""
 
+import io
 import json
 import re
 import sys
@@ -271,6 +272,22 @@ def log_of(store: sl.FeatureStore, fraction: float = 1.0) -> tuple[App, Path]:
     app = App(store, Settings(served_log=fraction))
     app.start()
     return app, store.config.folder / ".skewless" / "served"
+
+
+def test_a_line_of_the_log_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of a server share stderr, which containers do not buffer."""
+    written: list[str] = []
+
+    class Unbuffered(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr("sys.stderr", Unbuffered())
+    event("ready", reason="a\nb")
+    (line,) = written
+    assert line.endswith("}\n")
+    assert json.loads(line)["reason"] == "a\nb"
 
 
 def test_what_was_served_is_logged_to_the_last_bit(store: sl.FeatureStore) -> None:

@@ -58,9 +58,14 @@ def _made(family: int, *, shared: bool) -> socket.socket:
 
 
 def shut(door: socket.socket) -> None:
-    """Take no more connections, until somebody listens again."""
-    with contextlib.suppress(OSError):  # not every system can listen there again
-        door.shutdown(socket.SHUT_RDWR)
+    """Take no more connections, until somebody listens again.
+
+    A door at which nobody listens yet (the worker died while it started) is left alone: Linux would
+    note the shutdown, and cut each connection that is made there later as soon as it is made.
+    """
+    if door.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        with contextlib.suppress(OSError):  # not every system can listen there again
+            door.shutdown(socket.SHUT_RDWR)
 
 
 def announce(listening: socket.socket, settings: Settings) -> None:
