@@ -147,10 +147,16 @@ def missing(reason: str, *, required: bool = True) -> NoReturn:
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    """Return a loopback port that nothing listens on, and that nobody else is given for a minute.
+
+    A connection to it was closed from its side, so the system keeps it from whoever asks for any
+    port; a server that names it (with ``SO_REUSEADDR``, as all of them do) may have it.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as caller:
+            probe.accept()[0].close()
+            caller.recv(1)
         return port
 
 

@@ -4,10 +4,11 @@ import functools
 import os
 import subprocess
 import sys
-import time
+import threading
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from google.cloud.bigtable_v2 import types as bigtable_types
@@ -239,18 +240,29 @@ def test_a_prefix_ends_before_the_next_key_without_it(prefix: bytes, end: bytes 
 
 def test_calls_at_once_stop_at_the_first_that_fails() -> None:
     done: list[int] = []
+    futures: list[Future[None]] = []
+    all_submitted = threading.Event()
+
+    class Noting(ThreadPoolExecutor):
+        def submit(self, *work: Any, **options: Any) -> Any:
+            futures.append(super().submit(*work, **options))
+            if len(futures) == 50:
+                all_submitted.set()
+            return futures[-1]
 
     def work(number: int) -> None:
         if number == 0:
             raise StoreUnavailable("lost")
-        time.sleep(0.01)
+        assert all_submitted.wait(60)
+        with pytest.raises(CancelledError):  # what has begun ends once nothing else will begin
+            futures[-1].result(60)
         done.append(number)
 
-    with ThreadPoolExecutor(2) as threads:
+    with Noting(2) as threads:
         with pytest.raises(StoreUnavailable):
             map_concurrent(threads, work, range(50))
         still = len(done)
-    assert len(done) == still < 49
+    assert len(done) == still <= 2
 
 
 @pytest.mark.parametrize(
