@@ -22,6 +22,7 @@ NAMES = (
     "materialize",
     "push",
     "derived",
+    "candidates",
     "stream",
     "startup",
     "newcomer",

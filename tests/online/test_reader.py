@@ -132,6 +132,22 @@ def test_features_are_asked_for_as_objects_after_they_were_by_name(
         assert found.to_rows() == by_name.to_rows()
 
 
+@pytest.mark.parametrize("who", [["c0"] * 4, ["c0", "c0", "c1", None], ["nobody"] * 4], ids=str)
+def test_candidates_of_one_entity_have_what_each_alone_has(
+    store: sl.FeatureStore, who: list[str | None]
+) -> None:
+    asked = [
+        {"card_id": c, "shop_id": s} for c, s in zip(who, ["s0", "s1", "s0", "x"], strict=True)
+    ]
+    together = store.get_online_features(FEATURES, asked)
+    for number, alone in enumerate(asked):
+        found = store.get_online_features(FEATURES, [alone])
+        for part in ("values", "statuses", "events"):
+            assert getattr(together, part)[number] == getattr(found, part)[0]
+    for part in (together.values, together.statuses, together.events):
+        assert len({id(row) for row in part}) == len(asked)  # nobody's row is another's
+
+
 def test_several_moments_are_answered_out_of_one_read(store: sl.FeatureStore) -> None:
     reader = store.runtime.reader
     lookup = reader.lookup(FEATURES, False)

@@ -87,7 +87,6 @@ class Lookup:
         self._asks_now = selection.asks_now
         self._alone = len(self.parts) == 1 and not selection.on_demand
         self._newest = self._newest_columns()
-        self._part_of = [n for n, part in enumerate(self.parts) for _ in part.references]
         self.names = tuple(output.name for output in selection.outputs)
 
     def explain(self) -> str:
@@ -134,25 +133,35 @@ class Lookup:
         """
         count = len(entities)
         answers = [
-            part.answers(blobs, t, k, ahead) if part.complete else part.building(count)
+            part.answers(blobs, t, k, ahead, shared=not self._alone)
+            if part.complete
+            else part.building(count)
             for part, blobs in zip(self.parts, states, strict=True)
         ]
         for part, number in vanished:
             answers[part][number] = self.parts[part].building(1)[0]
         if self._alone:
             return self._of_one_part(answers[0])
-        values, statuses, events = [], [], []
-        for number in range(count):
-            row = [part[number] for part in answers]
-            values.append([value for part in row for value in part[0]])
-            statuses.append([status for part in row for status in part[1]])
-            events.append([row[part][2] for part in self._part_of])
+        values, statuses, events = self._joined(answers, count)
         if self.selection.on_demand:
             return self._with_on_demand(values, statuses, events, entities, t)
         if self._pick is None:
             return values, statuses, events
         pick = self._pick
         return _in_order(pick, values), _in_order(pick, statuses), _in_order(pick, events)
+
+    def _joined(self, answers: Sequence[Sequence[Answers]], count: int) -> Found:
+        """Return the answers of all parts in one list for each entity."""
+        values: list[list[Any]] = [[] for _ in range(count)]
+        statuses: list[list[Status]] = [[] for _ in range(count)]
+        events: list[list[int | None]] = [[] for _ in range(count)]
+        for part, its in zip(self.parts, answers, strict=True):
+            width = len(part.references)
+            for number, (found, how, event) in enumerate(its):
+                values[number] += found
+                statuses[number] += how
+                events[number] += (event,) * width
+        return values, statuses, events
 
     def _of_one_part(self, answers: Sequence[Answers]) -> Found:
         """Return the answers of the only part in output order."""
