@@ -18,13 +18,14 @@ from tests.ui.test_security import EVIL, dressed
 pytestmark = pytest.mark.server("chromium")
 
 EXPLAINED = f"/explore?of=card&key.card_id=c1&at={iso(NOON - HOUR)}&feature=Spend@v1:big"
+ZOOMED = f"{EXPLAINED}&zoom=r0~{iso(NOON - 3 * HOUR)}~{iso(NOON - 2 * HOUR)}"
 PAGES = [
     "/", "/search", "/search?q=spend", "/search?q=zebra", "/views", "/views/Spend",
     "/views/Spend/statistics", "/features/Spend:total_1h", "/features/Asked:ratio", "/services",
     "/services/fraud_model", "/entities", "/entities/card", "/sources", "/sources/pays",
     "/freshness", "/changes", "/acts", "/acts/deprecate?of=Spend", "/acts/silence?of=pays/check", "/lineage", "/lineage?of=fraud_model", "/quality", "/alerts", "/cost", "/drift", "/drift?of=Spend@v1:total_24h", "/acts/accept?of=Spend", "/replay", "/replay?request=r1",
     "/replay?request=nobody", "/replay?entity=card_id%3Dc2&features=fraud_model", "/jobs", "/runs", "/training-sets", "/explore", "/explore?of=card&key.card_id=c1", EXPLAINED,
-    "/explore?of=card&key.card_id=c1&feature=Spend@v1:share",
+    "/explore?of=card&key.card_id=c1&feature=Spend@v1:share", ZOOMED,
 ]  # fmt: skip
 SERIOUS = """async () => (await axe.run()).violations
     .filter((found) => ["serious", "critical"].includes(found.impact))
@@ -116,6 +117,27 @@ def test_everything_can_be_read_without_scripts(browser: Any, address: str) -> N
         page.get_by_role("link", name="last_3").first.click()
         assert "mean of pays.amount over last 3" in page.inner_text("#explained")
         assert page.get_by_role("button", name="Copy").count() == 0
+        assert noted == []
+
+
+def test_a_timeline_zooms_without_scripts_and_by_keyboard(browser: Any, address: str) -> None:
+    with opened(browser, java_script_enabled=False) as (page, noted):
+        page.goto(address + EXPLAINED)
+        whole = page.locator(".marks a").count()
+        zoom = page.get_by_role("navigation", name="Zoom").first
+        assert zoom.get_by_role("link").all_inner_texts() == ["Closer"]
+        step = page.locator("a:has(> .zoom-to)").first
+        words = page.locator("a:has(> .zoom-to) title").first.text_content()
+        assert "Zoom to" in str(words)
+        step.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**zoom=r0~**")
+        assert page.locator("#r0").is_visible()
+        assert page.locator(".marks a").count() < whole
+        zoom = page.get_by_role("navigation", name="Zoom").first
+        assert {"Wider", "Later", "Whole"} <= set(zoom.get_by_role("link").all_inner_texts())
+        zoom.get_by_role("link", name="Whole").click()
+        assert page.locator(".marks a").count() == whole
         assert noted == []
 
 

@@ -77,6 +77,29 @@ def test_marks_lead_to_the_lines_of_their_rows(client: TestClient) -> None:
     assert marks <= lines
 
 
+def test_a_zoom_shows_the_rows_of_its_stretch(client: TestClient) -> None:
+    asked = {"of": "card", "key.card_id": "c1", "feature": "Spend:total_24h"}
+    whole = Document(client.get("/explore", params=asked).text)
+    closer = [
+        str(given["href"]) for tag, given in whole.elements
+        if tag == "a" and "zoom=" in str(given.get("href"))
+    ]  # fmt: skip
+    assert closer
+    for address in closer:
+        page = Document(client.get(address).text)
+        lines = [given["id"] for tag, given in page.elements if tag == "tr" and "id" in given]
+        assert len(lines) < len(
+            [given for tag, given in whole.elements if tag == "tr" and "id" in given]
+        )
+
+
+def test_a_zoom_that_is_none_is_said(client: TestClient) -> None:
+    asked = {"of": "card", "key.card_id": "c1", "feature": "Spend:total_24h", "zoom": "r0~x"}
+    answer = client.get("/explore", params=asked)
+    assert answer.status_code == 200
+    assert "no stretch of time" in answer.text
+
+
 def test_the_value_builds_up_to_the_value(client: TestClient) -> None:
     asked = {"of": "card", "key.card_id": "c1", "feature": "Spend:total_24h"}
     page = client.get("/explore", params=asked).text

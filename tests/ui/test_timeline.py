@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skewless.errors import InputError
 from skewless.ui.charts.scale import Scale, round_times, round_values
 from skewless.ui.charts.timeline import MOST_MARKS, SHAPES, Row, Timeline, mark_of, timeline
-from tests.ui.repo import HOUR, NOON, Document
+from skewless.ui.charts.zoom import LEAST, Stretch, zoomed
+from tests.ui.repo import HOUR, MINUTE, NOON, Document
 
 TIMES = st.integers(0, 4_000_000_000_000_000)
 
@@ -61,8 +63,8 @@ def test_values_that_are_no_numbers_have_a_lane_each() -> None:
 def test_a_window_without_bounds_begins_with_the_first_row_that_counted() -> None:
     rows = [row(0, 400 * HOUR), row(1, 2)]
     given = Timeline("r0", "t", rows, None, NOON, NOON)
-    low, high = given.range()
-    assert low < NOON - 400 * HOUR < NOON < high
+    seen = given.stretch()
+    assert seen.low < NOON - 400 * HOUR < NOON < seen.high
 
 
 def test_an_entity_without_rows_can_be_drawn() -> None:
@@ -70,18 +72,59 @@ def test_an_entity_without_rows_can_be_drawn() -> None:
     assert marks(drawn([], after=None)) == []
 
 
+def test_a_zoom_draws_its_rows_alone_and_the_value_they_begin_with() -> None:
+    rows = [row(number, HOUR - number * MINUTE, value=1.0) for number in range(60)]
+    built = tuple(float(number + 1) for number in range(60))
+    zoom = Stretch(NOON - 30 * MINUTE, NOON - 20 * MINUTE)
+    addresses: list[Stretch] = []
+    given = Timeline(
+        "r0", "t", rows, NOON - HOUR, NOON, NOON, built, zoom,
+        lambda each: addresses.append(each) or "/closer",
+    )  # fmt: skip
+    page = Document(str(timeline(given)))
+    drawn = [mark for mark in marks(page) if mark.startswith("#")]
+    assert drawn == [f"#r0-{number}" for number in range(30, 41)]
+    [line] = [given["d"] for tag, given in page.elements if given.get("class") == "built"]
+    assert str(line).startswith("M64 ")  # at the left edge, with what was there before
+    assert "asked" not in page.text
+    assert addresses
+    assert all(zoom.low <= each.low < each.high <= zoom.high for each in addresses)
+
+
+@given(st.integers(0, 10**12), st.integers(LEAST, 10**12), st.integers(0, 10**12), st.data())
+def test_steps_of_a_zoom_stay_within_the_whole_and_come_back(
+    low: int, span: int, more: int, data: st.DataObject
+) -> None:
+    whole = Stretch(low, low + span + more)
+    start = data.draw(st.integers(low, low + more))
+    steps = dict(Stretch(start, start + span).steps(whole))
+    assert all(whole.low <= each.low < each.high <= whole.high for each in steps.values())
+    assert steps.get("Whole", whole) == whole
+    for word, each in steps.items():
+        if word != "Whole":  # an address holds microseconds
+            assert zoomed(each.text("r1")) == ("r1", each) or each.high - each.low < LEAST
+
+
+@pytest.mark.parametrize("text", ["r0", "r0~a~b", "r0~2026-01-01T00:00:00Z~2026-01-01T00:00:01Z"])
+def test_what_is_no_stretch_is_said(text: str) -> None:
+    with pytest.raises(InputError):
+        zoomed(text)
+
+
 @given(
     st.lists(st.tuples(TIMES, TIMES, st.sampled_from([*SHAPES, "outside the window"]),
                        st.none() | st.floats() | st.text() | st.booleans() | st.integers()),
              max_size=30),
-    st.none() | TIMES,
+    st.none() | TIMES, st.none() | st.tuples(TIMES, st.integers(LEAST, 10**15)),
 )  # fmt: skip
-def test_any_rows_can_be_drawn(found: list, after: int | None) -> None:
+def test_any_rows_can_be_drawn(found: list, after: int | None, zoom: tuple | None) -> None:
     rows = [
         Row(number, event, known, verdict, value)
         for number, (event, known, verdict, value) in enumerate(sorted(found, key=lambda x: x[0]))
     ]
-    page = drawn(rows, after=after)
+    seen = None if zoom is None else Stretch(zoom[0], zoom[0] + zoom[1])
+    given = Timeline("r0", "t", rows, after, NOON, NOON, (), seen, lambda _: "/")
+    page = Document(str(timeline(given)))
     assert page.elements[0][0] == "svg"
     assert "nan" not in str(page.elements)
 

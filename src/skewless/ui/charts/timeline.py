@@ -8,8 +8,9 @@ value builds up row by row.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
@@ -18,6 +19,7 @@ from skewless.clock import SECOND, iso
 from skewless.formatting import ago, shown
 from skewless.ui.charts.scale import Scale, round_times, round_values
 from skewless.ui.charts.svg import element, path_of, picture
+from skewless.ui.charts.zoom import LEAST, Stretch
 
 WIDTH, LEFT, RIGHT = 960.0, 64.0, 20.0
 TOP, ROWS_HEIGHT, BUILD_HEIGHT, GAP = 30.0, 190.0, 84.0, 34.0
@@ -64,6 +66,8 @@ class Timeline:
         until: the greatest event time that may count, UTC microseconds.
         asked: the moment that was asked about, UTC microseconds.
         built: the value of the first row that counted, of the first two, ...; may be empty.
+        zoom: the stretch to look at; None: all of it.
+        link: an address that shows a stretch instead; None: there is none.
     """
 
     name: str
@@ -73,15 +77,21 @@ class Timeline:
     until: int
     asked: int
     built: Sequence[Any] = ()
+    zoom: Stretch | None = None
+    link: Callable[[Stretch], str] | None = None
 
     def shown(self) -> list[Row]:
-        """Return the rows that are drawn: those in or near the window, the newest of them."""
-        low, high = self.range()
-        near = [row for row in self.rows if low <= row.event <= high]
+        """Return the rows that are drawn: those in the picture, the newest of them."""
+        seen = self.stretch()
+        near = [row for row in self.rows if seen.low <= row.event <= seen.high]
         return near[-MOST_MARKS:]
 
-    def range(self) -> tuple[int, int]:
-        """Return the first and the last moment of the picture."""
+    def stretch(self) -> Stretch:
+        """Return what the picture shows."""
+        return self.zoom or self.whole()
+
+    def whole(self) -> Stretch:
+        """Return what it shows without a zoom: the window, and what lies near it."""
         counted = [row.event for row in self.rows if row.verdict == "counted"]
         low = self.after
         if low is None or (counted and self.asked - low > 20 * (self.asked - counted[0])):
@@ -89,14 +99,14 @@ class Timeline:
             near = counted or [row.event for row in self.rows if row.event <= self.asked][-12:]
             low = min(near, default=self.asked - 3600 * SECOND)
         span = max(self.asked - low, SECOND)
-        return low - span // 5, self.asked + span // 8
+        return Stretch(low - span // 5, self.asked + span // 8)
 
 
 def timeline(given: Timeline) -> Markup:
     """Return the picture of a timeline."""
     rows = given.shown()
-    low, high = given.range()
-    across = Scale(low, high, LEFT, WIDTH - RIGHT)
+    seen = given.stretch()
+    across = Scale(seen.low, seen.high, LEFT, WIDTH - RIGHT)
     bottom = TOP + ROWS_HEIGHT
     up, names = _heights(rows, bottom)
     numbers = [value for value in given.built if _is_number(value)]
@@ -104,7 +114,7 @@ def timeline(given: Timeline) -> Markup:
     parts = [
         *_window(given, across, bottom),
         *_names(names),
-        *_times(low, high, across, bottom),
+        *_times(given, across, bottom),
         *_asked(given, across, height - 22),
         element("g", *(_tail(row, across, up(row)) for row in rows), class_="tails"),
         element("g", *(_mark(given.name, row, across, up(row)) for row in rows), class_="marks"),
@@ -169,9 +179,13 @@ def _names(names: list[tuple[float, str]]) -> list[Markup]:
     return found
 
 
-def _times(low: int, high: int, across: Scale, bottom: float) -> list[Markup]:
+def _times(given: Timeline, across: Scale, bottom: float) -> list[Markup]:
+    seen = given.stretch()
     found = [element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=bottom, y2=bottom, class_="base")]
-    for at, label in round_times(low, high, 7):
+    times = round_times(seen.low, seen.high, 7)
+    if given.link is not None:
+        found += _closer(given.link, times, across, bottom)
+    for at, label in times:
         x = across(at)
         found.append(element("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, class_="base"))
         text = element("text", label, x=x, y=bottom + 18, text_anchor="middle", class_="axis")
@@ -179,11 +193,23 @@ def _times(low: int, high: int, across: Scale, bottom: float) -> list[Markup]:
     return found
 
 
+def _closer(
+    link: Callable[[Stretch], str], times: Sequence[tuple[int, str]], across: Scale, bottom: float
+) -> Iterator[Markup]:
+    """Yield a link on the axis for each step of it, which shows that step alone."""
+    for (low, start), (high, end) in pairwise(times):
+        if high - low >= LEAST:
+            x, width = across(low), across(high) - across(low)
+            area = element("rect", x=x, y=bottom + 1, width=width, height=23, class_="zoom-to")
+            title = element("title", f"Zoom to {start} to {end}")
+            yield element("a", title, area, href=link(Stretch(low, high)))
+
+
 def _window(given: Timeline, across: Scale, bottom: float) -> list[Markup]:
-    start = LEFT if given.after is None else max(LEFT, across(given.after))
-    end = max(start, across(given.until))
+    start = LEFT if given.after is None else min(max(LEFT, across(given.after)), WIDTH - RIGHT)
+    end = min(max(start, across(given.until)), WIDTH - RIGHT)
     shade = element("rect", x=start, y=TOP, width=end - start, height=bottom - TOP, class_="window")
-    if given.after is None:
+    if given.after is None or not across.low <= given.after <= across.high:
         return [shade]
     edge = element("line", x1=start, x2=start, y1=TOP, y2=bottom, class_="edge")
     label = element("text", "window", x=start + 6, y=TOP + 14, class_="axis")
@@ -191,6 +217,8 @@ def _window(given: Timeline, across: Scale, bottom: float) -> list[Markup]:
 
 
 def _asked(given: Timeline, across: Scale, bottom: float) -> list[Markup]:
+    if not across.low <= given.asked <= across.high:
+        return []
     x = across(given.asked)
     return [
         element("line", x1=x, x2=x, y1=TOP - 8, y2=bottom, class_="asked"),
@@ -270,19 +298,31 @@ def _closed(x: float, y: float, corners: Sequence[tuple[float, float]]) -> str:
 
 def _build_up(given: Timeline, across: Scale, top: float) -> list[Markup]:
     """Return the value so far as a line of steps, from the first row that counted to the end."""
-    counted = [row for row in given.rows if row.verdict == "counted"]
-    built = zip(counted, given.built, strict=True)
-    pairs = [(row.event, _placed(value)) for row, value in built if _is_number(value)]
+    pairs = _built(given)
+    if not pairs:
+        return []
     values = [value for _, value in pairs]
     least, most = min(values), max(values)
     margin = (most - least) * 0.1 or max(abs(most) * 0.1, 1.0)
     up = Scale(least - margin, most + margin, top + BUILD_HEIGHT, top)
-    end = (across(given.asked), up(values[-1]))
+    end = (min(max(LEFT, across(given.asked)), WIDTH - RIGHT), up(values[-1]))
     points = [*((max(LEFT, across(at)), up(value)) for at, value in pairs), end]
     ticks = [(up(value), f"{value:g}") for value in round_values(up.low, up.high, 2)]
-    return [
+    drawn = [
         *_names(ticks),
         element("text", "value so far", x=LEFT + 6, y=top + 2, class_="axis"),
         element("path", d=path_of(points, steps=True), class_="built"),
-        element("circle", cx=end[0], cy=end[1], r=4.5, class_="mark v-counted"),
     ]
+    if across.low <= given.asked <= across.high:
+        drawn.append(element("circle", cx=end[0], cy=end[1], r=4.5, class_="mark v-counted"))
+    return drawn
+
+
+def _built(given: Timeline) -> list[tuple[int, float]]:
+    """Return moments of the picture and the value from each on; first that of its beginning."""
+    counted = [row for row in given.rows if row.verdict == "counted"]
+    built = zip(counted, given.built, strict=True)
+    pairs = [(row.event, _placed(value)) for row, value in built if _is_number(value)]
+    seen = given.stretch()
+    before = [pair for pair in pairs if pair[0] < seen.low][-1:]
+    return [*before, *(pair for pair in pairs if seen.low <= pair[0] <= seen.high)]

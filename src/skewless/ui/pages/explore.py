@@ -10,6 +10,7 @@ from skewless.codec import from_text, to_json
 from skewless.definitions import FeatureView
 from skewless.definitions.references import split_reference
 from skewless.errors import InputError, UnknownName
+from skewless.explain.report import Explanation
 from skewless.formatting import same_bits
 from skewless.monitoring.catalog import words_of_feature
 from skewless.monitoring.snippets import snippets
@@ -18,7 +19,7 @@ from skewless.training.training_set import training_set
 from skewless.types import DType, Misfit
 from skewless.ui.page import Page
 from skewless.ui.pages.explained import explained
-from skewless.ui.render import key_parameters
+from skewless.ui.render import address, key_parameters
 from skewless.ui.site import Site
 
 _KEY = "key."
@@ -33,7 +34,7 @@ def page(site: Site, given: dict[str, str]) -> Page:
         site: what is looked at.
         given: ``of`` (an entity, a view or a feature service), ``key.NAME`` for its join keys and
             request fields, ``at`` (a moment; none: now), ``feature`` (whose rows are shown) and
-            ``rows=all``.
+            ``rows=all`` and ``zoom`` (the stretch of time that a timeline shows).
     """
     state = site.state
     if not state.records:
@@ -73,11 +74,31 @@ def page(site: Site, given: dict[str, str]) -> Page:
         data["snippets"] = snippets(answered, entity, folder, moment)
         if data["feature"]:
             found = site.store.explain(data["feature"], entity, at=at)
-            whole = given.get("rows") == "all"
-            data["explained"] = found.to_dict()
-            shown["found"], shown["unit"] = found, _unit(site, found.feature)
-            shown["sections_"] = explained(site, found, whole=whole)
+            _explain(site, found, given, data, shown)
     return Page("explore.html", f"Explore {of}", data, shown, "explore")
+
+
+def _explain(
+    site: Site, found: Explanation, given: Mapping[str, str], data: dict[str, Any],
+    shown: dict[str, Any],
+) -> None:  # fmt: skip
+    """Add the rows behind a value to what the page shows."""
+    rows = "all" if given.get("rows") == "all" else ""
+
+    def link(zoom: str) -> str:
+        return address(
+            "explore", of=data["of"], at=data["at"], feature=data["feature"], rows=rows, zoom=zoom,
+            **shown["texts"],
+        )  # fmt: skip
+
+    data["explained"] = found.to_dict()
+    shown["found"], shown["unit"] = found, _unit(site, found.feature)
+    try:
+        shown["sections_"] = explained(
+            site, found, whole=bool(rows), zoom=given.get("zoom", ""), link=link
+        )
+    except InputError as problem:
+        data["problem"] = problem.to_dict()
 
 
 def _first(site: Site, feature: str) -> str:
