@@ -35,6 +35,7 @@ NAMES = (
     "drift",
     "freshness",
     "grants",
+    "audit",
 )
 
 

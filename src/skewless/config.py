@@ -49,6 +49,9 @@
     [access]                               # the key of masks and of the audit; see access.md
     secret = "${ACCESS_SECRET}"            # default: made once, in .skewless/access.key
 
+    [audit]                                # every access is put on record; see audit.md
+    mode = "on"                            # or "strict": what is not on record is not read
+
     [alerts]                               # who is told of what is wrong; see operations.md
     every = "10m"                          # what comes and goes is told at most so often
     receivers.oncall = { kind = "pagerduty", key = "${PAGERDUTY_KEY}", levels = ["page"] }
@@ -112,6 +115,7 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "lint": ("features", "views", "sources", "owners", "descriptions", "freshness", "enforce"),
     "oidc": ("issuer", "audience", "jwks", "claim", "read", "write", "admin", "leeway"),
     "access": ("secret",),
+    "audit": ("mode",),
     "alerts": ("allow", "every", "remind", "receivers"),
     "tend": (
         *("materialize", "backfill", "compact", "check", "profile", "drift", "freshness", "alerts"),
@@ -228,6 +232,7 @@ class Config:
         ledger: ``folder`` of the ledger, absolute.
         lineage: where events of OpenLineage are sent to; None: nowhere.
         access: the secret of keyed hashes; None: there is a file with one.
+        audit: how accesses are put on record; None: they are not.
         alerts: who is told of what is wrong; None: nobody.
         prices: what a month costs.
         tend: how often the parts of `skewless.tend` are due, where not by default.
@@ -265,6 +270,7 @@ class Config:
     lint: Section | None = None
     oidc: Section | None = None
     access: Section | None = None
+    audit: Section | None = None
     alerts: Section | None = None
     prices: Section = field(default_factory=lambda: Section({}))
     tend: Section = field(default_factory=lambda: Section({}))
@@ -338,6 +344,7 @@ class Config:
             lint=_section(data, "lint", folder, where) if "lint" in data else None,
             oidc=_section(data, "oidc", folder, where) if "oidc" in data else None,
             access=_section(data, "access", folder, where) if "access" in data else None,
+            audit=_section(data, "audit", folder, where) if "audit" in data else None,
             alerts=_section(data, "alerts", folder, where) if "alerts" in data else None,
             prices=_section(data, "prices", folder, where),
             tend=_section(data, "tend", folder, where),
@@ -365,6 +372,7 @@ class Config:
             "lint": None if self.lint is None else self.lint.to_dict(),
             "oidc": None if self.oidc is None else self.oidc.to_dict(),
             "access": None if self.access is None else self.access.to_dict(),
+            "audit": None if self.audit is None else self.audit.to_dict(),
             "alerts": None if self.alerts is None else self.alerts.to_dict(),
             "prices": self.prices.to_dict(),
             "tend": self.tend.to_dict(),

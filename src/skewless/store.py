@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from skewless.audit.audit import Audit
 from skewless.clock import Clock, Now, to_micros
 from skewless.config import Config
 from skewless.errors import DefinitionError, InputError, RowsRefused
@@ -121,7 +122,11 @@ class FeatureStore(Operations):
         self.runtime = Runtime(config, clock, online)
         self.runtime.repair = self._repair
         self.runtime.derive = self._derive
-        self.reads = ProcessReads(self.runtime)
+        self.audit = Audit.of(
+            config, self.runtime.ledger, lambda: self.runtime.registry, self.runtime.clock
+        )
+        self.runtime.at_close.append(self.audit.close)
+        self.reads = ProcessReads(self.runtime, self.audit)
         self._emitter: Emitter | None = None
         if config.lineage is not None:
             from skewless.lineage.emit import emitter
@@ -250,7 +255,9 @@ class FeatureStore(Operations):
         from skewless.ingest.push import push
 
         source = name_of(source, "source")
-        result = push(self.runtime, source, rows, backdate=backdate)
+        with self.reads.verbs.writing("push", source) as done:
+            result = push(self.runtime, source, rows, backdate=backdate)
+            done(result.accepted)
         if result.quarantined and not (result.accepted or result.duplicates):
             raise RowsRefused.of(source, result)
         return result
@@ -259,7 +266,11 @@ class FeatureStore(Operations):
         """Delete rows of a source by row id: from now on they do not count."""
         from skewless.ingest.deletion import delete
 
-        return delete(self.runtime, name_of(source, "source"), checked_ids(row_ids))
+        source, row_ids = name_of(source, "source"), checked_ids(row_ids)
+        with self.reads.verbs.writing("delete", source) as done:
+            result = delete(self.runtime, source, row_ids)
+            done(len(row_ids))
+        return result
 
     def quarantine(self, source: str, limit: int = 100, *, after: str = "") -> list[Quarantined]:
         """Return quarantined rows of a source with their reasons, the newest first.
@@ -412,6 +423,7 @@ class FeatureStore(Operations):
         t = Now(self.runtime.clock.now()) if at is None else to_micros(at, where="at")
         found = reader.read(lookup, entities, t)
         found = found if masks is None else masks(found)
+        self.reads.verbs.read(lookup, entities)
         return OnlineResult(lookup.selection.outputs, entities, found, t)
 
     def get_historical_features(
@@ -523,8 +535,8 @@ class FeatureStore(Operations):
         from skewless.training.value_changes import value_changes
 
         view = name_of(view, "view")
-        self.reads.as_they_are(view, "read_features")
         entities = None if entities is None else checked_entities(entities)
+        self.reads.as_they_are(view, entities, "read_features")
         return value_changes(self.runtime, view, entities, _moment(start), _moment(end))
 
     def explain(
@@ -533,8 +545,8 @@ class FeatureStore(Operations):
         """Return the rows behind a value: which counted, which did not and why, and the value."""
         from skewless.explain.explain import explain
 
-        self.reads.everything("explain")
         feature, entity = reference_of(feature), checked_entity(entity)
+        self.reads.everything("explain", [feature], [entity])
         return explain(self.runtime, feature, entity, _moment(at))
 
     def leakage(

@@ -58,6 +58,11 @@ def process_actor() -> str:
     return f"user:{_user()}"
 
 
+def acting() -> str:
+    """Return for whom what is done now is done: who is named within, else this process."""
+    return _acting.get() or process_actor()
+
+
 def caller() -> str:
     """Return who makes a change, for the record: ``user@host``, behind the actor if one is named.
 

@@ -36,11 +36,17 @@ class KeyedHash:
 
     def __init__(self, key: bytes) -> None:
         self._key = blake2b(key, digest_size=32).digest()
+        self._begun: dict[str, blake2b] = {}
         self.id = self.of("key", b"")[:8]
 
     def of(self, purpose: str, value: bytes) -> str:
         """Return the hash of a value for a purpose, 32 hexadecimal digits."""
-        made = blake2b(value, digest_size=16, key=self._key, person=purpose.encode())
+        begun = self._begun.get(purpose)
+        if begun is None:
+            begun = blake2b(digest_size=16, key=self._key, person=purpose.encode())
+            self._begun[purpose] = begun
+        made = begun.copy()
+        made.update(value)
         return made.hexdigest()
 
     @classmethod

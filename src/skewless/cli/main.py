@@ -61,6 +61,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "serve": ("serve", "Serve features over HTTP, until SIGTERM or Ctrl-C."),
         "keys": ("keys", "Make, rotate, revoke and list keys of the HTTP server."),
         "access": ("access", "Say which grant decides whether somebody may read a feature."),
+        "audit": ("audit", "Say who read what of whom, and whether the record is whole."),
     },
     "Look": {
         "ui": ("ui", "Show the catalogue in a browser."),

@@ -111,13 +111,13 @@ class Checkpoints:
     public_key: str = ""
 
     @classmethod
-    def of(cls, config: Config) -> Self:
-        """Return those that the settings name."""
+    def of(cls, config: Config, within: str = "") -> Self:
+        """Return those that the settings name, or those ``within`` a folder of their place."""
         given = config.ledger.options
         folder, key = (given.get(name) for name in ("checkpoints", "signing_key"))
         return cls(
             config.project,
-            None if folder is None else Path(folder),
+            None if folder is None else Path(folder) / within,
             None if key is None else Path(key),
             str(given.get("public_key", "")),
         )

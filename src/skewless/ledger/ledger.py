@@ -31,7 +31,7 @@ from skewless.ledger.verify import ChainReport, Damage, verify_chain
 from skewless.registry.base import Registry
 
 logger = logging.getLogger("skewless.ledger")
-_HEADS = "ledger/"
+LEDGER = "ledger"
 GAP = "gap"
 """Kind of the record that says how many others could not be written."""
 
@@ -90,11 +90,16 @@ class LedgerReport:
 
 
 def ledger_of(
-    config: Config, folder: Path, registry: Callable[[], Registry], clock: Clock
+    config: Config,
+    folder: Path,
+    registry: Callable[[], Registry],
+    clock: Clock,
+    *,
+    name: str = LEDGER,
 ) -> Ledger:
-    """Return the ledger in a folder, as the settings say."""
-    made = Ledger(folder, registry, clock, read_only=config.read_only)
-    made.checkpoints = Checkpoints.of(config)
+    """Return the ledger in a folder, as the settings say; one of another name is kept apart."""
+    made = Ledger(folder, registry, clock, read_only=config.read_only, name=name)
+    made.checkpoints = Checkpoints.of(config, "" if name == LEDGER else name)
     return made
 
 
@@ -106,6 +111,7 @@ class Ledger:
         registry: returns what keeps the head of each chain.
         clock: tells the present.
         host: names the chain that is written to; by default this machine.
+        name: under which the registry keeps the heads.
         read_only: whether nothing may be written.
 
     Attributes:
@@ -122,7 +128,9 @@ class Ledger:
         *,
         host: str | None = None,
         read_only: bool = False,
+        name: str = LEDGER,
     ) -> None:
+        self._heads_at = f"{name}/"
         self.checkpoints = Checkpoints("")
         self._read_only = read_only
         self.folder = folder
@@ -183,14 +191,14 @@ class Ledger:
                 not wanted need not be read as JSON.
         """
         found = heapq.merge(
-            *(chain.records(kinds, since, containing) for chain in self._chains()),
+            *(chain.records(kinds, since, containing) for chain in self.chains()),
             key=lambda record: record.at,
         )
         return (record for record in found if since is None or record.at >= since)
 
     def size(self) -> int:
         """Return how long all chains are, bytes: what was recorded since makes it another."""
-        return sum(file.stat().st_size for chain in self._chains() for file in chain.files())
+        return sum(file.stat().st_size for chain in self.chains() for file in chain.files())
 
     def get(self, record_id: str) -> Record:
         """Return a record by its id.
@@ -218,7 +226,7 @@ class Ledger:
             ConfigError: there is no second place for them, or no key.
             StoreError: they cannot be written.
         """
-        heads = self._heads() | {chain.name: chain.head() for chain in self._chains()}
+        heads = self._heads() | {chain.name: chain.head() for chain in self.chains()}
         return self.checkpoints.write(heads, at=self._clock.now())
 
     def verify(self, *, signed: bool = False, public_key: str = "") -> LedgerReport:
@@ -236,7 +244,7 @@ class Ledger:
         if signed:
             report.checkpoints, report.faults = self.checkpoints.read(public_key)
         held = report.checkpoints or []
-        here = {chain.name for chain in self._chains()}
+        here = {chain.name for chain in self.chains()}
         for name in sorted(here.union(heads, *(each.heads for each in held))):
             if name in here or name == self.chain.name:
                 seals = [each.heads.get(name) for each in held]
@@ -247,10 +255,11 @@ class Ledger:
 
     def _heads(self) -> dict[str, Head]:
         """Return the newest seal of each chain, as the registry has it."""
-        kept = self._registry().progress(_HEADS)
-        return {name.removeprefix(_HEADS): Head(**head) for name, head in kept.items()}
+        kept = self._registry().progress(self._heads_at)
+        return {name.removeprefix(self._heads_at): Head(**head) for name, head in kept.items()}
 
-    def _chains(self) -> list[Chain]:
+    def chains(self) -> list[Chain]:
+        """Return the chains whose files are here."""
         with suppress(OSError):
             return [Chain(each) for each in sorted(self.folder.iterdir()) if each.is_dir()]
         return []
@@ -258,6 +267,6 @@ class Ledger:
     def _keep(self, head: Head) -> None:
         """Keep a head in the registry; the chain may be ahead of it by what this misses."""
         try:
-            self._registry().set_progress(_HEADS + self.chain.name, vars(head))
+            self._registry().set_progress(self._heads_at + self.chain.name, vars(head))
         except SkewlessError as problem:
             logger.warning("the registry does not keep the head of the ledger: %s", problem)

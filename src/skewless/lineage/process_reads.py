@@ -12,6 +12,9 @@ from collections.abc import Sequence
 
 from skewless.access.actors import VARIABLE, process_actor
 from skewless.access.keyed import KeyedHash
+from skewless.audit.audit import Audit
+from skewless.audit.events import HISTORY, Rows
+from skewless.audit.verbs import Verbs
 from skewless.forks import cached_property
 from skewless.lineage.access import Access, Asker
 from skewless.lineage.masks import Masks
@@ -31,10 +34,15 @@ class ProcessReads:
 
     Args:
         runtime: the open repo.
+        audit: where what is read is put on record.
+
+    Attributes:
+        verbs: put what is done on record.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, audit: Audit) -> None:
         self._runtime = runtime
+        self.verbs = Verbs(audit)
         self.named = bool(os.environ.get(VARIABLE))
         self._access = Access(RegistryState())
         self._masks: dict[Sequence[Output], Masks | None] = {}
@@ -55,7 +63,8 @@ class ProcessReads:
         if not self.named or not (access := self._current()).state.grants:
             return None
         if outputs not in self._masks:
-            masks = access.require(self._asker(), (each.reference for each in outputs), where)
+            with self.verbs.refusals(where):
+                masks = access.require(self._asker(), (each.reference for each in outputs), where)
             if len(self._masks) >= _MOST:
                 self._masks.clear()
             types = [output.dtype for output in outputs]
@@ -63,31 +72,55 @@ class ProcessReads:
             self._masks[outputs] = shown
         return self._masks[outputs]
 
-    def as_they_are(self, features: Features, where: str) -> None:
-        """Raise `Forbidden` unless features that are asked for may be read unmasked."""
-        masks = self.of_features(features, True, where)
-        if masks is not None:
-            raise Forbidden(
-                "this shows values as they are, and features of it may be read masked alone",
-                got=f"{len(masks.places)} that are masked",
-                where=where,
-            )
+    def as_they_are(self, features: Features, rows: Rows | None, where: str) -> None:
+        """Raise `Forbidden` unless features that are asked for may be read unmasked.
 
-    def everything(self, where: str) -> None:
-        """Raise `Forbidden` unless all may be read, source rows among it."""
+        Args:
+            features: that are asked for.
+            rows: the entities; None: all.
+            where: the verb.
+        """
+        masks = self.of_features(features, True, where)
+        with self.verbs.refusals(where):
+            if masks is not None:
+                raise Forbidden(
+                    "this shows values as they are, and features of it may be read masked alone",
+                    got=f"{len(masks.places)} that are masked",
+                    where=where,
+                )
+        if self.verbs.audit.is_on:
+            self.verbs.entities(where, select(self._runtime.state(), features), rows)
+
+    def everything(self, where: str, features: Features = (), rows: Rows | None = None) -> None:
+        """Raise `Forbidden` unless all may be read, source rows among it.
+
+        Args:
+            where: the verb.
+            features: those that it is about, if it is about some.
+            rows: the entities; None: all.
+        """
         if self.named:
-            self._current().require_everything(self._asker(), where)
+            with self.verbs.refusals(where):
+                self._current().require_everything(self._asker(), where)
+        if features and self.verbs.audit.is_on:
+            self.verbs.entities(where, select(self._runtime.state(), features), rows)
+        else:
+            self.verbs.other(where)
 
     def training(self, made: TrainingSet, masks: Masks | None, where: str) -> TrainingSet:
-        """Return a training set as it is shown.
+        """Return a training set as it is shown, and put it on record.
 
         Raises:
             Forbidden: an engine has its rows elsewhere, where they are not masked.
         """
+        if isinstance(made, FrameTrainingSet):
+            if masks is not None:
+                raise Forbidden("rows that stay with an engine are not masked", where=where)
+            self.verbs.entities(HISTORY, made.plan.selection, None)
+            return made
+        self.verbs.history(made.plan.selection, made.to_arrow())
         if masks is None:
             return made
-        if isinstance(made, FrameTrainingSet):
-            raise Forbidden("rows that stay with an engine are not masked", where=where)
         names = [made.features[place] for place in masks.places]
         return made.masked(lambda table: masks.table(table, made.features), names)
 

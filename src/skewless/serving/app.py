@@ -35,11 +35,13 @@ from skewless.serving.operate.keys import Caller
 from skewless.serving.operate.logs import RequestLog, event
 from skewless.serving.operate.metrics import KIND, Metrics
 from skewless.serving.problems import ClientGone, answer_to
+from skewless.serving.read.accesses import begin
 from skewless.serving.read.experiments import ExperimentsHandler
 from skewless.serving.read.features import FeaturesHandler
 from skewless.serving.read.reader import Reader
-from skewless.serving.read.served_log import REQUEST, ServedLog
+from skewless.serving.read.served_log import ServedLog
 from skewless.serving.settings import Settings
+from skewless.serving.threads import Threads
 from skewless.serving.write.writes import Writer
 from skewless.store import FeatureStore
 
@@ -113,12 +115,15 @@ class App:
         self.store = store
         self.settings = settings
         self.metrics = Metrics(folder, worker)
-        self.reader = Reader(store.runtime, settings, self.metrics)
+        self.reader = Reader(store.runtime, settings, self.metrics, store.audit)
         log = None
         if settings.served_log > 0:
             log = ServedLog(store.config.folder / ".skewless" / "served", settings.served_log,
                             self.metrics)  # fmt: skip
-        self._features = features = FeaturesHandler(self.reader, settings, log)
+        self.audit = store.audit
+        self._on_record = Threads(settings.threads, settings.max_waiting, "audit")
+        self._remembers = log is not None or self.audit.is_on
+        self._features = features = FeaturesHandler(self.reader, settings, log, store.audit)
         self.writer = Writer(store, settings, self.metrics)
         self.catalog = Catalog(store, features, settings)
         self.upkeep = Upkeep(
@@ -196,8 +201,8 @@ class App:
         problem: SkewlessError | None = None
         self._active += 1
         request.headers[b"x-request-id"] = request_id  # also where it is handed on
-        if self._features.log is not None:
-            REQUEST.set(request_id)
+        if self._remembers:
+            begin(request.headers, request_id)
         try:
             asked = self._preflight(request)
             if asked is None:
@@ -235,7 +240,7 @@ class App:
         Returns:
             The answer and the id of the request.
         """
-        if self._cors is not None and b"origin" in headers:
+        if self.audit.is_strict or (self._cors is not None and b"origin" in headers):
             return None
         began = time.perf_counter()
         route, handler = self.quick[path]
@@ -245,8 +250,8 @@ class App:
             caller = self._caller(headers)
             self._check_load()
             self.upkeep.check_registry()
-            if self._features.log is not None:
-                REQUEST.set(request_id)
+            if self._remembers:
+                begin(headers, request_id)
             response = handler(body, caller, route.where)
             if response is None:
                 caller.pay(-1)  # the long way asks for the key once more
@@ -285,7 +290,13 @@ class App:
             self.upkeep.check_registry()
         if route.writes and self._forward is not None:
             return await self._forward.write(request, waits=route.waits)
-        return await route.handler(request)
+        if not self.audit.is_strict:
+            return await route.handler(request)
+        before = self.audit.noted
+        response = await route.handler(request)
+        if self.audit.noted > before:
+            await self._on_record.run(self.settings.timeout, self.audit.settle, before + 1)
+        return response
 
     def _caller(self, headers: dict[bytes, bytes]) -> Caller:
         ring = self.upkeep.keyring

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skewless.alerts.alerts import Runner
+from skewless.audit.audit import Audit
 from skewless.clock import iso
 from skewless.config import Config
 from skewless.drift.drift import drift, profile, served_folder
@@ -259,7 +260,11 @@ def _alerts(runtime: Runtime) -> tuple[str, bool]:
 
 def _checkpoint(runtime: Runtime) -> tuple[str, bool]:
     made = runtime.ledger.checkpoint()
-    return f"{len(made.heads)} chains of the ledger signed", True
+    said = f"{len(made.heads)} chains of the ledger signed"
+    audit = Audit.of(runtime.config, runtime.ledger, lambda: runtime.registry, runtime.clock)
+    if audit.is_on:
+        said += f", {len(audit.ledger.checkpoint().heads)} of the audit"
+    return said, True
 
 
 _PARTS: Mapping[str, Callable[[Runtime], tuple[str, bool]]] = {

@@ -121,7 +121,7 @@ class Feast:
                 return await other.read(request, body)
             with reader.admitted(len(body)) as turn:
                 await turn.begin()
-                return await self._in_turns(turn, *self._decoded(request, body))
+                return await self._in_turns(turn, request.caller, *self._decoded(request, body))
         asked, wanted = self._decoded(request, body)
         small = reader.is_small(wanted.plan, len(wanted.known))
         if small:
@@ -129,11 +129,11 @@ class Feast:
                 found = NOTHING
                 if wanted.known:
                     found = await reader.read(wanted.plan, wanted.known, wanted.t)
-                return self._answered(asked, wanted, found)
+                return self._answered(request.caller, asked, wanted, found)
         if (other := self.features.other()) is not None and (small or wanted.plan.paced):
             return await other.read(request, body)
         with reader.admitted(len(body)) as turn:
-            return await self._in_turns(turn, asked, wanted)
+            return await self._in_turns(turn, request.caller, asked, wanted)
 
     def _decoded(self, request: Request, body: bytes) -> tuple[_Read, _Wanted]:
         asked: _Read = request.decoded_from(body, _READ)
@@ -141,14 +141,16 @@ class Feast:
         request.caller.pay(wanted.plan.weight * len(wanted.known) // VALUES_A_PERMIT)
         return asked, wanted
 
-    async def _in_turns(self, turn: Turn, asked: _Read, wanted: _Wanted) -> Response:
+    async def _in_turns(
+        self, turn: Turn, caller: Caller, asked: _Read, wanted: _Wanted
+    ) -> Response:
         """Answer a large read."""
         plan, t = wanted.plan, wanted.t
         pieces = FeastPieces(plan, wanted.given)
         async for part, some, found in self.features.reader.slices(turn, plan, wanted.rows, t):
             rows = wanted.rows[part]
             if some:
-                self.features.note(plan, some, found, t)
+                self.features.note(caller, plan, some, found, t)
             pieces.add(part, found if len(some) == len(rows) else _with_gaps(plan, rows, found))
         headers = self._building_headers(pieces.building)
         versions = asked.include_feature_view_version_metadata
@@ -167,7 +169,7 @@ class Feast:
         if found is None:
             return None
         caller.pay(wanted.plan.weight * len(wanted.known) // VALUES_A_PERMIT)
-        return self._answered(asked, wanted, found)
+        return self._answered(caller, asked, wanted, found)
 
     def _prepared(self, asked: _Read, caller: Caller, where: str) -> _Wanted:
         caller.require_service(asked.feature_service, where)
@@ -188,10 +190,10 @@ class Feast:
         known = [row for row in rows if row is not None]
         return _Wanted(plan, given, rows, known, Now(self.features.clock.now()))
 
-    def _answered(self, asked: _Read, wanted: _Wanted, found: Found) -> Response:
+    def _answered(self, caller: Caller, asked: _Read, wanted: _Wanted, found: Found) -> Response:
         plan, known, t = wanted.plan, wanted.known, wanted.t
         if known:
-            self.features.note(plan, known, found, t)
+            self.features.note(caller, plan, known, found, t)
         if len(known) < len(wanted.rows):
             found = _with_gaps(plan, wanted.rows, found)
         versions = asked.include_feature_view_version_metadata
@@ -254,7 +256,9 @@ class Feast:
     async def _write(
         self, source: str, rows: list[dict[str, Any]], request: Request, body: bytes
     ) -> Response:
-        result = await self.writer.push(source, rows, backdate=False, where=request.where)
+        result = await self.writer.push(
+            source, rows, backdate=False, where=request.where, who=request.caller.who
+        )
         bad = result.quarantined
         if bad and len(bad) == len(rows):
             raise RequestError(f"no row could be taken: {bad[0].reason}", where=request.where)

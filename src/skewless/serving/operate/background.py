@@ -288,6 +288,8 @@ class Upkeep:
         for what, hint in found:
             event("concern", what=what, hint=hint)
         self.concerns = [f"the online store: {what}" for what, _ in found]
+        if dropped := self._store.audit.dropped:
+            self.concerns.append(f"the audit: {dropped:,} accesses could not be written")
 
     def write(self) -> None:
         """Write metrics and the served log down; a full disk is logged and counted."""

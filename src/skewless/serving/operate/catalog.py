@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from skewless.access.actors import acting_for
 from skewless.codec import from_text
 from skewless.definitions import FeatureView
 from skewless.errors import MissingColumn
@@ -28,6 +29,7 @@ from skewless.request_errors import RequestError
 from skewless.serving.http.http import Request, Response
 from skewless.serving.openapi import document
 from skewless.serving.problems import unknown_key
+from skewless.serving.read.accesses import NOBODY
 from skewless.serving.read.features import FeaturesHandler, at_of
 from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads
@@ -122,12 +124,20 @@ class Catalog:
             raise problem.as_input("the query") from None
         moment = None if at is None else at_of(int(at) if at.lstrip("-").isdecimal() else at)
         found = await self.threads.run(
-            self.settings.write_timeout, self._explain, feature, entity, moment
+            self.settings.write_timeout,
+            self._explain,
+            feature,
+            entity,
+            moment,
+            request.caller.who or NOBODY,
         )
         return Response.json(found)
 
-    def _explain(self, feature: str, entity: dict[str, Any], at: int | None) -> dict[str, Any]:
-        return self.store.explain(feature, entity, at=at).to_dict()
+    def _explain(
+        self, feature: str, entity: dict[str, Any], at: int | None, who: str
+    ) -> dict[str, Any]:
+        with acting_for(who):
+            return self.store.explain(feature, entity, at=at).to_dict()
 
     def _fitting(self, state: RegistryState, text: str, limit: int) -> dict[str, Any]:
         return {

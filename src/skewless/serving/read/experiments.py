@@ -77,12 +77,12 @@ class ExperimentsHandler:
         if reader.is_small(plan, len(entities)):
             with contextlib.suppress(TooMuch):
                 found = await reader.read(plan, entities, t)
-                self.features.note(plan, entities, found, t)
+                self.features.note(request.caller, plan, entities, found, t)
                 return features_json(plan, found, t, ())
         pieces = JsonPieces(plan, t, (), statuses=True, int64_as_text=False)
         with reader.admitted(size) as turn:
             async for _, some, found in reader.slices(turn, plan, entities, t):
-                self.features.note(plan, some, found, t)
+                self.features.note(request.caller, plan, some, found, t)
                 pieces.add(some, found)
         return b"".join(pieces.response().parts)
 

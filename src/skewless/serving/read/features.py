@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from skewless.audit.audit import Audit
 from skewless.clock import Now, to_micros
 from skewless.codec import whole_as_text
 from skewless.errors import InputError
@@ -23,6 +24,7 @@ from skewless.request_errors import RequestError, TooLarge
 from skewless.serving.http.forward import Forward
 from skewless.serving.http.http import ARROW, SMALL_BODY, Request, Response, decode
 from skewless.serving.operate.keys import VALUES_A_PERMIT, Caller
+from skewless.serving.read.accesses import note_read
 from skewless.serving.read.encode import (
     EXTRAS,
     alike,
@@ -74,7 +76,10 @@ class _Wanted(NamedTuple):
 class FeaturesHandler:
     """Answers reads."""
 
-    def __init__(self, reader: Reader, settings: Settings, log: ServedLog | None) -> None:
+    def __init__(
+        self, reader: Reader, settings: Settings, log: ServedLog | None, audit: Audit
+    ) -> None:
+        self.audit = audit
         self.reader = reader
         self.settings = settings
         self.log = log
@@ -101,12 +106,12 @@ class FeaturesHandler:
                 await turn.begin()
                 return await self._in_turns(turn, request, self._decoded(request, body))
         wanted = self._decoded(request, body)
-        asked, plan, entities, t = wanted
+        _, plan, entities, t = wanted
         small = self.reader.is_small(plan, len(entities))
         if small:
             with contextlib.suppress(TooMuch):
                 found = await self.reader.read(plan, entities, t)
-                return self._answer(asked, plan, entities, found, t, arrow=request.wants_arrow)
+                return self._answer(wanted, request.caller, found, arrow=request.wants_arrow)
         # What an entity of a plan costs is seen here once.
         if (other := self.other()) is not None and (small or plan.paced):
             return await other.read(request, body)
@@ -141,7 +146,7 @@ class FeaturesHandler:
                 statuses=asked.statuses, int64_as_text=asked.int64_as_text,
             )  # fmt: skip
         async for _, some, found in self.reader.slices(turn, plan, entities, t):
-            self.note(plan, some, found, t)
+            self.note(request.caller, plan, some, found, t)
             pieces.add(some, found)
         return pieces.response()
 
@@ -157,12 +162,13 @@ class FeaturesHandler:
         if self.reader.across_network:
             return None
         asked = decode(self._decoder, body, where)
-        plan, entities, t = self._prepared(asked, caller, where)
+        wanted = _Wanted(asked, *self._prepared(asked, caller, where))
+        _, plan, entities, t = wanted
         found = self.reader.at_once(plan, entities, t)
         if found is None:
             return None
         caller.pay(plan.weight * len(entities) // VALUES_A_PERMIT)
-        return self._answer(asked, plan, entities, found, t)
+        return self._answer(wanted, caller, found)
 
     def _prepared(
         self, asked: FeaturesRequest, caller: Caller, where: str
@@ -175,11 +181,11 @@ class FeaturesHandler:
         return plan, entities, Now(self.clock.now()) if asked.at is None else at_of(asked.at)
 
     def _answer(
-        self, asked: FeaturesRequest, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int,
-        *, arrow: bool = False,
-    ) -> Response:  # fmt: skip
+        self, wanted: _Wanted, caller: Caller, found: Found, *, arrow: bool = False
+    ) -> Response:
         """Count and log what was found, and return it as it is sent."""
-        self.note(plan, entities, found, t)
+        asked, plan, entities, t = wanted
+        self.note(caller, plan, entities, found, t)
         if arrow:
             body = features_arrow(plan, entities, found, t, extras_of(asked))
             return Response(body, kind=ARROW)
@@ -232,8 +238,12 @@ class FeaturesHandler:
             )
         return listed
 
-    def note(self, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int) -> None:
-        """Count statuses of values and the age of one entity's, and log them."""
+    def note(
+        self, caller: Caller, plan: ReadPlan, entities: Sequence[Row], found: Found, t: int
+    ) -> None:
+        """Count statuses of values and the age of one entity's; log them, and put it on record."""
+        if self.audit.is_on:
+            note_read(self.audit, caller, plan, entities)
         if self.log is not None:
             self.log.note(plan, entities, found, t)
         counted, lookup = self.reader.counted, plan.lookup

@@ -12,19 +12,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 
 from skewless.access.keyed import KeyedHash
+from skewless.audit.audit import Audit
 from skewless.errors import InputError, SkewlessError, StoreUnavailable
 from skewless.forks import cached_property
-from skewless.lineage.access import Access, Asker
+from skewless.lineage.access import Access
 from skewless.lineage.masks import Masks
 from skewless.online.reader import MOST_LOOKUPS, OnlineReader, Outdated, Snapshot
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.lookup import Found, Lookup
 from skewless.plan.selection import Features
-from skewless.request_errors import Overloaded
+from skewless.request_errors import Forbidden, Overloaded
 from skewless.serving.operate.keys import Caller
 from skewless.serving.operate.logs import event
 from skewless.serving.operate.metrics import Metrics
+from skewless.serving.read.accesses import note_refused
 from skewless.serving.read.plans import ReadPlan, Row
 from skewless.serving.read.turns import LARGE, SLICE, Turn, Turns
 from skewless.serving.settings import Settings
@@ -50,6 +52,7 @@ class Reader:
         runtime: the open repo.
         settings: limits and deadlines.
         metrics: where reads are counted.
+        audit: where those that grants refuse are put on record.
 
     Attributes:
         online: what reads. It is refreshed in the background; no request waits for the registry.
@@ -59,7 +62,10 @@ class Reader:
         counted: of how many entities it was answered since then.
     """
 
-    def __init__(self, runtime: Runtime, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, runtime: Runtime, settings: Settings, metrics: Metrics, audit: Audit
+    ) -> None:
+        self._audit = audit
         self.runtime = runtime
         self.settings = settings
         self.metrics = metrics
@@ -120,16 +126,21 @@ class Reader:
             return found
         permitted = found.permitted.get(asker := caller.asker)
         if permitted is None:
-            permitted = self._permitted(found, asker, self.access(snapshot), where)
+            permitted = self._permitted(found, caller, self.access(snapshot), where)
             if len(found.permitted) >= _MOST_ASKERS:
                 found.permitted.clear()
             found.permitted[asker] = permitted
         return permitted
 
-    def _permitted(self, plan: ReadPlan, asker: Asker, access: Access, where: str) -> ReadPlan:
+    def _permitted(self, plan: ReadPlan, caller: Caller, access: Access, where: str) -> ReadPlan:
         """Return a plan as somebody may read it: the same, or one with masks."""
         outputs = plan.lookup.selection.outputs
-        masks = access.require(asker, (output.reference for output in outputs), where)
+        try:
+            masks = access.require(caller.asker, (each.reference for each in outputs), where)
+        except Forbidden as problem:
+            if self._audit.is_on:
+                note_refused(self._audit, caller, plan.lookup.selection, problem)
+            raise
         if not any(masks):
             return plan
         found = plan.masked.get(masks)

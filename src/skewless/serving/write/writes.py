@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from skewless.access.actors import acting_for
 from skewless.codec import read_rows
 from skewless.definitions import Source
 from skewless.errors import MissingColumn, RowsRefused, StoreUnavailable, UnknownName
@@ -22,6 +23,7 @@ from skewless.request_errors import RequestError
 from skewless.serving.http.http import ARROW, Request, Response
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.problems import unknown_as_input
+from skewless.serving.read.accesses import NOBODY
 from skewless.serving.read.encode import table_of
 from skewless.serving.read.features import at_of
 from skewless.serving.settings import Settings
@@ -80,7 +82,14 @@ class Writer:
         pa.array([datetime.now(UTC)])  # where pandas is installed, this imports it
 
     async def push(
-        self, source: str, rows: Any, *, backdate: bool, where: str, in_json: bool = False
+        self,
+        source: str,
+        rows: Any,
+        *,
+        backdate: bool,
+        where: str,
+        who: str,
+        in_json: bool = False,
     ) -> PushResult:
         """Push rows and return what became of them.
 
@@ -89,6 +98,7 @@ class Writer:
             rows: of it.
             backdate: see `FeatureStore.push`.
             where: named in errors.
+            who: pushes them, for the record; empty: nobody by name.
             in_json: whether the rows are as JSON has them, see `rows_of`.
 
         Raises:
@@ -99,7 +109,9 @@ class Writer:
 
         def pushed() -> PushResult:  # all of it here: the registry may be slow
             known = self.store.runtime.source(source)
-            return self._push(source, rows_of(known, rows, where) if in_json else rows, backdate)
+            given = rows_of(known, rows, where) if in_json else rows
+            with acting_for(who or NOBODY):
+                return self._push(source, given, backdate)
 
         try:
             result = await self.threads.run(self.settings.write_timeout, pushed)
@@ -138,7 +150,12 @@ class Writer:
             source, backdate, rows = pushed.source, pushed.backdate, pushed.rows
         in_json = request.kind != ARROW
         result = await self.push(
-            source, rows, backdate=backdate, where=request.where, in_json=in_json
+            source,
+            rows,
+            backdate=backdate,
+            where=request.where,
+            who=request.caller.who,
+            in_json=in_json,
         )
         return Response.json(
             {
