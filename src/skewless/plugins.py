@@ -206,4 +206,7 @@ def table_reader(table: Any, base: Path | None = None, settings: Any = None) -> 
     """
     folder = base if base is not None else repo_folder.get(Path.cwd())
     known = settings if settings is not None else table_settings.get()
-    return find("table", table.kind)(table, folder, known)
+    reader = find("table", table.kind)(table, folder, known)
+    if not table.options.get("columns"):
+        return reader
+    return importlib.import_module("skewless.stores.offline.tables.named").named(reader)

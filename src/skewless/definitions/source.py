@@ -277,6 +277,7 @@ class Source(Rows):
         if self._schema is not None:
             places = self.stream.options.get("columns") if self.stream is not None else None
             check_places(places or {}, self.columns, where)
+            self._check_names_of_table(where)
             for column in self.row_id:
                 if column not in self.columns:
                     raise UnknownName.of("column", column, self.columns, where=where)
@@ -287,17 +288,29 @@ class Source(Rows):
             self._checks = tuple(each.fitted(self.columns, where) for each in self._checks)
             self._check_former(places or {}, where)
 
+    def _check_names_of_table(self, where: str) -> None:
+        """Raise `UnknownName` for a column that a table is said to call otherwise, and is not."""
+        if self.table is None or isinstance(self.table, Recorded):
+            return  # an older version of a source has the table of now
+        for column in self.table.options.get("columns", ()):
+            if column not in self.columns:
+                raise UnknownName.of("column", column, self.columns, where=where)
+
     def _check_former(self, places: Mapping[str, Any], where: str) -> None:
         """Raise `DefinitionError` for a renamed column that rows may have under either name."""
-        for column in former_names(self.words, self.columns, where):
+        for column, was in former_names(self.words, self.columns, where).items():
             if self.table is not None or (self.stream is not None and column not in places):
                 hint = f"Say where the stream has it: columns={{{column!r}: ...}}."
+                of_table = (
+                    "Leave was= out and say what the table calls it,"
+                    f" columns={{{column!r}: {was!r}}}: views over it have new versions then."
+                )
                 raise DefinitionError(
                     f"column {column!r} of {where} cannot be renamed",
                     got="a table, whose rows have it under a name of their own"
                     if self.table is not None
                     else "a stream, whose rows have it under a name of their own",
-                    hint="Give what it is to be called in a view." if self.table else hint,
+                    hint=of_table if self.table else hint,
                 )
 
     @cached_property

@@ -52,6 +52,9 @@ class Table(Located):
     ``"Europe/Berlin"``. Without it such times are refused, never guessed. ``ambiguous`` says which
     moment is meant by a local time that autumn has twice or spring has not: ``"earliest"``,
     ``"latest"``, ``"null"``, or ``"raise"``, the default.
+
+    Those that are no query take ``columns``: names of the source's columns to what the table calls
+    them, such as ``{"paid": "amount_eur"}``, where that is another name.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -79,9 +82,15 @@ class Parquet(Table):
     kind = "parquet"
 
     def __init__(
-        self, path: str, timezone: str | None = None, ambiguous: str | None = None
+        self,
+        path: str,
+        timezone: str | None = None,
+        ambiguous: str | None = None,
+        *,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(path=str(path), timezone=timezone, ambiguous=ambiguous)
+        names = _names(columns)
+        super().__init__(path=str(path), timezone=timezone, ambiguous=ambiguous, columns=names)
 
 
 class CSV(Table):
@@ -93,6 +102,7 @@ class CSV(Table):
         delimiter: between fields.
         timezone: of times that carry none.
         ambiguous: which moment a local time is that autumn has twice, see `Table`.
+        columns: what the file calls columns of the source, see `Table`.
     """
 
     kind = "csv"
@@ -104,9 +114,16 @@ class CSV(Table):
         delimiter: str | None = None,
         timezone: str | None = None,
         ambiguous: str | None = None,
+        *,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(
-            path=str(path), nulls=nulls, delimiter=delimiter, timezone=timezone, ambiguous=ambiguous
+            path=str(path),
+            nulls=nulls,
+            delimiter=delimiter,
+            timezone=timezone,
+            ambiguous=ambiguous,
+            columns=_names(columns),
         )
 
 
@@ -119,6 +136,7 @@ class Delta(Table):
         as_of: a moment: the version that was the newest then.
         timezone: of times that carry none.
         ambiguous: which moment a local time is that autumn has twice, see `Table`.
+        columns: what the table calls columns of the source, see `Table`.
     """
 
     kind = "delta"
@@ -130,6 +148,8 @@ class Delta(Table):
         as_of: str | datetime | None = None,
         timezone: str | None = None,
         ambiguous: str | None = None,
+        *,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
         _only_one(version=version, as_of=as_of)
         super().__init__(
@@ -138,6 +158,7 @@ class Delta(Table):
             as_of=_moment(as_of),
             timezone=timezone,
             ambiguous=ambiguous,
+            columns=_names(columns),
         )
 
 
@@ -153,6 +174,7 @@ class Iceberg(Table):
         as_of: a moment: the snapshot that was the newest then.
         timezone: of times that carry none.
         ambiguous: which moment a local time is that autumn has twice, see `Table`.
+        columns: what the table calls columns of the source, see `Table`.
     """
 
     kind = "iceberg"
@@ -166,6 +188,7 @@ class Iceberg(Table):
         *,
         timezone: str | None = None,
         ambiguous: str | None = None,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
         _only_one(snapshot=snapshot, as_of=as_of)
         super().__init__(
@@ -175,6 +198,7 @@ class Iceberg(Table):
             as_of=_moment(as_of),
             timezone=timezone,
             ambiguous=ambiguous,
+            columns=_names(columns),
         )
 
 
@@ -298,8 +322,11 @@ class Frame(Table):
         name: str = "frame",
         timezone: str | None = None,
         ambiguous: str | None = None,
+        *,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(name=name, timezone=timezone, ambiguous=ambiguous)
+        names = _names(columns)
+        super().__init__(name=name, timezone=timezone, ambiguous=ambiguous, columns=names)
         self.data = data
 
     def __repr__(self) -> str:
@@ -396,6 +423,29 @@ class Kinesis(Stream):
 
 _PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]*)@")
 _VARIABLE = re.compile(r"\$\{[^}]+\}")
+
+
+def _names(columns: object) -> dict[str, str] | None:
+    """Return what a table calls columns of its source; None: what the source does.
+
+    Raises:
+        DefinitionError: it is not from name to name, or two columns are one of the table.
+    """
+    if columns is None or columns == {}:
+        return None
+    if not isinstance(columns, Mapping) or not all(
+        isinstance(name, str) for pair in columns.items() for name in pair
+    ):
+        expected = "the source's name to the table's, such as {'paid': 'amount_eur'}"
+        raise DefinitionError("columns", got=f"{columns!r:.60}", expected=expected, where="a table")
+    theirs = list(columns.values())
+    if twice := [name for name in theirs if theirs.count(name) > 1]:
+        raise DefinitionError(
+            f"two columns are column {twice[0]!r} of a table",
+            got=repr(dict(columns)),
+            hint="A view may use a column as often as it likes.",
+        )
+    return dict(columns)
 
 
 def _only_one(**options: Any) -> None:

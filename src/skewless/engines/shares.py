@@ -25,6 +25,7 @@ from skewless.plugins import find
 from skewless.stores.offline.base import Part, TableReader
 from skewless.stores.offline.history import History, HistoryChunk
 from skewless.stores.offline.log.settled_log import SettledLog
+from skewless.stores.offline.tables.named import named
 
 Int = int | None
 ROWS_A_SHARE = 2_000_000
@@ -54,7 +55,7 @@ class TableShare:
     def chunks(self, columns: Sequence[str], start: Int, end: Int) -> Iterator[HistoryChunk]:
         """Yield every version of every row, see `History.some_versions`."""
         reader = find("table", self.table["kind"])(Recorded(self.table), self.base, self.settings)
-        history = History(self.source, reader)
+        history = History(self.source, named(reader))
         yield from history.some_versions(columns, of_table=self.parts, start=start, end=end)
 
 

@@ -133,7 +133,12 @@ class TakeRows:
     def __call__(self, batches: Batches) -> Batches:
         """Yield the rows."""
         for batch in batches:
-            frame = Frame(pa.Table.from_batches([batch]), **dict(self.options))
+            zone = dict(self.options)
+            frame = Frame(
+                pa.Table.from_batches([batch]),
+                timezone=zone.get("timezone"),
+                ambiguous=zone.get("ambiguous"),
+            )
             history = History(self.read.form.source, FrameReader(frame))
             for chunk in history.versions(self.read.columns):
                 yield from self.read.rows_of(chunk)

@@ -138,10 +138,11 @@ class TableIndexes:
 
 
 def _parts(history: History) -> list[list[str]]:
-    """Return the parts of a table, and how its times are read where that is not plain."""
+    """Return the parts of a table, and how times and columns are read where that is not plain."""
     source = history.source
     options = {} if source.table is None else source.table.to_dict()
     read = [options.get("timezone"), options.get("ambiguous"), *sorted(source.epochs.items())]
+    read += sorted(options.get("columns", {}).items())
     how = [["", fingerprint(read)]] if any(read) else []
     return [*([part.name, part.version] for part in history.parts()), *how]
 
