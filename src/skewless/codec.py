@@ -145,8 +145,20 @@ def from_json(value: Any, dtype: DType, at: str = "") -> Any:
         raise problem.inside(at) from None
 
 
+_PLAIN: dict[str, frozenset[type]] = {
+    "bool": frozenset({bool}),
+    "int32": frozenset({int}),
+    "int64": frozenset({int}),
+    "str": frozenset({str}),
+    "json": frozenset({str}),
+}
+"""What JSON has of the kinds of values that are the same there."""
+_NUMBERS, _TEXT, _LIST = frozenset({float, int}), frozenset({str}), frozenset({list})
+_NUMBERS_OR_NULL = _NUMBERS | {type(None)}
+
+
 def read_back(value: Any, dtype: DType) -> Any:
-    """Return the value that `to_json` wrote: fast, for data of our own, which is not checked.
+    """Return the value that `to_json` wrote: fast, for data of our own.
 
     >>> from skewless.types import Float64, List
     >>> read_back(["Infinity", 0.5, None], List(Float64))
@@ -159,24 +171,35 @@ def read_back(value: Any, dtype: DType) -> Any:
         return None
     match dtype.kind:
         case "float32" | "float64":
-            return FLOATS[value] if isinstance(value, str) else float(value)
+            return FLOATS[value] if isinstance(value, str) else float(_of(_NUMBERS, value))
         case "bytes":
-            return base64.b64decode(value)
+            return base64.b64decode(_of(_TEXT, value), validate=True)
         case "timestamp":
-            return from_micros(to_micros(value))
+            return from_micros(to_micros(_of(_TEXT, value)))
         case "date":
             return date.fromisoformat(value)
         case "decimal":
-            return Decimal(value)
+            return dtype.coerce(Decimal(_of(_TEXT, value)))
         case "list" | "vector":
-            item = dtype.item or Float32
-            if item.kind in ("float32", "float64") and str not in set(map(type, value)):
+            item, kinds = dtype.item or Float32, set(map(type, _of(_LIST, value)))
+            if dtype.kind == "vector" and (len(value) != dtype.size or not kinds <= _NUMBERS):
+                return dtype.coerce([read_back(each, item) for each in value])
+            if item.kind in ("float32", "float64") and kinds <= _NUMBERS_OR_NULL:
                 return [None if each is None else float(each) for each in value]
             return [read_back(each, item) for each in value]
         case "map" if dtype.item is not None:
             return {key: read_back(each, dtype.item) for key, each in value.items()}
         case "struct":
             return {name: read_back(value.get(name), field) for name, field in dtype.fields}
+        case "json" | "int32" | "int64":
+            return dtype.coerce(_of(_PLAIN[dtype.kind], value))
+    return _of(_PLAIN[dtype.kind], value)
+
+
+def _of(kinds: frozenset[type], value: Any) -> Any:
+    """Return a value that is of one of some classes; nothing else is taken for it."""
+    if type(value) not in kinds:
+        raise TypeError(f"{shown(value)} ({type(value).__name__})")
     return value
 
 

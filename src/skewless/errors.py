@@ -121,6 +121,9 @@ def from_dict(data: Mapping[str, Any]) -> SkewlessError:
             kind = found
         waiting += found.__subclasses__()
     parts = {name: data.get(name) for name in ("got", "expected", "where", "hint")}
+    texts = data["what"], parts["where"] or "", parts["hint"] or ""
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("what went wrong, where, and a hint are texts")
     return kind(data["what"], **parts)
 
 

@@ -17,10 +17,18 @@ from skewless.clock import to_micros
 from skewless.codec import finite
 from skewless.definitions import FeatureRef, FeatureView, OnDemandView
 from skewless.definitions.feature_service import FeatureService, references_of
-from skewless.errors import InputError, SkewlessError, StoreUnavailable, from_dict
+from skewless.errors import (
+    InputError,
+    SkewlessError,
+    StoreError,
+    StoreUnavailable,
+    from_dict,
+    said_by,
+)
 from skewless.plan.results import OnlineResult
 from skewless.plan.selection import Features
 from skewless.request_errors import RequestError
+from skewless.types import shown
 
 Moment = datetime | str | int
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
@@ -75,9 +83,23 @@ class Call:
     safe: bool = True
     parse: Callable[[bytes], Any] = field(default=msgspec.json.decode)
 
-    def result(self, headers: Mapping[str, str], body: bytes) -> Any:
-        """Return the result of an answer; one of a read keeps the id of its request."""
-        found = self.parse(body)
+    def result(self, headers: Mapping[str, str], body: bytes, where: str) -> Any:
+        """Return the result of an answer; one of a read keeps the id of its request.
+
+        Raises:
+            StoreError: it is no answer of ours, as a proxy or another server gives.
+        """
+        try:
+            found = self.parse(body)
+        except Exception as problem:
+            raise StoreError(
+                "an answer that is none of skewless serve",
+                got=f"{shown(body)}: {said_by(problem)}",
+                where=f"{self.method} {self.target.partition('?')[0]} of {where}",
+                hint="Is it the address of a skewless server?"
+                if self.safe
+                else "It is not known whether it was done.",
+            ) from problem
         if isinstance(found, OnlineResult):
             found.request_id = headers.get(REQUEST_ID, "")
         return found
@@ -158,7 +180,7 @@ def materialize_call(
         "end": None if end is None else to_micros(end, where="end"),
         "backfill": backfill,
     }
-    return Call("POST", "/v1/materialize", encoded(body), safe=False)
+    return Call("POST", "/v1/materialize", encoded(body), safe=False, parse=_job)
 
 
 def explain_call(feature: str, entity: Mapping[str, Any], at: Moment | None) -> Call:
@@ -166,18 +188,23 @@ def explain_call(feature: str, entity: Mapping[str, Any], at: Moment | None) -> 
     query = {"feature": feature} | {name: _text(value) for name, value in entity.items()}
     if at is not None:
         query["at"] = str(to_micros(at, where="at"))
-    return Call("GET", f"/v1/explain?{urlencode(query)}")
+    return Call("GET", f"/v1/explain?{urlencode(query)}", parse=_object)
 
 
 def list_call(what: str, query: Mapping[str, Any] | None = None) -> Call:
     """Return the call for one of the lists of what there is."""
     target = f"/v1/{what}" + (f"?{urlencode(query)}" if query else "")
-    return Call("GET", target, parse=lambda body: msgspec.json.decode(body)[what])
+    return Call("GET", target, parse=lambda body: _listed(body, what))
 
 
 def job_call(number: str) -> Call:
     """Return the call for what has become of a job."""
-    return Call("GET", f"/v1/jobs/{quote(number, safe='')}")
+    return Call("GET", f"/v1/jobs/{quote(number, safe='')}", parse=_job)
+
+
+def ready_call() -> Call:
+    """Return the call for whether the server can answer."""
+    return Call("GET", "/ready", parse=lambda body: _object(body)["ready"] is True)
 
 
 def _names(features: Features) -> list[str]:
@@ -244,18 +271,51 @@ def _arrow(rows: Any) -> bytes:
     return bytes(sink.getvalue())
 
 
+_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _listed(body: bytes, what: str) -> list[dict[str, Any]]:
+    return msgspec.convert(_object(body)[what], list[dict[str, Any]])
+
+
+def _job(body: bytes) -> dict[str, Any]:
+    found = _object(body)
+    if not all(isinstance(found[name], str) for name in ("job", "status")):
+        raise TypeError("a job and its status are texts")
+    return found
+
+
+class _Reason(msgspec.Struct):
+    row: int
+    reason: str
+
+
+class _Counts(msgspec.Struct):
+    source: str
+    accepted: int
+    corrections: int
+    duplicates: int
+    late: int
+    quarantined: int
+    reasons: list[_Reason]
+    sequence: int
+    ignored: list[str] = []
+
+
+_COUNTS = msgspec.json.Decoder(_Counts)
+
+
 def _pushed(body: bytes) -> Pushed:
-    data = msgspec.json.decode(body)
-    reasons = tuple((entry["row"], entry["reason"]) for entry in data.pop("reasons"))
-    ignored = tuple(data.pop("ignored", ()))
-    return Pushed(reasons=reasons, ignored=ignored, **data)
+    data = msgspec.structs.asdict(_COUNTS.decode(body))
+    reasons = tuple((entry.row, entry.reason) for entry in data.pop("reasons"))
+    return Pushed(reasons=reasons, ignored=tuple(data.pop("ignored")), **data)
 
 
 def problem_of(status: int, body: bytes, where: str) -> SkewlessError:
     """Return the error that an answer stands for: of the same class as in process."""
     try:
         return from_dict(msgspec.json.decode(body))
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
         text = body[:200].decode("utf-8", "replace")
         kind = StoreUnavailable if status >= 500 else RequestError
         return kind(f"the server answers {status}", got=text or None, where=where)

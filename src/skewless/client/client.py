@@ -28,6 +28,7 @@ from skewless.client.calls import (
     pause_of,
     problem_of,
     push_call,
+    ready_call,
 )
 from skewless.client.transport import Lost, Transport
 from skewless.errors import SkewlessError
@@ -161,7 +162,7 @@ class Client:
     def is_ready(self) -> bool:
         """Return whether the server can answer."""
         try:
-            return bool(self._run(Call("GET", "/ready"), retries=0)["ready"])
+            return bool(self._run(ready_call(), retries=0))
         except SkewlessError:
             return False
 
@@ -175,7 +176,7 @@ class Client:
                 left = max(deadline - time.monotonic(), _LEAST)
                 status, headers, body = self._transport.send(call, left)
                 if status < 300:
-                    return call.result(headers, body)
+                    return call.result(headers, body, self._transport.address.shown)
                 problem = problem_of(status, body, self._transport.address.shown)
                 again = may_repeat(call, status, problem)
             except Lost as lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,15 @@ from skewless.plan.selection import Output
 from skewless.state.status import Status
 from skewless.types import dtype_from_dict
 
-_PLAIN = frozenset({"bool", "int32", "int64", "str", "json"})
+_AS_IT_IS = {
+    "bool": frozenset({bool, type(None)}),
+    "str": frozenset({str, type(None)}),
+    "float64": frozenset({float, type(None)}),
+    "int32": frozenset({int, type(None)}),
+    "int64": frozenset({int, type(None)}),
+}
+"""Classes of values that are the same in JSON."""
+_INTEGERS = {"int32": "i", "int64": "q"}
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -32,14 +41,18 @@ _outputs: dict[bytes, tuple[Output, ...]] = {}
 
 
 def result(body: bytes, entities: Sequence[Mapping[str, Any]]) -> OnlineResult:
-    """Return the answer to a read as the result that reads in process give."""
+    """Return the answer to a read as the result that reads in process give.
+
+    Whatever is raised, it is no such answer.
+    """
     answer = _ANSWER.decode(body)
     outputs = _outputs_of(bytes(answer.versions), bytes(answer.types))
     columns = []
     for output in outputs:
         column = answer.values[output.name]
-        kind = output.dtype.kind
-        if kind not in _PLAIN and (kind != "float64" or any(type(v) is str for v in column)):
+        if len(column) != len(entities):
+            raise ValueError(f"{len(column)} values for {len(entities)} entities")
+        if not _is_as_it_is(column, output.dtype.kind):
             column = [read_back(value, output.dtype) for value in column]
         columns.append(column)
     statuses = ([Status(s) for s in answer.statuses[output.name]] for output in outputs)
@@ -55,6 +68,21 @@ def result(body: bytes, entities: Sequence[Mapping[str, Any]]) -> OnlineResult:
     states = [list(row) for row in zip(*statuses, strict=True)]
     newest = [list(row) for row in zip(*events, strict=True)]
     return OnlineResult(outputs, entities, (rows, states, newest), to_micros(answer.at))
+
+
+def _is_as_it_is(column: list[Any], kind: str) -> bool:
+    """Return whether the values of a column are in JSON what they are: a look at each is dear.
+
+    Raises:
+        OverflowError: a number that the type has no room for.
+    """
+    kinds = set(map(type, column))
+    if not kinds <= _AS_IT_IS.get(kind, frozenset()):
+        return False
+    if kind in _INTEGERS:
+        some = [v for v in column if v is not None] if type(None) in kinds else column
+        array(_INTEGERS[kind], some)
+    return True
 
 
 def _outputs_of(versions: bytes, types: bytes) -> tuple[Output, ...]:
