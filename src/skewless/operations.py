@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skewless.definitions.references import split_view
 from skewless.durations import parse_duration
 from skewless.errors import InputError, UnknownName
 from skewless.lineage.process_reads import ProcessReads
 from skewless.online.runtime import Runtime
 from skewless.plan.arguments import any_name, checked_count, checked_text, name_of, names_of
-from skewless.plan.selection import split_view
 
 if TYPE_CHECKING:
     from datetime import timedelta

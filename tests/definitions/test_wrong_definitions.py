@@ -61,6 +61,7 @@ TYPES: list[tuple[Wrong, str]] = [
 ]
 
 EXPRESSIONS: list[tuple[Wrong, str]] = [
+    (lambda: ROWS["x"] == "\ud800", "not a value an expression can hold"),
     (lambda: ROWS.x + ROWS.city, r"'add' is not defined here.*Float64, String"),
     (lambda: ROWS.cents * 2, r"'multiply' on a decimal.*cast\(float\)"),
     (lambda: ROWS.x == "a", "'equal' is not defined here"),

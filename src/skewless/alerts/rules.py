@@ -19,6 +19,7 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.definitions import FeatureView
+from skewless.definitions.references import split_view
 from skewless.drift.drift import drifting
 from skewless.formatting import ago, count_of
 from skewless.ledger.ledger import Ledger
@@ -26,7 +27,6 @@ from skewless.ledger.runs import FAILED, KILLED, RUNNING, runs
 from skewless.monitoring.freshness import ERROR, WARN, freshness
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.selection import split_view
 from skewless.training.checked import KIND as CHECK
 
 PAGE = "page"

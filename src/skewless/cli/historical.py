@@ -10,6 +10,7 @@ import click
 from skewless.cli.inputs import entities_of, format_of, table_of, types_asked
 from skewless.cli.options import asked_for, command, pairs, typed
 from skewless.cli.output import emit, note, progress, say, table
+from skewless.definitions.references import split_view
 from skewless.errors import InputError
 from skewless.formatting import count_of
 
@@ -151,8 +152,7 @@ def read_command(repo: str, as_json: bool, view: str, **given: Any) -> None:
 
 def feature_of(fs: FeatureStore, view: str) -> str:
     """Return the name of a feature of a view (``View`` or ``View@v2``)."""
-    bare, _, version = view.partition("@v")
-    return fs.runtime.state().view(bare, int(version) if version.isdecimal() else None).features[0]
+    return fs.runtime.state().view(*split_view(view)).features[0]
 
 
 def check_out(out: str | None) -> None:

@@ -8,6 +8,7 @@ import click
 
 from skewless.cli.options import command
 from skewless.cli.output import emit, say, table
+from skewless.definitions.references import split_view
 from skewless.errors import InputError
 
 
@@ -41,11 +42,11 @@ def retire_command(repo: str, as_json: bool, version: str, who: str) -> None:
     from skewless.online.apply import retire
     from skewless.store import FeatureStore
 
-    view, _, number = version.partition("@v")
-    if not number.isdecimal():
+    view, number = split_view(version)
+    if number is None:
         raise InputError("not a version of a view", got=version, expected="such as Spend@v1")
     with FeatureStore(repo) as fs:
-        revision = retire(fs.runtime, view, int(number), who=who)
+        revision = retire(fs.runtime, view, number, who=who)
     if as_json:
         emit({"retired": version, "revision": revision})
     else:

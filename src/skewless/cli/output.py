@@ -27,8 +27,9 @@ _LONGEST = 60
 
 
 def say(text: str) -> None:
-    """Print the answer for people, on stdout."""
-    click.echo(text)
+    """Print the answer for people, on stdout; what it has no signs for is escaped, as in JSON."""
+    known = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(known, "backslashreplace").decode(known))
 
 
 def note(text: str) -> None:

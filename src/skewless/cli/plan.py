@@ -193,7 +193,7 @@ def confirmed(question: str = "Apply this?") -> bool:
     """
     try:
         return click.confirm(f"\n{question}", err=True)
-    except click.Abort as problem:
+    except (click.Abort, UnicodeDecodeError) as problem:
         if isinstance(problem.__context__, KeyboardInterrupt):
             raise
         raise InputError("nobody is there to ask", hint="Apply without asking: --yes") from None

@@ -243,7 +243,10 @@ class Literal(Expression):
 
     def __init__(self, value: object) -> None:
         self.dtype = operations.literal_type(value)
-        self.value = self.dtype.coerce(value)
+        try:
+            self.value = self.dtype.coerce(value)
+        except ValueError as problem:
+            raise DefinitionError(f"not a value an expression can hold: {problem}") from None
         if self.value is None:
             raise DefinitionError("not a value an expression can hold", got=repr(value))
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from skewless.definitions.expressions import READERS, Expression
@@ -49,6 +50,21 @@ def _from_dict(data: dict[str, Any], source: str) -> FeatureRef:  # noqa: ARG001
 READERS["feature"] = _from_dict
 
 
+_VERSION = re.compile(r"(.*)@v([0-9]{1,9})", re.DOTALL)
+
+
+def split_view(name: str) -> tuple[str, int | None]:
+    """Return name and version of ``View`` or ``View@v2``; the version of a bare name is None.
+
+    What has another form is returned as it is, and is the name of nothing.
+
+    >>> split_view("Spend@v2"), split_view("Spend"), split_view("Spend@vx")
+    (('Spend', 2), ('Spend', None), ('Spend@vx', None))
+    """
+    found = _VERSION.fullmatch(name)
+    return (found[1], int(found[2])) if found else (name, None)
+
+
 def split_reference(reference: str) -> tuple[str, int | None, str]:
     """Return view, version (None: the current) and feature of ``View:feature``.
 
@@ -56,11 +72,11 @@ def split_reference(reference: str) -> tuple[str, int | None, str]:
         DefinitionError: the text has another form.
     """
     view, colon, feature = reference.partition(":")
-    name, at, version = view.partition("@v")
-    if not colon or not name or not feature or "@" in name or (at and not version.isdigit()):
+    name, version = split_view(view)
+    if not colon or not name or not feature or "@" in name:
         raise DefinitionError(
             "not a reference to a feature",
             got=repr(reference),
             expected="'View:feature' or 'View@v2:feature'",
         )
-    return name, int(version) if at else None, feature
+    return name, version, feature

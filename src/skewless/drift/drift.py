@@ -18,6 +18,7 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.config import EMBEDDED
+from skewless.definitions.references import split_view
 from skewless.drift.compare import FEW, Finding, compare, judged, paged
 from skewless.drift.profile import ONLINE, SERVED, TRAINING, Profile
 from skewless.drift.profiles import (
@@ -38,7 +39,7 @@ from skewless.ledger.runs import recorded
 from skewless.lineage.graph import LineageReader, nodes_of
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.selection import references, split_view
+from skewless.plan.selection import references
 
 KIND = "drift"
 _ORDER = {"page": 0, "warn": 1, "": 2}

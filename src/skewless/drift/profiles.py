@@ -17,6 +17,7 @@ from typing import Any
 
 from skewless.clock import Now
 from skewless.definitions import FeatureView
+from skewless.definitions.references import split_view
 from skewless.drift.entity_keys import EntityKeys
 from skewless.drift.profile import ONLINE, SERVED, TRAINING, Profile, Profiler
 from skewless.engines.given_spine import spine_times
@@ -28,7 +29,7 @@ from skewless.online.runtime import Runtime
 from skewless.parity.served import Answers, read_log
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.results import TrainingSet
-from skewless.plan.selection import Output, select, split_view
+from skewless.plan.selection import Output, select
 
 KIND, KEYS_KIND = "profile", "entity_keys"
 DAY = 86_400_000_000

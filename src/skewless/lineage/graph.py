@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from skewless.definitions.references import split_reference
+from skewless.definitions.references import split_reference, split_view
 from skewless.errors import UnknownName
 from skewless.ledger.ledger import Ledger
 from skewless.lineage.columns import (
@@ -28,7 +28,6 @@ from skewless.lineage.columns import (
 )
 from skewless.lineage.svg import drawn
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.selection import split_view
 
 MODEL = "model"
 """Kind of the records that say what a model was trained on."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from skewless.clock import NEVER
 from skewless.definitions import FeatureView, Source
+from skewless.definitions.references import split_view
 from skewless.engines.base import Engine
 from skewless.engines.partitioned import PartitionedEngine
 from skewless.errors import InputError
@@ -32,7 +33,6 @@ from skewless.online.runtime import Runtime
 from skewless.online.seen import seen_table
 from skewless.online.tables import StateTable, forget_table, record_of
 from skewless.plan.apply.registry_state import ViewVersion
-from skewless.plan.selection import split_view
 from skewless.state.layout import StateLayout
 from skewless.stores.offline.history import History
 from skewless.stores.online.base import KeyValues, only_read_here

@@ -20,6 +20,7 @@ from skewless.definitions import (
     OnDemandView,
     Source,
 )
+from skewless.definitions.references import split_view
 from skewless.definitions.words import Words, words_dict
 from skewless.durations import format_duration
 from skewless.errors import UnknownName
@@ -107,9 +108,9 @@ def entry_of(state: RegistryState, name: str) -> CatalogEntry:
         reference = state.feature(name)
         view = state.view(reference.view, reference.version)
         return CatalogEntry("feature", reference.reference, _feature_of(state, view, reference))
-    bare, at, version = name.partition("@v")
-    if bare in state.current or (at and version.isdecimal()):
-        number = int(version) if at else state.current[bare]
+    bare, version = split_view(name)
+    if bare in state.current or version is not None:
+        number = state.current[bare] if version is None else version
         view = state.view(bare, number)
         make = view_entry if isinstance(view, FeatureView) else on_demand_entry
         data = make(view, bare, number, state)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from skewless.clock import iso
 from skewless.codec import to_json
 from skewless.definitions import Entity
+from skewless.definitions.references import split_view
 from skewless.errors import InputError
 from skewless.explain.entity_rows import every_key
 from skewless.explain.store_view import StoreView
@@ -201,8 +202,8 @@ def values_now(runtime: StoreView, view: str) -> tuple[str, pa.Table, tuple[Outp
     import pyarrow as pa
 
     state = runtime.state(fresh=True)
-    name, _, version = view.partition("@v")
-    found = state.view(name, int(version) if version.isdigit() else None)
+    name, version = split_view(view)
+    found = state.view(name, version)
     label = f"{name}@v{version or state.current[name]}"
     selection = select(state, [f"{label}:{feature}" for feature in found.features])
     columns = columns_now(runtime, selection, keys_now(runtime, view, selection))

@@ -15,6 +15,7 @@ from typing import Any
 
 from skewless.clock import from_micros
 from skewless.definitions import FeatureView, OnDemandView
+from skewless.definitions.references import split_view
 from skewless.errors import InputError
 from skewless.explain.entity_rows import every_key
 from skewless.explain.store_view import StoreView
@@ -86,8 +87,8 @@ def chosen(
         return [(f"{name}@v{version}", view) for (name, version), view in every]
     found = []
     for name in views:
-        bare, _, version = name.partition("@v")
-        view = state.view(bare, int(version) if version.isdigit() else None)
+        bare, version = split_view(name)
+        view = state.view(bare, version)
         found.append((f"{bare}@v{version or state.current[bare]}", view))
     return found
 

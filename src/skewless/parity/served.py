@@ -119,19 +119,20 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             hint="Let serving keep one: skewless serve --served-log 0.01.",
         )
     for file in files:
-        with file.open(encoding="utf-8") as lines:
+        with file.open("rb") as lines:
             for number, text in enumerate(lines, 1):
                 where = f"{file}, line {number}"
                 try:
                     line = json.loads(text)
-                except ValueError:
-                    if not text.endswith("\n"):
+                except (ValueError, RecursionError):
+                    if not text.endswith(b"\n"):
                         continue
-                    raise InputError("not JSON", got=text[:80], where=where) from None
+                    got = text[:80].decode("utf-8", "backslashreplace")
+                    raise InputError("not JSON", got=got, where=where) from None
                 if not isinstance(line, dict) or line.get("format") != FORMAT:
                     raise InputError(
                         "not a line of a served log",
-                        got=text[:80],
+                        got=text[:80].decode(),
                         expected=f'an object with "format": {FORMAT}',
                         where=where,
                     )

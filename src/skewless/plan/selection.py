@@ -188,16 +188,6 @@ def _check_keys(entities: Iterable[Entity]) -> None:
                 )
 
 
-def split_view(name: str) -> tuple[str, int | None]:
-    """Return name and version of ``View`` or ``View@v2``; the version of a bare name is None.
-
-    >>> split_view("Spend@v2"), split_view("Spend")
-    (('Spend', 2), ('Spend', None))
-    """
-    bare, at, version = name.partition("@v")
-    return (bare, int(version)) if at and version.isdecimal() else (name, None)
-
-
 def references(state: RegistryState, features: Features) -> list[str]:
     """Return the references that ``features`` stands for, in order."""
     if isinstance(features, FeatureService):

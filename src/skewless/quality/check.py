@@ -22,6 +22,7 @@ from skewless.checks.tallies import Tally
 from skewless.clock import iso
 from skewless.definitions import FeatureView, Source
 from skewless.definitions.checks import Check
+from skewless.definitions.references import split_view
 from skewless.errors import InputError, UnknownName
 from skewless.ledger.ledger import Ledger
 from skewless.ledger.runs import recorded
@@ -30,7 +31,6 @@ from skewless.monitoring.statistics import values_now
 from skewless.online.runtime import Runtime
 from skewless.parity.served import Answers, read_log
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.plan.selection import split_view
 from skewless.state.status import Status
 from skewless.training.checked import KIND, noted
 

@@ -15,6 +15,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from skewless.errors import InputError
+
 _READ: dict[str, Callable[[str], Any]] = {
     "$decimal": Decimal,
     "$time": datetime.fromisoformat,
@@ -70,3 +72,10 @@ def _untagged(data: dict[str, Any]) -> Any:
         if key in _READ:
             return _READ[key](value)
     return data
+
+
+def check_text(*texts: str) -> None:
+    """Raise `InputError` unless each text can be kept: broken Unicode cannot."""
+    for text in texts:
+        if not text.isascii() and text.encode("utf-8", "replace").decode() != text:
+            raise InputError("text that is not valid Unicode", got=repr(text)[:80])

@@ -26,7 +26,7 @@ from typing import Any, Protocol, cast, overload
 from skewless.access.actors import caller
 from skewless.clock import Clock, SystemClock, iso
 from skewless.config import DEFAULT_PROJECT
-from skewless.definitions.references import split_reference
+from skewless.definitions.references import split_reference, split_view
 from skewless.errors import (
     BreakingChange,
     ConcurrentApply,
@@ -44,7 +44,7 @@ from skewless.plan.apply.registry_state import (
     RegistryState,
 )
 from skewless.registry.base import Interval, Registry, Revision, not_empty, only_read
-from skewless.registry.plain import decode, decoded_pins, encode, encoded_pins
+from skewless.registry.plain import check_text, decode, decoded_pins, encode, encoded_pins
 from skewless.registry.renaming import rename
 from skewless.registry.tables import MIGRATIONS, TABLES, table_columns
 
@@ -301,6 +301,7 @@ class SQLRegistry(Registry):
         self, target: str, reason: str, *, sunset: date | None = None, who: str = ""
     ) -> int:
         """Say that something should no longer be used; see `Registry.deprecate`."""
+        check_text(target, reason, who)
         with self._writing() as run:
             _check_target(self._names(run), target)
             now = self._clock.now()
@@ -320,6 +321,7 @@ class SQLRegistry(Registry):
 
     def _next(self, run: Execute, now: int, who: str, summary: str, plan: dict[str, Any]) -> int:
         """Count the revision up, write it into the history and return it."""
+        check_text(who, summary)
         revision = self._revision(run) + 1
         self._set_revision(run, revision)
         run(
@@ -587,9 +589,9 @@ def _check_target(state: RegistryState, target: str) -> None:
     if ":" in target:
         state.feature(target)
         return
-    name, at, version = target.partition("@v")
-    if at and version.isdigit():
-        state.view(name, int(version))
+    name, version = split_view(target)
+    if version is not None:
+        state.view(name, version)
     elif target not in state.current and target not in state.services:
         known = [*state.current, *state.services]
         raise UnknownName.of("view or feature service", target, known, where="the registry")

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from skewless.clock import ALWAYS, NEVER
 from skewless.definitions import FeatureView
+from skewless.definitions.references import split_view
 from skewless.definitions.source import exclusive_of
 from skewless.errors import InputError
 from skewless.online.runtime import Runtime
-from skewless.plan.selection import split_view
 from skewless.state.keys import KeyCodec
 from skewless.stores.offline.history import History
 from skewless.training.training_set import training_set

@@ -156,16 +156,6 @@ def inputs_of(view: Any, feature: str) -> list[Any]:
     return [leaf for leaf in leaves if isinstance(leaf, FeatureRef)]
 
 
-def split_label(name: str) -> tuple[str, int | None]:
-    """Return name and version of ``Spend@v2`` or ``Spend``.
-
-    >>> split_label("Spend@v2"), split_label("Spend")
-    (('Spend', 2), ('Spend', None))
-    """
-    bare, _, version = name.partition("@v")
-    return bare, int(version) if version.isdecimal() else None
-
-
 def label_of(view: View, version: int) -> str:
     """Return the name of a view with its version."""
     return f"{view.name}@v{version}"

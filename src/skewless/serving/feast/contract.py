@@ -22,6 +22,7 @@ import orjson
 
 from skewless.clock import Now
 from skewless.definitions import FeatureView
+from skewless.definitions.references import split_view
 from skewless.errors import (
     Conflict,
     MissingColumn,
@@ -244,9 +245,8 @@ class Feast:
         """Answer ``POST /write-to-online-store``."""
         request.caller.require("write", request.where)
         written: _Write = await request.decoded(_WRITE)
-        name, _, version = written.feature_view_name.partition("@v")
-        state = self.features.reader.online.snapshot.state
-        view = state.view(name, int(version) if version.isdecimal() else None)
+        name, version = split_view(written.feature_view_name)
+        view = self.features.reader.online.snapshot.state.view(name, version)
         if not isinstance(view, FeatureView):
             raise RequestError(f"{name!r} is computed on demand: there is nothing to write")
         source = view.source

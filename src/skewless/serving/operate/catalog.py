@@ -6,6 +6,7 @@ event loop: what thousands of features take to list or search, no read waits for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ from skewless.serving.settings import Settings
 from skewless.serving.threads import Threads
 from skewless.store import FeatureStore
 from skewless.types import Misfit
+
+_MICROS = re.compile(r"-?[0-9]{1,19}").fullmatch
 
 
 class Catalog:
@@ -122,7 +125,7 @@ class Catalog:
             entity = {name: from_text(text, types[name], name) for name, text in query.items()}
         except Misfit as problem:
             raise problem.as_input("the query") from None
-        moment = None if at is None else at_of(int(at) if at.lstrip("-").isdecimal() else at)
+        moment = None if at is None else at_of(int(at) if _MICROS(at) else at)
         found = await self.threads.run(
             self.settings.write_timeout,
             self._explain,

@@ -17,6 +17,7 @@ import msgspec
 from skewless.access.actors import acting_for
 from skewless.codec import read_rows
 from skewless.definitions import Source
+from skewless.definitions.references import split_view
 from skewless.errors import MissingColumn, RowsRefused, StoreUnavailable, UnknownName
 from skewless.ingest.push import PushResult
 from skewless.request_errors import RequestError
@@ -206,8 +207,7 @@ class Writer:
             if not views:
                 raise RequestError("no views", expected="names, or null for all")
             for name in views:
-                version = name.partition("@v")[2]
-                if "@" in name and not version.isdecimal():
+                if "@" in split_view(name)[0]:
                     raise RequestError("not a view", got=name, expected="View or View@v2")
         job: Job = await self._registry(self._claim, kind, views, start, end, who)
         return job

@@ -8,7 +8,7 @@ from typing import Any
 from skewless.clock import from_micros, iso, to_micros
 from skewless.codec import from_text, to_json
 from skewless.definitions import FeatureView
-from skewless.definitions.references import split_reference
+from skewless.definitions.references import split_reference, split_view
 from skewless.errors import InputError, UnknownName
 from skewless.explain.report import Explanation
 from skewless.formatting import same_bits
@@ -121,9 +121,9 @@ def _references(site: Site, of: str) -> list[str]:
             for view, version in site.views_of_entity(of)
             for feature in view.features
         ]
-    name, _, version = of.partition("@v")
+    name, version = split_view(of)
     if name in state.current:
-        number = int(version) if version.isdecimal() else state.current[name]
+        number = state.current[name] if version is None else version
         return [f"{name}@v{number}:{each}" for each in state.view(name, number).features]
     known = [*state.entities, *state.pins, *state.current]
     raise UnknownName.of("entity, service or view", of, known, where=state.place)

@@ -6,14 +6,14 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.definitions import FeatureView
-from skewless.definitions.references import split_reference
+from skewless.definitions.references import split_reference, split_view
 from skewless.durations import format_duration
 from skewless.errors import InputError
 from skewless.monitoring.catalog import entry_of
 from skewless.monitoring.state_sizes import stored_sizes
 from skewless.plan.apply.registry_state import VIEW_KINDS
 from skewless.ui.page import Page
-from skewless.ui.site import Site, label_of, split_label
+from skewless.ui.site import Site, label_of
 
 
 def all_views(site: Site, given: dict[str, str]) -> Page:
@@ -52,7 +52,7 @@ def _is_of(reference: str, view: str) -> bool:
 
 def page(site: Site, given: dict[str, str]) -> Page:
     """Return a version of a view, the current one unless the name says which."""
-    name, asked = split_label(given["name"])
+    name, asked = split_view(given["name"])
     state = site.state
     view = state.view(name, asked)
     version = state.current[name] if asked is None else asked
@@ -93,7 +93,7 @@ def page(site: Site, given: dict[str, str]) -> Page:
 
 def statistics(site: Site, given: dict[str, str]) -> Page:
     """Return the distributions of all features of a view, now and over all entities."""
-    name, asked = split_label(given["name"])
+    name, asked = split_view(given["name"])
     view = site.state.view(name, asked)
     version = site.state.current[name] if asked is None else asked
     label = label_of(view, version)
