@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,6 +30,7 @@ from skewless.plan.retrieval import (
 from skewless.state.layout import filter_of
 from skewless.types import python_values
 
+_OF_A_CORE = 1 << 27
 Place = tuple[str, int, tuple[str, ...], tuple[str, ...], Key]
 """Source, side on which it is closed, join keys as columns and as asked for, and aggregate."""
 
@@ -39,12 +40,15 @@ class LocalEngine(Engine):
 
     Args:
         memory: about how many bytes the rows of windows may take; beyond it they are spilled to a
-            temporary folder (that of ``TMPDIR``). No value depends on it.
+            temporary folder (that of ``TMPDIR``). No value depends on it. None: 128 MiB for each
+            core, 256 MiB at least and 1 GiB at most, as more saves no time.
     """
 
     kind = "local"
 
-    def __init__(self, *, memory: int = 1 << 30) -> None:
+    def __init__(self, *, memory: int | None = None) -> None:
+        if memory is None:
+            memory = min(max(_OF_A_CORE * (os.cpu_count() or 1), 2 * _OF_A_CORE), 8 * _OF_A_CORE)
         self._memory = memory
 
     def retrieve(
@@ -68,10 +72,10 @@ class LocalEngine(Engine):
                 progress(f"reading {source}", done / len(plan.steps))
             scan = self._scan(plan, steps, times, histories[source])
             for step, found, unknown in SourceSteps(scan, steps, indexes, self._memory).run():
-                back = _positions_back(indexes[step.keys].order, len(times))
+                back = indexes[step.keys].places.back
                 for item in step.wanted:
                     place = (source, step.exclusive, step.entity.key_names, step.keys, item.key)
-                    column = _with_identity(found.pop(item.key).take(back), back, item.aggregate)
+                    column = _with_identity(found.pop(item.key), back, item.aggregate)
                     aggregates[place] = _finished(column, item.aggregate)
                 hidden[step.explain()] = max(unknown, hidden.get(step.explain(), 0))
                 done += 1
@@ -121,13 +125,6 @@ class LocalEngine(Engine):
                 else:
                     columns[reference] = evaluate(expression, leaves, length)
         return outputs_of(selection, columns, spine, times)
-
-
-def _positions_back(order: Ints, length: int) -> pa.Array:
-    """Return for each spine row its place among the queries, null where it has none."""
-    place = np.full(length, -1, np.int64)
-    place[order] = np.arange(len(order))
-    return pa.array(np.maximum(place, 0), mask=place < 0)
 
 
 def _with_identity(column: pa.Array, back: pa.Array, aggregate: Aggregate) -> pa.Array:

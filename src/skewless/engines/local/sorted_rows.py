@@ -52,19 +52,21 @@ def hold(
     known = rows.integers("known")
     superseded, tiebreak = rows.integers("superseded", NEVER), rows.integers("tiebreak", 0)
     event, codes = rows.integers("event"), rows.integers("code")
-    known = event if known is None else known
-    times = event, known, tiebreak
-    order, start = group_rows(codes - keys[0] if keys[0] else codes, event, keys[1] - keys[0])
+    if keys[0]:
+        codes -= keys[0]
+    order, start = group_rows(codes, event, keys[1] - keys[0])
+    times = event, event if known is None else known, tiebreak
     _settle_ties(scan, order, codes, times, rows.integers("number"))
-    del codes, times
+    del codes, times, tiebreak  # most of the memory of a hot key is that of its columns
+    event = event[order]
+    if not scan.as_known:
+        known = np.full(len(order), ALWAYS)
+    else:
+        known = event if known is None else known[order]
+    superseded = None if superseded is None else superseded[order]
     taken = pa.array(order)
-    return SortedRows(
-        start,
-        event[order],
-        known[order] if scan.as_known else np.full(len(order), ALWAYS),
-        None if superseded is None else superseded[order],
-        {key: rows.column(key).take(taken) for key in rows.types},
-    )
+    columns = {key: rows.column(key).take(taken) for key in rows.types}
+    return SortedRows(start, event, known, superseded, columns)
 
 
 def _settle_ties(

@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.definitions import Aggregate
 from skewless.engines.local.external_sort import WindowRows
 from skewless.engines.local.latest import LatestReader
 from skewless.engines.local.scan import RowReader, Scan
-from skewless.engines.local.spine import Ints, SpineIndex
+from skewless.engines.local.spine import FilledColumn, Ints, SpineIndex
 from skewless.engines.local.windows import Key, run_windows
 from skewless.plan.retrieval import LatestStep, Step, WindowStep, needed_times
 from skewless.state.layout import expression_key
@@ -70,7 +69,7 @@ class SourceSteps:
         self._over_windows: dict[ReaderPlace, WindowRows] = {}
 
     def run(self) -> Iterator[tuple[Step, Found, int]]:
-        """Yield for each step an array per aggregate, an element per query.
+        """Yield for each step an array per aggregate, an element per spine row: null without a key.
 
         And the number of queries that found nothing because it was not known yet.
         """
@@ -119,7 +118,7 @@ class SourceSteps:
         found = self._corrected.get(place)
         if found is None:
             keys = self._scan.corrected(step.entity, index.keys)
-            mask = pa.array(np.isin(_codes(index), keys))
+            mask = pa.array(np.isin(index.keys.codes, keys))
             found = self._corrected[place] = _Corrected(keys, mask)
         found.steps.append(step)
         return found.keys
@@ -143,6 +142,7 @@ class SourceSteps:
                 age = index.queries.time - step.exclusive - step.offset - answer.event
                 indices = pa.array(place, mask=none | (age >= aggregate.expiry))
             column = answer.columns[expression_key(aggregate.column)].take(indices)
+            column = column.take(index.places.back)
             if corrected:
                 mask = self._corrected[_place(step)].mask
                 column = pc.if_else(mask, corrected[item.key], column)
@@ -159,23 +159,12 @@ def _place(step: Step) -> ReaderPlace:
 
 def _over_windows(rows: WindowRows, index: SpineIndex) -> Found:
     """Return an array per aggregate over the rows that were read; they are dropped."""
-    wanted = rows.step.wanted
-    found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
+    wanted, places = rows.step.wanted, index.places
+    found = {item.key: FilledColumn(item.aggregate.dtype.arrow(), places) for item in wanted}
     with rows:
         for first, last, some in rows.runs():
             groups = index.queries.groups(first, last)
-            for key, parts in run_windows(some, groups, wanted, rows.step.exclusive).items():
-                found[key] += parts
+            for key, part in run_windows(some, groups, wanted, rows.step.exclusive):
+                found[key].add(part)
             del some  # before those of the next run are read
-    return {item.key: _joined(found.pop(item.key), item.aggregate) for item in wanted}
-
-
-def _joined(parts: list[pa.Array], aggregate: Aggregate) -> pa.Array:
-    if len(parts) == 1:
-        return parts[0]
-    return pa.concat_arrays(parts) if parts else pa.array([], type=aggregate.dtype.arrow())
-
-
-def _codes(index: SpineIndex) -> Ints:
-    """Return the code of each query."""
-    return np.repeat(np.arange(index.keys.size), np.diff(index.queries.start))
+    return {item.key: found.pop(item.key).array() for item in wanted}

@@ -1,18 +1,22 @@
-"""The spine as an engine sees it: keys as dense codes, queries sorted by key and time."""
+"""The spine as an engine sees it: keys as dense codes, queries sorted by key and time, columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skewless.aggregations.columns import as_numbers, valid_of
 from skewless.aggregations.kernels import Queries, group_rows
+from skewless.forks import cached_property
 
 Ints = npt.NDArray[np.int64]
+_NUMBERS = (pa.float64(), pa.int64())
 
 
 class KeyIndex:
@@ -69,18 +73,37 @@ class KeyIndex:
         return np.where(known[place] == pairs, place, -1).astype(np.int64)
 
 
+class SpinePlaces:
+    """Where the answers of queries belong.
+
+    Args:
+        order: positions of spine rows sorted by (code, time); rows with a null key are left out.
+        rows: how many the spine has.
+    """
+
+    def __init__(self, order: Ints, rows: int) -> None:
+        self.order, self.rows = order, rows
+
+    @cached_property
+    def back(self) -> pa.Array:
+        """For each spine row its place among the queries, null where it has none."""
+        place = np.full(self.rows, -1, np.int64)
+        place[self.order] = np.arange(len(self.order))
+        return pa.array(np.maximum(place, 0), mask=place < 0)
+
+
 @dataclass(frozen=True, eq=False)
 class SpineIndex:
     """The spine for one entity.
 
     Attributes:
         keys: codes of its join keys.
-        order: positions of spine rows sorted by (code, time); rows with a null key are left out.
-        queries: their times, grouped by code.
+        places: of the queries among the rows of the spine.
+        queries: the times of its rows, grouped by code.
     """
 
     keys: KeyIndex
-    order: Ints
+    places: SpinePlaces
     queries: Queries
 
     @classmethod
@@ -93,7 +116,66 @@ class SpineIndex:
         else:
             order, start = group_rows(keys.codes[asked], times[asked], keys.size)
             order = asked[order]
-        return cls(keys, order, Queries(times[order], start))
+        return cls(keys, SpinePlaces(order, len(times)), Queries(times[order], start))
+
+
+class FilledColumn:
+    """The column of an aggregate over a spine, filled part by part as runs of keys are computed.
+
+    Null where a spine row has no place among the queries. Numbers go to their places at once, in
+    memory of Arrow's pool: many parts that wait to be joined leave holes when they are freed, which
+    the system does not get back.
+
+    >>> column = FilledColumn(pa.float64(), SpinePlaces(np.array([2, 0]), 3))
+    >>> column.add(pa.array([1.0]))
+    >>> column.add(pa.array([3.0]))
+    >>> column.array().to_pylist()
+    [3.0, None, 1.0]
+
+    Args:
+        dtype: of its values.
+        places: of the queries in the spine.
+    """
+
+    def __init__(self, dtype: pa.DataType, places: SpinePlaces) -> None:
+        self._dtype, self._places = dtype, places
+        self._parts: list[pa.Array] = []
+        self._filled = 0
+        self._values = _empty(len(places.order), dtype) if dtype in _NUMBERS else None
+        self._null: Any = None
+
+    def add(self, part: pa.Array) -> None:
+        """Take the values of the queries that come next."""
+        if self._values is None:
+            self._parts.append(part)
+            return
+        at, valid = slice(self._filled, self._filled + len(part)), valid_of(part)
+        self._filled = at.stop
+        self._values[at] = as_numbers(part)
+        if valid is not None:
+            if self._null is None:
+                self._null = _empty(len(self._values), pa.uint8())
+                self._null[:] = 0
+            self._null[at] = valid == 0
+
+    def array(self) -> pa.Array:
+        """Return a value for each spine row, once those of all queries are there."""
+        if self._values is None:
+            whole = pa.concat_arrays(self._parts or [pa.array([], type=self._dtype)])
+            self._parts.clear()
+        else:
+            bits = None
+            if self._null is not None:
+                bits = pa.py_buffer(np.packbits(self._null == 0, bitorder="little"))
+            buffers = [bits, pa.py_buffer(self._values)]
+            whole = pa.Array.from_buffers(self._dtype, len(self._values), buffers)
+        return whole.take(self._places.back)
+
+
+def _empty(length: int, dtype: pa.DataType) -> Any:
+    """Return an array in memory of Arrow's pool."""
+    kind = np.dtype(dtype.to_pandas_dtype())
+    return np.frombuffer(pa.allocate_buffer(length * kind.itemsize), kind)
 
 
 def distinct(values: Ints) -> Ints:

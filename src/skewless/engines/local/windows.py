@@ -7,7 +7,7 @@ key is a chunk of its own, whose windows keep every core busy while smaller chun
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -60,21 +60,18 @@ def run_windows(
     queries: Queries,
     wanted: tuple[WantedAggregate, ...],
     exclusive: int,
-    progress: Callable[[float], None] | None = None,
-) -> dict[Key, list[pa.Array]]:
-    """Return arrays per aggregate that together have an element per query.
+) -> Iterator[tuple[Key, pa.Array]]:
+    """Yield arrays of each aggregate that together, in their order, have an element per query.
 
     Args:
         rows: held rows of the queries' keys.
         queries: the moments, by key.
         wanted: the aggregates.
         exclusive: 1 where the moment itself does not count.
-        progress: called with the finished fraction.
     """
     jobs = jobs_of(wanted)
     chunks = [(keys, Coded()) for keys in key_chunks(rows.start, queries.start)]
     tasks = [(chunk, job) for chunk in chunks for job in jobs]
-    found: dict[Key, list[pa.Array]] = {item.key: [] for item in wanted}
 
     def run(task: tuple[tuple[tuple[int, int], Coded], WindowTask]) -> list[pa.Array]:
         return _run_one(rows, queries, task[1], exclusive, task[0])
@@ -87,11 +84,8 @@ def run_windows(
         heaviest_first = sorted(range(len(tasks)), key=weight)
         results = {number: pool.submit(run, tasks[number]) for number in heaviest_first}
         for number, (_, job) in enumerate(tasks):
-            for item, array in zip(job.wanted, results[number].result(), strict=True):
-                found[item.key].append(array)
-            if progress is not None:
-                progress((number + 1) / len(tasks))
-    return found
+            for item, array in zip(job.wanted, results.pop(number).result(), strict=True):
+                yield item.key, array
 
 
 def key_chunks(rows: Ints, queries: Ints) -> Iterator[tuple[int, int]]:
