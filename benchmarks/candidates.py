@@ -37,7 +37,10 @@ def run(options: Options) -> Figures:
             about="14 windowed features of the user",
         )
         for rows in (100, 1_000)
-        for of_items, windows in (("2 newest values an item", False), ("3 windows an item", True))
+        for of_items, windows in (
+            ("2 newest values an item", False),
+            ("3 windows and a newest text an item", True),
+        )
     ]
     return {
         "title": f"{ITEMS} candidates of one user, read in process",
@@ -65,6 +68,7 @@ def definitions(windows: bool) -> tuple[Any, Any]:
 
     newest = {"kind": clicks.kind.latest(), "paid": clicks.price.latest()}
     lately = {"views": clicks.count("1h", "24h"), "mean": clicks.price.mean("24h")}
+    lately |= {"kind": clicks.kind.latest()}
     item = sl.FeatureView(
         "Item",
         entity=sl.Entity("item", item_id=str),

@@ -56,6 +56,33 @@ def test_the_newest_row_answers_as_the_reference_at_every_microsecond(history, t
     assert (expired > 0) == (ttl is not None)
 
 
+@pytest.mark.parametrize("ttl", [None, TTL])
+@pytest.mark.parametrize("history", HISTORIES)
+def test_beside_windows_it_answers_as_the_reference_at_every_microsecond(history, ttl):
+    of, rows = source(closed(history)), HISTORIES[history]
+    columns = newest(of, ttl=ttl)
+    if ttl is None:
+        columns.append(of.word.latest(default="none"))
+    found = [of.count("9us"), *columns, of.x.mean("9us"), of.n.sum(last=3), of.x.max("1s")]
+    view = view_of(found, of)
+    layout = StateLayout.of(KEY, of, [view])
+    part = TableRead(layout, [(view, 1, feature) for feature in view.features])
+    assert part.newest is None
+    state, at_once = None, 0
+    for count, row in enumerate(rows, 1):
+        state = updated(layout, state, [Row(row.values, row.event, row.known, row.tiebreak)])
+        for t in range(row.known, rows[count].known if count < len(rows) else 70):
+            seen = visible(rows[:count], t)
+            expected = [aggregate_value(aggregate, view, seen, t) for aggregate in found]
+            (answers,) = part.answers([state], t, t)
+            assert bits(answers[0]) == bits([value for value, _ in expected]), t
+            assert answers[1] == [status for _, status in expected], t
+            quick = part._reads.quick(state, t, t)
+            at_once += quick is not None and part._at_once(state, t, t, quick) is not None
+    assert part._newest_of_left is not None
+    assert at_once > len(rows) // 2
+
+
 @pytest.mark.parametrize("age", [TTL - 1, TTL, TTL + 1])
 def test_a_value_is_expired_from_its_ttl_on(age):
     of = source()

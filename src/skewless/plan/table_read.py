@@ -15,12 +15,12 @@ from skewless.forks import cached_property
 from skewless.state.header import layout_mark, read_header
 from skewless.state.keys import KeyCodec, NullKey
 from skewless.state.layout import AggregateRead, StateLayout
-from skewless.state.newest_row import Answers, NewestRow
+from skewless.state.newest_row import Answers, NewestRow, is_of_newest_row
 from skewless.state.status import Status, answer_of
 
 if TYPE_CHECKING:
     from skewless.state.packed_rows import RowSet
-    from skewless.state.window_eval import AggregatePlan
+    from skewless.state.window_eval import AggregatePlan, Quick
 
 State = bytes | Answers
 """A packed state, or what it answers."""
@@ -122,6 +122,41 @@ class TableRead:
         from skewless.state.window_eval import AggregatePlan
 
         return AggregatePlan(self.layout, [replace(read, rule=None) for read in self._found])
+
+    @cached_property
+    def _newest_of_left(self) -> tuple[NewestRow, tuple[int, ...]] | None:
+        """What reads all that `AggregatePlan.quick` leaves, and its places; None: nothing does.
+
+        That is so where all of it is columns of the newest row.
+        """
+        groups = self._reads.left
+        places = tuple(place for group in groups for place in group.others)
+        if any(group.tiled or group.counts or group.summed for group in groups):
+            return None
+        wanted = []
+        for read in (self._found[place] for place in places):
+            if read.slot is None or read.filter is not None or not is_of_newest_row(read.aggregate):
+                return None
+            wanted.append((read.aggregate, read.slot))
+        return (NewestRow(self.layout, wanted), places) if wanted else None
+
+    def _at_once(self, blob: bytes, t: int, k: int, quick: Quick) -> Answers | None:
+        """Return the answer of a state whose windows were read; None: its rows have to be.
+
+        What windows leave is looked for in the newest row.
+        """
+        if not self._reads.left:
+            return self._with_derived(*quick)
+        if self._newest_of_left is None:
+            return None
+        reader, places = self._newest_of_left
+        (newest,) = reader.read_many([blob], t, k)
+        if newest is None:
+            return None
+        values, statuses, event = quick
+        for place, value, status in zip(places, *newest[:2], strict=True):
+            values[place], statuses[place] = value, status
+        return self._with_derived(values, statuses, event)
 
     def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
         """Return the keys of the entities in the store; none where the table may not answer.
@@ -260,8 +295,9 @@ class TableRead:
     ) -> Answers:
         """Return the values of one entity from all rows of its state."""
         quick = self._reads.quick(blob, t, k)
-        if quick is not None and not self._reads.left:
-            return self._with_derived(*quick)
+        at_once = None if quick is None else self._at_once(blob, t, k, quick)
+        if at_once is not None:
+            return at_once
         header = read_header(blob)
         if header.layout != self._mark:
             raise CorruptData("a state of another layout", where=f"table {self.table!r}")

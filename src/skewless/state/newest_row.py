@@ -235,8 +235,15 @@ def is_newest_row(view: FeatureView, expression: Expression) -> bool:
     """Return whether a feature is a column of the newest row of all, and nothing else."""
     return (
         isinstance(expression, Aggregate)
-        and is_latest(expression)
-        and expression.aggregation.keeps_nulls  # else a newest row that is null would not count
         and filter_of(view, expression) is None
-        and expression.window.offset == 0
+        and is_of_newest_row(expression)
+    )
+
+
+def is_of_newest_row(aggregate: Aggregate) -> bool:
+    """Return whether an aggregate is a column of the newest row of those that pass its filter."""
+    return (
+        is_latest(aggregate)
+        and aggregate.aggregation.keeps_nulls  # else a newest row that is null would not count
+        and aggregate.window.offset == 0
     )
