@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from skewless.monitoring.freshness import FreshnessReport
     from skewless.monitoring.statistics import ViewStatistics
     from skewless.quality.check import QualityReport
+    from skewless.subjects.subject import SubjectReport
     from skewless.tend.tend import TendReport
 
 
@@ -80,6 +81,24 @@ class Operations:
         from skewless.tend.tend import tend
 
         return tend(self.runtime, everything=everything)
+
+    def subject(self, key: Mapping[str, Any], entity: str | None = None) -> SubjectReport:
+        """Return all that is held of an entity: rows, values, answers, training sets, accesses.
+
+        Args:
+            key: its join keys.
+            entity: its name; None: the one that has these join keys.
+
+        Raises:
+            UnknownName: no such entity, or none with these join keys.
+        """
+        from skewless.subjects.subject import entity_of, subject
+
+        name = entity_of(self.runtime.state(fresh=True), key) if entity is None else entity
+        self.reads.everything("subject")
+        report = subject(self.runtime, self.reads.verbs.audit, key, name)
+        self.reads.verbs.named("subject", self.runtime.state().entities[name], report.key)
+        return report
 
     def statistics(self, view: str) -> ViewStatistics:
         """Return counts, nulls, range and quantiles of each feature of a view, from history."""

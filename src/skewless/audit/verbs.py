@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from skewless.audit.events import (
     Rows,
     Subjects,
 )
+from skewless.definitions import Entity
 from skewless.errors import SkewlessError
 from skewless.plan.lookup import Lookup
 from skewless.plan.selection import Selection
@@ -109,6 +110,12 @@ class Verbs:
             access = self._of(SEARCH, NO_FEATURES, (), (), 0)
             access.about = {"search": action, "of": actor, "entities": list(entities)}
             self.audit.record(access)
+
+    def named(self, action: str, entity: Entity, key: Mapping[str, Any]) -> None:
+        """Note what shows all there is of one entity."""
+        if self.audit.is_on:
+            subjects = [Subjects(entity, {})]
+            self.audit.record(self._of(action, NO_FEATURES, subjects, [key], 1))
 
     def other(self, action: str, count: int = 0, **about: Any) -> None:
         """Note something else that shows or changes values.

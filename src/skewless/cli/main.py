@@ -62,6 +62,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "keys": ("keys", "Make, rotate, revoke and list keys of the HTTP server."),
         "access": ("access", "Say which grant decides whether somebody may read a feature."),
         "audit": ("audit", "Say who read what of whom, and whether the record is whole."),
+        "subject": ("subject", "Show all that is held of an entity, and where."),
     },
     "Look": {
         "ui": ("ui", "Show the catalogue in a browser."),

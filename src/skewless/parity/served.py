@@ -91,7 +91,7 @@ def read_log(
     """
     waiting: dict[tuple[str, ...], Answers] = {}
     known: dict[tuple[str, ...], Selection | None] = {}
-    for where, line in _lines(path):
+    for where, line in lines_of(path):
         if not wanted(line):
             continue
         features = tuple(line["features"])
@@ -108,7 +108,7 @@ def read_log(
     yield from waiting.values()
 
 
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def lines_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield place and content of each line; the last of a file may be cut by a kill."""
     files = sorted(path.glob("served-*.jsonl")) if path.is_dir() else [path]
     if not files or not files[0].exists():
