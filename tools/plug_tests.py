@@ -56,7 +56,8 @@ def table() -> str:
     for plug in PLUGS.values():
         install = f"`pip install 'skewless[{plug['extra']}]'`" if plug["extra"] else "nothing more"
         title = f"[{plug['title']}](#{plug['title'].lower().replace(' ', '-')})"
-        tested = ", ".join(pin.replace("==", " ") for pin in plug["pins"])
+        pins = [*plug.get("before", []), *plug["pins"]]
+        tested = ", ".join(pin.replace("==", " ") for pin in pins)
         lines.append(f"| {title} | {plug['does']} | {install} | {tested} |")
     return "\n".join(lines)
 
@@ -88,19 +89,9 @@ def run(name: str, *, forgiving: bool) -> int:
         extras = ",".join(filter(None, (plug["extra"], plug.get("beside"))))
         extra = f"[{extras}]" if extras else ""
         what = ["--editable", f".{extra}", *plug["pins"], "pytest>=8.3", "hypothesis>=6.112"]
-        uv = Path(sys.executable).with_name("uv")
-        command = [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            *what,
-        ]
-        if uv.exists():
-            command = [str(uv), "pip", "install", "--quiet", "--python", str(python), *what]
-        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        # One after the other: what another package pins may be raised by a later one.
+        codes = (_install(python, some) for some in (plug.get("before", []), what) if some)
+        code = next((code for code in codes if code), 0)
         if code:
             print(f"{plug['title']} could not be installed: its tests were NOT run", flush=True)
             return 0 if forgiving else code
@@ -110,6 +101,15 @@ def run(name: str, *, forgiving: bool) -> int:
     return subprocess.run(
         pytest, cwd=ROOT, env=os.environ | {"SKEWLESS_PLUG": name}, check=False
     ).returncode
+
+
+def _install(python: Path, what: list[str]) -> int:
+    """Install packages into an environment; return the exit code."""
+    uv = Path(sys.executable).with_name("uv")
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [str(uv), "pip", "install", "--quiet", "--python", str(python)]
+    command = [*(command if uv.exists() else pip), *what]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def test_bad_records_are_set_aside_once(account: Account, rows: Rows) -> None:
     records = [*of_table([bad]), *gone, *expired, *of_table(rows[2:3])]
     for _ in range(2):
         account.function()(events.event(records))
-    kept = [value.decode() for _, value in fs.runtime.online.scan("quarantine.tests")]
+    kept = [row.reason for row in fs.quarantine("tests")]
     assert len(kept) == 2
     assert sum("vdd" in text for text in kept) == sum("a deletion" in text for text in kept) == 1
     assert (

@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "quarantine": ("push", "List rows that were set aside."),
         "rows": ("lifecycle", "List, drop or give back the rows of removed sources."),
         "stream": ("stream", "Run the worker of a source's stream, or show how streams stand."),
+        "flink": ("flink", "Keep up the states of a source by a job of Flink."),
         "materialize": ("materialize", "Bring the online store up to date from history."),
         "backfill": ("materialize", "Rebuild online states."),
         "compact": ("materialize", "Settle event logs into Parquet files."),

@@ -19,9 +19,10 @@ from skewless.errors import InputError
 from skewless.ledger.runs import recorded
 from skewless.online.dedup import Rejected
 from skewless.online.log_generations import generation_of
+from skewless.online.ownership import Mark
 from skewless.online.quarantine_table import QuarantineSize, QuarantineTable
 from skewless.online.runtime import Runtime
-from skewless.stores.online.base import Item, KeyValues
+from skewless.stores.online.base import Item, KeyValues, OnlineStore
 
 MOST = 100_000
 """Rows that are kept of a source; the oldest are dropped beyond, and counted."""
@@ -82,7 +83,8 @@ def quarantined(
         raise InputError(
             "not the id of a quarantined row", got=after[:60], expected="Quarantined.id"
         ) from None
-    found = _newest_first(runtime.journal, _table(runtime.journal, source).name, behind)
+    kept = _kept_in(runtime)
+    found = _newest_first(kept, _table(kept, source).name, behind)
     rows = [(json.loads(value), key.hex()) for key, value in itertools.islice(found, limit)]
     return [Quarantined(at, reason, values, place) for (at, reason, values), place in rows]
 
@@ -106,12 +108,19 @@ def purge(runtime: Runtime, source_name: str, before: int | None) -> int:
 
 def size_of(runtime: Runtime, source_name: str) -> QuarantineSize:
     """Return how many rows of a source are set aside."""
-    return _table(runtime.journal, runtime.source(source_name)).size(runtime.journal)
+    kept = _kept_in(runtime)
+    return _table(kept, runtime.source(source_name)).size(kept)
 
 
 def _shortened(reason: str) -> str:
     """Return a reason without the middle of a value that it shows; of a row see `row_text`."""
     return reason if len(reason) <= 2 * _HALF else f"{reason[:_HALF]} ... {reason[-_HALF:]}"
+
+
+def _kept_in(runtime: Runtime) -> OnlineStore:
+    """Return where rows that were set aside are: beside the states where there is no journal."""
+    mark = None if runtime.one_store else Mark.read(runtime.home.states)
+    return runtime.home.states if mark is not None and mark.of_log else runtime.journal
 
 
 def _table(rows: KeyValues, source: Source) -> QuarantineTable:

@@ -85,7 +85,12 @@ class Mark:
     def read(cls, states: KeyValues) -> Mark | None:
         """Return the mark of a store, None if it has none."""
         found = states.read_one(*MARK)
-        return None if found is None else cls(**json.loads(found))
+        return None if found is None else cls.from_json(found)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Mark:
+        """Return what `to_json` wrote."""
+        return cls(**json.loads(text))
 
     def to_json(self) -> bytes:
         """Return the mark as it stands in the store."""

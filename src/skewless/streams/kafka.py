@@ -100,6 +100,11 @@ class KafkaReader(StreamReader):
         self._messages.typed(self.columns)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Those of its consumer, as librdkafka calls them, secrets among them."""
+        return dict(self._settings)
+
+    @property
     def _where(self) -> str:
         return f"Kafka topic {self.stream.options['topic']!r}"
 

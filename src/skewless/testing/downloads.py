@@ -173,6 +173,10 @@ DOWNLOADS: dict[str, Download] = {
         "org.apache.cassandra:cassandra-all:5.0.5",
         "b0e9d980fec64fc695cac3aa05aea0df473335de97a0a1b1283167d0d78ee052",
     ),
+    "flink-kafka": Jars(
+        "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2",
+        "b005475fdef13adfb122e0f4225a2626283b1f52bfa97484375f1445d713f348",
+    ),
     "ferretdb": Built(
         "github.com/FerretDB/FerretDB@v1.24.2",
         "h1:trrUU0LbmusMbyubhPS1IELncvrIwKrsRT2LW1UUWCw=",

@@ -23,7 +23,7 @@ from skewless.clock import Clock, SystemClock
 from skewless.codec import row_text
 from skewless.config import Config
 from skewless.definitions import Source
-from skewless.definitions.tables import Kinesis
+from skewless.definitions.tables import Kafka, Kinesis
 from skewless.errors import Conflict, CorruptData, StoreError
 from skewless.ingest.lanes.exactness import refuse_inexact, refuse_store
 from skewless.ingest.lanes.records import LaneRecord
@@ -31,8 +31,8 @@ from skewless.ingest.quarantine import set_aside
 from skewless.ingest.validation import validate, without_long_keys
 from skewless.online import oversize
 from skewless.online.dedup import Arrivals, Rejected, ValidRows
-from skewless.online.log_owned import StreamLog, lanes_table
-from skewless.online.ownership import Mark
+from skewless.online.log_owned import LOGS, StreamLog, lanes_table
+from skewless.online.ownership import MARK, Mark
 from skewless.online.storage import open_store
 from skewless.online.update import Places, update
 from skewless.state.header import read_header
@@ -44,6 +44,7 @@ from skewless.stores.online.together import Together
 from skewless.streams.messages import Messages
 from skewless.streams.records import Record
 from skewless.types import python_rows
+from skewless.variables import expand
 
 if TYPE_CHECKING:
     from skewless.stores.offline.log.log import EventLog
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 8
 MOST_BYTES = 3 << 20
 """Of values that change together: DynamoDB takes 4 MB, of which keys and conditions are a part."""
+MOST_LANES = 100_000
+"""Of which it is remembered how far they had come."""
 
 
 class LaneWriter:
@@ -72,11 +75,13 @@ class LaneWriter:
         where = f"[online] of {self.config.file or folder}"
         self.store = of_project(open_store(self.config.online, where), self.config.project)
         refuse_store(self.store)
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
+        self._told: tuple[bytes | None, bytes | None] | None = None
         self.stream_log = self._begun(source)
         refuse_inexact(self.source, self.stream_log.layouts)
         self._messages = _messages(self.source, folder)
         self._aside: dict[str, dict[bytes, int]] = {}
+        self._reached: dict[bytes, int] = {}
 
     @property
     def source(self) -> Source:
@@ -96,6 +101,11 @@ class LaneWriter:
             some = records[first : first + step]
             self._keep(some)
             yield first + len(some)
+
+    def reached(self, lane: bytes) -> int:
+        """Return the number of the last record of a lane that states hold; -1: of none yet."""
+        found = self.store.read_one(lanes_table(self.source.name), lane)
+        return -1 if found is None else int(found)
 
     def check(self, stream: str) -> None:
         """Refuse records of another stream than the states are built from, and other owners.
@@ -129,7 +139,11 @@ class LaneWriter:
     # ----------------------------------------------------------------------------------- owner
 
     def _begun(self, source: str) -> StreamLog:
-        mark, found = Mark.read(self.store), StreamLog.read(self.store, source)
+        told = self.store.read_one(*MARK), self.store.read_one(LOGS, source.encode())
+        if told == self._told:
+            return self.stream_log
+        mark = None if told[0] is None else Mark.from_json(told[0])
+        found = None if told[1] is None else StreamLog.from_json(told[1])
         if mark is not None and not mark.of_log:
             raise Conflict(
                 f"the states of this store are written by {mark.writer} of {mark.place}",
@@ -142,6 +156,7 @@ class LaneWriter:
                 where=self.store.where,
                 hint=f"Once: skewless online begin {source} --stream ARN, or skewless flink run",
             )
+        self._told = told
         return found
 
     # ----------------------------------------------------------------------------------- units
@@ -152,7 +167,7 @@ class LaneWriter:
             unit = Together(self.store)
             self._aside = self._aside if attempt == 1 else {}  # others may have set states aside
             try:
-                self._fill(unit, records)
+                last = self._fill(unit, records)
             except _Vanished:
                 if attempt < ATTEMPTS:
                     continue
@@ -163,6 +178,7 @@ class LaneWriter:
                 self._keep(records[half:])
                 return
             if unit.commit():
+                self._reached.update(last)
                 return
             pause(attempt)
         raise Conflict(
@@ -176,13 +192,14 @@ class LaneWriter:
         size = sum(len(value or b"") for *_, old, new in unit.changes for value in (old, new))
         return len(unit.changes) > self.store.capabilities.together or size > MOST_BYTES
 
-    def _fill(self, unit: Together, records: Sequence[LaneRecord]) -> None:
-        """Write what some records change, but for those that were kept before."""
-        source, now = self.source, self._clock.now()
+    def _fill(self, unit: Together, records: Sequence[LaneRecord]) -> dict[bytes, int]:
+        """Write what some records change, but for those kept before; return how far lanes come."""
+        source, now = self.source, self.clock.now()
         lanes = lanes_table(source.name)
         keys = list(dict.fromkeys(each.lane for each in records))
         reached = dict(zip(keys, unit.read(lanes, keys), strict=True))
         last = {lane: -1 if number is None else int(number) for lane, number in reached.items()}
+        self._miss(last)
         new = []
         for each in records:
             if each.number > last[each.lane]:
@@ -195,6 +212,21 @@ class LaneWriter:
         if len(admitted.event):
             for layout in self.stream_log.layouts:
                 self._update(unit, layout, admitted, now)
+        return last
+
+    def _miss(self, last: dict[bytes, int]) -> None:
+        """Refuse to go on where lanes have not reached what was seen of them before."""
+        for lane, number in last.items():
+            if number < self._reached.get(lane, number):
+                raise CorruptData(
+                    "the store has lost what was kept there: it is an older copy of itself",
+                    got=f"record {number} of {lane.decode(errors='replace')}, the last it holds",
+                    expected=f"record {self._reached[lane]} or a later one",
+                    where=self.store.where,
+                )
+        if len(self._reached) > MOST_LANES:
+            self._reached = {}
+        self._reached.update(last)
 
     def _admitted(self, records: Sequence[LaneRecord], now: int) -> ValidRows:
         """Return the rows that records hold."""
@@ -278,6 +310,8 @@ def _messages(source: Source, folder: Path) -> Messages:
     """Return what decodes the values of records: as the source's stream says, else JSON."""
     stream = source.stream or Kinesis(source.name)
     options = dict(stream.options.get("options") or {})
+    if stream.kind == Kafka.kind:  # secrets of a schema registry among them
+        options = dict(expand(options, f"options of the stream of {source.name}"))
     made = Messages(stream, f"stream of {source.name}", options, folder)
     made.typed(source.columns)
     return made
