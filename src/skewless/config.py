@@ -241,6 +241,7 @@ class Config:
         definitions: Python files (or patterns) of the folder; empty: all that are no tests.
         tables: how tables of sources are reached.
         file: the file that was read, or None.
+        written: what it says, as it stands there.
         stores: other online stores, by name.
         mirror: name of the one that is written to as well as the online store; empty: none.
         journal: ``kind`` and options of the store that has event logs, row ids and records where
@@ -262,6 +263,7 @@ class Config:
     definitions: tuple[str, ...] = ()
     tables: TableSettings = TableSettings()
     file: Path | None = field(default=None, compare=False)
+    written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     stores: Mapping[str, Section] = field(default_factory=dict)
     mirror: str = ""
     journal: Section | None = None
@@ -336,6 +338,7 @@ class Config:
                 _sections(data, "filesystem", where), _sections(data, "connections", where), where
             ),
             file=file,
+            written=data,
             stores=stores,
             mirror=mirror,
             journal=_journal(data, folder, where),

@@ -232,7 +232,10 @@ def test_a_lost_registry_is_no_missing_name(app: App, store: sl.FeatureStore, re
     quick = app.at_once(b"/v1/features", headers, b'{"service": "fraud", "entities": [{}]}')
     assert quick is not None
     assert quick[0].status == 503
+    app.upkeep.work()
     replaced(store, repo)
+    store.runtime.state(fresh=True)  # known here a moment before reads know it
+    assert ask(app, ("POST", "/v1/features")) == 503
     app.upkeep.work()
     assert call(app, "GET", "/ready").status == 200
     assert ask(app, ("POST", "/v1/features")) == 200

@@ -17,7 +17,7 @@ from skewless.parity.served import read_log
 from skewless.serving import app as application
 from skewless.serving.app import App
 from skewless.serving.operate.keys import ANYBODY
-from skewless.serving.operate.logs import event
+from skewless.serving.operate.logs import MOST_A_SECOND, event
 from skewless.serving.operate.metrics import Counter as MetricCounter
 from skewless.serving.operate.metrics import Histogram, Metrics
 from skewless.serving.read import served_log
@@ -239,6 +239,31 @@ def test_a_line_of_the_log_is_written_in_one_piece(monkeypatch: pytest.MonkeyPat
     assert len(written) == 1
     assert written[0].endswith("}\n")
     assert json.loads(written[0])["reason"] == "a\nb"
+
+
+def test_an_outage_does_not_fill_the_disk_with_its_log(
+    app: App, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    second = 1.0
+    monkeypatch.setattr("skewless.serving.operate.logs.time.monotonic", lambda: second)
+    app.reader.down = StoreUnavailable("gone")
+    many = MOST_A_SECOND + 7
+
+    def logged() -> list[dict[str, Any]]:
+        for _ in range(many):
+            assert (
+                call(app, "POST", "/v1/features", {"service": "fraud", "entities": CARDS}).status
+                == 503
+            )
+        return [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+    assert [line["event"] for line in logged()] == ["request"] * MOST_A_SECOND
+    second = 2.0
+    first, *more = logged()
+    assert (first["event"], first["count"]) == ("requests not logged", 7)
+    assert len(more) == MOST_A_SECOND
+    app.log.everything = True
+    assert len(logged()) == many
 
 
 def test_requests_have_ids_the_callers_or_new_ones(app: App) -> None:

@@ -284,11 +284,15 @@ def test_connections_beyond_the_limit_of_files_are_told_so(repo: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("options", "at_once"),
-    [([], True), ([], False), (["--workers", "2"], False)],  # of two, who has it cannot be told
+    ("options", "at_once", "ending"),
+    [
+        ([], True, signal.SIGTERM),
+        ([], False, signal.SIGHUP),  # a terminal that went away
+        (["--workers", "2"], False, signal.SIGHUP),  # of two, who has it cannot be told
+    ],
 )
 def test_requests_under_way_are_finished_at_the_end(
-    repo: Path, tmp_path: Path, options: list[str], at_once: bool
+    repo: Path, tmp_path: Path, options: list[str], at_once: bool, ending: signal.Signals
 ) -> None:
     workers, patience = 2 if options else 1, ("--slow-client", "600", "--drain", "600")
     with serving(repo, tmp_path, *options, *patience) as server:
@@ -302,7 +306,7 @@ def test_requests_under_way_are_finished_at_the_end(
                 connection.sendall(head + b"content-length: %d\r\n\r\n" % len(BODY))
                 assert connection.recv(100).startswith(b"HTTP/1.1 100")
                 connection.sendall(BODY[:-5])
-            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(ending)
             wait_for(lambda: said(server, "stopping") == workers, "the workers to know")
             wait_for(lambda: not listens(server), "the doors to shut")
             connection.sendall(WHOLE[-5:])

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import skewless as sl
 from skewless.errors import StoreUnavailable
 from skewless.request_errors import Overloaded
 from skewless.serving.app import App
+from skewless.serving.handover import handed
 from skewless.serving.http import http
 from skewless.serving.operate.keys import ANYBODY
 from skewless.serving.read.turns import Turn, Turns
@@ -383,11 +385,14 @@ def job_of(app: App, body: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_job_runs_in_a_process_of_its_own(apart: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart.store, "backfill", None)  # not here
+    folder = apart.store.config.folder
+    (folder / "skewless.toml").write_text('[online]\nkind = "sqlite"\n')  # for the next server
     job = job_of(apart, {"views": ["Spend"], "backfill": True})
     assert (job["status"], job["progress"], job["results"][0]["entities"]) == ("done", 1.0, 4)
     found = samples(call(apart, "GET", "/metrics").body)
     assert found['skewless_jobs_total{kind="backfill",outcome="done"}'] == 1
     assert call(apart, "POST", "/materialize", {"feature_views": ["Spend"]}).status == 200
+    assert not list(folder.rglob("*.sqlite"))
 
 
 def test_a_job_that_fails_in_its_process_says_why(apart: App) -> None:
@@ -407,12 +412,12 @@ def test_a_job_whose_process_dies_has_failed(apart: App, monkeypatch: pytest.Mon
     assert found['skewless_jobs_total{kind="materialize",outcome="failed"}'] == 1
 
 
-def test_the_process_of_a_job_ends_with_its_server(apart: App) -> None:
+@pytest.mark.parametrize("given", [lambda _: b"", lambda app: handed(app.store.config)])
+def test_the_process_of_a_job_ends_with_its_server(
+    apart: App, given: Callable[[App], bytes]
+) -> None:
     job = apart.writer.jobs.claim("backfill", None, None, None)
     words = [sys.executable, "-m", "skewless.serving.write.job_process"]
-    done = subprocess.run(
-        [*words, str(apart.store.config.folder), job.id],
-        stdin=subprocess.DEVNULL, timeout=60, check=False,
-    )  # fmt: skip
+    done = subprocess.run([*words, job.id], input=given(apart), timeout=60, check=False)
     assert done.returncode == 1
     assert apart.writer.jobs.get(job.id).status == "running"

@@ -318,7 +318,7 @@ class App:
         """Return an error as the caller is to see it: names are unknown to a lost registry."""
         if isinstance(problem, UnknownName):
             try:
-                self.upkeep.check_registry()
+                self.upkeep.check_registry(asked=self.reader.online)
             except StoreUnavailable as lost:
                 return lost
         return problem

@@ -22,10 +22,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skewless.config import Config
 from skewless.errors import ConfigError, MissingDependency, SkewlessError
 from skewless.serving.operate import systemd
 from skewless.serving.operate.logs import event
 from skewless.serving.settings import Settings
+from skewless.serving.signals import end_at_hangup
 from skewless.serving.sockets import BACKLOG, announce, listen
 from skewless.serving.tls import Certificate, context_of
 
@@ -119,6 +121,7 @@ def run(app: App, settings: Settings, sockets: Sequence[socket.socket]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal that ended it once more, for handlers that were there before.
         signal.signal(number, _ignore)
+    end_at_hangup(lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         server.run(sockets=list(sockets))
     except SystemExit:  # of uvicorn, which has told its log
@@ -180,7 +183,8 @@ def serve(repo: str, settings: Settings) -> None:
     from skewless.serving.workers import Aside, Supervisor
     from skewless.store import FeatureStore
 
-    with FeatureStore(repo) as store:
+    config = Config.read(repo)
+    with FeatureStore(config) as store:
         check_access(store, settings)
         context_of(settings)
         store.runtime.state(fresh=True)
@@ -191,12 +195,12 @@ def serve(repo: str, settings: Settings) -> None:
             got=f"--workers {settings.workers}", expected="--workers 1",
         )  # fmt: skip
     if settings.workers > 1:
-        Supervisor(repo, settings).run()
+        Supervisor(config, settings).run()
         return
     sockets = listen(settings, 1)
-    with FeatureStore(repo) as store, contextlib.ExitStack() as stack:
+    with FeatureStore(config) as store, contextlib.ExitStack() as stack:
         if many:
-            aside = Aside(repo, settings)
+            aside = Aside(config, settings)
             stack.callback(aside.close)
             app = App(store, settings, folder=aside.folder, large=aside.forward)
         else:
@@ -225,12 +229,13 @@ def main() -> None:
     """Be a worker, the writer or the process of large reads: what `workers` starts."""
     import json
 
-    role, repo, folder, number, descriptor, signs, given = sys.argv[1:]
+    role, _, folder, number, descriptor, signs, given = sys.argv[1:]
     settings = Settings(**json.loads(given))
     aside = settings.workers == 1
     if aside:  # before the imports, which take longest: small reads are answered meanwhile
         os.nice(STAND_BACK)
     from skewless.serving.app import App
+    from skewless.serving.handover import taken
     from skewless.serving.http.forward import LARGE_READS as TO_LARGE_READS
     from skewless.serving.http.forward import Forward
     from skewless.serving.workers import (
@@ -246,7 +251,7 @@ def main() -> None:
     path = Path(folder)
     listening = socket.socket(fileno=int(descriptor))
     try:
-        with FeatureStore(repo) as store:
+        with FeatureStore(taken(sys.stdin.buffer.readline())) as store:
             outer = role == WORKER
             large = Forward(str(path / SOCKETS[LARGE_READS]), settings, TO_LARGE_READS)
             app = App(

@@ -37,13 +37,16 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from skewless.config import Config
 from skewless.errors import SkewlessError
 from skewless.serving.excuse import Excuse
+from skewless.serving.handover import handed
 from skewless.serving.http.forward import LARGE_READS as TO_LARGE_READS
 from skewless.serving.http.forward import Forward
 from skewless.serving.operate import systemd
 from skewless.serving.operate.logs import event
 from skewless.serving.settings import Settings
+from skewless.serving.signals import end_at_hangup
 from skewless.serving.sockets import BACKLOG, announce, listen, shut
 from skewless.serving.tls import context_of
 
@@ -207,7 +210,7 @@ def _look_at(children: Iterable[Child], pause: Callable[[float], object]) -> Non
 
 
 def _spawn(  # noqa: PLR0917 - the last two are given when it is started
-    repo: str,
+    config: Config,
     settings: Settings,
     folder: Path,
     role: str,
@@ -218,7 +221,7 @@ def _spawn(  # noqa: PLR0917 - the last two are given when it is started
     """Start a process of a server.
 
     Args:
-        repo: the folder that is served.
+        config: what is served; later edits of its file are for the next server.
         settings: of the server.
         folder: what its processes share.
         role: of the process.
@@ -233,13 +236,17 @@ def _spawn(  # noqa: PLR0917 - the last two are given when it is started
         settings = dataclasses.replace(settings, served_log=0.0)
     given = json.dumps(dataclasses.asdict(settings))
     given_ends = (str(listening.fileno()), str(signs))
-    words = [role, os.path.abspath(repo), str(folder), str(number), *given_ends, given]
-    return subprocess.Popen(
+    words = [role, str(config.folder), str(folder), str(number), *given_ends, given]
+    process = subprocess.Popen(
         [sys.executable, "-m", "skewless.serving.server", *words],
         pass_fds=[listening.fileno(), signs],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         env=systemd.apart(),
     )
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin:  # it has died: that is seen to
+        process.stdin.write(handed(config))
+    return process
 
 
 def _end(children: Iterable[Child], deadline: float) -> None:
@@ -260,7 +267,7 @@ class Aside:
     """The process of large reads of a server with one worker, started when the first one comes.
 
     Args:
-        repo: the folder that is served.
+        config: what is served.
         settings: of the server.
 
     Attributes:
@@ -268,11 +275,11 @@ class Aside:
         forward: leads to it; not ready until it has started.
     """
 
-    def __init__(self, repo: str, settings: Settings) -> None:
+    def __init__(self, config: Config, settings: Settings) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="skewless-serve-"))
         path = self.folder / SOCKETS[LARGE_READS]
         self._listening = _inner(path)
-        start = partial(_spawn, repo, settings, self.folder, LARGE_READS, 1, self._listening)
+        start = partial(_spawn, config, settings, self.folder, LARGE_READS, 1, self._listening)
         self._child = Child(LARGE_READS, start, starting=ASIDE)
         self._grace = settings.drain
         self._closed = threading.Event()
@@ -304,12 +311,12 @@ class Supervisor:
     """Starts the processes of one server and watches them.
 
     Args:
-        repo: the folder that is served.
+        config: what is served.
         settings: of the server.
     """
 
-    def __init__(self, repo: str, settings: Settings) -> None:
-        self._repo = repo
+    def __init__(self, config: Config, settings: Settings) -> None:
+        self._config = config
         self._settings = settings
         self._stopping = False
 
@@ -318,7 +325,7 @@ class Supervisor:
         folder = Path(tempfile.mkdtemp(prefix="skewless-serve-"))
         sockets = listen(self._settings, self._settings.workers)
         workers = []
-        spawn = partial(_spawn, self._repo, self._settings, folder)
+        spawn = partial(_spawn, self._config, self._settings, folder)
         for number, own in enumerate(sockets):
             workers.append(Child(f"{WORKER} {number}", partial(spawn, WORKER, number, own), own))
         inner = {role: _inner(folder / name) for role, name in SOCKETS.items()}
@@ -334,6 +341,7 @@ class Supervisor:
         signal.set_wakeup_fd(waker.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        end_at_hangup(self._stop)
         alive, announced, first = systemd.beat(), False, workers[0]
         try:
             with selectors.DefaultSelector() as selector:

@@ -18,6 +18,7 @@ from pathlib import Path
 from skewless.alerts.signs import Signs
 from skewless.errors import SkewlessError, StoreError, StoreUnavailable
 from skewless.online.oversize import counts_of_set_aside
+from skewless.online.reader import OnlineReader
 from skewless.plan.lookup import Lookup
 from skewless.quality.check import FailingChecks
 from skewless.serving.operate.freshness_probe import ViewAges
@@ -300,9 +301,14 @@ class Upkeep:
         except OSError as problem:
             event("cannot write", reason=str(problem))
 
-    def check_registry(self) -> None:
-        """Raise `StoreUnavailable` if the registry holds nothing that could be served."""
-        if self._store.runtime.is_empty:
+    def check_registry(self, asked: OnlineReader | None = None) -> None:
+        """Raise `StoreUnavailable` if the registry holds nothing that could be served.
+
+        Args:
+            asked: what has not found something; it may not have seen yet that there is more.
+        """
+        lost = asked is not None and asked.ready and not asked.snapshot.state.revision
+        if lost or self._store.runtime.is_empty:
             raise StoreUnavailable(
                 EMPTY, hint="Apply the definitions, or restore the registry from a backup."
             )

@@ -15,6 +15,7 @@ from typing import Any
 
 from skewless.definitions.freshness import Freshness, promise_of
 from skewless.errors import StoreError
+from skewless.serving.handover import handed, taken
 from skewless.store import FeatureStore
 from skewless.stores.offline.base import TableReader
 
@@ -108,19 +109,18 @@ class ViewAges:
         )
         if not shared or frames:
             return look(self._store)
-        repo = str(config.file or config.folder)
         try:
             # Ctrl-C is for the server, which then ends it.
             self._child = child = subprocess.Popen(
-                [sys.executable, "-m", "skewless.serving.operate.freshness_probe", repo],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                [sys.executable, "-m", "skewless.serving.operate.freshness_probe"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 process_group=0,
             )  # fmt: skip
             with child:
                 if self.stopped:
                     child.kill()
                 try:
-                    out, said = child.communicate(timeout=_PATIENCE)
+                    out, said = child.communicate(handed(config), timeout=_PATIENCE)
                 finally:
                     child.kill()  # or it would be waited for however long it takes
             if child.returncode:
@@ -161,7 +161,7 @@ def main() -> None:
     import os
 
     os.nice(_NICE)
-    with FeatureStore(sys.argv[1]) as store:
+    with FeatureStore(taken(sys.stdin.buffer.readline())) as store:
         print(json.dumps([(age.view, age.served, age.promised) for age in look(store)]))
 
 

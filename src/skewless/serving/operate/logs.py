@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from skewless.serving.http.http import Scope
 
 SLOW = 1.0
+MOST_A_SECOND = 20
+"""Requests that went wrong and are logged by one process: an outage must not fill the disk."""
 
 
 def event(name: str, **fields: Any) -> None:
@@ -34,6 +36,8 @@ class RequestLog:
 
     def __init__(self, everything: bool) -> None:
         self.everything = everything
+        self._second = 0
+        self._logged = self._kept_back = 0
 
     def note(
         self,
@@ -47,6 +51,8 @@ class RequestLog:
         seconds = time.perf_counter() - began
         if not (self.everything or status >= 500 or seconds > SLOW):
             return
+        if not self.everything and not self._may(int(time.monotonic())):
+            return
         client = scope.get("client")
         event(
             "request",
@@ -58,3 +64,17 @@ class RequestLog:
             client=client[0] if client else None,
             problem=None if problem is None else str(problem),
         )
+
+    def _may(self, second: int) -> bool:
+        """Return whether one more is logged; of those that were not the next line says the count.
+
+        Metrics count all of them.
+        """
+        if second != self._second:
+            if self._kept_back:
+                event("requests not logged", count=self._kept_back)
+            self._second, self._logged, self._kept_back = second, 0, 0
+        self._logged += 1
+        if self._logged > MOST_A_SECOND:
+            self._kept_back += 1
+        return self._logged <= MOST_A_SECOND

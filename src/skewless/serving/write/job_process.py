@@ -1,6 +1,6 @@
 """The process of one job: it stands back behind servers and programs, and ends with its server.
 
-python -m skewless.serving.write.job_process REPO JOB
+python -m skewless.serving.write.job_process JOB, with the settings of the server as its input
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import threading
 
 from skewless.errors import SkewlessError
+from skewless.serving.handover import taken
 from skewless.serving.operate.metrics import Metrics
 from skewless.serving.write.jobs import Jobs
 from skewless.store import FeatureStore
@@ -20,11 +21,15 @@ NICE = 15
 
 def main() -> None:
     """Carry a job out; what becomes of it stands in the registry."""
-    folder, number = sys.argv[1:]
+    (number,) = sys.argv[1:]
+    try:
+        config = taken(sys.stdin.buffer.readline())
+    except EOFError:
+        sys.exit(1)
     threading.Thread(target=_end_with_server, name="end with server", daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(NICE)
-    with FeatureStore(folder) as store, contextlib.suppress(SkewlessError):  # it is in the job
+    with FeatureStore(config) as store, contextlib.suppress(SkewlessError):  # it is in the job
         jobs = Jobs(store, Metrics())
         jobs.run(jobs.get(number))
 

@@ -24,6 +24,7 @@ from skewless.clock import iso
 from skewless.errors import Conflict, SkewlessError, StoreUnavailable, UnknownName, from_dict
 from skewless.forks import Lock
 from skewless.registry.base import Registry
+from skewless.serving.handover import handed
 from skewless.serving.operate.metrics import Metrics
 from skewless.store import FeatureStore
 
@@ -177,12 +178,15 @@ class Jobs:
         words = [sys.executable, "-m", "skewless.serving.write.job_process"]
         # It ends when its standard input does: with this process, however that ends.
         process = subprocess.Popen(
-            [*words, str(self._store.config.folder), job.id],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0,
-        )  # fmt: skip
+            [*words, job.id], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
+        )
         self._processes.add(process)
         try:
             with process:
+                assert process.stdin is not None
+                with contextlib.suppress(BrokenPipeError):  # it has died: its code says so
+                    process.stdin.write(handed(self._store.config))
+                    process.stdin.flush()
                 code = process.wait()
         finally:
             self._processes.discard(process)

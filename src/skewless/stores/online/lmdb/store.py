@@ -207,11 +207,12 @@ class LMDBStore(OnlineStore):
         return before != self._followed
 
     def warm(self) -> None:
-        descriptor = os.open(os.path.join(self._environment.path, "data.mdb"), os.O_RDONLY)
-        try:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):  # gone: the next read says so
+            descriptor = os.open(os.path.join(self._environment.path, "data.mdb"), os.O_RDONLY)
+            try:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(descriptor)
 
     def flaws(self) -> Iterator[str]:
         yield from self._read(tree.flaws)
