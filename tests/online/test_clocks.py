@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 import skewless as sl
 from skewless.clock import SystemClock, to_micros
 from skewless.engines.reference import view_values
+from skewless.online import to_rebuild
+from skewless.online.dirty_keys import any_marked, mark_keys
 from skewless.testing.clock import SettableClock
 from skewless.testing.memory import MemoryStore
 from tests.ingest.test_push import TwoStores
@@ -81,6 +83,31 @@ def test_states_that_a_fast_clock_kept_for_later_are_built_anew_by_a_read(folder
         assert now_of(fs, view) == expected_now(fs, view)
         assert fs.get_online_features("Spend:count_1d", cards("c1")).to_dict()["count_1d"] == [48]
         check_parity(fs, view, cards("c2"), NOON)
+
+
+def test_a_read_that_may_not_wait_marks_such_states_later_and_once(folder, monkeypatch):
+    """A server's reads wait for no writer: what they met is marked in its background."""
+    view = spend_of(payments(row_id="pay_id"))
+    right, fast = SettableClock(NOON), SettableClock(NOON + HOUR)
+    with open_store(folder, view, clock=fast) as other:
+        other.push("pays", [pay(f"p{n}", NOON + HOUR - n * MINUTE) for n in range(90)])
+        now_of(other, view)
+    with open_store(folder, clock=right) as fs:
+        runtime, marks = fs.runtime, []
+        runtime.to_rebuild.later = True
+        monkeypatch.setattr(
+            to_rebuild, "mark_keys", lambda *given: (marks.append(given[2]), mark_keys(*given))
+        )
+        keys = {table.layout.table: [b"c1"] for table in runtime.tables().of_source("pays")}
+        for _ in range(3):
+            assert not runtime.set_back(keys, wait=False)
+        assert (marks, any_marked(runtime.journal)) == ([], False)
+        for _ in range(2):
+            runtime.to_rebuild.mark()
+        assert marks == [[b"c1"]] * len(keys)
+        assert runtime.set_back(keys, wait=True)  # where it may be waited for
+        assert not any_marked(runtime.journal)
+        assert now_of(fs, view) == expected_now(fs, view)
 
 
 def test_read_of_a_moment_in_the_past_counts_what_was_known_then(folder):

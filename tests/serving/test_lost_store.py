@@ -9,6 +9,7 @@ import pytest
 
 import skewless as sl
 from skewless.errors import CorruptData, StoreUnavailable
+from skewless.online.dirty_keys import any_marked
 from skewless.online.storage import is_states
 from skewless.serving.app import App
 from skewless.serving.http.http import ARROW
@@ -90,6 +91,10 @@ def test_an_evicted_state_is_building_and_comes_back(tmp_path) -> None:
     assert found.status == 200
     assert "building" in str(found.data["statuses"])
     assert found.data != before
+    journal = app.store.runtime.journal
+    assert not any_marked(journal), "a request has waited for a writer"
+    app.upkeep.work()
+    assert any_marked(journal)
     app.upkeep.heal()
     assert call(app, "POST", "/v1/features", ASKED).data == before
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -228,17 +229,38 @@ def test_a_server_is_not_ready_while_its_store_is_silent(
 
 def test_a_line_of_the_log_is_written_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several processes write to one stream."""
-    written = []
-
-    class Stream:
-        write = staticmethod(written.append)
-        flush = staticmethod(lambda: None)
-
-    monkeypatch.setattr(sys, "stderr", Stream)
+    written: list[bytes] = []
+    monkeypatch.setattr(os, "write", lambda _, data: written.append(data) or len(data))
     event("something", reason="a\nb")
-    assert len(written) == 1
-    assert written[0].endswith("}\n")
-    assert json.loads(written[0])["reason"] == "a\nb"
+    monkeypatch.undo()
+    (line,) = written
+    assert line.endswith(b"}\n")
+    assert json.loads(line)["reason"] == "a\nb"
+
+
+@pytest.mark.parametrize("reader", ["gone", "hung"])
+def test_a_server_serves_on_when_nobody_reads_its_log(
+    app: App, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    """An exception there would end what writes the line; a wait would hold everything up."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with open(writing, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        if reader == "gone":
+            os.close(reading)
+        for _ in range(2_000):
+            event("something", text="x" * 100)
+        app.reader.down = StoreUnavailable("gone")
+        assert (
+            call(app, "POST", "/v1/features", {"service": "fraud", "entities": CARDS}).status == 503
+        )
+        if reader == "hung":
+            while len(os.read(reading, 1 << 16)) == 1 << 16:
+                pass
+            event("something else")
+            assert json.loads(os.read(reading, 1 << 16))["lines_lost"] > 0
+            os.close(reading)
 
 
 def test_an_outage_does_not_fill_the_disk_with_its_log(

@@ -34,6 +34,7 @@ def heal(runtime: Runtime) -> list[str]:
     if runtime.may_forget and not runtime.ownership.is_mine():
         return healed
     runtime.ownership.check()
+    runtime.to_rebuild.mark()
     tables = runtime.tables()
     every = [t for name in sorted(runtime.state().sources) for t in tables.of_source(name)]
     found = standings(runtime.home, [table.layout.table for table in every])

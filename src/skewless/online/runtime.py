@@ -19,11 +19,10 @@ from skewless.definitions.repo import Definitions, load_folder
 from skewless.definitions.source import as_defined
 from skewless.definitions.tables import Table
 from skewless.engines.chosen import Engines
-from skewless.errors import StoreError, StoreUnavailable, UnknownName
+from skewless.errors import StoreUnavailable, UnknownName
 from skewless.forks import Lock, cached_property, opened_property
 from skewless.ledger.ledger import Ledger, ledger_of
 from skewless.online.copies import LACKS, changes_and_copy, copied_to, count_write
-from skewless.online.dirty_keys import mark_keys, unmarked
 from skewless.online.group_commit import GroupCommit
 from skewless.online.history_folder import folder_of_project
 from skewless.online.lag import Lag
@@ -39,7 +38,7 @@ from skewless.online.loss_detection import (
     standings,
 )
 from skewless.online.move.mirror import Mirror
-from skewless.online.oversize import FittingRows, set_aside
+from skewless.online.oversize import FittingRows
 from skewless.online.ownership import FRESH_SECONDS, Ownership
 from skewless.online.pinned_tables import Pinned, pinned_table
 from skewless.online.reader import OnlineReader
@@ -47,6 +46,7 @@ from skewless.online.seen import SeenRows, seen_among
 from skewless.online.storage import StateAndJournal, home_of, open_home
 from skewless.online.table_changes import changes_of
 from skewless.online.tables import StateTables
+from skewless.online.to_rebuild import ToRebuild
 from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.table_read import State, TableRead
 from skewless.plugins import create, table_reader, table_settings
@@ -107,6 +107,7 @@ class Runtime:
         self.derive: Callable[[Source], None] | None = None
         """Brings a derived source up to date; see `ingest.catch_up`."""
         self.lag = Lag(self.forget_plans)
+        self.to_rebuild = ToRebuild(lambda: self.journal)
         self.engines = Engines(config.engine, str(config.file or config.folder))
         self.at_close: list[Callable[[], None]] = []
         self.clock_off = 0
@@ -240,16 +241,8 @@ class Runtime:
         Args:
             keys: of the entities, by table; of those that were never seen nothing is noted.
         """
-        if not self._knows:
-            return
-        for table, asked in keys.items():
-            gone = seen_among(self.home.journal, table, asked)
-            # One that is too large would only be set aside again.
-            back = gone - set_aside(self.home.journal, table).keys() if gone else gone
-            new = unmarked(self.home.journal, table, back) if back else []
-            if new:
-                with suppress(StoreError), self.journal.transaction() as journal:
-                    mark_keys(journal, table, new, 0)
+        if self._knows:
+            self.to_rebuild.note(keys, missing=True)
 
     def set_back(self, keys: Mapping[str, Sequence[bytes]], *, wait: bool) -> bool:
         """Have states rebuilt that a clock that was ahead wrote; say whether they are.
@@ -257,9 +250,8 @@ class Runtime:
         They are marked, to be built by whatever writes next, and at once where that may be waited
         for.
         """
-        with suppress(StoreError), self.journal.transaction() as journal:
-            for table, some in keys.items():
-                mark_keys(journal, table, some, 0)
+        at_once = wait and self.repair is not None
+        self.to_rebuild.note(keys, missing=False, at_once=at_once)
         if not wait or self.repair is None:
             return False
         self.repair(list(keys))

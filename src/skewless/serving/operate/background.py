@@ -224,6 +224,8 @@ class Upkeep:
             if not self._failing:
                 event("registry unreachable", reason=str(problem))
             self._failing = True
+        with contextlib.suppress(SkewlessError, OSError):  # a journal that is read only, or away
+            self._store.runtime.to_rebuild.mark()
         with contextlib.suppress(SkewlessError, OSError):  # a registry that is read only
             self.note_reads()
             if self.keyring is not None:

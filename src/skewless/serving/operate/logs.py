@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,36 @@ if TYPE_CHECKING:
 SLOW = 1.0
 MOST_A_SECOND = 20
 """Requests that went wrong and are logged by one process: an outage must not fill the disk."""
+_lost = 0
 
 
 def event(name: str, **fields: Any) -> None:
-    """Write one line about something that happened; fields that are None are left out."""
+    """Write one line about something that happened; fields that are None are left out.
+
+    Whoever reads the log may have gone, its disk be full, or its pipe because nobody reads: a
+    server serves on. The next line that can be written says how many could not.
+    """
+    global _lost  # noqa: PLW0603 - of this process, as its stream is
     line = {"at": iso(time.time_ns() // 1000), "event": name, "process": os.getpid()}
     line |= {key: value for key, value in fields.items() if value is not None}
-    # In one piece with its end: several processes write to one stream.
-    sys.stderr.write(json.dumps(line, default=str, ensure_ascii=True) + "\n")
-    sys.stderr.flush()
+    if _lost:
+        line["lines_lost"] = _lost
+    text = json.dumps(line, default=str, ensure_ascii=True) + "\n"
+    _lost = 0 if _written(text) else _lost + 1
+
+
+def _written(text: str) -> bool:
+    """Write a line in one piece, since several processes write to one stream, or return False."""
+    try:
+        stream = sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):  # none of the system's
+        sys.stderr.write(text)
+        return True
+    try:
+        _, ready, _ = select.select([], [stream], [], 0)  # takes some kilobytes without a wait
+        return bool(ready) and os.write(stream, text.encode()) > 0
+    except OSError:
+        return False
 
 
 class RequestLog:

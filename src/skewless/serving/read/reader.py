@@ -76,6 +76,7 @@ class Reader:
             observe=lambda seconds: metrics.store_read.observe((), seconds),
             waits=self.across_network,
         )
+        runtime.to_rebuild.later = True  # requests wait for no writer
         self.threads = Threads(settings.threads, settings.max_waiting, "online store")
         self._slice = _NETWORK_SLICE if self.across_network else SLICE
         self.turns = Turns(
