@@ -38,14 +38,13 @@ def event(name: str, **fields: Any) -> None:
 def _written(text: str) -> bool:
     """Write a line in one piece, since several processes write to one stream, or return False."""
     try:
+        if not hasattr(sys.stderr, "buffer"):  # none of the system's
+            sys.stderr.write(text)
+            return True
         stream = sys.stderr.fileno()
-    except (OSError, ValueError, AttributeError):  # none of the system's
-        sys.stderr.write(text)
-        return True
-    try:
         _, ready, _ = select.select([], [stream], [], 0)  # takes some kilobytes without a wait
         return bool(ready) and os.write(stream, text.encode()) > 0
-    except OSError:
+    except (OSError, ValueError, AttributeError):  # closed, or there is none
         return False
 
 
