@@ -107,7 +107,6 @@ class Runtime:
         self.derive: Callable[[Source], None] | None = None
         """Brings a derived source up to date; see `ingest.catch_up`."""
         self.lag = Lag(self.forget_plans)
-        self.to_rebuild = ToRebuild(lambda: self.journal)
         self.engines = Engines(config.engine, str(config.file or config.folder))
         self.at_close: list[Callable[[], None]] = []
         self.clock_off = 0
@@ -407,6 +406,11 @@ class Runtime:
     def is_empty(self) -> bool:
         """Whether the registry had nothing when it was last looked at; it may have been lost."""
         return self._state is not None and not self._state.revision
+
+    @cached_property
+    def to_rebuild(self) -> ToRebuild:
+        """Entities that reads found to need new states."""
+        return ToRebuild(lambda: self.journal)
 
     @cached_property
     def table_indexes(self) -> TableIndexes:
