@@ -79,7 +79,6 @@ what is in the file that ``NAME_FILE`` names; what it holds is used and never sh
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -90,7 +89,7 @@ from urllib.parse import quote
 
 from skewless.durations import format_duration, parse_duration
 from skewless.errors import ConfigError, DefinitionError, UnknownName
-from skewless.variables import VARIABLE, expand
+from skewless.variables import expand, without_secrets
 
 FILE_NAME = "skewless.toml"
 EMBEDDED = ".skewless"
@@ -99,11 +98,6 @@ DEFAULT_PROJECT = "default"
 READ_WRITE, READ_ONLY = "read-write", "read-only"
 LONGEST_PROJECT = 60
 
-_SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?|secret|token|credential|(api|access|account|private)_?key", re.I
-)
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
-_PASSWORD_IN_DSN = re.compile(r"\bpassword\s*=\s*('[^']*'|\S+)", re.I)
 _KEYS: dict[str, tuple[str, ...] | None] = {
     # None: what keys there may be is for the store to say.
     "online": None,
@@ -398,20 +392,6 @@ def read_toml(path: Path, absent: ConfigError) -> dict[str, Any]:
         raise absent from None
     except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as problem:
         raise ConfigError("cannot be read", got=str(problem), where=str(path)) from None
-
-
-def without_secrets(key: str, value: Any) -> Any:
-    """Return the value of an option as it may be shown."""
-    if isinstance(value, Mapping):
-        return {inner: without_secrets(inner, v) for inner, v in value.items()}
-    if isinstance(value, list):
-        return [without_secrets(key, item) for item in value]
-    if _SECRET_KEY.search(key):
-        return value if isinstance(value, str) and VARIABLE.fullmatch(value) else "***"
-    if isinstance(value, str):
-        value = _PASSWORD_IN_URL.sub(r"\1:***@", value)
-        return _PASSWORD_IN_DSN.sub("password=***", value)
-    return value
 
 
 def _stores(data: Mapping[str, Any], folder: Path, where: str) -> dict[str, Section]:

@@ -20,6 +20,11 @@ from skewless.errors import ConfigError
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _CREDENTIALS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?P<credentials>[^/?#]*:[^/?#]*)@")
 _BEYOND_HOST = re.compile(r"[/?#]")
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)?|secret|token|credential|(api|access|account|private)_?key", re.I
+)
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
+_PASSWORD_IN_DSN = re.compile(r"\bpassword\s*=\s*('[^']*'|\S+)", re.I)
 
 
 def expand(value: Any, where: str) -> Any:
@@ -103,3 +108,17 @@ def _credentials(address: str) -> range:
     """Return where in an address user and password stand, if both do."""
     found = _CREDENTIALS.match(address)
     return range(0) if found is None else range(*found.span("credentials"))
+
+
+def without_secrets(key: str, value: Any) -> Any:
+    """Return the value of an option as it may be shown."""
+    if isinstance(value, Mapping):
+        return {inner: without_secrets(inner, v) for inner, v in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(key, item) for item in value]
+    if _SECRET_KEY.search(key):
+        return value if isinstance(value, str) and VARIABLE.fullmatch(value) else "***"
+    if isinstance(value, str):
+        value = _PASSWORD_IN_URL.sub(r"\1:***@", value)
+        return _PASSWORD_IN_DSN.sub("password=***", value)
+    return value

@@ -23,6 +23,7 @@ from tests.serving.calling import PATIENCE, Running, alive, serving, wait_for
 from tests.serving.test_observability import samples
 
 BODY = json.dumps({"features": ["Newest:amount"], "entities": [{"card_id": "c1"}]}).encode()
+TWO = ["--workers", "2"]
 HEAD = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 WHOLE = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
 
@@ -285,11 +286,7 @@ def test_connections_beyond_the_limit_of_files_are_told_so(repo: Path, tmp_path:
 
 @pytest.mark.parametrize(
     ("options", "at_once", "ending"),
-    [
-        ([], True, signal.SIGTERM),
-        ([], False, signal.SIGHUP),  # a terminal that went away
-        (["--workers", "2"], False, signal.SIGHUP),  # of two, who has it cannot be told
-    ],
+    [([], True, signal.SIGTERM), ([], False, signal.SIGHUP), (TWO, False, signal.SIGHUP)],
 )
 def test_requests_under_way_are_finished_at_the_end(
     repo: Path, tmp_path: Path, options: list[str], at_once: bool, ending: signal.Signals

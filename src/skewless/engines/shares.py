@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from skewless.config import TableSettings, without_secrets
+from skewless.config import TableSettings
 from skewless.definitions import Source
 from skewless.definitions.tables import Recorded
 from skewless.errors import ConfigError, StoreError
@@ -26,6 +26,7 @@ from skewless.stores.offline.base import Part, TableReader
 from skewless.stores.offline.history import History, HistoryChunk
 from skewless.stores.offline.log.settled_log import SettledLog
 from skewless.stores.offline.tables.named import named
+from skewless.variables import without_secrets
 
 Int = int | None
 ROWS_A_SHARE = 2_000_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from skewless.config import without_secrets
 from skewless.definitions import Source
 from skewless.errors import Conflict, InputError
 from skewless.ingest.stream.metrics import together
@@ -19,6 +18,7 @@ from skewless.online.runtime import Runtime
 from skewless.online.storage import journal_id
 from skewless.plugins import find
 from skewless.streams.base import StreamReader
+from skewless.variables import without_secrets
 
 
 @dataclass(frozen=True)

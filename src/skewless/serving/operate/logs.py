@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
@@ -38,10 +39,11 @@ def event(name: str, **fields: Any) -> None:
 def _written(text: str) -> bool:
     """Write a line in one piece, since several processes write to one stream, or return False."""
     try:
-        if not hasattr(sys.stderr, "buffer"):  # none of the system's
+        try:
+            stream = sys.stderr.fileno()
+        except io.UnsupportedOperation:  # none of the system's
             sys.stderr.write(text)
             return True
-        stream = sys.stderr.fileno()
         _, ready, _ = select.select([], [stream], [], 0)  # takes some kilobytes without a wait
         return bool(ready) and os.write(stream, text.encode()) > 0
     except (OSError, ValueError, AttributeError):  # closed, or there is none
