@@ -113,7 +113,7 @@ _KEYS: dict[str, tuple[str, ...] | None] = {
     "alerts": ("allow", "every", "remind", "receivers"),
     "tend": (
         *("materialize", "backfill", "compact", "check", "profile", "drift", "freshness", "alerts"),
-        "checkpoint",
+        *("checkpoint", "views"),
     ),
     "prices": ("currency", "online_gb", "million_reads", "cpu_hour", "million_rows"),
     "engine": None,

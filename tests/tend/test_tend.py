@@ -14,7 +14,10 @@ import skewless as sl
 from skewless.errors import ConfigError, Conflict
 from skewless.monitoring.freshness import kept_promises
 from skewless.online.lease import Lease
-from skewless.tend.tend import _PARTS, LEASE
+from skewless.online.runtime import Runtime
+from skewless.tend.parts import PARTS, Items, Task
+from skewless.tend.schedule import due_items
+from skewless.tend.tend import LEASE
 from skewless.testing.clock import SettableClock
 from tests.cli.running import data_of, ran, run_in
 from tests.shop import CARD, DAY, HOUR, MINUTE, NOON, SCHEMA, open_store, pay
@@ -179,7 +182,8 @@ def test_a_pass_that_was_taken_for_dead_leaves_the_rest_to_the_other(
     taken: list[Lease] = []
     take = Lease.take
     monkeypatch.setattr(Lease, "take", lambda self: taken.append(self) or take(self))
-    monkeypatch.setitem(_PARTS, "compact", lambda _: (taken[0].lost.set(), ("done", True))[1])
+    lost = Task(lambda *_: (taken[0].lost.set(), ("done", True))[1])
+    monkeypatch.setitem(PARTS, "compact", lost)
     assert list(statuses(fs.tend()).values())[:4] == ["done", "done", "done", "failed"]
 
 
@@ -220,3 +224,123 @@ def test_the_command_exits_with_1_for_what_needs_somebody(tmp_path: Path) -> Non
     data = data_of(run_in(shop, "tend", "--everything", "--json"), code)
     assert {part["status"] for part in data["parts"]} == {"done"}
     assert "kept" in data_of(run_in(shop, "status", "--json"))
+
+
+def two_views(folder: Path, clock: SettableClock, **settings: object) -> sl.FeatureStore:
+    """A view of payments, and one of others that a check refuses as long as there are none."""
+    pays = sl.Source("pays", schema=SCHEMA, event_time="at")
+    block = sl.Check.row_count(1, action="block")
+    others = sl.Source("others", schema=SCHEMA, event_time="at", checks=[block])
+    views = [
+        sl.FeatureView(name, entity=CARD, source=source, features={"n": source.count("1d")})
+        for name, source in (("Spend", pays), ("Wrong", others))
+    ]
+    return open_store(folder, *views, clock=clock, **settings)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What passes materialize: lists of views; None for all of them."""
+    found: list[object] = []
+    task = PARTS["materialize"]
+
+    def noted(runtime: Runtime, items: Items) -> tuple[str, bool]:
+        said = task.do(runtime, items)
+        found.append(items)
+        return said
+
+    monkeypatch.setitem(PARTS, "materialize", Task(noted, task.items))
+    return found
+
+
+def due_now(fs: sl.FeatureStore, part: str) -> list[str]:
+    now = fs.runtime.clock.now()
+    dues = [each for each in due_items(fs.runtime) if each.name == part]
+    return [each.of for each in dues if each.every is not None and each.waits(now) is None]
+
+
+def test_a_view_that_fails_keeps_no_other_from_being_done(
+    tmp_path: Path, asked: list[object]
+) -> None:
+    clock = SettableClock(NOON)
+    fs = two_views(tmp_path, clock)
+    fs.push("pays", [pay("p1", NOON - MINUTE)])
+    report = fs.tend()
+    assert report.parts[0].status == "failed"
+    assert report.parts[0].said.startswith("1 of 2 failed; Wrong@v1: ")
+    assert asked == [["Spend@v1"]]
+    clock.time = NOON + MINUTE
+    assert due_now(fs, "materialize") == ["Wrong@v1"]
+    assert fs.tend().parts[0].said.startswith("1 of 1 failed")
+    fs.push("others", [pay("p1", NOON - MINUTE)])
+    assert fs.tend().parts[0].status == "done"
+    clock.time = NOON + HOUR
+    assert due_now(fs, "materialize") == ["Spend@v1"]  # the other one was done a minute later
+    clock.time = NOON + HOUR + MINUTE
+    assert due_now(fs, "materialize") == ["Spend@v1", "Wrong@v1"]
+
+
+def test_a_view_may_have_intervals_of_its_own(tmp_path: Path, asked: list[object]) -> None:
+    clock = SettableClock(NOON)
+    views = {"Spend": {"materialize": "15m", "profile": "off"}, "Wrong": {"materialize": "2h"}}
+    fs = two_views(tmp_path, clock, tend={"views": views})
+    fs.push("others", [pay("p1", NOON - MINUTE)])
+    assert statuses(fs.tend())["materialize"] == "done"
+    assert due_now(fs, "profile") == []
+    for minutes, wanted in ((14, []), (15, ["Spend@v1"]), (120, ["Spend@v1", "Wrong@v1"])):
+        clock.time = NOON + minutes * MINUTE
+        assert due_now(fs, "materialize") == wanted
+    clock.time = NOON + 15 * MINUTE
+    assert statuses(fs.tend())["materialize"] == "done"
+    assert asked == [None, ["Spend@v1"]]
+    assert fs.tend().parts[0].said == "next in 15m"
+    profiled = {each.of for each in due_items(fs.runtime, apart=True) if each.name == "profile"}
+    assert profiled == {"Spend@v1"}
+
+
+def test_what_others_raise_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> tuple[str, bool]:
+        raise ValueError("no such thing")
+
+    fs = store(tmp_path)
+    monkeypatch.setitem(PARTS, "compact", Task(breaks))
+    found = {part.name: part for part in fs.tend().parts}
+    assert found["compact"].said == "ValueError: no such thing"
+    assert found["check"].status == "done"
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        ({"Spend": "15m"}, "no section of a view"),
+        ({"Spend": {"drift": "1d"}}, "part of a view"),
+        ({"Spend": {"check": "often"}}, "not how often"),
+    ],
+)
+def test_what_is_wrong_in_the_section_of_a_view_is_said(
+    tmp_path: Path, views: object, message: str
+) -> None:
+    fs = open_store(tmp_path, tend={"views": views})
+    with pytest.raises(ConfigError, match=message):
+        fs.tend()
+
+
+def test_a_section_of_a_view_that_is_not_there_is_said_and_the_rest_is_done(tmp_path: Path) -> None:
+    fs = two_views(tmp_path, SettableClock(NOON), tend={"views": {"Spent": {"check": "1d"}}})
+    first, *others = fs.tend().parts
+    assert (first.name, first.ok) == ("views", False)
+    assert "Did you mean 'Spend'" in first.said
+    assert len(others) == 8
+
+
+def test_the_command_says_what_is_due_and_does_nothing(tmp_path: Path) -> None:
+    two_views(tmp_path, SettableClock(NOON)).close()
+    found = data_of(run_in(tmp_path, "tend", "--due", "--json"))["due"]
+    assert [each["of"] for each in found if each["name"] == "materialize"] == [
+        "Spend@v1",
+        "Wrong@v1",
+    ]
+    assert all(each["last"] is None for each in found)
+    said = ran(run_in(tmp_path, "tend", "--due")).output
+    assert "never" in said
+    assert run_in(tmp_path, "tend", "--due", "--everything").exit_code == 2

@@ -28,6 +28,9 @@ def test_it_says_what_is_due_who_is_at_work_and_what_failed(tmp_path: Path) -> N
     parts = {part["name"]: part for part in data["parts"]}
     assert parts["compact"]["next"] == "2026-01-03T12:00:00Z"
     assert (parts["drift"]["every"], parts["materialize"]["never"]) == (None, True)
+    apart = [(each["name"], each["of"], each["never"]) for each in data["views"]]
+    assert apart == [("materialize", "Spend@v1", True)]  # it failed, and is due by itself
+    assert "Of views and sources" in client.get("/jobs").text
     job = data["jobs"][0]
     assert (job["job"], job["status"], job["failed"]) == ("materialize", "failed", 1)
     assert "refused" in job["problem"]

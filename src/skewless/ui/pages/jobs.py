@@ -8,7 +8,8 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.ledger.runs import Run, runs
-from skewless.tend.tend import Due, at_work, due_parts
+from skewless.tend.schedule import Due, due_items, due_parts
+from skewless.tend.tend import at_work
 from skewless.ui.page import Page
 from skewless.ui.site import Site
 
@@ -27,6 +28,7 @@ def page(site: Site, given: dict[str, str]) -> Page:
     holder = at_work(site.runtime)
     data = {
         "parts": [_part(each, now) for each in due_parts(site.runtime)],
+        "views": [_part(each, now) for each in due_items(site.runtime, apart=True)],
         "at_work": None if holder is None else {"host": holder.host, "since": iso(holder.since)},
         "jobs": sorted((_job(name, found) for name, found in groups.items()), key=_urgent),
         "days": DAYS,
@@ -39,6 +41,7 @@ def _part(due: Due, now: int) -> dict[str, Any]:
     late = due.every is not None and (due.next is None or due.next < now)
     return {
         "name": due.name,
+        "of": due.of,
         "every": due.every,
         "last": None if due.last is None else iso(due.last),
         "ago": None if due.last is None else max(0, now - due.last),
