@@ -18,6 +18,8 @@ rows that it is made of, of the last one that changed the group. So two rows of 
 taken for one that came twice, and it does not matter how its rows were cut into pushes."""
 SOURCE_ROW = "source_row"
 """A column of the values of a view, likewise hidden: the sequence of the row that they are of."""
+OF_A_TABLE = "Push the table's rows, with backdate=True, to a source that has none."
+"""What helps where rows are to be derived of those of a table."""
 GroupFunction = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
 
 

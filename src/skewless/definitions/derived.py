@@ -15,7 +15,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from skewless.definitions.derivation import LAST_ROW, Derivation, GroupFunction, unfit
+from skewless.definitions.derivation import (
+    LAST_ROW,
+    OF_A_TABLE,
+    Derivation,
+    GroupFunction,
+    unfit,
+)
 from skewless.definitions.entity import KEY_KINDS
 from skewless.definitions.on_demand import code_of
 from skewless.definitions.source import Source
@@ -77,7 +83,11 @@ def derived(
         made = _source(label, source, keys, returns, described)
         made.derivation = _derivation(source, keys, counts, columns, function)
         if why := unfit(made.derivation, source):
-            raise DefinitionError(f"{made.name!r} cannot be derived of {source.name!r}", got=why)
+            raise DefinitionError(
+                f"{made.name!r} cannot be derived of {source.name!r}",
+                got=why,
+                hint=None if source.table is None else OF_A_TABLE,
+            )
         return made
 
     return make

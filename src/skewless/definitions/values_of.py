@@ -16,7 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from skewless.definitions.derivation import LAST_ROW, SOURCE_ROW, Derivation, unfit
+from skewless.definitions.derivation import (
+    LAST_ROW,
+    OF_A_TABLE,
+    SOURCE_ROW,
+    Derivation,
+    unfit,
+)
 from skewless.definitions.expressions import Column
 from skewless.definitions.fingerprint import value_part
 from skewless.definitions.source import Source, as_defined
@@ -60,7 +66,11 @@ def values_of(view: Any, name: str | None, labels: Mapping[str, Any]) -> Source:
     )
     made.derivation = _derivation(view, base)
     if why := unfit(made.derivation, base):
-        raise DefinitionError(f"{where} are no source", got=f"of source {base.name!r}: {why}")
+        raise DefinitionError(
+            f"{where} are no source",
+            got=f"of source {base.name!r}: {why}",
+            hint=None if base.table is None else OF_A_TABLE,
+        )
     return made
 
 

@@ -93,9 +93,12 @@ class Ledger:
             filed: how many rows of the table; None: all.
         """
         if source.derivation is not None:
+            base: Source | None = source.derivation.base
+            again = base is not None and base.derivation is not None
             made = (fingerprint(source.derivation.to_dict()), len(self.log))
             if made not in self.derived:
-                self.derived[made] = derived_rows(source, self.log)
+                rows = self.rows(base) if base is not None and again else self.log
+                self.derived[made] = derived_rows(source, rows)
             return self.derived[made]
         return [*self.filed[: len(self.filed) if filed is None else filed], *self.log]
 

@@ -91,15 +91,20 @@ def newest_and_sum(rows: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _of_groups(chance: random.Random, source: Source) -> Source:
-    """Return a source with the same columns, of groups of the rows of another."""
-    return derived(
-        source=source,
-        by=("user", "shop"),
-        rows=chance.choice((1, 1, 2, 3)),
-        most=chance.choice((4, 100)),
-        returns={name: dtype for name, dtype in SCHEMA.items() if name not in ("user", "shop")},
-        name="groups",
-    )(newest_and_sum)
+    """Return a source with the same columns, of groups of the rows of another or of groups."""
+    made = source
+    for name, by in (("groups", ("user", "shop")), ("groups_of_groups", ("user",))):
+        made = derived(
+            source=made,
+            by=by,
+            rows=chance.choice((1, 1, 2, 3)),
+            most=chance.choice((4, 100)),
+            returns={name: dtype for name, dtype in SCHEMA.items() if name not in by},
+            name=name,
+        )(newest_and_sum)
+        if chance.random() < 0.6:
+            break
+    return made
 
 
 class Rotation:

@@ -20,7 +20,7 @@ from skewless.ingest.push import PushResult, push
 from skewless.ingest.stream.worker import StreamWorker
 from skewless.materialize.verbs import backfill, compact, materialize
 from skewless.online.apply import apply_plan
-from skewless.online.derive import derived_of
+from skewless.online.derive import all_derived_of
 from skewless.online.runtime import Runtime
 from skewless.plan.apply.diff import diff
 from skewless.testing.traffic.definitions import TrafficDefinitions, stream_folder, table_folder
@@ -169,7 +169,7 @@ class ScenarioRepo:
 
     def derived_rows(self) -> int:
         """Return how many rows were made of groups of others."""
-        derived = derived_of(self.runtime, self.definitions.source)
+        derived = all_derived_of(self.runtime, self.definitions.source)
         return sum(self.runtime.log(source).last_sequence() for source in derived)
 
     def last_sequence(self) -> int:
