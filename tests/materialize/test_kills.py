@@ -1,13 +1,10 @@
 """kill -9 at every step of every job: nothing lost, nothing doubled, nothing half."""
 
 import contextlib
-import os
 import random
 import shutil
 import signal
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
@@ -28,19 +25,9 @@ def kind(request):
 
 
 @pytest.fixture
-def place(tmp_path):
-    """A folder in memory where there is such a thing: a kill does not ask for the disk."""
-    if not os.access("/dev/shm", os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def prepared(place, kind):
+def prepared(tmp_path, kind):
     """A repo with rows in a table and in the log, materialized."""
-    folder = place / "prepared"
+    folder = tmp_path / "prepared"
     rows = first_rows()
     write_part(
         folder / "pays/a.parquet", [row | {"pay_id": "t" + row["pay_id"]} for row in rows[:20]]
