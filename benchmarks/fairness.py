@@ -56,7 +56,7 @@ def run(options: Options) -> Figures:
     """Measure a server with one and with two workers."""
     given = {
         "entities": options.pick(500, 20_000, 200_000),
-        "seconds": {"tiny": 0.5, "small": 6.0, "full": 20.0}[options.size],
+        "seconds": options.pick(0.5, 6, 20),
         "newest": str(data.newest_rows(options.pick(500, 20_000, 200_000), online.WIDTH)),
     }
     many = f"{LARGE_CLIENTS} clients reading {LARGE_ENTITIES:,} x {LARGE_FEATURES} and a backfill"

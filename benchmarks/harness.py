@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.child import cpu_seconds
 
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".bench"
 QUIET = {"FEAST_USAGE": "False", "PYTHONWARNINGS": "ignore"}
 SIZES = ("tiny", "small", "full")
+T = TypeVar("T")
 Figures = dict[str, Any]
 Line = tuple[str, Any, str, Any, float | None]
 """What was measured, the figure of skewless, the peer, its figure, how many times better."""
@@ -50,8 +51,8 @@ class Options:
     only: tuple[str, ...] = ()
     rows: int | None = None
 
-    def pick(self, tiny: int, small: int, full: int) -> int:
-        """Return the number for the chosen size."""
+    def pick(self, tiny: T, small: T, full: T) -> T:
+        """Return what the chosen size has."""
         return dict(zip(SIZES, (tiny, small, full), strict=True))[self.size]
 
 

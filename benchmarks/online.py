@@ -40,7 +40,7 @@ def run(options: Options) -> Figures:
     fewer = options.pick(300, 2_000, 20_000)
     newest = data.newest_rows(entities, WIDTH)
     of_fewer = {str(width): str(data.newest_rows(fewer, width)) for width in (10, WIDTH)}
-    seconds = options.pick(1, 3, 5)
+    seconds = options.pick(0.1, 3, 5)
     plain = {"newest": str(newest), "entities": entities, "seconds": seconds}
     contenders = [
         Contender("skewless", "benchmarks.online:skewless", plain),
@@ -63,7 +63,7 @@ def run(options: Options) -> Figures:
     windowed = Contender(
         "skewless",
         "benchmarks.online:windowed",
-        {"entities": options.pick(100, 200, 200), "seconds": seconds},
+        {"entities": options.pick(10, 200, 200), "seconds": seconds},
     )
     results = run_all(contenders, options)
     return {

@@ -33,7 +33,7 @@ HEADINGS = {
 
 def run(options: Options) -> Figures:
     """Measure both, one row at a time and a thousand."""
-    seconds = options.pick(1, 5, 15)
+    seconds = options.pick(0.2, 5, 15)
     newest = data.newest_rows(options.pick(500, 10_000, 10_000), 10)
     feast = feast_python(options.install)
     contenders = []

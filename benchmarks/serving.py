@@ -56,7 +56,7 @@ MODES = (
 def run(options: Options) -> Figures:
     """Measure every server with one and two workers."""
     entities = options.pick(300, 2_000, 20_000)
-    seconds = {"tiny": 0.2, "small": 2.0, "full": 5.0}[options.size]
+    seconds = options.pick(0.2, 2, 5)
     files = {str(width): str(data.newest_rows(entities, width)) for width in WIDTHS}
     asked = {"files": files, "entities": entities, "seconds": seconds}
     own = {"windows": options.pick(5, 100, 200), **asked}

@@ -28,7 +28,7 @@ HEADINGS = {
 
 def run(options: Options) -> Figures:
     """Measure commands, each in new processes."""
-    times = options.pick(3, 15, 31)
+    times = options.pick(1, 15, 31)
     skewless = str(Path(sys.executable).parent / "skewless")
     python = sys.executable
     commands = {
@@ -45,7 +45,7 @@ def run(options: Options) -> Figures:
         Contender(
             name,
             "benchmarks.startup:start",
-            {"command": command, "times": times},
+            {"command": command, "times": times, "filled": command[1] in {"list", "get"}},
             once=True,
         )
         for name, command in commands.items()
@@ -58,11 +58,12 @@ def run(options: Options) -> Figures:
     return {"title": "Start-up, seconds", "contenders": results}
 
 
-def start(clock: Clock, command: list[str], times: int) -> dict[str, Any]:
+def start(clock: Clock, command: list[str], times: int, filled: bool) -> dict[str, Any]:
     """Start a command again and again; the first start, which may compile modules, is left out."""
     taken, cpu = [], []
     with tempfile.TemporaryDirectory() as folder:
-        fill(folder)
+        if filled:
+            fill(folder)
         with clock:
             for _ in range(times + 1):
                 begin, used = time.perf_counter(), cpu_seconds()

@@ -100,7 +100,7 @@ def measured_store(kind: str, newest: str, entities: int, options: Options) -> l
             write_configuration(Path(folder), kind, url)
             fill(folder, newest)
             given = {"kind": kind, "url": url, "folder": folder, "newest": newest}
-            given |= {"entities": entities, "seconds": options.pick(1, 3, 5)}
+            given |= {"entities": entities, "seconds": options.pick(0.1, 3, 5)}
             (result,) = run_all([Contender(kind, "benchmarks.stores:compare", given)], options)
     except PeerMissing as reason:
         note(f"  {kind}: skipped, {reason}")

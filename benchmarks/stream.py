@@ -39,7 +39,7 @@ HEADINGS = {
 def run(options: Options) -> Figures:
     """Measure how fast batches go in, and the wait at a steady rate."""
     events = options.pick(30_000, 200_000, 1_000_000)
-    seconds = options.pick(1, 5, 15)
+    seconds = options.pick(0.2, 5, 15)
     file = str(event_lines(events))
     peers = stream_python(options.install)
     contenders = [
