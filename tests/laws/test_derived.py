@@ -149,9 +149,13 @@ class Life:
         names = ("w1", "w2") if view.entity is WAFER else ("l1", "l2")
         return [{view.entity.key_names[0]: name} for name in names]
 
-    def expected(self, view: sl.FeatureView, t: int) -> list[dict[str, Any]]:
-        rows = derived_rows(view.source, self.ledger.log)
-        found = [view_values(view, rows, key, t, t) for key in self.keys(view)]
+    def behind(self, view: sl.FeatureView) -> list[Any]:
+        """The rows of the view's source that the reference makes of those pushed."""
+        return derived_rows(view.source, self.ledger.log)
+
+    def expected(self, view: sl.FeatureView, *times: int) -> list[dict[str, Any]]:
+        rows = self.behind(view)
+        found = [view_values(view, rows, key, t, t) for t in times for key in self.keys(view)]
         return [{name: value for name, (value, _) in each.items()} for each in found]
 
     def statuses(self, view: sl.FeatureView) -> list[dict[str, str]]:
@@ -163,10 +167,17 @@ class Life:
         found = self.fs.get_online_features(view, self.keys(view), at=at).to_rows()
         return [{name: row[name] for name in view.features} for row in found]
 
-    def training(self, view: sl.FeatureView, t: int) -> list[dict[str, Any]]:
-        spine = [key | {"t": from_micros(t)} for key in self.keys(view)]
+    def training(self, view: sl.FeatureView, *times: int) -> list[dict[str, Any]]:
+        spine = [key | {"t": from_micros(t)} for t in times for key in self.keys(view)]
         found = self.fs.get_historical_features(spine, view, timestamp="t").to_dict()
         return [{n: found[n][at] for n in view.features} for at in range(len(spine))]
+
+    def check_training(self, view: sl.FeatureView, times: set[int]) -> None:
+        """Training sets of all moments together and of the first alone have what is expected."""
+        first, *others = sorted(times)
+        right = self.expected(view, first, *others)
+        assert right == self.training(view, first, *others), (view.name, first, others)
+        assert right[: len(self.keys(view))] == self.training(view, first), (view.name, first)
 
 
 @settings(max_examples=max(20, settings().max_examples // 3))
@@ -181,8 +192,7 @@ def test_every_path_has_what_the_reference_engine_makes_of_the_rows_behind(
             for view in case.views:
                 assert life.expected(view, life.clock.time) == life.online(view)
         for view in case.views:
-            for t in {*life.moments, life.clock.time - 90 * SECOND}:
-                assert life.expected(view, t) == life.training(view, t), (view.name, t)
+            life.check_training(view, {*life.moments, life.clock.time - 90 * SECOND})
             back = life.clock.time - 4 * MINUTE
             assert life.expected(view, back) == life.online(view, back)
         before = [life.statuses(view) for view in case.views]
@@ -220,6 +230,5 @@ def test_rows_one_by_one_and_rows_that_were_there_before_the_definition_give_the
         for life in (late, single):
             for view in case.views:
                 assert life.expected(view, life.clock.time) == life.online(view)
-                for t in {t - back for t in life.moments for back in (0, MINUTE)}:
-                    assert life.expected(view, t) == life.training(view, t), (view.name, t)
+                life.check_training(view, {t - back for t in life.moments for back in (0, MINUTE)})
             life.fs.close()

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import skewless as sl
 from skewless.clock import from_micros, to_micros
-from skewless.engines.reference import view_values
 from skewless.engines.reference_values import value_rows
 from skewless.testing.clock import SettableClock
 from tests.laws.test_derived import MINUTE, SCHEMA, WAFER, Act, Life, acts
@@ -80,10 +79,8 @@ class Valued(Life):
 
     case: Any
 
-    def expected(self, view: sl.FeatureView, t: int) -> list[dict[str, Any]]:
-        rows = value_rows(self.case.base, self.ledger.log)
-        found = [view_values(view, rows, key, t, t) for key in self.keys(view)]
-        return [{name: value for name, (value, _) in each.items()} for each in found]
+    def behind(self, view: sl.FeatureView) -> list[Any]:
+        return value_rows(self.case.base, self.ledger.log)
 
     def keys(self, view: sl.FeatureView) -> list[dict[str, Any]]:
         if not view.entity.key_names:
@@ -102,8 +99,7 @@ def test_every_path_has_what_the_reference_engine_makes_of_the_rows_behind(
         for act in acts:
             life.act(act)
             assert life.expected(view, life.clock.time) == life.online(view)
-        for t in {*life.moments, life.clock.time - 90 * 1_000_000}:
-            assert life.expected(view, t) == life.training(view, t), t
+        life.check_training(view, {*life.moments, life.clock.time - 90 * 1_000_000})
         back = life.clock.time - 4 * MINUTE
         assert life.expected(view, back) == life.online(view, back)
         life.fs.backfill()
@@ -128,8 +124,7 @@ def test_rows_one_by_one_and_rows_that_were_there_before_the_definition_give_the
         (view,) = case.views
         for life in (late, single):
             assert life.expected(view, life.clock.time) == life.online(view)
-            for t in {t - back for t in life.moments for back in (0, MINUTE)}:
-                assert life.expected(view, t) == life.training(view, t), t
+            life.check_training(view, {t - back for t in life.moments for back in (0, MINUTE)})
             life.fs.close()
 
 
