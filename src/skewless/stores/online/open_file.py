@@ -31,29 +31,45 @@ class OpenFile:
         self.known = self._found()
 
     def _found(self) -> tuple[int, int] | None:
+        found = self._stat()
+        return found and (found.st_dev, found.st_ino)
+
+    def _stat(self) -> os.stat_result | None:
         try:
-            found = os.stat(self._path)
+            return os.stat(self._path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino
 
     @property
     def is_replaced(self) -> bool:
         """Whether another file lies at the path now, or none."""
         return self._found() != self.known
 
-    def check(self) -> None:
-        """Raise `StoreUnavailable` if another file lies at the path now, or none."""
-        found = self._found()
+    @property
+    def size(self) -> int | None:
+        """How many bytes the file has; None where another lies at the path now, or none."""
+        found = self._stat()
+        if found is None or (found.st_dev, found.st_ino) != self.known:
+            return None
+        return found.st_size
+
+    def check(self) -> int:
+        """Return how many bytes the file has.
+
+        Raises:
+            StoreUnavailable: another file lies at the path now, or none.
+        """
+        found = self._stat()
         if found is None:
             raise StoreUnavailable(
                 "the file of the online store is gone",
                 where=str(self._path),
                 hint="Put a copy back; this process goes on with it by itself.",
             )
-        if found != self.known:
+        if (found.st_dev, found.st_ino) != self.known:
             raise StoreUnavailable(
                 "the file of the online store was replaced while it was open",
                 where=str(self._path),
                 hint="A server opens it within a second; restart anything else.",
             )
+        return found.st_size

@@ -140,7 +140,7 @@ class Environment:
         env = self.env
         if self.writer == threading.get_ident() or self.lost_in_fork:
             return
-        self._check_length(env)
+        self._check_length(env, None if self._file is None else self._file.size)
         if self._is_current(env):
             return
         with self.exclusive():
@@ -237,14 +237,18 @@ class Environment:
                 hint="Give the online store a directory of its own.",
             )
 
-    def _check_length(self, env: lmdb.Environment) -> None:
-        """Refuse a file that was cut short while it was open: reads of its pages end a process."""
-        if self._file is None or self._file.is_replaced:
+    def _check_length(self, env: lmdb.Environment, size: int | None) -> None:
+        """Refuse a file that was cut short while it was open: reads of its pages end a process.
+
+        Args:
+            env: has it open.
+            size: of the file; None: another lies at its place, or none.
+        """
+        if size is None:
             return
         me = threading.get_ident()
         self.active.add(me)
         try:
-            size = os.path.getsize(self._data)
             if size < 2 * self._page:  # not even what the length stands in
                 raise _cut(size, 2 * self._page, self._data)
             needed = size if self.gate_closed else (env.info()["last_pgno"] + 1) * self._page
@@ -389,8 +393,8 @@ class Environment:
                 if self.read_only:
                     raise only_read(self.path)
                 if self._file is not None:
-                    self._file.check()  # what is written to the file of before is lost
-                    self._check_length(env)
+                    # What is written to the file of before is lost.
+                    self._check_length(env, self._file.check())
                 used, size = _used_bytes(env)
                 if used * 2 > size:
                     self._grow(env, 2 * size)
