@@ -62,7 +62,7 @@ def test_a_server_that_does_not_answer_is_an_outage(postgres_url: str) -> None:
     with (
         Proxy(port) as proxy,
         PostgresRegistry(
-            postgres_url.replace(f":{port}", f":{proxy.port}"), schema="hangs", timeout=1
+            postgres_url.replace(f":{port}", f":{proxy.port}"), schema="hangs", timeout=3
         ) as registry,
     ):
         applied(registry, spend())

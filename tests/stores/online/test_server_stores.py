@@ -95,7 +95,7 @@ def test_an_outage_of_postgres_is_an_error_and_it_comes_back() -> None:
 
 @pytest.mark.server("postgres")
 def test_a_writer_that_waits_too_long_is_told_of_the_other() -> None:
-    with running("postgres") as server, PostgresStore(server.url, timeout=0.3) as store:
+    with running("postgres") as server, PostgresStore(server.url, timeout=2) as store:
         with PostgresStore(server.url) as other, other.transaction() as rows:
             rows.write("rows", [(b"a", b"1")])
             with pytest.raises(Conflict, match="another writer"):
