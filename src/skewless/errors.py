@@ -148,8 +148,9 @@ class UnknownName(SkewlessError, LookupError):
         names = sorted(known)
         shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
         listing = f"{kind.capitalize()}s: {shown or 'none'}."
-        near = NEAR_WORDS.get(name.lower())
-        close = [near] if near in names else difflib.get_close_matches(name, names, n=1)
+        text = str(name)  # whatever a caller asks for
+        near = NEAR_WORDS.get(text.lower())
+        close = [near] if near in names else difflib.get_close_matches(text, names, n=1)
         suggestion = f"{listing} Did you mean {close[0]!r}?" if close else listing
         return cls(f"{where} has no {kind} {name!r}", hint=suggestion)
 

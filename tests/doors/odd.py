@@ -221,7 +221,8 @@ def bits(value: Any) -> Any:
 def told(problem: SkewlessError, name: str = "") -> None:
     """Check that an error says what, with what it got or where, and names the column at fault."""
     assert problem.what
-    assert problem.got is not None or problem.where or problem.hint, repr(problem)
+    parts = (problem.got, problem.expected, problem.where, problem.hint)
+    assert any(part is not None for part in parts), repr(problem)
     assert name in str(problem), str(problem)
 
 

@@ -16,6 +16,7 @@ path alike: such a check is part of the version of the views over it (`definitio
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -82,8 +83,7 @@ class Check:
         share: float = 0.0,
         action: str = "warn",
     ) -> None:
-        if action not in ACTIONS:
-            raise DefinitionError("an action", got=shown(action), expected=" or ".join(ACTIONS))
+        _check_action(action)
         if (kinds := ACTIONS[action]) and kind not in kinds:
             expected = f"{action!r} of {', '.join(kinds)}"
             raise DefinitionError("an action of other checks", got=kind, expected=expected)
@@ -123,7 +123,8 @@ class Check:
         value: Any = None,
     ) -> Check:  # fmt: skip
         """Every value is one of ``values``."""
-        options = {"values": [_plain(each) for each in values]} | _instead(action, value)
+        listed = [_plain(each) for each in _listed(values, "values")]
+        options = {"values": listed} | _instead(action, value)
         return cls("in_set", [column], options, share=share, action=action)
 
     @classmethod
@@ -131,12 +132,8 @@ class Check:
         cls, column: str, pattern: str, *, share: float = 0.0, action: str = "warn"
     ) -> Check:
         """Every text matches a regular expression (RE2) as a whole."""
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError) as problem:
-            raise DefinitionError(
-                "not a regular expression", got=f"{pattern!r}: {problem}"
-            ) from None
+        if why := _no_pattern(pattern):
+            raise DefinitionError("not a regular expression", got=f"{shown(pattern)}: {why}")
         return cls("matches", [column], {"pattern": pattern}, share=share, action=action)
 
     @classmethod
@@ -159,8 +156,11 @@ class Check:
         action: str = "warn",
     ) -> Check:  # fmt: skip
         """The sum of ``columns`` is that of column ``total``, give or take ``within``."""
-        names = [*columns, total]
-        return cls("sums_to", names, {"within": float(within)}, share=share, action=action)
+        parts = _listed(columns, "columns")
+        if not parts:
+            raise DefinitionError("a sum of no columns", got=shown(columns))
+        options = {"within": _number(within, "within")}
+        return cls("sums_to", [*parts, total], options, share=share, action=action)
 
     @classmethod
     def expr(cls, condition: Expression, *, share: float = 0.0, action: str = "warn") -> Check:
@@ -179,20 +179,24 @@ class Check:
     ) -> Check:
         """There are so many rows."""
         if least is None and greatest is None:
-            raise DefinitionError("row_count needs a limit")
+            raise DefinitionError("row_count needs a limit", expected="least=, greatest= or both")
+        for each in (least, greatest):
+            given: object = each
+            if not (each is None or (type(given) is int and each >= 0)):
+                raise DefinitionError("a number of rows", got=shown(each), expected="0 or more")
         return cls("row_count", [], {"least": least, "greatest": greatest}, action=action)
 
     @classmethod
     def change_of_count(cls, most: float, *, action: str = "warn") -> Check:
         """The number of rows is not further than a share from that of the check before."""
-        return cls("change_of_count", [], {"most": float(most)}, action=action)
+        return cls("change_of_count", [], {"most": _number(most, "most")}, action=action)
 
     @classmethod
     def mean_between(
         cls, column: str, least: float, greatest: float, *, action: str = "warn"
     ) -> Check:
         """The mean of all values is in ``[least, greatest]``."""
-        options = {"least": float(least), "greatest": float(greatest)}
+        options = {"least": _number(least, "least"), "greatest": _number(greatest, "greatest")}
         return cls("mean_between", [column], options, action=action)
 
     @classmethod
@@ -328,8 +332,45 @@ def checks_of_words(words: Mapping[str, Words]) -> tuple[Check, ...]:
     return tuple(found)
 
 
+def _check_action(action: object) -> None:
+    if not isinstance(action, str) or action not in ACTIONS:
+        raise DefinitionError("an action", got=shown(action), expected=" or ".join(ACTIONS))
+
+
+def _listed(given: Any, what: str) -> list[Any]:
+    """Return some values as a list; of a text it would be its letters."""
+    try:
+        if not isinstance(given, (str, bytes, bytearray, memoryview, Mapping)):
+            return list(given)
+    except TypeError:
+        pass
+    raise DefinitionError(f"{what} of a check are a list", got=shown(given))
+
+
+def _number(given: object, what: str) -> float:
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not math.isfinite(given):
+        raise DefinitionError(f"{what} of a check is a number", got=shown(given))
+    return float(given)
+
+
+def _no_pattern(pattern: object) -> str:
+    """Return why a pattern is none, to Python or to RE2, which matches with it; "": it is one."""
+    if not isinstance(pattern, str):
+        return f"{type(pattern).__name__}, not text"
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        re.compile(pattern)
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except (re.error, pa.ArrowInvalid, UnicodeError, OverflowError, RecursionError) as problem:
+        return str(problem).splitlines()[0]
+    return ""
+
+
 def _instead(action: str, value: Any) -> dict[str, Any]:
     """Return what is imputed, as an option; of other actions there is none."""
+    _check_action(action)
     if (action == "impute") != (value is not None):
         got = f"action={action!r}, value={shown(value)}"
         raise DefinitionError("impute and a value go together", got=got)

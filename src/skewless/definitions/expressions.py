@@ -246,7 +246,7 @@ class Literal(Expression):
         try:
             self.value = self.dtype.coerce(value)
         except ValueError as problem:
-            raise DefinitionError(f"not a value an expression can hold: {problem}") from None
+            raise DefinitionError("not a value an expression can hold", got=problem) from None
         if self.value is None:
             raise DefinitionError("not a value an expression can hold", got=repr(value))
 

@@ -54,7 +54,10 @@ class Lookup:
     ) -> None:
         self.name = checked_name(name, "lookup")
         self.description = checked_text(description, "the description", f"lookup {name!r}")
-        self.key = (key,) if isinstance(key, str) else tuple(key)
+        several: object = key
+        self.key = (key,) if isinstance(key, str) else ()
+        if isinstance(several, (list, tuple)) and all(isinstance(each, str) for each in several):
+            self.key = tuple(several)
         self.table = table
         handed: object = table
         if not isinstance(handed, Table) or not self.key:
@@ -152,12 +155,12 @@ class Found:
 
     def __getitem__(self, column: str) -> Expression:
         """Return a column of it; the form for names that clash."""
-        of = self._lookup
-        if column not in of.types or column in of.key:
+        of, asked = self._lookup, str(column)
+        if asked not in of.types or asked in of.key:
             names = [name for name in of.types if name not in of.key]
-            raise UnknownName.of("column", column, names, where=f"lookup {of.name!r}")
-        rows = [[*(row[name] for name in of.key), row[column]] for row in of.rows]
-        return LookedUp(of.name, column, of.types[column], rows, self._keys)
+            raise UnknownName.of("column", asked, names, where=f"lookup {of.name!r}")
+        rows = [[*(row[name] for name in of.key), row[asked]] for row in of.rows]
+        return LookedUp(of.name, asked, of.types[asked], rows, self._keys)
 
     def __getattr__(self, name: str) -> Expression:
         if name.startswith("_"):

@@ -257,6 +257,8 @@ def translated(where: str, *, remote: bool = False) -> Iterator[None]:
         yield
     except SkewlessError:
         raise
+    except UnicodeEncodeError as error:
+        raise StoreError("no path of a file", got=error.reason, where=ascii(where)) from None
     except FileNotFoundError as error:
         raise MissingFile(
             "a file is not there, or no longer",
