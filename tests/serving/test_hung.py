@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import skewless as sl
-from skewless.errors import StoreUnavailable
+from skewless.errors import SkewlessError, StoreUnavailable
 from skewless.serving import server, workers
 from skewless.serving.app import App
 from skewless.serving.settings import Settings
@@ -189,17 +189,24 @@ def test_a_process_that_takes_long_to_start_is_given_more_time_each_time(
     assert lived == [46.0, 91.0, 181.0, 361.0, 601.0, 601.0]
 
 
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (StoreUnavailable("the store is elsewhere"), "the store is elsewhere"),
+        (MemoryError(), "the server cannot start: MemoryError"),
+    ],
+)
 def test_why_a_server_cannot_start_is_what_it_ends_with(
-    app: App, monkeypatch: pytest.MonkeyPatch
+    app: App, monkeypatch: pytest.MonkeyPatch, problem: Exception, told: str
 ) -> None:
     def fails() -> None:
-        raise StoreUnavailable("the store is elsewhere")
+        raise problem
 
     monkeypatch.setattr(app.upkeep, "first_time", fails)
     monkeypatch.setattr(server.signal, "signal", lambda *_: None)
     monkeypatch.setattr(server, "tune", lambda: None)
     with socket.create_server(("127.0.0.1", 0)) as door:
-        with pytest.raises(StoreUnavailable, match="the store is elsewhere"):
+        with pytest.raises(SkewlessError, match=told):
             server.run(app, Settings(), [door])
 
 

@@ -24,6 +24,7 @@ from skewless.request_errors import (
     Overloaded,
     TooManyRequests,
 )
+from skewless.serving.excuse import reason_of
 from skewless.serving.feast.contract import Feast, problem_response
 from skewless.serving.http.cors import Cors
 from skewless.serving.http.forward import WRITER, Forward
@@ -432,9 +433,9 @@ class App:
         await receive()
         try:
             self.start()
-        except SkewlessError as problem:
-            self.refused = problem
-            await send({"type": "lifespan.startup.failed", "message": str(problem)})
+        except Exception as problem:  # noqa: BLE001 - whatever it is, who started it is told
+            self.refused = reason_of(problem)
+            await send({"type": "lifespan.startup.failed", "message": str(self.refused)})
             return
         self.upkeep.go()
         event("ready")

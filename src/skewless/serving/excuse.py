@@ -14,7 +14,11 @@ import json
 import selectors
 import socket
 import ssl
+import traceback
 
+from skewless.errors import SkewlessError
+from skewless.request_errors import InternalError
+from skewless.serving.operate.logs import event
 from skewless.serving.sockets import BACKLOG
 
 _SECONDS = 0.5
@@ -88,3 +92,14 @@ def _answer(connection: socket.socket, reason: str) -> None:
     connection.shutdown(socket.SHUT_WR)
     with contextlib.suppress(OSError):  # what was not read would take the answer with it
         connection.recv(_MOST_BYTES)
+
+
+def reason_of(problem: Exception) -> SkewlessError:
+    """Return why a process cannot start; of what should not happen the log has the trace."""
+    if isinstance(problem, SkewlessError):
+        return problem
+    event("failed", path="start", trace="".join(traceback.format_exception(problem)))
+    return InternalError(
+        f"the server cannot start: {type(problem).__name__}",
+        got=str(problem)[:200] or None, hint="The log has the trace.",
+    )  # fmt: skip

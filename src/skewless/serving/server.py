@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.config import Config
-from skewless.errors import ConfigError, MissingDependency, SkewlessError
+from skewless.errors import ConfigError, MissingDependency
 from skewless.serving.operate import systemd
 from skewless.serving.operate.logs import event
 from skewless.serving.settings import Settings
@@ -235,6 +235,7 @@ def main() -> None:
     if aside:  # before the imports, which take longest: small reads are answered meanwhile
         os.nice(STAND_BACK)
     from skewless.serving.app import App
+    from skewless.serving.excuse import reason_of
     from skewless.serving.handover import taken
     from skewless.serving.http.forward import LARGE_READS as TO_LARGE_READS
     from skewless.serving.http.forward import Forward
@@ -263,9 +264,9 @@ def main() -> None:
             app.upkeep.beat = beat(int(signs))
             app.writer.jobs.apart = True
             run(app, settings, [listening])
-    except SkewlessError as problem:
+    except Exception as problem:  # noqa: BLE001 - whatever it is, who watches this process is told
         listening.close()
-        cannot_start(int(signs), role, problem)
+        cannot_start(int(signs), role, reason_of(problem))
         sys.exit(1)
 
 
