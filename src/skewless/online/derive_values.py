@@ -9,7 +9,7 @@ See `definitions.values_of`, and `engines.reference_values` for the same in a fe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,7 +183,7 @@ class _Entity:
         left out unless ``every`` one is asked for.
         """
         by_row: dict[int, list[Step]] = {}
-        for row, step in self._replayed(since):
+        for row, step in self._replayed(since, every=every):
             same = by_row.setdefault(row, [])
             if not every and same and same[-1].known == step.known:
                 same.pop()
@@ -192,51 +192,78 @@ class _Entity:
         for same in by_row.values():
             yield from same
 
-    def _replayed(self, since: int) -> Iterator[tuple[int, Step]]:
-        """Yield rows, and what becomes of them with each change."""
+    def _replayed(self, since: int, *, every: bool) -> Iterator[tuple[int, Step]]:
+        """Yield rows, and what becomes of them, in the order in which it does.
+
+        What comes at once is looked at together unless ``every`` version is asked for.
+        """
         log, own = self.log, dict[Any, int]()
         standing = np.zeros(len(self._event), bool)
+        turns: list[tuple[int, list[int]]] = []
+        together = 0
         for row in self.places.tolist():
             sequence, known = int(log.sequence[row]), int(log.known[row])
+            if turns and (every or known != together):
+                yield from self._changes(standing, turns)
+                turns = []
             name = sequence if not log.ids or None in log.ids[row] else log.ids[row]
             changed = {own.pop(name)} if name in own else set()
             if row in self._place_of:
                 own[name] = self._place_of[row]
                 changed.add(own[name])
-            before = standing.copy() if sequence > since else standing
             for place in changed:
                 standing[place] = place == own.get(name)
                 event = int(self._event[place])
                 reached = self._known[slice(*self._within(event, event))]
                 np.maximum(reached, known, out=reached)
             if changed and sequence > since:
-                touched = {int(self._event[place]) for place in changed}
-                yield from self._changes(before, standing, touched, sequence)
+                turns.append((sequence, list(changed)))
+                together = known
+        yield from self._changes(standing, turns)
 
     def _changes(
-        self, before: Bools, after: Bools, touched: set[int], sequence: int
+        self, after: Bools, turns: Sequence[tuple[int, list[int]]]
     ) -> Iterator[tuple[int, Step]]:
-        """Yield the rows whose values differ between two sets of rows that count."""
-        first, last = self._within(min(touched), max(touched))
-        for place in (first + np.flatnonzero((before | after)[first:last])).tolist():
-            row, known = int(self._sequence[place]), int(self._known[place])
-            order = tuple(int(part[place]) for part in self._order)
-            if not after[place]:
-                there = self.there.get(id_bytes((row,)))
-                held = self._made.pop(row, 0 if there is None else there.sequence)
-                yield row, Step(sequence, known, held, deletes=True, order=order)
-                continue
-            values = self._values(after, place)
-            if before[place] and repr(values) == repr(self._values(before, place)):
-                continue
-            at = {
-                self.view.source.event_time: from_micros(int(self._event[place])),
-                SOURCE_ROW: row,
-                LAST_ROW: sequence,
-            }
-            made = dict(zip(self.view.entity.key_names, self.key, strict=True)) | values | at
-            self._made[row] = made
-            yield row, Step(sequence, known, made, deletes=False, order=order)
+        """Yield the last version of each row whose values some turns have changed.
+
+        Args:
+            after: the rows that stand after the last turn.
+            turns: the sequence of each, and the places at which a row came or went.
+        """
+        done, values = set[int](), dict[int, Row]()
+        for sequence, places in reversed(turns):
+            before = after.copy()
+            before[places] ^= True
+            events = self._event[places]
+            first, last = self._within(int(events.min()), int(events.max()))
+            for place in (first + np.flatnonzero((before | after)[first:last])).tolist():
+                if place in done:
+                    continue
+                if after[place]:
+                    if place not in values:
+                        values[place] = self._values(after, place)
+                    if before[place] and repr(values[place]) == repr(self._values(before, place)):
+                        continue
+                done.add(place)
+                yield self._step(place, sequence, values.get(place) if after[place] else None)
+            after = before
+
+    def _step(self, place: int, sequence: int, values: Row | None) -> tuple[int, Step]:
+        """Return a row, and what becomes of it: it has other values, or (None) is none any more."""
+        row, known = int(self._sequence[place]), int(self._known[place])
+        order = tuple(int(part[place]) for part in self._order)
+        if values is None:
+            there = self.there.get(id_bytes((row,)))
+            held = self._made.pop(row, 0 if there is None else there.sequence)
+            return row, Step(sequence, known, held, deletes=True, order=order)
+        at = {
+            self.view.source.event_time: from_micros(int(self._event[place])),
+            SOURCE_ROW: row,
+            LAST_ROW: sequence,
+        }
+        made = dict(zip(self.view.entity.key_names, self.key, strict=True)) | values | at
+        self._made[row] = made
+        return row, Step(sequence, known, made, deletes=False, order=order)
 
     def _within(self, first: int, last: int) -> tuple[int, int]:
         """Return the first place, and that after the last, that rows of some moments may change."""
