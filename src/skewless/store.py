@@ -123,7 +123,10 @@ class FeatureStore(Operations):
         self.runtime.repair = self._repair
         self.runtime.derive = self._derive
         self.audit = Audit.of(
-            config, self.runtime.ledger, lambda: self.runtime.registry, self.runtime.clock
+            config,
+            lambda: self.runtime.ledger,
+            lambda: self.runtime.registry,
+            self.runtime.clock,
         )
         self.runtime.at_close.append(self.audit.close)
         self.reads = ProcessReads(self.runtime, self.audit)

@@ -301,7 +301,7 @@ def test_a_file_names_its_own_lists_of_features(repo: Path) -> None:
 
 def test_places_are_found_among_many(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "audit", lambda: _Heads(), SettableClock(NOW))
-    audit = Audit(ledger, "on", lambda: KeyedHash(b"k" * 32), lambda: NOW)
+    audit = Audit(lambda: ledger, "on", lambda: KeyedHash(b"k" * 32), lambda: NOW)
     actors = [f"service:{number % 37}" for number in range(500)]
     for actor in actors:
         audit.note(Access("write", actor))

@@ -120,6 +120,29 @@ def test_refusals_and_pushes_are_on_record(
     assert {each.features for each in did[1:]} == {SPEND}
 
 
+def test_readiness_tells_what_is_not_on_record(
+    app: App, store: sl.FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warnings() -> list[str]:
+        app.upkeep.work()
+        found: list[str] = call(app, "GET", "/ready").data["warnings"]
+        return [each for each in found if "audit" in each]
+
+    assert warnings() == []
+    with monkeypatch.context() as disk:
+        disk.setattr("skewless.ledger.chain._write_whole", full_disk)
+        assert call(app, "POST", "/v1/features", READ).status == 200
+        store.audit.write()
+        assert warnings() == ["the audit: 1 accesses could not be written"]
+    assert call(app, "POST", "/v1/features", READ).status == 200
+    store.audit.write()
+    assert warnings() == []
+
+
+def full_disk(*_: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_who_has_no_key_is_anybody(app: App, store: sl.FeatureStore) -> None:
     assert call(app, "POST", "/v1/features", READ).status == 200
     assert len(Search(store.audit).what_did("anybody")) == 1
@@ -131,9 +154,6 @@ def test_strict_answers_503_rather_than_read_unrecorded(
     app: App, store: sl.FeatureStore, key: dict[str, str], way: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
     method, target, body, more = WAYS[way]
     headers = {**key, **more}
     path = target.encode()
@@ -144,7 +164,7 @@ def test_strict_answers_503_rather_than_read_unrecorded(
     before = sum(each.count for each in found(store, "c-secret"))
     assert before > 0
     with monkeypatch.context() as disk:
-        disk.setattr("skewless.ledger.chain._write_whole", full)
+        disk.setattr("skewless.ledger.chain._write_whole", full_disk)
         answer = call(app, method, target, body, headers=headers)
         assert answer.status == 503
         assert b"audit cannot be written" in answer.body

@@ -64,22 +64,25 @@ class Audit:
     """The audit of one open repo.
 
     Args:
-        ledger: where it is written.
+        opened: returns where it is written; asked for when it is first needed.
         mode: of `MODES`.
         keyed: returns the hash of entities; asked for when it is first needed.
         now: tells the present, UTC microseconds.
 
     Attributes:
-        ledger: where it is written.
         mode: of `MODES`.
         noted: how many accesses were noted.
     """
 
     def __init__(
-        self, ledger: Ledger, mode: str, keyed: Callable[[], KeyedHash], now: Callable[[], int]
+        self,
+        opened: Callable[[], Ledger],
+        mode: str,
+        keyed: Callable[[], KeyedHash],
+        now: Callable[[], int],
     ) -> None:
         self._now = now
-        self.ledger = ledger
+        self._opened = opened
         self.mode = mode
         self._make_keyed = keyed
         self.noted = 0
@@ -95,13 +98,17 @@ class Audit:
 
     @classmethod
     def of(
-        cls, config: Config, beside: Ledger, registry: Callable[[], Registry], clock: Clock
+        cls,
+        config: Config,
+        beside: Callable[[], Ledger],
+        registry: Callable[[], Registry],
+        clock: Clock,
     ) -> Audit:
         """Return the audit that the settings ask for.
 
         Args:
             config: the settings of the repo.
-            beside: the ledger of the repo.
+            beside: returns the ledger of the repo.
             registry: returns what keeps the head of each.
             clock: tells the present.
 
@@ -115,9 +122,17 @@ class Audit:
                 "not a mode of the audit", got=repr(mode), expected=", ".join(MODES),
                 where=f"[audit] of {config.file or config.folder}",
             )  # fmt: skip
-        folder = beside.folder.parent / "audit"
-        ledger = ledger_of(config, folder, registry, clock, name="audit")
-        return cls(ledger, mode, lambda: KeyedHash.read(config), clock.now)
+
+        def opened() -> Ledger:
+            folder = beside().folder.parent / "audit"
+            return ledger_of(config, folder, registry, clock, name="audit")
+
+        return cls(opened, mode, lambda: KeyedHash.read(config), clock.now)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Where it is written."""
+        return self._opened()
 
     @cached_property
     def keyed(self) -> KeyedHash:
@@ -137,7 +152,7 @@ class Audit:
     @property
     def dropped(self) -> int:
         """How many accesses could not be written since the last that could."""
-        return self.ledger.dropped
+        return self.ledger.dropped if self.is_on else 0
 
     def about(self, lookup: Lookup) -> About:
         """Return what a compiled read reads, and what names its entities."""

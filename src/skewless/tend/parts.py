@@ -112,7 +112,9 @@ def _alerts(runtime: Runtime, _: Items) -> tuple[str, bool]:
 def _checkpoint(runtime: Runtime, _: Items) -> tuple[str, bool]:
     made = runtime.ledger.checkpoint()
     said = f"{len(made.heads)} chains of the ledger signed"
-    audit = Audit.of(runtime.config, runtime.ledger, lambda: runtime.registry, runtime.clock)
+    audit = Audit.of(
+        runtime.config, lambda: runtime.ledger, lambda: runtime.registry, runtime.clock
+    )
     if audit.is_on:
         said += f", {len(audit.ledger.checkpoint().heads)} of the audit"
     return said, True

@@ -44,6 +44,7 @@ FORGOTTEN = "the registry knows of no keys, and there were some: lost, or restor
 EMPTY = "the registry is empty: nothing was applied to it, or it was lost or replaced"
 _THREADS = ("upkeep", "probe", "freshness", "repair", "issuer")
 _TICK = 0.05
+_OF_AUDIT = "the audit"
 
 
 class Upkeep:
@@ -230,8 +231,15 @@ class Upkeep:
             self.note_reads()
             if self.keyring is not None:
                 note_uses(self._store.runtime.registry, self.keyring, self._uses)
+        self._watch_audit()
         self.also()
         self.write()
+
+    def _watch_audit(self) -> None:
+        """Let `concerns` say how many accesses are not on record, as long as they are not told."""
+        self.concerns = [each for each in self.concerns if not each.startswith(_OF_AUDIT)]
+        if dropped := self._store.audit.dropped:
+            self.concerns.append(f"{_OF_AUDIT}: {dropped:,} accesses could not be written")
 
     def ask_issuer(self) -> None:
         """Look at the keys of the issuer of tokens, if it is time to; log what has changed."""
@@ -291,8 +299,6 @@ class Upkeep:
         for what, hint in found:
             event("concern", what=what, hint=hint)
         self.concerns = [f"the online store: {what}" for what, _ in found]
-        if dropped := self._store.audit.dropped:
-            self.concerns.append(f"the audit: {dropped:,} accesses could not be written")
 
     def write(self) -> None:
         """Write metrics and the served log down; a full disk is logged and counted."""
