@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import skewless as sl
-from skewless.errors import CorruptData, InputError
+from skewless.errors import CorruptData, DefinitionError, InputError
 from skewless.streams.base import Batch
 from skewless.streams.files import FilesReader
 from skewless.types import Int64, String
@@ -283,3 +283,10 @@ def test_a_replaced_or_damaged_parquet_file_is_an_error(landing: Path) -> None:
     (landing / "a.parquet").write_bytes(b"PAR1 this is not really PAR1")
     with pytest.raises(CorruptData, match="damaged Parquet"):
         reader_of(landing, None, "parquet").read(5, 0)
+
+
+@pytest.mark.parametrize("path", ["rows/*.jsonl", "rows/day-?.csv"])
+def test_a_pattern_is_no_folder(path: str) -> None:
+    """It named no file, and nothing was read, in silence."""
+    with pytest.raises(DefinitionError, match="a pattern where a folder or a file is expected"):
+        sl.Files(path)

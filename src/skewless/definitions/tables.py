@@ -343,7 +343,8 @@ class Files(Stream):
             ``{"amount": "payload.after.amount"}``.
 
     Raises:
-        DefinitionError: a place that is none, or places in files that are not JSON.
+        DefinitionError: a path that is a pattern, a place that is none, or places in files that are
+            not JSON.
     """
 
     kind = "files"
@@ -355,6 +356,13 @@ class Files(Stream):
         places = places_of(columns, where, parts=False)
         if places and format != "json":
             raise DefinitionError("columns= is for JSON", got=f"format {format!r}", where=where)
+        if set("*?") & set(str(path)):
+            raise DefinitionError(
+                "a pattern where a folder or a file is expected",
+                got=repr(str(path)),
+                where=where,
+                hint="All files of a folder that have the ending of the format are read.",
+            )
         super().__init__(path=str(path), format=format, columns=places)
 
 
