@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.harness import SIZES, Options, machine, note
 from benchmarks.report import module, tables
 
-ALONE = ("serving", "fairness", "recovery", "pages", "engines", "kafka_stream", "capacity")
+ALONE = ("serving", "fairness", "recovery", "pages", "engines", "kafka_stream", "flink", "capacity")
 """Run only when they are named."""
 NAMES = (
     "join",
