@@ -23,9 +23,9 @@ if [ ${#packages[@]} -gt 0 ]; then
         echo "Not here, and only root could install them: ${packages[*]}"
     fi
 fi
-"$python" -c 'import helm_python, kubernetes_validate' 2>/dev/null || "$python" -m pip install --quiet \
-    --disable-pip-version-check --constraint constraints.txt helm-python-sdk kubernetes-validate ||
-    echo "pip could not install helm-python-sdk and kubernetes-validate."
+"$python" -c 'import grafana_foundation_sdk, helm_python, kubernetes_validate' 2>/dev/null || "$python" -m pip install --quiet \
+    --disable-pip-version-check --constraint constraints.txt grafana-foundation-sdk helm-python-sdk kubernetes-validate ||
+    echo "pip could not install grafana-foundation-sdk, helm-python-sdk and kubernetes-validate."
 "$python" -c 'import pyspark' 2>/dev/null || "$python" -m pip install --quiet \
     --disable-pip-version-check --constraint constraints.txt pyspark || echo "pip could not install pyspark."
 "$python" -c 'import shap' 2>/dev/null || "$python" -m pip install --quiet \

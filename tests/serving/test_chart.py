@@ -1,7 +1,5 @@
 """The Helm chart of deploy/: rendered by Helm's own code, held to Kubernetes' schemas and to ours."""
 
-import importlib
-import importlib.util
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ import yaml
 
 import skewless
 from skewless.config import Config
-from skewless.testing.servers import missing
+from skewless.testing.servers import module
 from tests.serving.test_deploy import parsed
 
 CHART = Path(__file__).parent.parent.parent / "deploy" / "helm"
@@ -35,12 +33,6 @@ SHARED: dict[str, Any] = {
     "monitor": {"enabled": True, "key": {"secret": "prometheus", "key": "key"}},
 }
 CASES = {"embedded": EMBEDDED, "shared": SHARED}
-
-
-def module(name: str, package: str) -> Any:
-    if importlib.util.find_spec(name) is None:
-        missing(f"{package} is not installed; make test-servers installs it")
-    return importlib.import_module(name)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import click
 import pytest
 import yaml
+from starlette.testclient import TestClient
 
 from skewless.cli.main import main
 from skewless.config import Config
@@ -25,15 +26,19 @@ from skewless.serving import workers
 from skewless.serving.app import App
 from skewless.serving.operate.metrics import Counter, Histogram, Metric, Metrics
 from skewless.stores.online.redis.store import RedisStore
-from skewless.testing.servers import free_port, program
+from skewless.testing.servers import free_port, module, program
+from skewless.ui.app import make_app
 from tests.serving.calling import call, serving, wait_for
 from tests.serving.test_observability import samples
 from tests.serving.test_tls import certify
+from tests.shop import open_store, payments, spend_of
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "skewless.rules.yml"
-DASHBOARD = json.loads((DEPLOY / "grafana" / "skewless.json").read_text())
+DASHBOARDS = {
+    path.stem: json.loads(path.read_text()) for path in sorted((DEPLOY / "grafana").glob("*.json"))
+}
 BASE = "python:3.12-slim"
 OF_PROMETHEUS = {"up": {"job", "instance"}}
 FUNCTIONS = {
@@ -48,7 +53,8 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    return [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+    every = [panel for board in DASHBOARDS.values() for panel in board["panels"]]
+    return [panel for panel in every if panel["type"] != "row"]
 
 
 def queries() -> Iterator[tuple[str, str]]:
@@ -123,11 +129,12 @@ def test_every_metric_is_drawn_and_every_kind_of_failure_alerts() -> None:
     assert failures <= {name for rule in alerts() for name, _ in used(rule["expr"])}
 
 
-def test_the_dashboard_is_one_that_grafana_can_lay_out() -> None:
-    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_is_one_that_grafana_can_lay_out(name: str) -> None:
+    ids = [panel["id"] for panel in DASHBOARDS[name]["panels"]]
     assert sorted(ids) == list(range(1, len(ids) + 1))
     taken: set[tuple[int, int]] = set()
-    for panel in DASHBOARD["panels"]:
+    for panel in DASHBOARDS[name]["panels"]:
         at = panel["gridPos"]
         cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
         assert at["x"] + at["w"] <= 24
@@ -136,6 +143,52 @@ def test_the_dashboard_is_one_that_grafana_can_lay_out() -> None:
     sources = yaml.safe_load((DEPLOY / "grafana" / "datasource.yaml").read_text())["datasources"]
     uids = {panel["datasource"]["uid"] for panel in panels()}
     assert uids == {source["uid"] for source in sources}
+
+
+def lost(given: Any, kept: Any, place: str = "") -> Iterator[str]:
+    """Yield where something of a document is not in its copy, or another."""
+    if isinstance(given, dict) and isinstance(kept, dict):
+        for key, value in given.items():
+            yield from lost(value, kept.get(key, "nothing"), f"{place}.{key}")
+    elif isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
+        for number, (one, other) in enumerate(zip(given, kept, strict=True)):
+            yield from lost(one, other, f"{place}[{number}]")
+    elif given != kept:
+        yield place
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_is_of_grafanas_own_schema(name: str) -> None:
+    encoder = module("grafana_foundation_sdk.cog.encoder", "grafana-foundation-sdk").JSONEncoder
+    made = module("grafana_foundation_sdk.models.dashboard", "grafana-foundation-sdk").Dashboard
+
+    def copied(board: dict[str, Any]) -> Any:
+        return json.loads(json.dumps(made.from_json(board), cls=encoder))
+
+    board = DASHBOARDS[name]
+    assert list(lost(board, copied(board))) == []
+    wrong = board | {"refreshes": "1m", "links": [{"title": "a", "adress": "b"}]}
+    assert {".refreshes", ".links[0].adress"} <= set(lost(wrong, copied(wrong)))
+
+
+def test_links_of_dashboards_lead_to_pages_of_the_catalogue(tmp_path: Path) -> None:
+    links = [
+        (panel, link["url"])
+        for panel in panels()
+        for link in panel["fieldConfig"]["defaults"].get("links", ())
+    ]
+    assert len(links) > 15
+    labels = {"view": ("Spend", "Spend@v1"), "source": ("pays",)}
+    with open_store(tmp_path, spend_of(payments())) as fs:
+        pages = TestClient(make_app(fs), base_url="http://localhost")
+        for panel, url in links:
+            assert url.startswith("${catalogue}/")
+            [*asked] = re.findall(r"\$\{__field\.labels\.(\w+)\}", url)
+            for target in panel["targets"]:
+                assert set(asked) <= grouped(target["expr"]), panel["title"]
+            for value in labels[asked[0]] if asked else ("",):
+                path = re.sub(r"\$\{__field[^}]*\}", value, url.removeprefix("${catalogue}"))
+                assert pages.get(path).status_code == 200, path
 
 
 # ------------------------------------------------------------------------------------ promtool
@@ -171,7 +224,8 @@ def test_promtool_takes_every_query_of_the_dashboard(promtool: str, tmp_path: Pa
             for variable, value in values.items():
                 expression = expression.replace(variable, value)
             assert "$" not in expression
-            rules.append({"record": f"panel:{panel['id']}:{target['refId']}", "expr": expression})
+            record = f"panel:{len(rules)}:{target['refId']}"
+            rules.append({"record": record, "expr": expression})
     file = tmp_path / "dashboard.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     checked(promtool, "check", "rules", str(file))
@@ -427,7 +481,8 @@ def test_compose_starts_the_server_with_options_and_files_that_there_are() -> No
     assert (DEPLOY / services["skewless"]["build"]["context"] / "pyproject.toml").exists()
     paths = [volume.split(":")[1] for volume in services["grafana"]["volumes"]]
     providers = yaml.safe_load((DEPLOY / "grafana" / "dashboards.yaml").read_text())["providers"]
-    assert any(path.startswith(providers[0]["options"]["path"]) for path in paths)
+    shown = [path for path in paths if path.startswith(providers[0]["options"]["path"])]
+    assert {Path(path).stem for path in shown} == set(DASHBOARDS)
 
 
 def test_compose_gives_every_service_limits_and_no_more_rights_than_it_needs() -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
 import importlib.util
 import os
 import pwd
@@ -34,6 +35,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn, TypeAlias
 from urllib.parse import quote
 
@@ -144,6 +146,18 @@ def missing(reason: str, *, required: bool = True) -> NoReturn:
     if required and os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(MISSING + reason)
+
+
+def module(name: str, package: str) -> ModuleType:
+    """Return an imported module; skip the test without it, or fail it in CI.
+
+    Args:
+        name: of the module.
+        package: that has it; ``make test-servers`` installs it.
+    """
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        missing(f"{package} is not installed; make test-servers installs it")
+    return importlib.import_module(name)
 
 
 def free_port() -> int:
