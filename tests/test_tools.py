@@ -93,6 +93,22 @@ def test_ci_has_a_turn_for_each_group_and_the_oldest_versions(tools: dict[str, M
     assert set(turns[1].split()) == {"minimum", *tools["coverage_rooms"].GROUPS}
 
 
+def test_wheels_are_built_for_every_python_and_hold_every_module_in_c() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheels = settings["tool"]["cibuildwheel"]
+    named = re.findall(r":: (3\.\d+)$", "\n".join(settings["project"]["classifiers"]), re.MULTILINE)
+    assert wheels["build"].split() == [f"cp{each.replace('.', '')}-*" for each in named]
+    archs = {name: set(wheels[name]["archs"]) for name in ("linux", "macos")}
+    assert archs == {"linux": {"x86_64", "aarch64"}, "macos": {"x86_64", "arm64"}}
+    script, option = wheels["test-command"].removeprefix("python {project}/").split()
+    smoke = (ROOT / script).read_text(encoding="utf-8")
+    assert option in smoke
+    built = re.findall(
+        r'"(skewless\.[\w.]+)": "src', (ROOT / "setup.py").read_text(encoding="utf-8")
+    )
+    assert re.findall(r'^    "(skewless\.[\w.]+)",$', smoke, re.MULTILINE) == built
+
+
 def test_the_quick_part_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
     quick = re.search(r"^QUICK := \$\(addprefix tests/,([\w ]+)\)", makefile, re.MULTILINE)

@@ -1,10 +1,26 @@
-"""Runs against an installed wheel: define, apply, push, read. Exits non-zero on any surprise."""
+"""Runs against an installed wheel: define, apply, push, read. Exits non-zero on any surprise.
 
+python tools/smoke.py                 whatever was built
+python tools/smoke.py --compiled      the modules in C have to be there
+"""
+
+import importlib
+import sys
 import tempfile
 from datetime import UTC, datetime
 
 import skewless as sl
 
+COMPILED = (
+    "skewless.aggregations.kernels._compiled",
+    "skewless.stores.online.lmdb._pages",
+    "skewless.stores.online.lmdb._rows",
+    "skewless.state._texts",
+    "skewless.state._windows",
+    "skewless.state._reading",
+    "skewless.state._inserting",
+    "skewless.stores.online._sealing",
+)
 fab = sl.Entity("fab", fab_id=str)
 tests = sl.Source("wafer_tests", schema={"fab_id": str, "vdd": float}, event_time="tested_at")
 
@@ -18,6 +34,9 @@ class FabRolling:
 
 def main() -> None:
     """Push two rows and read their mean."""
+    if "--compiled" in sys.argv[1:]:
+        for name in COMPILED:
+            importlib.import_module(name)
     with tempfile.TemporaryDirectory() as directory:
         store = sl.FeatureStore(directory)
         store.apply(store.plan([fab, tests, FabRolling]))

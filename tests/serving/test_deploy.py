@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import click
 import pytest
 import yaml
-from starlette.testclient import TestClient
 
 from skewless.cli.main import main
 from skewless.config import Config
@@ -26,12 +25,10 @@ from skewless.serving import workers
 from skewless.serving.app import App
 from skewless.serving.operate.metrics import Counter, Histogram, Metric, Metrics
 from skewless.stores.online.redis.store import RedisStore
-from skewless.testing.servers import free_port, module, program
-from skewless.ui.app import make_app
+from skewless.testing.servers import free_port, program
 from tests.serving.calling import call, serving, wait_for
 from tests.serving.test_observability import samples
 from tests.serving.test_tls import certify
-from tests.shop import open_store, payments, spend_of
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
@@ -143,52 +140,6 @@ def test_a_dashboard_is_one_that_grafana_can_lay_out(name: str) -> None:
     sources = yaml.safe_load((DEPLOY / "grafana" / "datasource.yaml").read_text())["datasources"]
     uids = {panel["datasource"]["uid"] for panel in panels()}
     assert uids == {source["uid"] for source in sources}
-
-
-def lost(given: Any, kept: Any, place: str = "") -> Iterator[str]:
-    """Yield where something of a document is not in its copy, or another."""
-    if isinstance(given, dict) and isinstance(kept, dict):
-        for key, value in given.items():
-            yield from lost(value, kept.get(key, "nothing"), f"{place}.{key}")
-    elif isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
-        for number, (one, other) in enumerate(zip(given, kept, strict=True)):
-            yield from lost(one, other, f"{place}[{number}]")
-    elif given != kept:
-        yield place
-
-
-@pytest.mark.parametrize("name", DASHBOARDS)
-def test_a_dashboard_is_of_grafanas_own_schema(name: str) -> None:
-    encoder = module("grafana_foundation_sdk.cog.encoder", "grafana-foundation-sdk").JSONEncoder
-    made = module("grafana_foundation_sdk.models.dashboard", "grafana-foundation-sdk").Dashboard
-
-    def copied(board: dict[str, Any]) -> Any:
-        return json.loads(json.dumps(made.from_json(board), cls=encoder))
-
-    board = DASHBOARDS[name]
-    assert list(lost(board, copied(board))) == []
-    wrong = board | {"refreshes": "1m", "links": [{"title": "a", "adress": "b"}]}
-    assert {".refreshes", ".links[0].adress"} <= set(lost(wrong, copied(wrong)))
-
-
-def test_links_of_dashboards_lead_to_pages_of_the_catalogue(tmp_path: Path) -> None:
-    links = [
-        (panel, link["url"])
-        for panel in panels()
-        for link in panel["fieldConfig"]["defaults"].get("links", ())
-    ]
-    assert len(links) > 15
-    labels = {"view": ("Spend", "Spend@v1"), "source": ("pays",)}
-    with open_store(tmp_path, spend_of(payments())) as fs:
-        pages = TestClient(make_app(fs), base_url="http://localhost")
-        for panel, url in links:
-            assert url.startswith("${catalogue}/")
-            [*asked] = re.findall(r"\$\{__field\.labels\.(\w+)\}", url)
-            for target in panel["targets"]:
-                assert set(asked) <= grouped(target["expr"]), panel["title"]
-            for value in labels[asked[0]] if asked else ("",):
-                path = re.sub(r"\$\{__field[^}]*\}", value, url.removeprefix("${catalogue}"))
-                assert pages.get(path).status_code == 200, path
 
 
 # ------------------------------------------------------------------------------------ promtool
