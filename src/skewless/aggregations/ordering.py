@@ -373,12 +373,12 @@ class Ewma(Aggregation):
 
     def summary(self, values: Numbers | None, events: Ints, t: int, window: Window | None) -> Any:
         """Return the same by the kernels."""
-        import numpy as np
-
-        if values is None:
+        half_life = parse_duration(self.half_life)
+        if values is None or max(half_life, t - int(events[0])) >= 2**53:
             return NotImplemented
-        all_rows = np.array([0]), np.array([len(events)]), np.array([t])
-        (mean,) = self._means(events, values, all_rows).tolist()
+        from skewless.aggregations.kernels import decayed_mean
+
+        mean = decayed_mean(events, values, t, half_life=half_life)
         return None if math.isnan(mean) else mean
 
     def sweeps(self, column: DType | None) -> bool:

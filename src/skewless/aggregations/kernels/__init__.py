@@ -46,6 +46,7 @@ __all__ = [
     "Queries",
     "Spans",
     "Want",
+    "decayed_mean",
     "decayed_means",
     "gather_active",
     "group_rows",
@@ -71,6 +72,7 @@ __all__ = [
 
 
 _PLAIN: tuple[Literal["C"], Literal["A"]] = ("C", "A")
+_FIRST = np.zeros(1, np.int64)
 
 window_summary = dispatch.chosen.window_summary
 """``window_summary(values, valid, low, high, want)``: one slice, with as little overhead as can be.
@@ -331,6 +333,13 @@ def decayed_means(
     if ((low < 0) | (low > high) | (high > len(events))).any():
         raise ValueError(f"windows: a row lies outside {len(events)} rows")
     return dispatch.chosen.decayed_means((events, values), (low, high, t), half_life)
+
+
+def decayed_mean(events: Ints, values: Floats, t: int, *, half_life: int) -> float:
+    """Return the same of all rows as one window, with as little overhead as can be."""
+    rows = np.require(events, np.int64, _PLAIN), np.require(values, np.float64, _PLAIN)
+    window = _FIRST, np.array([len(events)], np.int64), np.array([t], np.int64)
+    return float(dispatch.chosen.decayed_means(rows, window, half_life)[0])
 
 
 def sweep_quantile(
