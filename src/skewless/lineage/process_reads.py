@@ -23,7 +23,6 @@ from skewless.plan.apply.registry_state import RegistryState
 from skewless.plan.results import TrainingSet
 from skewless.plan.selection import Features, Output, select
 from skewless.request_errors import Forbidden
-from skewless.training.frame_training_set import FrameTrainingSet
 
 _MOST = 1_000
 """Lists of features whose masks are kept."""
@@ -113,6 +112,8 @@ class ProcessReads:
         Raises:
             Forbidden: an engine has its rows elsewhere, where they are not masked.
         """
+        from skewless.training.frame_training_set import FrameTrainingSet  # it brings Arrow
+
         if isinstance(made, FrameTrainingSet):
             if masks is not None:
                 raise Forbidden("rows that stay with an engine are not masked", where=where)

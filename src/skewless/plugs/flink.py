@@ -199,9 +199,9 @@ class Job:
             MissingDependency: apache-flink is not installed.
             StoreError: the client failed.
         """
+        _pyflink()
         import pyflink
 
-        _pyflink()
         home = Path(os.environ.get("FLINK_HOME") or Path(pyflink.__file__).parent)
         where = [] if jobmanager is None else ["--jobmanager", jobmanager]
         python = ["-pyclientexec", sys.executable, "-pyexec", self.python or sys.executable]

@@ -335,8 +335,11 @@ def decayed_means(
     return dispatch.chosen.decayed_means((events, values), (low, high, t), half_life)
 
 
-def decayed_mean(events: Ints, values: Floats, t: int, *, half_life: int) -> float:
-    """Return the same of all rows as one window, with as little overhead as can be."""
+def decayed_mean(events: Ints, values: Floats | Ints, t: int, *, half_life: int) -> float:
+    """Return the same of all rows as one window, with as little overhead as can be.
+
+    Whole numbers count as the floats nearest to them.
+    """
     rows = np.require(events, np.int64, _PLAIN), np.require(values, np.float64, _PLAIN)
     window = _FIRST, np.array([len(events)], np.int64), np.array([t], np.int64)
     return float(dispatch.chosen.decayed_means(rows, window, half_life)[0])
