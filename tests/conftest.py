@@ -66,6 +66,8 @@ _OF_THE_MACHINE = [
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if named := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"an id that differs by process; give ids=: {named[0]}")
     if _profile() == "ci" and config.pluginmanager.hasplugin("rerunfailures"):
         again = pytest.mark.flaky(
             reruns=1, only_rerun=_OF_THE_MACHINE, rerun_except="AssertionError"

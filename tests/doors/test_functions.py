@@ -143,7 +143,9 @@ class HostileValue:
 
 
 @pytest.mark.parametrize(
-    "value", [Hostile(), HostileColumn(), [HostileValue()], {"number": HostileColumn()}], ids=str
+    "value",
+    [Hostile(), HostileColumn(), [HostileValue()], {"number": HostileColumn()}],
+    ids=["whole", "column", "value", "number"],
 )
 def test_objects_that_fail_when_they_are_looked_at_are_refused(
     fs: sl.FeatureStore, value: Any
