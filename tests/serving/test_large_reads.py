@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -16,9 +17,11 @@ from urllib import request as http
 import pytest
 
 import skewless as sl
+from skewless.config import Config
 from skewless.errors import StoreUnavailable
 from skewless.serving import server
 from skewless.serving.app import App
+from skewless.serving.handover import handed
 from skewless.serving.http.http import SMALL_BODY
 from skewless.serving.server import STAND_BACK
 from skewless.serving.settings import Settings
@@ -129,20 +132,22 @@ def test_with_one_worker_it_is_started_by_the_first_large_read(one: Running) -> 
     ("large-reads", 1, ["nice", "open"]), ("large-reads", 2, ["open"]), ("worker", 2, ["open"]),
 ])  # fmt: skip
 def test_beside_one_worker_it_stands_back_before_it_imports_anything(
-    monkeypatch: pytest.MonkeyPatch, role: str, workers: int, nicer: list[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, role: str, workers: int, nicer: list[str]
 ) -> None:
     """Its start takes seconds of CPU, in which the only worker answers small reads."""
     done: list[str] = []
 
-    def opened(repo: str) -> None:
+    def opened(config: Config) -> None:
         done.append("open")
-        raise StoreUnavailable("no store", where=repo)
+        raise StoreUnavailable("no store", where=str(config.folder))
 
+    line = io.BytesIO(handed(Config.of(tmp_path, {})))
     life, signs = os.pipe()
     with socket.socket(socket.AF_UNIX) as listening:
         given = json.dumps(dataclasses.asdict(Settings(workers=workers)))
         words = [role, "repo", "folder", "1", str(os.dup(listening.fileno())), str(signs), given]
         monkeypatch.setattr("sys.argv", ["server", *words])
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(line))
         monkeypatch.setattr("os.nice", lambda by: done.append("nice" if by == STAND_BACK else "?"))
         monkeypatch.setattr("skewless.store.FeatureStore", opened)
         with pytest.raises(SystemExit):
