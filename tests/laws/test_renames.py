@@ -13,6 +13,7 @@ from tests.shop import (
     HOUR,
     MINUTE,
     NOON,
+    SCHEMA,
     answers,
     cards,
     check_parity,
@@ -309,3 +310,20 @@ def test_a_renamed_source_that_is_removed_keeps_its_rows_apart(fs):
     assert {log.source for log in fs.kept_rows()} >= {"pays"}
     fs.apply(before())
     assert read(fs, ["Spend:count_1d"])[0] == [(0, "unknown")]
+
+
+def test_what_is_derived_stays_with_a_source_that_was_renamed_twice(tmp_path):
+    def called(name, was=""):
+        pays = sl.Source(name, schema=SCHEMA, event_time="at", row_id="pay_id", was=was)
+        tip = sl.FeatureView("Tip", entity=CARD, source=pays, features={"n": pays.amount.latest()})
+        values = sl.Source.of(tip)
+        count = {"n": values.count("1d")}
+        return [tip, values, sl.FeatureView("High", entity=CARD, source=values, features=count)]
+
+    fs = open_store(tmp_path / "repo", *called("pays"))
+    fs.push("pays", random_rows(1, 60), backdate=True)
+    served, kept = read(fs, "High"), states(fs)
+    for name, was in (("paid", "pays"), ("payments", "paid")):
+        fs.apply(fs.plan(*called(name, was)), build=False)
+        assert read(fs, "High") == served
+        assert states(fs) == kept

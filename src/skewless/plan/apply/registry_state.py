@@ -216,9 +216,10 @@ class RegistryState:
     def made_of(self, source: Source) -> tuple[Source, ...]:
         """Return the sources whose rows one is derived of, at first hand and further; often none.
 
-        One that is not there ends them.
+        One that is not there ends them. Names are those of now, whatever ``source`` calls its own.
         """
-        by, found = source.derivation, list[Source]()
+        now = self.sources.get(self.name_of_stored(source), source)
+        by, found = now.derivation, list[Source]()
         while by is not None and by.source in self.sources:
             found.append(self.sources[by.source])
             by = found[-1].derivation
