@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -30,6 +31,13 @@ EXPECTED_LOCKS = {
     "stores/online/lmdb/sharing.py",  # likewise
     "testing/proxy.py",  # a server of tests
 }
+
+
+def test_modules_are_looked_through_in_a_copy() -> None:
+    """Another thread may import one meanwhile: a fork failed so before it held SQLite back."""
+    alive = re.compile(r"sys\.modules\.(items|values|keys)\(|for \w+ in sys\.modules(?!\.copy)")
+    found = [path for path in SOURCES.rglob("*.py") if alive.search(path.read_text("utf-8"))]
+    assert found == []
 
 
 def in_child(work: Callable[[], object]) -> int:

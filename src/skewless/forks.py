@@ -178,7 +178,7 @@ def _after_fork_in_child() -> None:
 
 def _finish_imports() -> None:
     """Wait for modules that other threads are importing: their locks are not free in a child."""
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # a copy takes no turn for another thread
         if getattr(getattr(module, "__spec__", None), "_initializing", False):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)

@@ -56,7 +56,7 @@ def test_every_value_of_anything_builds_up(tmp_path: Path, seed: int) -> None:
             for key in site.examples(view, version, 2):
                 for feature in view.features:
                     found = fs.explain(f"{name}:{feature}", key)
-                    for section in explained(site, found, whole=True):
+                    for section in explained(site, found, whole=True, zoom="", link=str):
                         steps = [
                             row["so_far"] for row in section.rows if row["verdict"] == "counted"
                         ]

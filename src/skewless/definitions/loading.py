@@ -87,7 +87,7 @@ def importable(folder: Path) -> Iterator[None]:
     """Make a folder's modules importable, alone: other modules of their names step aside."""
     with _LOCK:
         own = _own_names(folder)
-        before = set(sys.modules)
+        before = set(sys.modules.copy())
         aside = _modules(own, lambda module: not _lies_in(module, folder))
         wrote, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         token = repo_folder.set(folder)

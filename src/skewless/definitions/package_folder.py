@@ -38,7 +38,7 @@ def as_package(folder: Path) -> Iterator[None]:
         yield
         return
     top = package.partition(".")[0]
-    aside = {n: m for n, m in sys.modules.items() if n == top or n.startswith(f"{top}.")}
+    aside = {n: m for n, m in sys.modules.copy().items() if n == top or n.startswith(f"{top}.")}
     for name in aside:
         del sys.modules[name]
     finder = _Finder(folder, package)
@@ -50,7 +50,7 @@ def as_package(folder: Path) -> Iterator[None]:
     finally:
         sys.meta_path.remove(finder)
         sys.path.remove(root)
-        for name in [n for n in sys.modules if n == top or n.startswith(f"{top}.")]:
+        for name in [n for n in sys.modules.copy() if n == top or n.startswith(f"{top}.")]:
             del sys.modules[name]
         sys.modules.update(aside)
 
