@@ -179,6 +179,22 @@ class Life:
         assert right == self.training(view, first, *others), (view.name, first, others)
         assert right[: len(self.keys(view))] == self.training(view, first), (view.name, first)
 
+    @classmethod
+    def check_cuts(cls, case: Any, acts: list[Act]) -> None:
+        """Assert that rows one by one, and rows from before the definition, give the same."""
+        with TemporaryDirectory() as one, TemporaryDirectory() as two:
+            late, single = cls(one, case, defined=False), cls(two, case)
+            for act in acts:
+                late.act(act)
+                single.act(act, one_by_one=True)
+            late.fs.apply(case.views)
+            for life in (late, single):
+                for view in case.views:
+                    assert life.expected(view, life.clock.time) == life.online(view)
+                    moments = {t - back for t in life.moments for back in (0, MINUTE)}
+                    life.check_training(view, moments)
+                life.fs.close()
+
 
 @settings(max_examples=max(20, settings().max_examples // 3))
 @given(case=cases, acts=acts, cached=st.booleans())
@@ -221,14 +237,4 @@ BACK_AGAIN = [
 def test_rows_one_by_one_and_rows_that_were_there_before_the_definition_give_the_same(
     case: Case, acts: list[Act]
 ) -> None:
-    with TemporaryDirectory() as one, TemporaryDirectory() as two:
-        late, single = Life(one, case, defined=False), Life(two, case)
-        for act in acts:
-            late.act(act)
-            single.act(act, one_by_one=True)
-        late.fs.apply(case.views)
-        for life in (late, single):
-            for view in case.views:
-                assert life.expected(view, life.clock.time) == life.online(view)
-                life.check_training(view, {t - back for t in life.moments for back in (0, MINUTE)})
-            life.fs.close()
+    Life.check_cuts(case, acts)

@@ -12,7 +12,7 @@ from skewless.clock import SECOND
 from skewless.definitions.valued_view import view_of
 from skewless.engines.reference import HistoryRow, derived_rows
 from skewless.engines.reference_values import value_rows
-from tests.laws.test_derived import MINUTE, SCHEMA, WAFER, Act, Life, acts
+from tests.laws.test_derived import SCHEMA, WAFER, Act, Life, acts
 
 LOT = sl.Entity("lot", lot=str)
 FORMS = ("groups of groups", "values of groups", "groups of values", "values of values")
@@ -152,15 +152,4 @@ def test_every_path_has_what_the_reference_makes_of_the_rows_behind_the_rows(
 def test_rows_one_by_one_and_rows_that_were_there_before_the_definition_give_the_same(
     case: Case, acts: list[Act]
 ) -> None:
-    with TemporaryDirectory() as one, TemporaryDirectory() as two:
-        late = Chain(one, case, defined=False)  # type: ignore[arg-type]
-        single = Chain(two, case)  # type: ignore[arg-type]
-        for act in acts:
-            late.act(act)
-            single.act(act, one_by_one=True)
-        late.fs.apply(case.views)
-        for life in (late, single):
-            for view in case.views:
-                assert life.expected(view, life.clock.time) == life.online(view)
-                life.check_training(view, {t - back for t in life.moments for back in (0, MINUTE)})
-            life.fs.close()
+    Chain.check_cuts(case, acts)

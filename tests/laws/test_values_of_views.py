@@ -112,20 +112,7 @@ def test_every_path_has_what_the_reference_engine_makes_of_the_rows_behind(
 def test_rows_one_by_one_and_rows_that_were_there_before_the_definition_give_the_same(
     case: Case, acts: list[Act]
 ) -> None:
-    with TemporaryDirectory() as one, TemporaryDirectory() as two:
-        late, single = (
-            Valued(one, case, defined=False),  # type: ignore[arg-type]
-            Valued(two, case),  # type: ignore[arg-type]
-        )
-        for act in acts:
-            late.act(act)
-            single.act(act, one_by_one=True)
-        late.fs.apply(case.views)
-        (view,) = case.views
-        for life in (late, single):
-            assert life.expected(view, life.clock.time) == life.online(view)
-            life.check_training(view, {t - back for t in life.moments for back in (0, MINUTE)})
-            life.fs.close()
+    Valued.check_cuts(case, acts)
 
 
 TX = sl.Source(
