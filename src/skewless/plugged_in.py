@@ -28,10 +28,9 @@ def guard(group: str, what: str, made: type[Any]) -> type[Any]:
         made: the class; it is changed.
     """
     for name in _VERBS.get(group, "").split():
-        for base in made.__mro__:
-            method = base.__dict__.get(name)
-            if base.__module__.partition(".")[0] != "skewless" and inspect.isfunction(method):
-                setattr(base, name, _told(what, method))
+        method = inspect.getattr_static(made, name, None)
+        if inspect.isfunction(method) and method.__module__.partition(".")[0] != "skewless":
+            setattr(made, name, _told(what, method))  # its bases may be somebody else's too
     return made
 
 

@@ -54,9 +54,8 @@ def fitted(kind: Any, dtype: DType, value: Any) -> Any:
     Raises:
         InputError: it is none of this type.
     """
-    plain = value.tolist() if hasattr(value, "tolist") else value
     with blaming(kind, "the value"):
-        return dtype.coerce(plain)
+        return dtype.coerce(value.tolist() if hasattr(value, "tolist") else value)
 
 
 def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from skewless.checks.results import CheckResult
 from skewless.checks.tallies import Tally
 from skewless.clock import iso
-from skewless.definitions import FeatureView, Source
+from skewless.definitions import FeatureView
 from skewless.definitions.checks import Check
 from skewless.definitions.references import split_view
 from skewless.errors import InputError, UnknownName
@@ -90,17 +90,23 @@ def check(
     if served is not None:
         found = list(_of_served(runtime, state, names, Path(served), skipped))
     else:
-        found = list(_of_history(runtime, state, names, skipped))
+        carried = list(_of_history(runtime, state, names, skipped))
+        # All or none: what is noted of a pass that fails is what the next one compares with.
+        found = [each for point, its in carried for each in noted(runtime.ledger, point, its)]
     return QualityReport(runtime.clock.now(), tuple(found), tuple(skipped))
 
 
 def _of_history(
     runtime: Runtime, state: RegistryState, names: Sequence[str] | None, skipped: list[str]
-) -> Iterator[CheckResult]:
+) -> Iterator[tuple[str, list[CheckResult]]]:
+    """Yield the point and the results of each source and view."""
     before = rows_before(runtime.ledger)
     for name in state.sources if names is None else names:
         if name in state.sources:
-            yield from _checked_source(runtime, state.sources[name], before.get(name))
+            source = state.sources[name]
+            if source.checks:
+                count = before.get(name)
+                yield HISTORY, history_checked(runtime, source, source.checks, before=count)
         elif names is not None and split_view(name)[0] not in state.current:
             known = [*state.sources, *state.current]
             raise UnknownName.of("source or view", name, known, where=state.place)
@@ -112,14 +118,7 @@ def _of_history(
         except InputError as problem:
             skipped.append(f"{label} was left out: {problem}")
             continue
-        yield from noted(runtime.ledger, VALUES, _tallied(view.checks, label, [table], before))
-
-
-def _checked_source(runtime: Runtime, source: Source, before: int | None) -> list[CheckResult]:
-    if not source.checks:
-        return []
-    results = history_checked(runtime, source, source.checks, before=before)
-    return noted(runtime.ledger, HISTORY, results)
+        yield VALUES, _tallied(view.checks, label, [table], before)
 
 
 def _views(state: RegistryState, names: Sequence[str] | None) -> Iterator[tuple[str, FeatureView]]:

@@ -32,7 +32,7 @@ from typing import Any
 
 from skewless.clock import iso
 from skewless.durations import format_duration
-from skewless.errors import Conflict, SkewlessError
+from skewless.errors import Conflict, SkewlessError, said_by
 from skewless.ledger.runs import recorded
 from skewless.online.lease import Holder, Lease
 from skewless.online.runtime import Runtime
@@ -214,8 +214,4 @@ class _Pass:
 
 
 def _told(problem: Exception) -> str:
-    return (
-        str(problem)
-        if isinstance(problem, SkewlessError)
-        else f"{type(problem).__name__}: {problem}"
-    )
+    return str(problem) if isinstance(problem, SkewlessError) else said_by(problem)

@@ -131,6 +131,8 @@ def _swept_by(kind: Aggregation, rows: ColumnSweep, dtype: DType) -> pa.Array:
         values = kind.sweep(rows).cast(dtype.arrow())
         if len(values) != len(rows.queries.time):
             raise TypeError(f"it gave {len(values)} values for {len(rows.queries.time)} moments")
+        if pa.types.is_floating(values.type):  # NaN is null, as it is in `DType.coerce`
+            values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
         return values
 
 
