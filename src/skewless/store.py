@@ -468,7 +468,7 @@ class FeatureStore(Operations):
         checked_text(as_of, "an as_of")
         check_tables(tables)
         checked_text(timestamp, "the name of a time column")
-        masks = self.reads.of_features(features, full_names, "get_historical_features")
+        self.reads.of_features(features, full_names, "get_historical_features")
         made = training_set(
             self.runtime,
             spine,
@@ -481,14 +481,14 @@ class FeatureStore(Operations):
             engine=engine,
         )
         made.notes += features_checked(self.runtime.ledger, made)
-        made = self.reads.training(made, masks, "get_historical_features")
-        record_set(self.runtime, made, features=features, spine=spine, full_names=full_names)
+        shown = self.reads.training(made, "get_historical_features")
+        record_set(self.runtime, shown, features=features, spine=spine, full_names=full_names)
         named = features if isinstance(features, str) else getattr(features, "name", "")
-        if masks is None and named in self.runtime.state().services:
+        if shown is made and named in self.runtime.state().services:
             from skewless.drift.training import keep_training
 
             keep_training(self.runtime, made)
-        return made
+        return shown
 
     def training_sets(self) -> list[TrainingSetRecord]:
         """Return what the ledger says of the training sets that were made, newest first."""
@@ -535,11 +535,12 @@ class FeatureStore(Operations):
             start: changes from here on; None for the first.
             end: changes before here; None for now.
         """
-        from skewless.training.value_changes import value_changes
+        from skewless.training.value_changes import features_of, value_changes
 
         view = name_of(view, "view")
         entities = None if entities is None else checked_entities(entities)
-        self.reads.as_they_are(view, entities, "read_features")
+        features = features_of(self.runtime.state(fresh=True), view)
+        self.reads.as_they_are(features, entities, "read_features")
         return value_changes(self.runtime, view, entities, _moment(start), _moment(end))
 
     def explain(

@@ -315,3 +315,16 @@ def test_the_command_says_what_is_masked(repo: Path) -> None:
     why = ("access", "why", "service:ads", "Spend:total")
     assert "allows it, masked: bucket:1000" in ran(run_in(repo, *why)).output
     assert data_of(run_in(repo, *why, "--json"))["mask"] == "bucket:1000"
+
+
+def test_a_process_that_acts_for_somebody_else_from_now_on_is_shown_what_they_may_see(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "user:dpo")
+    with sl.FeatureStore(repo, clock=SettableClock(NOW)) as fs:
+        asked = ["Spend:total"], [{"card_id": "c1"}]
+        assert fs.get_online_features(*asked).to_dict()["total"] == [1234.5]
+        monkeypatch.setenv(VARIABLE, "service:ads")
+        found = fs.get_online_features(*asked)
+        assert found.to_dict()["total"] == [1000.0]
+        assert found.statuses == [[Status.MASKED]]

@@ -19,7 +19,7 @@ from skewless.audit.audit import PURPOSE, Audit, AuditUnavailable
 from skewless.audit.events import Access, subjects_named
 from skewless.audit.index import _HEAD, _MAGIC, Term, growing_places, index_of, made_of, places
 from skewless.audit.search import Search
-from skewless.errors import ConfigError
+from skewless.errors import ConfigError, MissingColumn
 from skewless.ledger.ledger import Ledger
 from skewless.request_errors import Forbidden
 from skewless.testing.clock import SettableClock
@@ -345,3 +345,29 @@ def test_the_command_finds_accesses_and_is_on_record_itself(
     lines = file.read_bytes().replace(b"service:checkout", b"service:checkin_")
     file.write_bytes(lines)
     assert json.loads(run_in(repo, "audit", "verify", "--json").output)["ok"] is False
+
+
+def test_an_entity_without_its_key_takes_no_other_access_from_the_record(repo: Path) -> None:
+    """It was noted before it was looked at, and what waited with it was lost."""
+    with opened(repo) as fs:
+        fs.get_online_features(["Spend:total"], [{"card_id": "c1"}])
+        with pytest.raises(MissingColumn):
+            fs.explain("Spend:total", {})
+        assert len(who_read(fs, "c1")) == 1
+
+
+def test_rows_that_their_owner_changes_afterwards_are_on_record_as_they_were(repo: Path) -> None:
+    row = {"card_id": "c1"}
+    with opened(repo) as fs:
+        for card in ("c1", "c2", "c3"):
+            row["card_id"] = card
+            fs.get_online_features(["Spend:total"], [row])
+        row.clear()
+        assert [len(who_read(fs, card)) for card in ("c1", "c2", "c3")] == [1, 1, 1]
+
+
+def test_changes_of_a_version_are_read_and_on_record(repo: Path) -> None:
+    with opened(repo) as fs:
+        fs.read_features("Spend@v1", entities=[{"card_id": "c1"}])
+        (found,) = who_read(fs, "c1")
+        assert found.features == ("Spend@v1:total",)

@@ -27,13 +27,13 @@ from typing import Any, NamedTuple, Self
 
 from skewless.access.keyed import KeyedHash
 from skewless.definitions import Entity
+from skewless.errors import InputError
 from skewless.plan.selection import Selection
-from skewless.state.keys import KeyCodec, NullKey
+from skewless.state.keys import KeyCodec
 
 ACCESS, FEATURES = "access", "features"
 """Kinds of records."""
-READ, HISTORY, CHANGES = "read online", "read history", "read changes"
-EXPLAIN, WRITE, SEARCH = "explain", "write", "search audit"
+READ, HISTORY, SEARCH = "read online", "read history", "search audit"
 OK, BEGUN, REFUSED = "ok", "begun", "refused"
 Rows = Sequence[Mapping[str, Any]]
 
@@ -65,13 +65,13 @@ class Subjects:
         hashed, kind = partial(keyed.of, "audit"), self._kind
         try:
             return [hashed(kind + key) for key in self._codec.encode_all(rows)]
-        except NullKey:
+        except InputError:  # none, or no key: whoever reads is told; this is only the record
             return [None if (key := self._key(row)) is None else hashed(kind + key) for row in rows]
 
     def _key(self, row: Mapping[str, Any]) -> bytes | None:
         try:
             return self._codec.encode(row)
-        except NullKey:
+        except InputError:
             return None
 
     @classmethod

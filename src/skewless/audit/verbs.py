@@ -151,4 +151,5 @@ class Verbs:
         rows: Rows,
         count: int,
     ) -> Access:
-        return Access(action, acting(), features, subjects, rows, count, OK, self._purpose)
+        its = [dict(row) for row in rows]  # whose they are may change them before they are written
+        return Access(action, acting(), features, subjects, its, count, OK, self._purpose)

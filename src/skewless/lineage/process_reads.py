@@ -44,7 +44,7 @@ class ProcessReads:
         self.verbs = Verbs(audit)
         self.named = bool(os.environ.get(VARIABLE))
         self._access = Access(RegistryState())
-        self._masks: dict[Sequence[Output], Masks | None] = {}
+        self._masks: dict[tuple[Asker, Sequence[Output]], Masks | None] = {}
 
     def of_features(self, features: Features, full_names: bool, where: str) -> Masks | None:
         """Return how features that are asked for are shown; see `of`."""
@@ -61,15 +61,16 @@ class ProcessReads:
         """
         if not self.named or not (access := self._current()).state.grants:
             return None
-        if outputs not in self._masks:
+        asker = self._asker()
+        if (asker, outputs) not in self._masks:
             with self.verbs.refusals(where):
-                masks = access.require(self._asker(), (each.reference for each in outputs), where)
+                masks = access.require(asker, (each.reference for each in outputs), where)
             if len(self._masks) >= _MOST:
                 self._masks.clear()
             types = [output.dtype for output in outputs]
             shown = Masks(masks, types, self._keyed) if any(masks) else None
-            self._masks[outputs] = shown
-        return self._masks[outputs]
+            self._masks[asker, outputs] = shown
+        return self._masks[asker, outputs]
 
     def as_they_are(self, features: Features, rows: Rows | None, where: str) -> None:
         """Raise `Forbidden` unless features that are asked for may be read unmasked.
@@ -79,7 +80,10 @@ class ProcessReads:
             rows: the entities; None: all.
             where: the verb.
         """
-        masks = self.of_features(features, True, where)
+        if not self.named and not self.verbs.audit.is_on:
+            return
+        selection = select(self._runtime.state(fresh=True), features, full_names=True)
+        masks = self.of(selection.outputs, where)
         with self.verbs.refusals(where):
             if masks is not None:
                 raise Forbidden(
@@ -87,8 +91,7 @@ class ProcessReads:
                     got=f"{len(masks.places)} that are masked",
                     where=where,
                 )
-        if self.verbs.audit.is_on:
-            self.verbs.entities(where, select(self._runtime.state(), features), rows)
+        self.verbs.entities(where, selection, rows)
 
     def everything(self, where: str, features: Features = (), rows: Rows | None = None) -> None:
         """Raise `Forbidden` unless all may be read, source rows among it.
@@ -106,14 +109,16 @@ class ProcessReads:
         else:
             self.verbs.other(where)
 
-    def training(self, made: TrainingSet, masks: Masks | None, where: str) -> TrainingSet:
-        """Return a training set as it is shown, and put it on record.
+    def training(self, made: TrainingSet, where: str) -> TrainingSet:
+        """Return a training set as it is shown (itself: nothing is masked), and put it on record.
 
         Raises:
             Forbidden: an engine has its rows elsewhere, where they are not masked.
         """
         from skewless.training.frame_training_set import FrameTrainingSet  # it brings Arrow
 
+        # Of what was made: what was asked for may have been defined anew meanwhile.
+        masks = self.of(made.plan.selection.outputs, where)
         if isinstance(made, FrameTrainingSet):
             if masks is not None:
                 raise Forbidden("rows that stay with an engine are not masked", where=where)

@@ -21,6 +21,7 @@ from skewless.definitions.references import split_view
 from skewless.definitions.source import exclusive_of
 from skewless.errors import InputError
 from skewless.online.runtime import Runtime
+from skewless.plan.apply.registry_state import RegistryState
 from skewless.state.keys import KeyCodec
 from skewless.stores.offline.history import History
 from skewless.training.training_set import training_set
@@ -38,15 +39,15 @@ def value_changes(
     end: int | None,
 ) -> pa.Table:
     """Return the changes; see `FeatureStore.read_features`."""
-    name, version = split_view(view)
-    found = runtime.state(fresh=True).view(name, version)
+    state = runtime.state(fresh=True)
+    found = state.view(*split_view(view))
     if not isinstance(found, FeatureView):
         raise InputError(f"{view!r} is computed on demand and has no values of its own")
     until = runtime.clock.now() + 1 if end is None else end
     history = runtime.history(found.source)
     spine = _moments(history, found, entities, start, until)
     table = training_set(
-        runtime, spine, view if version is None else [f"{view}:{f}" for f in found.features],
+        runtime, spine, features_of(state, view),
         timestamp="at", as_of="known", full_names=False, progress=None,
         tables={found.source.name: history},
     ).to_arrow()  # fmt: skip
@@ -54,6 +55,14 @@ def value_changes(
     if start is not None:
         table = table.filter(pc.greater_equal(table["at"], pa.scalar(start, _TIME)))
     return table
+
+
+def features_of(state: RegistryState, view: str) -> str | list[str]:
+    """Return what asks for the features of a view, or of the version of it that is named."""
+    name, version = split_view(view)
+    if version is None:
+        return view
+    return [f"{view}:{feature}" for feature in state.view(name, version).features]
 
 
 def _moments(
