@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from skewless.cli.options import command
+from skewless.cli.options import command, pairs
 from skewless.cli.output import emit, note, say
 from skewless.errors import InputError, MissingDependency
 
@@ -59,8 +59,8 @@ def flink_command(*, repo: str, as_json: bool, action: str, source: str, **given
         given["folder"],
         given["jar"],
         given["python"],
-        options | _pairs("--option", given["option"]),
-        _pairs("--kafka", given["kafka"]),
+        options | pairs(given["option"], "an --option"),
+        pairs(given["kafka"], "a --kafka"),
     )
     if action == "run":
         note("Starting Flink; SIGTERM or Ctrl-C ends the job.")
@@ -80,15 +80,6 @@ def _plug() -> Any:
     except ModuleNotFoundError as problem:
         needs = "skewless flink"
         raise MissingDependency.of("confluent-kafka", "flink", needed_for=needs) from problem
-
-
-def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
-    for each in given:
-        if "=" not in each:
-            raise InputError(
-                f"a setting without a value: {option}", got=each, expected="NAME=VALUE"
-            )
-    return dict(each.split("=", 1) for each in given)
 
 
 @contextlib.contextmanager

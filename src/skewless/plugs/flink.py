@@ -86,8 +86,10 @@ class TakeIn:
         Raises:
             SkewlessError: they could not be kept, or not exactly. Flink brings them again.
         """
-        # Another topic of that name cannot have been there when these messages were read.
-        self._writer.check(self._topic.name())
+        # The topic of now is that of these messages, and of the states: another of its name may
+        # have come meanwhile, with states that were begun anew for it.
+        for stream in {self._stream, self._topic.name()}:
+            self._writer.check(stream)
         self._known = max(self._known, self._writer.clock.now())
         micros = times.dt.as_unit("us").astype("int64").tolist()
         records = [
@@ -98,8 +100,8 @@ class TakeIn:
         ]
         for record in records:
             if record.lane not in self._firsts:
-                self._firsts.add(record.lane)
                 self._check_first(record)
+                self._firsts.add(record.lane)
         for _ in self._writer.kept(records):
             pass
         return partitions

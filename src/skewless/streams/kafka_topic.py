@@ -10,6 +10,7 @@ For what reads a topic by a client of its own, such as a job of Flink, and has t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import confluent_kafka as ck
@@ -17,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from skewless.errors import CorruptData, StoreUnavailable
 from skewless.forks import cached_property
+from skewless.streams._kafka_errors import ends_of
 from skewless.streams.kafka import PATIENCE_SECONDS, KafkaReader
 
 _OF_CLIENTS = ("bootstrap.servers", "client.id", "security.protocol", "log_level")
@@ -31,6 +33,7 @@ class KafkaTopic:
     """
 
     def __init__(self, reader: KafkaReader) -> None:
+        self._reader = reader
         self._settings = {"log_level": 0, **reader.settings}
         self._topic = reader.name
         self._where = f"Kafka topic {self._topic!r}"
@@ -53,14 +56,13 @@ class KafkaTopic:
         """Return the offset of the first message that there is of each partition.
 
         Raises:
+            InputError: there is no such topic.
             StoreUnavailable: the cluster cannot be reached.
         """
-        with _Consuming(self._settings) as consumer:
+        numbers = [int(part) for part in self._reader.parts()]
+        with closing(ck.Consumer(self._settings)) as consumer:
             try:
-                found = consumer.list_topics(self._topic, timeout=PATIENCE_SECONDS)
-                return {
-                    n: self._bounds(consumer, n)[0] for n in found.topics[self._topic].partitions
-                }
+                return {number: self._first(consumer, number) for number in numbers}
             except ck.KafkaException as problem:
                 raise self._unavailable(problem) from problem
 
@@ -75,7 +77,7 @@ class KafkaTopic:
             if first > offsets.get(number, 0):
                 raise self._gone(number, offsets.get(number, 0), first)
         places = [ck.TopicPartition(self._topic, n, offset) for n, offset in offsets.items()]
-        with _Consuming(self._settings | {"group.id": group}) as consumer:
+        with closing(ck.Consumer(self._settings | {"group.id": group})) as consumer:
             try:
                 if places:
                     consumer.commit(offsets=places, asynchronous=False)
@@ -91,9 +93,9 @@ class KafkaTopic:
             CorruptData: there is something, or there was.
             StoreUnavailable: the cluster cannot be reached.
         """
-        with _Consuming(self._settings) as consumer:
+        with closing(ck.Consumer(self._settings)) as consumer:
             try:
-                low, _ = self._bounds(consumer, number)
+                low = self._first(consumer, number)
                 if low > first:
                     raise self._gone(number, first, low)
                 consumer.assign([ck.TopicPartition(self._topic, number, first)])
@@ -128,13 +130,8 @@ class KafkaTopic:
         found = self._admin.describe_cluster(request_timeout=PATIENCE_SECONDS).result()
         return str(found.cluster_id)
 
-    def _bounds(self, consumer: ck.Consumer, number: int) -> tuple[int, int]:
-        place = ck.TopicPartition(self._topic, number)
-        found = consumer.get_watermark_offsets(place, timeout=PATIENCE_SECONDS)
-        if found is None:
-            raise ck.KafkaException(ck.KafkaError(ck.KafkaError._TIMED_OUT, "no answer in time"))
-        low, high = found
-        return int(low), int(high)
+    def _first(self, consumer: ck.Consumer, number: int) -> int:
+        return ends_of(consumer, ck.TopicPartition(self._topic, number), PATIENCE_SECONDS)[0]
 
     def _gone(self, number: int, first: int, low: int) -> CorruptData:
         return CorruptData(
@@ -148,19 +145,6 @@ class KafkaTopic:
     def _unavailable(self, problem: ck.KafkaException) -> StoreUnavailable:
         told = problem.args[0] if problem.args else problem
         return StoreUnavailable("Kafka cannot be reached", got=str(told), where=self._where)
-
-
-class _Consuming:
-    """A consumer that is closed at the end."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._consumer = ck.Consumer(dict(settings))
-
-    def __enter__(self) -> ck.Consumer:
-        return self._consumer
-
-    def __exit__(self, *_: object) -> None:
-        self._consumer.close()
 
 
 def _is_end(message: ck.Message) -> bool:
