@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from skewless.definitions import Source
-from skewless.errors import InputError
+from skewless.errors import InputError, StoreError
 from skewless.ledger.runs import recorded
 from skewless.online.dedup import Rejected
 from skewless.online.log_generations import generation_of
@@ -93,6 +93,12 @@ def quarantined(
 def purge(runtime: Runtime, source_name: str, before: int | None) -> int:
     """Let quarantined rows go; see `FeatureStore.purge_quarantine`."""
     source = runtime.source(source_name)
+    if _kept_in(runtime) is not runtime.journal:
+        raise StoreError(
+            "rows that were set aside without a journal are not purged",
+            where=runtime.home.states.where,
+            hint="They go with the namespace of the store that the states are in.",
+        )
     with runtime.journal.transaction() as rows:
         place = _table(rows, source)
         size = place.size(rows)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import skewless as sl
-from skewless.errors import Conflict, StoreUnavailable
+from skewless.errors import Conflict, StoreError, StoreUnavailable
 from skewless.ingest.lanes.begin import begin
 from skewless.ingest.lanes.records import LaneRecord
 from skewless.ingest.lanes.writer import LaneWriter
@@ -110,3 +110,28 @@ def test_a_store_that_lost_its_states_is_missed_by_whoever_read_and_wrote_them(
             writer.check(STREAM)
     with sl.FeatureStore(folder) as again, pytest.raises(StoreUnavailable, match="no mark"):
         served(again)
+
+
+def test_what_a_begin_that_was_cut_off_left_is_believed_for_the_same_beginning_alone(
+    fs: sl.FeatureStore,
+) -> None:
+    """Of a topic made anew its first messages would have counted as kept."""
+    states = fs.runtime.home.states
+    states.compare_and_set(lanes_table("tests"), [(b"0", None, b"99")])
+    for reached in ({b"0": -1}, {b"1": 99}, None):
+        with pytest.raises(Conflict, match="for a topic that began elsewhere"):
+            begin(fs.runtime, "tests", STREAM, reached)
+    begin(fs.runtime, "tests", STREAM, {b"0": 99, b"1": -1})
+    assert dict(states.scan(lanes_table("tests"))) == {b"0": b"99", b"1": b"-1"}
+
+
+def test_rows_set_aside_without_a_journal_are_shown_and_not_said_to_be_purged(
+    fs: sl.FeatureStore, folder: Path
+) -> None:
+    begin(fs.runtime, "tests", STREAM)
+    with LaneWriter(folder, "tests") as writer:
+        keep(writer, [LaneRecord(b"0", 0, b"no row", b"k", 0, known=10**15)])
+    assert len(fs.quarantine("tests")) == 1
+    with pytest.raises(StoreError, match="without a journal are not purged"):
+        fs.purge_quarantine("tests")
+    assert len(fs.quarantine("tests")) == 1

@@ -47,10 +47,13 @@ def begin(
     _mark(states, runtime)
     wanted = StreamLog(source, stream, tuple(tables))
     new = wanted.to_json()
-    while (found := StreamLog.read(states, source.name)) is None:
-        # Those of an attempt that did not come further stay: they began no later.
-        first = [(lane, None, b"%d" % number) for lane, number in (reached or {}).items()]
-        states.compare_and_set(lanes_table(source.name), first)
+    lanes, firsts = lanes_table(source.name), {k: b"%d" % n for k, n in (reached or {}).items()}
+    while True:
+        left = dict(states.scan(lanes))  # read first: if nobody has begun, nobody moved them
+        if (found := StreamLog.read(states, source.name)) is not None:
+            break
+        _refuse_left(left, firsts, source, states.where)
+        states.compare_and_set(lanes, [(lane, None, first) for lane, first in firsts.items()])
         if all(states.compare_and_set(LOGS, [(source.name.encode(), None, new)])):
             return wanted
     _refuse_others(found, wanted, states.where)
@@ -98,6 +101,19 @@ def _mark(states: OnlineStore, runtime: Runtime) -> None:
             f"the states of this store are written by {found.writer} of {found.place}",
             where=states.where,
             hint="Give what has no journal a store, namespace or project of its own.",
+        )
+
+
+def _refuse_left(
+    left: Mapping[bytes, bytes], firsts: Mapping[bytes, bytes], source: Source, where: str
+) -> None:
+    """Refuse what an attempt left that did not come further, of a topic that began elsewhere."""
+    if any(firsts.get(lane) != number for lane, number in left.items()):
+        raise Conflict(
+            f"the states of {source.name!r} were begun once, for a topic that began elsewhere",
+            got=", ".join(f"{lane.decode()}: {n.decode()}" for lane, n in sorted(left.items())),
+            where=where,
+            hint="Give them a store, namespace or project of their own.",
         )
 
 
