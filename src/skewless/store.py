@@ -539,8 +539,7 @@ class FeatureStore(Operations):
 
         view = name_of(view, "view")
         entities = None if entities is None else checked_entities(entities)
-        features = features_of(self.runtime.state(fresh=True), view)
-        self.reads.as_they_are(features, entities, "read_features")
+        self.reads.as_they_are(features_of(self.runtime, view), entities, "read_features")
         return value_changes(self.runtime, view, entities, _moment(start), _moment(end))
 
     def explain(

@@ -37,7 +37,7 @@ from skewless.drift.sketches import (
     number_hashes,
     text_hashes,
 )
-from skewless.state.status import Status
+from skewless.state.status import UNTOLD, Status
 from skewless.types import DType
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 ONLINE, SERVED, TRAINING = "online", "served", "training"
 MISSING = "missing"
 """Stands for every reason why there is no value, where reasons are not known (training sets)."""
-_LEFT_OUT = (Status.BUILDING.value, "masked")
 _LOOKED_AT = 200
 _AT_ONCE = 100_000
 _LONGEST = 64
@@ -162,7 +161,7 @@ class Profiler:
     def add_statuses(self, statuses: Sequence[Status]) -> int:
         """Take the statuses of some entities, and return of how many they are."""
         found = _counted(statuses)
-        left_out = sum(found.pop(status, 0) for status in _LEFT_OUT)
+        left_out = sum(found.pop(status, 0) for status in UNTOLD)
         self._count_statuses(found)
         return len(statuses) - left_out
 

@@ -357,8 +357,10 @@ class Ownership:
         writer = b"" if mark is None else mark.writer.encode()
         if mark is None or writer == self._read:
             return
-        with contextlib.suppress(StoreError), self._home.journal.transaction() as journal:
-            journal.write(WRITERS, [(_READS, writer)])
+        kept = self._home.journal
+        if kept.read_one(WRITERS, _READS) != writer:  # else nobody waits for a transaction
+            with contextlib.suppress(StoreError), kept.transaction() as journal:
+                journal.write(WRITERS, [(_READS, writer)])
         self._read = writer
 
     def _known(self, journal: KeyValues, mark: Mark | None) -> tuple[str | None, bool]:

@@ -31,11 +31,10 @@ from skewless.monitoring.statistics import values_now
 from skewless.online.runtime import Runtime
 from skewless.parity.served import Answers, read_log
 from skewless.plan.apply.registry_state import RegistryState
-from skewless.state.status import Status
+from skewless.state.status import UNTOLD
 from skewless.training.checked import KIND, noted
 
 HISTORY, VALUES, SERVED = "history", "values", "served"
-_NO_VALUES = (Status.BUILDING.value, "masked")
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ def _served_values(answers: Answers, view: FeatureView, label: str) -> pa.Table 
     rows = [
         number
         for number, statuses in enumerate(answers.statuses)
-        if not any(statuses[at] in _NO_VALUES for at in places.values())
+        if not any(statuses[at] in UNTOLD for at in places.values())
     ]
     columns = {
         name: pa.array([answers.values[row][at] for row in rows], view.dtypes[name].arrow())

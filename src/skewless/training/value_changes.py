@@ -21,7 +21,6 @@ from skewless.definitions.references import split_view
 from skewless.definitions.source import exclusive_of
 from skewless.errors import InputError
 from skewless.online.runtime import Runtime
-from skewless.plan.apply.registry_state import RegistryState
 from skewless.state.keys import KeyCodec
 from skewless.stores.offline.history import History
 from skewless.training.training_set import training_set
@@ -39,15 +38,14 @@ def value_changes(
     end: int | None,
 ) -> pa.Table:
     """Return the changes; see `FeatureStore.read_features`."""
-    state = runtime.state(fresh=True)
-    found = state.view(*split_view(view))
+    found = runtime.state(fresh=True).view(*split_view(view))
     if not isinstance(found, FeatureView):
         raise InputError(f"{view!r} is computed on demand and has no values of its own")
     until = runtime.clock.now() + 1 if end is None else end
     history = runtime.history(found.source)
     spine = _moments(history, found, entities, start, until)
     table = training_set(
-        runtime, spine, features_of(state, view),
+        runtime, spine, features_of(runtime, view),
         timestamp="at", as_of="known", full_names=False, progress=None,
         tables={found.source.name: history},
     ).to_arrow()  # fmt: skip
@@ -57,12 +55,12 @@ def value_changes(
     return table
 
 
-def features_of(state: RegistryState, view: str) -> str | list[str]:
+def features_of(runtime: Runtime, view: str) -> str | list[str]:
     """Return what asks for the features of a view, or of the version of it that is named."""
     name, version = split_view(view)
     if version is None:
         return view
-    return [f"{view}:{feature}" for feature in state.view(name, version).features]
+    return [f"{view}:{feature}" for feature in runtime.state().view(name, version).features]
 
 
 def _moments(
